@@ -1,0 +1,527 @@
+# mypy: disable-error-code="type-arg"
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class InsertRequest(_message.Message):
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DOC_ID_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    doc_id: int
+    embedding: _containers.RepeatedScalarFieldContainer[float]
+    metadata: _containers.ScalarMap[str, str]
+    namespace: str
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ...) -> None: ...
+
+class InsertResponse(_message.Message):
+    __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed")
+    class Tier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN: _ClassVar[InsertResponse.Tier]
+        HOT_TIER: _ClassVar[InsertResponse.Tier]
+        COLD_TIER: _ClassVar[InsertResponse.Tier]
+    UNKNOWN: InsertResponse.Tier
+    HOT_TIER: InsertResponse.Tier
+    COLD_TIER: InsertResponse.Tier
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    INSERTED_AT_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_INSERTED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FAILED_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    error: str
+    inserted_at: int
+    tier: InsertResponse.Tier
+    total_inserted: int
+    total_failed: int
+    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., inserted_at: _Optional[int] = ..., tier: _Optional[_Union[InsertResponse.Tier, str]] = ..., total_inserted: _Optional[int] = ..., total_failed: _Optional[int] = ...) -> None: ...
+
+class BulkLoadResponse(_message.Message):
+    __slots__ = ("success", "error", "total_loaded", "total_failed", "load_duration_ms", "avg_insert_rate", "peak_memory_bytes")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_LOADED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FAILED_FIELD_NUMBER: _ClassVar[int]
+    LOAD_DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    AVG_INSERT_RATE_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    error: str
+    total_loaded: int
+    total_failed: int
+    load_duration_ms: float
+    avg_insert_rate: float
+    peak_memory_bytes: int
+    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., total_loaded: _Optional[int] = ..., total_failed: _Optional[int] = ..., load_duration_ms: _Optional[float] = ..., avg_insert_rate: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ...) -> None: ...
+
+class DeleteRequest(_message.Message):
+    __slots__ = ("doc_id", "namespace")
+    DOC_ID_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    doc_id: int
+    namespace: str
+    def __init__(self, doc_id: _Optional[int] = ..., namespace: _Optional[str] = ...) -> None: ...
+
+class DeleteResponse(_message.Message):
+    __slots__ = ("success", "error", "existed")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    EXISTED_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    error: str
+    existed: bool
+    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., existed: _Optional[bool] = ...) -> None: ...
+
+class UpdateMetadataRequest(_message.Message):
+    __slots__ = ("doc_id", "metadata", "merge", "namespace")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DOC_ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    MERGE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    doc_id: int
+    metadata: _containers.ScalarMap[str, str]
+    merge: bool
+    namespace: str
+    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: _Optional[bool] = ..., namespace: _Optional[str] = ...) -> None: ...
+
+class UpdateMetadataResponse(_message.Message):
+    __slots__ = ("success", "error", "existed")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    EXISTED_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    error: str
+    existed: bool
+    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., existed: _Optional[bool] = ...) -> None: ...
+
+class BatchDeleteRequest(_message.Message):
+    __slots__ = ("ids", "filter", "namespace")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ids: IdList
+    filter: MetadataFilter
+    namespace: str
+    def __init__(self, ids: _Optional[_Union[IdList, _Mapping]] = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ...) -> None: ...
+
+class IdList(_message.Message):
+    __slots__ = ("doc_ids",)
+    DOC_IDS_FIELD_NUMBER: _ClassVar[int]
+    doc_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class BatchDeleteResponse(_message.Message):
+    __slots__ = ("success", "deleted_count", "error")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    DELETED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    deleted_count: int
+    error: str
+    def __init__(self, success: _Optional[bool] = ..., deleted_count: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+
+class QueryRequest(_message.Message):
+    __slots__ = ("doc_id", "include_embedding", "namespace")
+    DOC_ID_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    doc_id: int
+    include_embedding: bool
+    namespace: str
+    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: _Optional[bool] = ..., namespace: _Optional[str] = ...) -> None: ...
+
+class QueryResponse(_message.Message):
+    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error")
+    class ServedFrom(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN: _ClassVar[QueryResponse.ServedFrom]
+        CACHE: _ClassVar[QueryResponse.ServedFrom]
+        HOT_TIER: _ClassVar[QueryResponse.ServedFrom]
+        COLD_TIER: _ClassVar[QueryResponse.ServedFrom]
+    UNKNOWN: QueryResponse.ServedFrom
+    CACHE: QueryResponse.ServedFrom
+    HOT_TIER: QueryResponse.ServedFrom
+    COLD_TIER: QueryResponse.ServedFrom
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    DOC_ID_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FROM_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    doc_id: int
+    embedding: _containers.RepeatedScalarFieldContainer[float]
+    metadata: _containers.ScalarMap[str, str]
+    served_from: QueryResponse.ServedFrom
+    error: str
+    def __init__(self, found: _Optional[bool] = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ...) -> None: ...
+
+class BulkQueryRequest(_message.Message):
+    __slots__ = ("doc_ids", "include_embeddings", "namespace")
+    DOC_IDS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    doc_ids: _containers.RepeatedScalarFieldContainer[int]
+    include_embeddings: bool
+    namespace: str
+    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: _Optional[bool] = ..., namespace: _Optional[str] = ...) -> None: ...
+
+class BulkQueryResponse(_message.Message):
+    __slots__ = ("results", "total_found", "total_requested", "error")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FOUND_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[QueryResponse]
+    total_found: int
+    total_requested: int
+    error: str
+    def __init__(self, results: _Optional[_Iterable[_Union[QueryResponse, _Mapping]]] = ..., total_found: _Optional[int] = ..., total_requested: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+
+class SearchRequest(_message.Message):
+    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors")
+    class MetadataFiltersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    QUERY_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FILTERS_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
+    INLINE_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    query_embedding: _containers.RepeatedScalarFieldContainer[float]
+    k: int
+    min_score: float
+    namespace: str
+    include_embeddings: bool
+    filter: MetadataFilter
+    ef_search: int
+    metadata_filters: _containers.ScalarMap[str, str]
+    exact: bool
+    exclude_metadata: bool
+    inline_errors: bool
+    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: _Optional[bool] = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: _Optional[bool] = ..., exclude_metadata: _Optional[bool] = ..., inline_errors: _Optional[bool] = ...) -> None: ...
+
+class MetadataFilter(_message.Message):
+    __slots__ = ("exact", "range", "in_match", "and_filter", "or_filter", "not_filter")
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    IN_MATCH_FIELD_NUMBER: _ClassVar[int]
+    AND_FILTER_FIELD_NUMBER: _ClassVar[int]
+    OR_FILTER_FIELD_NUMBER: _ClassVar[int]
+    NOT_FILTER_FIELD_NUMBER: _ClassVar[int]
+    exact: ExactMatch
+    range: RangeMatch
+    in_match: InMatch
+    and_filter: AndFilter
+    or_filter: OrFilter
+    not_filter: NotFilter
+    def __init__(self, exact: _Optional[_Union[ExactMatch, _Mapping]] = ..., range: _Optional[_Union[RangeMatch, _Mapping]] = ..., in_match: _Optional[_Union[InMatch, _Mapping]] = ..., and_filter: _Optional[_Union[AndFilter, _Mapping]] = ..., or_filter: _Optional[_Union[OrFilter, _Mapping]] = ..., not_filter: _Optional[_Union[NotFilter, _Mapping]] = ...) -> None: ...
+
+class ExactMatch(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class RangeMatch(_message.Message):
+    __slots__ = ("key", "gte", "lte", "gt", "lt")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    GTE_FIELD_NUMBER: _ClassVar[int]
+    LTE_FIELD_NUMBER: _ClassVar[int]
+    GT_FIELD_NUMBER: _ClassVar[int]
+    LT_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    gte: str
+    lte: str
+    gt: str
+    lt: str
+    def __init__(self, key: _Optional[str] = ..., gte: _Optional[str] = ..., lte: _Optional[str] = ..., gt: _Optional[str] = ..., lt: _Optional[str] = ...) -> None: ...
+
+class InMatch(_message.Message):
+    __slots__ = ("key", "values")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, key: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AndFilter(_message.Message):
+    __slots__ = ("filters",)
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    filters: _containers.RepeatedCompositeFieldContainer[MetadataFilter]
+    def __init__(self, filters: _Optional[_Iterable[_Union[MetadataFilter, _Mapping]]] = ...) -> None: ...
+
+class OrFilter(_message.Message):
+    __slots__ = ("filters",)
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    filters: _containers.RepeatedCompositeFieldContainer[MetadataFilter]
+    def __init__(self, filters: _Optional[_Iterable[_Union[MetadataFilter, _Mapping]]] = ...) -> None: ...
+
+class NotFilter(_message.Message):
+    __slots__ = ("filter",)
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    filter: MetadataFilter
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
+
+class SearchResult(_message.Message):
+    __slots__ = ("doc_id", "score", "embedding", "metadata")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DOC_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    doc_id: int
+    score: float
+    embedding: _containers.RepeatedScalarFieldContainer[float]
+    metadata: _containers.ScalarMap[str, str]
+    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class SearchResponse(_message.Message):
+    __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched")
+    class SearchPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN: _ClassVar[SearchResponse.SearchPath]
+        CACHE_HIT: _ClassVar[SearchResponse.SearchPath]
+        HOT_TIER_ONLY: _ClassVar[SearchResponse.SearchPath]
+        COLD_TIER_ONLY: _ClassVar[SearchResponse.SearchPath]
+        HOT_AND_COLD: _ClassVar[SearchResponse.SearchPath]
+    UNKNOWN: SearchResponse.SearchPath
+    CACHE_HIT: SearchResponse.SearchPath
+    HOT_TIER_ONLY: SearchResponse.SearchPath
+    COLD_TIER_ONLY: SearchResponse.SearchPath
+    HOT_AND_COLD: SearchResponse.SearchPath
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FOUND_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_PATH_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    ROWS_EXAMINED_FIELD_NUMBER: _ClassVar[int]
+    MATCHED_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[SearchResult]
+    total_found: int
+    search_latency_ms: float
+    search_path: SearchResponse.SearchPath
+    error: str
+    partial: bool
+    exact: bool
+    plan: str
+    rows_examined: int
+    matched: int
+    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: _Optional[bool] = ..., exact: _Optional[bool] = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ...) -> None: ...
+
+class HealthRequest(_message.Message):
+    __slots__ = ("component",)
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    component: str
+    def __init__(self, component: _Optional[str] = ...) -> None: ...
+
+class HealthResponse(_message.Message):
+    __slots__ = ("status", "version", "components", "uptime_seconds", "git_commit")
+    class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN: _ClassVar[HealthResponse.Status]
+        HEALTHY: _ClassVar[HealthResponse.Status]
+        DEGRADED: _ClassVar[HealthResponse.Status]
+        UNHEALTHY: _ClassVar[HealthResponse.Status]
+    UNKNOWN: HealthResponse.Status
+    HEALTHY: HealthResponse.Status
+    DEGRADED: HealthResponse.Status
+    UNHEALTHY: HealthResponse.Status
+    class ComponentsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    GIT_COMMIT_FIELD_NUMBER: _ClassVar[int]
+    status: HealthResponse.Status
+    version: str
+    components: _containers.ScalarMap[str, str]
+    uptime_seconds: int
+    git_commit: str
+    def __init__(self, status: _Optional[_Union[HealthResponse.Status, str]] = ..., version: _Optional[str] = ..., components: _Optional[_Mapping[str, str]] = ..., uptime_seconds: _Optional[int] = ..., git_commit: _Optional[str] = ...) -> None: ...
+
+class MetricsRequest(_message.Message):
+    __slots__ = ("categories",)
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, categories: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MetricsResponse(_message.Message):
+    __slots__ = ("cache_hits", "cache_misses", "cache_hit_rate", "cache_size", "hot_tier_hits", "hot_tier_misses", "hot_tier_hit_rate", "hot_tier_size", "hot_tier_flushes", "cold_tier_searches", "cold_tier_size", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "total_queries", "total_inserts", "queries_per_second", "inserts_per_second", "memory_usage_bytes", "disk_usage_bytes", "cpu_usage_percent", "overall_hit_rate", "collected_at")
+    CACHE_HITS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_MISSES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HIT_RATE_FIELD_NUMBER: _ClassVar[int]
+    CACHE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    HOT_TIER_HITS_FIELD_NUMBER: _ClassVar[int]
+    HOT_TIER_MISSES_FIELD_NUMBER: _ClassVar[int]
+    HOT_TIER_HIT_RATE_FIELD_NUMBER: _ClassVar[int]
+    HOT_TIER_SIZE_FIELD_NUMBER: _ClassVar[int]
+    HOT_TIER_FLUSHES_FIELD_NUMBER: _ClassVar[int]
+    COLD_TIER_SEARCHES_FIELD_NUMBER: _ClassVar[int]
+    COLD_TIER_SIZE_FIELD_NUMBER: _ClassVar[int]
+    P50_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    P99_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_INSERTS_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    INSERTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_USAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_USAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_USAGE_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    OVERALL_HIT_RATE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTED_AT_FIELD_NUMBER: _ClassVar[int]
+    cache_hits: int
+    cache_misses: int
+    cache_hit_rate: float
+    cache_size: int
+    hot_tier_hits: int
+    hot_tier_misses: int
+    hot_tier_hit_rate: float
+    hot_tier_size: int
+    hot_tier_flushes: int
+    cold_tier_searches: int
+    cold_tier_size: int
+    p50_latency_ms: float
+    p95_latency_ms: float
+    p99_latency_ms: float
+    total_queries: int
+    total_inserts: int
+    queries_per_second: float
+    inserts_per_second: float
+    memory_usage_bytes: int
+    disk_usage_bytes: int
+    cpu_usage_percent: float
+    overall_hit_rate: float
+    collected_at: int
+    def __init__(self, cache_hits: _Optional[int] = ..., cache_misses: _Optional[int] = ..., cache_hit_rate: _Optional[float] = ..., cache_size: _Optional[int] = ..., hot_tier_hits: _Optional[int] = ..., hot_tier_misses: _Optional[int] = ..., hot_tier_hit_rate: _Optional[float] = ..., hot_tier_size: _Optional[int] = ..., hot_tier_flushes: _Optional[int] = ..., cold_tier_searches: _Optional[int] = ..., cold_tier_size: _Optional[int] = ..., p50_latency_ms: _Optional[float] = ..., p95_latency_ms: _Optional[float] = ..., p99_latency_ms: _Optional[float] = ..., total_queries: _Optional[int] = ..., total_inserts: _Optional[int] = ..., queries_per_second: _Optional[float] = ..., inserts_per_second: _Optional[float] = ..., memory_usage_bytes: _Optional[int] = ..., disk_usage_bytes: _Optional[int] = ..., cpu_usage_percent: _Optional[float] = ..., overall_hit_rate: _Optional[float] = ..., collected_at: _Optional[int] = ...) -> None: ...
+
+class FlushRequest(_message.Message):
+    __slots__ = ("force",)
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    force: bool
+    def __init__(self, force: _Optional[bool] = ...) -> None: ...
+
+class FlushResponse(_message.Message):
+    __slots__ = ("success", "error", "documents_flushed", "flush_duration_ms")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FLUSHED_FIELD_NUMBER: _ClassVar[int]
+    FLUSH_DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    error: str
+    documents_flushed: int
+    flush_duration_ms: float
+    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., documents_flushed: _Optional[int] = ..., flush_duration_ms: _Optional[float] = ...) -> None: ...
+
+class SnapshotRequest(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    def __init__(self, path: _Optional[str] = ...) -> None: ...
+
+class SnapshotResponse(_message.Message):
+    __slots__ = ("success", "error", "snapshot_path", "documents_snapshotted", "snapshot_size_bytes")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_PATH_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_SNAPSHOTTED_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    error: str
+    snapshot_path: str
+    documents_snapshotted: int
+    snapshot_size_bytes: int
+    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., snapshot_path: _Optional[str] = ..., documents_snapshotted: _Optional[int] = ..., snapshot_size_bytes: _Optional[int] = ...) -> None: ...
+
+class ConfigRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ConfigResponse(_message.Message):
+    __slots__ = ("hot_tier_max_size", "hot_tier_max_age_seconds", "hnsw_max_elements", "data_dir", "fsync_policy", "snapshot_interval", "flush_interval_seconds", "embedding_dimension", "version", "hnsw_m", "hnsw_ef_construction", "hnsw_ef_search", "hnsw_distance", "hnsw_disable_normalization_check")
+    HOT_TIER_MAX_SIZE_FIELD_NUMBER: _ClassVar[int]
+    HOT_TIER_MAX_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HNSW_MAX_ELEMENTS_FIELD_NUMBER: _ClassVar[int]
+    DATA_DIR_FIELD_NUMBER: _ClassVar[int]
+    FSYNC_POLICY_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    FLUSH_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HNSW_M_FIELD_NUMBER: _ClassVar[int]
+    HNSW_EF_CONSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    HNSW_EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    HNSW_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    HNSW_DISABLE_NORMALIZATION_CHECK_FIELD_NUMBER: _ClassVar[int]
+    hot_tier_max_size: int
+    hot_tier_max_age_seconds: int
+    hnsw_max_elements: int
+    data_dir: str
+    fsync_policy: str
+    snapshot_interval: int
+    flush_interval_seconds: int
+    embedding_dimension: int
+    version: str
+    hnsw_m: int
+    hnsw_ef_construction: int
+    hnsw_ef_search: int
+    hnsw_distance: str
+    hnsw_disable_normalization_check: bool
+    def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: _Optional[bool] = ...) -> None: ...
