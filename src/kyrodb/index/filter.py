@@ -1,0 +1,183 @@
+"""Metadata filters: the syntax tree, and the rules every index must agree with.
+
+A filter is a value: frozen, hashable and compared in full, so it can be part of a cache key.
+`matches` evaluates one against one document's metadata; it is the definition, the indices are optimisations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import ge, gt, le, lt
+from typing import Final, Literal, TypeAlias, assert_never
+
+from kyrodb.errors import InvalidArgument
+from kyrodb.limits import FILTER_DEPTH_MAX, FILTER_NODES_MAX
+
+RangeOperator: TypeAlias = Literal["gte", "lte", "gt", "lt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Matches every document: what a filter message with no type set means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The key is present and its value is equal, byte for byte."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The key is present and its value lies on the right side of `bound`.
+
+    Both are compared as numbers when both parse as one (`parse_number`), otherwise as byte strings. `op` None
+    (bound unset) asks only that the key is present.
+    """
+
+    key: str
+    op: RangeOperator | None
+    bound: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The key is present and its value is one of `values`; no values match nothing."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Every part matches; no parts match everything."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Some part matches; no parts match nothing."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not match (so it is true of a document without the key); no part matches nothing."""
+
+    part: Filter | None
+
+
+Filter: TypeAlias = Anything | Exact | Range | In | And | Or | Not
+
+COMPARE: Final[Mapping[RangeOperator, Callable[[float, float], bool]]] = {
+    "gte": ge,
+    "lte": le,
+    "gt": gt,
+    "lt": lt,
+}
+
+# The grammar of Rust's f64::from_str, which clients have been relying on. Possessive quantifiers keep the
+# match linear in the length of hostile text.
+_NUMBER: Final = re.compile(
+    r"[+-]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?|(?i:inf(?:inity)?|nan))", re.ASCII
+)
+
+
+def parse_number(text: str) -> float | None:
+    """The number `text` spells, or None.
+
+    Decimal digits with an optional sign, point and exponent, or inf, infinity, nan in any case. Not what
+    float() also takes: surrounding space, underscores, digits of other scripts. Too large is infinite.
+    """
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def matches(condition: Filter, metadata: Mapping[str, str]) -> bool:
+    """Whether a document with this metadata satisfies `condition`."""
+    match condition:
+        case Anything():
+            return True
+        case Exact(key, value):
+            return metadata.get(key) == value
+        case In(key, values):
+            return key in metadata and metadata[key] in values
+        case Range():
+            return _in_range(condition, metadata.get(condition.key))
+        case And(parts):
+            return all(matches(part, metadata) for part in parts)
+        case Or(parts):
+            return any(matches(part, metadata) for part in parts)
+        case Not(part):
+            return part is not None and not matches(part, metadata)
+        case _:
+            assert_never(condition)
+
+
+def _in_range(condition: Range, value: str | None) -> bool:
+    if value is None:
+        return False
+    if condition.op is None:
+        return True
+    number, bound = parse_number(value), parse_number(condition.bound)
+    if number is not None and bound is not None:
+        return COMPARE[condition.op](number, bound)
+    # Python orders str by code point, which is the order of the UTF-8 bytes.
+    order = (value > condition.bound) - (value < condition.bound)
+    return COMPARE[condition.op](order, 0)
+
+
+def with_constraints(condition: Filter | None, constraints: Mapping[str, str]) -> Filter | None:
+    """`condition` (None = everything) for those documents only that carry every entry of `constraints`.
+
+    The entries come first, as Exact parts of one And. None when nothing at all is asked.
+    """
+    if isinstance(condition, Anything):
+        condition = None
+    parts: tuple[Filter, ...] = tuple(Exact(key, value) for key, value in constraints.items())
+    if not parts:
+        return condition
+    if isinstance(condition, And):
+        parts += condition.parts
+    elif condition is not None:
+        parts += (condition,)
+    return parts[0] if len(parts) == 1 else And(parts)
+
+
+def check_filter(condition: Filter) -> None:
+    """Refuse a filter that costs too much to evaluate.
+
+    Raises InvalidArgument when it is nested deeper than FILTER_DEPTH_MAX or when its nodes and listed values
+    together are more than FILTER_NODES_MAX.
+    """
+    nodes = 0
+    level: list[Filter] = [condition]
+    depth = 0
+    while level:
+        depth += 1
+        if depth > FILTER_DEPTH_MAX:
+            raise InvalidArgument(
+                f"filter is nested more than {FILTER_DEPTH_MAX} levels deep, the maximum", field="filter"
+            )
+        nodes += sum(1 + len(node.values) if isinstance(node, In) else 1 for node in level)
+        if nodes > FILTER_NODES_MAX:
+            raise InvalidArgument(
+                f"filter has {nodes} or more conditions and listed values; the maximum is {FILTER_NODES_MAX}",
+                field="filter",
+            )
+        level = [part for node in level for part in _parts(node)]
+
+
+def _parts(node: Filter) -> tuple[Filter, ...]:
+    match node:
+        case And(parts) | Or(parts):
+            return parts
+        case Not(part) if part is not None:
+            return (part,)
+        case _:
+            return ()
