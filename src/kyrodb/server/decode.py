@@ -1,0 +1,221 @@
+"""From request bytes to values that cannot be wrong.
+
+Everything here raises InvalidArgument, whose message names the field, the value and the bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+
+from kyrodb.distance import check_vector
+from kyrodb.engine.requests import SearchRequest
+from kyrodb.errors import InvalidArgument
+from kyrodb.limits import (
+    DIMENSION_MAX,
+    DOC_ID_MIN,
+    EF_SEARCH_MAX,
+    K_MAX,
+    METADATA_BYTES_MAX,
+    METADATA_ENTRIES_MAX,
+    METADATA_KEY_BYTES_MAX,
+    NAMESPACE_BYTES_MAX,
+    STREAM_MESSAGES_MAX,
+)
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.proto import kyrodb_wire_pb2 as wire
+from kyrodb.server.access import Caller
+from kyrodb.server.decode_filter import search_filter
+from kyrodb.types import RESERVED_KEYS, Document, Metric, Vector
+
+Request = TypeVar("Request", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What every vector of the database has in common."""
+
+    dimension: int
+    metric: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search as it came off the wire. `inline_errors` asks a stream to answer a failure and carry on."""
+
+    request: SearchRequest
+    inline_errors: bool
+
+
+def parse(kind: type[Request], payload: bytes) -> Request:
+    """The message of this kind that `payload` spells."""
+    try:
+        return kind.FromString(payload)
+    except DecodeError:
+        raise InvalidArgument(
+            f"the {len(payload)} bytes of the request are no valid {kind.DESCRIPTOR.name}"
+        ) from None
+
+
+def document(payload: bytes, schema: Schema, caller: Caller) -> Document:
+    """The document an InsertRequest asks to store, with the metadata entries the database itself adds."""
+    request = parse(wire.InsertRequest, payload)
+    if request.doc_id < DOC_ID_MIN:
+        raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
+    if _came_whole(request, payload) and len(request.embedding) == 4 * schema.dimension:
+        vector = np.frombuffer(request.embedding, np.float32)
+    else:
+        vector = np.array(parse(pb.InsertRequest, payload).embedding, np.float32)
+    _check_inserted(vector, schema)
+    metadata = client_metadata(request.metadata, bytes_max=len(payload) - vector.nbytes)
+    metadata.update(caller.scope(checked_namespace(request.namespace)).constraints)
+    return Document(request.doc_id, vector, metadata)
+
+
+def search(payload: bytes, schema: Schema, caller: Caller) -> Search:
+    """The search a SearchRequest asks for."""
+    request = parse(wire.SearchRequest, payload)
+    if _came_whole(request, payload) and len(request.query_embedding) == 4 * schema.dimension:
+        vector = np.frombuffer(request.query_embedding, np.float32)
+    else:
+        vector = np.array(parse(pb.SearchRequest, payload).query_embedding, np.float32)
+    _check_asked(vector, schema, request)
+    filter_message = request.filter if request.HasField("filter") else None
+    return Search(
+        SearchRequest(
+            vector=vector,
+            k=request.k,
+            ef_search=request.ef_search,
+            filter=search_filter(filter_message, request.metadata_filters),
+            scope=caller.scope(checked_namespace(request.namespace)),
+            min_score=request.min_score,
+            exact=request.exact,
+            include_vectors=request.include_embeddings,
+            include_metadata=not request.exclude_metadata,
+        ),
+        inline_errors=request.inline_errors,
+    )
+
+
+def wants_inline_errors(payload: bytes) -> bool:
+    """Whether a SearchRequest that `search` refused asked for its failure as an answer."""
+    try:
+        return wire.SearchRequest.FromString(payload).inline_errors
+    except DecodeError:
+        return False
+
+
+def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
+    """What a stream of inserts reports for a document that `document` refused."""
+    try:
+        request = pb.InsertRequest.FromString(payload)
+    except DecodeError:
+        return str(fault)
+    if request.doc_id < DOC_ID_MIN:
+        return f"Invalid doc_id: {request.doc_id}"
+    if not request.embedding:
+        return f"Empty embedding for doc_id {request.doc_id}"
+    if len(request.embedding) > DIMENSION_MAX:
+        return f"Embedding dimension {len(request.embedding)} exceeds maximum {DIMENSION_MAX}"
+    return str(fault)
+
+
+def client_metadata(entries: Mapping[str, str], *, bytes_max: int) -> dict[str, str]:
+    """A client's metadata without reserved keys. `bytes_max` is known to be at least its size in UTF-8."""
+    metadata = {key: value for key, value in entries.items() if key not in RESERVED_KEYS}
+    if len(metadata) > METADATA_ENTRIES_MAX:
+        raise InvalidArgument(
+            f"metadata has {len(metadata)} entries; the maximum is {METADATA_ENTRIES_MAX}", field="metadata"
+        )
+    # So small a request cannot break a bound, and most are that small.
+    if bytes_max > METADATA_KEY_BYTES_MAX:
+        _check_metadata_size(metadata)
+    return metadata
+
+
+def checked_namespace(namespace: str) -> str:
+    """`namespace` itself, when it is short enough."""
+    if len(namespace) > NAMESPACE_BYTES_MAX or len(namespace.encode()) > NAMESPACE_BYTES_MAX:
+        raise InvalidArgument(
+            f"namespace has {len(namespace.encode())} bytes; the maximum is {NAMESPACE_BYTES_MAX}",
+            field="namespace",
+        )
+    return namespace
+
+
+def checked_doc_id(doc_id: int) -> int:
+    """`doc_id` itself, when it is not 0."""
+    if doc_id < DOC_ID_MIN:
+        raise InvalidArgument("doc_id must be non-zero", field="doc_id")
+    return doc_id
+
+
+def check_batch(size: int) -> None:
+    """Refuse more ids in one request than a stream may have messages."""
+    if size > STREAM_MESSAGES_MAX:
+        raise InvalidArgument(f"Batch size {size} exceeds maximum {STREAM_MESSAGES_MAX}", field="doc_ids")
+
+
+def _came_whole(request: Message, payload: bytes) -> bool:
+    """Whether the vector of a server-side message can be relied on.
+
+    A sender may split a packed field, of which `bytes` keeps the last piece, or not pack it, which is an unknown
+    field here. Either leaves bytes over (as do harmless things, such as a default spelt out).
+    """
+    request.DiscardUnknownFields()
+    return request.ByteSize() == len(payload)
+
+
+def _check_inserted(vector: Vector, schema: Schema) -> None:
+    try:
+        check_vector(vector, dimension=schema.dimension, metric=schema.metric, field="embedding")
+    except InvalidArgument as fault:
+        # What only this database refuses, its engine used to: clients know it by these words.
+        if 0 < vector.shape[0] <= DIMENSION_MAX and np.isfinite(vector).all():
+            raise InvalidArgument(f"Insert failed: {fault}", field="embedding") from None
+        raise
+
+
+def _check_asked(vector: Vector, schema: Schema, request: wire.SearchRequest) -> None:
+    found = vector.shape[0]
+    if 0 < found <= DIMENSION_MAX and found != schema.dimension:
+        raise InvalidArgument(
+            f"query dimension mismatch: expected {schema.dimension} found {found}", field="query_embedding"
+        )
+    try:
+        check_vector(vector, dimension=schema.dimension, metric=schema.metric, field="query_embedding")
+    except InvalidArgument as fault:
+        if found == schema.dimension and np.isfinite(vector).all():
+            raise InvalidArgument(f"Search failed: {fault}", field="query_embedding") from None
+        raise
+    if request.k == 0:
+        raise InvalidArgument("k must be greater than 0", field="k")
+    if request.k > K_MAX:
+        raise InvalidArgument(f"k must be <= {K_MAX}, got {request.k}", field="k")
+    if request.ef_search > EF_SEARCH_MAX:
+        raise InvalidArgument(
+            f"ef_search must be <= {EF_SEARCH_MAX}, got {request.ef_search}", field="ef_search"
+        )
+    if math.isnan(request.min_score):
+        raise InvalidArgument("min_score must be a number, got NaN", field="min_score")
+
+
+def _check_metadata_size(metadata: Mapping[str, str]) -> None:
+    total = 0
+    for key, value in metadata.items():
+        key_bytes = len(key.encode())
+        if key_bytes > METADATA_KEY_BYTES_MAX:
+            raise InvalidArgument(
+                f"metadata key {key[:40]!r}… has {key_bytes} bytes; the maximum is {METADATA_KEY_BYTES_MAX}",
+                field="metadata",
+            )
+        total += key_bytes + len(value.encode())
+    if total > METADATA_BYTES_MAX:
+        raise InvalidArgument(
+            f"metadata has {total} bytes; the maximum is {METADATA_BYTES_MAX}", field="metadata"
+        )

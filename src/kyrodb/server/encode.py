@@ -1,0 +1,94 @@
+"""From answers to response bytes, written straight in protobuf's wire form.
+
+A stored document's metadata already is field 4 of SearchResult and of QueryResponse (kyrodb.metadata_wire),
+and a vector's bytes already are a packed `repeated float`, so a response is put together from them without
+building messages. tests/server/test_encode.py holds the result against what protobuf reads from it.
+Source: https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from kyrodb.engine.requests import Found, SearchResult, Tier
+from kyrodb.metadata_wire import varint
+from kyrodb.proto import kyrodb_pb2 as pb
+
+_TAGGED_FLOAT: Final = struct.Struct("<cf")
+
+# A tag is field number << 3 | wire type; wire type 0 is a varint, 2 has a length, 5 is four bytes.
+_RESULT, _DOC_ID, _SCORE, _EMBEDDING = b"\x0a", b"\x08", b"\x15", b"\x1a"
+_TOTAL_FOUND, _LATENCY, _SEARCH_PATH, _SEARCH_ERROR = b"\x10", b"\x1d", b"\x20", b"\x2a"
+_FOUND, _QUERY_DOC_ID, _QUERY_EMBEDDING, _SERVED_FROM = b"\x08\x01", b"\x10", b"\x1a", b"\x28"
+_PARTIAL = varint(100 << 3) + b"\x01"
+_EXACT = varint(101 << 3) + b"\x01"
+_PLAN = varint(102 << 3 | 2)
+_ROWS_EXAMINED = varint(103 << 3)
+_MATCHED = varint(104 << 3)
+_BULK_RESULT, _BULK_FOUND, _BULK_REQUESTED = b"\x0a", b"\x10", b"\x18"
+
+SERVED_FROM: Final[dict[Tier, pb.QueryResponse.ServedFrom]] = {
+    Tier.CACHE: pb.QueryResponse.CACHE,
+    Tier.HOT: pb.QueryResponse.HOT_TIER,
+    Tier.COLD: pb.QueryResponse.COLD_TIER,
+}
+
+
+def search_path(tiers: frozenset[Tier]) -> pb.SearchResponse.SearchPath:
+    """How a client is told which tiers were really searched."""
+    if Tier.CACHE in tiers:
+        return pb.SearchResponse.CACHE_HIT
+    if Tier.HOT in tiers:
+        return pb.SearchResponse.HOT_AND_COLD if Tier.COLD in tiers else pb.SearchResponse.HOT_TIER_ONLY
+    return pb.SearchResponse.COLD_TIER_ONLY if Tier.COLD in tiers else pb.SearchResponse.UNKNOWN
+
+
+def search_response(result: SearchResult, latency_ms: float) -> bytes:
+    """The bytes of a SearchResponse."""
+    out: list[bytes] = []
+    for hit in result.hits:
+        head = _DOC_ID + varint(hit.doc_id) + _TAGGED_FLOAT.pack(_SCORE, hit.score)
+        if hit.vector is not None:
+            head += _delimited(_EMBEDDING, hit.vector.tobytes())
+        out += (_RESULT, varint(len(head) + len(hit.metadata_wire)), head, hit.metadata_wire)
+    out += (
+        _TOTAL_FOUND + varint(result.total_found),
+        _TAGGED_FLOAT.pack(_LATENCY, latency_ms),
+        _SEARCH_PATH + varint(search_path(result.tiers)),
+    )
+    if result.note:
+        out.append(_delimited(_SEARCH_ERROR, result.note.encode()))
+    if not result.complete:
+        out.append(_PARTIAL)
+    if result.exact:
+        out.append(_EXACT)
+    if result.plan:
+        out.append(_delimited(_PLAN, result.plan.encode()))
+    out += (_ROWS_EXAMINED + varint(result.examined), _MATCHED + varint(result.matched))
+    return b"".join(out)
+
+
+def query_response(doc_id: int, found: Found | None, *, include_embedding: bool) -> bytes:
+    """The bytes of a QueryResponse; `doc_id` is the id that was asked for."""
+    if found is None:
+        return _QUERY_DOC_ID + varint(doc_id)
+    out = [_FOUND, _QUERY_DOC_ID + varint(doc_id)]
+    if include_embedding:
+        out.append(_delimited(_QUERY_EMBEDDING, found.vector.tobytes()))
+    out += (found.metadata_wire, _SERVED_FROM + varint(SERVED_FROM[found.tier]))
+    return b"".join(out)
+
+
+def bulk_query_response(results: Sequence[bytes], total_found: int) -> bytes:
+    """The bytes of a BulkQueryResponse around QueryResponses that are bytes already."""
+    out: list[bytes] = []
+    for result in results:
+        out += (_BULK_RESULT, varint(len(result)), result)
+    out += (_BULK_FOUND + varint(total_found), _BULK_REQUESTED + varint(len(results)))
+    return b"".join(out)
+
+
+def _delimited(tag: bytes, body: bytes) -> bytes:
+    return tag + varint(len(body)) + body

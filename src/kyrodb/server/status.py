@@ -1,0 +1,70 @@
+"""From errors to gRPC statuses: one table, read by every RPC."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from kyrodb import errors
+
+_log: Final = logging.getLogger(__name__)
+
+CODES: Final[dict[type[errors.KyroError], grpc.StatusCode]] = {
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.WriteFailed: grpc.StatusCode.UNAVAILABLE,
+    errors.DataDamaged: grpc.StatusCode.DATA_LOSS,
+    errors.DataDirInUse: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.DataDirMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ConfigError: grpc.StatusCode.INTERNAL,
+    errors.StorageError: grpc.StatusCode.INTERNAL,
+    errors.KyroError: grpc.StatusCode.INTERNAL,
+}
+
+RETRY_AFTER_KEY: Final = "retry-after-ms"
+"""Trailing metadata of a refusal that waiting can cure: milliseconds, a whole number."""
+
+
+class CallError(Exception):
+    """What a call was doing when the database refused: the client reads "{doing}: {cause}"."""
+
+    def __init__(self, doing: str, cause: errors.KyroError) -> None:
+        super().__init__(f"{doing}: {cause}")
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a failed call ends."""
+
+    code: grpc.StatusCode
+    text: str
+    trailing_metadata: tuple[tuple[str, str], ...] = ()
+
+
+def status_of(error: Exception, rpc: str) -> Status:
+    """The status a call of `rpc` ends with because of `error`.
+
+    An error nobody foresaw becomes INTERNAL: its traceback goes to the log and not to the client.
+    """
+    cause = error.cause if isinstance(error, CallError) else error
+    if not isinstance(cause, errors.KyroError):
+        _log.error("%s failed unexpectedly", rpc, exc_info=error)
+        return Status(grpc.StatusCode.INTERNAL, "internal server error; the server's log has the details")
+    code = next(CODES[kind] for kind in type(cause).__mro__ if kind in CODES)
+    return Status(code, str(error), _retry_hint(cause))
+
+
+def _retry_hint(cause: errors.KyroError) -> tuple[tuple[str, str], ...]:
+    if isinstance(cause, errors.ResourceExhausted) and cause.retry_after_s is not None:
+        return ((RETRY_AFTER_KEY, str(math.ceil(cause.retry_after_s * 1000))),)
+    return ()

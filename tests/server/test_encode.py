@@ -1,0 +1,119 @@
+"""Responses as bytes: protobuf reads from them what was answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kyrodb.engine.requests import Found, Hit, SearchResult, Tier
+from kyrodb.metadata_wire import encode_metadata
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.server.encode import bulk_query_response, query_response, search_path, search_response
+from kyrodb.types import Vector
+
+float32 = st.floats(width=32, allow_nan=False)
+doc_ids = st.integers(1, 2**64 - 1)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+metadata = st.dictionaries(text, text, max_size=3)
+vectors = st.lists(float32, min_size=1, max_size=40).map(lambda values: np.array(values, np.float32))
+tiers = st.frozensets(st.sampled_from(Tier))
+counts = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def hits(draw: st.DrawFn) -> tuple[Hit, pb.SearchResult]:
+    doc_id, score, entries = draw(doc_ids), draw(float32), draw(metadata)
+    vector: Vector | None = draw(st.none() | vectors)
+    embedding = [] if vector is None else vector.tolist()
+    expected = pb.SearchResult(doc_id=doc_id, score=score, embedding=embedding, metadata=entries)
+    return Hit(doc_id, score, vector, encode_metadata(entries)), expected
+
+
+@given(
+    st.lists(hits(), max_size=4),
+    tiers,
+    st.booleans(),
+    st.booleans(),
+    text,
+    text,
+    counts,
+    counts,
+    counts,
+    float32,
+)
+def test_search_response(
+    found: list[tuple[Hit, pb.SearchResult]],
+    tiers: frozenset[Tier],
+    exact: bool,
+    complete: bool,
+    note: str,
+    plan: str,
+    total_found: int,
+    examined: int,
+    matched: int,
+    latency_ms: float,
+) -> None:
+    result = SearchResult(
+        [hit for hit, _ in found], total_found, tiers, 9, exact, matched, examined, complete, note, plan
+    )
+    assert pb.SearchResponse.FromString(search_response(result, latency_ms)) == pb.SearchResponse(
+        results=[expected for _, expected in found],
+        total_found=total_found,
+        search_latency_ms=latency_ms,
+        search_path=search_path(tiers),
+        error=note,
+        partial=not complete,
+        exact=exact,
+        plan=plan,
+        rows_examined=examined,
+        matched=matched,
+    )
+
+
+@given(doc_ids, vectors, metadata, st.sampled_from(Tier), st.booleans())
+def test_query_response(
+    doc_id: int, vector: Vector, entries: dict[str, str], tier: Tier, include_embedding: bool
+) -> None:
+    found = Found(doc_id, vector, encode_metadata(entries), tier)
+    served = {Tier.CACHE: 1, Tier.HOT: 2, Tier.COLD: 3}[tier]
+    response = pb.QueryResponse.FromString(query_response(doc_id, found, include_embedding=include_embedding))
+    assert response == pb.QueryResponse(
+        found=True,
+        doc_id=doc_id,
+        embedding=vector.tolist() if include_embedding else [],
+        metadata=entries,
+        served_from=pb.QueryResponse.ServedFrom.Name(served),
+    )
+
+
+def test_query_response_for_what_is_not_there_echoes_the_id() -> None:
+    response = pb.QueryResponse.FromString(query_response(12, None, include_embedding=True))
+    assert response == pb.QueryResponse(found=False, doc_id=12)
+
+
+def test_bulk_query_response_keeps_the_order() -> None:
+    vector = np.ones(3, np.float32)
+    found = Found(5, vector, encode_metadata({"a": "b"}), Tier.HOT)
+    parts = [
+        query_response(5, found, include_embedding=True),
+        query_response(6, None, include_embedding=True),
+    ]
+    assert pb.BulkQueryResponse.FromString(bulk_query_response(parts, 1)) == pb.BulkQueryResponse(
+        results=[pb.QueryResponse.FromString(part) for part in parts], total_found=1, total_requested=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("searched", "path"),
+    [
+        (set(), "UNKNOWN"),
+        ({Tier.HOT}, "HOT_TIER_ONLY"),
+        ({Tier.COLD}, "COLD_TIER_ONLY"),
+        ({Tier.HOT, Tier.COLD}, "HOT_AND_COLD"),
+        ({Tier.CACHE}, "CACHE_HIT"),
+    ],
+)
+def test_search_path_names_what_was_searched(searched: set[Tier], path: str) -> None:
+    assert pb.SearchResponse.SearchPath.Name(search_path(frozenset(searched))) == path
