@@ -1,0 +1,94 @@
+"""Similarities, scores and the canonical arithmetic behind both.
+
+Inside the program "similarity" is the number to maximise: the cosine, the inner product, or minus the squared
+Euclidean distance. A client sees the "score": the same number for cosine and inner product, and
+1 / (1 + distance) for Euclidean.
+
+The last step of every search computes similarities here, in float64 from the stored float32 rows. The sum
+then does not depend on which tier a row lies in or on how many rows are scored together, so equal questions
+get equal answers to the last bit of the float32 score.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from kyrodb.errors import InvalidArgument
+from kyrodb.limits import DIMENSION_MAX, ZERO_NORM_SQUARED_MAX
+from kyrodb.types import Matrix, Metric, Vector
+
+Similarities = npt.NDArray[np.float64]
+
+
+def check_vector(vector: Vector, *, dimension: int, metric: Metric, field: str) -> None:
+    """Refuse what can never be stored or asked for.
+
+    Raises InvalidArgument for a vector that is empty, longer than DIMENSION_MAX, not of `dimension`, not
+    finite, or without a direction under cosine. `field` names it in the message.
+    """
+    found = vector.shape[0]
+    if found == 0:
+        raise InvalidArgument(f"{field} cannot be empty", field=field)
+    if found > DIMENSION_MAX:
+        raise InvalidArgument(f"{field} dimension {found} exceeds maximum {DIMENSION_MAX}", field=field)
+    if found != dimension:
+        raise InvalidArgument(f"{field} dimension mismatch: expected {dimension} found {found}", field=field)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm_squared = float(np.dot(vector, vector))
+    # A finite sum of squares proves every component finite at the cost of one dot product; an infinite one
+    # may be honest overflow (components near 1e20), so only then look at each component.
+    if not np.isfinite(norm_squared) and not np.isfinite(vector).all():
+        bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise InvalidArgument(
+            f"{field} must contain only finite values: component {bad} is {vector[bad]}", field=field
+        )
+    if metric is Metric.COSINE and norm_squared <= ZERO_NORM_SQUARED_MAX:
+        raise InvalidArgument(
+            f"{field} norm is zero; cannot normalize: squared norm {norm_squared:.3g} must exceed "
+            f"{ZERO_NORM_SQUARED_MAX:.3g} for distance cosine",
+            field=field,
+        )
+
+
+def norms(rows: Matrix) -> npt.NDArray[np.float64]:
+    """Euclidean length of each row, shape (n,), summed in float64."""
+    wide = rows.astype(np.float64)
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", wide, wide)), dtype=np.float64)
+
+
+def normalised(rows: Matrix) -> Matrix:
+    """Rows of length one, float32; what the graph of a cosine segment is built from."""
+    return np.ascontiguousarray(rows / norms(rows)[:, None], dtype=np.float32)
+
+
+def index_form(rows: Matrix, metric: Metric) -> Matrix:
+    """Rows as an index wants them: of length one for cosine, as they are otherwise."""
+    return normalised(rows) if metric is Metric.COSINE else rows
+
+
+def similarities(
+    rows: Matrix, query: Vector, metric: Metric, row_norms: npt.NDArray[np.float64] | None = None
+) -> Similarities:
+    """Canonical similarity of each row of shape (n, d) to `query`, shape (n,).
+
+    `row_norms`, if given, saves computing them for cosine; it must come from `norms`.
+    """
+    wide, question = rows.astype(np.float64), query.astype(np.float64)
+    if metric is Metric.EUCLIDEAN:
+        difference = wide - question
+        return np.asarray(-np.einsum("ij,ij->i", difference, difference))
+    # einsum keeps one summation order per row, whatever the number of rows; a BLAS product does not.
+    products = np.einsum("ij,j->i", wide, question)
+    if metric is Metric.INNER_PRODUCT:
+        return np.asarray(products)
+    lengths = norms(rows) if row_norms is None else row_norms
+    cosine = products / (lengths * np.sqrt(np.einsum("j,j->", question, question)))
+    return np.asarray(np.clip(cosine, -1.0, 1.0))
+
+
+def scores(values: Similarities, metric: Metric) -> npt.NDArray[np.float32]:
+    """What a client sees for these similarities, shape (n,)."""
+    if metric is Metric.EUCLIDEAN:
+        return np.asarray(1.0 / (1.0 + np.sqrt(-values)), dtype=np.float32)
+    return np.asarray(values, dtype=np.float32)

@@ -1,0 +1,190 @@
+"""What callers ask of the engine and what they get: plain values, checked before they come here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from kyrodb.index.filter import Filter
+from kyrodb.metadata_wire import decode_metadata
+from kyrodb.types import EVERYTHING, LSN, Document, Scope, Vector
+
+
+class Tier(Enum):
+    """Where a document really was, or which part of the database was really searched."""
+
+    CACHE = "cache"
+    HOT = "hot"
+    COLD = "cold"
+
+
+# --- writes ---------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Put:
+    """Insert the document, or replace the one with its id. Metadata is replaced wholly."""
+
+    document: Document
+
+
+@dataclass(slots=True)
+class Delete:
+    """Remove a document; nothing happens when it is absent or out of scope."""
+
+    doc_id: int
+    scope: Scope = EVERYTHING
+
+
+@dataclass(slots=True)
+class UpdateMetadata:
+    """Overlay (`merge`) or replace the metadata of a document; reserved keys stay as they are."""
+
+    doc_id: int
+    metadata: Mapping[str, str]
+    merge: bool = False
+    scope: Scope = EVERYTHING
+
+
+@dataclass(slots=True)
+class DeleteMatching:
+    """Remove every document in scope that `filter` matches, all or none."""
+
+    filter: Filter
+    scope: Scope = EVERYTHING
+
+
+@dataclass(slots=True)
+class DeleteMany:
+    """Remove the documents with these ids that exist and are in scope, all or none."""
+
+    doc_ids: Sequence[int]
+    scope: Scope = EVERYTHING
+
+
+Operation: TypeAlias = Put | Delete | UpdateMetadata | DeleteMany | DeleteMatching
+
+
+@dataclass(slots=True)
+class Ack:
+    """The write is durable as far as the fsync policy promises, and visible to every later read.
+
+    `existed` counts documents that were there before: replaced by a Put, removed by a delete, or updated.
+    """
+
+    lsn: LSN
+    existed: int
+
+
+# --- reads ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Found:
+    """A document as a point lookup returns it. `metadata_wire` holds no reserved keys."""
+
+    doc_id: int
+    vector: Vector
+    metadata_wire: bytes
+    tier: Tier
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return decode_metadata(self.metadata_wire)
+
+
+@dataclass(slots=True)
+class SearchRequest:
+    """A nearest-neighbour question. `vector` is float32, C-contiguous, of the database's dimension.
+
+    `ef_search` 0 means the database's own. `min_score` <= 0 filters nothing. `exact` scans every row that
+    matches, whatever it costs.
+    """
+
+    vector: Vector
+    k: int
+    ef_search: int = 0
+    filter: Filter | None = None
+    scope: Scope = EVERYTHING
+    min_score: float = 0.0
+    exact: bool = False
+    include_vectors: bool = False
+    include_metadata: bool = True
+
+
+@dataclass(slots=True)
+class Hit:
+    """One row of an answer. `vector` is the client's own float32 values, bit for bit, or None unless asked for."""
+
+    doc_id: int
+    score: float
+    vector: Vector | None = None
+    metadata_wire: bytes = b""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return decode_metadata(self.metadata_wire)
+
+
+@dataclass(slots=True)
+class SearchResult:
+    """An answer, best first, ties by ascending doc_id.
+
+    `matched` is the number of live documents that satisfy scope and filter; `examined` the number of rows
+    whose similarity was computed where that is known (graph searches count their candidates); `exact` says
+    that no better row can exist; `complete` is False, with `note` saying why, when a part of the database
+    could not be asked.
+    """
+
+    hits: list[Hit]
+    total_found: int
+    tiers: frozenset[Tier]
+    position: LSN
+    exact: bool
+    matched: int
+    examined: int
+    complete: bool = True
+    note: str = ""
+    plan: str = ""
+
+
+@dataclass(slots=True)
+class FlushReport:
+    """What FlushHotTier did."""
+
+    documents: int
+    duration_s: float
+
+
+@dataclass(slots=True)
+class SnapshotReport:
+    """What CreateSnapshot left: a directory of hard links that opens as a database of that position."""
+
+    path: str
+    documents: int
+    size_bytes: int
+    lsn: LSN
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Numbers of one moment; every one is counted, none is estimated."""
+
+    documents: int
+    hot_documents: int
+    cold_documents: int
+    dead_rows: int
+    segments: int
+    position: LSN
+    sealed_position: LSN
+    hot_flushes: int
+    merges: int
+    wal_writes: int
+    wal_writes_failed: int
+    wal_bytes: int
+    wal_syncs: int
+    refusing_writes: str = ""
+    """Why writes are refused now; empty when they are accepted."""
+    extra: dict[str, float] = field(default_factory=dict)

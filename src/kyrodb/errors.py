@@ -1,0 +1,103 @@
+"""The error tree: one class per decision a caller can take.
+
+    KyroError
+    ├── InvalidArgument        the request is wrong; sending it again cannot help
+    ├── ResourceExhausted      there is no room, rate or quota for it now
+    ├── FailedPrecondition     right request, wrong state of the database
+    ├── PermissionDenied       the caller may not do this
+    ├── Unauthenticated        the caller did not say, or not truly, who it is
+    ├── DeadlineExceeded       the time allowed ran out
+    ├── Unavailable            the database cannot do it now (disk trouble, closing); retry later
+    ├── ConfigError            the configuration cannot work; names the key
+    └── StorageError           carries path, offset and what to do next
+        ├── DataDamaged        bytes on disk are not what was written there
+        ├── DataDirInUse       another process holds the directory
+        ├── DataDirMismatch    the directory belongs to other settings or another format
+        └── WriteFailed        the disk refused a write, an fsync or a rename
+
+Every message states the field or file, the value met and the bound or the way out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class KyroError(Exception):
+    """Base of every error KyroDB raises on purpose."""
+
+
+class InvalidArgument(KyroError):
+    """The request is wrong: the message names the field, the value and the bound."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ResourceExhausted(KyroError):
+    """No room, rate or quota. `retry_after_s` is None when waiting alone cannot help."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class FailedPrecondition(KyroError):
+    """The database is not in a state that allows the request."""
+
+
+class PermissionDenied(KyroError):
+    """The caller is known and may not do this."""
+
+
+class Unauthenticated(KyroError):
+    """No key, or one that opens nothing."""
+
+
+class DeadlineExceeded(KyroError):
+    """The time allowed for the request ran out."""
+
+
+class Unavailable(KyroError):
+    """Not now: the disk is in trouble, or the database is starting or closing."""
+
+
+class ConfigError(KyroError):
+    """The configuration cannot work. One line per fault, each naming its key."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class StorageError(KyroError):
+    """Something is wrong with a file: which one, where in it, and what an operator does next."""
+
+    def __init__(self, reason: str, *, path: Path | str, offset: int | None = None, hint: str = "") -> None:
+        where = f"{path}" if offset is None else f"{path} at byte {offset}"
+        super().__init__(f"{where}: {reason}" + (f". {hint}" if hint else ""))
+        self.reason = reason
+        self.path = Path(path)
+        self.offset = offset
+        self.hint = hint
+
+
+class DataDamaged(StorageError):
+    """Bytes on disk are not what was written. Never repaired silently, never skipped."""
+
+
+class DataDirInUse(StorageError):
+    """Another process holds the directory; `owner_pid` is its pid, 0 when unknown."""
+
+    def __init__(self, reason: str, *, path: Path | str, owner_pid: int, hint: str = "") -> None:
+        super().__init__(reason, path=path, hint=hint)
+        self.owner_pid = owner_pid
+
+
+class DataDirMismatch(StorageError):
+    """The directory was made with another dimension, metric or format version."""
+
+
+class WriteFailed(StorageError):
+    """The operating system refused a write, an fsync, a rename or a directory fsync."""

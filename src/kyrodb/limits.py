@@ -1,0 +1,67 @@
+"""Every bound in one place, with its unit last in the name; relations between bounds are asserted below."""
+
+from typing import Final
+
+# --- vectors and requests -------------------------------------------------------------------------
+DIMENSION_MAX: Final = 4096
+"""Components of a vector a request may carry."""
+DOC_ID_MIN: Final = 1
+DOC_ID_MAX: Final = 2**64 - 1
+TENANT_DOC_ID_MAX: Final = 2**32 - 1
+"""With tenants, the id a client sends is the low half of the stored id."""
+K_MAX: Final = 1000
+EF_SEARCH_MAX: Final = 10_000
+ZERO_NORM_SQUARED_MAX: Final = 1.1920929e-7
+"""A cosine vector whose squared norm is at or below this has no direction (float32 epsilon)."""
+
+METADATA_ENTRIES_MAX: Final = 1024
+METADATA_KEY_BYTES_MAX: Final = 1024
+METADATA_BYTES_MAX: Final = 1 << 20
+"""All keys and values of one document, in UTF-8."""
+NAMESPACE_BYTES_MAX: Final = 1024
+FILTER_DEPTH_MAX: Final = 32
+FILTER_NODES_MAX: Final = 4096
+"""Filters and listed values of one request, counted together."""
+
+# --- calls and streams ----------------------------------------------------------------------------
+MESSAGE_BYTES_MAX: Final = 4 << 20
+STREAM_MESSAGES_MAX: Final = 10_000
+"""Messages of a BulkInsert or BulkSearch stream, ids of a BulkQuery or BatchDelete."""
+BULK_LOAD_DOCUMENTS_MAX: Final = 10_000_000
+BULK_LOAD_BATCH: Final = 10_000
+
+# --- files ----------------------------------------------------------------------------------------
+WAL_FRAME_BODY_BYTES_MAX: Final = 64 << 20
+"""A group of records that share one frame; a longer length in a header is damage."""
+MANIFEST_BYTES_MAX: Final = 256 << 20
+SECTION_NAME_BYTES_MAX: Final = 64
+SECTIONS_MAX: Final = 4096
+SEGMENT_ROWS_MAX: Final = 2**31 - 1
+"""Row numbers are 32 bits wide in the metadata index."""
+
+# --- tiers ----------------------------------------------------------------------------------------
+GRAPH_ROWS_MIN: Final = 1000
+"""A smaller segment carries no graph: scanning it exactly is as fast and never wrong."""
+
+# --- configuration --------------------------------------------------------------------------------
+PORT_MAX: Final = 65_535
+HTTP_PORT_OFFSET: Final = 1000
+"""The HTTP port is the gRPC port plus this, unless it is set."""
+COUNT_MAX: Final = 2**64 - 1
+"""Largest count or size in bytes a key may state."""
+DURATION_MAX: Final = 2**31 - 1
+"""Largest duration a key may state, in the unit of the key: clocks and timers of the system take no more."""
+CONNECTIONS_MAX: Final = 2**31 - 1
+"""HTTP/2 states it in a signed 32-bit setting."""
+HNSW_M_MIN: Final = 5
+HNSW_M_MAX: Final = 128
+EF_CONSTRUCTION_MAX: Final = 10_000
+ADMISSION_BIAS_MAX: Final = 0.5
+
+assert METADATA_KEY_BYTES_MAX <= METADATA_BYTES_MAX < MESSAGE_BYTES_MAX
+assert DIMENSION_MAX * 4 + METADATA_BYTES_MAX < MESSAGE_BYTES_MAX
+assert MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX < 2**32
+assert BULK_LOAD_BATCH <= STREAM_MESSAGES_MAX
+assert K_MAX <= EF_SEARCH_MAX
+assert HNSW_M_MIN < HNSW_M_MAX < EF_CONSTRUCTION_MAX
+assert HTTP_PORT_OFFSET < PORT_MAX

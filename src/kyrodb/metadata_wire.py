@@ -1,0 +1,74 @@
+"""Metadata as bytes, in the form a response carries them.
+
+    metadata = { entry }
+    entry    = 0x22 varint(length of body) body          field 4, length-delimited
+    body     = 0x0A varint(len) key  0x12 varint(len) value   UTF-8
+
+This is the protobuf wire form of `map<string, string> metadata = 4`, the field both QueryResponse and
+SearchResult use, so a stored document's metadata goes into a response without being decoded.
+Source: https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_ENTRY, _KEY, _VALUE = 0x22, 0x0A, 0x12
+
+
+def encode_metadata(metadata: Mapping[str, str]) -> bytes:
+    """Wire bytes of `metadata`, entries sorted by key so that equal maps have equal bytes."""
+    out = bytearray()
+    for key in sorted(metadata):
+        key_bytes, value_bytes = key.encode(), metadata[key].encode()
+        body = b"".join(
+            (b"\x0a", varint(len(key_bytes)), key_bytes, b"\x12", varint(len(value_bytes)), value_bytes)
+        )
+        out += b"\x22" + varint(len(body)) + body
+    return bytes(out)
+
+
+def decode_metadata(data: bytes | memoryview) -> dict[str, str]:
+    """The map that `encode_metadata` wrote. Raises ValueError when the bytes are not of that form."""
+    buffer = bytes(data)
+    metadata: dict[str, str] = {}
+    position = 0
+    while position < len(buffer):
+        body, position = _delimited(buffer, position, _ENTRY)
+        key, rest = _delimited(body, 0, _KEY)
+        value, end = _delimited(body, rest, _VALUE)
+        if end != len(body):
+            raise ValueError("bytes after the value of a metadata entry")
+        metadata[key.decode()] = value.decode()
+    return metadata
+
+
+def varint(value: int) -> bytes:
+    """`value` >= 0 in base 128, least significant group first."""
+    if value < 0x80:
+        return bytes((value,))
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _delimited(buffer: bytes, position: int, tag: int) -> tuple[bytes, int]:
+    if position >= len(buffer) or buffer[position] != tag:
+        raise ValueError(f"metadata entry does not start with tag {tag:#x}")
+    position += 1
+    length = shift = 0
+    while True:
+        if position >= len(buffer) or shift > 28:
+            raise ValueError("metadata length does not end")
+        byte = buffer[position]
+        position += 1
+        length |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    if position + length > len(buffer):
+        raise ValueError("metadata entry is longer than its buffer")
+    return buffer[position : position + length], position + length

@@ -1,0 +1,1 @@
+"""Files: the log, the manifest, immutable segment files, recovery. The only package that touches data_dir."""

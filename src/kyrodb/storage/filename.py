@@ -1,0 +1,52 @@
+"""The names of files in a data directory; this file alone knows them.
+
+    MANIFEST                      what belongs to the database, see manifest.py
+    LOCK                          who has it open
+    wal_000000000007.wal          a segment of the log
+    segment_000000000012.rows     a cold segment's documents and their metadata index
+    segment_000000000012.graph    its HNSW graph
+    segment_000000000012_000000000031.dead   its rows deleted up to a checkpoint
+    snapshots/20260601T120000Z/   hard links that open as a database of their own
+    *.tmp                         being written; worthless after a crash
+
+Numbers come from one counter in MANIFEST and are never used twice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MANIFEST: Final = "MANIFEST"
+LOCK: Final = "LOCK"
+SNAPSHOTS: Final = "snapshots"
+TEMPORARY_SUFFIX: Final = ".tmp"
+
+_OURS: Final = re.compile(
+    r"(wal_\d{12}\.wal|segment_\d{12}\.(rows|graph)|segment_\d{12}_\d{12}\.dead)(\.tmp)?|MANIFEST\.tmp"
+)
+
+
+def wal(number: int) -> str:
+    return f"wal_{number:012d}.wal"
+
+
+def segment_rows(number: int) -> str:
+    return f"segment_{number:012d}.rows"
+
+
+def segment_graph(number: int) -> str:
+    return f"segment_{number:012d}.graph"
+
+
+def segment_dead(number: int, version: int) -> str:
+    return f"segment_{number:012d}_{version:012d}.dead"
+
+
+def temporary(name: str) -> str:
+    return name + TEMPORARY_SUFFIX
+
+
+def is_data_file(name: str) -> bool:
+    """Whether the database itself gives files such names (MANIFEST and LOCK aside)."""
+    return _OURS.fullmatch(name) is not None

@@ -1,0 +1,216 @@
+"""The one seam between the database and its disk. Nothing else in the program opens a data file.
+
+The interface is small on purpose, so that a test can stand a complete, faulty disk behind it:
+
+* A file is created once, written from front to back, synced, closed, and never opened for writing again.
+* `replace` and `link` change names; a change of names is durable only after `sync_directory`.
+* Every method may raise OSError; callers decide what that means. `write` may write less than asked for.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from typing import Protocol
+
+from kyrodb.types import BytesLike
+
+
+class WritableFile(Protocol):
+    """A new file being written, front to back."""
+
+    def write(self, data: BytesLike) -> int:
+        """Append bytes; returns how many were taken, which may be fewer than given."""
+        ...
+
+    def sync(self, *, data_only: bool = True) -> None:
+        """Return only when everything written so far is on disk. `data_only` may leave time stamps behind."""
+        ...
+
+    def close(self) -> None:
+        """Give the file back, without syncing. Closing twice is allowed."""
+        ...
+
+
+class Lock(Protocol):
+    """A held exclusive lock."""
+
+    def release(self) -> None: ...
+
+
+class FileSystem(Protocol):
+    """What the database asks of a file system."""
+
+    def create(self, path: Path) -> WritableFile:
+        """A new, empty file. FileExistsError when the name is taken."""
+        ...
+
+    def read(self, path: Path, *, limit: int | None = None) -> bytes:
+        """The whole content, or its first `limit` bytes."""
+        ...
+
+    def map(self, path: Path) -> memoryview:
+        """The content as a read-only buffer that need not be in memory; it outlives the name."""
+        ...
+
+    def native_path(self, path: Path) -> str | None:
+        """A path a native library may open for reading, or None when only `map` can reach the bytes."""
+        ...
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename, replacing `target` atomically."""
+        ...
+
+    def link(self, source: Path, target: Path) -> None:
+        """A second name for the same file. FileExistsError when the name is taken."""
+        ...
+
+    def remove(self, path: Path) -> None: ...
+
+    def remove_directory(self, path: Path) -> None:
+        """Remove an empty directory."""
+        ...
+
+    def make_directory(self, path: Path) -> None:
+        """Create `path`; it may exist already. Its parent must exist."""
+        ...
+
+    def sync_directory(self, path: Path) -> None:
+        """Make the creation, renaming and removal of names in `path` durable."""
+        ...
+
+    def names(self, path: Path) -> list[str]:
+        """Names in a directory, sorted. FileNotFoundError when there is none."""
+        ...
+
+    def size(self, path: Path) -> int: ...
+
+    def exists(self, path: Path) -> bool: ...
+
+    def free_bytes(self, path: Path) -> tuple[int, int]:
+        """Bytes an unprivileged writer may still use, and bytes in all, of the disk under `path`."""
+        ...
+
+    def lock(self, path: Path) -> Lock:
+        """Take the exclusive lock that `path` stands for. BlockingIOError, whose `filename` is the owner's pid as
+        text (or ""), when another process holds it."""
+        ...
+
+
+def write_all(file: WritableFile, data: BytesLike) -> None:
+    """Write every byte, however often the disk takes less than it was given."""
+    rest = memoryview(data).cast("B")
+    while rest.nbytes:
+        taken = file.write(rest)
+        if taken <= 0:
+            raise OSError(0, "the file system accepted no bytes and gave no error")
+        rest = rest[taken:]
+
+
+class LocalFileSystem:
+    """The real disk, through the operating system."""
+
+    def create(self, path: Path) -> WritableFile:
+        return _LocalFile(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+    def read(self, path: Path, *, limit: int | None = None) -> bytes:
+        with open(path, "rb") as file:
+            return file.read() if limit is None else file.read(limit)
+
+    def map(self, path: Path) -> memoryview:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def native_path(self, path: Path) -> str | None:
+        return str(path)
+
+    def replace(self, source: Path, target: Path) -> None:
+        os.replace(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        os.link(source, target)
+
+    def remove(self, path: Path) -> None:
+        os.unlink(path)
+
+    def remove_directory(self, path: Path) -> None:
+        os.rmdir(path)
+
+    def make_directory(self, path: Path) -> None:
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+
+    def sync_directory(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def names(self, path: Path) -> list[str]:
+        return sorted(os.listdir(path))
+
+    def size(self, path: Path) -> int:
+        return os.stat(path).st_size
+
+    def exists(self, path: Path) -> bool:
+        return os.path.lexists(path)
+
+    def free_bytes(self, path: Path) -> tuple[int, int]:
+        disk = os.statvfs(path)
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+    def lock(self, path: Path) -> Lock:
+        return _FileLock(path)
+
+
+class _LocalFile:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def write(self, data: BytesLike) -> int:
+        return os.write(self._open(), data)
+
+    def sync(self, *, data_only: bool = True) -> None:
+        if data_only:
+            os.fdatasync(self._open())
+        else:
+            os.fsync(self._open())
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise ValueError("the file is closed")
+        return self._descriptor
+
+
+class _FileLock:
+    """flock(2) on a file that holds the owner's pid: the kernel lets go when the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        import fcntl
+
+        self._descriptor: int | None = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+            self.release()
+            raise BlockingIOError(error.errno, "held by another process", owner) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)

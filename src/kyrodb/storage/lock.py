@@ -1,0 +1,36 @@
+"""One process a data directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kyrodb.errors import DataDirInUse
+from kyrodb.storage import filename
+from kyrodb.storage.filesystem import FileSystem, Lock
+
+
+def lock_directory(filesystem: FileSystem, directory: Path) -> Lock:
+    """Take the directory, or raise DataDirInUse with the owner's pid."""
+    path = directory / filename.LOCK
+    try:
+        return filesystem.lock(path)
+    except BlockingIOError as error:
+        owner = int(error.filename) if str(error.filename).isdigit() else 0
+        raise DataDirInUse(
+            f"in use by process {owner or 'unknown'}",
+            path=directory,
+            owner_pid=owner,
+            hint="Stop that process, or choose another data_dir",
+        ) from None
+
+
+def make_directories(filesystem: FileSystem, directory: Path) -> None:
+    """Create `directory` and what is missing above it, each name durable. Raises OSError."""
+    missing = []
+    at = directory
+    while not filesystem.exists(at):
+        missing.append(at)
+        at = at.parent
+    for path in reversed(missing):
+        filesystem.make_directory(path)
+        filesystem.sync_directory(path.parent)

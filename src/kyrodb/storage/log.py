@@ -1,0 +1,282 @@
+"""The write-ahead log of an open database: segments, durability policy, and the way back from a disk error.
+
+Every acknowledged write is in here first. The rule about failure: after an OSError the segment that met it is
+never touched again. `_move_to_new_ground` closes it, in the MANIFEST, at the last position known to be on disk,
+writes every accepted frame behind that position again from memory into a new segment, adds a probe, syncs file
+and directory, reads the bytes back, and only then lets writes through. Retrying the old file instead loses data:
+the kernel may have dropped the failed pages and report success for them (https://lwn.net/Articles/752063/).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from kyrodb.clock import Clock
+from kyrodb.errors import Unavailable, WriteFailed
+from kyrodb.storage.breaker import Breaker
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.manifest import Manifest, WalEntry
+from kyrodb.storage.manifest_store import ManifestStore
+from kyrodb.storage.wal_format import OPERATION, PROBE, SegmentHeader
+from kyrodb.storage.wal_reader import read_segment
+from kyrodb.storage.wal_writer import PendingFrame, WalPosition, WalWriter
+from kyrodb.types import LSN
+
+UNSYNCED_BYTES_MAX: Final = 16 << 20
+"""Frames accepted but not yet synced are kept in memory; beyond this many bytes the log syncs at once."""
+PROBE_BYTES: Final = 64 << 10
+
+
+class SyncPolicy(Enum):
+    """What an fsync covers: nothing, the data, or the data and every attribute of the file."""
+
+    NONE = "none"
+    DATA_ONLY = "data_only"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """`interval_ms` 0 syncs before the acknowledgement; otherwise `sync` must be called at least that often."""
+
+    policy: SyncPolicy = SyncPolicy.DATA_ONLY
+    interval_ms: int = 0
+    segment_bytes_max: int = 100 << 20
+
+    @property
+    def syncs_before_ack(self) -> bool:
+        return self.policy is SyncPolicy.FULL or (
+            self.policy is SyncPolicy.DATA_ONLY and self.interval_ms == 0
+        )
+
+
+class Log:
+    """Appends, syncs, rotates. `append`, `rotate`, `probe` and `close` belong to one thread at a time (the write
+    path's lock); `sync` may run beside them."""
+
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        directory: Path,
+        clock: Clock,
+        options: LogOptions,
+        manifests: ManifestStore,
+        start: WalPosition,
+    ) -> None:
+        """Opens a new segment that follows `start`. Raises OSError."""
+        self._filesystem = filesystem
+        self._directory = directory
+        self._clock = clock
+        self._options = options
+        self._manifests = manifests
+        self._unsynced: deque[tuple[LSN, PendingFrame]] = deque()
+        self._unsynced_bytes = 0
+        self._syncing = threading.Lock()
+        self._state = threading.Lock()
+        self.breaker = Breaker(clock)
+        self.writes = 0
+        self.bytes_written = 0
+        self.syncs = 0
+        self._writer = self._new_segment(start)
+        manifests.update(lambda manifest: manifest.with_wal(_open_entry(self._writer)))
+
+    @property
+    def position(self) -> LSN:
+        """LSN of the last accepted frame."""
+        return self._writer.written.lsn
+
+    @property
+    def segment_empty(self) -> bool:
+        """Whether nothing was written since the last rotation."""
+        return self._writer.empty
+
+    @property
+    def unsynced_frames(self) -> int:
+        return len(self._unsynced)
+
+    def append(self, contents: Sequence[bytes]) -> list[LSN]:
+        """Accept one operation frame per content, durable as the policy promises when this returns.
+
+        Raises Unavailable while the breaker is open, WriteFailed when the disk refuses; then none of the frames
+        is accepted.
+        """
+        self._require_ground()
+        now_us = self._clock.wall_us()
+        frames = [PendingFrame(OPERATION, content, now_us) for content in contents]
+        before = self._writer.written
+        try:
+            lsns = self._writer.append(frames)
+            if self._options.syncs_before_ack:
+                self._sync_writer(self._writer)
+        except OSError as error:
+            self._writer.written = before
+            raise self._failed(error, "write to the log") from error
+        self.writes += len(lsns)
+        self.bytes_written += self._writer.written.offset - before.offset
+        if not self._options.syncs_before_ack:
+            self._remember(lsns, frames)
+        self._keep_bounds()
+        return lsns
+
+    def sync(self) -> None:
+        """Make every accepted frame durable. Raises WriteFailed; does nothing while the breaker is open."""
+        with self._syncing:
+            writer = self._writer
+            if not self.breaker.closed or writer.synced.lsn == writer.written.lsn:
+                return
+            try:
+                self._sync_writer(writer)
+            except OSError as error:
+                raise self._failed(error, "sync of the log") from error
+            self._forget_up_to(writer.synced.lsn)
+
+    def rotate(self) -> LSN:
+        """Seal the segment and open the next; the position of the seal. Raises Unavailable or WriteFailed."""
+        self._require_ground()
+        try:
+            sealed = self._writer
+            sealed.seal(self._clock.wall_us())
+            self.syncs += 1
+            self._adopt(self._new_segment(sealed.written), closing=sealed)
+        except OSError as error:
+            raise self._failed(error, "rotation of the log") from error
+        return sealed.written.lsn
+
+    def probe(self) -> None:
+        """Try to get back to work after a disk error. Leaves the breaker closed or open for another cooldown."""
+        self.breaker.begin_probe()
+        try:
+            self._move_to_new_ground()
+        except OSError as error:
+            self.breaker.trip(error, "probe of the disk")
+        else:
+            self.breaker.close()
+
+    def close(self) -> None:
+        """Seal the last segment and say so in the MANIFEST. Raises WriteFailed when that cannot be done."""
+        if not self.breaker.closed:
+            self.probe()
+        try:
+            if not self.breaker.closed:
+                raise WriteFailed(self.breaker.reason, path=self._directory / self._writer.name)
+            try:
+                self._writer.seal(self._clock.wall_us())
+                self._manifests.update(lambda manifest: manifest.with_wal(_closed_entry(self._writer)))
+            except OSError as error:
+                raise self._failed(error, "clean stop of the log") from error
+        finally:
+            self._writer.close()
+
+    def _require_ground(self) -> None:
+        if self.breaker.closed:
+            return
+        if self.breaker.seconds_to_probe == 0:
+            self.probe()
+        if not self.breaker.closed:
+            raise Unavailable(
+                f"WAL circuit breaker is open - writes disabled: {self.breaker.reason}. Free space or mend the "
+                f"disk; the next try is in {self.breaker.seconds_to_probe:.0f} s"
+            )
+
+    def _move_to_new_ground(self) -> None:
+        failed = self._writer
+        with self._state:
+            frames = [frame for lsn, frame in self._unsynced if lsn > failed.synced.lsn]
+        writer = self._new_segment(failed.synced)
+        try:
+            writer.append([*frames, PendingFrame(PROBE, bytes(PROBE_BYTES), self._clock.wall_us())])
+            writer.sync(data_only=False)
+            self._read_back(writer, frames)
+        except OSError:
+            writer.close()
+            with contextlib.suppress(OSError):
+                self._filesystem.remove(self._directory / writer.name)
+            raise
+        # From here on the MANIFEST may name the new segment, whatever else fails: it must stay.
+        self._adopt(writer, closing=failed)
+
+    def _read_back(self, writer: WalWriter, frames: Sequence[PendingFrame]) -> None:
+        path = self._directory / writer.name
+        contents = read_segment(self._filesystem.read(path), path)
+        if contents.last_lsn != writer.written.lsn or [f.content for f in contents.frames] != [
+            f.content for f in frames
+        ]:
+            raise OSError(0, "the disk does not give back what was written to it")
+
+    def _adopt(self, writer: WalWriter, *, closing: WalWriter) -> None:
+        """Name `writer` as the open segment and `closing` as ended at its last synced position."""
+
+        def change(manifest: Manifest) -> Manifest:
+            if closing.synced.lsn < closing.base_lsn:
+                kept = tuple(entry for entry in manifest.wal if entry.name != closing.name)
+                manifest = manifest.model_copy(update={"wal": kept})
+            else:
+                manifest = manifest.with_wal(_closed_entry(closing))
+            return manifest.with_wal(_open_entry(writer))
+
+        self._manifests.update(change)
+        with self._syncing:
+            self._writer = writer
+            self._forget_up_to(writer.synced.lsn)
+            closing.close()
+
+    def _new_segment(self, follows: WalPosition) -> WalWriter:
+        header = SegmentHeader(
+            base_lsn=follows.lsn + 1,
+            previous=follows.checksum,
+            created_us=max(follows.time_us, self._clock.wall_us()),
+            salt=os.urandom(16),
+        )
+        return WalWriter(self._filesystem, self._directory, self._manifests.take_number(), header)
+
+    def _sync_writer(self, writer: WalWriter) -> None:
+        writer.sync(data_only=self._options.policy is not SyncPolicy.FULL)
+        self.syncs += 1
+
+    def _remember(self, lsns: Sequence[LSN], frames: Sequence[PendingFrame]) -> None:
+        with self._state:
+            self._unsynced.extend(zip(lsns, frames, strict=True))
+            self._unsynced_bytes += sum(len(frame.content) for frame in frames)
+
+    def _forget_up_to(self, lsn: LSN) -> None:
+        with self._state:
+            while self._unsynced and self._unsynced[0][0] <= lsn:
+                self._unsynced_bytes -= len(self._unsynced.popleft()[1].content)
+
+    def _keep_bounds(self) -> None:
+        """Sync or rotate when due. The write that crossed the line is accepted already, so a failure here opens
+        the breaker and is reported by the next write."""
+        with contextlib.suppress(WriteFailed, Unavailable):
+            if self._writer.written.offset >= self._options.segment_bytes_max:
+                self.rotate()
+            elif self._unsynced_bytes > UNSYNCED_BYTES_MAX:
+                self.sync()
+
+    def _failed(self, error: OSError, doing: str) -> WriteFailed:
+        self.breaker.trip(error, doing)
+        return WriteFailed(
+            self.breaker.reason,
+            path=self._directory / self._writer.name,
+            hint="Writes are refused until the disk is proved good again",
+        )
+
+
+def _open_entry(writer: WalWriter) -> WalEntry:
+    return WalEntry(name=writer.name, base_lsn=writer.base_lsn)
+
+
+def _closed_entry(writer: WalWriter) -> WalEntry:
+    return WalEntry(
+        name=writer.name,
+        base_lsn=writer.base_lsn,
+        last_lsn=writer.synced.lsn,
+        end_offset=writer.synced.offset,
+    )

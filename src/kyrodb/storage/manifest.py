@@ -1,0 +1,148 @@
+"""MANIFEST: which files are the database, and up to which position they hold it.
+
+    file  = "KYRODB-MANIFEST 1 " digest-of-the-rest LF  JSON
+
+It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
+does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from kyrodb.errors import DataDamaged, DataDirMismatch
+from kyrodb.limits import MANIFEST_BYTES_MAX
+from kyrodb.storage import filename
+from kyrodb.storage.checksum import digest
+from kyrodb.storage.filesystem import FileSystem, write_all
+from kyrodb.storage.section_file import FileFacts
+from kyrodb.types import Metric
+
+FORMAT: Final = 1
+_MAGIC: Final = b"KYRODB-MANIFEST "
+_HINT: Final = "Restore from a backup"
+
+_DataFileName = Annotated[str, StringConstraints(pattern=r"^(wal|segment)_[0-9_]+\.(wal|rows|graph|dead)$")]
+_Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+_Count = Annotated[int, Field(ge=0, strict=True)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Entry):
+    """A file, its length, and the digest that proves it (see section_file.FileFacts)."""
+
+    name: _DataFileName
+    size_bytes: _Count
+    digest: _Digest
+
+    @property
+    def facts(self) -> FileFacts:
+        return FileFacts(self.size_bytes, self.digest)
+
+
+class WalEntry(_Entry):
+    """A WAL segment. A closed one states where it ends; only the last may be open (both None)."""
+
+    name: _DataFileName
+    base_lsn: _Count
+    last_lsn: _Count | None = None
+    end_offset: _Count | None = None
+
+
+class SegmentEntry(_Entry):
+    """A cold segment: its files, and its rows deleted at or before the sealed position."""
+
+    number: _Count
+    row_count: _Count
+    rows: FileEntry
+    graph: FileEntry | None
+    dead: FileEntry | None
+    dead_count: _Count
+
+    @property
+    def files(self) -> list[FileEntry]:
+        return [file for file in (self.rows, self.graph, self.dead) if file is not None]
+
+
+class Manifest(_Entry):
+    """One state of the database on disk.
+
+    `sealed_lsn` is the position up to which the segments hold everything; the log holds what came after.
+    `history` names the line of positions: it changes when positions are given out a second time, after
+    recovery from segments alone. `next_number` is the next file number.
+    """
+
+    dimension: Annotated[int, Field(ge=1, strict=True)]
+    metric: Metric
+    history: str
+    next_number: _Count
+    sealed_lsn: _Count
+    segments: tuple[SegmentEntry, ...] = ()
+    wal: tuple[WalEntry, ...] = ()
+    updated_us: _Count = 0
+
+    @property
+    def file_names(self) -> set[str]:
+        """Every file that belongs to this state."""
+        names = {entry.name for entry in self.wal}
+        return names.union(file.name for segment in self.segments for file in segment.files)
+
+    def with_wal(self, entry: WalEntry) -> Manifest:
+        """The same state with one WAL entry replaced (by name) or appended."""
+        kept = tuple(entry if known.name == entry.name else known for known in self.wal)
+        if entry not in kept:
+            kept += (entry,)
+        return self.model_copy(update={"wal": kept})
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    body = manifest.model_dump_json(indent=2).encode() + b"\n"
+    return _MAGIC + f"{FORMAT} {digest(body)}\n".encode() + body
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """Raises DataDamaged for anything that was not written whole, DataDirMismatch for another format."""
+    head, separator, body = data.partition(b"\n")
+    words = head.split(b" ")
+    if not data.startswith(_MAGIC) or not separator or len(words) != 3:
+        raise DataDamaged("not a KyroDB manifest", path=path, offset=0, hint=_HINT)
+    if digest(body).encode() != words[2]:
+        raise DataDamaged("manifest does not match its digest", path=path, offset=0, hint=_HINT)
+    if words[1] != str(FORMAT).encode():
+        raise DataDirMismatch(
+            f"manifest format {words[1].decode('ascii', 'replace')}, this program reads {FORMAT}",
+            path=path,
+            hint="Open it with the version of KyroDB that wrote it",
+        )
+    try:
+        return Manifest.model_validate_json(body)
+    except ValidationError as error:
+        raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
+
+
+def read_manifest(filesystem: FileSystem, directory: Path) -> Manifest:
+    """The MANIFEST of a data directory. FileNotFoundError when there is none."""
+    path = directory / filename.MANIFEST
+    return decode_manifest(filesystem.read(path, limit=MANIFEST_BYTES_MAX), path)
+
+
+def write_manifest(filesystem: FileSystem, directory: Path, manifest: Manifest) -> None:
+    """Replace the MANIFEST; when this returns the new one is durable. Raises OSError; then either may be there."""
+    path = directory / filename.MANIFEST
+    temporary = directory / filename.temporary(filename.MANIFEST)
+    if filesystem.exists(temporary):
+        filesystem.remove(temporary)
+    file = filesystem.create(temporary)
+    try:
+        write_all(file, encode_manifest(manifest))
+        file.sync(data_only=False)
+    finally:
+        file.close()
+    filesystem.replace(temporary, path)
+    filesystem.sync_directory(directory)

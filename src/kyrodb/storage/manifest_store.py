@@ -1,0 +1,45 @@
+"""The current MANIFEST of an open database, changed by one thread at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from kyrodb.clock import Clock
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.manifest import Manifest, write_manifest
+
+
+class ManifestStore:
+    """Holds the MANIFEST that is known to be on disk, and gives out file numbers.
+
+    After a failed `update` the disk may hold the old or the new state; `current` is the old one, and the next
+    successful update settles the matter. Numbers given out are never given out again, so that no file a
+    half-written MANIFEST may name is overwritten.
+    """
+
+    def __init__(self, filesystem: FileSystem, directory: Path, clock: Clock, current: Manifest) -> None:
+        self._filesystem = filesystem
+        self._directory = directory
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._next_number = current.next_number
+        self.current = current
+
+    def take_number(self) -> int:
+        """A file number nobody had before."""
+        with self._lock:
+            number = self._next_number
+            self._next_number += 1
+            return number
+
+    def update(self, change: Callable[[Manifest], Manifest]) -> Manifest:
+        """Make `change(current)` durable and current. Raises OSError when the disk refuses."""
+        with self._lock:
+            changed = change(self.current).model_copy(
+                update={"next_number": self._next_number, "updated_us": self._clock.wall_us()}
+            )
+            write_manifest(self._filesystem, self._directory, changed)
+            self.current = changed
+            return changed

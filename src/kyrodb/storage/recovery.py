@@ -1,0 +1,247 @@
+"""Opening a data directory: what it holds, proved, and a log that stands on good ground.
+
+    1. MANIFEST says which files belong to the database; a directory with data but without MANIFEST is refused.
+    2. Segments are named in the MANIFEST and proved by whoever opens them (engine/cold_segment.py).
+    3. `replay` reads the log behind the sealed position, proving that no frame is missing in between.
+    4. `start_log` copies what an unclean stop left unsealed into a new, synced, sealed segment: after a failed
+       fsync the page cache can hold bytes the disk never took, and only bytes written anew are known to last.
+    5. Then files no MANIFEST names are removed.
+
+Nothing that exists is modified before step 4's MANIFEST is durable, so dying anywhere in between changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from kyrodb.clock import Clock
+from kyrodb.errors import DataDamaged, DataDirMismatch
+from kyrodb.storage import filename
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.log import Log, LogOptions
+from kyrodb.storage.manifest import Manifest, WalEntry, read_manifest, write_manifest
+from kyrodb.storage.manifest_store import ManifestStore
+from kyrodb.storage.records import Record, decode_records
+from kyrodb.storage.wal_format import SEAL, SegmentHeader
+from kyrodb.storage.wal_reader import SegmentContents, read_segment
+from kyrodb.storage.wal_writer import PendingFrame, WalPosition, WalWriter
+from kyrodb.types import LSN, Metric
+
+_RESTORE: Final = "Restore from a backup"
+
+
+@dataclass(slots=True)
+class RecoveryReport:
+    """What opening the directory found. `from_checkpoint_only` says that the log was gone."""
+
+    created: bool = False
+    sealed_lsn: LSN = 0
+    last_lsn: LSN = 0
+    frames_replayed: int = 0
+    torn_bytes: int = 0
+    removed_files: list[str] = field(default_factory=list)
+    from_checkpoint_only: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+class Recovery:
+    """One opening of a data directory: construct, open the segments of `manifest`, drain `replay`, `start_log`."""
+
+    def __init__(
+        self, filesystem: FileSystem, directory: Path, clock: Clock, *, dimension: int, metric: Metric
+    ) -> None:
+        """Reads or creates the MANIFEST. The caller holds the directory's lock.
+
+        Raises DataDamaged, DataDirMismatch, OSError.
+        """
+        self._filesystem = filesystem
+        self._directory = directory
+        self._clock = clock
+        self.report = RecoveryReport()
+        manifest = self._read_or_create(dimension, metric)
+        _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
+        self.manifests = ManifestStore(filesystem, directory, clock, manifest)
+        self._position = WalPosition(manifest.sealed_lsn, 0, 0, 0)
+        self._unsealed: tuple[WalEntry, SegmentContents] | None = None
+        self.report.sealed_lsn = self.report.last_lsn = manifest.sealed_lsn
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.manifests.current
+
+    def replay(self) -> Iterator[tuple[LSN, list[Record]]]:
+        """Every operation behind the sealed position, in order. Raises DataDamaged."""
+        entries = self._present_segments()
+        previous: SegmentContents | None = None
+        for entry in entries:
+            contents = self._read(entry, is_last=entry is entries[-1])
+            self._require_chain(entry, contents, previous)
+            for frame in contents.operations:
+                if frame.lsn > self.manifest.sealed_lsn:
+                    yield frame.lsn, self._decode(entry, frame.content, frame.offset)
+                    self.report.frames_replayed += 1
+            previous = contents
+            self._position = WalPosition(contents.last_lsn, contents.last_checksum, 0, contents.last_time_us)
+        if previous is not None and entries[-1].last_lsn is None:
+            self._unsealed = entries[-1], previous
+            self.report.torn_bytes = previous.torn_bytes
+        self.report.last_lsn = max(self.report.last_lsn, self._position.lsn)
+
+    def start_log(self, options: LogOptions) -> Log:
+        """The log, ready for the next frame. Call after `replay` was drained. Raises OSError."""
+        if self._unsealed is not None:
+            self._copy_unsealed(*self._unsealed)
+        log = Log(self._filesystem, self._directory, self._clock, options, self.manifests, self._position)
+        self._remove_strangers()
+        return log
+
+    def _read_or_create(self, dimension: int, metric: Metric) -> Manifest:
+        try:
+            return read_manifest(self._filesystem, self._directory)
+        except FileNotFoundError:
+            pass
+        data = [n for n in self._filesystem.names(self._directory) if filename.is_data_file(n)]
+        if [name for name in data if name != filename.temporary(filename.MANIFEST)]:
+            raise DataDamaged(
+                f"MANIFEST is missing, but the directory holds data ({data[0]} and {len(data) - 1} more)",
+                path=self._directory / filename.MANIFEST,
+                hint="Put the MANIFEST back or restore from a backup; to start anew, empty the directory",
+            )
+        manifest = Manifest(
+            dimension=dimension, metric=metric, history=_new_history(), next_number=1, sealed_lsn=0
+        )
+        write_manifest(self._filesystem, self._directory, manifest)
+        self.report.created = True
+        return manifest
+
+    def _present_segments(self) -> list[WalEntry]:
+        """The log's segments that matter, or none when an operator removed the whole log on purpose."""
+        entries = self.manifest.wal
+        missing = [e for e in entries if not self._filesystem.exists(self._directory / e.name)]
+        if entries and len(missing) == len(entries):
+            self._start_from_checkpoint()
+            return []
+        needed = [e for e in entries if e.last_lsn is None or e.last_lsn > self.manifest.sealed_lsn]
+        for entry in missing:
+            if entry in needed:
+                raise DataDamaged(
+                    f"WAL segment is missing (positions from {entry.base_lsn})",
+                    path=self._directory / entry.name,
+                    hint=f"{_RESTORE}; removing all WAL files starts from position {self.manifest.sealed_lsn}",
+                )
+        return needed
+
+    def _start_from_checkpoint(self) -> None:
+        """The documented last resort: all WAL files are gone, the segments are whole."""
+        self.report.from_checkpoint_only = True
+        self.report.warnings.append(
+            f"all WAL files are missing: started from the last checkpoint, position {self.manifest.sealed_lsn}; "
+            "writes after it are lost"
+        )
+        # Positions after the checkpoint will be given out again, so this is another history from here on.
+        self.manifests.update(
+            lambda manifest: manifest.model_copy(update={"wal": (), "history": _new_history()})
+        )
+
+    def _read(self, entry: WalEntry, *, is_last: bool) -> SegmentContents:
+        path = self._directory / entry.name
+        contents = read_segment(self._filesystem.read(path), path, end_offset=entry.end_offset)
+        if contents.header.base_lsn != entry.base_lsn:
+            raise DataDamaged(
+                f"segment starts at position {contents.header.base_lsn}, the manifest says {entry.base_lsn}",
+                path=path,
+                hint=_RESTORE,
+            )
+        if entry.last_lsn is not None and contents.last_lsn != entry.last_lsn:
+            raise DataDamaged(
+                f"segment ends at position {contents.last_lsn}, the manifest says {entry.last_lsn}",
+                path=path,
+                offset=contents.end_offset,
+                hint=_RESTORE,
+            )
+        if entry.last_lsn is None and not is_last:
+            raise DataDamaged("an open segment is followed by another", path=path, hint=_RESTORE)
+        return contents
+
+    def _require_chain(
+        self, entry: WalEntry, contents: SegmentContents, previous: SegmentContents | None
+    ) -> None:
+        """No frame may be missing between segments, nor between the cold segments and the log."""
+        path = self._directory / entry.name
+        if previous is None:
+            if entry.base_lsn > self.manifest.sealed_lsn + 1:
+                raise DataDamaged(
+                    f"the log starts at position {entry.base_lsn}, the segments end at {self.manifest.sealed_lsn}",
+                    path=path,
+                    hint=_RESTORE,
+                )
+        elif (contents.header.base_lsn, contents.header.previous) != (
+            previous.last_lsn + 1,
+            previous.last_checksum,
+        ):
+            raise DataDamaged(
+                f"segment does not continue position {previous.last_lsn}", path=path, offset=0, hint=_RESTORE
+            )
+
+    def _decode(self, entry: WalEntry, content: bytes, offset: int) -> list[Record]:
+        try:
+            return decode_records(content)
+        except ValueError as error:
+            raise DataDamaged(
+                str(error), path=self._directory / entry.name, offset=offset, hint=_RESTORE
+            ) from None
+
+    def _copy_unsealed(self, entry: WalEntry, contents: SegmentContents) -> None:
+        """Write the unsealed segment's frames anew, sealed, and let the MANIFEST name the copy instead."""
+        if not contents.frames:
+            self._replace_entry(entry, None)
+            return
+        first = contents.header
+        header = SegmentHeader(first.base_lsn, first.previous, first.created_us, os.urandom(16))
+        copy = WalWriter(self._filesystem, self._directory, self.manifests.take_number(), header)
+        try:
+            for frame in contents.frames:
+                if frame.kind != SEAL:
+                    copy.append([PendingFrame(frame.kind, frame.content, frame.time_us)])
+            copy.seal(contents.last_time_us)
+        finally:
+            copy.close()
+        end = copy.synced
+        self._replace_entry(
+            entry, WalEntry(name=copy.name, base_lsn=copy.base_lsn, last_lsn=end.lsn, end_offset=end.offset)
+        )
+        self._position = end
+
+    def _replace_entry(self, old: WalEntry, new: WalEntry | None) -> None:
+        def change(manifest: Manifest) -> Manifest:
+            wal = tuple(e for e in manifest.wal if e.name != old.name) + ((new,) if new else ())
+            return manifest.model_copy(update={"wal": wal})
+
+        self.manifests.update(change)
+
+    def _remove_strangers(self) -> None:
+        ours = self.manifest.file_names
+        for name in self._filesystem.names(self._directory):
+            if filename.is_data_file(name) and name not in ours:
+                self._filesystem.remove(self._directory / name)
+                self.report.removed_files.append(name)
+
+
+def _require_identity(manifest: Manifest, dimension: int, metric: Metric, path: Path) -> None:
+    if (manifest.dimension, manifest.metric) != (dimension, metric):
+        raise DataDirMismatch(
+            f"the directory holds vectors of dimension {manifest.dimension}, distance {manifest.metric.value}; "
+            f"asked for dimension {dimension}, distance {metric.value}",
+            path=path,
+            hint=f"Set hnsw.dimension: {manifest.dimension} and hnsw.distance: {manifest.metric.value}, "
+            "or choose another data_dir",
+        )
+
+
+def _new_history() -> str:
+    return UUID(bytes=os.urandom(16), version=4).hex

@@ -1,0 +1,206 @@
+"""Reading a WAL segment: every frame proved whole, or the exact place and kind of what is wrong."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from kyrodb.errors import DataDamaged
+from kyrodb.limits import WAL_FRAME_BODY_BYTES_MAX
+from kyrodb.storage.wal_format import (
+    ALIGNMENT,
+    FRAME_HEADER,
+    OPERATION,
+    PROBE,
+    SEAL,
+    SEAL_CONTENT,
+    SECTOR,
+    SEGMENT_HEADER,
+    SYNCED,
+    Frame,
+    SegmentHeader,
+    Whitening,
+)
+from kyrodb.types import LSN
+
+_RESTORE: Final = "Restore from a backup, or start from the last checkpoint by removing all WAL files (recent writes are lost)"
+
+
+class End(Enum):
+    """How a segment ends."""
+
+    SEALED = "sealed"
+    OPEN = "open"
+    TORN = "torn"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentContents:
+    """A whole segment. `frames` holds every frame; `end_offset` is where the next frame would start.
+
+    `last_lsn` and `last_checksum` are of the last whole frame, SEAL included, or those before the segment when it
+    has none. `torn_bytes` is the length of what a crash left behind `end_offset`.
+    """
+
+    header: SegmentHeader
+    frames: list[Frame]
+    end: End
+    end_offset: int
+    last_lsn: LSN
+    last_checksum: int
+    last_time_us: int
+    torn_bytes: int
+
+    @property
+    def operations(self) -> Iterator[Frame]:
+        """The frames that hold records."""
+        return (frame for frame in self.frames if frame.kind == OPERATION)
+
+
+def read_segment(data: bytes | memoryview, path: Path, *, end_offset: int | None = None) -> SegmentContents:
+    """Read a segment from its bytes. `end_offset`, if known, is where it ends; bytes after it do not count.
+
+    Raises DataDamaged for anything but whole frames up to an end that a crash can have left.
+    """
+    try:
+        header = SegmentHeader.decode(bytes(data[: SEGMENT_HEADER.size]))
+    except ValueError as error:
+        raise DataDamaged(str(error), path=path, offset=0, hint=_RESTORE) from None
+    raw = memoryview(data)
+    if end_offset is not None:
+        if len(raw) < end_offset:
+            raise DataDamaged(
+                f"segment has {len(raw)} bytes, the manifest knows {end_offset}",
+                path=path,
+                offset=len(raw),
+                hint=_RESTORE,
+            )
+        raw = raw[:end_offset]
+    scan = _Scan(raw, path, header)
+    scan.run()
+    if end_offset is not None and scan.offset != end_offset:
+        raise DataDamaged(
+            "closed segment does not end with a whole frame", path=path, offset=scan.offset, hint=_RESTORE
+        )
+    return SegmentContents(
+        header=header,
+        frames=scan.frames,
+        end=scan.end,
+        end_offset=scan.offset,
+        last_lsn=scan.lsn,
+        last_checksum=scan.previous,
+        last_time_us=scan.time_us,
+        torn_bytes=len(raw) - scan.offset,
+    )
+
+
+class _Scan:
+    """One pass over a segment, frame by frame, until its end."""
+
+    def __init__(self, raw: memoryview, path: Path, header: SegmentHeader) -> None:
+        self.path = path
+        self.raw = np.frombuffer(raw, dtype=np.uint8)
+        clear = Whitening(header.salt).apply(raw[SEGMENT_HEADER.size :], SEGMENT_HEADER.size)
+        self.clear = bytes(SEGMENT_HEADER.size) + clear.tobytes()
+        self.offset = SEGMENT_HEADER.size
+        self.lsn = header.base_lsn - 1
+        self.previous = header.previous
+        self.time_us = header.created_us
+        self.operations = 0
+        self.frames: list[Frame] = []
+        self.end = End.OPEN
+
+    def run(self) -> None:
+        while self.offset < len(self.clear):
+            if self.end is End.SEALED:
+                raise self._damage("bytes after the end of a sealed segment")
+            frame = self._next_frame()
+            if frame is None:
+                self._refuse_hole_before_durable_frames()
+                self.end = End.TORN
+                return
+            self._accept(frame)
+
+    def _next_frame(self) -> Frame | None:
+        """The frame at the current offset, or None when a crash can have left what is there."""
+        offset, size = self.offset, len(self.clear)
+        if size - offset < FRAME_HEADER.size:
+            return None
+        head = self.clear[offset : offset + FRAME_HEADER.size]
+        length, lsn, time_us, previous, checksum, header_checksum = FRAME_HEADER.unpack(head)
+        if zlib.crc32(head[:-4]) != header_checksum:
+            if self._header_never_written(offset):
+                return None
+            raise self._damage("frame header checksum does not match")
+        self._check_header(length, lsn, time_us, previous)
+        body_start = offset + FRAME_HEADER.size
+        body_end = body_start + length
+        frame_end = body_end + -length % ALIGNMENT
+        if frame_end > size:
+            return None
+        body = self.clear[body_start:body_end]
+        if zlib.crc32(body) != checksum or any(self.clear[body_end:frame_end]):
+            if self._sector_never_written(body_start, frame_end):
+                return None
+            raise self._damage("frame body checksum does not match")
+        return Frame(lsn, time_us, body[0] & ~SYNCED, bool(body[0] & SYNCED), body[1:], offset, checksum)
+
+    def _check_header(self, length: int, lsn: LSN, time_us: int, previous: int) -> None:
+        if lsn != self.lsn + 1:
+            raise self._damage(f"frame has position {lsn}, expected {self.lsn + 1}")
+        if previous != self.previous:
+            raise self._damage("frame does not follow the frame before it")
+        if not 1 <= length <= WAL_FRAME_BODY_BYTES_MAX:
+            raise self._damage(f"frame length {length} is outside 1..{WAL_FRAME_BODY_BYTES_MAX}")
+        if time_us < self.time_us:
+            raise self._damage("frame is older than the frame before it")
+
+    def _header_never_written(self, offset: int) -> bool:
+        """Whether the rest of the disk sector in which the frame would start is all zeros."""
+        sector_end = (offset // SECTOR + 1) * SECTOR
+        return not self.raw[offset:sector_end].any()
+
+    def _sector_never_written(self, start: int, end: int) -> bool:
+        """Whether some disk sector after the one with the frame's header is all zeros up to the frame's end."""
+        after_header = (start - 1) // SECTOR * SECTOR + SECTOR
+        return any(not self.raw[at : min(at + SECTOR, end)].any() for at in range(after_header, end, SECTOR))
+
+    def _refuse_hole_before_durable_frames(self) -> None:
+        """A whole frame further on that was written after everything before it was synced proves damage here."""
+        clear = np.frombuffer(self.clear, dtype=np.uint8)[self.offset :]
+        slots = clear[: len(clear) // ALIGNMENT * ALIGNMENT].reshape(-1, ALIGNMENT)
+        lsns = slots[:, 4:12].copy().view("<u8").ravel()
+        plausible = np.flatnonzero((lsns > self.lsn) & (lsns <= self.lsn + len(slots)))
+        for slot in plausible:
+            start = self.offset + int(slot) * ALIGNMENT
+            head = self.clear[start : start + FRAME_HEADER.size]
+            length, _, _, _, checksum, header_checksum = FRAME_HEADER.unpack(head)
+            body = self.clear[start + FRAME_HEADER.size : start + FRAME_HEADER.size + length]
+            whole = length > 0 and zlib.crc32(head[:-4]) == header_checksum and zlib.crc32(body) == checksum
+            if whole and body[0] & SYNCED:
+                raise self._damage("bytes are missing in front of frames that were written later")
+
+    def _accept(self, frame: Frame) -> None:
+        if frame.kind == SEAL:
+            if (
+                len(frame.content) != SEAL_CONTENT.size
+                or SEAL_CONTENT.unpack(frame.content)[0] != self.operations
+            ):
+                raise self._damage(f"seal does not count the {self.operations} operations before it")
+            self.end = End.SEALED
+        elif frame.kind == OPERATION:
+            self.operations += 1
+        elif frame.kind != PROBE:
+            raise self._damage(f"unknown kind of frame {frame.kind}")
+        self.frames.append(frame)
+        self.offset = frame.end_offset
+        self.lsn, self.previous, self.time_us = frame.lsn, frame.checksum, frame.time_us
+
+    def _damage(self, reason: str) -> DataDamaged:
+        return DataDamaged(reason, path=self.path, offset=self.offset, hint=_RESTORE)

@@ -1,0 +1,108 @@
+"""Writing one WAL segment, front to back. Format: wal_format.py."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kyrodb.storage import filename
+from kyrodb.storage.filesystem import FileSystem, write_all
+from kyrodb.storage.wal_format import (
+    OPERATION,
+    SEAL,
+    SEAL_CONTENT,
+    SEGMENT_HEADER,
+    SegmentHeader,
+    Whitening,
+    encode_frame,
+)
+from kyrodb.types import LSN
+
+
+@dataclass(frozen=True, slots=True)
+class WalPosition:
+    """A point between two frames: the frame before it, and where the next one starts in its segment."""
+
+    lsn: LSN
+    checksum: int
+    offset: int
+    time_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingFrame:
+    """A frame before it has an LSN."""
+
+    kind: int
+    content: bytes
+    time_us: int
+
+
+class WalWriter:
+    """One open segment. `written` is where its last frame ends, `synced` how much of it is known to be on disk.
+
+    After any OSError the segment must not be written again: what the disk holds beyond `synced` is unknown, and
+    a later fsync may report success for pages the kernel has dropped.
+    """
+
+    def __init__(self, filesystem: FileSystem, directory: Path, number: int, header: SegmentHeader) -> None:
+        """Create the segment, its header synced, its name in the directory durable. Raises OSError."""
+        self.name = filename.wal(number)
+        self.base_lsn = header.base_lsn
+        self._operations = 0
+        self._whitening = Whitening(header.salt)
+        self._file = filesystem.create(directory / self.name)
+        try:
+            write_all(self._file, header.encode())
+            self._file.sync(data_only=False)
+            filesystem.sync_directory(directory)
+        except OSError:
+            self._file.close()
+            with contextlib.suppress(OSError):
+                filesystem.remove(directory / self.name)
+            raise
+        self.written = WalPosition(
+            header.base_lsn - 1, header.previous, SEGMENT_HEADER.size, header.created_us
+        )
+        self.synced = self.written
+
+    @property
+    def empty(self) -> bool:
+        return self.written.lsn < self.base_lsn
+
+    def append(self, frames: Sequence[PendingFrame]) -> list[LSN]:
+        """Hand frames to the operating system in one write; their LSNs. Not durable before `sync`."""
+        at = self.written
+        pieces: list[bytes] = []
+        lsns: list[LSN] = []
+        lsn, checksum, time_us = at.lsn, at.checksum, at.time_us
+        synced = self.synced.lsn == at.lsn
+        for frame in frames:
+            lsn += 1
+            # A clock that steps back must not make the log run backwards in time.
+            time_us = max(time_us, frame.time_us)
+            piece, checksum = encode_frame(lsn, time_us, checksum, frame.kind, frame.content, synced=synced)
+            synced = False
+            pieces.append(piece)
+            lsns.append(lsn)
+        data = b"".join(pieces)
+        write_all(self._file, self._whitening.apply(data, at.offset).data)
+        self._operations += sum(frame.kind == OPERATION for frame in frames)
+        self.written = WalPosition(lsn, checksum, at.offset + len(data), time_us)
+        return lsns
+
+    def sync(self, *, data_only: bool = True) -> None:
+        """Make every frame written before this call durable."""
+        target = self.written
+        self._file.sync(data_only=data_only)
+        self.synced = target
+
+    def seal(self, time_us: int) -> None:
+        """Write the SEAL frame and sync: the segment is complete and says so itself."""
+        self.append([PendingFrame(SEAL, SEAL_CONTENT.pack(self._operations), time_us)])
+        self.sync(data_only=False)
+
+    def close(self) -> None:
+        self._file.close()
