@@ -1,0 +1,94 @@
+"""How a key is declared: once, with its default, unit, help and bound.
+
+Help text, generated files, the table in the documentation and validation are all read from the
+declaration (`kyrodb.config.keys`), so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A group of keys. Frozen; an unknown key, an infinity or a NaN is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+def key(
+    default: object,
+    help: str,
+    *,
+    unit: str = "",
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    example: str | float | None = None,
+    former_name: str = "",
+    reloads: bool = False,
+    compatibility_only: bool = False,
+) -> Any:
+    """Declare one key.
+
+    `unit` is what the number counts ("s", "bytes", "documents"); `ge`, `gt` and `le` bound it;
+    `example` is a value for a key whose default is null; `former_name` is an old spelling that still
+    works; `reloads` says that SIGHUP applies a new value; `compatibility_only` that it has no effect.
+    """
+    return Field(
+        default,
+        description=help,
+        ge=ge,
+        gt=gt,
+        le=le,
+        json_schema_extra={
+            "unit": unit,
+            "example": example,
+            "former_name": former_name,
+            "reloads": reloads,
+            "compatibility_only": compatibility_only,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a value has to be, in words, where the type alone does not say it."""
+
+    words: str
+
+
+def _not_boolean(value: object) -> object:
+    # pydantic reads true as 1, so `port: true` would be port 1.
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted")
+    return value
+
+
+def _lowercase(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise ValueError("a path is wanted")
+    return value
+
+
+def _host(text: str) -> str:
+    host = text.strip()
+    if host.lower() != "localhost":
+        ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    return host
+
+
+Integer = Annotated[int, BeforeValidator(_not_boolean)]
+Number = Annotated[float, BeforeValidator(_not_boolean)]
+Host = Annotated[str, AfterValidator(_host), Wanted("an IP address or localhost")]
+NonBlankPath = Annotated[Path, BeforeValidator(_path), Wanted("a path, not blank")]
+LOWERCASE = BeforeValidator(_lowercase)
+"""Words are compared trimmed and without regard to case."""

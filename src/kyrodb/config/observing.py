@@ -1,0 +1,77 @@
+"""Keys of what operators watch: slo, logging; and environment, which decides what is demanded."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Annotated, Literal
+
+from kyrodb import limits
+from kyrodb.config.declare import LOWERCASE, Integer, NonBlankPath, Number, Section, key
+
+
+class SloSettings(Section):
+    """Objectives that /slo judges. A breach makes /health degraded and never 503."""
+
+    p99_latency_ms: Number = key(
+        10.0, "Most the slowest 1 % of queries may take.", unit="ms", gt=0, reloads=True
+    )
+    cache_hit_rate: Number = key(
+        0.70, "Least share of lookups the cache should answer.", unit="ratio", ge=0, le=1, reloads=True
+    )
+    error_rate: Number = key(
+        0.001, "Largest share of queries that may fail.", unit="ratio", ge=0, le=1, reloads=True
+    )
+    availability: Number = key(
+        0.999, "Least share of queries that should succeed.", unit="ratio", ge=0, le=1, reloads=True
+    )
+    recall: Number | None = key(
+        None,
+        "Least recall that sampled searches should reach; null is not judged.",
+        unit="ratio",
+        ge=0,
+        le=1,
+        example=0.95,
+        reloads=True,
+    )
+    min_samples: Integer = key(
+        100,
+        "Queries below which nothing is judged.",
+        unit="queries",
+        ge=1,
+        le=limits.COUNT_MAX,
+        reloads=True,
+    )
+
+    @property
+    def p99_latency_ns(self) -> int:
+        """`p99_latency_ms` in whole nanoseconds, rounded up."""
+        return ceil(self.p99_latency_ms * 1_000_000)
+
+
+class LoggingSettings(Section):
+    """What is logged, and where to."""
+
+    level: Annotated[Literal["trace", "debug", "info", "warn", "error"], LOWERCASE] = key(
+        "info", "Least severity that is logged.", reloads=True
+    )
+    format: Annotated[Literal["text", "json"], LOWERCASE] = key("text", "How a line looks.")
+    file: NonBlankPath | None = key(
+        None, "File to log to; null is standard output.", example="kyrodb.log", reloads=True
+    )
+    rotation: bool = key(True, "Start a new file when the file is full.")
+    max_file_size_bytes: Integer = key(
+        104_857_600, "Size at which the file is full.", unit="bytes", ge=1, le=limits.COUNT_MAX
+    )
+    max_files: Integer = key(
+        10, "Files kept, the one being written included.", unit="files", ge=1, le=limits.COUNT_MAX
+    )
+
+
+class EnvironmentSettings(Section):
+    """What the server is for, which decides what it insists on."""
+
+    type: Annotated[Literal["production", "pilot", "benchmark"], LOWERCASE] = key(
+        "production",
+        "production refuses unsafe settings; pilot also demands auth, rate limits and, off loopback, TLS; "
+        "benchmark allows everything.",
+    )
