@@ -10,6 +10,7 @@ from typing import Final
 
 from kyrodb.config.keys import FORMER_NAMES, KEYS, SECTIONS
 
+_SHOWN_MAX: Final = 120
 _BRIEF: Final = reprlib.Repr()
 _BRIEF.maxlevel = 2
 _BRIEF.maxstring = _BRIEF.maxother = 80
@@ -21,7 +22,8 @@ def shown(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and value.bit_length() > 128:
         return f"an integer of {value.bit_length()} bits"
-    return _BRIEF.repr(value)
+    text = _BRIEF.repr(value)
+    return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,8 @@ def parse(text: str) -> tuple[object, dict[str, int]]:
     An empty document is an empty mapping. Raises YamlError.
     """
     lines: dict[str, int] = {}
-    loader = _CoreSchemaLoader(text)
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, Loader=_CoreSchemaLoader)
         return ({} if node is None else _built(node, "", 0, lines)), lines
     except yaml.MarkedYAMLError as error:
         raise YamlError(_sentence(error)) from error
@@ -54,8 +53,6 @@ def parse(text: str) -> tuple[object, dict[str, int]]:
         raise YamlError(" ".join(str(error).split())) from error
     except RecursionError as error:
         raise YamlError("nested too deeply") from error
-    finally:
-        loader.dispose()
 
 
 def _sentence(error: yaml.MarkedYAMLError) -> str:
