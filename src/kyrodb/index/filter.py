@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
-from typing import Final, Literal, TypeAlias, assert_never
+from typing import Any, Final, Literal, TypeAlias, assert_never
 
 from kyrodb.errors import InvalidArgument
 from kyrodb.limits import FILTER_DEPTH_MAX, FILTER_NODES_MAX
@@ -75,7 +75,7 @@ class Not:
 
 Filter: TypeAlias = Anything | Exact | Range | In | And | Or | Not
 
-COMPARE: Final[Mapping[RangeOperator, Callable[[float, float], bool]]] = {
+COMPARE: Final[Mapping[RangeOperator, Callable[[Any, Any], Any]]] = {
     "gte": ge,
     "lte": le,
     "gt": gt,
@@ -126,10 +126,9 @@ def _in_range(condition: Range, value: str | None) -> bool:
         return True
     number, bound = parse_number(value), parse_number(condition.bound)
     if number is not None and bound is not None:
-        return COMPARE[condition.op](number, bound)
+        return bool(COMPARE[condition.op](number, bound))
     # Python orders str by code point, which is the order of the UTF-8 bytes.
-    order = (value > condition.bound) - (value < condition.bound)
-    return COMPARE[condition.op](order, 0)
+    return bool(COMPARE[condition.op](value, condition.bound))
 
 
 def with_constraints(condition: Filter | None, constraints: Mapping[str, str]) -> Filter | None:

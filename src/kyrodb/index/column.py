@@ -1,0 +1,34 @@
+"""One metadata key as a column that grows: which row has which value."""
+
+from __future__ import annotations
+
+from array import array
+
+from kyrodb.index.filter import parse_number
+
+
+class Column:
+    """The values of one key, in order of first appearance, and the rows that carry it, ascending.
+
+    `values` maps a value to its code. `numbers` and `is_number` are indexed by code; a number is NaN where
+    the value is none. `rows` and `codes` go together, one entry for each row with the key.
+    """
+
+    __slots__ = ("codes", "is_number", "numbers", "rows", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.numbers = array("d")
+        self.is_number = bytearray()
+        self.rows = array("I")
+        self.codes = array("I")
+
+    def add(self, row: int, value: str) -> None:
+        """Note that `row`, larger than any before, has `value`."""
+        code = self.values.setdefault(value, len(self.values))
+        if code == len(self.numbers):
+            number = parse_number(value)
+            self.is_number.append(number is not None)
+            self.numbers.append(float("nan") if number is None else number)
+        self.rows.append(row)
+        self.codes.append(code)
