@@ -30,6 +30,23 @@ STREAM_MESSAGES_MAX: Final = 10_000
 BULK_LOAD_DOCUMENTS_MAX: Final = 10_000_000
 BULK_LOAD_BATCH: Final = 10_000
 
+SEARCH_BATCH: Final = 64
+"""Searches one worker takes at once."""
+LOOKUP_BATCH: Final = 256
+WAITING_LOOKUPS_MAX: Final = 10_000
+COMMIT_OPERATIONS_MAX: Final = 1024
+"""Requests of one group commit."""
+COMMIT_BYTES_MAX: Final = 16 << 20
+"""Request bytes of one group commit, exceeded by one request at most."""
+WAITING_WRITES_MAX: Final = 10_000
+STREAM_GROUP_DOCUMENTS_MAX: Final = 512
+"""Documents a stream gathers while its last group is being committed."""
+STREAM_GROUP_BYTES_MAX: Final = 8 << 20
+STREAM_SEARCHES_MAX: Final = 128
+"""Searches of one stream under way at once."""
+STALL_S_MAX: Final = 30.0
+"""An event loop that has not moved for so long is broken; a group commit so long is worth a look."""
+
 # --- files ----------------------------------------------------------------------------------------
 WAL_FRAME_BODY_BYTES_MAX: Final = 64 << 20
 """A group of records that share one frame; a longer length in a header is damage."""
@@ -57,11 +74,14 @@ HNSW_M_MIN: Final = 5
 HNSW_M_MAX: Final = 128
 EF_CONSTRUCTION_MAX: Final = 10_000
 ADMISSION_BIAS_MAX: Final = 0.5
+CONFIG_DEPTH_MAX: Final = 6
+"""Sections and the values in them; a file nested deeper is no configuration, and aliases could nest for ever."""
 
 assert METADATA_KEY_BYTES_MAX <= METADATA_BYTES_MAX < MESSAGE_BYTES_MAX
 assert DIMENSION_MAX * 4 + METADATA_BYTES_MAX < MESSAGE_BYTES_MAX
 assert MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX < 2**32
 assert BULK_LOAD_BATCH <= STREAM_MESSAGES_MAX
+assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX + MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX
 assert K_MAX <= EF_SEARCH_MAX
 assert HNSW_M_MIN < HNSW_M_MAX < EF_CONSTRUCTION_MAX
 assert HTTP_PORT_OFFSET < PORT_MAX

@@ -11,8 +11,7 @@ from typing import Final
 
 import yaml
 
-DEPTH_MAX: Final = 6
-"""Sections and the values in them; deeper nesting is no configuration, and aliases could make it endless."""
+from kyrodb import limits
 
 _TAG: Final = "tag:yaml.org,2002:"
 
@@ -65,8 +64,8 @@ def _at(mark: yaml.Mark | None) -> str:
 
 
 def _built(node: yaml.Node, name: str, depth: int, lines: dict[str, int]) -> object:
-    if depth > DEPTH_MAX:
-        raise YamlError(f"nested deeper than {DEPTH_MAX} levels{_at(node.start_mark)}")
+    if depth > limits.CONFIG_DEPTH_MAX:
+        raise YamlError(f"nested deeper than {limits.CONFIG_DEPTH_MAX} levels{_at(node.start_mark)}")
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)
     if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
