@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
@@ -187,4 +187,7 @@ class EngineStats:
     wal_syncs: int
     refusing_writes: str = ""
     """Why writes are refused now; empty when they are accepted."""
-    extra: dict[str, float] = field(default_factory=dict)
+    breaker_state: int = 0
+    disk_full_errors: int = 0
+    maintenance_failure: str = ""
+    """The last thing that went wrong in the background, while it is being tried again."""

@@ -1,0 +1,101 @@
+"""What goes to a build process on its standard input, and what comes back: JSON, one object each."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from kyrodb.engine.segment_builder import MergeInput, MergeJob
+from kyrodb.index.hnsw import GraphParameters
+from kyrodb.storage.manifest import FileEntry, SegmentEntry
+from kyrodb.types import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRequest:
+    """Build the graph of segment `number`, whose rows are written already."""
+
+    directory: str
+    number: int
+    rows: FileEntry
+    row_count: int
+    parameters: GraphParameters
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    directory: str
+    job: MergeJob
+    parameters: GraphParameters
+    threads: int
+
+
+BuildRequest: TypeAlias = GraphRequest | MergeRequest
+
+
+def encode_request(request: BuildRequest) -> bytes:
+    parameters = asdict(request.parameters) | {"metric": request.parameters.metric.value}
+    common = {"directory": request.directory, "parameters": parameters, "threads": request.threads}
+    if isinstance(request, GraphRequest):
+        rows = request.rows.model_dump()
+        return _json(
+            {"graph": {"number": request.number, "rows": rows, "row_count": request.row_count}, **common}
+        )
+    inputs = [
+        {
+            "entry": item.entry.model_dump(mode="json"),
+            "dropped": base64.b64encode(item.dropped.astype("<u4").tobytes()).decode(),
+        }
+        for item in request.job.inputs
+    ]
+    job = request.job
+    return _json(
+        {"merge": {"number": job.number, "inputs": inputs, "extends_first": job.extends_first}, **common}
+    )
+
+
+def decode_request(data: bytes) -> BuildRequest:
+    """Raises ValueError or KeyError when `encode_request` did not write it."""
+    value = json.loads(data)
+    raw = value["parameters"]
+    parameters = GraphParameters(raw["m"], raw["ef_construction"], Metric(raw["metric"]))
+    directory, threads = value["directory"], value["threads"]
+    if "graph" in value:
+        graph = value["graph"]
+        rows = FileEntry.model_validate(graph["rows"])
+        return GraphRequest(directory, graph["number"], rows, graph["row_count"], parameters, threads)
+    merge = value["merge"]
+    inputs = tuple(
+        MergeInput(
+            SegmentEntry.model_validate(item["entry"]),
+            np.frombuffer(base64.b64decode(item["dropped"]), dtype="<u4").astype(np.uint32),
+        )
+        for item in merge["inputs"]
+    )
+    job = MergeJob(merge["number"], inputs, merge["extends_first"])
+    return MergeRequest(directory, job, parameters, threads)
+
+
+def encode_answer(answer: SegmentEntry | FileEntry | None) -> bytes:
+    if answer is None:
+        return _json({"none": True})
+    kind = "segment" if isinstance(answer, SegmentEntry) else "file"
+    return _json({kind: answer.model_dump(mode="json")})
+
+
+def decode_answer(data: bytes) -> SegmentEntry | FileEntry | None:
+    value = json.loads(data)
+    if "segment" in value:
+        return SegmentEntry.model_validate(value["segment"])
+    if "file" in value:
+        return FileEntry.model_validate(value["file"])
+    return None
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,39 @@
+"""The build process: one request line on standard input, one answer on standard output, at the lowest priority."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from kyrodb.engine.build_protocol import decode_request, encode_answer
+from kyrodb.engine.builder import run_build
+from kyrodb.errors import KyroError
+from kyrodb.storage.filesystem import LocalFileSystem
+
+
+def _leave_with_parent() -> None:
+    """Standard input ends when the parent closes it or dies; then nobody waits for the answer."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def main() -> int:
+    # Searches come first: whatever else wants this processor gets it before a build does.
+    os.nice(19)
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        request = decode_request(sys.stdin.buffer.readline())
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
+        answer = run_build(LocalFileSystem(), request)
+    except (KyroError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    sys.stdout.buffer.write(encode_answer(answer))
+    sys.stdout.buffer.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

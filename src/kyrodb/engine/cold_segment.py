@@ -1,0 +1,234 @@
+"""A cold segment: rows that never change, mapped from disk, and the bitmap of those that have died.
+
+Sections of its .rows file, one entry a row unless said otherwise:
+
+    ids             u64   doc_id
+    sorted_ids      u64   the same, ascending
+    sorted_rows     u32   the row of each sorted id
+    vectors         f32   (rows, dimension), as the client sent them
+    norms           f64   their Euclidean lengths
+    public_offsets  u64   rows + 1 offsets into `public`: metadata for clients, see metadata_wire.py
+    reserved_offsets, reserved   the same for the reserved keys
+    index:*               the metadata index, see index/metadata_index.py
+
+The .graph file is the HNSW graph over the rows in index form; small segments have none and are scanned.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap, FrozenBitMap
+
+from kyrodb import distance
+from kyrodb.engine.requests import Tier
+from kyrodb.engine.stored_metadata import StoredMetadata
+from kyrodb.engine.tier import Candidates, TierQuery, no_candidates
+from kyrodb.errors import DataDamaged
+from kyrodb.index import flat, planner
+from kyrodb.index.bitmaps import rows_of, to_bits
+from kyrodb.index.filter import Filter
+from kyrodb.index.hnsw import Graph, graph_from_bytes, load_graph
+from kyrodb.index.metadata_index import FrozenMetadataIndex
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.manifest import SegmentEntry
+from kyrodb.storage.section_file import SectionFile, open_section_file
+from kyrodb.storage.verify import verify_graph
+from kyrodb.types import Bits, Metric, Rows, Vector
+
+INDEX_PREFIX: Final = "index:"
+DEAD_SECTION: Final = "dead_rows"
+_WIDENING: Final = 4
+"""A graph walk that met too few matching rows is repeated once this much wider before the rows are scanned."""
+
+
+class ColdSegment:
+    """An open segment. `kill` edits the bitmap in place; everything else only reads."""
+
+    kind = Tier.COLD
+
+    def __init__(
+        self, entry: SegmentEntry, file: SectionFile, graph: Graph | None, metric: Metric, dead: BitMap
+    ) -> None:
+        self.entry = entry
+        self.rows = entry.row_count
+        self.checkpoint_dead: BitMap = dead.copy()
+        """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
+        self.dead: BitMap = dead.copy()
+        self._metric = metric
+        self.graph = graph
+        self._ids = file.section("ids")
+        self._sorted_ids = file.section("sorted_ids")
+        self._sorted_rows = file.section("sorted_rows")
+        self.vectors = file.section("vectors")
+        self.norms = file.section("norms")
+        self._public_offsets, self._public = file.section("public_offsets"), file.section("public")
+        self._reserved_offsets, self._reserved = file.section("reserved_offsets"), file.section("reserved")
+        if not self._shapes_agree():
+            raise DataDamaged("sections have different numbers of rows", path=file.path)
+        index = {
+            name.removeprefix(INDEX_PREFIX): file.section(name)
+            for name in file.section_names
+            if name.startswith(INDEX_PREFIX)
+        }
+        try:
+            self._index = FrozenMetadataIndex(index, self.rows)
+        except ValueError as error:
+            raise DataDamaged(f"metadata index: {error}", path=file.path) from None
+        self._live_bits: Bits = np.packbits(np.ones(self.rows, dtype=np.bool_), bitorder="little")
+        for row in dead:
+            self._clear_bit(row)
+        self._first_id, self._last_id = int(self._sorted_ids[0]), int(self._sorted_ids[-1])
+
+    @property
+    def live(self) -> int:
+        return self.rows - len(self.dead)
+
+    def search(self, query: TierQuery) -> Candidates:
+        if query.filter is None:
+            matching, matched = None, self.live
+        else:
+            matching = self._index.match(query.filter)
+            matched = len(matching) - (matching.intersection_cardinality(self.dead) if self.dead else 0)
+        plan = planner.choose(
+            rows=self.rows,
+            matched=matched,
+            k=query.k,
+            ef=query.ef,
+            has_graph=self.graph is not None,
+            exact=query.exact,
+        )
+        if plan.kind == "nothing":
+            return no_candidates(f"cold {self.entry.number}: {plan.reason}")
+        if plan.kind == "graph":
+            found = self._walk(query, matching, matched, plan.ef)
+            if found is not None:
+                return self._candidates(query, found, matched, plan.ef, exact=False, plan=plan.reason)
+        found = self._scan(query, matching)
+        return self._candidates(query, found, matched, matched, exact=True, plan=plan.reason)
+
+    def _walk(self, query: TierQuery, matching: FrozenBitMap | None, matched: int, ef: int) -> Rows | None:
+        """Rows the graph finds, or None when it does not reach k of the rows that match."""
+        graph = self.graph
+        assert graph is not None
+        if matching is None:
+            selected = self._live_bits if self.dead else None
+        else:
+            selected = to_bits(matching, self.rows)
+            np.bitwise_and(selected, self._live_bits, out=selected)
+        # Rows beyond k make up for what bfloat16 put in the wrong order.
+        wanted = min(matched, query.k + max(10, query.k // 2))
+        for width in (ef, ef * _WIDENING):
+            found, _ = graph.search(query.indexed, wanted, width, selected)
+            if len(found) >= min(query.k, matched):
+                return found
+        return None
+
+    def _scan(self, query: TierQuery, matching: FrozenBitMap | None) -> Rows:
+        selected: npt.NDArray[np.integer] | None
+        if matching is None and not self.dead:
+            selected = None
+        elif matching is None:
+            selected = np.flatnonzero(np.unpackbits(self._live_bits, count=self.rows, bitorder="little"))
+        else:
+            selected = rows_of(matching - self.dead if self.dead else matching)
+        found, _ = flat.scan(
+            self.vectors, query.vector, self._metric, query.k, norms=self.norms, selected=selected
+        )
+        return found
+
+    def _candidates(
+        self, query: TierQuery, found: Rows, matched: int, examined: int, *, exact: bool, plan: str
+    ) -> Candidates:
+        similarities = distance.similarities(
+            self.vectors[found], query.vector, self._metric, self.norms[found]
+        )
+        text = f"cold {self.entry.number}: {plan}"
+        return Candidates(found, self._ids[found], similarities, matched, examined, exact, text)
+
+    def lookup(self, doc_id: int) -> int | None:
+        if not self._first_id <= doc_id <= self._last_id:
+            return None
+        at = int(np.searchsorted(self._sorted_ids, np.uint64(doc_id)))
+        if self._sorted_ids[at] != doc_id:
+            return None
+        row = int(self._sorted_rows[at])
+        return None if row in self.dead else row
+
+    def vector(self, row: int) -> Vector:
+        vector: Vector = self.vectors[row]
+        return vector
+
+    def metadata(self, row: int) -> StoredMetadata:
+        return StoredMetadata(
+            self._public[int(self._public_offsets[row]) : int(self._public_offsets[row + 1])].tobytes(),
+            self._reserved[int(self._reserved_offsets[row]) : int(self._reserved_offsets[row + 1])].tobytes(),
+        )
+
+    def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        ids: npt.NDArray[np.uint64] = self._ids[rows]
+        return ids
+
+    def kill(self, row: int) -> None:
+        if row not in self.dead:
+            self._clear_bit(row)
+            self.dead.add(row)
+
+    def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
+        live = BitMap(range(self.rows)) if condition is None else BitMap(self._index.match(condition))
+        live -= self.dead
+        return self.doc_ids_of(rows_of(live).astype(np.int64))
+
+    def _clear_bit(self, row: int) -> None:
+        # Searches in flight read this bitmap; one byte changes at once or not at all.
+        self._live_bits[row >> 3] &= np.uint8(0xFF ^ (1 << (row & 7)))
+
+    def _shapes_agree(self) -> bool:
+        per_row = (self._ids, self._sorted_ids, self._sorted_rows, self.vectors, self.norms)
+        offsets = (self._public_offsets, self._reserved_offsets)
+        return (
+            self.rows > 0
+            and all(len(array) == self.rows for array in per_row)
+            and all(len(array) == self.rows + 1 for array in offsets)
+        )
+
+
+def open_segment(
+    filesystem: FileSystem, directory: Path, entry: SegmentEntry, metric: Metric, *, verify: bool = True
+) -> ColdSegment:
+    """Map a segment the MANIFEST names, every byte proved first. Raises DataDamaged, OSError.
+
+    `verify=False` is for files this process has just written and synced.
+    """
+    file = open_section_file(filesystem, directory / entry.rows.name, entry.rows.facts, verify=verify)
+    graph = _open_graph(filesystem, directory, entry, int(file.section("vectors").shape[1]), verify=verify)
+    dead = BitMap()
+    if entry.dead is not None:
+        path = directory / entry.dead.name
+        rows = open_section_file(filesystem, path, entry.dead.facts).section(DEAD_SECTION)
+        if len(rows) != entry.dead_count or (len(rows) and int(rows.max()) >= entry.row_count):
+            raise DataDamaged("dead rows do not fit the segment", path=path)
+        dead = BitMap(rows)
+    return ColdSegment(entry, file, graph, metric, dead)
+
+
+def _open_graph(
+    filesystem: FileSystem, directory: Path, entry: SegmentEntry, dimension: int, *, verify: bool
+) -> Graph | None:
+    if entry.graph is None:
+        return None
+    path = directory / entry.graph.name
+    if verify:
+        # The library believes whatever it reads, so it is given nothing that was not proved.
+        verify_graph(filesystem, path, entry.graph.facts)
+    try:
+        native = filesystem.native_path(path)
+        if native is not None:
+            return load_graph(native, rows=entry.row_count, dimension=dimension)
+        data = np.frombuffer(filesystem.map(path), dtype=np.uint8)
+        return graph_from_bytes(data, rows=entry.row_count, dimension=dimension)
+    except ValueError as error:
+        raise DataDamaged(f"graph: {error}", path=path) from None

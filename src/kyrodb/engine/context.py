@@ -1,0 +1,53 @@
+"""What the background work shares: the parts of an open engine, and what to do when the disk refuses."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kyrodb.clock import Clock
+from kyrodb.engine.builder import Builder
+from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.state import State
+from kyrodb.engine.write_path import WritePath
+from kyrodb.errors import WriteFailed
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.log import Log
+from kyrodb.storage.manifest import Manifest
+from kyrodb.storage.manifest_store import ManifestStore
+
+
+@dataclass(slots=True)
+class EngineContext:
+    """The wiring of one open engine."""
+
+    filesystem: FileSystem
+    directory: Path
+    clock: Clock
+    options: EngineOptions
+    manifests: ManifestStore
+    log: Log
+    state: State
+    writes: WritePath
+    builder: Builder
+
+    def write_failed(self, error: OSError, doing: str) -> WriteFailed:
+        """Open the breaker: whatever the disk refused, the next write could meet the same."""
+        with self.writes.lock:
+            self.log.breaker.trip(error, doing)
+        return WriteFailed(
+            str(error), path=self.directory, hint="Writes are refused until the disk is proved good"
+        )
+
+    def change_manifest(self, change: Callable[[Manifest], Manifest]) -> set[str]:
+        """Make a change durable; the names of files that no longer belong to the database. Raises OSError."""
+        before = self.manifests.current.file_names
+        return before - self.manifests.update(change).file_names
+
+    def remove_files(self, names: Iterable[str]) -> None:
+        """Remove files nobody needs. One that cannot be removed is a stranger and goes at the next start."""
+        for name in names:
+            with contextlib.suppress(OSError):
+                self.filesystem.remove(self.directory / name)

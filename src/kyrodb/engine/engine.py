@@ -1,0 +1,223 @@
+"""Opening and closing the engine, and its whole surface. What happens in between is in write_path, read_path,
+sealing and merging."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kyrodb.clock import Clock, SystemClock
+from kyrodb.engine.builder import Builder, ProcessBuilder
+from kyrodb.engine.cold_segment import open_segment
+from kyrodb.engine.context import EngineContext
+from kyrodb.engine.maintenance import Maintenance
+from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.read_path import ReadPath
+from kyrodb.engine.requests import (
+    Ack,
+    EngineStats,
+    FlushReport,
+    Found,
+    Operation,
+    SearchRequest,
+    SearchResult,
+    SnapshotReport,
+)
+from kyrodb.engine.state import State
+from kyrodb.engine.write_path import WritePath
+from kyrodb.errors import KyroError
+from kyrodb.storage.filesystem import FileSystem, LocalFileSystem, Lock
+from kyrodb.storage.lock import lock_directory, make_directories
+from kyrodb.storage.recovery import Recovery, RecoveryReport
+from kyrodb.storage.snapshot import link_snapshot, remove_snapshot, snapshot_names
+from kyrodb.types import EVERYTHING, Scope
+
+
+class Engine:
+    """An open database. Every method may be called from any thread; those that write block until durable."""
+
+    def __init__(self, context: EngineContext, lock: Lock, recovered: RecoveryReport) -> None:
+        self._context = context
+        self._lock = lock
+        self._reads = ReadPath(context.options, context.state)
+        self._maintenance = Maintenance(context)
+        self._closing = threading.Lock()
+        self._closed = False
+        self.options = context.options
+        self.directory = context.directory
+        self.recovered = recovered
+        if context.options.background:
+            self._maintenance.start()
+
+    # --- writes ---
+
+    def commit(self, operations: Sequence[Operation]) -> list[Ack | KyroError]:
+        """Make operations durable, as one group with one fsync, and visible.
+
+        The answer has one item an operation: its Ack, or the error that refused it and changed nothing
+        (ResourceExhausted, Unavailable, WriteFailed). Operations must be valid: see distance.check_vector.
+        """
+        return self._context.writes.commit(operations)
+
+    def write(self, operation: Operation) -> Ack:
+        """`commit` of one operation. Raises what refused it."""
+        (answer,) = self.commit([operation])
+        if isinstance(answer, KyroError):
+            raise answer
+        return answer
+
+    # --- reads ---
+
+    def search(self, request: SearchRequest) -> SearchResult:
+        """The nearest documents. The vector must be valid: see distance.check_vector."""
+        return self._reads.search(request)
+
+    def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
+        """`search` for each request, in order; errors stand in their places."""
+        return self._reads.search_many(requests)
+
+    def get(self, doc_id: int, scope: Scope = EVERYTHING) -> Found | None:
+        """The document, or None when it is absent or out of scope."""
+        return self._reads.get(doc_id, scope)
+
+    @property
+    def ef_search(self) -> int:
+        """Candidates a graph walk keeps when a request does not say. May be changed at any time."""
+        return self._reads.ef_search
+
+    @ef_search.setter
+    def ef_search(self, value: int) -> None:
+        self._reads.ef_search = value
+
+    # --- upkeep ---
+
+    def flush(self, *, force: bool = True) -> FlushReport:
+        """Seal the hot tier now; without `force` only when it is due. Raises WriteFailed, Unavailable."""
+        started = time.perf_counter()
+        documents = self._maintenance.flush() if force or self._maintenance.sealing.due else 0
+        return FlushReport(documents, time.perf_counter() - started)
+
+    def maintain(self) -> bool:
+        """Do one piece of background work that is due; False when nothing is. For `background=False`."""
+        return self._maintenance.step()
+
+    def snapshot(self) -> SnapshotReport:
+        """Hard links of this moment's files, in a directory that opens as a database of its own.
+
+        Raises WriteFailed, Unavailable.
+        """
+        context = self._context
+        stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)
+        with self._maintenance.lock:
+            self._maintenance.flush()
+            with context.writes.lock:
+                if not context.log.segment_empty:
+                    context.state.position = context.log.rotate()
+                manifest, documents = context.manifests.current, context.state.documents
+                position = context.state.position
+            try:
+                name = self._snapshot_name(f"{stamp:%Y%m%dT%H%M%SZ}")
+                linked = link_snapshot(context.filesystem, context.directory, manifest, name)
+                for old in snapshot_names(context.filesystem, context.directory)[
+                    : -context.options.snapshots_kept
+                ]:
+                    remove_snapshot(context.filesystem, context.directory, old)
+            except OSError as error:
+                raise context.write_failed(error, "snapshot") from error
+        return SnapshotReport(str(linked.path), documents, linked.size_bytes, position)
+
+    def stats(self) -> EngineStats:
+        context, version = self._context, self._context.state.version
+        breaker = context.log.breaker
+        cold = sum(segment.live for segment in version.cold)
+        return EngineStats(
+            documents=context.state.documents,
+            hot_documents=context.state.documents - cold,
+            cold_documents=cold,
+            dead_rows=sum(len(segment.dead) for segment in version.cold),
+            segments=len(version.cold),
+            position=context.state.position,
+            sealed_position=context.manifests.current.sealed_lsn,
+            hot_flushes=self._maintenance.sealing.count,
+            merges=self._maintenance.merging.count,
+            wal_writes=context.log.writes,
+            wal_writes_failed=breaker.failures,
+            wal_bytes=context.log.bytes_written,
+            wal_syncs=context.log.syncs,
+            refusing_writes="" if breaker.closed else breaker.reason,
+            breaker_state=int(breaker.state),
+            disk_full_errors=breaker.disk_full_failures,
+            maintenance_failure=self._maintenance.last_failure,
+        )
+
+    def close(self) -> None:
+        """Stop the background, seal the log, let go of the directory. Closing twice is allowed.
+
+        Raises WriteFailed when accepted writes could not be brought to disk.
+        """
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._context.writes.close()
+            self._maintenance.stop()
+            try:
+                with self._context.writes.lock:
+                    self._context.log.close()
+            finally:
+                self._lock.release()
+
+    def _snapshot_name(self, stamp: str) -> str:
+        taken = set(snapshot_names(self._context.filesystem, self._context.directory))
+        name, number = stamp, 1
+        while name in taken:
+            number += 1
+            name = f"{stamp}-{number}"
+        return name
+
+
+def open_engine(
+    path: Path | str,
+    options: EngineOptions,
+    *,
+    filesystem: FileSystem | None = None,
+    clock: Clock | None = None,
+    builder: Builder | None = None,
+) -> Engine:
+    """Open or create the database in directory `path`, recovering what the last owner acknowledged.
+
+    `filesystem`, `clock` and `builder` are the real ones unless given. Raises DataDamaged, DataDirInUse,
+    DataDirMismatch, WriteFailed, OSError.
+    """
+    filesystem = filesystem or LocalFileSystem()
+    clock = clock or SystemClock()
+    directory = Path(path).absolute()
+    make_directories(filesystem, directory)
+    lock = lock_directory(filesystem, directory)
+    try:
+        recovery = Recovery(filesystem, directory, clock, dimension=options.dimension, metric=options.metric)
+        manifest = recovery.manifest
+        segments = [open_segment(filesystem, directory, e, options.metric) for e in manifest.segments]
+        state = State(options.dimension, options.metric, segments, manifest.sealed_lsn)
+        for lsn, records in recovery.replay():
+            state.apply(lsn, records)
+        log = recovery.start_log(options.log)
+        state.position = log.position
+        context = EngineContext(
+            filesystem=filesystem,
+            directory=directory,
+            clock=clock,
+            options=options,
+            manifests=recovery.manifests,
+            log=log,
+            state=state,
+            writes=WritePath(options, log, state),
+            builder=builder or ProcessBuilder(filesystem),
+        )
+        return Engine(context, lock, recovery.report)
+    except BaseException:
+        lock.release()
+        raise

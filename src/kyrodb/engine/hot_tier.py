@@ -1,0 +1,149 @@
+"""The hot tier: documents not yet sealed, in arrays that grow, searched exactly.
+
+One thread writes (under the write path's lock), any number read without a lock. What keeps readers right is
+the order of things: a writer first adds the new row, then marks the old one dead; a reader first copies the
+marks, then looks at the rows. So of a document that is being replaced a reader sees the old row or the new one,
+never neither.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kyrodb import distance
+from kyrodb.engine.requests import Tier
+from kyrodb.engine.stored_metadata import StoredMetadata
+from kyrodb.engine.tier import Candidates, TierQuery, no_candidates
+from kyrodb.index import flat
+from kyrodb.index.bitmaps import rows_of
+from kyrodb.index.filter import Filter
+from kyrodb.index.metadata_index import MutableMetadataIndex
+from kyrodb.types import Matrix, Metric, Rows, Vector
+
+_FIRST_CAPACITY: Final = 1024
+
+
+class _Columns:
+    """Arrays of one capacity; growth makes a new set, so a reader's set stays whole."""
+
+    __slots__ = ("alive", "doc_ids", "norms", "vectors")
+
+    def __init__(self, capacity: int, dimension: int) -> None:
+        self.vectors: Matrix = np.empty((capacity, dimension), dtype=np.float32)
+        self.norms: npt.NDArray[np.float64] = np.empty(capacity, dtype=np.float64)
+        self.doc_ids: npt.NDArray[np.uint64] = np.empty(capacity, dtype=np.uint64)
+        self.alive: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
+
+    def grown(self, rows: int) -> _Columns:
+        larger = _Columns(2 * len(self.alive), self.vectors.shape[1])
+        for name in self.__slots__:
+            getattr(larger, name)[:rows] = getattr(self, name)[:rows]
+        return larger
+
+
+class HotTier:
+    """Rows in the order of their writes."""
+
+    kind = Tier.HOT
+
+    def __init__(self, dimension: int, metric: Metric) -> None:
+        self._metric = metric
+        self._columns = _Columns(_FIRST_CAPACITY, dimension)
+        self._metadata: list[StoredMetadata] = []
+        self._index = MutableMetadataIndex()
+        self._row_of: dict[int, int] = {}
+        self._bytes_per_row = 4 * dimension + 32
+        self._metadata_bytes = 0
+        self.live = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows ever added, dead ones included."""
+        return len(self._metadata)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of vectors and encoded metadata; the index comes on top."""
+        return self.rows * self._bytes_per_row + self._metadata_bytes
+
+    def put(self, doc_id: int, vector: Vector, whole_metadata: dict[str, str]) -> None:
+        """Add a document; an older row of the same id in this tier dies."""
+        row = self.rows
+        if row == len(self._columns.alive):
+            self._columns = self._columns.grown(row)
+        columns = self._columns
+        columns.vectors[row] = vector
+        columns.norms[row : row + 1] = distance.norms(columns.vectors[row : row + 1])
+        columns.doc_ids[row] = doc_id
+        stored = StoredMetadata.split(whole_metadata)
+        self._index.add(row, whole_metadata)
+        self._metadata.append(stored)
+        self._metadata_bytes += len(stored.public) + len(stored.reserved)
+        columns.alive[row] = True
+        self.live += 1
+        older = self._row_of.get(doc_id)
+        self._row_of[doc_id] = row
+        if older is not None and columns.alive[older]:
+            self.kill(older)
+
+    def kill(self, row: int) -> None:
+        if self._columns.alive[row]:
+            self._columns.alive[row] = False
+            self.live -= 1
+
+    def lookup(self, doc_id: int) -> int | None:
+        row = self._row_of.get(doc_id)
+        return row if row is not None and self._columns.alive[row] else None
+
+    def vector(self, row: int) -> Vector:
+        vector: Vector = self._columns.vectors[row]
+        vector.flags.writeable = False
+        return vector
+
+    def metadata(self, row: int) -> StoredMetadata:
+        return self._metadata[row]
+
+    def live_rows(self) -> Rows:
+        """Row numbers alive at this moment, ascending."""
+        return np.flatnonzero(self._columns.alive)
+
+    def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
+        """Copies of ids, vectors and norms of these rows, for sealing."""
+        columns = self._columns
+        return columns.doc_ids[rows], columns.vectors[rows], columns.norms[rows]
+
+    def search(self, query: TierQuery) -> Candidates:
+        columns = self._columns
+        alive = columns.alive.copy()
+        if query.filter is None:
+            rows = np.flatnonzero(alive)
+        else:
+            rows = rows_of(self._index.match(query.filter)).astype(np.int64)
+            rows = rows[rows < len(alive)]
+            rows = rows[alive[rows]]
+        if not len(rows):
+            return no_candidates("hot: no row matches")
+        dense = len(rows) == rows[-1] + 1
+        found, _ = flat.scan(
+            columns.vectors[: len(rows)] if dense else columns.vectors,
+            query.vector,
+            self._metric,
+            query.k,
+            norms=columns.norms[: len(rows)] if dense else columns.norms,
+            selected=None if dense else rows,
+        )
+        similarities = distance.similarities(
+            columns.vectors[found], query.vector, self._metric, columns.norms[found]
+        )
+        plan = f"hot: scan {len(rows)} rows"
+        return Candidates(found, columns.doc_ids[found], similarities, len(rows), len(rows), True, plan)
+
+    def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
+        rows = self.live_rows()
+        if condition is not None:
+            matching = rows_of(self._index.match(condition))
+            rows = matching[self._columns.alive[matching]].astype(np.int64)
+        return self._columns.doc_ids[rows]

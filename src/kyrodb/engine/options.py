@@ -1,0 +1,54 @@
+"""What an engine is opened with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kyrodb.index.hnsw import GraphParameters
+from kyrodb.storage.log import LogOptions, SyncPolicy
+from kyrodb.types import Metric
+
+SEAL_ROWS: Final = 4096
+"""The hot tier is scanned whole by each search, about 15 to 60 us a thousand rows, so it is sealed this early."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Everything the engine needs to know; the server fills it from its configuration.
+
+    `documents_max` counts live documents. The hot tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at
+    `hot_age_max_s`, or after `mutations_per_checkpoint` writes, whichever comes first; writers wait while it
+    holds more than `hot_bytes_max`. `sync_interval_ms` 0 syncs before the acknowledgement. `snapshots_kept`
+    newest snapshots stay. With `background` off nothing is sealed or merged until `maintain` or `flush` is
+    called.
+    """
+
+    dimension: int
+    metric: Metric = Metric.COSINE
+    m: int = 16
+    ef_construction: int = 200
+    ef_search: int = 50
+    documents_max: int = 100_000
+    hot_rows_max: int = 10_000
+    hot_age_max_s: float = 600.0
+    hot_bytes_max: int = 1 << 30
+    mutations_per_checkpoint: int = 10_000
+    wal_segment_bytes_max: int = 100 << 20
+    sync: SyncPolicy = SyncPolicy.DATA_ONLY
+    sync_interval_ms: int = 0
+    snapshots_kept: int = 2
+    build_threads: int = 1
+    background: bool = True
+
+    @property
+    def graph(self) -> GraphParameters:
+        return GraphParameters(self.m, self.ef_construction, self.metric)
+
+    @property
+    def log(self) -> LogOptions:
+        return LogOptions(self.sync, self.sync_interval_ms, self.wal_segment_bytes_max)
+
+    @property
+    def seal_rows(self) -> int:
+        return min(self.hot_rows_max, SEAL_ROWS)

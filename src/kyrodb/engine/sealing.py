@@ -1,0 +1,181 @@
+"""Sealing: the hot tier becomes a cold segment, and the log before it is no longer needed.
+
+    freeze   under the write lock: rotate the log, set the active tier aside, note which rows of every segment
+             are dead at this position
+    build    the .rows file here, the graph in the build process
+    install  MANIFEST first, which makes it true on disk; then the swap in memory, under the write lock
+    clean    remove what the MANIFEST no longer names
+
+The state that the MANIFEST describes is exactly the one at the freeze: rows that die while the build runs are
+dead in memory only, for the log says so again after a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pyroaring import BitMap
+
+from kyrodb.engine.build_protocol import GraphRequest
+from kyrodb.engine.cold_segment import DEAD_SECTION, ColdSegment, open_segment
+from kyrodb.engine.context import EngineContext
+from kyrodb.engine.hot_tier import HotTier
+from kyrodb.engine.segment_builder import RowSource, write_rows
+from kyrodb.storage import filename
+from kyrodb.storage.manifest import FileEntry, Manifest, SegmentEntry
+from kyrodb.storage.section_file import SectionWriter
+from kyrodb.types import LSN, Rows
+
+
+@dataclass(slots=True)
+class _Frozen:
+    """What is to be sealed: a hot tier, its rows alive at the freeze, and the dead of every segment then."""
+
+    tier: HotTier
+    live_rows: Rows
+    lsn: LSN
+    dead: dict[int, BitMap]
+
+
+class Sealing:
+    """One seal at a time; the caller holds the maintenance lock. A seal that failed is taken up again."""
+
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
+        self._frozen: _Frozen | None = None
+        self._sealed_s = context.clock.monotonic_s()
+        self.count = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether something is frozen, or the hot tier is full, much changed or old enough."""
+        options, state = self._context.options, self._context.state
+        mutations, age_s = state.mutations_since_freeze, self._context.clock.monotonic_s() - self._sealed_s
+        return (
+            self._frozen is not None
+            or state.version.active.rows >= options.seal_rows
+            or mutations >= options.mutations_per_checkpoint
+            or (mutations > 0 and age_s >= options.hot_age_max_s)
+        )
+
+    def seal(self) -> int:
+        """Freeze, build, install, clean; how many documents moved. Nothing to do is no error.
+
+        Raises WriteFailed, Unavailable, BuildFailed, OSError; then it can be called again.
+        """
+        frozen = self._frozen = self._frozen or self._freeze()
+        if frozen is None:
+            return 0
+        context = self._context
+        try:
+            entry = self._build(frozen)
+            dead = self._write_dead(frozen)
+            obsolete = self._install(frozen, entry, dead)
+        except OSError as error:
+            raise context.write_failed(error, "sealing") from error
+        self._frozen = None
+        self._sealed_s = context.clock.monotonic_s()
+        self.count += 1
+        context.remove_files(obsolete)
+        with context.writes.room:
+            context.writes.room.notify_all()
+        return len(frozen.live_rows)
+
+    def _freeze(self) -> _Frozen | None:
+        context = self._context
+        with context.writes.lock:
+            if context.state.mutations_since_freeze == 0:
+                return None
+            lsn = context.log.rotate()
+            context.state.position = lsn
+            tier = context.state.freeze()
+            dead = {segment.entry.number: segment.dead.copy() for segment in context.state.version.cold}
+            return _Frozen(tier, tier.live_rows(), lsn, dead)
+
+    def _build(self, frozen: _Frozen) -> SegmentEntry | None:
+        """Write the files of the new segment; None when no document is left to put into one."""
+        rows = frozen.live_rows
+        if not len(rows):
+            return None
+        context = self._context
+        number = context.manifests.take_number()
+        doc_ids, vectors, norms = frozen.tier.columns_of(rows)
+        metadata = [frozen.tier.metadata(int(row)) for row in rows]
+        source = RowSource(doc_ids, norms, metadata, [vectors], context.options.dimension)
+        rows_file = write_rows(context.filesystem, context.directory, number, source)
+        request = GraphRequest(
+            directory=str(context.directory),
+            number=number,
+            rows=rows_file,
+            row_count=len(rows),
+            parameters=context.options.graph,
+            threads=context.options.build_threads,
+        )
+        graph_file = context.builder.start(request).result()
+        assert not isinstance(graph_file, SegmentEntry)
+        return SegmentEntry(
+            number=number, row_count=len(rows), rows=rows_file, graph=graph_file, dead=None, dead_count=0
+        )
+
+    def _write_dead(self, frozen: _Frozen) -> dict[int, SegmentEntry]:
+        """New entries of the segments that lost rows since their last checkpoint."""
+        changed = {}
+        for segment in self._context.state.version.cold:
+            dead = frozen.dead.get(segment.entry.number)
+            if dead is not None and dead != segment.checkpoint_dead:
+                file = write_dead(self._context, segment.entry.number, dead)
+                changed[segment.entry.number] = segment.entry.model_copy(
+                    update={"dead": file, "dead_count": len(dead)}
+                )
+        return changed
+
+    def _install(
+        self, frozen: _Frozen, entry: SegmentEntry | None, dead: dict[int, SegmentEntry]
+    ) -> set[str]:
+        """Make the segment part of the database; the names of files it made obsolete."""
+        context = self._context
+        context.filesystem.sync_directory(context.directory)
+
+        def change(manifest: Manifest) -> Manifest:
+            segments = tuple(dead.get(known.number, known) for known in manifest.segments)
+            if entry is not None:
+                segments += (entry,)
+            wal = tuple(e for e in manifest.wal if e.last_lsn is None or e.last_lsn > frozen.lsn)
+            return manifest.model_copy(update={"segments": segments, "wal": wal, "sealed_lsn": frozen.lsn})
+
+        segment = None
+        if entry is not None:
+            segment = open_segment(
+                context.filesystem, context.directory, entry, context.options.metric, verify=False
+            )
+        obsolete = context.change_manifest(change)
+        with context.writes.lock:
+            for known in context.state.version.cold:
+                if known.entry.number in dead:
+                    known.entry = dead[known.entry.number]
+                    known.checkpoint_dead = frozen.dead[known.entry.number]
+            if segment is not None:
+                _carry_deaths(frozen, segment)
+            context.state.replace(leaving=[frozen.tier], arriving=segment)
+        return obsolete
+
+
+def write_dead(context: EngineContext, number: int, dead: BitMap) -> FileEntry:
+    """Write the .dead file of a segment: its dead rows at a checkpoint, ascending."""
+    name = filename.segment_dead(number, context.manifests.take_number())
+    writer = SectionWriter(context.filesystem, context.directory / name)
+    try:
+        writer.add(DEAD_SECTION, np.array(dead, dtype=np.uint32))
+        facts = writer.finish({"rows": len(dead)})
+    except BaseException:
+        writer.abandon()
+        raise
+    return FileEntry(name=name, size_bytes=facts.size_bytes, digest=facts.digest)
+
+
+def _carry_deaths(frozen: _Frozen, segment: ColdSegment) -> None:
+    """Rows that died in the frozen tier while the segment was built are dead in the segment too."""
+    now_live = frozen.tier.live_rows()
+    for position in np.flatnonzero(~np.isin(frozen.live_rows, now_live)):
+        segment.kill(int(position))

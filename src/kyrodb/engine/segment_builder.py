@@ -1,0 +1,186 @@
+"""Building the files of a cold segment: from the hot tier's rows, or from older segments.
+
+Runs in the engine's process (tests, small segments) or in one of its own (build_worker.py); it reads and writes
+through the same file system seam and knows nothing of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kyrodb import distance
+from kyrodb.engine.cold_segment import INDEX_PREFIX, ColdSegment, open_segment
+from kyrodb.engine.stored_metadata import StoredMetadata
+from kyrodb.index.hnsw import Graph, GraphParameters, build_graph, extend_graph
+from kyrodb.index.metadata_index import build_sections
+from kyrodb.limits import GRAPH_ROWS_MIN
+from kyrodb.storage import filename
+from kyrodb.storage.checksum import digest
+from kyrodb.storage.filesystem import FileSystem, write_all
+from kyrodb.storage.manifest import FileEntry, SegmentEntry
+from kyrodb.storage.section_file import FileFacts, SectionWriter
+from kyrodb.types import BytesLike, Matrix, Metric, Rows
+
+_CHUNK_ROWS: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class RowSource:
+    """Rows to put into a segment, in order. `chunks` gives the vectors piece by piece."""
+
+    doc_ids: npt.NDArray[np.uint64]
+    norms: npt.NDArray[np.float64]
+    metadata: Sequence[StoredMetadata]
+    chunks: Iterable[Matrix]
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergeInput:
+    """A segment to merge and those of its rows that stay behind, ascending."""
+
+    entry: SegmentEntry
+    dropped: npt.NDArray[np.uint32]
+
+    def kept_rows(self) -> Rows:
+        kept = np.ones(self.entry.row_count, dtype=np.bool_)
+        kept[self.dropped] = False
+        return np.flatnonzero(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class MergeJob:
+    """Rows of all inputs, in their order, become segment `number`.
+
+    With `extends_first` the first input keeps every row, dead ones too, and its graph is grown instead of built
+    again: adding n rows to a graph costs n insertions, whatever its size.
+    """
+
+    number: int
+    inputs: tuple[MergeInput, ...]
+    extends_first: bool
+
+
+def write_rows(filesystem: FileSystem, directory: Path, number: int, source: RowSource) -> FileEntry:
+    """Write the .rows file of segment `number`. Raises OSError; the directory is the caller's to sync."""
+    path = directory / filename.segment_rows(number)
+    writer = SectionWriter(filesystem, path)
+    try:
+        count = len(source.doc_ids)
+        order = np.argsort(source.doc_ids, kind="stable")
+        writer.add("ids", source.doc_ids)
+        writer.add("sorted_ids", source.doc_ids[order])
+        writer.add("sorted_rows", order.astype(np.uint32))
+        writer.add_chunks("vectors", source.chunks, shape=(count, source.dimension), dtype=np.float32)
+        writer.add("norms", source.norms)
+        _add_blobs(writer, "public", [entry.public for entry in source.metadata])
+        _add_blobs(writer, "reserved", [entry.reserved for entry in source.metadata])
+        for name, array in build_sections((entry.whole() for entry in source.metadata), count).items():
+            writer.add(INDEX_PREFIX + name, array)
+        facts = writer.finish({"rows": count})
+    except BaseException:
+        writer.abandon()
+        raise
+    return FileEntry(name=path.name, size_bytes=facts.size_bytes, digest=facts.digest)
+
+
+def build_segment_graph(
+    filesystem: FileSystem,
+    directory: Path,
+    number: int,
+    rows: FileEntry,
+    row_count: int,
+    parameters: GraphParameters,
+    threads: int,
+) -> FileEntry | None:
+    """The .graph file for a .rows file already written, or None when the segment is too small for one."""
+    if row_count < GRAPH_ROWS_MIN:
+        return None
+    entry = SegmentEntry(number=number, row_count=row_count, rows=rows, graph=None, dead=None, dead_count=0)
+    segment = open_segment(filesystem, directory, entry, parameters.metric, verify=False)
+    graph = build_graph(_index_form(segment.vectors, parameters.metric), parameters, threads)
+    return write_graph(filesystem, directory, number, graph)
+
+
+def merge_segments(
+    filesystem: FileSystem, directory: Path, job: MergeJob, parameters: GraphParameters, threads: int
+) -> SegmentEntry:
+    """Write the files of the merged segment. Raises DataDamaged, OSError."""
+    segments = [
+        open_segment(filesystem, directory, i.entry, parameters.metric, verify=False) for i in job.inputs
+    ]
+    kept = [i.kept_rows() for i in job.inputs]
+    parts = list(zip(segments, kept, strict=True))
+    source = RowSource(
+        doc_ids=np.concatenate([s.doc_ids_of(rows) for s, rows in parts]),
+        norms=np.concatenate([s.norms[rows] for s, rows in parts]),
+        metadata=[s.metadata(int(row)) for s, rows in parts for row in rows],
+        chunks=_vector_chunks(parts),
+        dimension=int(segments[0].vectors.shape[1]),
+    )
+    count = len(source.doc_ids)
+    rows_file = write_rows(filesystem, directory, job.number, source)
+    graph_file = None
+    base = job.inputs[0].entry.graph
+    if job.extends_first and base is not None:
+        added = np.concatenate([_index_form(s.vectors[rows], parameters.metric) for s, rows in parts[1:]])
+        bytes_of_base = np.frombuffer(filesystem.map(directory / base.name), dtype=np.uint8)
+        graph = extend_graph(bytes_of_base, added, threads)
+        graph_file = write_graph(filesystem, directory, job.number, graph)
+    else:
+        graph_file = build_segment_graph(
+            filesystem, directory, job.number, rows_file, count, parameters, threads
+        )
+    filesystem.sync_directory(directory)
+    return SegmentEntry(
+        number=job.number, row_count=count, rows=rows_file, graph=graph_file, dead=None, dead_count=0
+    )
+
+
+def write_graph(filesystem: FileSystem, directory: Path, number: int, graph: Graph) -> FileEntry:
+    """Write and sync a .graph file."""
+    name = filename.segment_graph(number)
+    facts = _write_whole(filesystem, directory / name, graph.to_bytes().data)
+    return FileEntry(name=name, size_bytes=facts.size_bytes, digest=facts.digest)
+
+
+def _write_whole(filesystem: FileSystem, path: Path, data: BytesLike) -> FileFacts:
+    temporary = path.with_name(filename.temporary(path.name))
+    file = filesystem.create(temporary)
+    try:
+        write_all(file, data)
+        file.sync(data_only=False)
+    finally:
+        file.close()
+    filesystem.replace(temporary, path)
+    return FileFacts(len(data), digest(data))
+
+
+def _add_blobs(writer: SectionWriter, name: str, blobs: Sequence[bytes]) -> None:
+    offsets = np.zeros(len(blobs) + 1, dtype=np.uint64)
+    np.cumsum([len(blob) for blob in blobs], out=offsets[1:])
+    writer.add(f"{name}_offsets", offsets)
+    writer.add(name, np.frombuffer(b"".join(blobs), dtype=np.uint8))
+
+
+def _vector_chunks(parts: Sequence[tuple[ColdSegment, Rows]]) -> Iterator[Matrix]:
+    for segment, rows in parts:
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            yield segment.vectors[rows[start : start + _CHUNK_ROWS]]
+
+
+def _index_form(vectors: Matrix, metric: Metric) -> Matrix:
+    """Rows as the graph wants them, made in pieces so that float64 copies stay small."""
+    if metric is not Metric.COSINE:
+        return np.ascontiguousarray(vectors)
+    result = np.empty(vectors.shape, dtype=np.float32)
+    for start in range(0, len(vectors), _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        result[part] = distance.index_form(vectors[part], metric)
+    return result

@@ -1,0 +1,136 @@
+"""The documents as they are now: which tiers there are, and how a record of the log changes them.
+
+Readers take `State.version` once and hold it; the one writer (under the write path's lock) edits tiers in place
+in an order that never hides a document (see hot_tier.py), and replaces the version when the set of tiers
+changes. Recovery and live writes go through the same `apply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kyrodb.engine.cold_segment import ColdSegment
+from kyrodb.engine.hot_tier import HotTier
+from kyrodb.engine.stored_metadata import StoredMetadata
+from kyrodb.engine.tier import SearchTier
+from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record
+from kyrodb.types import LSN, Metric, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The tiers at one moment, each older than the next. `frozen` are hot tiers being sealed."""
+
+    cold: tuple[ColdSegment, ...]
+    frozen: tuple[HotTier, ...]
+    active: HotTier
+
+    @property
+    def oldest_first(self) -> tuple[SearchTier, ...]:
+        return (*self.cold, *self.frozen, self.active)
+
+    @property
+    def newest_first(self) -> Iterator[SearchTier]:
+        yield self.active
+        yield from reversed(self.frozen)
+        yield from reversed(self.cold)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a live document is."""
+
+    tier: SearchTier
+    row: int
+
+    @property
+    def vector(self) -> Vector:
+        return self.tier.vector(self.row)
+
+    @property
+    def metadata(self) -> StoredMetadata:
+        return self.tier.metadata(self.row)
+
+
+class State:
+    """Tiers, count of live documents, and the position they are true at."""
+
+    def __init__(
+        self, dimension: int, metric: Metric, segments: Sequence[ColdSegment], position: LSN
+    ) -> None:
+        self._dimension = dimension
+        self._metric = metric
+        self.version = Version(tuple(segments), (), self.new_hot_tier())
+        self.documents = sum(segment.live for segment in segments)
+        self.position = position
+        self.mutations_since_freeze = 0
+
+    def new_hot_tier(self) -> HotTier:
+        return HotTier(self._dimension, self._metric)
+
+    def locate(self, doc_id: int) -> Place | None:
+        """Where the document is, for the writer. A reader uses `find`."""
+        for tier in self.version.newest_first:
+            row = tier.lookup(doc_id)
+            if row is not None:
+                return Place(tier, row)
+        return None
+
+    def find(self, doc_id: int) -> Place | None:
+        """Where the document is, for a reader beside the writer.
+
+        A document on its way from one tier to another can be missed once; then the position or the version has
+        changed, and looking again finds it.
+        """
+        while True:
+            before = (self.version, self.position)
+            place = self.locate(doc_id)
+            if place is not None or before == (self.version, self.position):
+                return place
+
+    def apply(self, lsn: LSN, records: Iterable[Record]) -> None:
+        """Carry out the records of one frame of the log."""
+        for record in records:
+            self.mutations_since_freeze += 1
+            if isinstance(record, PutRecord):
+                self._put(record.doc_id, record.vector, dict(record.metadata))
+            elif isinstance(record, MetadataRecord):
+                place = self.locate(record.doc_id)
+                if place is not None:
+                    self._put(record.doc_id, place.vector, dict(record.metadata))
+            else:
+                self._delete(record)
+        self.position = lsn
+
+    def freeze(self) -> HotTier:
+        """Set the active tier aside for sealing and open a new one. For the writer."""
+        version = self.version
+        self.version = Version(version.cold, (*version.frozen, version.active), self.new_hot_tier())
+        self.mutations_since_freeze = 0
+        return version.active
+
+    def replace(self, *, leaving: Iterable[SearchTier] = (), arriving: ColdSegment | None = None) -> None:
+        """Swap tiers that hold the same live documents. For the writer, between two writes."""
+        gone = {id(tier) for tier in leaving}
+        version = self.version
+        cold = tuple(segment for segment in version.cold if id(segment) not in gone)
+        if arriving is not None:
+            cold += (arriving,)
+        frozen = tuple(tier for tier in version.frozen if id(tier) not in gone)
+        self.version = Version(cold, frozen, version.active)
+
+    def _put(self, doc_id: int, vector: Vector, metadata: dict[str, str]) -> None:
+        before = self.locate(doc_id)
+        self.version.active.put(doc_id, vector, metadata)
+        if before is None:
+            self.documents += 1
+        elif before.tier is not self.version.active:
+            # Only now, with the new row in place, may the old one die; within its own tier `put` sees to it.
+            before.tier.kill(before.row)
+
+    def _delete(self, record: DeleteRecord) -> None:
+        place = self.locate(record.doc_id)
+        if place is not None:
+            place.tier.kill(place.row)
+            self.documents -= 1

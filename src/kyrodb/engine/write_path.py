@@ -1,0 +1,163 @@
+"""The way of a write, and the only place that decides its order:
+
+    resolve (what does it change?) → log append and sync → apply to the tiers → acknowledge
+
+Writers that arrive while a group is being written wait and then share one group, with one fsync: the first of
+them leads, the others find their answers (Tim Hesterberg's "leader/follower" group commit, as in LevelDB's
+DBImpl::Write). With one caller at a time nothing waits and nothing happens in another thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.requests import Ack, Operation
+from kyrodb.engine.resolve import Resolver
+from kyrodb.engine.state import State
+from kyrodb.errors import KyroError, ResourceExhausted, Unavailable
+from kyrodb.storage.log import Log
+from kyrodb.storage.records import Record, encode_records
+
+Answer: TypeAlias = Ack | KyroError
+_GROUP_OPERATIONS_MAX = 4096
+_ROOM_WAIT_S = 30.0
+
+
+class _Pending:
+    """One caller's operations on their way into a group."""
+
+    __slots__ = ("answers", "operations")
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.operations = operations
+        self.answers: list[Answer] | None = None
+
+
+class WritePath:
+    """Commits operations. `lock` serialises everything that changes the state: writes, freezing, swapping."""
+
+    def __init__(self, options: EngineOptions, log: Log, state: State) -> None:
+        self._options = options
+        self._log = log
+        self._state = state
+        self._queue: deque[_Pending] = deque()
+        self._arrivals = threading.Condition()
+        self._leading = False
+        self._refusal = ""
+        self.lock = threading.RLock()
+        self.room = threading.Condition()
+        self.failed_writes = 0
+        self.on_commit: Callable[[Sequence[tuple[int, Sequence[Record]]]], None] | None = None
+
+    def commit(self, operations: Sequence[Operation]) -> list[Answer]:
+        """Make operations durable and visible, each succeeding or failing on its own; see Engine.commit."""
+        if not self._wait_for_room():
+            refusal = ResourceExhausted(
+                f"the hot tier holds more than {self._options.hot_bytes_max} bytes and sealing does not keep up",
+                retry_after_s=_ROOM_WAIT_S,
+            )
+            return [refusal] * len(operations)
+        pending = _Pending(operations)
+        with self._arrivals:
+            self._queue.append(pending)
+            while self._leading and pending.answers is None:
+                self._arrivals.wait()
+            answers = pending.answers
+            if answers is not None:
+                return answers
+            self._leading = True
+            group = self._take_group()
+        try:
+            self._commit_group(group)
+        finally:
+            with self._arrivals:
+                self._leading = False
+                self._arrivals.notify_all()
+        assert pending.answers is not None
+        return pending.answers
+
+    def close(self) -> None:
+        """Refuse every later write; one that is under way is finished first."""
+        with self.lock:
+            self._refusal = "the database is closed"
+
+    def _take_group(self) -> list[_Pending]:
+        """Callers in order of arrival, the leader among them, as many as one group holds."""
+        group: list[_Pending] = []
+        operations = 0
+        while self._queue and (not group or operations < _GROUP_OPERATIONS_MAX):
+            group.append(self._queue.popleft())
+            operations += len(group[-1].operations)
+        return group
+
+    def _commit_group(self, group: Sequence[_Pending]) -> None:
+        operations = [operation for pending in group for operation in pending.operations]
+        try:
+            with self.lock:
+                answers = self._write(operations)
+        except Exception as error:
+            # Nobody may be left waiting: a fault of ours is every caller's answer.
+            for pending in group:
+                pending.answers = [_as_answer(error)] * len(pending.operations)
+            raise
+        at = 0
+        for pending in group:
+            pending.answers = answers[at : at + len(pending.operations)]
+            at += len(pending.operations)
+
+    def _write(self, operations: Sequence[Operation]) -> list[Answer]:
+        if self._refusal:
+            return [Unavailable(self._refusal)] * len(operations)
+        resolver = Resolver(self._state, self._options)
+        answers: list[Answer] = []
+        frames: list[tuple[int, list[Record]]] = []
+        for operation in operations:
+            try:
+                existed, records = resolver.resolve(operation)
+            except KyroError as error:
+                answers.append(error)
+                continue
+            if records:
+                frames.append((len(answers), records))
+            answers.append(Ack(self._state.position, existed))
+        if not frames:
+            return answers
+        try:
+            lsns = self._log.append([encode_records(records) for _, records in frames])
+        except KyroError as error:
+            self.failed_writes += len(frames)
+            for at, _ in frames:
+                answers[at] = error
+            return answers
+        # From here on the log says that the writes happened: a fault that keeps memory from following leaves
+        # the two apart, so then nothing more is written until a restart replays the log.
+        self._refusal = "an internal error left memory behind the log; restart the server"
+        for lsn, (at, records) in zip(lsns, frames, strict=True):
+            self._state.apply(lsn, records)
+            answer = answers[at]
+            assert isinstance(answer, Ack)
+            answer.lsn = lsn
+        if self.on_commit is not None:
+            self.on_commit([(lsn, records) for lsn, (_, records) in zip(lsns, frames, strict=True)])
+        self._refusal = ""
+        return answers
+
+    def _wait_for_room(self) -> bool:
+        """Writers wait while sealing catches up, so that a burst cannot fill memory; False when it does not."""
+        if not self._options.background or not self._crowded():
+            return True
+        with self.room:
+            return self.room.wait_for(lambda: not self._crowded(), timeout=_ROOM_WAIT_S)
+
+    def _crowded(self) -> bool:
+        version = self._state.version
+        hot = version.active.size_bytes + sum(tier.size_bytes for tier in version.frozen)
+        return hot > self._options.hot_bytes_max
+
+
+def _as_answer(error: Exception) -> KyroError:
+    return error if isinstance(error, KyroError) else Unavailable(f"write failed: {error}")
