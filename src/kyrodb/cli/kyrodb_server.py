@@ -1,0 +1,89 @@
+"""kyrodb_server: the command that serves a database."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kyrodb.config import Loaded, Overrides, generate_template, load_settings
+from kyrodb.errors import KyroError
+from kyrodb.limits import PORT_MAX
+from kyrodb.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code: 0 after a clean stop, 1 for any error, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.generate_config is not None:
+            sys.stdout.write(generate_template(options.generate_config))
+            return 0
+        _serve(options.config, Overrides(options.port, options.data_dir))
+    except (KyroError, OSError) as error:
+        _report(error)
+        return 1
+    return 0
+
+
+def _serve(config: Path | None, overrides: Overrides) -> None:
+    # Until the server can reload, a hangup must not kill it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Only who serves needs all that comes with a server.
+    from kyrodb.server.app import run
+
+    def load() -> Loaded:
+        return load_settings(config, os.environ, overrides)
+
+    run(load(), load)
+
+
+def _report(error: BaseException) -> None:
+    print(f"Error: {error}", file=sys.stderr)
+    cause = error.__cause__
+    while cause is not None:
+        print(f"Caused by: {cause}", file=sys.stderr)
+        cause = cause.__cause__
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= PORT_MAX:
+        raise argparse.ArgumentTypeError(f"{port} is not a port: 1 to {PORT_MAX}")
+    return port
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kyrodb_server",
+        description="Serve a KyroDB database over gRPC, with health and metrics over HTTP.",
+        epilog="Each key of the configuration can also be set as KYRODB__SECTION__KEY in the environment.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration file, YAML, TOML or JSON (environment: KYRODB_CONFIG)",
+    )
+    parser.add_argument("-p", "--port", type=_port, help="port of the gRPC server (environment: KYRODB_PORT)")
+    parser.add_argument(
+        "-d",
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="directory of the database (environment: KYRODB_DATA_DIR)",
+    )
+    parser.add_argument(
+        "--generate-config", metavar="FORMAT", help="print the default configuration as yaml or toml and exit"
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"kyrodb_server {__version__}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

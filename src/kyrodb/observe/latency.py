@@ -1,0 +1,67 @@
+"""How long things took: the last thousand, for percentiles, and all of them, as a histogram."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final
+
+RECENT: Final = 1000
+"""Samples a percentile is taken over."""
+
+BUCKETS_S: Final = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    10.0,
+)
+"""Upper bounds of the histogram's buckets, seconds; the last bucket has none."""
+
+
+class RecentLatencies:
+    """The last RECENT durations in nanoseconds. One thread records, any thread reads."""
+
+    def __init__(self) -> None:
+        self._samples: list[int] = []
+        self._next = 0
+
+    def record(self, duration_ns: int) -> None:
+        if len(self._samples) < RECENT:
+            self._samples.append(duration_ns)
+            return
+        self._samples[self._next] = duration_ns
+        self._next = (self._next + 1) % RECENT
+
+    def percentiles_ns(self, *percents: int) -> list[int]:
+        """The duration below which that share of the samples lies; zeros without samples."""
+        ordered = sorted(self._samples)
+        if not ordered:
+            return [0] * len(percents)
+        return [ordered[min(percent * len(ordered) // 100, len(ordered) - 1)] for percent in percents]
+
+
+class Histogram:
+    """Durations since the start, counted by bucket. One thread observes, any thread reads."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, duration_s: float) -> None:
+        self.counts[bisect_left(BUCKETS_S, duration_s)] += 1
+        self.sum_s += duration_s
+
+    def cumulative(self) -> list[int]:
+        """How many samples lie at or below each bound, then how many there are."""
+        total = 0
+        return [total := total + count for count in self.counts]

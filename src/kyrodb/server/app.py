@@ -1,0 +1,138 @@
+"""From start to end of the server:
+
+    HTTP up as "starting" → lock and recovery → gRPC bound → ready → (signal) → draining → closed
+
+Everything is torn down in the reverse order, whatever fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import uvloop
+
+from kyrodb.config import Loaded, Settings
+from kyrodb.engine.engine import Engine
+from kyrodb.errors import ConfigError, Unavailable
+from kyrodb.observe import logs
+from kyrodb.observe.health import Phase
+from kyrodb.server.access import OpenAccess
+from kyrodb.server.database import open_database
+from kyrodb.server.http import serving_http
+from kyrodb.server.reload import Reload
+from kyrodb.server.service import Service
+from kyrodb.server.signals import Stop
+from kyrodb.server.transport import GrpcServer, choose
+from kyrodb.server.vitals import HEARTBEAT_S, Vitals
+from kyrodb.version import __version__
+
+_log: Final = logging.getLogger(__name__)
+
+
+def run(loaded: Loaded, load_again: Callable[[], Loaded]) -> None:
+    """Serve until SIGTERM or SIGINT; `load_again` reads the configuration anew for SIGHUP.
+
+    Raises KyroError and OSError for whatever keeps the server from starting or from stopping cleanly.
+    """
+    settings = loaded.settings
+    _refuse_unprotected(settings)
+    logs.configure(settings.logging)
+    _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
+    for warning in loaded.warnings:
+        _log.warning("%s", warning)
+    uvloop.run(_serve(settings, load_again))
+
+
+async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
+    transport = choose(settings.server)
+    vitals = Vitals(settings)
+    stop = Stop()
+    with serving_http(vitals) as http:
+        _log.info("HTTP on %s port %d", settings.server.observability_host, http.port)
+        engine = await _opened(settings, stop)
+        try:
+            vitals.engine = engine
+            reload = Reload(vitals, engine, load_again)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.request)
+            service = Service(settings, engine, OpenAccess(), vitals)
+            server = GrpcServer(settings, transport, service.handlers())
+            background = [asyncio.create_task(reload.run()), asyncio.create_task(_beat(vitals))]
+            try:
+                await _serve_grpc(server, vitals, stop)
+            finally:
+                for task in background:
+                    task.cancel()
+                await service.close()
+        finally:
+            vitals.phase = Phase.STOPPED
+            await asyncio.to_thread(engine.close)
+    _log.info("stopped")
+
+
+async def _serve_grpc(server: GrpcServer, vitals: Vitals, stop: Stop) -> None:
+    settings = vitals.settings.server
+    port = await server.start()
+    vitals.phase = Phase.SERVING
+    _log.info("gRPC on %s port %d (%s)", settings.host, port, server.transport)
+    _log.info("Server ready to accept connections")
+    await stop.wait()
+    vitals.phase = Phase.DRAINING
+    _log.info("draining: calls under way have %d s to finish", settings.shutdown_timeout_secs)
+    await stop.unless_again(server.drain(settings.shutdown_timeout_secs))
+
+
+async def _opened(settings: Settings, stop: Stop) -> Engine:
+    """The engine, recovered in a thread. Raises Unavailable when a signal comes first."""
+    loop = asyncio.get_running_loop()
+    opening: asyncio.Future[Engine] = loop.create_future()
+
+    def settle(engine: Engine | None, error: BaseException | None) -> None:
+        if engine is not None:
+            opening.set_result(engine)
+        elif error is not None:
+            opening.set_exception(error)
+
+    def open_it() -> None:
+        try:
+            engine = open_database(settings)
+        except BaseException as error:
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, engine, None)
+
+    # Not one of the loop's own threads: those are waited for at the end, this one must not keep anybody.
+    threading.Thread(target=open_it, name="recovery", daemon=True).start()
+    if await stop.comes_before(opening):
+        _log.info("stopping: waiting for the recovery under way")
+        await asyncio.wait({opening}, timeout=settings.server.shutdown_timeout_secs)
+        if not opening.done():
+            raise Unavailable(
+                f"stopped before recovery had finished, which it did not within "
+                f"server.shutdown_timeout_secs = {settings.server.shutdown_timeout_secs}"
+            )
+    return opening.result()
+
+
+async def _beat(vitals: Vitals) -> None:
+    while True:
+        vitals.beat()
+        await asyncio.sleep(HEARTBEAT_S)
+
+
+def _refuse_unprotected(settings: Settings) -> None:
+    """Refuse protection that was asked for and would not be given."""
+    asked = {
+        "auth.enabled": settings.auth.enabled,
+        "rate_limit.enabled": settings.rate_limit.enabled,
+        "server.tls.enabled": settings.server.tls.enabled,
+    }
+    faults = [
+        f"{key} = true: this server cannot do that and will not serve without" for key in asked if asked[key]
+    ]
+    if faults:
+        raise ConfigError(*faults)

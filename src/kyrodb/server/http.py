@@ -1,0 +1,156 @@
+"""The HTTP port: /health, /ready, /slo, /metrics, /usage.
+
+It has a thread and an event loop of its own, so that it answers while the database recovers and when the gRPC
+side hangs, and it is bound before recovery starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kyrodb.errors import ConfigError
+from kyrodb.observe.exposition import CONTENT_TYPE, render
+from kyrodb.observe.health import HealthStatus
+from kyrodb.server.measurements import families
+from kyrodb.server.vitals import Vitals
+
+_STOP_TIMEOUT_S: Final = 5.0
+
+
+def application(vitals: Vitals) -> Starlette:
+    """The endpoints over `vitals`. Plain functions run in threads, so a slow one holds up no other."""
+
+    def health(request: Request) -> Response:
+        verdict = vitals.verdict(vitals.stats())
+        body: dict[str, object] = {"status": verdict.status.value}
+        if verdict.status in (HealthStatus.DEGRADED, HealthStatus.UNHEALTHY):
+            body["reason"] = verdict.reason
+        body["uptime_seconds"] = int(vitals.process.uptime_s)
+        return _json(body, 200 if verdict.alive else 503)
+
+    def ready(request: Request) -> Response:
+        status = vitals.readiness()
+        is_ready = status != "not_ready"
+        return _json({"ready": is_ready, "status": status}, 200 if is_ready else 503)
+
+    def slo(request: Request) -> Response:
+        report, objectives = vitals.slo(), vitals.settings.slo
+        return _json(
+            {
+                "slo_breaches": {name: bool(sentence) for name, sentence in report.breaches.items()},
+                "current_metrics": {
+                    "p99_latency_ns": report.p99_latency_ns,
+                    "cache_hit_rate": report.cache_hit_rate,
+                    "error_rate": report.error_rate,
+                    "availability": report.availability,
+                },
+                "slo_thresholds": {
+                    "p99_latency_ns": objectives.p99_latency_ns,
+                    "min_cache_hit_rate": objectives.cache_hit_rate,
+                    "max_error_rate": objectives.error_rate,
+                    "min_availability": objectives.availability,
+                    "min_samples": objectives.min_samples,
+                },
+            }
+        )
+
+    def metrics(request: Request) -> Response:
+        # Content type as a header: the media type would get a second charset.
+        return Response(render(families(vitals)), headers={"content-type": CONTENT_TYPE})
+
+    def usage(request: Request) -> Response:
+        return _json({"error": "usage tracking disabled (auth.enabled=false)"}, 404)
+
+    endpoints = {"/health": health, "/ready": ready, "/slo": slo, "/metrics": metrics, "/usage": usage}
+    return Starlette(
+        routes=[Route(path, endpoint) for path, endpoint in endpoints.items()],
+        exception_handlers={HTTPException: _empty},
+    )
+
+
+class HttpServer:
+    """Serves an application on a thread of its own."""
+
+    def __init__(self, app: Starlette, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app, log_config=None, log_level="warning", lifespan="off", http="h11", ws="none"
+        )
+        self._server = uvicorn.Server(config)
+        self._listener = listener
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also when any free one was asked for."""
+        return int(self._listener.getsockname()[1])
+
+    def start(self) -> None:
+        """Return once requests are being answered."""
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.002)
+
+    def stop(self) -> None:
+        """Finish what is being answered and close."""
+        self._server.should_exit = True
+        self._thread.join(_STOP_TIMEOUT_S)
+        self._listener.close()
+
+
+@contextlib.contextmanager
+def serving_http(vitals: Vitals) -> Iterator[HttpServer]:
+    """The HTTP server of these settings, up. Raises ConfigError when its port cannot be had."""
+    server = vitals.settings.server
+    server_socket = _listen(server.observability_host, server.observability_port)
+    http = HttpServer(application(vitals), server_socket)
+    http.start()
+    try:
+        yield http
+    finally:
+        http.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    bare = host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(128)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"server.http_port: cannot listen on {host}:{port}: {error.strerror or error}"
+        ) from error
+    return listener
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(json.dumps(body), status, media_type="application/json")
+
+
+def _empty(request: Request, error: Exception) -> Response:
+    """Unknown paths and methods: the status alone."""
+    assert isinstance(error, HTTPException)
+    return Response(status_code=error.status_code, headers=error.headers)

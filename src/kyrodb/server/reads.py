@@ -1,0 +1,111 @@
+"""Query, BulkQuery, Search."""
+
+from __future__ import annotations
+
+import time
+from typing import TypeAlias
+
+from kyrodb.engine.engine import Engine
+from kyrodb.engine.requests import Found, Tier
+from kyrodb.errors import KyroError
+from kyrodb.limits import DOC_ID_MIN, LOOKUP_BATCH, WAITING_LOOKUPS_MAX
+from kyrodb.observe.counters import Counters
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.server import decode
+from kyrodb.server.access import Caller
+from kyrodb.server.batching import Batcher
+from kyrodb.server.encode import bulk_query_response, query_response
+from kyrodb.server.searches import Searches
+from kyrodb.server.status import CallError
+from kyrodb.server.threads import Threads
+from kyrodb.types import Scope
+
+Lookups: TypeAlias = Batcher[tuple[int, Scope], Found | None]
+
+
+def start_lookups(engine: Engine) -> Lookups:
+    """The queue of lookups of one document each."""
+
+    def look_up(asked: list[tuple[int, Scope]]) -> list[Found | None]:
+        return [engine.get(doc_id, scope) for doc_id, scope in asked]
+
+    return Batcher(
+        "lookup",
+        look_up,
+        threads=1,
+        batch_max=LOOKUP_BATCH,
+        waiting_max=WAITING_LOOKUPS_MAX,
+        full="Query queue saturated: {waiting} in-flight lookups (max: {max})",
+    )
+
+
+class Reads:
+    """The unary RPCs that only read."""
+
+    def __init__(
+        self,
+        schema: decode.Schema,
+        engine: Engine,
+        searches: Searches,
+        lookups: Lookups,
+        threads: Threads,
+        counters: Counters,
+    ) -> None:
+        self._schema = schema
+        self._engine = engine
+        self._searches = searches
+        self._lookups = lookups
+        self._threads = threads
+        self._counters = counters
+
+    async def query(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.QueryRequest, payload)
+        doc_id = decode.checked_doc_id(request.doc_id)
+        scope = caller.scope(decode.checked_namespace(request.namespace))
+        started_ns = time.perf_counter_ns()
+        try:
+            found = await self._lookups.submit((doc_id, scope))
+        except KyroError as error:
+            self._counters.query_failed()
+            raise CallError("Query failed", error) from error
+        self._counters.query(time.perf_counter_ns() - started_ns)
+        self._count(found)
+        return query_response(doc_id, found, include_embedding=request.include_embedding)
+
+    async def bulk_query(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.BulkQueryRequest, payload)
+        decode.check_batch(len(request.doc_ids))
+        scope = caller.scope(decode.checked_namespace(request.namespace))
+        doc_ids = list(request.doc_ids)
+
+        def look_up() -> list[tuple[Found | None, bytes]]:
+            answers = []
+            for doc_id in doc_ids:
+                found = self._engine.get(doc_id, scope) if doc_id >= DOC_ID_MIN else None
+                response = query_response(doc_id, found, include_embedding=request.include_embeddings)
+                answers.append((found, response))
+            return answers
+
+        started_ns = time.perf_counter_ns()
+        try:
+            answers = await self._threads.run(look_up)
+        except KyroError as error:
+            self._counters.query_failed()
+            raise CallError("Bulk query failed", error) from error
+        self._counters.query(time.perf_counter_ns() - started_ns)
+        for found, _ in answers:
+            self._count(found)
+        total_found = sum(found is not None for found, _ in answers)
+        return bulk_query_response([response for _, response in answers], total_found)
+
+    async def search(self, payload: bytes, caller: Caller) -> bytes:
+        self._counters.calls_in_flight += 1
+        try:
+            search = decode.search(payload, self._schema, caller)
+            return await self._searches.answer(self._searches.ask(search.request))
+        finally:
+            self._counters.calls_in_flight -= 1
+
+    def _count(self, found: Found | None) -> None:
+        tier = found.tier if found is not None else None
+        self._counters.served(cache=tier is Tier.CACHE, hot=tier is Tier.HOT, cold=tier is Tier.COLD)

@@ -1,0 +1,99 @@
+"""What every RPC goes through: who calls, how a failure ends the call, and that it is counted.
+
+The handlers behind it take and return bytes and know no gRPC; they raise the errors of the tree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, TypeAlias, TypeVar
+
+import grpc
+
+from kyrodb.observe.counters import Counters
+from kyrodb.server.access import ANYBODY, Access, Caller
+from kyrodb.server.status import CallError, Status, status_of
+
+Request = TypeVar("Request")
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+Unary: TypeAlias = Callable[[bytes, Caller], Awaitable[bytes]]
+ClientStream: TypeAlias = Callable[[AsyncIterator[bytes], Caller], Awaitable[bytes]]
+BothStreams: TypeAlias = Callable[[AsyncIterator[bytes], Caller], AsyncIterator[bytes]]
+
+_OK: Final = "OK"
+
+
+class Rpcs:
+    """Turns handlers into what a gRPC server serves."""
+
+    def __init__(self, access: Access, counters: Counters) -> None:
+        self._access = access
+        self._counters = counters
+
+    def unary(self, name: str, handler: Unary) -> Handler:
+        """One message in, one out."""
+        return grpc.unary_unary_rpc_method_handler(self._answering(name, handler))
+
+    def client_stream(self, name: str, handler: ClientStream) -> Handler:
+        """Many messages in, one out."""
+        return grpc.stream_unary_rpc_method_handler(self._answering(name, handler))
+
+    def both_streams(self, name: str, handler: BothStreams) -> Handler:
+        """Many messages in, many out."""
+
+        async def serve(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            started_ns, code = time.perf_counter_ns(), _OK
+            try:
+                async for response in handler(messages, self._caller(context)):
+                    yield response
+            except asyncio.CancelledError:
+                code = self._cancelled(context)
+                raise
+            except Exception as error:
+                status = self._failed(name, error)
+                code = status.code.name
+                await context.abort(status.code, status.text, status.trailing_metadata)
+            finally:
+                self._counters.call(name, code, time.perf_counter_ns() - started_ns)
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+    def _answering(
+        self, name: str, handler: Callable[[Request, Caller], Awaitable[bytes]]
+    ) -> Callable[[Request, Context], Awaitable[bytes]]:
+        async def serve(request: Request, context: Context) -> bytes:
+            started_ns, code = time.perf_counter_ns(), _OK
+            try:
+                return await handler(request, self._caller(context))
+            except asyncio.CancelledError:
+                code = self._cancelled(context)
+                raise
+            except Exception as error:
+                status = self._failed(name, error)
+                code = status.code.name
+                await context.abort(status.code, status.text, status.trailing_metadata)
+            finally:
+                self._counters.call(name, code, time.perf_counter_ns() - started_ns)
+
+        return serve
+
+    def _caller(self, context: Context) -> Caller:
+        if not self._access.reads_metadata:
+            return ANYBODY
+        metadata = tuple((key, value) for key, value in context.invocation_metadata() or ())
+        return self._access.authenticate(metadata, context.peer())
+
+    def _failed(self, name: str, error: Exception) -> Status:
+        self._counters.error(error.cause if isinstance(error, CallError) else error)
+        return status_of(error, name)
+
+    def _cancelled(self, context: Context) -> str:
+        """The client left or its deadline passed; nobody reads a status any more."""
+        remaining_s = context.time_remaining()
+        if remaining_s is not None and remaining_s <= 0:
+            self._counters.error(TimeoutError())
+            return grpc.StatusCode.DEADLINE_EXCEEDED.name
+        return grpc.StatusCode.CANCELLED.name

@@ -1,0 +1,78 @@
+"""The service: which handler answers which RPC, over which queues."""
+
+from __future__ import annotations
+
+from kyrodb.config import Settings
+from kyrodb.engine.engine import Engine
+from kyrodb.server.access import Access
+from kyrodb.server.admin import Admin
+from kyrodb.server.commits import start_commits
+from kyrodb.server.decode import Schema
+from kyrodb.server.reads import Reads, start_lookups
+from kyrodb.server.rpc import Handler, Rpcs
+from kyrodb.server.searches import Searches
+from kyrodb.server.streams import InsertStreams, SearchStreams
+from kyrodb.server.threads import Threads
+from kyrodb.server.vitals import Vitals
+from kyrodb.server.writes import Writes
+from kyrodb.types import Metric
+
+SEARCH_THREADS = 2
+SLOW_THREADS = 4
+"""For flushes, snapshots, BulkQuery and the numbers behind Health and Metrics."""
+
+
+class Service:
+    """All RPCs over one engine. Made on the event loop that serves."""
+
+    def __init__(self, settings: Settings, engine: Engine, access: Access, vitals: Vitals) -> None:
+        counters = vitals.counters
+        schema = Schema(settings.hnsw.dimension, Metric(settings.hnsw.distance))
+        self._commits = vitals.commits = start_commits(engine)
+        self._lookups = start_lookups(engine)
+        self._threads = Threads(SLOW_THREADS)
+        self._searches = Searches(
+            engine,
+            counters,
+            concurrent_max=settings.timeouts.max_concurrent_queries,
+            threads=SEARCH_THREADS,
+        )
+        self._rpcs = Rpcs(access, counters)
+        self._writes = Writes(schema, self._commits, counters)
+        self._reads = Reads(schema, engine, self._searches, self._lookups, self._threads, counters)
+        self._insert_streams = InsertStreams(schema, self._commits, counters, vitals.process)
+        self._search_streams = SearchStreams(schema, self._searches, counters)
+        self._admin = Admin(vitals, engine, self._threads)
+
+    def handlers(self) -> dict[str, Handler]:
+        """Every RPC of the service by its name."""
+        unary = {
+            "Insert": self._writes.insert,
+            "Delete": self._writes.delete,
+            "UpdateMetadata": self._writes.update_metadata,
+            "BatchDelete": self._writes.batch_delete,
+            "Query": self._reads.query,
+            "BulkQuery": self._reads.bulk_query,
+            "Search": self._reads.search,
+            "Health": self._admin.health,
+            "Metrics": self._admin.metrics,
+            "FlushHotTier": self._admin.flush_hot_tier,
+            "CreateSnapshot": self._admin.create_snapshot,
+            "GetConfig": self._admin.get_config,
+        }
+        client_streams = {
+            "BulkInsert": self._insert_streams.bulk_insert,
+            "BulkLoadHnsw": self._insert_streams.bulk_load,
+        }
+        return (
+            {name: self._rpcs.unary(name, handler) for name, handler in unary.items()}
+            | {name: self._rpcs.client_stream(name, handler) for name, handler in client_streams.items()}
+            | {"BulkSearch": self._rpcs.both_streams("BulkSearch", self._search_streams.bulk_search)}
+        )
+
+    async def close(self) -> None:
+        """Finish what was handed over: every search in the queue is answered, every write committed."""
+        await self._searches.close()
+        await self._lookups.close()
+        await self._commits.close()
+        await self._threads.close()

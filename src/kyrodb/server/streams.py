@@ -1,0 +1,170 @@
+"""BulkInsert, BulkLoadHnsw, BulkSearch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
+from kyrodb.limits import BULK_LOAD_DOCUMENTS_MAX, STREAM_MESSAGES_MAX, STREAM_SEARCHES_MAX
+from kyrodb.observe.counters import Counters
+from kyrodb.observe.process import ProcessProbe
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.server import decode
+from kyrodb.server.access import Caller
+from kyrodb.server.commits import Commits
+from kyrodb.server.ingest import Ingest
+from kyrodb.server.searches import Asked, Searches
+from kyrodb.server.status import CallError
+
+_MEMORY_SAMPLE_DOCUMENTS: Final = 1000
+
+
+class InsertStreams:
+    """The RPCs that take a stream of documents. A bad document is counted and the rest goes in."""
+
+    def __init__(
+        self, schema: decode.Schema, commits: Commits, counters: Counters, process: ProcessProbe
+    ) -> None:
+        self._schema = schema
+        self._commits = commits
+        self._counters = counters
+        self._process = process
+
+    async def bulk_insert(self, messages: AsyncIterator[bytes], caller: Caller) -> bytes:
+        received = 0
+        with Ingest(self._schema, caller, self._commits, self._counters) as ingest:
+            async for payload in messages:
+                received += 1
+                if received > STREAM_MESSAGES_MAX:
+                    text = f"Batch size exceeds maximum {STREAM_MESSAGES_MAX}"
+                    ingest.refuse(ResourceExhausted(text), text)
+                    break
+                await ingest.add(payload)
+            await ingest.finish()
+        refused = ingest.invalid + ingest.failed
+        return pb.InsertResponse(
+            success=refused == 0,
+            error=ingest.last_error,
+            inserted_at=int(time.time()),
+            tier=pb.InsertResponse.HOT_TIER if ingest.stored else pb.InsertResponse.UNKNOWN,
+            total_inserted=ingest.stored,
+            total_failed=refused,
+        ).SerializeToString()
+
+    async def bulk_load(self, messages: AsyncIterator[bytes], caller: Caller) -> bytes:
+        started_s = time.monotonic()
+        received = peak_bytes = 0
+        with Ingest(self._schema, caller, self._commits, self._counters) as ingest:
+            async for payload in messages:
+                if received == BULK_LOAD_DOCUMENTS_MAX:
+                    await ingest.finish()
+                    raise ResourceExhausted(
+                        f"Total document limit exceeded: a load takes at most {BULK_LOAD_DOCUMENTS_MAX}; "
+                        f"{ingest.stored} were loaded"
+                    )
+                if received % _MEMORY_SAMPLE_DOCUMENTS == 0:
+                    peak_bytes = max(peak_bytes, self._process.resident_bytes())
+                received += 1
+                await ingest.add(payload)
+            await ingest.finish()
+        duration_s = time.monotonic() - started_s
+        return pb.BulkLoadResponse(
+            success=ingest.invalid + ingest.failed == 0,
+            error=_load_error(ingest),
+            total_loaded=ingest.stored,
+            total_failed=ingest.invalid + ingest.failed,
+            load_duration_ms=duration_s * 1000,
+            avg_insert_rate=ingest.stored / max(duration_s, 1e-9),
+            peak_memory_bytes=max(peak_bytes, self._process.resident_bytes()),
+        ).SerializeToString()
+
+
+def _load_error(ingest: Ingest) -> str:
+    if not ingest.last_error:
+        return ""
+    return (
+        f"Loaded {ingest.stored} docs; {ingest.invalid} failed validation, {ingest.failed} failed insertion; "
+        f"last_error={ingest.last_error}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A search of a stream that was not asked."""
+
+    error: Exception
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Under:
+    """A search of a stream that is under way."""
+
+    asked: Asked
+    inline: bool
+
+
+_Turn: TypeAlias = _Refused | _Under | None
+"""What is to be answered next; None is the end of the stream."""
+
+
+class SearchStreams:
+    """BulkSearch: requests are read ahead and searched together, answers keep the order of the requests."""
+
+    def __init__(self, schema: decode.Schema, searches: Searches, counters: Counters) -> None:
+        self._schema = schema
+        self._searches = searches
+        self._counters = counters
+
+    async def bulk_search(self, messages: AsyncIterator[bytes], caller: Caller) -> AsyncIterator[bytes]:
+        turns: asyncio.Queue[_Turn] = asyncio.Queue(min(STREAM_SEARCHES_MAX, self._searches.concurrent_max))
+        reader = asyncio.create_task(self._read(messages, caller, turns))
+        try:
+            while (turn := await turns.get()) is not None:
+                yield await self._answer(turn)
+        finally:
+            reader.cancel()
+            while not turns.empty():
+                turn = turns.get_nowait()
+                if isinstance(turn, _Under):
+                    turn.asked.future.cancel()
+
+    async def _read(
+        self, messages: AsyncIterator[bytes], caller: Caller, turns: asyncio.Queue[_Turn]
+    ) -> None:
+        """Ask every search of the stream, in order, up to the first failure that is not wanted inline."""
+        received = 0
+        try:
+            async for payload in messages:
+                received += 1
+                if received > STREAM_MESSAGES_MAX:
+                    raise ResourceExhausted(f"bulk_search batch size exceeds maximum {STREAM_MESSAGES_MAX}")
+                turn = self._ask(payload, caller)
+                await turns.put(turn)
+                if isinstance(turn, _Refused) and not turn.inline:
+                    return
+            await turns.put(None)
+        except Exception as error:
+            await turns.put(_Refused(error, inline=False))
+
+    def _ask(self, payload: bytes, caller: Caller) -> _Under | _Refused:
+        try:
+            search = decode.search(payload, self._schema, caller)
+            return _Under(self._searches.ask(search.request), search.inline_errors)
+        except (InvalidArgument, CallError) as error:
+            return _Refused(error, decode.wants_inline_errors(payload))
+
+    async def _answer(self, turn: _Refused | _Under) -> bytes:
+        try:
+            if isinstance(turn, _Refused):
+                raise turn.error
+            return await self._searches.answer(turn.asked)
+        except (KyroError, CallError) as error:
+            if not turn.inline:
+                raise
+            self._counters.error(error)
+            return pb.SearchResponse(error=str(error)).SerializeToString()

@@ -1,0 +1,110 @@
+"""The seam to gRPC: two servers of one shape.
+
+`grpcio` is grpc.aio. `native` is the optional package pygrpc-native, whose HTTP/2 runs outside the interpreter
+lock: several times faster for unary calls, without TLS, and with a grpcio server of its own behind it for calls
+that stream requests.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]
+from grpc_reflection.v1alpha import reflection
+
+from kyrodb.config import Settings
+from kyrodb.config.serving import ServerSettings
+from kyrodb.errors import ConfigError
+from kyrodb.limits import MESSAGE_BYTES_MAX
+from kyrodb.proto.methods import SERVICE
+from kyrodb.server.rpc import Handler
+
+Transport: TypeAlias = Literal["grpcio", "native"]
+NATIVE_PACKAGE: Final = "pygrpc_native"
+
+
+def choose(settings: ServerSettings) -> Transport:
+    """The transport these settings ask for. Raises ConfigError when they ask for one that cannot be had."""
+    installed = importlib.util.find_spec(NATIVE_PACKAGE) is not None
+    match settings.transport:
+        case "grpcio":
+            return "grpcio"
+        case "auto":
+            return "native" if installed and not settings.tls.enabled else "grpcio"
+        case "native" if not installed:
+            raise ConfigError(
+                "server.transport = native needs the package pygrpc-native: "
+                "pip install 'kyrodb-server[native]', or set server.transport to auto"
+            )
+        case "native" if settings.tls.enabled:
+            raise ConfigError(
+                "server.transport = native has no TLS: set server.transport to grpcio or server.tls.enabled to false"
+            )
+        case _:
+            return "native"
+
+
+class GrpcServer:
+    """A gRPC server with the service, grpc.health.v1 and reflection."""
+
+    def __init__(self, settings: Settings, transport: Transport, handlers: Mapping[str, Handler]) -> None:
+        self.transport = transport
+        self._server = _new_server(transport, _options(settings.server))
+        self._address = settings.server.grpc_target
+        table = dict(handlers)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, table),))
+        self._server.add_registered_method_handlers(SERVICE, table)  # type: ignore[attr-defined]
+        self._health = health_aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self) -> int:
+        """Bind and serve; the port. Raises ConfigError when the address cannot be had."""
+        try:
+            port = self._server.add_insecure_port(_resolved(self._address))
+        except (RuntimeError, OSError) as error:
+            raise ConfigError(f"server.port: cannot listen on {self._address}: {error}") from error
+        await self._server.start()
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuse new calls and give those under way so long to finish."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+
+
+def _new_server(transport: Transport, options: list[tuple[str, int]]) -> grpc.aio.Server:
+    if transport == "native":
+        # `from pygrpc_native import aio` never ends in its 0.5.
+        import pygrpc_native.aio
+
+        return pygrpc_native.aio.server(options=options)
+    return grpc.aio.server(options=options)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_concurrent_streams", settings.max_connections),
+        # Two servers on one port would each get half of the calls.
+        ("grpc.so_reuseport", 0),
+    ]
+    if settings.connection_timeout_secs:
+        options.append(("grpc.keepalive_time_ms", min(settings.connection_timeout_secs * 1000, 2**31 - 1)))
+    return options
+
+
+def _resolved(address: str) -> str:
+    """The address with a name replaced by its first IP address, which is all that both servers take."""
+    host, _, port = address.rpartition(":")
+    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+    resolved = str(found[4][0])
+    return f"[{resolved}]:{port}" if found[0] is socket.AF_INET6 else f"{resolved}:{port}"

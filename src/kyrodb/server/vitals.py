@@ -1,0 +1,89 @@
+"""The state of the running server as its HTTP endpoints and its Health and Metrics RPCs see it.
+
+Written by the event loop that serves, read by any thread.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from kyrodb.config import Settings
+from kyrodb.engine.engine import Engine
+from kyrodb.engine.requests import EngineStats
+from kyrodb.limits import STALL_S_MAX
+from kyrodb.observe.counters import Counters
+from kyrodb.observe.health import Findings, Phase, Verdict, readiness, verdict
+from kyrodb.observe.process import ProcessProbe
+from kyrodb.observe.slo import SloReport, judge
+from kyrodb.server.commits import Commits
+
+HEARTBEAT_S: Final = 1.0
+"""How often the event loop says that it is alive."""
+
+
+class Vitals:
+    """Phase, counters, engine and heartbeat in one place."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.counters = Counters()
+        self.process = ProcessProbe(settings.persistence.data_dir)
+        self.phase = Phase.STARTING
+        self.engine: Engine | None = None
+        self.commits: Commits | None = None
+        self.config_fault = ""
+        """Why the last reload of the configuration was refused."""
+        self._beat_s = time.monotonic()
+
+    def beat(self) -> None:
+        """The event loop is alive."""
+        self._beat_s = time.monotonic()
+
+    def stats(self) -> EngineStats | None:
+        """The engine's numbers; None while there is no open engine."""
+        return self.engine.stats() if self.engine is not None else None
+
+    def findings(self, stats: EngineStats | None) -> Findings:
+        """What `verdict` and `readiness` decide from."""
+        return Findings(
+            phase=self.phase,
+            refusing_writes=stats.refusing_writes if stats is not None else "",
+            stalled=self._stalled(),
+            warnings=self._warnings(stats),
+        )
+
+    def verdict(self, stats: EngineStats | None) -> Verdict:
+        """Whether the server is well."""
+        return verdict(self.findings(stats))
+
+    def readiness(self) -> str:
+        """Whether the server should be sent requests."""
+        return readiness(
+            self.findings(self.stats()), requires_writes=self.settings.server.ready_requires_writes
+        )
+
+    def slo(self) -> SloReport:
+        """The service level objectives and where they stand."""
+        return judge(self.counters, self.settings.slo)
+
+    def _stalled(self) -> str:
+        if self.phase is not Phase.SERVING:
+            return ""
+        silent_s = time.monotonic() - self._beat_s
+        if silent_s > STALL_S_MAX:
+            return f"the event loop has not moved for {silent_s:.0f} s"
+        return ""
+
+    def _warnings(self, stats: EngineStats | None) -> list[str]:
+        warnings = list(self.engine.recovered.warnings) if self.engine is not None else []
+        if self.config_fault:
+            warnings.append(self.config_fault)
+        if stats is not None and stats.wal_writes_failed:
+            warnings.append(f"{stats.wal_writes_failed} failed WAL writes observed")
+        if stats is not None and stats.maintenance_failure:
+            warnings.append(f"background work is failing: {stats.maintenance_failure}")
+        commit_s = self.commits.longest_batch_s() if self.commits is not None else 0.0
+        if commit_s > STALL_S_MAX:
+            warnings.append(f"a group of writes has been under way for {commit_s:.0f} s")
+        return warnings + self.slo().reasons

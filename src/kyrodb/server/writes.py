@@ -1,0 +1,117 @@
+"""Insert, Delete, UpdateMetadata, BatchDelete."""
+
+from __future__ import annotations
+
+import time
+
+from kyrodb.engine.requests import (
+    Ack,
+    Delete,
+    DeleteMany,
+    DeleteMatching,
+    Operation,
+    Put,
+    UpdateMetadata,
+)
+from kyrodb.errors import InvalidArgument, KyroError
+from kyrodb.index.filter import check_filter
+from kyrodb.limits import DOC_ID_MIN
+from kyrodb.observe.counters import Counters
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.server import decode
+from kyrodb.server.access import Caller
+from kyrodb.server.commits import Commits
+from kyrodb.server.decode_filter import decode_filter, names_a_condition
+from kyrodb.server.status import CallError
+
+
+class Writes:
+    """The unary RPCs that change something. Each acknowledges what is as durable as the policy promises."""
+
+    def __init__(self, schema: decode.Schema, commits: Commits, counters: Counters) -> None:
+        self._schema = schema
+        self._commits = commits
+        self._counters = counters
+
+    async def insert(self, payload: bytes, caller: Caller) -> bytes:
+        self._counters.calls_in_flight += 1
+        failed = 1
+        try:
+            document = decode.document(payload, self._schema, caller)
+            await self._commit(Put(document), payload, "Insert failed")
+            failed = 0
+        finally:
+            self._counters.calls_in_flight -= 1
+            self._counters.inserts(1, failed)
+        # A new document is in the hot tier until the tier is sealed.
+        return pb.InsertResponse(
+            success=True,
+            inserted_at=int(time.time()),
+            tier=pb.InsertResponse.HOT_TIER,
+            total_inserted=1,
+        ).SerializeToString()
+
+    async def delete(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.DeleteRequest, payload)
+        if request.doc_id < DOC_ID_MIN:
+            raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
+        scope = caller.scope(decode.checked_namespace(request.namespace))
+        ack = await self._commit(Delete(request.doc_id, scope), payload, "Delete failed")
+        return pb.DeleteResponse(success=True, existed=ack.existed > 0).SerializeToString()
+
+    async def update_metadata(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.UpdateMetadataRequest, payload)
+        update = UpdateMetadata(
+            doc_id=decode.checked_doc_id(request.doc_id),
+            metadata=decode.client_metadata(request.metadata, bytes_max=len(payload)),
+            merge=request.merge,
+            scope=caller.scope(decode.checked_namespace(request.namespace)),
+        )
+        ack = await self._query(update, payload, "Metadata update failed")
+        return pb.UpdateMetadataResponse(success=True, existed=ack.existed > 0).SerializeToString()
+
+    async def batch_delete(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.BatchDeleteRequest, payload)
+        ack = await self._query(_batch(request, caller), payload, "Batch delete failed")
+        return pb.BatchDeleteResponse(success=True, deleted_count=ack.existed).SerializeToString()
+
+    async def _query(self, operation: Operation, payload: bytes, doing: str) -> Ack:
+        """Commit a write that counts as a query too."""
+        started_ns = time.perf_counter_ns()
+        try:
+            ack = await self._commit(operation, payload, doing)
+        except CallError as error:
+            if not isinstance(error.cause, InvalidArgument):
+                self._counters.query_failed()
+            raise
+        self._counters.query(time.perf_counter_ns() - started_ns)
+        return ack
+
+    async def _commit(self, operation: Operation, payload: bytes, doing: str) -> Ack:
+        try:
+            (outcome,) = await self._commits.submit((operation,), weight=len(payload))
+        except KyroError as error:
+            raise CallError(doing, error) from error
+        if isinstance(outcome, KyroError):
+            raise CallError(doing, outcome) from outcome
+        return outcome
+
+
+def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
+    scope = caller.scope(decode.checked_namespace(request.namespace))
+    match request.WhichOneof("delete_criteria"):
+        case "ids":
+            decode.check_batch(len(request.ids.doc_ids))
+            return DeleteMany(list(dict.fromkeys(request.ids.doc_ids)), scope)
+        case "filter":
+            condition = decode_filter(request.filter)
+            check_filter(condition)
+            if not names_a_condition(condition):
+                raise InvalidArgument(
+                    "filter names no condition, so it would delete every document in scope or none; "
+                    "name at least one exact, range or in_match",
+                    field="filter",
+                )
+            return DeleteMatching(condition, scope)
+        case _:
+            raise InvalidArgument("No delete criteria provided", field="delete_criteria")
