@@ -54,7 +54,7 @@ def check_vector(vector: Vector, *, dimension: int, metric: Metric, field: str) 
 def norms(rows: Matrix) -> npt.NDArray[np.float64]:
     """Euclidean length of each row, shape (n,), summed in float64."""
     wide = rows.astype(np.float64)
-    return np.asarray(np.sqrt(np.einsum("ij,ij->i", wide, wide)), dtype=np.float64)
+    return np.asarray(np.sqrt(np.vecdot(wide, wide)), dtype=np.float64)
 
 
 def normalised(rows: Matrix) -> Matrix:
@@ -67,6 +67,14 @@ def index_form(rows: Matrix, metric: Metric) -> Matrix:
     return normalised(rows) if metric is Metric.COSINE else rows
 
 
+def query_form(query: Vector, metric: Metric) -> Vector:
+    """`index_form` of a single question, as precise as a graph of bfloat16 rows can tell."""
+    if metric is not Metric.COSINE:
+        return query
+    wide = query.astype(np.float64)
+    return np.asarray(wide / np.sqrt(np.vecdot(wide, wide)), dtype=np.float32)
+
+
 def similarities(
     rows: Matrix, query: Vector, metric: Metric, row_norms: npt.NDArray[np.float64] | None = None
 ) -> Similarities:
@@ -77,14 +85,14 @@ def similarities(
     wide, question = rows.astype(np.float64), query.astype(np.float64)
     if metric is Metric.EUCLIDEAN:
         difference = wide - question
-        return np.asarray(-np.einsum("ij,ij->i", difference, difference))
-    # einsum keeps one summation order per row, whatever the number of rows; a BLAS product does not.
-    products = np.einsum("ij,j->i", wide, question)
+        return np.asarray(-np.vecdot(difference, difference))
+    # A dot product per row keeps one summation order, whatever the number of rows; a matrix product does not.
+    products = np.vecdot(wide, question)
     if metric is Metric.INNER_PRODUCT:
         return np.asarray(products)
     lengths = norms(rows) if row_norms is None else row_norms
-    cosine = products / (lengths * np.sqrt(np.einsum("j,j->", question, question)))
-    return np.asarray(np.clip(cosine, -1.0, 1.0))
+    cosine = products / (lengths * np.sqrt(np.vecdot(question, question)))
+    return np.asarray(np.minimum(np.maximum(cosine, -1.0), 1.0))
 
 
 def scores(values: Similarities, metric: Metric) -> npt.NDArray[np.float32]:

@@ -65,7 +65,7 @@ class ColdSegment:
         self._sorted_rows = file.section("sorted_rows")
         self.vectors = file.section("vectors")
         self.norms = file.section("norms")
-        self._public_offsets, self._public = file.section("public_offsets"), file.section("public")
+        self._public_offsets, self._public = file.section("public_offsets"), file.section("public").data
         self._reserved_offsets, self._reserved = file.section("reserved_offsets"), file.section("reserved")
         if not self._shapes_agree():
             raise DataDamaged("sections have different numbers of rows", path=file.path)
@@ -163,10 +163,13 @@ class ColdSegment:
         return vector
 
     def metadata(self, row: int) -> StoredMetadata:
-        return StoredMetadata(
-            self._public[int(self._public_offsets[row]) : int(self._public_offsets[row + 1])].tobytes(),
-            self._reserved[int(self._reserved_offsets[row]) : int(self._reserved_offsets[row + 1])].tobytes(),
-        )
+        start, end = self._reserved_offsets[row : row + 2].tolist()
+        (public,) = self.public_metadata(np.array([row]))
+        return StoredMetadata(public, self._reserved[start:end].tobytes())
+
+    def public_metadata(self, rows: Rows) -> list[bytes]:
+        starts, ends = self._public_offsets[rows].tolist(), self._public_offsets[rows + 1].tolist()
+        return [bytes(self._public[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
         ids: npt.NDArray[np.uint64] = self._ids[rows]

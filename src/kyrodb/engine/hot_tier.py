@@ -106,6 +106,9 @@ class HotTier:
     def metadata(self, row: int) -> StoredMetadata:
         return self._metadata[row]
 
+    def public_metadata(self, rows: Rows) -> list[bytes]:
+        return [self._metadata[row].public for row in rows.tolist()]
+
     def live_rows(self) -> Rows:
         """Row numbers alive at this moment, ascending."""
         return np.flatnonzero(self._columns.alive)
@@ -116,6 +119,8 @@ class HotTier:
         return columns.doc_ids[rows], columns.vectors[rows], columns.norms[rows]
 
     def search(self, query: TierQuery) -> Candidates:
+        if not self._metadata:
+            return no_candidates("hot: empty")
         columns = self._columns
         alive = columns.alive.copy()
         if query.filter is None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from kyrodb import distance
 from kyrodb.engine.options import EngineOptions
@@ -37,7 +38,7 @@ class ReadPath:
     def search(self, request: SearchRequest) -> SearchResult:
         query = TierQuery(
             vector=request.vector,
-            indexed=distance.index_form(request.vector[np.newaxis], self._metric)[0],
+            indexed=distance.query_form(request.vector, self._metric),
             k=request.k,
             ef=request.ef_search or self.ef_search,
             filter=with_constraints(request.filter, request.scope.constraints),
@@ -78,16 +79,7 @@ class ReadPath:
         if request.min_score > 0:
             passing = scores >= request.min_score
             ranked, scores = ranked.only(passing), scores[passing]
-        hits = [
-            self._hit(request, parts[part][0], row, doc_id, score)
-            for part, row, doc_id, score in zip(
-                ranked.parts[: request.k].tolist(),
-                ranked.rows[: request.k].tolist(),
-                ranked.doc_ids[: request.k].tolist(),
-                scores[: request.k].tolist(),
-                strict=True,
-            )
-        ]
+        hits = _hits(request, [tier for tier, _ in parts], ranked, scores)
         everything = [candidates for _, candidates in found]
         return SearchResult(
             hits=hits,
@@ -98,15 +90,6 @@ class ReadPath:
             matched=sum(candidates.matched for candidates in everything),
             examined=sum(candidates.examined for candidates in everything),
             plan="; ".join(candidates.plan for candidates in everything if candidates.examined),
-        )
-
-    @staticmethod
-    def _hit(request: SearchRequest, tier: SearchTier, row: int, doc_id: int, score: float) -> Hit:
-        return Hit(
-            doc_id,
-            score,
-            tier.vector(row) if request.include_vectors else None,
-            tier.metadata(row).public if request.include_metadata else b"",
         )
 
 
@@ -131,14 +114,39 @@ def _ranked(parts: Sequence[Candidates]) -> _Ranking:
     if not parts:
         empty = np.empty(0, np.int64)
         return _Ranking(empty, empty, np.empty(0, np.uint64), np.empty(0, np.float64))
-    lengths = [len(part.rows) for part in parts]
-    ranking = _Ranking(
-        np.repeat(np.arange(len(parts)), lengths),
-        np.concatenate([part.rows for part in parts]),
-        np.concatenate([part.doc_ids for part in parts]),
-        np.concatenate([part.similarities for part in parts]),
-    )
-    if len(set(ranking.doc_ids.tolist())) < len(ranking.doc_ids):
-        newest: dict[int, int] = {doc_id: at for at, doc_id in enumerate(ranking.doc_ids.tolist())}
+    if len(parts) == 1:
+        (only,) = parts
+        ranking = _Ranking(np.zeros(len(only.rows), np.int64), only.rows, only.doc_ids, only.similarities)
+    else:
+        ranking = _Ranking(
+            np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts]),
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.doc_ids for part in parts]),
+            np.concatenate([part.similarities for part in parts]),
+        )
+    newest = {doc_id: at for at, doc_id in enumerate(ranking.doc_ids.tolist())}
+    if len(newest) < len(ranking.doc_ids):
         ranking = ranking.only(np.fromiter(newest.values(), dtype=np.int64, count=len(newest)))
     return ranking.only(np.lexsort((ranking.doc_ids, -ranking.similarities)))
+
+
+def _hits(
+    request: SearchRequest,
+    tiers: Sequence[SearchTier],
+    ranked: _Ranking,
+    scores: npt.NDArray[np.float32],
+) -> list[Hit]:
+    """The first k of a ranking as rows of an answer, with what was asked for, fetched tier by tier."""
+    k = request.k
+    parts, rows = ranked.parts[:k], ranked.rows[:k]
+    hits = [Hit(doc_id, score) for doc_id, score in zip(ranked.doc_ids[:k].tolist(), scores[:k].tolist())]
+    for part, tier in enumerate(tiers):
+        chosen = np.flatnonzero(parts == part)
+        places, of_tier = chosen.tolist(), rows[chosen]
+        if request.include_metadata:
+            for place, wire in zip(places, tier.public_metadata(of_tier), strict=True):
+                hits[place].metadata_wire = wire
+        if request.include_vectors:
+            for place, row in zip(places, of_tier.tolist(), strict=True):
+                hits[place].vector = tier.vector(row)
+    return hits

@@ -60,6 +60,10 @@ class SearchTier(Protocol):
 
     def metadata(self, row: int) -> StoredMetadata: ...
 
+    def public_metadata(self, rows: Rows) -> list[bytes]:
+        """`metadata(row).public` of each row: what a response carries."""
+        ...
+
     def kill(self, row: int) -> None:
         """Mark a row deleted; searches that start now do not see it."""
         ...

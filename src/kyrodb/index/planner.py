@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from kyrodb.limits import EF_SEARCH_MAX
@@ -36,6 +37,7 @@ def ef_for_size(ef: int, rows: int) -> int:
     return min(EF_SEARCH_MAX, round(ef * growth))
 
 
+@lru_cache(maxsize=4096)
 def choose(*, rows: int, matched: int, k: int, ef: int, has_graph: bool, exact: bool) -> Plan:
     """How to search a segment of `rows`, of which `matched` are alive and satisfy the filter.
 
