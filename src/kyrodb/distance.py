@@ -11,6 +11,8 @@ get equal answers to the last bit of the float32 score.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -67,32 +69,46 @@ def index_form(rows: Matrix, metric: Metric) -> Matrix:
     return normalised(rows) if metric is Metric.COSINE else rows
 
 
-def query_form(query: Vector, metric: Metric) -> Vector:
-    """`index_form` of a single question, as precise as a graph of bfloat16 rows can tell."""
-    if metric is not Metric.COSINE:
-        return query
-    wide = query.astype(np.float64)
-    return np.asarray(wide / np.sqrt(np.vecdot(wide, wide)), dtype=np.float32)
+class Question:
+    """A query vector with what every tier needs of it, worked out once.
 
-
-def similarities(
-    rows: Matrix, query: Vector, metric: Metric, row_norms: npt.NDArray[np.float64] | None = None
-) -> Similarities:
-    """Canonical similarity of each row of shape (n, d) to `query`, shape (n,).
-
-    `row_norms`, if given, saves computing them for cosine; it must come from `norms`.
+    `vector` is as asked, float32, shape (d,); `indexed` the same in index form, as precise as a graph of
+    bfloat16 rows can tell.
     """
-    wide, question = rows.astype(np.float64), query.astype(np.float64)
-    if metric is Metric.EUCLIDEAN:
-        difference = wide - question
-        return np.asarray(-np.vecdot(difference, difference))
-    # A dot product per row keeps one summation order, whatever the number of rows; a matrix product does not.
-    products = np.vecdot(wide, question)
-    if metric is Metric.INNER_PRODUCT:
-        return np.asarray(products)
-    lengths = norms(rows) if row_norms is None else row_norms
-    cosine = products / (lengths * np.sqrt(np.vecdot(question, question)))
-    return np.asarray(np.minimum(np.maximum(cosine, -1.0), 1.0))
+
+    __slots__ = ("_length", "_metric", "_wide", "indexed", "vector")
+
+    def __init__(self, vector: Vector, metric: Metric) -> None:
+        self._metric = metric
+        self.vector = vector
+        self._wide = vector.astype(np.float64)
+        self._length = math.sqrt(np.vecdot(self._wide, self._wide))
+        self.indexed: Vector = vector
+        if metric is Metric.COSINE:
+            self.indexed = (self._wide / self._length).astype(np.float32)
+
+    def similarities(self, rows: Matrix, row_norms: npt.NDArray[np.float64] | None = None) -> Similarities:
+        """Canonical similarity of each row of shape (n, d), shape (n,).
+
+        `row_norms`, if given, saves computing them for cosine; it must come from `norms`.
+        """
+        wide = rows.astype(np.float64)
+        if self._metric is Metric.EUCLIDEAN:
+            wide -= self._wide
+            return np.asarray(-np.vecdot(wide, wide))
+        # A dot product per row keeps one summation order, whatever the number of rows; a matrix product may not.
+        products: Similarities = np.vecdot(wide, self._wide)
+        if self._metric is Metric.INNER_PRODUCT:
+            return products
+        products /= (norms(rows) if row_norms is None else row_norms) * self._length
+        # Rounding can leave the cosine of parallel vectors a little beyond 1.
+        np.minimum(products, 1.0, out=products)
+        return np.maximum(products, -1.0, out=products)
+
+
+def similarities(rows: Matrix, query: Vector, metric: Metric) -> Similarities:
+    """Canonical similarity of each row of shape (n, d) to `query`, shape (n,); see Question."""
+    return Question(query, metric).similarities(rows)
 
 
 def scores(values: Similarities, metric: Metric) -> npt.NDArray[np.float32]:

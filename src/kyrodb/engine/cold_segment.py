@@ -16,6 +16,7 @@ The .graph file is the HNSW graph over the rows in index form; small segments ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap, FrozenBitMap
 
-from kyrodb import distance
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tier import Candidates, TierQuery, no_candidates
@@ -65,7 +65,8 @@ class ColdSegment:
         self._sorted_rows = file.section("sorted_rows")
         self.vectors = file.section("vectors")
         self.norms = file.section("norms")
-        self._public_offsets, self._public = file.section("public_offsets"), file.section("public").data
+        self._public_offsets = file.section("public_offsets").data
+        self._public = file.section("public").data
         self._reserved_offsets, self._reserved = file.section("reserved_offsets"), file.section("reserved")
         if not self._shapes_agree():
             raise DataDamaged("sections have different numbers of rows", path=file.path)
@@ -120,9 +121,9 @@ class ColdSegment:
             selected = to_bits(matching, self.rows)
             np.bitwise_and(selected, self._live_bits, out=selected)
         # Rows beyond k make up for what bfloat16 put in the wrong order.
-        wanted = min(matched, query.k + max(10, query.k // 2))
+        wanted = min(matched, query.k + max(5, query.k // 4))
         for width in (ef, ef * _WIDENING):
-            found, _ = graph.search(query.indexed, wanted, width, selected)
+            found, _ = graph.search(query.question.indexed, wanted, width, selected)
             if len(found) >= min(query.k, matched):
                 return found
         return None
@@ -136,16 +137,14 @@ class ColdSegment:
         else:
             selected = rows_of(matching - self.dead if self.dead else matching)
         found, _ = flat.scan(
-            self.vectors, query.vector, self._metric, query.k, norms=self.norms, selected=selected
+            self.vectors, query.question.vector, self._metric, query.k, norms=self.norms, selected=selected
         )
         return found
 
     def _candidates(
         self, query: TierQuery, found: Rows, matched: int, examined: int, *, exact: bool, plan: str
     ) -> Candidates:
-        similarities = distance.similarities(
-            self.vectors[found], query.vector, self._metric, self.norms[found]
-        )
+        similarities = query.question.similarities(self.vectors[found], self.norms[found])
         text = f"cold {self.entry.number}: {plan}"
         return Candidates(found, self._ids[found], similarities, matched, examined, exact, text)
 
@@ -164,12 +163,12 @@ class ColdSegment:
 
     def metadata(self, row: int) -> StoredMetadata:
         start, end = self._reserved_offsets[row : row + 2].tolist()
-        (public,) = self.public_metadata(np.array([row]))
+        (public,) = self.public_metadata([row])
         return StoredMetadata(public, self._reserved[start:end].tobytes())
 
-    def public_metadata(self, rows: Rows) -> list[bytes]:
-        starts, ends = self._public_offsets[rows].tolist(), self._public_offsets[rows + 1].tolist()
-        return [bytes(self._public[start:end]) for start, end in zip(starts, ends, strict=True)]
+    def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
+        offsets, public = self._public_offsets, self._public
+        return [bytes(public[offsets[row] : offsets[row + 1]]) for row in rows]
 
     def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
         ids: npt.NDArray[np.uint64] = self._ids[rows]

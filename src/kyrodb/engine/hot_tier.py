@@ -8,6 +8,7 @@ never neither.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -106,8 +107,8 @@ class HotTier:
     def metadata(self, row: int) -> StoredMetadata:
         return self._metadata[row]
 
-    def public_metadata(self, rows: Rows) -> list[bytes]:
-        return [self._metadata[row].public for row in rows.tolist()]
+    def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
+        return [self._metadata[row].public for row in rows]
 
     def live_rows(self) -> Rows:
         """Row numbers alive at this moment, ascending."""
@@ -134,15 +135,13 @@ class HotTier:
         dense = len(rows) == rows[-1] + 1
         found, _ = flat.scan(
             columns.vectors[: len(rows)] if dense else columns.vectors,
-            query.vector,
+            query.question.vector,
             self._metric,
             query.k,
             norms=columns.norms[: len(rows)] if dense else columns.norms,
             selected=None if dense else rows,
         )
-        similarities = distance.similarities(
-            columns.vectors[found], query.vector, self._metric, columns.norms[found]
-        )
+        similarities = query.question.similarities(columns.vectors[found], columns.norms[found])
         plan = f"hot: scan {len(rows)} rows"
         return Candidates(found, columns.doc_ids[found], similarities, len(rows), len(rows), True, plan)
 

@@ -10,7 +10,7 @@ simply done again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from kyrodb.engine.state import State
 from kyrodb.engine.tier import Candidates, SearchTier, TierQuery
 from kyrodb.errors import KyroError
 from kyrodb.index.filter import with_constraints
-from kyrodb.types import LSN, Scope
+from kyrodb.types import LSN, Rows, Scope
 
 _ATTEMPTS: Final = 4
 
@@ -37,8 +37,7 @@ class ReadPath:
 
     def search(self, request: SearchRequest) -> SearchResult:
         query = TierQuery(
-            vector=request.vector,
-            indexed=distance.query_form(request.vector, self._metric),
+            question=distance.Question(request.vector, self._metric),
             k=request.k,
             ef=request.ef_search or self.ef_search,
             filter=with_constraints(request.filter, request.scope.constraints),
@@ -73,80 +72,76 @@ class ReadPath:
     def _answer(
         self, request: SearchRequest, found: Sequence[tuple[SearchTier, Candidates]], position: LSN
     ) -> SearchResult:
-        parts = [(tier, candidates) for tier, candidates in found if len(candidates.rows)]
-        ranked = _ranked([candidates for _, candidates in parts])
-        scores = distance.scores(ranked.similarities, self._metric)
-        if request.min_score > 0:
-            passing = scores >= request.min_score
-            ranked, scores = ranked.only(passing), scores[passing]
-        hits = _hits(request, [tier for tier, _ in parts], ranked, scores)
-        everything = [candidates for _, candidates in found]
-        return SearchResult(
-            hits=hits,
-            total_found=len(scores),
-            tiers=frozenset(tier.kind for tier, candidates in found if candidates.examined),
-            position=position,
-            exact=all(candidates.exact for candidates in everything),
-            matched=sum(candidates.matched for candidates in everything),
-            examined=sum(candidates.examined for candidates in everything),
-            plan="; ".join(candidates.plan for candidates in everything if candidates.examined),
-        )
+        parts = [part for part in found if len(part[1].rows)]
+        hits: list[Hit] = []
+        passing = 0
+        if parts:
+            owners, rows, doc_ids, similarities = _merged([candidates for _, candidates in parts])
+            order = np.lexsort((doc_ids, -similarities))
+            scores = distance.scores(similarities[order], self._metric)
+            passing = len(scores)
+            if request.min_score > 0:
+                # Scores fall with the similarity, so those that pass stand in front.
+                passing = int(np.count_nonzero(scores >= request.min_score))
+            count = min(request.k, passing)
+            best = order[:count]
+            hits = list(map(Hit, doc_ids[best].tolist(), scores[:count].tolist()))
+            _hydrate(hits, owners[best], rows[best], [tier for tier, _ in parts], request)
+        result = SearchResult(hits=hits, total_found=passing, position=position)
+        for tier, candidates in found:
+            result.exact = result.exact and candidates.exact
+            result.matched += candidates.matched
+            if candidates.examined:
+                result.examined += candidates.examined
+                result.tiers |= {tier.kind}
+                result.plan += f"; {candidates.plan}" if result.plan else candidates.plan
+        return result
 
 
-class _Ranking:
-    """Candidates of all tiers, best first: parallel arrays, `parts` saying which tier a row is of."""
-
-    __slots__ = ("doc_ids", "parts", "rows", "similarities")
-
-    def __init__(
-        self, parts: np.ndarray, rows: np.ndarray, doc_ids: np.ndarray, similarities: distance.Similarities
-    ) -> None:
-        self.parts, self.rows, self.doc_ids, self.similarities = parts, rows, doc_ids, similarities
-
-    def only(self, chosen: np.ndarray) -> _Ranking:
-        return _Ranking(
-            self.parts[chosen], self.rows[chosen], self.doc_ids[chosen], self.similarities[chosen]
-        )
+_AnyRows: TypeAlias = npt.NDArray[np.int64]
 
 
-def _ranked(parts: Sequence[Candidates]) -> _Ranking:
-    """Order by similarity, ties by ascending doc_id; of a document met twice only its newest row."""
-    if not parts:
-        empty = np.empty(0, np.int64)
-        return _Ranking(empty, empty, np.empty(0, np.uint64), np.empty(0, np.float64))
+def _merged(
+    parts: Sequence[Candidates],
+) -> tuple[_AnyRows, Rows, npt.NDArray[np.uint64], distance.Similarities]:
+    """Candidates of all tiers side by side: number of the tier, row, doc_id, similarity.
+
+    Of a document met twice only the newest row stays, which is the last met.
+    """
     if len(parts) == 1:
         (only,) = parts
-        ranking = _Ranking(np.zeros(len(only.rows), np.int64), only.rows, only.doc_ids, only.similarities)
-    else:
-        ranking = _Ranking(
-            np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts]),
-            np.concatenate([part.rows for part in parts]),
-            np.concatenate([part.doc_ids for part in parts]),
-            np.concatenate([part.similarities for part in parts]),
+        owners, rows, doc_ids, similarities = (
+            np.zeros(len(only.rows), np.int64),
+            only.rows,
+            only.doc_ids,
+            only.similarities,
         )
-    newest = {doc_id: at for at, doc_id in enumerate(ranking.doc_ids.tolist())}
-    if len(newest) < len(ranking.doc_ids):
-        ranking = ranking.only(np.fromiter(newest.values(), dtype=np.int64, count=len(newest)))
-    return ranking.only(np.lexsort((ranking.doc_ids, -ranking.similarities)))
+    else:
+        owners = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
+        rows = np.concatenate([part.rows for part in parts])
+        doc_ids = np.concatenate([part.doc_ids for part in parts])
+        similarities = np.concatenate([part.similarities for part in parts])
+    ids = doc_ids.tolist()
+    if len(set(ids)) < len(ids):
+        newest = {doc_id: at for at, doc_id in enumerate(ids)}
+        kept = np.fromiter(newest.values(), dtype=np.int64, count=len(newest))
+        return owners[kept], rows[kept], doc_ids[kept], similarities[kept]
+    return owners, rows, doc_ids, similarities
 
 
-def _hits(
-    request: SearchRequest,
-    tiers: Sequence[SearchTier],
-    ranked: _Ranking,
-    scores: npt.NDArray[np.float32],
-) -> list[Hit]:
-    """The first k of a ranking as rows of an answer, with what was asked for, fetched tier by tier."""
-    k = request.k
-    parts, rows = ranked.parts[:k], ranked.rows[:k]
-    hits = [Hit(doc_id, score) for doc_id, score in zip(ranked.doc_ids[:k].tolist(), scores[:k].tolist())]
-    for part, tier in enumerate(tiers):
-        chosen = np.flatnonzero(parts == part)
-        places, of_tier = chosen.tolist(), rows[chosen]
+def _hydrate(
+    hits: Sequence[Hit], owners: _AnyRows, rows: Rows, tiers: Sequence[SearchTier], request: SearchRequest
+) -> None:
+    """Fetch what the request wants to see of each hit, tier by tier."""
+    for number, tier in enumerate(tiers):
+        if len(tiers) == 1:
+            of_tier, row_numbers = hits, rows.tolist()
+        else:
+            places = np.flatnonzero(owners == number).tolist()
+            of_tier, row_numbers = [hits[place] for place in places], rows[places].tolist()
         if request.include_metadata:
-            for place, wire in zip(places, tier.public_metadata(of_tier), strict=True):
-                hits[place].metadata_wire = wire
+            for hit, wire in zip(of_tier, tier.public_metadata(row_numbers), strict=True):
+                hit.metadata_wire = wire
         if request.include_vectors:
-            for place, row in zip(places, of_tier.tolist(), strict=True):
-                hits[place].vector = tier.vector(row)
-    return hits
+            for hit, row in zip(of_tier, row_numbers, strict=True):
+                hit.vector = tier.vector(row)

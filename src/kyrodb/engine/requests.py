@@ -140,11 +140,11 @@ class SearchResult:
 
     hits: list[Hit]
     total_found: int
-    tiers: frozenset[Tier]
     position: LSN
-    exact: bool
-    matched: int
-    examined: int
+    tiers: frozenset[Tier] = frozenset()
+    exact: bool = True
+    matched: int = 0
+    examined: int = 0
     complete: bool = True
     note: str = ""
     plan: str = ""

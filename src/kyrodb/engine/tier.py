@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.distance import Similarities
+from kyrodb.distance import Question, Similarities
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.index.filter import Filter
@@ -17,10 +18,9 @@ from kyrodb.types import Rows, Vector
 
 @dataclass(slots=True)
 class TierQuery:
-    """One search as every tier gets it. `filter` includes the scope; `indexed` is `vector` in index form."""
+    """One search as every tier gets it. `filter` includes the scope."""
 
-    vector: Vector
-    indexed: Vector
+    question: Question
     k: int
     ef: int
     filter: Filter | None
@@ -60,7 +60,7 @@ class SearchTier(Protocol):
 
     def metadata(self, row: int) -> StoredMetadata: ...
 
-    def public_metadata(self, rows: Rows) -> list[bytes]:
+    def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         """`metadata(row).public` of each row: what a response carries."""
         ...
 
