@@ -58,7 +58,7 @@ class PowerCut(BaseException):
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What happens to the `at`-th call (from 0): `kind` is error, late-error (it took place all the same), short or
-    cut. `lasting` repeats an error for every later call whose name is in `calls`."""
+    cut. `lasting` repeats an error for every later call. Errors strike only calls whose name is in `calls`."""
 
     at: int
     kind: str
@@ -67,6 +67,8 @@ class Fault:
     calls: frozenset[str] = CHANGES
 
     def strikes(self, index: int, name: str) -> bool:
+        if self.kind == "cut":
+            return index == self.at
         return name in self.calls and (index >= self.at if self.lasting else index == self.at)
 
     def __str__(self) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from kyrodb.storage.filesystem import FileSystem, LocalFileSystem, WritableFile, write_all
 from tests.crash.disk import AllKept, AllLost, OneLost, RandomLoss, TornAt, loss_named
 from tests.crash.fault_filesystem import Fault, FaultFS, PowerCut
+
+from kyrodb.storage.filesystem import FileSystem, LocalFileSystem, WritableFile, write_all
 
 ROOT = Path("/")
 FILE = ROOT / "f"

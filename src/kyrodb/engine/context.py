@@ -43,8 +43,8 @@ class EngineContext:
 
     def change_manifest(self, change: Callable[[Manifest], Manifest]) -> set[str]:
         """Make a change durable; the names of files that no longer belong to the database. Raises OSError."""
-        before = self.manifests.current.file_names
-        return before - self.manifests.update(change).file_names
+        self.manifests.update(change)
+        return self.manifests.take_obsolete()
 
     def remove_files(self, names: Iterable[str]) -> None:
         """Remove files nobody needs. One that cannot be removed is a stranger and goes at the next start."""

@@ -15,6 +15,7 @@ Numbers come from one counter in MANIFEST and are never used twice.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 MANIFEST: Final = "MANIFEST"
@@ -25,6 +26,8 @@ TEMPORARY_SUFFIX: Final = ".tmp"
 _OURS: Final = re.compile(
     r"(wal_\d{12}\.wal|segment_\d{12}\.(rows|graph)|segment_\d{12}_\d{12}\.dead)(\.tmp)?|MANIFEST\.tmp"
 )
+_SNAPSHOT: Final = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+_NUMBER: Final = re.compile(r"\d{12}")
 
 
 def wal(number: int) -> str:
@@ -50,3 +53,15 @@ def temporary(name: str) -> str:
 def is_data_file(name: str) -> bool:
     """Whether the database itself gives files such names (MANIFEST and LOCK aside)."""
     return _OURS.fullmatch(name) is not None
+
+
+def is_snapshot(name: str) -> bool:
+    """Whether the database itself gives a directory below snapshots/ such a name."""
+    return _SNAPSHOT.fullmatch(name) is not None
+
+
+def largest_number(names: Iterable[str]) -> int:
+    """The largest number in the names of data files, 0 when there is none."""
+    return max(
+        (int(number) for name in names if is_data_file(name) for number in _NUMBER.findall(name)), default=0
+    )

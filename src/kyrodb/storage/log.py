@@ -10,17 +10,18 @@ the kernel may have dropped the failed pages and report success for them (https:
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from kyrodb.clock import Clock
-from kyrodb.errors import Unavailable, WriteFailed
+from kyrodb.errors import DataDamaged, Unavailable, WriteFailed
 from kyrodb.storage.breaker import Breaker
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import Manifest, WalEntry
@@ -86,7 +87,11 @@ class Log:
         self.bytes_written = 0
         self.syncs = 0
         self._writer = self._new_segment(start)
-        manifests.update(lambda manifest: manifest.with_wal(_open_entry(self._writer)))
+        try:
+            manifests.update(lambda manifest: manifest.with_wal(_open_entry(self._writer)))
+        except BaseException:
+            self._writer.close()
+            raise
 
     @property
     def position(self) -> LSN:
@@ -113,12 +118,14 @@ class Log:
         frames = [PendingFrame(OPERATION, content, now_us) for content in contents]
         before = self._writer.written
         try:
-            lsns = self._writer.append(frames)
-            if self._options.syncs_before_ack:
-                self._sync_writer(self._writer)
-        except OSError as error:
-            self._writer.written = before
-            raise self._failed(error, "write to the log") from error
+            with self._tripping("write to the log"):
+                lsns = self._writer.append(frames)
+                if self._options.syncs_before_ack:
+                    with self._syncing:
+                        self._sync_writer(self._writer)
+        except BaseException:
+            self._writer.roll_back(before)
+            raise
         self.writes += len(lsns)
         self.bytes_written += self._writer.written.offset - before.offset
         if not self._options.syncs_before_ack:
@@ -132,32 +139,26 @@ class Log:
             writer = self._writer
             if not self.breaker.closed or writer.synced.lsn == writer.written.lsn:
                 return
-            try:
+            with self._tripping("sync of the log"):
                 self._sync_writer(writer)
-            except OSError as error:
-                raise self._failed(error, "sync of the log") from error
             self._forget_up_to(writer.synced.lsn)
 
     def rotate(self) -> LSN:
         """Seal the segment and open the next; the position of the seal. Raises Unavailable or WriteFailed."""
         self._require_ground()
-        try:
-            sealed = self._writer
-            sealed.seal(self._clock.wall_us())
+        sealed = self._writer
+        with self._tripping("rotation of the log"):
+            with self._syncing:
+                sealed.seal(self._clock.wall_us())
             self.syncs += 1
             self._adopt(self._new_segment(sealed.written), closing=sealed)
-        except OSError as error:
-            raise self._failed(error, "rotation of the log") from error
         return sealed.written.lsn
 
     def probe(self) -> None:
         """Try to get back to work after a disk error. Leaves the breaker closed or open for another cooldown."""
         self.breaker.begin_probe()
-        try:
+        with contextlib.suppress(WriteFailed), self._tripping("probe of the disk"):
             self._move_to_new_ground()
-        except OSError as error:
-            self.breaker.trip(error, "probe of the disk")
-        else:
             self.breaker.close()
 
     def close(self) -> None:
@@ -167,11 +168,9 @@ class Log:
         try:
             if not self.breaker.closed:
                 raise WriteFailed(self.breaker.reason, path=self._directory / self._writer.name)
-            try:
+            with self._tripping("clean stop of the log"), self._syncing:
                 self._writer.seal(self._clock.wall_us())
                 self._manifests.update(lambda manifest: manifest.with_wal(_closed_entry(self._writer)))
-            except OSError as error:
-                raise self._failed(error, "clean stop of the log") from error
         finally:
             self._writer.close()
 
@@ -188,28 +187,32 @@ class Log:
 
     def _move_to_new_ground(self) -> None:
         failed = self._writer
+        # A sync that was under way when the disk failed may still move the position: wait for its end.
+        with self._syncing:
+            ground = failed.synced
         with self._state:
-            frames = [frame for lsn, frame in self._unsynced if lsn > failed.synced.lsn]
-        writer = self._new_segment(failed.synced)
+            frames = [frame for lsn, frame in self._unsynced if lsn > ground.lsn]
+        frames.append(PendingFrame(PROBE, bytes(PROBE_BYTES), self._clock.wall_us()))
+        writer = self._new_segment(ground)
         try:
-            writer.append([*frames, PendingFrame(PROBE, bytes(PROBE_BYTES), self._clock.wall_us())])
+            writer.append(frames)
             writer.sync(data_only=False)
             self._read_back(writer, frames)
-        except OSError:
+        except BaseException:
             writer.close()
             with contextlib.suppress(OSError):
                 self._filesystem.remove(self._directory / writer.name)
             raise
-        # From here on the MANIFEST may name the new segment, whatever else fails: it must stay.
         self._adopt(writer, closing=failed)
 
     def _read_back(self, writer: WalWriter, frames: Sequence[PendingFrame]) -> None:
         path = self._directory / writer.name
-        contents = read_segment(self._filesystem.read(path), path)
-        if contents.last_lsn != writer.written.lsn or [f.content for f in contents.frames] != [
-            f.content for f in frames
-        ]:
-            raise OSError(0, "the disk does not give back what was written to it")
+        try:
+            contents = read_segment(self._filesystem.read(path), path)
+        except DataDamaged as error:
+            raise OSError(errno.EIO, f"the disk gives back other bytes: {error.reason}") from None
+        if [(f.kind, f.content) for f in contents.frames] != [(f.kind, f.content) for f in frames]:
+            raise OSError(errno.EIO, "the disk does not give back what was written to it")
 
     def _adopt(self, writer: WalWriter, *, closing: WalWriter) -> None:
         """Name `writer` as the open segment and `closing` as ended at its last synced position."""
@@ -222,11 +225,20 @@ class Log:
                 manifest = manifest.with_wal(_closed_entry(closing))
             return manifest.with_wal(_open_entry(writer))
 
-        self._manifests.update(change)
+        try:
+            self._manifests.update(change)
+        except BaseException:
+            # The MANIFEST may name the new segment all the same, so its file stays for now.
+            writer.close()
+            raise
         with self._syncing:
             self._writer = writer
             self._forget_up_to(writer.synced.lsn)
             closing.close()
+        # Each probe that failed late left a segment; on a full disk they must not pile up.
+        for name in self._manifests.take_obsolete():
+            with contextlib.suppress(OSError):
+                self._filesystem.remove(self._directory / name)
 
     def _new_segment(self, follows: WalPosition) -> WalWriter:
         header = SegmentHeader(
@@ -260,13 +272,22 @@ class Log:
             elif self._unsynced_bytes > UNSYNCED_BYTES_MAX:
                 self.sync()
 
-    def _failed(self, error: OSError, doing: str) -> WriteFailed:
-        self.breaker.trip(error, doing)
-        return WriteFailed(
-            self.breaker.reason,
-            path=self._directory / self._writer.name,
-            hint="Writes are refused until the disk is proved good again",
-        )
+    @contextlib.contextmanager
+    def _tripping(self, doing: str) -> Iterator[None]:
+        """Opens the breaker when the block does not come to its end: then nobody knows what the segment holds."""
+        try:
+            yield
+        except OSError as error:
+            self.breaker.trip(error, doing)
+            raise WriteFailed(
+                self.breaker.reason,
+                path=self._directory / self._writer.name,
+                hint="Writes are refused until the disk is proved good again",
+            ) from error
+        except BaseException:
+            # An interrupt between a write and the note that it happened is as bad as a failed write.
+            self.breaker.trip(OSError(errno.EINTR, os.strerror(errno.EINTR)), doing)
+            raise
 
 
 def _open_entry(writer: WalWriter) -> WalEntry:

@@ -26,9 +26,10 @@ from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.log import Log, LogOptions
 from kyrodb.storage.manifest import Manifest, WalEntry, read_manifest, write_manifest
 from kyrodb.storage.manifest_store import ManifestStore
-from kyrodb.storage.records import Record, decode_records
+from kyrodb.storage.records import Record
+from kyrodb.storage.wal_chain import WalChain
 from kyrodb.storage.wal_format import SEAL, SegmentHeader
-from kyrodb.storage.wal_reader import SegmentContents, read_segment
+from kyrodb.storage.wal_reader import SegmentContents
 from kyrodb.storage.wal_writer import PendingFrame, WalPosition, WalWriter
 from kyrodb.types import LSN, Metric
 
@@ -65,6 +66,9 @@ class Recovery:
         self.report = RecoveryReport()
         manifest = self._read_or_create(dimension, metric)
         _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
+        # A crash leaves files with numbers the MANIFEST never heard of; they keep their names until step 5.
+        taken = filename.largest_number(filesystem.names(directory))
+        manifest = manifest.model_copy(update={"next_number": max(manifest.next_number, taken + 1)})
         self.manifests = ManifestStore(filesystem, directory, clock, manifest)
         self._position = WalPosition(manifest.sealed_lsn, 0, 0, 0)
         self._unsealed: tuple[WalEntry, SegmentContents] | None = None
@@ -77,19 +81,17 @@ class Recovery:
     def replay(self) -> Iterator[tuple[LSN, list[Record]]]:
         """Every operation behind the sealed position, in order. Raises DataDamaged."""
         entries = self._present_segments()
-        previous: SegmentContents | None = None
+        chain = WalChain(self._filesystem, self._directory, self.manifest)
         for entry in entries:
-            contents = self._read(entry, is_last=entry is entries[-1])
-            self._require_chain(entry, contents, previous)
+            contents = chain.read(entry)
             for frame in contents.operations:
                 if frame.lsn > self.manifest.sealed_lsn:
-                    yield frame.lsn, self._decode(entry, frame.content, frame.offset)
+                    yield frame.lsn, chain.decode(entry, frame)
                     self.report.frames_replayed += 1
-            previous = contents
+            if entry.last_lsn is None:
+                self._unsealed = entry, contents
+                self.report.torn_bytes = contents.torn_bytes
             self._position = WalPosition(contents.last_lsn, contents.last_checksum, 0, contents.last_time_us)
-        if previous is not None and entries[-1].last_lsn is None:
-            self._unsealed = entries[-1], previous
-            self.report.torn_bytes = previous.torn_bytes
         self.report.last_lsn = max(self.report.last_lsn, self._position.lsn)
 
     def start_log(self, options: LogOptions) -> Log:
@@ -148,54 +150,6 @@ class Recovery:
             lambda manifest: manifest.model_copy(update={"wal": (), "history": _new_history()})
         )
 
-    def _read(self, entry: WalEntry, *, is_last: bool) -> SegmentContents:
-        path = self._directory / entry.name
-        contents = read_segment(self._filesystem.read(path), path, end_offset=entry.end_offset)
-        if contents.header.base_lsn != entry.base_lsn:
-            raise DataDamaged(
-                f"segment starts at position {contents.header.base_lsn}, the manifest says {entry.base_lsn}",
-                path=path,
-                hint=_RESTORE,
-            )
-        if entry.last_lsn is not None and contents.last_lsn != entry.last_lsn:
-            raise DataDamaged(
-                f"segment ends at position {contents.last_lsn}, the manifest says {entry.last_lsn}",
-                path=path,
-                offset=contents.end_offset,
-                hint=_RESTORE,
-            )
-        if entry.last_lsn is None and not is_last:
-            raise DataDamaged("an open segment is followed by another", path=path, hint=_RESTORE)
-        return contents
-
-    def _require_chain(
-        self, entry: WalEntry, contents: SegmentContents, previous: SegmentContents | None
-    ) -> None:
-        """No frame may be missing between segments, nor between the cold segments and the log."""
-        path = self._directory / entry.name
-        if previous is None:
-            if entry.base_lsn > self.manifest.sealed_lsn + 1:
-                raise DataDamaged(
-                    f"the log starts at position {entry.base_lsn}, the segments end at {self.manifest.sealed_lsn}",
-                    path=path,
-                    hint=_RESTORE,
-                )
-        elif (contents.header.base_lsn, contents.header.previous) != (
-            previous.last_lsn + 1,
-            previous.last_checksum,
-        ):
-            raise DataDamaged(
-                f"segment does not continue position {previous.last_lsn}", path=path, offset=0, hint=_RESTORE
-            )
-
-    def _decode(self, entry: WalEntry, content: bytes, offset: int) -> list[Record]:
-        try:
-            return decode_records(content)
-        except ValueError as error:
-            raise DataDamaged(
-                str(error), path=self._directory / entry.name, offset=offset, hint=_RESTORE
-            ) from None
-
     def _copy_unsealed(self, entry: WalEntry, contents: SegmentContents) -> None:
         """Write the unsealed segment's frames anew, sealed, and let the MANIFEST name the copy instead."""
         if not contents.frames:
@@ -205,9 +159,9 @@ class Recovery:
         header = SegmentHeader(first.base_lsn, first.previous, first.created_us, os.urandom(16))
         copy = WalWriter(self._filesystem, self._directory, self.manifests.take_number(), header)
         try:
-            for frame in contents.frames:
-                if frame.kind != SEAL:
-                    copy.append([PendingFrame(frame.kind, frame.content, frame.time_us)])
+            copy.append(
+                [PendingFrame(f.kind, f.content, f.time_us) for f in contents.frames if f.kind != SEAL]
+            )
             copy.seal(contents.last_time_us)
         finally:
             copy.close()
@@ -227,8 +181,15 @@ class Recovery:
     def _remove_strangers(self) -> None:
         ours = self.manifest.file_names
         for name in self._filesystem.names(self._directory):
-            if filename.is_data_file(name) and name not in ours:
+            if not filename.is_data_file(name) or name in ours:
+                continue
+            try:
                 self._filesystem.remove(self._directory / name)
+            except OSError as error:
+                self.report.warnings.append(
+                    f"{name} belongs to nothing and cannot be removed: {error.strerror}"
+                )
+            else:
                 self.report.removed_files.append(name)
 
 

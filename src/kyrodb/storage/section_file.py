@@ -11,6 +11,7 @@ nothing is believed that was not proved from the MANIFEST down.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 from collections.abc import Iterable, Mapping
@@ -59,7 +60,11 @@ class SectionWriter:
         self._file = filesystem.create(self._temporary)
         self._sections: dict[str, dict[str, Any]] = {}
         self._offset = 0
-        self._write(_MAGIC)
+        try:
+            self._write(_MAGIC)
+        except BaseException:
+            self.abandon()
+            raise
 
     def add(self, name: str, array: AnyArray) -> None:
         """Append one array."""
@@ -102,9 +107,9 @@ class SectionWriter:
         return FileFacts(self._offset, digest(tail))
 
     def abandon(self) -> None:
-        """Close the unfinished file and take its name away."""
+        """Close the unfinished file and take its name away, as far as the disk lets us."""
         self._file.close()
-        if self._filesystem.exists(self._temporary):
+        with contextlib.suppress(OSError):
             self._filesystem.remove(self._temporary)
 
     def _write(self, data: BytesLike) -> None:

@@ -6,6 +6,8 @@ nothing. The MANIFEST of the snapshot is written last: a directory without one i
 
 from __future__ import annotations
 
+import contextlib
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +24,16 @@ class LinkedSnapshot:
 
 def link_snapshot(filesystem: FileSystem, directory: Path, manifest: Manifest, name: str) -> LinkedSnapshot:
     """Link every closed file of `manifest` into snapshots/`name`. The caller keeps the files from being removed
-    meanwhile. Raises OSError; then what was begun is taken away again as far as possible."""
+    meanwhile.
+
+    Raises FileExistsError when the name is taken, OSError when the disk refuses; then what was begun is taken
+    away again as far as possible.
+    """
     parent = directory / filename.SNAPSHOTS
-    if not filesystem.exists(parent):
-        filesystem.make_directory(parent)
-        filesystem.sync_directory(directory)
     target = parent / name
+    if filesystem.exists(target):
+        raise FileExistsError(errno.EEXIST, "a snapshot of this name exists", str(target))
+    _make_parent(filesystem, directory, parent)
     closed = manifest.model_copy(update={"wal": tuple(e for e in manifest.wal if e.last_lsn is not None)})
     filesystem.make_directory(target)
     size = 0
@@ -35,26 +41,56 @@ def link_snapshot(filesystem: FileSystem, directory: Path, manifest: Manifest, n
         for file in sorted(closed.file_names):
             filesystem.link(directory / file, target / file)
             size += filesystem.size(target / file)
+        # Every link must be durable before the MANIFEST that makes them a snapshot.
+        filesystem.sync_directory(target)
         write_manifest(filesystem, target, closed)
         filesystem.sync_directory(parent)
-    except OSError:
-        remove_snapshot(filesystem, directory, name)
+        size += filesystem.size(target / filename.MANIFEST)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            remove_snapshot(filesystem, directory, name)
         raise
-    return LinkedSnapshot(target, size + filesystem.size(target / filename.MANIFEST))
+    return LinkedSnapshot(target, size)
+
+
+def _make_parent(filesystem: FileSystem, directory: Path, parent: Path) -> None:
+    if filesystem.exists(parent):
+        return
+    filesystem.make_directory(parent)
+    try:
+        filesystem.sync_directory(directory)
+    except OSError:
+        # It must not be found here next time, for its name may never become durable.
+        filesystem.remove_directory(parent)
+        raise
 
 
 def snapshot_names(filesystem: FileSystem, directory: Path) -> list[str]:
-    """Names of whole snapshots, oldest first."""
+    """Names of whole snapshots, oldest first. Directories that others put there are not among them."""
     parent = directory / filename.SNAPSHOTS
-    if not filesystem.exists(parent):
-        return []
-    return [n for n in filesystem.names(parent) if filesystem.exists(parent / n / filename.MANIFEST)]
+    return [n for n in _ours(filesystem, parent) if filesystem.exists(parent / n / filename.MANIFEST)]
 
 
 def remove_snapshot(filesystem: FileSystem, directory: Path, name: str) -> None:
-    """Remove one snapshot, MANIFEST first, so that a half-removed one is none."""
+    """Remove one snapshot, MANIFEST first and durably, so that a half-removed one is none. Raises OSError."""
     target = directory / filename.SNAPSHOTS / name
-    names = filesystem.names(target)
-    for file in sorted(names, key=lambda n: n != filename.MANIFEST):
+    if filesystem.exists(target / filename.MANIFEST):
+        filesystem.remove(target / filename.MANIFEST)
+        filesystem.sync_directory(target)
+    for file in filesystem.names(target):
         filesystem.remove(target / file)
     filesystem.remove_directory(target)
+
+
+def remove_unfinished(filesystem: FileSystem, directory: Path) -> None:
+    """Remove what a crash left of snapshots half made or half removed. Raises OSError."""
+    whole = set(snapshot_names(filesystem, directory))
+    for name in _ours(filesystem, directory / filename.SNAPSHOTS):
+        if name not in whole:
+            remove_snapshot(filesystem, directory, name)
+
+
+def _ours(filesystem: FileSystem, parent: Path) -> list[str]:
+    if not filesystem.exists(parent):
+        return []
+    return [name for name in filesystem.names(parent) if filename.is_snapshot(name)]

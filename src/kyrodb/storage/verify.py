@@ -10,9 +10,8 @@ from kyrodb.storage import filename
 from kyrodb.storage.checksum import digest
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import FileEntry, Manifest, read_manifest
-from kyrodb.storage.records import decode_records
 from kyrodb.storage.section_file import FileFacts, open_section_file
-from kyrodb.storage.wal_reader import read_segment
+from kyrodb.storage.wal_chain import WalChain
 from kyrodb.types import LSN
 
 
@@ -61,26 +60,17 @@ def _verify_file(filesystem: FileSystem, path: Path, entry: FileEntry, report: V
 
 def _verify_log(filesystem: FileSystem, directory: Path, manifest: Manifest, report: VerifyReport) -> None:
     report.last_lsn = manifest.sealed_lsn
-    follows: tuple[LSN, int] | None = None
+    chain = WalChain(filesystem, directory, manifest)
     for entry in manifest.wal:
-        path = directory / entry.name
         try:
-            data = filesystem.read(path)
-            contents = read_segment(data, path, end_offset=entry.end_offset)
+            contents = chain.read(entry)
             for frame in contents.operations:
-                decode_records(frame.content)
-            if entry.last_lsn not in (None, contents.last_lsn):
-                raise DataDamaged(
-                    f"ends at {contents.last_lsn}, the manifest says {entry.last_lsn}", path=path
-                )
-            if follows not in (None, (contents.header.base_lsn - 1, contents.header.previous)):
-                raise DataDamaged("does not continue the segment before it", path=path, offset=0)
-        except (StorageError, OSError, ValueError) as error:
+                chain.decode(entry, frame)
+            size = filesystem.size(directory / entry.name)
+        except (StorageError, OSError) as error:
             report.damage.append(str(error))
-            follows = None
             continue
-        follows = contents.last_lsn, contents.last_checksum
         report.files += 1
-        report.size_bytes += len(data)
+        report.size_bytes += size
         report.torn_bytes += contents.torn_bytes
         report.last_lsn = max(report.last_lsn, contents.last_lsn)

@@ -8,7 +8,8 @@
     body     = kind:u8 content        kinds: OPERATION (records.py), SEAL (operations:u64), PROBE (ignored)
 
 * `checksum` is CRC-32 (IEEE) over everything before it in the same header. `header_checksum` covers length,
-  lsn, time and both other checksums, so a flipped length is never believed.
+  lsn, time and both other checksums, so a flipped length is never believed. The checksums of a frame start from
+  a seed made of the segment's salt, so that no document a client sends can hold the image of a valid frame.
 * `previous` is the body checksum of the frame before (in a segment header: of the last frame of the segment
   before), so a frame that vanished from the middle is noticed even when its neighbours are whole.
 * lsn grows by one from frame to frame and from segment to segment. time_us never runs backwards.
@@ -70,6 +71,11 @@ class SegmentHeader:
     created_us: int
     salt: bytes
 
+    @property
+    def seed(self) -> int:
+        """What the checksums of this segment's frames start from."""
+        return zlib.crc32(self.salt)
+
     def encode(self) -> bytes:
         head = SEGMENT_HEADER.pack(MAGIC, FORMAT, self.previous, self.base_lsn, self.created_us, self.salt, 0)
         return head[:-4] + struct.pack("<I", zlib.crc32(head[:-4]))
@@ -114,15 +120,18 @@ _CHECKSUM = struct.Struct("<I")
 
 
 def encode_frame(
-    lsn: LSN, time_us: int, previous: int, kind: int, content: bytes, *, synced: bool
+    seed: int, lsn: LSN, time_us: int, previous: int, kind: int, content: bytes, *, synced: bool
 ) -> tuple[bytes, int]:
-    """A frame before whitening, and its body checksum, which the next frame names as `previous`."""
+    """A frame before whitening, and its body checksum, which the next frame names as `previous`.
+
+    `seed` is that of the segment: SegmentHeader.seed.
+    """
     first = bytes((kind | SYNCED if synced else kind,))
-    checksum = zlib.crc32(content, zlib.crc32(first))
+    checksum = zlib.crc32(content, zlib.crc32(first, seed))
     length = 1 + len(content)
     head = _HEAD.pack(length, lsn, time_us, previous, checksum)
     padding = bytes(-length % ALIGNMENT)
-    return b"".join((head, _CHECKSUM.pack(zlib.crc32(head)), first, content, padding)), checksum
+    return b"".join((head, _CHECKSUM.pack(zlib.crc32(head, seed)), first, content, padding)), checksum
 
 
 class Whitening:

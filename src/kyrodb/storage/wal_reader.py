@@ -105,6 +105,7 @@ class _Scan:
 
     def __init__(self, raw: memoryview, path: Path, header: SegmentHeader) -> None:
         self.path = path
+        self.seed = header.seed
         self.raw = np.frombuffer(raw, dtype=np.uint8)
         clear = Whitening(header.salt).apply(raw[SEGMENT_HEADER.size :], SEGMENT_HEADER.size)
         self.clear = bytes(SEGMENT_HEADER.size) + clear.tobytes()
@@ -134,7 +135,7 @@ class _Scan:
             return None
         head = self.clear[offset : offset + FRAME_HEADER.size]
         length, lsn, time_us, previous, checksum, header_checksum = FRAME_HEADER.unpack(head)
-        if zlib.crc32(head[:-4]) != header_checksum:
+        if zlib.crc32(head[:-4], self.seed) != header_checksum:
             if self._header_never_written(offset):
                 return None
             raise self._damage("frame header checksum does not match")
@@ -145,7 +146,7 @@ class _Scan:
         if frame_end > size:
             return None
         body = self.clear[body_start:body_end]
-        if zlib.crc32(body) != checksum or any(self.clear[body_end:frame_end]):
+        if zlib.crc32(body, self.seed) != checksum or any(self.clear[body_end:frame_end]):
             if self._sector_never_written(body_start, frame_end):
                 return None
             raise self._damage("frame body checksum does not match")
@@ -182,7 +183,11 @@ class _Scan:
             head = self.clear[start : start + FRAME_HEADER.size]
             length, _, _, _, checksum, header_checksum = FRAME_HEADER.unpack(head)
             body = self.clear[start + FRAME_HEADER.size : start + FRAME_HEADER.size + length]
-            whole = length > 0 and zlib.crc32(head[:-4]) == header_checksum and zlib.crc32(body) == checksum
+            whole = (
+                length > 0
+                and zlib.crc32(head[:-4], self.seed) == header_checksum
+                and zlib.crc32(body, self.seed) == checksum
+            )
             if whole and body[0] & SYNCED:
                 raise self._damage("bytes are missing in front of frames that were written later")
 

@@ -52,13 +52,14 @@ class WalWriter:
         self.name = filename.wal(number)
         self.base_lsn = header.base_lsn
         self._operations = 0
+        self._seed = header.seed
         self._whitening = Whitening(header.salt)
         self._file = filesystem.create(directory / self.name)
         try:
             write_all(self._file, header.encode())
             self._file.sync(data_only=False)
             filesystem.sync_directory(directory)
-        except OSError:
+        except BaseException:
             self._file.close()
             with contextlib.suppress(OSError):
                 filesystem.remove(directory / self.name)
@@ -83,7 +84,9 @@ class WalWriter:
             lsn += 1
             # A clock that steps back must not make the log run backwards in time.
             time_us = max(time_us, frame.time_us)
-            piece, checksum = encode_frame(lsn, time_us, checksum, frame.kind, frame.content, synced=synced)
+            piece, checksum = encode_frame(
+                self._seed, lsn, time_us, checksum, frame.kind, frame.content, synced=synced
+            )
             synced = False
             pieces.append(piece)
             lsns.append(lsn)
@@ -92,6 +95,12 @@ class WalWriter:
         self._operations += sum(frame.kind == OPERATION for frame in frames)
         self.written = WalPosition(lsn, checksum, at.offset + len(data), time_us)
         return lsns
+
+    def roll_back(self, position: WalPosition) -> None:
+        """Disown what was appended behind `position`, after a failure; the segment ends here for good."""
+        self.written = position
+        if self.synced.lsn > position.lsn:
+            self.synced = position
 
     def sync(self, *, data_only: bool = True) -> None:
         """Make every frame written before this call durable."""
