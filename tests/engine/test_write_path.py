@@ -1,0 +1,123 @@
+"""What commits do, and what they refuse."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from tests.engine.opening import DIMENSION, fill, open_small, put, vectors
+
+from kyrodb.engine.engine import open_engine
+from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, UpdateMetadata
+from kyrodb.errors import ResourceExhausted, Unavailable
+from kyrodb.index.filter import Anything, Exact
+from kyrodb.types import NAMESPACE_KEY, Scope
+
+
+def test_a_put_replaces_the_document_wholly_in_every_tier(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    first, second = vectors(2)
+    assert engine.write(put(1, first, a="1", b="2")).existed == 0
+    for generation in range(3):
+        assert engine.write(put(1, second, c=str(generation))).existed == 1
+        found = engine.get(1)
+        assert found is not None
+        assert found.metadata == {"c": str(generation)}
+        assert engine.stats().documents == 1
+        engine.flush()
+    engine.close()
+
+
+def test_update_merges_or_replaces_and_keeps_reserved_keys(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    engine.write(put(1, vectors(1)[0], a="1", **{NAMESPACE_KEY: "n"}))
+    for _ in range(2):
+        assert engine.write(UpdateMetadata(1, {"b": "2"}, merge=True)).existed == 1
+        found = engine.get(1, Scope(namespace="n"))
+        assert found is not None
+        assert found.metadata == {"a": "1", "b": "2"}
+        engine.flush()
+    engine.write(UpdateMetadata(1, {"z": "9"}))
+    found = engine.get(1, Scope(namespace="n"))
+    assert found is not None
+    assert found.metadata == {"z": "9"}
+    assert found.vector.tobytes() == vectors(1)[0].tobytes()
+    engine.close()
+
+
+def test_operations_of_one_group_see_each_other(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    row = vectors(1)[0]
+    answers = engine.commit(
+        [
+            put(1, row, a="1"),
+            UpdateMetadata(1, {"b": "2"}, merge=True),
+            put(2, row, keep="no"),
+            DeleteMatching(Exact("keep", "no")),
+            Delete(2),
+            put(2, row),
+        ]
+    )
+    assert [answer.existed for answer in answers if isinstance(answer, Ack)] == [0, 1, 0, 1, 0, 0]
+    found = engine.get(1)
+    assert found is not None
+    assert found.metadata == {"a": "1", "b": "2"}
+    assert engine.stats().documents == 2
+    engine.close()
+
+
+def test_a_full_database_refuses_new_documents_and_takes_replacements(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data", documents_max=3)
+    rows = vectors(5)
+    answers = engine.commit([put(doc_id, row) for doc_id, row in zip((1, 2, 3, 4, 1), rows, strict=True)])
+    assert [type(answer) for answer in answers] == [Ack, Ack, Ack, ResourceExhausted, Ack]
+    assert "HNSW index full: 3 elements (max 3)" in str(answers[3])
+    engine.write(Delete(2))
+    assert engine.write(put(4, rows[0])).existed == 0
+    engine.close()
+
+
+def test_delete_many_counts_each_document_once(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    fill(engine, vectors(10))
+    engine.flush()
+    fill(engine, vectors(5), first_id=11)
+    assert engine.write(DeleteMany([1, 1, 2, 11, 99])).existed == 3
+    assert engine.write(DeleteMatching(Anything())).existed == 12
+    assert engine.stats().documents == 0
+    engine.close()
+
+
+def test_concurrent_writers_share_fsyncs_and_lose_nothing(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "data", EngineOptions(dimension=DIMENSION, background=False))
+    rows = vectors(8 * 50)
+    barrier = threading.Barrier(8)
+    lsns: list[int] = []
+
+    def write(worker: int) -> None:
+        barrier.wait()
+        lsns.extend(engine.write(put(at + 1, rows[at])).lsn for at in range(worker, len(rows), 8))
+
+    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stats = engine.stats()
+    assert stats.documents == len(rows)
+    assert len(set(lsns)) == len(rows)
+    assert stats.wal_syncs < stats.wal_writes
+    engine.close()
+    with_replay = open_small(tmp_path / "data")
+    assert with_replay.stats().documents == len(rows)
+    with_replay.close()
+
+
+def test_a_closed_engine_refuses_writes(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    engine.close()
+    engine.close()
+    with pytest.raises(Unavailable, match="closed"):
+        engine.write(put(1, vectors(1)[0]))
