@@ -22,8 +22,7 @@ changes of names in the same way.
 
 *Power cut.* `PowerCut` is raised by the call it was set for and by every later one: the machine is off. It is no
 Exception, so nothing but the test catches it. `crash(loss)` then is the disk as the next start finds it; the losses
-are in disk.py. *Process death* loses nothing: `reopened()` is the same disk with its page cache, un-synced
-bytes and all, its locks free.
+are in disk.py. *Process death* (`kill_process`) loses nothing: the page cache lives on, un-synced bytes and all.
 
 Everything follows from the calls and the seed; no clock, no address, no hash order enters.
 """
@@ -109,11 +108,9 @@ class FaultFS:
         with self._mutex:
             return FaultFS(self.root.after(loss, {}), seed=self._seed + 1)
 
-    def reopened(self) -> FaultFS:
-        """The same disk after the death of the process: page cache and pending changes live on, locks do not."""
-        successor = FaultFS(self.root, seed=self._seed + 1)
-        successor._units = self._units
-        return successor
+    def kill_process(self) -> None:
+        """The process that used the disk is dead: its locks are free, the page cache lives on."""
+        self._locks.clear()
 
     @property
     def pending_units(self) -> list[int]:

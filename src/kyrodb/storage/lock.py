@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from kyrodb.errors import DataDirInUse
@@ -31,6 +32,18 @@ def make_directories(filesystem: FileSystem, directory: Path) -> None:
     while not filesystem.exists(at):
         missing.append(at)
         at = at.parent
-    for path in reversed(missing):
-        filesystem.make_directory(path)
-        filesystem.sync_directory(path.parent)
+    made: list[Path] = []
+    try:
+        for path in reversed(missing):
+            filesystem.make_directory(path)
+            made.append(path)
+            filesystem.sync_directory(path.parent)
+        if not missing and not filesystem.exists(directory / filename.MANIFEST):
+            # An earlier start may have died after making the directory and before making its name durable.
+            filesystem.sync_directory(directory.parent)
+    except OSError:
+        # Found here next time, they would be believed to be durable.
+        with contextlib.suppress(OSError):
+            for path in reversed(made):
+                filesystem.remove_directory(path)
+        raise

@@ -34,7 +34,8 @@ def link_snapshot(filesystem: FileSystem, directory: Path, manifest: Manifest, n
     if filesystem.exists(target):
         raise FileExistsError(errno.EEXIST, "a snapshot of this name exists", str(target))
     _make_parent(filesystem, directory, parent)
-    closed = manifest.model_copy(update={"wal": tuple(e for e in manifest.wal if e.last_lsn is not None)})
+    needed = tuple(e for e in manifest.wal if e.last_lsn is not None and e.last_lsn > manifest.sealed_lsn)
+    closed = manifest.model_copy(update={"wal": needed})
     filesystem.make_directory(target)
     size = 0
     try:
@@ -54,14 +55,15 @@ def link_snapshot(filesystem: FileSystem, directory: Path, manifest: Manifest, n
 
 
 def _make_parent(filesystem: FileSystem, directory: Path, parent: Path) -> None:
-    if filesystem.exists(parent):
-        return
-    filesystem.make_directory(parent)
+    made = not filesystem.exists(parent)
+    if made:
+        filesystem.make_directory(parent)
     try:
+        # Even when it is there already: whoever made it may have died before its name was durable.
         filesystem.sync_directory(directory)
     except OSError:
-        # It must not be found here next time, for its name may never become durable.
-        filesystem.remove_directory(parent)
+        if made:
+            filesystem.remove_directory(parent)
         raise
 
 

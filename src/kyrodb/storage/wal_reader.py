@@ -29,7 +29,9 @@ from kyrodb.storage.wal_format import (
 )
 from kyrodb.types import LSN
 
-_RESTORE: Final = "Restore from a backup, or start from the last checkpoint by removing all WAL files (recent writes are lost)"
+_RESTORE: Final = (
+    "Restore from a backup, or start from the last checkpoint by removing all WAL files (recent writes are lost)"
+)
 
 
 class End(Enum):
