@@ -40,7 +40,8 @@ class Engine:
     """An open database. Every method may be called from any thread; those that write block until durable."""
 
     def __init__(self, context: EngineContext, lock: Lock, recovered: RecoveryReport) -> None:
-        self._context = context
+        self.context = context
+        """The parts of the engine, for tools that look inside; nothing of it is a promise."""
         self._lock = lock
         self._reads = ReadPath(context.options, context.state)
         self._maintenance = Maintenance(context)
@@ -60,7 +61,7 @@ class Engine:
         The answer has one item an operation: its Ack, or the error that refused it and changed nothing
         (ResourceExhausted, Unavailable, WriteFailed). Operations must be valid: see distance.check_vector.
         """
-        return self._context.writes.commit(operations)
+        return self.context.writes.commit(operations)
 
     def write(self, operation: Operation) -> Ack:
         """`commit` of one operation. Raises what refused it."""
@@ -100,6 +101,11 @@ class Engine:
         documents = self._maintenance.flush() if force or self._maintenance.sealing.due else 0
         return FlushReport(documents, time.perf_counter() - started)
 
+    @property
+    def merging(self) -> bool:
+        """Whether segments are being merged now."""
+        return self._maintenance.merging.running
+
     def maintain(self) -> bool:
         """Do one piece of background work that is due; False when nothing is. For `background=False`."""
         return self._maintenance.step()
@@ -109,7 +115,7 @@ class Engine:
 
         Raises WriteFailed, Unavailable.
         """
-        context = self._context
+        context = self.context
         stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)
         with self._maintenance.lock:
             self._maintenance.flush()
@@ -130,7 +136,7 @@ class Engine:
         return SnapshotReport(str(linked.path), documents, linked.size_bytes, position)
 
     def stats(self) -> EngineStats:
-        context, version = self._context, self._context.state.version
+        context, version = self.context, self.context.state.version
         breaker = context.log.breaker
         cold = sum(segment.live for segment in version.cold)
         return EngineStats(
@@ -162,16 +168,16 @@ class Engine:
             if self._closed:
                 return
             self._closed = True
-            self._context.writes.close()
+            self.context.writes.close()
             self._maintenance.stop()
             try:
-                with self._context.writes.lock:
-                    self._context.log.close()
+                with self.context.writes.lock:
+                    self.context.log.close()
             finally:
                 self._lock.release()
 
     def _snapshot_name(self, stamp: str) -> str:
-        taken = set(snapshot_names(self._context.filesystem, self._context.directory))
+        taken = set(snapshot_names(self.context.filesystem, self.context.directory))
         name, number = stamp, 1
         while name in taken:
             number += 1

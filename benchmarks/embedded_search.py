@@ -1,0 +1,79 @@
+"""Embedded search against the bare call of the vector library on the same graph at the same ef."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import faiss as untyped_faiss
+import numpy as np
+
+from benchmarks import dataset, store
+from benchmarks.report import Row, arguments, median_us, p99_us, show
+from kyrodb.distance import Question
+from kyrodb.engine.engine import Engine
+from kyrodb.engine.requests import SearchRequest
+from kyrodb.storage.filename import segment_graph
+from kyrodb.types import Metric
+
+faiss: Any = untyped_faiss
+_ROUNDS = 3
+
+
+def measure(data: dataset.Dataset, engine: Engine) -> list[Row]:
+    """Each question is asked of the engine and of the library in turn, never the same one in a row."""
+    faiss.omp_set_num_threads(1)
+    (segment,) = engine.context.state.version.cold
+    graph = faiss.read_index(
+        str(engine.directory / segment_graph(segment.entry.number)), faiss.IO_FLAG_MMAP_IFC
+    )
+    parameters = faiss.SearchParametersHNSW(efSearch=engine.ef_search)
+    questions = [np.ascontiguousarray(q) for q in data.queries[: len(data.truth)]]
+    unit = [Question(q, Metric.COSINE).indexed[np.newaxis] for q in questions]
+    ours: list[float] = []
+    bare: list[float] = []
+    found = 0
+    for round_number in range(_ROUNDS + 1):
+        for at, question in enumerate(questions):
+            started = time.perf_counter()
+            answer = engine.search(SearchRequest(question, 10))
+            middle = time.perf_counter()
+            graph.search(unit[(at + len(unit) // 2) % len(unit)], 10, params=parameters)
+            ended = time.perf_counter()
+            if round_number:  # the first round only warms up
+                ours.append(middle - started)
+                bare.append(ended - middle)
+                found += len({hit.doc_id - 1 for hit in answer.hits} & set(data.truth[at].tolist()))
+    recall = found / (10 * len(ours))
+    return [
+        Row(
+            f"embedded search p50, recall@10 {recall:.3f}",
+            f"{median_us(ours):.0f} µs",
+            f"bare library call {median_us(bare):.0f} µs",
+            median_us(ours) / median_us(bare),
+            "≤ 1.35",
+        ),
+        Row(
+            "embedded search p99",
+            f"{p99_us(ours):.0f} µs",
+            f"bare library call {p99_us(bare):.0f} µs",
+            p99_us(ours) / p99_us(bare),
+            "",
+        ),
+    ]
+
+
+def main() -> None:
+    options = arguments(__doc__)
+    data = dataset.load(options.data, options.count)
+    print(f"{data.name}, one segment")
+    with tempfile.TemporaryDirectory() as directory:
+        engine = store.one_segment(Path(directory) / "data", data)
+        show(measure(data, engine))
+        engine.close()
+
+
+if __name__ == "__main__":
+    main()

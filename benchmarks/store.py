@@ -1,0 +1,52 @@
+"""Engines filled for a benchmark."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from benchmarks.dataset import Dataset
+from kyrodb.engine.engine import Engine, open_engine
+from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.requests import Put
+from kyrodb.types import Document
+
+_BATCH = 1000
+
+
+def options(data: Dataset, *, background: bool = False, threads: int = 2) -> EngineOptions:
+    return EngineOptions(
+        dimension=data.rows.shape[1],
+        documents_max=2 * len(data.rows),
+        background=background,
+        build_threads=threads,
+    )
+
+
+def fill(engine: Engine, data: Dataset, *, first: int = 0, count: int | None = None) -> None:
+    """Store rows under their number plus one, with the metadata a small text collection has."""
+    end = len(data.rows) if count is None else first + count
+    for start in range(first, end, _BATCH):
+        engine.commit(
+            [
+                Put(Document(at + 1, data.rows[at], {"source": f"s{at % 5}", "length": str(at % 997)}))
+                for at in range(start, min(end, start + _BATCH))
+            ]
+        )
+
+
+def one_segment(path: Path, data: Dataset) -> Engine:
+    """Everything in a single cold segment, nothing in the background."""
+    engine = open_engine(path, options(data))
+    fill(engine, data)
+    engine.flush()
+    return engine
+
+
+def wait_until_settled(engine: Engine, *, timeout_s: float = 600) -> None:
+    """Return when the background has nothing left to do."""
+    deadline, quiet = time.monotonic() + timeout_s, 0
+    while time.monotonic() < deadline and quiet < 5:
+        time.sleep(0.5)
+        stats = engine.stats()
+        quiet = 0 if stats.hot_documents or engine.merging else quiet + 1
