@@ -23,6 +23,21 @@ FILTER_DEPTH_MAX: Final = 32
 FILTER_NODES_MAX: Final = 4096
 """Filters and listed values of one request, counted together."""
 
+# --- tenants --------------------------------------------------------------------------------------
+TENANT_INDEX_MIN: Final = 1
+"""Numbers of tenants start here, so that ids stored without tenants, small as they mostly are, belong to none."""
+TENANT_INDEX_MAX: Final = 2**32 - 1
+"""The high half of a stored id."""
+TENANT_ID_CHARS_MAX: Final = 256
+API_KEY_SECRET_CHARS_MIN: Final = 32
+API_KEY_CHARS_MIN: Final = 39
+"""kyro_, a tenant of one character, an underscore, a secret."""
+KEY_FILE_BYTES_MAX: Final = 64 << 20
+MAX_QPS_MAX: Final = 2**32 - 1
+RATE_PEERS_MAX: Final = 10_000
+"""Peer addresses whose rate is remembered."""
+USAGE_FILE_BYTES_MAX: Final = 256 << 20
+
 # --- calls and streams ----------------------------------------------------------------------------
 MESSAGE_BYTES_MAX: Final = 4 << 20
 STREAM_MESSAGES_MAX: Final = 10_000
@@ -51,6 +66,8 @@ STALL_S_MAX: Final = 30.0
 WAL_FRAME_BODY_BYTES_MAX: Final = 64 << 20
 """A group of records that share one frame; a longer length in a header is damage."""
 MANIFEST_BYTES_MAX: Final = 256 << 20
+WAL_SEGMENTS_RETAINED_MAX: Final = 1024
+"""Sealed segments of the log that stay for backups; each has its line in MANIFEST, which is rewritten often."""
 SECTION_NAME_BYTES_MAX: Final = 64
 SECTIONS_MAX: Final = 4096
 SEGMENT_ROWS_MAX: Final = 2**31 - 1
@@ -83,5 +100,7 @@ assert MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX < 2**32
 assert BULK_LOAD_BATCH <= STREAM_MESSAGES_MAX
 assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX + MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX
 assert K_MAX <= EF_SEARCH_MAX
+assert (TENANT_INDEX_MAX << 32 | TENANT_DOC_ID_MAX) == DOC_ID_MAX
+assert len("kyro_") + 1 + len("_") + API_KEY_SECRET_CHARS_MIN == API_KEY_CHARS_MIN
 assert HNSW_M_MIN < HNSW_M_MAX < EF_CONSTRUCTION_MAX
 assert HTTP_PORT_OFFSET < PORT_MAX

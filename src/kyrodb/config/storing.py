@@ -94,6 +94,14 @@ class PersistenceSettings(Section):
     max_wal_size_bytes: Integer = key(
         104_857_600, "Size at which the log goes on in a new file.", unit="bytes", ge=1, le=limits.COUNT_MAX
     )
+    wal_retention_bytes: Integer = key(
+        1 << 30,
+        "Log kept although snapshots hold its content, so that backups can restore to any instant; less of it "
+        "while under 10 % of the disk is free. 0 keeps none.",
+        unit="bytes",
+        ge=0,
+        le=limits.COUNT_MAX,
+    )
     enable_recovery: bool = key(
         True, "Recover the data at the start. false is refused on a directory that holds data."
     )

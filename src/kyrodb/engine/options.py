@@ -20,8 +20,8 @@ class EngineOptions:
     `documents_max` counts live documents. The hot tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at
     `hot_age_max_s`, or after `mutations_per_checkpoint` writes, whichever comes first; writers wait while it
     holds more than `hot_bytes_max`. `sync_interval_ms` 0 syncs before the acknowledgement. `snapshots_kept`
-    newest snapshots stay. With `background` off nothing is sealed or merged until `maintain` or `flush` is
-    called.
+    newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for backups. With
+    `background` off nothing is sealed or merged until `maintain` or `flush` is called.
     """
 
     dimension: int
@@ -35,6 +35,7 @@ class EngineOptions:
     hot_bytes_max: int = 1 << 30
     mutations_per_checkpoint: int = 10_000
     wal_segment_bytes_max: int = 100 << 20
+    wal_retention_bytes: int = 1 << 30
     sync: SyncPolicy = SyncPolicy.DATA_ONLY
     sync_interval_ms: int = 0
     snapshots_kept: int = 2

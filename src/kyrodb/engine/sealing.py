@@ -1,4 +1,4 @@
-"""Sealing: the hot tier becomes a cold segment, and the log before it is no longer needed.
+"""Sealing: the hot tier becomes a cold segment, and recovery no longer needs the log before it.
 
     freeze   under the write lock: rotate the log, set the active tier aside, note which rows of every segment
              are dead at this position
@@ -25,6 +25,7 @@ from kyrodb.engine.segment_builder import RowSource, write_rows
 from kyrodb.storage import filename
 from kyrodb.storage.manifest import FileEntry, Manifest, SegmentEntry
 from kyrodb.storage.section_file import SectionWriter
+from kyrodb.storage.wal_retention import kept_wal, retained_bytes_max
 from kyrodb.types import LSN, Rows
 
 
@@ -136,12 +137,19 @@ class Sealing:
         """Make the segment part of the database; the names of files it made obsolete."""
         context = self._context
         context.filesystem.sync_directory(context.directory)
+        retained = retained_bytes_max(
+            context.filesystem,
+            context.directory,
+            context.manifests.current.wal,
+            frozen.lsn,
+            context.options.wal_retention_bytes,
+        )
 
         def change(manifest: Manifest) -> Manifest:
             segments = tuple(dead.get(known.number, known) for known in manifest.segments)
             if entry is not None:
                 segments += (entry,)
-            wal = tuple(e for e in manifest.wal if e.last_lsn is None or e.last_lsn > frozen.lsn)
+            wal = kept_wal(manifest.wal, frozen.lsn, retained)
             return manifest.model_copy(update={"segments": segments, "wal": wal, "sealed_lsn": frozen.lsn})
 
         segment = None

@@ -31,6 +31,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         hot_age_max_s=float(cache.hot_tier_max_age_secs or cache.training_interval_secs),
         mutations_per_checkpoint=persistence.snapshot_interval_mutations,
         wal_segment_bytes_max=persistence.max_wal_size_bytes,
+        wal_retention_bytes=persistence.wal_retention_bytes,
         sync=SyncPolicy(persistence.fsync_policy),
         sync_interval_ms=persistence.wal_flush_interval_ms,
     )

@@ -30,6 +30,7 @@ from kyrodb.storage.records import Record
 from kyrodb.storage.wal_chain import WalChain
 from kyrodb.storage.wal_format import SEAL, SegmentHeader
 from kyrodb.storage.wal_reader import SegmentContents
+from kyrodb.storage.wal_retention import is_sealed
 from kyrodb.storage.wal_writer import PendingFrame, WalPosition, WalWriter
 from kyrodb.types import LSN, Metric
 
@@ -128,13 +129,17 @@ class Recovery:
         if entries and len(missing) == len(entries):
             self._start_from_checkpoint()
             return []
-        needed = [e for e in entries if e.last_lsn is None or e.last_lsn > self.manifest.sealed_lsn]
+        sealed_lsn = self.manifest.sealed_lsn
+        needed = [entry for entry in entries if not is_sealed(entry, sealed_lsn)]
+        if not needed:
+            # The log that opens now continues the retained one, if that reaches up to here.
+            return [e for e in entries[-1:] if e.last_lsn == sealed_lsn and e not in missing]
         for entry in missing:
             if entry in needed:
                 raise DataDamaged(
                     f"WAL segment is missing (positions from {entry.base_lsn})",
                     path=self._directory / entry.name,
-                    hint=f"{_RESTORE}; removing all WAL files starts from position {self.manifest.sealed_lsn}",
+                    hint=f"{_RESTORE}; removing all WAL files starts from position {sealed_lsn}",
                 )
         return needed
 
