@@ -7,6 +7,9 @@
     segment_000000000012.graph    its HNSW graph
     segment_000000000012_000000000031.dead   its rows deleted up to a checkpoint
     snapshots/20260601T120000Z/   hard links that open as a database of their own
+    tenant_usage.state            what each tenant did, see tenancy/usage_file.py; replaced as a whole
+    tenant_usage_latest.csv       the same for spreadsheets, and tenant_usage_shutdown_<unix seconds>.csv
+    tenants.json                  which tenant had which number in earlier versions, see legacy_tenants.py
     *.tmp                         being written; worthless after a crash
 
 Numbers come from one counter in MANIFEST and are never used twice.
@@ -21,6 +24,9 @@ from typing import Final
 MANIFEST: Final = "MANIFEST"
 LOCK: Final = "LOCK"
 SNAPSHOTS: Final = "snapshots"
+LEGACY_TENANTS: Final = "tenants.json"
+USAGE: Final = "tenant_usage.state"
+USAGE_CSV: Final = "tenant_usage_latest.csv"
 TEMPORARY_SUFFIX: Final = ".tmp"
 
 _OURS: Final = re.compile(
@@ -44,6 +50,10 @@ def segment_graph(number: int) -> str:
 
 def segment_dead(number: int, version: int) -> str:
     return f"segment_{number:012d}_{version:012d}.dead"
+
+
+def usage_shutdown_csv(unix_s: int) -> str:
+    return f"tenant_usage_shutdown_{unix_s}.csv"
 
 
 def temporary(name: str) -> str:

@@ -8,16 +8,18 @@ does not belong to the database; what an old MANIFEST named is deleted only afte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from kyrodb.errors import DataDamaged, DataDirMismatch
-from kyrodb.limits import MANIFEST_BYTES_MAX
+from kyrodb.errors import DataDamaged, DataDirMismatch, ResourceExhausted
+from kyrodb.limits import MANIFEST_BYTES_MAX, TENANT_INDEX_MAX, TENANT_INDEX_MIN
 from kyrodb.storage import filename
 from kyrodb.storage.checksum import digest
-from kyrodb.storage.filesystem import FileSystem, write_all
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.replace_file import replace_file
 from kyrodb.storage.section_file import FileFacts
 from kyrodb.types import Metric
 
@@ -28,6 +30,7 @@ _HINT: Final = "Restore from a backup"
 _DataFileName = Annotated[str, StringConstraints(pattern=r"^(wal|segment)_[0-9_]+\.(wal|rows|graph|dead)$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _Count = Annotated[int, Field(ge=0, strict=True)]
+_TenantIndex = Annotated[int, Field(ge=0, le=TENANT_INDEX_MAX, strict=True)]
 
 
 class _Entry(BaseModel):
@@ -75,7 +78,8 @@ class Manifest(_Entry):
 
     `sealed_lsn` is the position up to which the segments hold everything; the log holds what came after.
     `history` names the line of positions: it changes when positions are given out a second time, after
-    recovery from segments alone. `next_number` is the next file number.
+    recovery from segments alone. `next_number` is the next file number. `tenants` are the numbers that stand in
+    the documents' ids for their tenants; a tenant is never taken out, so that no number is given out twice.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -85,7 +89,14 @@ class Manifest(_Entry):
     sealed_lsn: _Count
     segments: tuple[SegmentEntry, ...] = ()
     wal: tuple[WalEntry, ...] = ()
+    tenants: dict[str, _TenantIndex] = {}
     updated_us: _Count = 0
+
+    @model_validator(mode="after")
+    def _tenants_differ(self) -> Manifest:
+        if len(set(self.tenants.values())) < len(self.tenants):
+            raise ValueError("two tenants have the same number")
+        return self
 
     @property
     def file_names(self) -> set[str]:
@@ -99,6 +110,21 @@ class Manifest(_Entry):
         if entry not in kept:
             kept += (entry,)
         return self.model_copy(update={"wal": kept})
+
+    def with_tenants(self, tenant_ids: Iterable[str]) -> Manifest:
+        """The same state with a number for each of these tenants; a known tenant keeps its own.
+
+        Raises ResourceExhausted when there is no number left.
+        """
+        tenants = dict(self.tenants)
+        index = max(tenants.values(), default=TENANT_INDEX_MIN - 1)
+        for tenant_id in tenant_ids:
+            if tenant_id not in tenants:
+                index = max(index + 1, TENANT_INDEX_MIN)
+                tenants[tenant_id] = index
+        if index > TENANT_INDEX_MAX:
+            raise ResourceExhausted(f"tenant numbers end at {TENANT_INDEX_MAX}, and all are given out")
+        return self.model_copy(update={"tenants": tenants})
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -134,15 +160,4 @@ def read_manifest(filesystem: FileSystem, directory: Path) -> Manifest:
 
 def write_manifest(filesystem: FileSystem, directory: Path, manifest: Manifest) -> None:
     """Replace the MANIFEST; when this returns the new one is durable. Raises OSError; then either may be there."""
-    path = directory / filename.MANIFEST
-    temporary = directory / filename.temporary(filename.MANIFEST)
-    if filesystem.exists(temporary):
-        filesystem.remove(temporary)
-    file = filesystem.create(temporary)
-    try:
-        write_all(file, encode_manifest(manifest))
-        file.sync(data_only=False)
-    finally:
-        file.close()
-    filesystem.replace(temporary, path)
-    filesystem.sync_directory(directory)
+    replace_file(filesystem, directory, filename.MANIFEST, encode_manifest(manifest))

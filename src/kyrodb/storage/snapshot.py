@@ -1,7 +1,8 @@
 """A snapshot: a directory of hard links that opens as a database of its own.
 
 The files a MANIFEST names never change once they are closed, so a second name for each is a copy that costs
-nothing. The MANIFEST of the snapshot is written last: a directory without one is not a snapshot.
+nothing. So is one for the usage of the tenants, whose file is replaced and never changed. The MANIFEST of the
+snapshot is written last: a directory without one is not a snapshot.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def link_snapshot(filesystem: FileSystem, directory: Path, manifest: Manifest, n
     filesystem.make_directory(target)
     size = 0
     try:
-        for file in sorted(closed.file_names):
+        usage = {filename.USAGE} if filesystem.exists(directory / filename.USAGE) else set()
+        for file in sorted(closed.file_names | usage):
             filesystem.link(directory / file, target / file)
             size += filesystem.size(target / file)
         # Every link must be durable before the MANIFEST that makes them a snapshot.
