@@ -63,6 +63,10 @@ class FrozenMetadataIndex:
         self._listed = self._sections["rows"]
         key_ends, key_text = self._sections["key_ends"].tolist(), self._sections["key_text"].tobytes()
         self._keys = {key_text[key_ends[i] : key_ends[i + 1]]: i for i in range(len(key_ends) - 1)}
+        self._key_parts = {
+            name: self._sections[name].tolist()
+            for name in ("key_values", "key_numbers", "code_width", "code_starts")
+        }
         self._results = ResultCache(cache_bytes)
 
     def match(self, condition: Filter) -> FrozenBitMap:
@@ -91,13 +95,14 @@ class FrozenMetadataIndex:
                 return self._run(column, 0, column.size) if op is None else self._range(column, op, bound)
 
     def _column(self, number: int) -> _Column:
-        """The column of a key by its number. Making one costs 3 us; keeping all, memory for every key."""
-        sections = self._sections
-        first, end = sections["key_values"][number : number + 2].tolist()
-        num_first, num_end = sections["key_numbers"][number : number + 2].tolist()
-        codes, width = None, int(sections["code_width"][number])
+        """The column of a key by its number. Made for each question: keeping all takes memory for every
+        key."""
+        sections, key = self._sections, self._key_parts
+        first, end = key["key_values"][number], key["key_values"][number + 1]
+        num_first, num_end = key["key_numbers"][number], key["key_numbers"][number + 1]
+        codes, width = None, key["code_width"][number]
         if width:
-            start = int(sections["code_starts"][number])
+            start = key["code_starts"][number]
             codes = sections["codes"][start : start + self._rows * width].view(CODE_DTYPES[width])
 
         def text(place: int) -> bytes:
