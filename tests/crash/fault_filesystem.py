@@ -91,6 +91,8 @@ class FaultFS:
         self.root = root or Directory()
         self.faults: list[Fault] = []
         self.calls: list[Call] = []
+        self.errors: list[int] = []
+        """Calls that failed on purpose, removals aside: one that fails leaves nothing in doubt."""
         self.before_change: Callable[[int, Call], None] | None = None
         """Called before each call that changes the disk, with its index: a place to look at the disk from."""
         self.total_bytes = 1 << 40
@@ -146,6 +148,9 @@ class FaultFS:
     def map(self, path: Path) -> memoryview:
         with self._call("map", path):
             return memoryview(bytes(self._file(path).visible))
+
+    def release_pages(self, mapping: memoryview) -> None:
+        pass
 
     def native_path(self, path: Path) -> str | None:
         return None
@@ -283,6 +288,8 @@ class _Running:
             disk.before_change(index, call)
         for fault in disk.faults:
             if fault.strikes(index, call.name):
+                if fault.kind.endswith("error") and call.name not in ("remove", "remove_directory"):
+                    disk.errors.append(index)
                 self._strike(fault)
                 return
 

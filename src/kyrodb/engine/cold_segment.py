@@ -54,6 +54,7 @@ class ColdSegment:
         self, entry: SegmentEntry, file: SectionFile, graph: Graph | None, metric: Metric, dead: BitMap
     ) -> None:
         self.entry = entry
+        self.mapping = file.data
         self.rows = entry.row_count
         self.checkpoint_dead: BitMap = dead.copy()
         """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""

@@ -54,6 +54,10 @@ class FileSystem(Protocol):
         """The content as a read-only buffer that need not be in memory; it outlives the name."""
         ...
 
+    def release_pages(self, mapping: memoryview) -> None:
+        """Let the system take back the memory behind a mapping; what is needed again is read again."""
+        ...
+
     def native_path(self, path: Path) -> str | None:
         """A path a native library may open for reading, or None when only `map` can reach the bytes."""
         ...
@@ -123,6 +127,10 @@ class LocalFileSystem:
             if os.fstat(file.fileno()).st_size == 0:
                 return memoryview(b"")
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def release_pages(self, mapping: memoryview) -> None:
+        if isinstance(mapping.obj, mmap.mmap):
+            mapping.obj.madvise(mmap.MADV_DONTNEED)
 
     def native_path(self, path: Path) -> str | None:
         return str(path)

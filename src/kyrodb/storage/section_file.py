@@ -123,7 +123,8 @@ class SectionFile:
     def __init__(self, path: Path, data: memoryview, footer: dict[str, Any]) -> None:
         self.path = path
         self.attributes: dict[str, Any] = footer["attributes"]
-        self._data = data
+        self.data = data
+        """The whole file, mapped."""
         self._sections: dict[str, dict[str, Any]] = footer["sections"]
 
     @property
@@ -136,7 +137,7 @@ class SectionFile:
         if entry is None:
             raise DataDamaged(f"section {name} is missing", path=self.path, hint=_HINT)
         count = int(np.prod(entry["shape"], dtype=np.int64))
-        array = np.frombuffer(self._data, dtype=entry["dtype"], count=count, offset=entry["offset"])
+        array = np.frombuffer(self.data, dtype=entry["dtype"], count=count, offset=entry["offset"])
         return array.reshape(entry["shape"])
 
     def verify(self) -> None:
