@@ -28,6 +28,9 @@ NAMESPACE_KEY: Final = "__namespace__"
 RESERVED_KEYS: Final = frozenset({TENANT_ID_KEY, TENANT_INDEX_KEY, NAMESPACE_KEY})
 """Metadata keys the database writes itself; filters may name them, clients never see or set them."""
 
+TENANT_SHIFT: Final = 32
+"""A stored id is the number of its tenant, shifted up by so many bits, plus the id the client knows it by."""
+
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 """Bytes that can be written or hashed without copying them first; an array's are its `.data`."""
 

@@ -30,9 +30,10 @@ from kyrodb.engine.state import State
 from kyrodb.engine.write_path import WritePath
 from kyrodb.errors import KyroError
 from kyrodb.storage.filesystem import FileSystem, LocalFileSystem, Lock
+from kyrodb.storage.legacy_tenants import read_legacy_tenants
 from kyrodb.storage.lock import lock_directory, make_directories
 from kyrodb.storage.recovery import Recovery, RecoveryReport
-from kyrodb.storage.snapshot import link_snapshot, remove_snapshot, snapshot_names
+from kyrodb.storage.snapshot import link_snapshot, prune_snapshots, unused_name
 from kyrodb.types import EVERYTHING, Scope
 
 
@@ -93,6 +94,34 @@ class Engine:
     def ef_search(self, value: int) -> None:
         self._reads.ef_search = value
 
+    # --- tenants ---
+
+    def tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
+        """The number of each of these tenants; who has none yet is given the next one, durably.
+
+        It stands in the ids of the tenant's documents (types.TENANT_SHIFT) and is never another tenant's. Raises
+        WriteFailed, ResourceExhausted.
+        """
+        context = self.context
+        if any(tenant_id not in context.manifests.current.tenants for tenant_id in tenant_ids):
+            try:
+                context.manifests.update(lambda manifest: manifest.with_tenants(tenant_ids))
+            except OSError as error:
+                raise context.write_failed(error, "numbering tenants") from error
+        known = context.manifests.current.tenants
+        indices = {tenant_id: known[tenant_id] for tenant_id in tenant_ids}
+        with context.writes.lock:
+            context.state.tenants.follow(indices.values(), context.state.version.oldest_first)
+        return indices
+
+    def tenant_documents(self) -> dict[str, int]:
+        """Live documents of every tenant that was ever given a number."""
+        context = self.context
+        return {
+            tenant_id: context.state.tenants.of(index)
+            for tenant_id, index in context.manifests.current.tenants.items()
+        }
+
     # --- upkeep ---
 
     def flush(self, *, force: bool = True) -> FlushReport:
@@ -125,12 +154,10 @@ class Engine:
                 manifest, documents = context.manifests.current, context.state.documents
                 position = context.state.position
             try:
-                name = self._snapshot_name(f"{stamp:%Y%m%dT%H%M%SZ}")
+                name = unused_name(context.filesystem, context.directory, f"{stamp:%Y%m%dT%H%M%SZ}")
                 linked = link_snapshot(context.filesystem, context.directory, manifest, name)
-                for old in snapshot_names(context.filesystem, context.directory)[
-                    : -context.options.snapshots_kept
-                ]:
-                    remove_snapshot(context.filesystem, context.directory, old)
+                kept = context.options.snapshots_kept
+                prune_snapshots(context.filesystem, context.directory, newest=name, kept=kept)
             except OSError as error:
                 raise context.write_failed(error, "snapshot") from error
         return SnapshotReport(str(linked.path), documents, linked.size_bytes, position)
@@ -176,14 +203,6 @@ class Engine:
             finally:
                 self._lock.release()
 
-    def _snapshot_name(self, stamp: str) -> str:
-        taken = set(snapshot_names(self.context.filesystem, self.context.directory))
-        name, number = stamp, 1
-        while name in taken:
-            number += 1
-            name = f"{stamp}-{number}"
-        return name
-
 
 def open_engine(
     path: Path | str,
@@ -205,9 +224,12 @@ def open_engine(
     lock = lock_directory(filesystem, directory)
     try:
         recovery = Recovery(filesystem, directory, clock, dimension=options.dimension, metric=options.metric)
+        if not recovery.manifest.tenants and (legacy := read_legacy_tenants(filesystem, directory)):
+            recovery.manifests.update(lambda manifest: manifest.model_copy(update={"tenants": legacy}))
         manifest = recovery.manifest
         segments = [open_segment(filesystem, directory, e, options.metric) for e in manifest.segments]
         state = State(options.dimension, options.metric, segments, manifest.sealed_lsn)
+        state.tenants.follow(manifest.tenants.values(), segments)
         for lsn, records in recovery.replay():
             state.apply(lsn, records)
         log = recovery.start_log(options.log)

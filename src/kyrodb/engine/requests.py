@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from kyrodb.index.filter import Filter
 from kyrodb.metadata_wire import decode_metadata
@@ -23,11 +23,26 @@ class Tier(Enum):
 # --- writes ---------------------------------------------------------------------------------------
 
 
+class DocumentLimit(Protocol):
+    """How many live documents a tenant may have, counted where the id of the document puts it."""
+
+    @property
+    def documents_max(self) -> int: ...
+
+    def refusal(self) -> str:
+        """The message of the ResourceExhausted that a document beyond the limit meets."""
+        ...
+
+
 @dataclass(slots=True)
 class Put:
-    """Insert the document, or replace the one with its id. Metadata is replaced wholly."""
+    """Insert the document, or replace the one with its id. Metadata is replaced wholly.
+
+    `limit` holds for a document that is new; None is no limit but the database's own.
+    """
 
     document: Document
+    limit: DocumentLimit | None = None
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,7 +13,7 @@ from kyrodb.errors import ResourceExhausted
 from kyrodb.index.filter import matches, with_constraints
 from kyrodb.limits import WAL_FRAME_BODY_BYTES_MAX
 from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record
-from kyrodb.types import RESERVED_KEYS, Scope
+from kyrodb.types import RESERVED_KEYS, TENANT_SHIFT, Scope
 
 _DELETES_MAX: Final = WAL_FRAME_BODY_BYTES_MAX // 32
 """Deletions that fit into one frame of the log, and so happen all or not at all."""
@@ -30,6 +31,8 @@ class Resolver:
         self._options = options
         self._changed: dict[int, Mapping[str, str] | None] = {}
         self._documents = state.documents
+        self._by_tenant: Counter[int] = Counter()
+        """What this group has added to the documents of each tenant so far."""
 
     def resolve(self, operation: Operation) -> tuple[int, list[Record]]:
         """How many documents existed before, and the records to log; none when nothing changes.
@@ -55,7 +58,13 @@ class Resolver:
                     f"HNSW index full: {self._documents} elements (max {self._options.documents_max}); delete "
                     "documents or raise hnsw.max_elements"
                 )
+            tenant = document.doc_id >> TENANT_SHIFT
+            if operation.limit is not None:
+                present = self._state.tenants.of(tenant) + self._by_tenant[tenant]
+                if present >= operation.limit.documents_max:
+                    raise ResourceExhausted(operation.limit.refusal())
             self._documents += 1
+            self._by_tenant[tenant] += 1
         self._changed[document.doc_id] = document.metadata
         return int(existed), [PutRecord(document.doc_id, document.vector, document.metadata)]
 
@@ -75,6 +84,7 @@ class Resolver:
             if not self._exists(doc_id) if scope.constraints == {} else self._metadata(doc_id, scope) is None:
                 continue
             self._changed[doc_id] = None
+            self._by_tenant[doc_id >> TENANT_SHIFT] -= 1
             records.append(DeleteRecord(doc_id))
         self._documents -= len(records)
         return len(records), records

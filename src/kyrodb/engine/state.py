@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from kyrodb.engine.cold_segment import ColdSegment
 from kyrodb.engine.hot_tier import HotTier
 from kyrodb.engine.stored_metadata import StoredMetadata
+from kyrodb.engine.tenant_counts import TenantCounts
 from kyrodb.engine.tier import SearchTier
 from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record
 from kyrodb.types import LSN, Metric, Vector
@@ -63,6 +64,7 @@ class State:
         self._metric = metric
         self.version = Version(tuple(segments), (), self.new_hot_tier())
         self.documents = sum(segment.live for segment in segments)
+        self.tenants = TenantCounts()
         self.position = position
         self.mutations_since_freeze = 0
 
@@ -125,6 +127,7 @@ class State:
         self.version.active.put(doc_id, vector, metadata)
         if before is None:
             self.documents += 1
+            self.tenants.added(doc_id)
         elif before.tier is not self.version.active:
             # Only now, with the new row in place, may the old one die; within its own tier `put` sees to it.
             before.tier.kill(before.row)
@@ -134,3 +137,4 @@ class State:
         if place is not None:
             place.tier.kill(place.row)
             self.documents -= 1
+            self.tenants.removed(record.doc_id)
