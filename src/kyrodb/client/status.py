@@ -1,0 +1,61 @@
+"""From the status a call ended with to the error of the tree."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, cast
+
+import grpc
+
+from kyrodb import errors
+
+RETRY_AFTER_KEY: Final = "retry-after-ms"
+"""Trailing metadata of a refusal that waiting can cure: milliseconds, a whole number."""
+
+_KINDS: Final[dict[grpc.StatusCode, Callable[[str], errors.KyroError]]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
+    grpc.StatusCode.OUT_OF_RANGE: errors.InvalidArgument,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPrecondition,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.CANCELLED: errors.Unavailable,
+}
+
+
+class FailedCall(Protocol):
+    """What grpc and grpc.aio raise alike."""
+
+    def code(self) -> grpc.StatusCode: ...
+
+    def details(self) -> str | None: ...
+
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+def error_of(failed: grpc.RpcError) -> errors.KyroError:
+    """The error that this failed call means, with the call as its cause.
+
+    Its text is the server's, or gRPC's own when no server was reached.
+    """
+    call = cast(FailedCall, failed)
+    code, text = call.code(), call.details() or ""
+    error: errors.KyroError
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        error = errors.ResourceExhausted(text, retry_after_s=_retry_after_s(call))
+    elif code in _KINDS:
+        error = _KINDS[code](text)
+    else:
+        error = errors.KyroError(f"{code.name}: {text}")
+    error.__cause__ = failed
+    return error
+
+
+def _retry_after_s(call: FailedCall) -> float | None:
+    for key, value in call.trailing_metadata() or ():
+        if key == RETRY_AFTER_KEY:
+            with contextlib.suppress(ValueError):
+                return max(0, int(value)) / 1000
+    return None

@@ -1,0 +1,214 @@
+"""The client that waits in the caller's thread.
+
+with kyrodb.Client("localhost:50051", api_key="…") as db:
+    db.insert(1, vector, {"source": "wiki"})
+    for hit in db.search(question, k=5, filter={"source": "wiki"}):
+        print(hit.id, hit.score, hit.metadata)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Final, Self
+
+import grpc
+
+from kyrodb.client import calls
+from kyrodb.client.calls import Call, FilterArgument, Result, Steps
+from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Tls, callables, connection
+from kyrodb.client.retry import Attempts
+from kyrodb.client.status import error_of
+from kyrodb.engine.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
+from kyrodb.engine.arguments import DocumentLike, Metadata, VectorLike
+from kyrodb.engine.criteria import search_options
+from kyrodb.engine.requests import FlushReport
+from kyrodb.errors import KyroError, Unavailable
+from kyrodb.proto.methods import METHODS
+
+
+class Client:
+    """A server's database. Any thread may call any method; the methods are those of kyrodb.Database.
+
+    `target` is host:port; `api_key` goes with every call; `tls` is True, or a Tls that says how. `timeout_s` is the
+    time one call may take with its retries; insert_many, search_many, get_many and delete_many make several.
+    A call is made again, after a growing pause, when the server is not there or sheds load and a second time can do
+    no harm.
+
+    Every method raises InvalidArgument for a wrong call, and Unauthenticated, PermissionDenied, ResourceExhausted,
+    DeadlineExceeded, Unavailable as the server says; the gRPC error is the cause. Filters may also be
+    kyrodb.proto.kyrodb_pb2.MetadataFilter messages.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        api_key: str | None = None,
+        tls: Tls | bool = False,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        """Connects at the first call. Raises InvalidArgument; OSError when a PEM file cannot be read."""
+        self._connection = wanted = connection(target, api_key, tls, timeout_s)
+        self._channel: Final = (
+            grpc.insecure_channel(wanted.target, wanted.options)
+            if wanted.credentials is None
+            else grpc.secure_channel(wanted.target, wanted.credentials, wanted.options)
+        )
+        self._rpcs: Final = callables(self._channel)
+        self._closed = False
+
+    # --- writes ---
+
+    def insert(
+        self, doc_id: int, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
+    ) -> None:
+        """Store a document, or replace the one with its id."""
+        self._run(calls.insert(doc_id, vector, metadata, namespace))
+
+    def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
+        """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
+
+        A document that cannot be stored is reported and the others go in. When the call fails, a note of the error
+        says how many documents are stored.
+        """
+        return self._run(calls.insert_many(documents, namespace))
+
+    def update_metadata(
+        self, doc_id: int, metadata: Metadata, *, merge: bool = False, namespace: str = ""
+    ) -> bool:
+        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
+        return self._run(calls.update_metadata(doc_id, metadata, merge, namespace))
+
+    def delete(self, doc_id: int, namespace: str = "") -> bool:
+        """Remove a document; False when it was not there."""
+        return self._run(calls.delete(doc_id, namespace))
+
+    def delete_many(
+        self, ids: Iterable[int] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
+    ) -> int:
+        """Remove the documents with these ids, or those that `filter` matches; how many there were.
+
+        All or none of them go (of each 10,000 ids). A filter must name a condition.
+        """
+        return self._run(calls.delete_many(ids, filter, namespace))
+
+    # --- reads ---
+
+    def get(self, doc_id: int, namespace: str = "", *, include_vector: bool = True) -> StoredDocument | None:
+        """The document with this id, or None."""
+        return self._run(calls.get(doc_id, namespace, include_vector))
+
+    def get_many(
+        self, ids: Iterable[int], namespace: str = "", *, include_vectors: bool = True
+    ) -> list[StoredDocument | None]:
+        """The documents with these ids, in their order; None stands where there is none."""
+        return self._run(calls.get_many(ids, namespace, include_vectors))
+
+    def search(
+        self,
+        vector: VectorLike,
+        k: int = 10,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        ef_search: int = 0,
+        min_score: float = 0.0,
+        exact: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> SearchAnswer:
+        """The `k` documents most similar to `vector`, whenever that many match.
+
+        `ef_search` is the number of candidates the graph search keeps, 0 for the server's own. Rows with a score
+        below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
+        """
+        options = search_options(
+            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+        )
+        return self._run(calls.search(vector, options, filter))
+
+    def search_many(
+        self,
+        vectors: Iterable[VectorLike],
+        k: int = 10,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        ef_search: int = 0,
+        min_score: float = 0.0,
+        exact: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> list[SearchAnswer]:
+        """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order."""
+        options = search_options(
+            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+        )
+        return self._run(calls.search_many(vectors, options, filter))
+
+    # --- the database itself ---
+
+    def flush(self, *, force: bool = True) -> FlushReport:
+        """Seal the hot tier into a segment; without `force` only when it is due. With auth, for admin keys."""
+        return self._run(calls.flush(force))
+
+    def snapshot(self) -> Snapshot:
+        """Leave a snapshot of this moment below the server's data directory. With auth, for admin keys."""
+        return self._run(calls.snapshot())
+
+    def health(self) -> Health:
+        """Whether the server is well."""
+        return self._run(calls.health())
+
+    def stats(self) -> Stats:
+        """How many documents there are, and where."""
+        return self._run(calls.stats())
+
+    def close(self) -> None:
+        """End the connection, and with it calls under way. Closing twice is allowed."""
+        self._closed = True
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[Result]) -> Result:
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    responses = self._answered(call)
+                except KyroError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(responses)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+    def _answered(self, call: Call) -> list[bytes]:
+        attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent)
+        while True:
+            self._require_open()
+            try:
+                return self._attempt(call, attempts.remaining_s)
+            except grpc.RpcError as failed:
+                wait_s = attempts.wait_after(error_of(failed))
+            time.sleep(wait_s)
+
+    def _attempt(self, call: Call, timeout_s: float) -> list[bytes]:
+        method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
+        sent = iter(call.requests) if method.client_streaming else call.requests[0]
+        received = rpc(sent, timeout=timeout_s, metadata=self._connection.metadata)
+        return list(received) if method.server_streaming else [received]
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the client is closed")
