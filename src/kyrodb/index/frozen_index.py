@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import isnan
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,6 @@ from kyrodb.index.sections import CODE_DTYPES, dense_from, utf8
 CACHE_BYTES: Final = 4 << 20
 _SEPARATE_VALUES_MAX: Final = 16
 """Up to this many values are looked up one by one and united, more in one pass over the column."""
-
-
-_SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +92,8 @@ class FrozenMetadataIndex:
                 return self._run(column, 0, column.size) if op is None else self._range(column, op, bound)
 
     def _column(self, number: int) -> _Column:
-        """The column of a key by its number. Made for each question: keeping all takes memory for every
-        key."""
+        """The column of a key by its number; made for each question, so that keys nobody asks for cost
+        little."""
         sections, key = self._sections, self._key_parts
         first, end = key["key_values"][number], key["key_values"][number + 1]
         num_first, num_end = key["key_numbers"][number], key["key_numbers"][number + 1]
@@ -126,10 +123,8 @@ class FrozenMetadataIndex:
             start, end = 0, column.texts
             number = parse_number(value)
             if number is not None:
-                start, end = (
-                    column.texts + int(np.searchsorted(column.num_values, number, side=side))
-                    for side in _SIDES
-                )
+                start = column.texts + int(np.searchsorted(column.num_values, number, side="left"))
+                end = column.texts + int(np.searchsorted(column.num_values, number, side="right"))
             needle = utf8(value)
             place = bisect_left(range(column.size), needle, start, end, key=column.text)
             if place < end and column.text(place) == needle:

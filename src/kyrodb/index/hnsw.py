@@ -28,7 +28,7 @@ the shortest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,7 +48,7 @@ Similarities = npt.NDArray[np.float32]
 _WIDTH_MULTIPLE: Final = 16
 _LENGTH_TOLERANCE: Final = 0.01
 """A row this near to length one counts as one; bfloat16 moves a length by less."""
-_CHUNK_ROWS: Final = 1 << 16
+_CHUNK_ROWS: Final = 1 << 14
 _Result = TypeVar("_Result")
 
 
@@ -103,9 +103,14 @@ class Graph:
     def search_many(
         self, queries: Matrix, k: int, ef: int, selected: Bits | None
     ) -> tuple[npt.NDArray[np.int64], Similarities]:
-        """`search` for each of n queries, shape (n, k) both; row -1 where there is none."""
+        """`search` for each of n queries: rows and similarities of shape (n, k), row -1 where there is
+        none."""
         if self._padding:
-            queries = np.pad(queries, ((0, 0), (0, self._padding)))
+            padded = np.zeros(
+                (len(queries), self._index.d), dtype=np.float32
+            )  # np.pad takes ten times as long
+            padded[:, : self.dimension] = queries
+            queries = padded
         if selected is None:
             parameters = _parameters(max(ef, k))
         else:
@@ -183,9 +188,9 @@ def _expected(graph: Graph, rows: int | None, dimension: int | None) -> Graph:
 def _built(rows: Matrix, m: int, ef_construction: int, metric: int, threads: int) -> Any:
     index = _grown(_empty(rows.shape[1], m, ef_construction, metric), rows, threads)
     if metric == faiss.METRIC_INNER_PRODUCT and not _of_length_one(rows):
-        lengths = np.maximum(norms(rows), np.finfo(np.float32).tiny)  # a row of zeros stays one
-        directions = (rows / lengths[:, np.newaxis]).astype(np.float32)
-        angular = _grown(_empty(rows.shape[1], m, ef_construction, faiss.METRIC_L2), directions, threads)
+        angular = _grown(
+            _empty(rows.shape[1], m, ef_construction, faiss.METRIC_L2), _directions(rows), threads
+        )
         _merge_links(_searchable(index), _searchable(angular))
     return _connected(index)
 
@@ -210,15 +215,32 @@ def _grown(index: Any, rows: Matrix, threads: int) -> Any:
     return index
 
 
+def _directions(rows: Matrix) -> Matrix:
+    """The rows with length one; a row of zeros stays one."""
+    directions = np.empty_like(rows)
+    for part in _chunks(len(rows)):
+        lengths = np.maximum(norms(rows[part]), np.finfo(np.float32).tiny)
+        directions[part] = rows[part] / lengths[:, np.newaxis]
+    return directions
+
+
 def _of_length_one(rows: Matrix) -> bool:
-    return bool((np.abs(norms(rows) - 1.0) < _LENGTH_TOLERANCE).all())
+    return all(
+        bool((np.abs(norms(rows[part]) - 1.0) < _LENGTH_TOLERANCE).all()) for part in _chunks(len(rows))
+    )
 
 
 def _all_of_length_one(index: Any) -> bool:
-    steps = range(0, index.ntotal, _CHUNK_ROWS)
+    """Whether the rows in the graph are."""
     return all(
-        _of_length_one(index.reconstruct_n(start, min(_CHUNK_ROWS, index.ntotal - start))) for start in steps
+        _of_length_one(index.reconstruct_n(part.start, part.stop - part.start))
+        for part in _chunks(index.ntotal)
     )
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    """Pieces of so many rows, so that float64 copies stay small."""
+    return (slice(start, min(start + _CHUNK_ROWS, count)) for start in range(0, count, _CHUNK_ROWS))
 
 
 def _all_links(index: Any) -> npt.NDArray[np.int32]:
