@@ -70,7 +70,7 @@ def insert_vector(embedding: bytes) -> np.ndarray:
 
 def asked_vector(embedding: bytes) -> np.ndarray:
     payload = pb.SearchRequest(k=3).SerializeToString() + embedding
-    return decode.search(payload, INNER_PRODUCT, ANYBODY).request.vector
+    return decode.search(payload, INNER_PRODUCT, ANYBODY).vector
 
 
 @given(st.lists(float32, min_size=DIMENSION, max_size=DIMENSION), st.dictionaries(text, text, max_size=4))
@@ -154,7 +154,7 @@ def test_stream_reports_bytes_that_are_no_message() -> None:
 
 
 def test_search_carries_every_field() -> None:
-    search = decode.search(
+    request = decode.search(
         asked(
             min_score=0.5,
             namespace="n",
@@ -162,22 +162,19 @@ def test_search_carries_every_field() -> None:
             ef_search=77,
             exact=True,
             exclude_metadata=True,
-            inline_errors=True,
         ),
         COSINE,
         Caller(tenant=2),
     )
-    request = search.request
     assert request.vector.tolist() == VECTOR
     assert (request.k, request.ef_search, request.min_score) == (3, 77, 0.5)
     assert (request.exact, request.include_vectors, request.include_metadata) == (True, True, False)
     assert request.scope == Scope(2, "n")
     assert request.filter is None
-    assert search.inline_errors
 
 
 def test_plain_search_sees_everything() -> None:
-    request = decode.search(asked(), COSINE, ANYBODY).request
+    request = decode.search(asked(), COSINE, ANYBODY)
     assert request.scope == EVERYTHING
     assert request.include_metadata
     assert not request.exact
@@ -208,7 +205,7 @@ def test_bad_search_is_refused_in_the_words_clients_know(fields: dict[str, objec
 
 @pytest.mark.parametrize(("k", "ef"), [(1, 0), (1000, 10_000)])
 def test_bounds_themselves_are_accepted(k: int, ef: int) -> None:
-    request = decode.search(asked(k=k, ef_search=ef), COSINE, ANYBODY).request
+    request = decode.search(asked(k=k, ef_search=ef), COSINE, ANYBODY)
     assert (request.k, request.ef_search) == (k, ef)
 
 

@@ -56,7 +56,16 @@ def test_search_response(
     latency_ms: float,
 ) -> None:
     result = SearchResult(
-        [hit for hit, _ in found], total_found, tiers, 9, exact, matched, examined, complete, note, plan
+        hits=[hit for hit, _ in found],
+        total_found=total_found,
+        position=9,
+        tiers=tiers,
+        exact=exact,
+        matched=matched,
+        examined=examined,
+        complete=complete,
+        note=note,
+        plan=plan,
     )
     assert pb.SearchResponse.FromString(search_response(result, latency_ms)) == pb.SearchResponse(
         results=[expected for _, expected in found],

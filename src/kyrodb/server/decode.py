@@ -44,14 +44,6 @@ class Schema:
     metric: Metric
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
-    """A search as it came off the wire. `inline_errors` asks a stream to answer a failure and carry on."""
-
-    request: SearchRequest
-    inline_errors: bool
-
-
 def parse(kind: type[Request], payload: bytes) -> Request:
     """The message of this kind that `payload` spells."""
     try:
@@ -77,7 +69,7 @@ def document(payload: bytes, schema: Schema, caller: Caller) -> Document:
     return Document(request.doc_id, vector, metadata)
 
 
-def search(payload: bytes, schema: Schema, caller: Caller) -> Search:
+def search(payload: bytes, schema: Schema, caller: Caller) -> SearchRequest:
     """The search a SearchRequest asks for."""
     request = parse(wire.SearchRequest, payload)
     if _came_whole(request, payload) and len(request.query_embedding) == 4 * schema.dimension:
@@ -86,24 +78,21 @@ def search(payload: bytes, schema: Schema, caller: Caller) -> Search:
         vector = np.array(parse(pb.SearchRequest, payload).query_embedding, np.float32)
     _check_asked(vector, schema, request)
     filter_message = request.filter if request.HasField("filter") else None
-    return Search(
-        SearchRequest(
-            vector=vector,
-            k=request.k,
-            ef_search=request.ef_search,
-            filter=search_filter(filter_message, request.metadata_filters),
-            scope=caller.scope(checked_namespace(request.namespace)),
-            min_score=request.min_score,
-            exact=request.exact,
-            include_vectors=request.include_embeddings,
-            include_metadata=not request.exclude_metadata,
-        ),
-        inline_errors=request.inline_errors,
+    return SearchRequest(
+        vector=vector,
+        k=request.k,
+        ef_search=request.ef_search,
+        filter=search_filter(filter_message, request.metadata_filters),
+        scope=caller.scope(checked_namespace(request.namespace)),
+        min_score=request.min_score,
+        exact=request.exact,
+        include_vectors=request.include_embeddings,
+        include_metadata=not request.exclude_metadata,
     )
 
 
 def wants_inline_errors(payload: bytes) -> bool:
-    """Whether a SearchRequest that `search` refused asked for its failure as an answer."""
+    """Whether a SearchRequest that failed asked for its failure as an answer."""
     try:
         return wire.SearchRequest.FromString(payload).inline_errors
     except DecodeError:

@@ -44,14 +44,12 @@ class Reads:
 
     def __init__(
         self,
-        schema: decode.Schema,
         engine: Engine,
         searches: Searches,
         lookups: Lookups,
         threads: Threads,
         counters: Counters,
     ) -> None:
-        self._schema = schema
         self._engine = engine
         self._searches = searches
         self._lookups = lookups
@@ -101,8 +99,7 @@ class Reads:
     async def search(self, payload: bytes, caller: Caller) -> bytes:
         self._counters.calls_in_flight += 1
         try:
-            search = decode.search(payload, self._schema, caller)
-            return await self._searches.answer(self._searches.ask(search.request))
+            return await self._searches.answer(self._searches.ask(payload, caller))
         finally:
             self._counters.calls_in_flight -= 1
 

@@ -1,4 +1,8 @@
-"""Searches on their way through the engine, from Search and BulkSearch alike."""
+"""Searches on their way through the engine, from Search and BulkSearch alike.
+
+A worker thread decodes, searches and encodes a whole batch. The event loop only carries bytes: were it to decode
+while a worker searches, both would spend their time handing the interpreter lock back and forth.
+"""
 
 from __future__ import annotations
 
@@ -7,63 +11,103 @@ import time
 from dataclasses import dataclass
 
 from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import SearchRequest, SearchResult, Tier
+from kyrodb.engine.requests import SearchRequest, Tier
 from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
 from kyrodb.limits import SEARCH_BATCH
 from kyrodb.observe.counters import Counters
+from kyrodb.server import decode
+from kyrodb.server.access import Caller
 from kyrodb.server.batching import Batcher
 from kyrodb.server.encode import search_response
 from kyrodb.server.status import CallError
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """A search in the queue."""
+    """A SearchRequest as it came, who sent it and when."""
 
-    future: asyncio.Future[SearchResult]
+    payload: bytes
+    caller: Caller
     started_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The SearchResponse, the tiers it came from and how long it took."""
+
+    response: bytes
+    tiers: frozenset[Tier]
+    duration_ns: int
 
 
 class Searches:
     """One queue for all searches; more than `concurrent_max` at once are refused."""
 
-    def __init__(self, engine: Engine, counters: Counters, *, concurrent_max: int, threads: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        schema: decode.Schema,
+        counters: Counters,
+        *,
+        concurrent_max: int,
+        threads: int,
+    ) -> None:
         self.concurrent_max = concurrent_max
+        self._engine = engine
+        self._schema = schema
         self._counters = counters
-        self._batcher: Batcher[SearchRequest, SearchResult] = Batcher(
+        self._batcher: Batcher[Asked, Answered] = Batcher(
             "search",
-            engine.search_many,
+            self._answer_batch,
             threads=threads,
             batch_max=SEARCH_BATCH,
             waiting_max=concurrent_max,
             full="Query queue saturated: {waiting} in-flight queries (max: {max})",
         )
 
-    def ask(self, request: SearchRequest) -> Asked:
-        """Put a search in the queue. Raises CallError when there is no room."""
+    def ask(self, payload: bytes, caller: Caller) -> asyncio.Future[Answered]:
+        """Put a search in the queue; `answer` is owed for it. Raises CallError when there is no room."""
         try:
-            return Asked(self._batcher.submit(request), time.perf_counter_ns())
+            return self._batcher.submit(Asked(payload, caller, time.perf_counter_ns()))
         except ResourceExhausted as error:
             self._counters.query_failed()
             raise _failure(error) from error
 
-    async def answer(self, asked: Asked) -> bytes:
+    async def answer(self, asked: asyncio.Future[Answered]) -> bytes:
         """The SearchResponse, as bytes. Raises CallError or InvalidArgument."""
         try:
-            result = await asked.future
+            answered = await asked
         except KyroError as error:
             if not isinstance(error, InvalidArgument):
                 self._counters.query_failed()
             raise _failure(error) from error
-        duration_ns = time.perf_counter_ns() - asked.started_ns
-        self._counters.search(duration_ns)
-        tiers = result.tiers
+        self._counters.search(answered.duration_ns)
+        tiers = answered.tiers
         self._counters.served(cache=Tier.CACHE in tiers, hot=Tier.HOT in tiers, cold=Tier.COLD in tiers)
-        return search_response(result, duration_ns / 1e6)
+        return answered.response
 
     async def close(self) -> None:
         """Answer what is in the queue and stop."""
         await self._batcher.close()
+
+    def _answer_batch(self, batch: list[Asked]) -> list[Answered | KyroError]:
+        requests = [self._decoded(asked) for asked in batch]
+        results = iter(self._engine.search_many([one for one in requests if isinstance(one, SearchRequest)]))
+        answers: list[Answered | KyroError] = []
+        for asked, request in zip(batch, requests):
+            result = next(results) if isinstance(request, SearchRequest) else request
+            if isinstance(result, KyroError):
+                answers.append(result)
+                continue
+            duration_ns = time.perf_counter_ns() - asked.started_ns
+            answers.append(Answered(search_response(result, duration_ns / 1e6), result.tiers, duration_ns))
+        return answers
+
+    def _decoded(self, asked: Asked) -> SearchRequest | KyroError:
+        try:
+            return decode.search(asked.payload, self._schema, asked.caller)
+        except InvalidArgument as fault:
+            return fault
 
 
 def _failure(error: KyroError) -> Exception:

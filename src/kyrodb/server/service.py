@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Final
+
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine
 from kyrodb.server.access import Access
@@ -17,8 +20,10 @@ from kyrodb.server.vitals import Vitals
 from kyrodb.server.writes import Writes
 from kyrodb.types import Metric
 
-SEARCH_THREADS = 2
-SLOW_THREADS = 4
+SEARCH_THREADS: Final = max(1, min(4, (os.cpu_count() or 1) // 2))
+"""A search holds the interpreter lock half of its time, so more threads than that only wait for it; on two
+cores a second one already costs more in handing the lock over than it brings."""
+SLOW_THREADS: Final = 4
 """For flushes, snapshots, BulkQuery and the numbers behind Health and Metrics."""
 
 
@@ -33,15 +38,16 @@ class Service:
         self._threads = Threads(SLOW_THREADS)
         self._searches = Searches(
             engine,
+            schema,
             counters,
             concurrent_max=settings.timeouts.max_concurrent_queries,
             threads=SEARCH_THREADS,
         )
         self._rpcs = Rpcs(access, counters)
         self._writes = Writes(schema, self._commits, counters)
-        self._reads = Reads(schema, engine, self._searches, self._lookups, self._threads, counters)
+        self._reads = Reads(engine, self._searches, self._lookups, self._threads, counters)
         self._insert_streams = InsertStreams(schema, self._commits, counters, vitals.process)
-        self._search_streams = SearchStreams(schema, self._searches, counters)
+        self._search_streams = SearchStreams(self._searches, counters)
         self._admin = Admin(vitals, engine, self._threads)
 
     def handlers(self) -> dict[str, Handler]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
+from kyrodb.errors import KyroError, ResourceExhausted
 from kyrodb.limits import BULK_LOAD_DOCUMENTS_MAX, STREAM_MESSAGES_MAX, STREAM_SEARCHES_MAX
 from kyrodb.observe.counters import Counters
 from kyrodb.observe.process import ProcessProbe
@@ -17,7 +17,7 @@ from kyrodb.server import decode
 from kyrodb.server.access import Caller
 from kyrodb.server.commits import Commits
 from kyrodb.server.ingest import Ingest
-from kyrodb.server.searches import Asked, Searches
+from kyrodb.server.searches import Answered, Searches
 from kyrodb.server.status import CallError
 
 _MEMORY_SAMPLE_DOCUMENTS: Final = 1000
@@ -93,30 +93,21 @@ def _load_error(ingest: Ingest) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
-    """A search of a stream that was not asked."""
+class _UnderWay:
+    """A search of a stream that was asked."""
 
-    error: Exception
-    inline: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Under:
-    """A search of a stream that is under way."""
-
-    asked: Asked
-    inline: bool
+    payload: bytes
+    answer: asyncio.Future[Answered]
 
 
-_Turn: TypeAlias = _Refused | _Under | None
+_Turn: TypeAlias = _UnderWay | Exception | None
 """What is to be answered next; None is the end of the stream."""
 
 
 class SearchStreams:
     """BulkSearch: requests are read ahead and searched together, answers keep the order of the requests."""
 
-    def __init__(self, schema: decode.Schema, searches: Searches, counters: Counters) -> None:
-        self._schema = schema
+    def __init__(self, searches: Searches, counters: Counters) -> None:
         self._searches = searches
         self._counters = counters
 
@@ -125,46 +116,37 @@ class SearchStreams:
         reader = asyncio.create_task(self._read(messages, caller, turns))
         try:
             while (turn := await turns.get()) is not None:
+                if isinstance(turn, Exception):
+                    raise turn
                 yield await self._answer(turn)
         finally:
             reader.cancel()
             while not turns.empty():
                 turn = turns.get_nowait()
-                if isinstance(turn, _Under):
-                    turn.asked.future.cancel()
+                if isinstance(turn, _UnderWay):
+                    turn.answer.cancel()
 
     async def _read(
         self, messages: AsyncIterator[bytes], caller: Caller, turns: asyncio.Queue[_Turn]
     ) -> None:
-        """Ask every search of the stream, in order, up to the first failure that is not wanted inline."""
+        """Ask every search of the stream, in order; the first that finds no room ends it."""
         received = 0
         try:
             async for payload in messages:
                 received += 1
                 if received > STREAM_MESSAGES_MAX:
                     raise ResourceExhausted(f"bulk_search batch size exceeds maximum {STREAM_MESSAGES_MAX}")
-                turn = self._ask(payload, caller)
-                await turns.put(turn)
-                if isinstance(turn, _Refused) and not turn.inline:
-                    return
-            await turns.put(None)
+                await turns.put(_UnderWay(payload, self._searches.ask(payload, caller)))
         except Exception as error:
-            await turns.put(_Refused(error, inline=False))
+            await turns.put(error)
+        else:
+            await turns.put(None)
 
-    def _ask(self, payload: bytes, caller: Caller) -> _Under | _Refused:
+    async def _answer(self, turn: _UnderWay) -> bytes:
         try:
-            search = decode.search(payload, self._schema, caller)
-            return _Under(self._searches.ask(search.request), search.inline_errors)
-        except (InvalidArgument, CallError) as error:
-            return _Refused(error, decode.wants_inline_errors(payload))
-
-    async def _answer(self, turn: _Refused | _Under) -> bytes:
-        try:
-            if isinstance(turn, _Refused):
-                raise turn.error
-            return await self._searches.answer(turn.asked)
+            return await self._searches.answer(turn.answer)
         except (KyroError, CallError) as error:
-            if not turn.inline:
+            if not decode.wants_inline_errors(turn.payload):
                 raise
-            self._counters.error(error)
+            self._counters.error(error.cause if isinstance(error, CallError) else error)
             return pb.SearchResponse(error=str(error)).SerializeToString()

@@ -1,0 +1,78 @@
+"""Durable BulkInsert against the same stream into a handler that only reads it.
+
+python -m benchmarks.grpc_bulk_insert [--data docs.npy] [--rows N] [--transport native]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import uvloop
+
+from benchmarks import serving
+from kyrodb.limits import STREAM_MESSAGES_MAX
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.proto.methods import METHODS
+
+
+def floor_handlers() -> dict[str, Any]:
+    async def bulk_insert(messages: AsyncIterator[bytes], context: object) -> bytes:
+        count = 0
+        async for _ in messages:
+            count += 1
+        return pb.InsertResponse(success=True, total_inserted=count).SerializeToString()
+
+    return {"BulkInsert": grpc.stream_unary_rpc_method_handler(bulk_insert)}
+
+
+def documents_per_s(port: int, payloads: Sequence[bytes]) -> float:
+    """The rate at which one stream is taken; every document must be stored."""
+
+    async def send() -> float:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.stream_unary(
+                METHODS["BulkInsert"].path, request_serializer=None, response_deserializer=None
+            )
+            await channel.channel_ready()
+            started_s = time.perf_counter()
+            response = pb.InsertResponse.FromString(await call(iter(payloads)))
+            duration_s = time.perf_counter() - started_s
+        if response.total_inserted != len(payloads):
+            raise RuntimeError(response.error)
+        return len(payloads) / duration_s
+
+    return uvloop.run(send())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--rows", type=int, default=STREAM_MESSAGES_MAX)
+    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    options = parser.parse_args()
+    docs = serving.vectors(options.data, options.rows, 384)
+    payloads = [
+        pb.InsertRequest(
+            doc_id=row + 1, embedding=vector.tolist(), metadata={"row": str(row)}
+        ).SerializeToString()
+        for row, vector in enumerate(docs)
+    ]
+    for transport in options.transport:
+        ours: list[float] = []
+        floors: list[float] = []
+        with serving.floor(transport, floor_handlers) as floor_port:
+            for _ in range(serving.ROUNDS):
+                floors.append(documents_per_s(floor_port, payloads))
+                # Each round into an empty database: replacing documents is other work.
+                with serving.server(server__transport=transport, hnsw__dimension=docs.shape[1]) as running:
+                    ours.append(documents_per_s(running.port, payloads))
+        serving.report(f"BulkInsert, {transport}", ours, floors, "documents/s")
+
+
+if __name__ == "__main__":
+    main()

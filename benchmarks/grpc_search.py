@@ -1,0 +1,109 @@
+"""Search over gRPC against a server that only decodes, calls faiss and encodes.
+
+python -m benchmarks.grpc_search [--data docs.npy] [--rows N] [--transport native] [--callers 1 32]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from tests.server.running import RunningServer
+
+from benchmarks import serving
+from kyrodb import distance
+from kyrodb.engine.requests import Hit, SearchResult, Tier
+from kyrodb.index.hnsw import GraphParameters, build_graph
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.proto import kyrodb_wire_pb2 as wire
+from kyrodb.server.encode import search_response
+from kyrodb.types import Matrix, Metric
+
+EF = 50
+K = 10
+
+
+def floor_handlers(docs: Matrix) -> dict[str, Any]:
+    graph = build_graph(distance.normalised(docs), GraphParameters(16, 200, Metric.COSINE), threads=2)
+
+    async def search(payload: bytes, context: object) -> bytes:
+        request = wire.SearchRequest.FromString(payload)
+        query = np.frombuffer(request.query_embedding, np.float32)
+        query = query / np.sqrt(np.dot(query, query))
+        rows, scores = graph.search(query, request.k, request.ef_search, None)
+        hits = [Hit(row + 1, score) for row, score in zip(rows.tolist(), scores.tolist())]
+        result = SearchResult(hits, len(hits), position=0, tiers=frozenset((Tier.COLD,)), exact=False)
+        return search_response(result, 0.0)
+
+    return {"Search": grpc.unary_unary_rpc_method_handler(search)}
+
+
+def load(running: RunningServer, docs: Matrix) -> None:
+    """Store the documents and wait until they lie in segments that nobody merges any more."""
+    messages = (
+        pb.InsertRequest(doc_id=row + 1, embedding=vector.tolist()) for row, vector in enumerate(docs)
+    )
+    response = running.stub.BulkLoadHnsw(messages)
+    if not response.success:
+        raise RuntimeError(response.error)
+    running.stub.FlushHotTier(pb.FlushRequest(force=True))
+    before = ""
+    while (now := _segments(running)) != before:
+        before = now
+        time.sleep(5)
+    print(f"loaded {len(docs)} rows: {now}", flush=True)
+
+
+def _segments(running: RunningServer) -> str:
+    lines = running.http("/metrics").text.splitlines()
+    return ", ".join(line for line in lines if line.startswith(("kyrodb_segments ", "kyrodb_merges_total ")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    parser.add_argument("--callers", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--requests", type=int, default=10_000)
+    options = parser.parse_args()
+    docs = serving.vectors(options.data, options.rows, 384)
+    # Asking for ef goes past the query cache, which would answer a payload that repeats.
+    message = pb.SearchRequest(
+        query_embedding=(docs[3] + docs[8]).tolist(), k=K, ef_search=EF
+    ).SerializeToString()
+    for transport in options.transport:
+        settings = {
+            "server__transport": transport,
+            "hnsw__dimension": docs.shape[1],
+            "hnsw__max_elements": 2 * len(docs),
+        }
+        with (
+            serving.server(**settings) as running,
+            serving.floor(transport, floor_handlers, docs) as floor_port,
+        ):
+            load(running, docs)
+            for callers in options.callers:
+                ours: list[serving.Load] = []
+                floors: list[serving.Load] = []
+                requests = options.requests if callers > 1 else options.requests // 4
+                for _ in range(serving.ROUNDS):
+                    for port, loads in ((floor_port, floors), (running.port, ours)):
+                        loads.append(
+                            serving.h2load(port, "Search", message, requests=requests, callers=callers)
+                        )
+                serving.report(
+                    f"Search, {transport}, {callers} callers",
+                    [load.requests_per_s for load in ours],
+                    [load.requests_per_s for load in floors],
+                    "requests/s",
+                )
+                print(f"  ours mean {ours[-1].mean_ms:.2f} ms, max {ours[-1].max_ms:.2f} ms")
+
+
+if __name__ == "__main__":
+    main()

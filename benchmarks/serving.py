@@ -1,0 +1,132 @@
+"""What the serving benchmarks share: data, a real server, a floor to compare with, and load.
+
+A floor is the least any server on this transport can do for the same bytes. Both are measured in turns in one
+run, because the machine's mood changes more between runs than a server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import uvloop
+from tests.server.running import RunningServer, free_port, running_server
+
+from kyrodb.limits import MESSAGE_BYTES_MAX
+from kyrodb.proto.methods import SERVICE
+from kyrodb.types import Matrix
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What h2load saw."""
+
+    requests_per_s: float
+    mean_ms: float
+    max_ms: float
+
+
+def vectors(path: Path | None, rows: int, dimension: int) -> Matrix:
+    """The first rows of a .npy file, or vectors around seeded cluster centres; float32."""
+    if path is not None:
+        return np.ascontiguousarray(np.load(path, mmap_mode="r")[:rows], dtype=np.float32)
+    random = np.random.default_rng(7)
+    centres = random.standard_normal((max(1, rows // 100), dimension))
+    around = centres[random.integers(len(centres), size=rows)]
+    return np.asarray(around + 0.4 * random.standard_normal((rows, dimension)), dtype=np.float32)
+
+
+@contextlib.contextmanager
+def server(**settings: object) -> Iterator[RunningServer]:
+    """A real server over an empty directory."""
+    with tempfile.TemporaryDirectory() as directory, running_server(Path(directory), **settings) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def floor(transport: str, handlers: Callable[..., dict[str, Any]], *arguments: object) -> Iterator[int]:
+    """The port of a process that serves only `handlers(*arguments)`, on the same transport."""
+    context = multiprocessing.get_context("spawn")
+    port, ready = free_port(), context.Event()
+    process = context.Process(target=_serve_floor, args=(transport, port, ready, handlers, arguments))
+    process.start()
+    try:
+        if not ready.wait(120):
+            raise RuntimeError("the floor server did not start")
+        yield port
+    finally:
+        process.terminate()
+        process.join()
+
+
+def h2load(port: int, rpc: str, message: bytes, *, requests: int, callers: int) -> Load:
+    """Unary calls with one payload over `callers` connections (Debian: nghttp2-client)."""
+    program = shutil.which("h2load")
+    if program is None:
+        raise SystemExit("h2load is missing: apt-get install nghttp2-client")
+    with tempfile.NamedTemporaryFile() as payload:
+        payload.write(b"\0" + len(message).to_bytes(4, "big") + message)
+        payload.flush()
+        command = [program, "-n", str(requests), "-c", str(callers), "-m", "1", "-t", "1", "-d", payload.name]
+        command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+        command.append(f"http://127.0.0.1:{port}/{SERVICE}/{rpc}")
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if f"{requests} succeeded" not in output:
+        raise RuntimeError(output)
+    rate = re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", output)
+    times = re.search(r"time for request:\s+(\S+)\s+(\S+)\s+(\S+)", output)
+    assert rate is not None
+    assert times is not None
+    return Load(float(rate[1]), _milliseconds(times[3]), _milliseconds(times[2]))
+
+
+def report(name: str, ours: Sequence[float], floors: Sequence[float], unit: str) -> None:
+    """Medians and their ratio."""
+    own, least = statistics.median(ours), statistics.median(floors)
+    print(f"{name}: {own:,.0f} {unit}, floor {least:,.0f} {unit}, ratio {own / least:.2f}", flush=True)
+
+
+def _milliseconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
+
+
+def _serve_floor(
+    transport: str,
+    port: int,
+    ready: Any,
+    handlers: Callable[..., dict[str, Any]],
+    arguments: Sequence[object],
+) -> None:
+    async def serve() -> None:
+        options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX), ("grpc.so_reuseport", 0)]
+        server: Any
+        if transport == "native":
+            import pygrpc_native.aio
+
+            server = pygrpc_native.aio.server(options=options)
+        else:
+            server = grpc.aio.server(options=options)
+        table = handlers(*arguments)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, table),))
+        server.add_registered_method_handlers(SERVICE, table)
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        await server.start()
+        ready.set()
+        await asyncio.Event().wait()
+
+    uvloop.run(serve())
