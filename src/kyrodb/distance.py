@@ -12,6 +12,7 @@ get equal answers to the last bit of the float32 score.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ from kyrodb.limits import DIMENSION_MAX, ZERO_NORM_SQUARED_MAX
 from kyrodb.types import Matrix, Metric, Vector
 
 Similarities = npt.NDArray[np.float64]
+
+_CHUNK_ROWS: Final = 1 << 14
+"""Rows made float64 at a time, so that a great many equal rows do not need a great deal of memory."""
 
 
 def check_vector(vector: Vector, *, dimension: int, metric: Metric, field: str) -> None:
@@ -92,6 +96,17 @@ class Question:
 
         `row_norms`, if given, saves computing them for cosine; it must come from `norms`.
         """
+        if len(rows) > _CHUNK_ROWS:
+            parts = range(0, len(rows), _CHUNK_ROWS)
+            return np.concatenate(
+                [
+                    self.similarities(
+                        rows[at : at + _CHUNK_ROWS],
+                        None if row_norms is None else row_norms[at : at + _CHUNK_ROWS],
+                    )
+                    for at in parts
+                ]
+            )
         wide = rows.astype(np.float64)
         if self._metric is Metric.EUCLIDEAN:
             wide -= self._wide
