@@ -1,0 +1,36 @@
+"""kyrodb: what an operator does beside running the server and its backups."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from kyrodb.cli import keys
+from kyrodb.errors import KyroError
+from kyrodb.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (KyroError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kyrodb", description="Look after a KyroDB installation.", allow_abbrev=False
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"kyrodb {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    keys.add_command(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Edits of the key file: what is meant changes, everything else stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.tenancy.keys import entry, key_of, text_of, write_keys
+
+from kyrodb.errors import ConfigError
+from kyrodb.tenancy.api_keys import ApiKey, digest_of
+from kyrodb.tenancy.key_editing import add_key, disable_keys
+from kyrodb.tenancy.key_file import read_key_file
+
+NEW = ApiKey(digest_of(key_of("new")), "new", "It's: new #1", 5, 6, True, True, "2025-06-01T12:00:00Z")
+
+
+def keys(path: Path) -> list[ApiKey]:
+    return read_key_file(path, only_loopback=True).keys
+
+
+def test_the_first_key_makes_the_file_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys.yaml"
+    add_key(path, NEW)
+    assert keys(path) == [NEW]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [child.name for child in tmp_path.iterdir()] == ["keys.yaml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        text_of(entry(), entry("b")),
+        text_of(entry()).rstrip("\n"),
+        "# ours\n" + text_of(entry()) + "    # about acme\n\n# the end\n",
+        text_of(entry(note="[1, 2]")) + "other: {a: b}\n",
+        text_of(entry()).replace("\n  ", "\n"),
+        "api_keys: []\n",
+        "api_keys:\nother: 1\n",
+        "other: 1\napi_keys:",
+    ],
+)
+def test_a_key_is_added_and_nothing_else_changes(tmp_path: Path, text: str) -> None:
+    path = write_keys(tmp_path / "keys.yaml")
+    path.write_text(text)
+    before = keys(path)
+    add_key(path, NEW)
+    assert keys(path) == [*before, NEW]
+    after = path.read_text()
+    for line in text.replace("api_keys: []", "api_keys:").splitlines():
+        assert line in after.splitlines()
+
+
+@pytest.mark.parametrize("text", ["api_keys: [{a: b}]", '{"api_keys": []}', "api_keys: [] # none\n"])
+def test_a_layout_that_cannot_be_edited_is_left_alone(tmp_path: Path, text: str) -> None:
+    path = write_keys(tmp_path / "keys.yaml")
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        add_key(path, NEW)
+    assert path.read_text() == text
+    assert [child.name for child in tmp_path.iterdir()] == ["keys.yaml"]
+
+
+def test_disabling_changes_one_word_an_entry(tmp_path: Path) -> None:
+    text = "# ours\n" + text_of(entry(), entry("b"), entry("c", enabled="TRUE  # until June"))
+    path = write_keys(tmp_path / "keys.yaml")
+    path.write_text(text)
+    disable_keys(path, [digest_of(key_of(tenant)).hex()[:12] for tenant in ("acme", "c")])
+    assert [key.enabled for key in keys(path)] == [False, True, False]
+    assert path.read_text() == text.replace("true", "false", 1).replace("TRUE", "false")
+
+
+def test_disabling_a_key_that_stands_twice_disables_both(tmp_path: Path) -> None:
+    path = write_keys(tmp_path / "keys.yaml", entry(), entry())
+    disable_keys(path, [digest_of(key_of("acme")).hex()[:12]])
+    assert path.read_text().count("enabled: false") == 2
+
+
+def test_two_edits_at_once_are_kept_apart(tmp_path: Path) -> None:
+    path = write_keys(tmp_path / "keys.yaml", entry())
+    (tmp_path / "keys.yaml.new").touch()
+    with pytest.raises(ConfigError, match="another edit is at work"):
+        add_key(path, NEW)
+    assert len(keys(path)) == 1
+
+
+def test_a_file_others_can_read_is_not_edited(tmp_path: Path) -> None:
+    path = write_keys(tmp_path / "keys.yaml", entry())
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 0600"):
+        add_key(path, NEW)
+    with pytest.raises(ConfigError, match="No such file"):
+        disable_keys(tmp_path / "none.yaml", ["0" * 12])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_file_keeps_its_owner_and_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_keys(tmp_path / "keys.yaml", entry())
+    path.chmod(0o400)
+    os.chown(path, 0, 54321)
+    add_key(path, NEW)
+    facts = path.stat()
+    assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o777) == (0, 54321, 0o400)
