@@ -6,12 +6,12 @@ import random
 from collections.abc import Iterable
 
 import numpy as np
+from tests.crash.oracle import Doc, State, in_scope
 
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import SearchRequest
 from kyrodb.index.filter import Exact
 from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_INDEX_KEY, Metric, Scope, Vector
-from tests.crash.oracle import Doc, State, in_scope
 
 _EVERYTHING_K = 1000
 
@@ -19,7 +19,7 @@ _EVERYTHING_K = 1000
 def read_state(engine: Engine) -> State:
     """Every document of the database, reserved metadata included."""
     found: State = {}
-    state = engine._context.state
+    state = engine.context.state
     for doc_id in _all_ids(engine):
         place = state.locate(doc_id)
         assert place is not None, f"document {doc_id} is found by a search and absent from lookup"
@@ -56,7 +56,9 @@ def check_reads(engine: Engine, state: State, seed: int) -> None:
     scopes = [Scope(tenant=0), Scope(tenant=1), Scope(namespace="n1"), Scope(tenant=1, namespace="n1")]
     _check_search(engine, state, _query(engine, rng), scope=rng.choice(scopes), condition=None)
     condition = Exact("colour", rng.choice(("red", "green", "blue")))
-    _check_search(engine, state, _query(engine, rng), scope=rng.choice([Scope(), *scopes]), condition=condition)
+    _check_search(
+        engine, state, _query(engine, rng), scope=rng.choice([Scope(), *scopes]), condition=condition
+    )
 
 
 def _check_lookup(engine: Engine, doc_id: int, doc: Doc) -> None:
@@ -76,8 +78,7 @@ def _check_search(
     matching = {
         doc_id: doc
         for doc_id, doc in state.items()
-        if in_scope(doc, scope)
-        and (condition is None or (condition.key, condition.value) in doc.metadata)
+        if in_scope(doc, scope) and (condition is None or (condition.key, condition.value) in doc.metadata)
     }
     k = 5
     request = SearchRequest(query, k, filter=condition, scope=scope, exact=True, include_vectors=True)

@@ -9,7 +9,8 @@ grown at once, not at all, or to anywhere in between. Bytes that never arrived i
 
 *Names.* Creating, renaming, linking and removing a name is visible at once and durable only after
 `sync_directory` of the directory it stands in; syncing a file does not make its name durable. Until then each
-change may be lost or kept on its own, in any combination. A rename is one change: never half of it. A directory
+change may be lost or kept on its own, in any combination. A rename, or an exchange of two names, is one change:
+never half of it. A directory
 whose own name is lost takes everything below it along.
 
 *Faults*, by the index of the call: an error (EIO, ENOSPC) once or from then on; a write that takes fewer bytes than
@@ -43,7 +44,7 @@ from kyrodb.storage.filesystem import Lock, WritableFile
 from kyrodb.types import BytesLike
 
 CHANGES = frozenset(
-    ("create", "write", "sync", "replace", "link", "remove", "remove_directory", "make_directory")
+    ("create", "write", "sync", "replace", "exchange", "link", "remove", "remove_directory", "make_directory")
 ) | {"sync_directory"}
 """Calls that change the disk. A crash before any other call is a crash before the next of these."""
 SPACE = frozenset(("create", "write", "link", "make_directory"))
@@ -91,6 +92,8 @@ class FaultFS:
         self.root = root or Directory()
         self.faults: list[Fault] = []
         self.calls: list[Call] = []
+        self.struck = 0
+        """Faults that have struck so far."""
         self.errors: list[int] = []
         """Calls that failed on purpose, removals aside: one that fails leaves nothing in doubt."""
         self.before_change: Callable[[int, Call], None] | None = None
@@ -161,6 +164,13 @@ class FaultFS:
             parent = self._directory(source.parent)
             node = self._node(source)
             parent.change({source.name: None, target.name: node}, self._units)
+            late()
+
+    def exchange(self, one: Path, other: Path) -> None:
+        with self._call("exchange", other) as late:
+            assert one.parent == other.parent, "exchanges across directories are not in the model"
+            names: dict[str, Node | None] = {one.name: self._node(other), other.name: self._node(one)}
+            self._directory(one.parent).change(names, self._units)
             late()
 
     def link(self, source: Path, target: Path) -> None:
@@ -288,6 +298,7 @@ class _Running:
             disk.before_change(index, call)
         for fault in disk.faults:
             if fault.strikes(index, call.name):
+                disk.struck += 1
                 if fault.kind.endswith("error") and call.name not in ("remove", "remove_directory"):
                     disk.errors.append(index)
                 self._strike(fault)
@@ -301,7 +312,13 @@ class _Running:
                 raise PowerCut
             case "short":
                 self.short = True
-            case "late-error" if self._call.name in ("replace", "link", "remove", "make_directory"):
+            case "late-error" if self._call.name in (
+                "replace",
+                "exchange",
+                "link",
+                "remove",
+                "make_directory",
+            ):
                 self._late = error
             case _:
                 self._failing()

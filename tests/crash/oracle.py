@@ -40,7 +40,7 @@ Change = Mapping[int, Doc | None]
 
 
 class Oracle:
-    """Acknowledged state, and two tails of writes that may follow it: `failed` ones and those `in_flight`.
+    """Acknowledged state, and tails of writes that may follow it: groups that `failed`, and the one `in_flight`.
 
     `early` holds writes that were acknowledged before they were synced, as a policy with an interval allows: all
     but a few of the last of them must be there.
@@ -49,7 +49,7 @@ class Oracle:
     def __init__(self) -> None:
         self.synced: State = {}
         self.early: list[Change] = []
-        self.failed: list[Change] = []
+        self.failed: list[list[Change]] = []
         self.in_flight: list[Change] = []
 
     @property
@@ -66,26 +66,30 @@ class Oracle:
                 self.in_flight.append(change)
                 state = apply(state, [change])
 
-    def end(self, operations: Sequence[Operation], answers: Sequence[Ack | KyroError], *, synced: bool) -> None:
+    def end(
+        self, operations: Sequence[Operation], answers: Sequence[Ack | KyroError], *, synced: bool
+    ) -> None:
         """The group was answered. `synced` says whether acknowledged means on disk."""
         assert len(answers) == len(operations)
-        state, failed, wrote = self.visible, [], False
+        state, wrote = self.visible, False
         for operation, answer in zip(operations, answers, strict=True):
             change = effect(operation, state)
             if isinstance(answer, Ack):
-                existed = len(change) if not isinstance(operation, Put) else int(operation.document.doc_id in state)
+                existed = (
+                    len(change) if not isinstance(operation, Put) else int(operation.document.doc_id in state)
+                )
                 assert answer.existed == existed, f"{operation} says {answer.existed} existed, not {existed}"
                 if change:
                     wrote = True
                     self.early.append(change)
                     state = apply(state, [change])
-            elif isinstance(answer, WriteFailed) and change:
-                failed.append(change)
         if wrote:
             # A later write stands in the log, so what failed before it can never come back.
             self.failed.clear()
-        self.failed += failed
-        self.in_flight.clear()
+        if any(isinstance(answer, WriteFailed) for answer in answers):
+            assert not wrote, "a group is written as one"
+            self.failed.append(self.in_flight)
+        self.in_flight = []
         if synced:
             self.all_synced()
 
@@ -99,12 +103,12 @@ class Oracle:
         self.synced = dict(recovered)
         self.early.clear()
         self.failed.clear()
-        self.in_flight.clear()
+        self.in_flight = []
 
     def allowed(self) -> Iterator[State]:
         """Every state that recovery may find, the fullest acknowledged one first."""
         acknowledged = self.visible
-        for tail in (self.failed, self.in_flight):
+        for tail in (*self.failed, self.in_flight):
             for count in range(len(tail) + 1):
                 yield apply(acknowledged, tail[:count])
         for count in range(len(self.early)):

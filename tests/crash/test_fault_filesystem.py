@@ -71,6 +71,16 @@ def test_rename_is_lost_or_kept_as_a_whole() -> None:
     assert (kept.names(ROOT), kept.read(FILE)) == (["f"], b"new")
 
 
+def test_swap_of_two_names_is_lost_or_kept_as_a_whole() -> None:
+    disk = FaultFS()
+    durable_file(disk, b"f").close()
+    durable_file(disk, b"g", ROOT / "g").close()
+    disk.exchange(FILE, ROOT / "g")
+    lost, kept = disk.crash(AllLost()), disk.crash(AllKept())
+    assert (lost.read(FILE), lost.read(ROOT / "g")) == (b"f", b"g")
+    assert (kept.read(FILE), kept.read(ROOT / "g")) == (b"g", b"f")
+
+
 def test_removal_needs_a_directory_sync_and_hard_links_share_bytes() -> None:
     disk = FaultFS()
     file = durable_file(disk, b"a")
@@ -198,6 +208,10 @@ def _exercise(disk: FileSystem, root: Path) -> list[object]:
     tell(lambda: disk.remove_directory(root / "d"))
     tell(lambda: disk.replace(root / "a", root / "c"))
     tell(lambda: disk.replace(root / "a", root / "c"))
+    tell(lambda: disk.exchange(root / "c", root / "d"))
+    tell(lambda: disk.read(root / "d"))
+    tell(lambda: disk.exchange(root / "c", root / "d"))
+    tell(lambda: disk.exchange(root / "c", root / "none"))
     tell(lambda: disk.remove(root / "a"))
     tell(lambda: disk.size(root / "c"))
     tell(lambda: [disk.exists(root / name) for name in ("a", "c", "d")])

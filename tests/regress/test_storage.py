@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.crash.clock import FakeClock
-from tests.crash.disk import AllKept, AllLost, Loss, OneLost
+from tests.crash.disk import AllKept, AllLost, Loss, OneLost, TornAt
 from tests.crash.fault_filesystem import Call, Fault, FaultFS, PowerCut
 from tests.storage.opening import DATA, OpenLog, delete, open_log, put
 
@@ -17,8 +17,9 @@ from kyrodb.errors import Unavailable, WriteFailed
 from kyrodb.storage.filesystem import WritableFile
 from kyrodb.storage.log import LogOptions
 from kyrodb.storage.manifest import Manifest
-from kyrodb.storage.snapshot import link_snapshot, remove_snapshot, snapshot_names
+from kyrodb.storage.snapshot import link_snapshot, prune_snapshots, remove_snapshot, snapshot_names
 from kyrodb.storage.verify import verify_directory
+from kyrodb.storage.wal_reader import read_segment
 from kyrodb.types import BytesLike
 
 
@@ -266,3 +267,57 @@ def test_snapshot_directory_whose_name_may_not_last_is_made_again() -> None:
         disk.heal()
         link_snapshot(disk, DATA, opened.recovery.manifest, "20260101T000001Z")
         assert snapshot_names(disk.crash(AllLost()), DATA) == ["20260101T000001Z"]
+
+
+def test_snapshot_made_after_the_clock_was_set_back_is_not_pruned() -> None:
+    """Pruning went by name, and the newest snapshot had the oldest."""
+    disk = FaultFS()
+    opened = open_log(disk)
+    names = ["20260102T000000Z", "20260102T000001Z", "20260101T000000Z", "20260101T000001Z"]
+    for number, name in enumerate(names):
+        opened.log.append([put(number + 1)])
+        opened.log.rotate()
+        link_snapshot(disk, DATA, opened.recovery.manifest, name)
+        prune_snapshots(disk, DATA, newest=name, kept=2)
+        assert snapshot_names(disk, DATA) == names[: number + 1][-2:]
+
+
+def test_pruning_takes_away_what_a_crash_left_and_nothing_of_others() -> None:
+    """Half-made snapshots stayed for ever, and a directory somebody else put there counted as one."""
+    disk = FaultFS()
+    with_snapshot(disk, "20260102T000000Z")
+    for name in ("20260101T000000Z", "kept by the operator"):
+        disk.make_directory(DATA / "snapshots" / name)
+        disk.create(DATA / "snapshots" / name / "wal_000000000001.wal").close()
+    prune_snapshots(disk, DATA, newest="20260102T000000Z", kept=1)
+    assert disk.names(DATA / "snapshots") == ["20260102T000000Z", "kept by the operator"]
+
+
+# --- the tail of the log --------------------------------------------------------------------------
+
+
+def test_file_that_ends_inside_the_padding_of_its_last_frame_is_torn_not_damaged() -> None:
+    """The frame at the end, whole but for its padding, was taken for proof that bytes before it were missing."""
+    disk = FaultFS()
+    opened = open_log(disk)
+    opened.log.append([put(1)])
+    opened.log.append([delete(1)])  # 22 bytes of body, then 10 of padding
+    path = DATA / opened.recovery.manifest.wal[-1].name
+    whole = disk.read(path)
+    for missing in range(1, 64):
+        contents = read_segment(whole[:-missing], path)
+        assert [frame.content for frame in contents.frames] == [put(1)]
+
+
+def test_short_write_is_not_continued_in_the_same_segment() -> None:
+    """After one, a sector could reach the disk with half a frame header, and the start called it damage."""
+    for seed in range(20):
+        disk = FaultFS(seed=seed)
+        opened = open_log(disk)
+        opened.log.append([put(1)])
+        fail_next(disk, "write", kind="short")
+        with pytest.raises(WriteFailed, match="took only a part"):
+            opened.log.append([put(2)])
+        for unit in disk.pending_units:
+            for loss in (OneLost(unit), TornAt(unit, grown=True), AllKept()):
+                assert open_log(disk.crash(loss)).contents == [put(1)]

@@ -21,6 +21,7 @@ from kyrodb.engine.state import State
 from kyrodb.errors import KyroError, ResourceExhausted, Unavailable
 from kyrodb.storage.log import Log
 from kyrodb.storage.records import Record, encode_records
+from kyrodb.types import LSN
 
 Answer: TypeAlias = Ack | KyroError
 _GROUP_OPERATIONS_MAX = 4096
@@ -70,7 +71,7 @@ class WritePath:
             if answers is not None:
                 return answers
             self._leading = True
-            group = self._take_group()
+            group = self._take_group(pending)
         try:
             self._commit_group(group)
         finally:
@@ -85,11 +86,11 @@ class WritePath:
         with self.lock:
             self._refusal = "the database is closed"
 
-    def _take_group(self) -> list[_Pending]:
-        """Callers in order of arrival, the leader among them, as many as one group holds."""
-        group: list[_Pending] = []
-        operations = 0
-        while self._queue and (not group or operations < _GROUP_OPERATIONS_MAX):
+    def _take_group(self, leader: _Pending) -> list[_Pending]:
+        """The leader and others in order of arrival, as many as one group holds."""
+        self._queue.remove(leader)
+        group, operations = [leader], len(leader.operations)
+        while self._queue and operations < _GROUP_OPERATIONS_MAX:
             group.append(self._queue.popleft())
             operations += len(group[-1].operations)
         return group
@@ -99,8 +100,8 @@ class WritePath:
         try:
             with self.lock:
                 answers = self._write(operations)
-        except Exception as error:
-            # Nobody may be left waiting: a fault of ours is every caller's answer.
+        except BaseException as error:
+            # Nobody may be left waiting: a fault of ours, or an interrupt, is every caller's answer.
             for pending in group:
                 pending.answers = [_as_answer(error)] * len(pending.operations)
             raise
@@ -124,27 +125,33 @@ class WritePath:
             if records:
                 frames.append((len(answers), records))
             answers.append(Ack(self._state.position, existed))
-        if not frames:
-            return answers
+        # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
+        # is written until a restart replays the log.
+        self._refusal = (
+            "an interrupted write left memory behind the log; close the database and open it again"
+        )
         try:
-            lsns = self._log.append([encode_records(records) for _, records in frames])
+            lsns = self._append(frames)
         except KyroError as error:
+            self._refusal = ""
             self.failed_writes += len(frames)
-            for at, _ in frames:
-                answers[at] = error
-            return answers
-        # From here on the log says that the writes happened: a fault that keeps memory from following leaves
-        # the two apart, so then nothing more is written until a restart replays the log.
-        self._refusal = "an internal error left memory behind the log; restart the server"
+            # A write that would change nothing fails too: one that failed earlier may still come back.
+            return [error if isinstance(answer, Ack) else answer for answer in answers]
         for lsn, (at, records) in zip(lsns, frames, strict=True):
             self._state.apply(lsn, records)
             answer = answers[at]
             assert isinstance(answer, Ack)
             answer.lsn = lsn
-        if self.on_commit is not None:
+        if frames and self.on_commit is not None:
             self.on_commit([(lsn, records) for lsn, (_, records) in zip(lsns, frames, strict=True)])
         self._refusal = ""
         return answers
+
+    def _append(self, frames: Sequence[tuple[int, list[Record]]]) -> list[LSN]:
+        if not frames:
+            self._log.require_ground()
+            return []
+        return self._log.append([encode_records(records) for _, records in frames])
 
     def _wait_for_room(self) -> bool:
         """Writers wait while sealing catches up, so that a burst cannot fill memory; False when it does not."""
@@ -159,5 +166,5 @@ class WritePath:
         return hot > self._options.hot_bytes_max
 
 
-def _as_answer(error: Exception) -> KyroError:
+def _as_answer(error: BaseException) -> KyroError:
     return error if isinstance(error, KyroError) else Unavailable(f"write failed: {error}")

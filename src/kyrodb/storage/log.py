@@ -113,7 +113,7 @@ class Log:
         Raises Unavailable while the breaker is open, WriteFailed when the disk refuses; then none of the frames
         is accepted.
         """
-        self._require_ground()
+        self.require_ground()
         now_us = self._clock.wall_us()
         frames = [PendingFrame(OPERATION, content, now_us) for content in contents]
         before = self._writer.written
@@ -145,7 +145,7 @@ class Log:
 
     def rotate(self) -> LSN:
         """Seal the segment and open the next; the position of the seal. Raises Unavailable or WriteFailed."""
-        self._require_ground()
+        self.require_ground()
         sealed = self._writer
         with self._tripping("rotation of the log"):
             with self._syncing:
@@ -153,6 +153,18 @@ class Log:
             self.syncs += 1
             self._adopt(self._new_segment(sealed.written), closing=sealed)
         return sealed.written.lsn
+
+    def require_ground(self) -> None:
+        """Probe the disk when that is due. Raises Unavailable while the breaker is open."""
+        if self.breaker.closed:
+            return
+        if self.breaker.seconds_to_probe == 0:
+            self.probe()
+        if not self.breaker.closed:
+            raise Unavailable(
+                f"WAL circuit breaker is open - writes disabled: {self.breaker.reason}. Free space or mend the "
+                f"disk; the next try is in {self.breaker.seconds_to_probe:.0f} s"
+            )
 
     def probe(self) -> None:
         """Try to get back to work after a disk error. Leaves the breaker closed or open for another cooldown."""
@@ -173,17 +185,6 @@ class Log:
                 self._manifests.update(lambda manifest: manifest.with_wal(_closed_entry(self._writer)))
         finally:
             self._writer.close()
-
-    def _require_ground(self) -> None:
-        if self.breaker.closed:
-            return
-        if self.breaker.seconds_to_probe == 0:
-            self.probe()
-        if not self.breaker.closed:
-            raise Unavailable(
-                f"WAL circuit breaker is open - writes disabled: {self.breaker.reason}. Free space or mend the "
-                f"disk; the next try is in {self.breaker.seconds_to_probe:.0f} s"
-            )
 
     def _move_to_new_ground(self) -> None:
         failed = self._writer

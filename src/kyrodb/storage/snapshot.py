@@ -12,9 +12,10 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
+from kyrodb.errors import DataDamaged
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import FileSystem
-from kyrodb.storage.manifest import Manifest, write_manifest
+from kyrodb.storage.manifest import Manifest, read_manifest, write_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,35 @@ def _make_parent(filesystem: FileSystem, directory: Path, parent: Path) -> None:
 
 
 def snapshot_names(filesystem: FileSystem, directory: Path) -> list[str]:
-    """Names of whole snapshots, oldest first. Directories that others put there are not among them."""
+    """Names of whole snapshots in the order they were made, whatever the clock said then.
+
+    Directories that others put there, and snapshots whose MANIFEST is damaged, are not among them.
+    """
     parent = directory / filename.SNAPSHOTS
-    return [n for n in _ours(filesystem, parent) if filesystem.exists(parent / n / filename.MANIFEST)]
+    numbers: dict[str, int] = {}
+    for name in _ours(filesystem, parent):
+        with contextlib.suppress(FileNotFoundError, DataDamaged):
+            numbers[name] = read_manifest(filesystem, parent / name).next_number
+    return sorted(numbers, key=lambda name: (numbers[name], name))
+
+
+def unused_name(filesystem: FileSystem, directory: Path, stamp: str) -> str:
+    """`stamp`, or with a numeric suffix when that is taken."""
+    name, number = stamp, 1
+    while filesystem.exists(directory / filename.SNAPSHOTS / name):
+        number += 1
+        name = f"{stamp}-{number}"
+    return name
+
+
+def prune_snapshots(filesystem: FileSystem, directory: Path, *, newest: str, kept: int) -> None:
+    """Remove all but the `kept` youngest snapshots, `newest` being one of those, and what a crash left of
+    snapshots half made or half removed. Raises OSError."""
+    parent = directory / filename.SNAPSHOTS
+    others = [name for name in snapshot_names(filesystem, directory) if name != newest]
+    torn = [n for n in _ours(filesystem, parent) if not filesystem.exists(parent / n / filename.MANIFEST)]
+    for name in torn + others[: max(0, len(others) + 1 - kept)]:
+        remove_snapshot(filesystem, directory, name)
 
 
 def remove_snapshot(filesystem: FileSystem, directory: Path, name: str) -> None:
@@ -84,14 +111,6 @@ def remove_snapshot(filesystem: FileSystem, directory: Path, name: str) -> None:
     for file in filesystem.names(target):
         filesystem.remove(target / file)
     filesystem.remove_directory(target)
-
-
-def remove_unfinished(filesystem: FileSystem, directory: Path) -> None:
-    """Remove what a crash left of snapshots half made or half removed. Raises OSError."""
-    whole = set(snapshot_names(filesystem, directory))
-    for name in _ours(filesystem, directory / filename.SNAPSHOTS):
-        if name not in whole:
-            remove_snapshot(filesystem, directory, name)
 
 
 def _ours(filesystem: FileSystem, parent: Path) -> list[str]:

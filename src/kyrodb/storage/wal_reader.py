@@ -30,7 +30,8 @@ from kyrodb.storage.wal_format import (
 from kyrodb.types import LSN
 
 _RESTORE: Final = (
-    "Restore from a backup, or start from the last checkpoint by removing all WAL files (recent writes are lost)"
+    "Restore from a backup, or start from the last checkpoint by removing all WAL files "
+    "(recent writes are lost)"
 )
 
 
@@ -179,7 +180,8 @@ class _Scan:
         clear = np.frombuffer(self.clear, dtype=np.uint8)[self.offset :]
         slots = clear[: len(clear) // ALIGNMENT * ALIGNMENT].reshape(-1, ALIGNMENT)
         lsns = slots[:, 4:12].copy().view("<u8").ravel()
-        plausible = np.flatnonzero((lsns > self.lsn) & (lsns <= self.lsn + len(slots)))
+        # The frame at the torn place has the next position itself and may lack no more than its padding.
+        plausible = np.flatnonzero((lsns > self.lsn + 1) & (lsns <= self.lsn + len(slots)))
         for slot in plausible:
             start = self.offset + int(slot) * ALIGNMENT
             head = self.clear[start : start + FRAME_HEADER.size]

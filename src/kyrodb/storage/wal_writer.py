@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import FileSystem, write_all
@@ -13,12 +15,16 @@ from kyrodb.storage.wal_format import (
     OPERATION,
     SEAL,
     SEAL_CONTENT,
+    SECTOR,
     SEGMENT_HEADER,
     SegmentHeader,
     Whitening,
     encode_frame,
 )
 from kyrodb.types import LSN
+
+_PIECE_BYTES: Final = 1 << 30
+"""Linux takes at most 2 GiB in one write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +97,21 @@ class WalWriter:
             pieces.append(piece)
             lsns.append(lsn)
         data = b"".join(pieces)
-        write_all(self._file, self._whitening.apply(data, at.offset).data)
+        self._write(self._whitening.apply(data, at.offset).data, at.offset)
         self._operations += sum(frame.kind == OPERATION for frame in frames)
         self.written = WalPosition(lsn, checksum, at.offset + len(data), time_us)
         return lsns
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        """Each call ends at a sector's end or a frame's. A shorter one counts as an error: writing on from there
+        would let a sector reach the disk with half a frame header, which no reader could tell from damage."""
+        end = offset + len(data)
+        while offset < end:
+            piece_end = min(end, (offset + _PIECE_BYTES) // SECTOR * SECTOR)
+            piece, data = data[: piece_end - offset], data[piece_end - offset :]
+            if self._file.write(piece) != len(piece):
+                raise OSError(errno.ENOSPC, "the disk took only a part of a write")
+            offset = piece_end
 
     def roll_back(self, position: WalPosition) -> None:
         """Disown what was appended behind `position`, after a failure; the segment ends here for good."""

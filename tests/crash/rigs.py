@@ -1,0 +1,238 @@
+"""The rigs that run in memory. Each takes a seed, drives one Session, and looks at what a crash or a fault leaves.
+
+A rig that fails raises Found, whose first line names what broke and whose last line is the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tests.crash.checker import check_reads, read_state, require_allowed
+from tests.crash.clock import FakeClock
+from tests.crash.disk import loss_named
+from tests.crash.fault_filesystem import CHANGES, Call, Fault, FaultFS, PowerCut, lasting
+from tests.crash.oracle import State
+from tests.crash.session import DATA, Session, open_on, seeded_randomness
+from tests.crash.workload import Step, operation, steps
+
+from kyrodb.errors import StorageError
+from kyrodb.storage import filename
+from kyrodb.storage.snapshot import snapshot_names
+from kyrodb.storage.verify import verify_directory
+
+
+class Found(AssertionError):
+    """A rig broke a promise."""
+
+
+@contextmanager
+def repeatable(rig: str, **arguments: object) -> Iterator[None]:
+    """Any failure inside is reported with the command that brings it back."""
+    try:
+        yield
+    except Found:
+        raise
+    except Exception as error:
+        words = " ".join(f"--{name} {value}" for name, value in arguments.items() if value is not None)
+        raise Found(
+            f"{type(error).__name__}: {error}\nrepeat: python -m tests.crash.campaign {rig} {words}"
+        ) from error
+
+
+# --- crash points ---------------------------------------------------------------------------------
+
+
+def crash_points(
+    seed: int, *, steps_count: int = 40, looks: float = 1.0, call: int | None = None, loss: str | None = None
+) -> int:
+    """Run a workload and, before each call that changes the disk, cut the power in one random way. `looks` is the
+    share of calls looked at; `call` and `loss` choose one. Returns the number of crashes."""
+    session, rng = Session(seed), random.Random(seed)
+    count = 0
+
+    def look(index: int, met: Call) -> None:
+        nonlocal count
+        chosen = rng.random() < looks
+        name = random_loss(rng, session.disk)
+        if call is None and chosen:
+            count += 1
+            examine(session, index, met, name)
+        elif index == call:
+            count += 1
+            examine(session, index, met, loss or name)
+
+    session.disk.before_change = look
+    with repeatable("points", seed=seed, steps=steps_count), seeded_randomness(seed):
+        for step in steps(seed, steps_count):
+            session.run(step)
+            session.check()
+    return count
+
+
+def every_crash_point(seed: int, *, steps_count: int) -> int:
+    """As `crash_points`, with every loss at every call: all lost, all kept, each one lost, torn at each unit."""
+    session = Session(seed)
+    count = 0
+
+    def look(index: int, met: Call) -> None:
+        nonlocal count
+        for name in every_loss(session.disk):
+            count += 1
+            examine(session, index, met, name)
+
+    session.disk.before_change = look
+    with repeatable("every-point", seed=seed, steps=steps_count), seeded_randomness(seed):
+        for step in steps(seed, steps_count):
+            session.run(step)
+    return count
+
+
+def every_loss(disk: FaultFS) -> Iterator[str]:
+    yield "all-lost"
+    units = disk.pending_units
+    if units:
+        yield "all-kept"
+    for unit in units:
+        yield f"one-lost:{unit}"
+        yield f"torn:{unit}"
+        yield f"torn-short:{unit}"
+
+
+def random_loss(rng: random.Random, disk: FaultFS) -> str:
+    units = disk.pending_units
+    if not units:
+        return "all-lost"
+    kind = rng.choice(("all-lost", "all-kept", "one-lost", "torn", "torn-short", "random", "random"))
+    if kind.startswith("all"):
+        return kind
+    return f"{kind}:{rng.getrandbits(32) if kind == 'random' else rng.choice(units)}"
+
+
+def examine(session: Session, index: int, met: Call, loss: str) -> None:
+    """Start the database on what this power cut leaves, and again, and once with a crash inside the start."""
+    where = repeatable("points", seed=session.seed, call=index, loss=loss)
+    with where, seeded_randomness(index):
+        image = session.disk.crash(loss_named(loss))
+        found = start_and_check(session, image)
+        again = image.crash(loss_named("all-lost"))
+        assert start_and_read(session, again) == found, "recovering twice is not recovering once"
+        _crash_inside_start(session, loss, found, random.Random(index))
+        _check_snapshots(session, image)
+
+
+def start_and_check(session: Session, image: FaultFS) -> State:
+    engine = open_on(image, session.options, FakeClock())
+    found = require_allowed(engine, session.oracle.allowed())
+    check_reads(engine, found, session.seed)
+    return found
+
+
+def start_and_read(session: Session, image: FaultFS) -> State:
+    return read_state(open_on(image, session.options, FakeClock()))
+
+
+def _crash_inside_start(session: Session, loss: str, found: State, rng: random.Random) -> None:
+    """Die at a random call of recovery, by power or by signal; the next start finds the same."""
+    image = session.disk.crash(loss_named(loss))
+    image.faults = [Fault(rng.randint(0, 40), "cut")]
+    with suppress(PowerCut):
+        open_on(image, session.options, FakeClock())
+    second = image.crash(loss_named(random_loss(rng, image)))
+    assert start_and_read(session, second) == found, "dying inside recovery changed its result"
+
+
+def _check_snapshots(session: Session, image: FaultFS) -> None:
+    names = snapshot_names(image, DATA)
+    for name in names:
+        damage = verify_directory(image, DATA / filename.SNAPSHOTS / name).damage
+        assert damage == [], f"snapshot {name}: {damage}"
+    missing = session.snapshots.keys() - set(names)
+    assert not missing, f"acknowledged snapshots are gone: {missing}"
+
+
+# --- disk errors ----------------------------------------------------------------------------------
+
+
+FAULTS = {
+    "eio": Fault(0, "error"),
+    "enospc": Fault(0, "error", errno.ENOSPC),
+    "late": Fault(0, "late-error"),
+    "short": Fault(0, "short"),
+    "eio-lasting": lasting(Fault(0, "error")),
+    "enospc-lasting": lasting(Fault(0, "error", errno.ENOSPC)),
+    "fsync-lasting": Fault(0, "error", lasting=True, calls=frozenset({"sync", "sync_directory"})),
+}
+
+
+def disk_error(seed: int, *, fault: str, call: int, steps_count: int = 40) -> int:
+    """Run a workload with one fault from the `call`-th call on, crash now and then, mend the disk near the end, and
+    require that writes are accepted again. Returns the number of crashes looked at."""
+    session, rng = Session(seed), random.Random(seed * 1_000_003 + call)
+    disk = session.disk
+    template = FAULTS[fault]
+    disk.faults = [Fault(call, template.kind, template.errno, template.lasting, template.calls)]
+    crashes = 0
+    with repeatable("errors", seed=seed, fault=fault, call=call, steps=steps_count), seeded_randomness(seed):
+        for number, step in enumerate(steps(seed, steps_count)):
+            if number == steps_count * 3 // 4:
+                disk.heal()
+            session.run(step)
+            session.check()
+            if rng.random() < 0.1:
+                crashes += 1
+                start_and_check(session, disk.crash(loss_named(random_loss(rng, disk))))
+        _require_recovery(session, rng)
+        start_and_check(session, disk.crash(loss_named("all-lost")))
+        session.close()
+        start_and_check(session, disk.crash(loss_named("all-lost")))
+    return crashes + 2
+
+
+def _require_recovery(session: Session, rng: random.Random) -> None:
+    """A mended disk and a minute later, every write is accepted again, with no restart."""
+    session.clock.advance(61)
+    refused = session.refused
+    session.run(Step("commit", tuple(operation(rng, 10_000 + n) for n in range(4))))
+    session.run(Step("flush"))
+    session.check()
+    assert session.refused == refused, "the disk is mended and writes are still refused"
+
+
+def changing_calls(seed: int, *, steps_count: int = 40) -> list[int]:
+    """Indices of the calls of this workload that change the disk, when nothing fails."""
+    session = Session(seed)
+    with seeded_randomness(seed):
+        for step in steps(seed, steps_count):
+            session.run(step)
+    return [index for index, call in enumerate(session.disk.calls) if call.name in CHANGES]
+
+
+# --- bit rot --------------------------------------------------------------------------------------
+
+
+def bit_flips(seed: int, *, flips: int = 50, steps_count: int = 25) -> int:
+    """Turn single bits of the files a workload leaves. Each is refused by name, or changes no answer."""
+    session, rng = Session(seed), random.Random(seed)
+    with repeatable("flips", seed=seed, steps=steps_count), seeded_randomness(seed):
+        for step in steps(seed, steps_count):
+            session.run(step)
+        disk = session.disk
+        names = [
+            n
+            for n in disk.names(DATA)
+            if n not in (filename.LOCK, filename.SNAPSHOTS) and disk.size(DATA / n)
+        ]
+        for _ in range(flips):
+            image = disk.crash(loss_named("all-kept"))
+            path = DATA / rng.choice(names)
+            image.flip(path, bit := rng.randrange(8 * image.size(path)))
+            refusal = ""
+            try:
+                start_and_check(session, image)
+            except StorageError as error:
+                refusal = str(error)
+            assert not refusal or path.name in refusal, f"{path.name} bit {bit}: {refusal}"
+    return flips

@@ -1,0 +1,187 @@
+"""A database under test together with its oracle: the workload's steps carried out, every answer judged."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+from tests.crash.checker import check_reads, require_allowed
+from tests.crash.clock import FakeClock
+from tests.crash.fault_filesystem import FaultFS
+from tests.crash.oracle import Oracle, State
+from tests.crash.workload import DIMENSION, Step
+
+from kyrodb.engine.builder import InlineBuilder
+from kyrodb.engine.engine import Engine, open_engine
+from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.requests import Ack
+from kyrodb.errors import KyroError, Unavailable, WriteFailed
+from kyrodb.storage.log import SyncPolicy
+from kyrodb.storage.verify import verify_directory
+from kyrodb.types import Metric
+
+DATA = Path("/srv/data")
+
+
+def options_for(seed: int) -> EngineOptions:
+    """Small bounds, so that a short workload rotates, seals and merges; metric and policy by seed."""
+    rng = random.Random(seed)
+    metric = rng.choice(list(Metric))
+    options = EngineOptions(
+        dimension=DIMENSION,
+        metric=metric,
+        hot_rows_max=rng.choice((6, 12, 40)),
+        mutations_per_checkpoint=rng.choice((10, 25, 1000)),
+        wal_segment_bytes_max=rng.choice((2000, 6000, 1 << 20)),
+        background=False,
+    )
+    if rng.random() < 0.25:
+        return replace(options, sync=SyncPolicy.DATA_ONLY, sync_interval_ms=100)
+    return replace(options, sync=rng.choice((SyncPolicy.DATA_ONLY, SyncPolicy.FULL)))
+
+
+@contextmanager
+def seeded_randomness(seed: int) -> Iterator[None]:
+    """Salts and history ids from the seed, so that a run repeats to the byte."""
+    with mock.patch("os.urandom", random.Random(seed).randbytes):
+        yield
+
+
+def open_on(disk: FaultFS, options: EngineOptions, clock: FakeClock) -> Engine:
+    return open_engine(DATA, options, filesystem=disk, clock=clock, builder=InlineBuilder(disk))
+
+
+class Session:
+    """One disk, one oracle, and an engine that comes and goes. A step that fails leaves the oracle knowing less."""
+
+    def __init__(self, seed: int, disk: FaultFS | None = None) -> None:
+        self.seed = seed
+        self.disk = disk or FaultFS(seed=seed)
+        self.clock = FakeClock()
+        self.options = options_for(seed)
+        self.oracle = Oracle()
+        self.engine: Engine | None = None
+        self.acknowledged = 0
+        self.refused = 0
+        self.failures: list[Exception] = []
+        self.snapshots: dict[str, State] = {}
+        """Acknowledged snapshots that must still be there, and what each shows when opened."""
+        self._errors_before = 0
+
+    # --- steps ---
+
+    def run(self, step: Step) -> None:
+        """Carry out one step, opening the database first if need be. A disk error is an answer, not a failure."""
+        try:
+            engine = self.open()
+            match step.kind:
+                case "commit":
+                    self._commit(engine, step)
+                case "flush":
+                    engine.flush()
+                case "snapshot":
+                    self._snapshot(engine)
+                case "maintain":
+                    engine.maintain()
+                case "sync":
+                    self._sync(engine)
+                case "restart":
+                    self.close()
+                case "kill":
+                    self.kill()
+                case "wait":
+                    self._wait(step.seconds)
+        except (KyroError, OSError) as error:
+            self._require_disk_error(error)
+            self.failures.append(error)
+
+    def open(self) -> Engine:
+        """The engine; a fresh one shows an allowed state, which from then on is the acknowledged one."""
+        if self.engine is None:
+            engine = open_on(self.disk, self.options, self.clock)
+            self.oracle.settle(require_allowed(engine, self.oracle.allowed()))
+            self.engine = engine
+            self._errors_before = len(self.disk.errors)
+        return self.engine
+
+    def close(self) -> None:
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.close()
+            self.oracle.all_synced()
+
+    def kill(self) -> None:
+        self.engine = None
+        self.disk.kill_process()
+
+    def check(self) -> None:
+        """The running database shows what was acknowledged, and nothing else."""
+        if self.engine is not None:
+            assert require_allowed(self.engine, [self.oracle.visible]) is not None
+            check_reads(self.engine, self.oracle.visible, self.seed)
+
+    # --- inside ---
+
+    @property
+    def syncs_before_ack(self) -> bool:
+        return self.options.log.syncs_before_ack
+
+    def _commit(self, engine: Engine, step: Step) -> None:
+        errors = self.disk.errors[self._errors_before :]
+        self.oracle.begin(step.operations)
+        answers = engine.commit(step.operations)
+        self.oracle.end(step.operations, answers, synced=self.syncs_before_ack)
+        for answer in answers:
+            if isinstance(answer, Ack):
+                self.acknowledged += 1
+            else:
+                self.refused += 1
+                self._require_disk_error(answer)
+        if errors and any(isinstance(answer, Ack) for answer in answers):
+            self._require_proved_ground(errors[-1])
+
+    def _require_proved_ground(self, error: int) -> None:
+        """An acknowledgement after an error needs a new segment: written, synced, read back, named."""
+        calls = [str(call) for call in self.disk.calls[error + 1 :]]
+        created = [call.removeprefix("create ") for call in calls if call.startswith("create wal_")]
+        directory = f"sync_directory {DATA.name}"
+        wanted = ("create {0}", "sync {0}", directory, "read {0}", "replace MANIFEST", directory)
+        assert any(_in_order(calls, [line.format(name) for line in wanted]) for name in created), (
+            f"acknowledged after the error at call {error} without proved ground: {calls}"
+        )
+
+    def _snapshot(self, engine: Engine) -> None:
+        # While a new one is made, the oldest may go.
+        for name in list(self.snapshots)[: 1 - self.options.snapshots_kept]:
+            del self.snapshots[name]
+        report = engine.snapshot()
+        self.oracle.all_synced()
+        assert report.documents == len(self.oracle.visible)
+        path = Path(report.path)
+        assert verify_directory(self.disk, path).damage == []
+        self.snapshots[path.name] = self.oracle.visible
+
+    def _sync(self, engine: Engine) -> None:
+        engine.context.log.sync()
+        if engine.context.log.breaker.closed:
+            self.oracle.all_synced()
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            self.clock.advance(seconds)
+        else:
+            self.clock.step_wall(seconds)
+
+    def _require_disk_error(self, error: Exception) -> None:
+        """Only a disk that was made to fail may be an excuse, and only these classes may say so."""
+        assert self.disk.struck, f"no fault was set, yet: {error!r}"
+        assert isinstance(error, (WriteFailed, Unavailable, OSError)), repr(error)
+
+
+def _in_order(calls: list[str], wanted: list[str]) -> bool:
+    rest = iter(calls)
+    return all(line in rest for line in wanted)

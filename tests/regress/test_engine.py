@@ -1,0 +1,115 @@
+"""Bugs the crash rigs or a review found in the engine, each kept as the shortest way to show it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.crash.clock import FakeClock
+from tests.crash.disk import AllKept
+from tests.crash.fault_filesystem import Call, Fault, FaultFS
+from tests.crash.session import open_on
+
+from kyrodb.engine import write_path
+from kyrodb.engine.engine import Engine
+from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.requests import Delete, Put
+from kyrodb.engine.write_path import _Pending
+from kyrodb.errors import Unavailable, WriteFailed
+from kyrodb.types import Document
+
+OPTIONS = EngineOptions(dimension=4, background=False)
+
+
+def put(doc_id: int, **metadata: str) -> Put:
+    return Put(Document(doc_id, np.ones(4, dtype=np.float32), metadata))
+
+
+def fail_syncs_from_now_on(disk: FaultFS) -> None:
+    disk.faults = [Fault(len(disk.calls), "error", lasting=True, calls=frozenset({"sync"}))]
+
+
+def start(disk: FaultFS) -> tuple[Engine, FakeClock]:
+    clock = FakeClock()
+    return open_on(disk, OPTIONS, clock), clock
+
+
+def test_delete_of_nothing_is_not_acknowledged_while_a_failed_put_may_come_back() -> None:
+    """The put was on disk though its fsync had failed; the delete found nothing, and then it was there."""
+    disk = FaultFS()
+    engine, clock = start(disk)
+    engine.write(put(1))
+    fail_syncs_from_now_on(disk)
+    with pytest.raises(WriteFailed):
+        engine.write(put(2))
+    with pytest.raises(Unavailable):
+        engine.write(Delete(2))
+    disk.heal()
+    clock.advance(60)
+    assert engine.write(Delete(2)).existed == 0
+    engine = open_on(disk.crash(AllKept()), OPTIONS, FakeClock())
+    assert engine.get(2) is None
+
+
+def test_group_that_fails_acknowledges_nothing() -> None:
+    """A delete that changed nothing was acknowledged beside the put that could still come back."""
+    disk = FaultFS()
+    engine, _ = start(disk)
+    engine.write(put(9))
+    fail_syncs_from_now_on(disk)
+    answers = engine.commit([put(1), Delete(1), Delete(1), Delete(5)])
+    assert all(isinstance(answer, WriteFailed) for answer in answers)
+
+
+def test_interrupt_between_log_and_memory_stops_writes_until_the_database_is_opened_again() -> None:
+    """Memory went on without a write that the log held, and a delete of it found nothing."""
+    disk = FaultFS()
+    engine, _ = start(disk)
+
+    def interrupt_rotation(index: int, call: Call) -> None:
+        if call.name == "create":
+            disk.before_change = None
+            raise KeyboardInterrupt
+
+    engine = open_on_small_segments(disk)
+    disk.before_change = interrupt_rotation
+    with pytest.raises(KeyboardInterrupt):
+        engine.write(put(1, text="x" * 4000))
+    with pytest.raises(Unavailable, match="open it again"):
+        engine.write(Delete(1))
+    disk.kill_process()
+    engine = open_on(disk, OPTIONS, FakeClock())
+    assert engine.write(Delete(1)).existed == 1
+
+
+def open_on_small_segments(disk: FaultFS) -> Engine:
+    disk.kill_process()
+    options = EngineOptions(dimension=4, background=False, wal_segment_bytes_max=2000)
+    return open_on(disk, options, FakeClock())
+
+
+def test_other_callers_of_an_interrupted_group_get_an_answer() -> None:
+    """An interrupt is no Exception, and nobody answered the others, who then failed an assertion."""
+    disk = FaultFS()
+    engine, _ = start(disk)
+    follower = _Pending([put(2)])
+    engine.context.writes._queue.append(follower)
+
+    def interrupt(index: int, call: Call) -> None:
+        disk.before_change = None
+        raise KeyboardInterrupt
+
+    disk.before_change = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        engine.write(put(1))
+    assert follower.answers is not None
+    assert isinstance(follower.answers[0], Unavailable)
+
+
+def test_leader_is_in_its_own_group_however_much_is_queued_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A late caller that led a group of earlier ones got no answer, and its write happened later all the same."""
+    monkeypatch.setattr(write_path, "_GROUP_OPERATIONS_MAX", 2)
+    engine, _ = start(FaultFS())
+    earlier = [_Pending([put(2), put(3)]), _Pending([put(4), put(5)])]
+    engine.context.writes._queue.extend(earlier)
+    assert engine.write(put(1)).existed == 0
+    assert earlier[1].answers is None
