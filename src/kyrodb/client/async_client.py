@@ -21,7 +21,7 @@ from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection,
 from kyrodb.client.retry import Attempts
 from kyrodb.client.status import error_of
 from kyrodb.engine.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
-from kyrodb.engine.arguments import DocumentLike, Metadata, VectorLike
+from kyrodb.engine.arguments import DocId, DocumentLike, Metadata, VectorLike
 from kyrodb.engine.criteria import search_options
 from kyrodb.engine.requests import FlushReport
 from kyrodb.errors import KyroError, Unavailable
@@ -49,7 +49,7 @@ class AsyncClient:
     # --- writes ---
 
     async def insert(
-        self, doc_id: int, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
+        self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
     ) -> None:
         """Store a document, or replace the one with its id."""
         await self._run(calls.insert(doc_id, vector, metadata, namespace))
@@ -63,17 +63,17 @@ class AsyncClient:
         return await self._run(calls.insert_many(documents, namespace))
 
     async def update_metadata(
-        self, doc_id: int, metadata: Metadata, *, merge: bool = False, namespace: str = ""
+        self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
     ) -> bool:
         """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
         return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace))
 
-    async def delete(self, doc_id: int, namespace: str = "") -> bool:
+    async def delete(self, doc_id: DocId, namespace: str = "") -> bool:
         """Remove a document; False when it was not there."""
         return await self._run(calls.delete(doc_id, namespace))
 
     async def delete_many(
-        self, ids: Iterable[int] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
+        self, ids: Iterable[DocId] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
     ) -> int:
         """Remove the documents with these ids, or those that `filter` matches; how many there were.
 
@@ -84,13 +84,13 @@ class AsyncClient:
     # --- reads ---
 
     async def get(
-        self, doc_id: int, namespace: str = "", *, include_vector: bool = True
+        self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
     ) -> StoredDocument | None:
         """The document with this id, or None."""
         return await self._run(calls.get(doc_id, namespace, include_vector))
 
     async def get_many(
-        self, ids: Iterable[int], namespace: str = "", *, include_vectors: bool = True
+        self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None stands where there is none."""
         return await self._run(calls.get_many(ids, namespace, include_vectors))

@@ -23,6 +23,7 @@ from kyrodb.engine.answers import (
     StoredDocument,
 )
 from kyrodb.engine.arguments import (
+    DocId,
     DocumentLike,
     Metadata,
     Schema,
@@ -77,7 +78,7 @@ Steps: TypeAlias = Generator[Call, list[bytes], Result]
 """Yields calls, is sent their response messages, returns the method's result."""
 
 
-def insert(doc_id: int, vector: VectorLike, metadata: Metadata | None, namespace: str) -> Steps[None]:
+def insert(doc_id: DocId, vector: VectorLike, metadata: Metadata | None, namespace: str) -> Steps[None]:
     document = checked_document(doc_id, vector, metadata, None)
     yield Call("Insert", [encode.insert_request(document, checked_namespace(namespace))])
 
@@ -132,7 +133,7 @@ def _bulk_insert(group: list[tuple[int, bytes]]) -> Steps[list[Refusal]]:
     return refused
 
 
-def update_metadata(doc_id: int, metadata: Metadata, merge: bool, namespace: str) -> Steps[bool]:
+def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: str) -> Steps[bool]:
     request = pb.UpdateMetadataRequest(
         doc_id=checked_doc_id(doc_id),
         metadata=checked_metadata(metadata),
@@ -143,13 +144,13 @@ def update_metadata(doc_id: int, metadata: Metadata, merge: bool, namespace: str
     return response.existed
 
 
-def delete(doc_id: int, namespace: str) -> Steps[bool]:
+def delete(doc_id: DocId, namespace: str) -> Steps[bool]:
     request = pb.DeleteRequest(doc_id=checked_doc_id(doc_id), namespace=checked_namespace(namespace))
     response = yield from _ask("Delete", request, pb.DeleteResponse, idempotent=False)
     return response.existed
 
 
-def delete_many(ids: Iterable[int] | None, filter: FilterArgument | None, namespace: str) -> Steps[int]:
+def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, namespace: str) -> Steps[int]:
     check_one_criterion(ids, filter)
     namespace = checked_namespace(namespace)
     if filter is not None:
@@ -166,7 +167,7 @@ def delete_many(ids: Iterable[int] | None, filter: FilterArgument | None, namesp
     return deleted
 
 
-def get(doc_id: int, namespace: str, include_vector: bool) -> Steps[StoredDocument | None]:
+def get(doc_id: DocId, namespace: str, include_vector: bool) -> Steps[StoredDocument | None]:
     request = pb.QueryRequest(
         doc_id=checked_doc_id(doc_id),
         include_embedding=bool(include_vector),
@@ -176,7 +177,9 @@ def get(doc_id: int, namespace: str, include_vector: bool) -> Steps[StoredDocume
     return decode.stored_document(response)
 
 
-def get_many(ids: Iterable[int], namespace: str, include_vectors: bool) -> Steps[list[StoredDocument | None]]:
+def get_many(
+    ids: Iterable[DocId], namespace: str, include_vectors: bool
+) -> Steps[list[StoredDocument | None]]:
     namespace = checked_namespace(namespace)
     found: list[StoredDocument | None] = []
     for doc_ids in _slices(

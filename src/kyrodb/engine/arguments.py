@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +28,15 @@ from kyrodb.limits import (
 )
 from kyrodb.types import RESERVED_KEYS, Document, Metric, Vector
 
+DocId: TypeAlias = SupportsIndex
+"""An int, or an integer of NumPy's; 1 to 2**64 - 1."""
 VectorLike: TypeAlias = npt.ArrayLike
 """Whatever NumPy makes a one-dimensional array of numbers of; it becomes float32."""
-Metadata: TypeAlias = Mapping[str, str | int | float]
+Metadata: TypeAlias = Mapping[str, str | float | np.integer | np.floating]
 """Numbers are stored as their text: kyrodb.index.filter_dict.text_of."""
-DocumentLike: TypeAlias = tuple[int, VectorLike] | tuple[int, VectorLike, Metadata | None] | StoredDocument
+DocumentLike: TypeAlias = (
+    tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | StoredDocument
+)
 """(id, vector), (id, vector, metadata), or a document as a lookup returned it."""
 
 Item = TypeVar("Item")
@@ -65,7 +69,7 @@ def checked_doc_id(value: object, field: str = "doc_id") -> int:
     return bounded_integer(value, field, DOC_ID_MIN, DOC_ID_MAX)
 
 
-def checked_ids(ids: Iterable[int]) -> list[int]:
+def checked_ids(ids: Iterable[DocId]) -> list[int]:
     """All of `ids`, each an int that can be an id."""
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise InvalidArgument(f"ids must be a list of integers, got {type(ids).__name__}", field="ids")

@@ -27,6 +27,7 @@ from kyrodb.engine.answers import (
     StoredDocument,
 )
 from kyrodb.engine.arguments import (
+    DocId,
     DocumentLike,
     Metadata,
     Schema,
@@ -81,7 +82,7 @@ class Database:
     # --- writes ---
 
     def insert(
-        self, doc_id: int, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
+        self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
     ) -> None:
         """Store a document, or replace the one with its id.
 
@@ -116,20 +117,20 @@ class Database:
         return InsertReport(inserted, refused)
 
     def update_metadata(
-        self, doc_id: int, metadata: Metadata, *, merge: bool = False, namespace: str = ""
+        self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
     ) -> bool:
         """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
         scope = Scope(namespace=checked_namespace(namespace))
         update = UpdateMetadata(checked_doc_id(doc_id), checked_metadata(metadata), bool(merge), scope)
         return self._open_engine().write(update).existed > 0
 
-    def delete(self, doc_id: int, namespace: str = "") -> bool:
+    def delete(self, doc_id: DocId, namespace: str = "") -> bool:
         """Remove a document; False when it was not there."""
         scope = Scope(namespace=checked_namespace(namespace))
         return self._open_engine().write(Delete(checked_doc_id(doc_id), scope)).existed > 0
 
     def delete_many(
-        self, ids: Iterable[int] | None = None, *, filter: FilterLike | None = None, namespace: str = ""
+        self, ids: Iterable[DocId] | None = None, *, filter: FilterLike | None = None, namespace: str = ""
     ) -> int:
         """Remove the documents with these ids, or those that `filter` matches; how many there were.
 
@@ -150,14 +151,16 @@ class Database:
 
     # --- reads ---
 
-    def get(self, doc_id: int, namespace: str = "", *, include_vector: bool = True) -> StoredDocument | None:
+    def get(
+        self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
+    ) -> StoredDocument | None:
         """The document with this id, or None."""
         return self._get(
             checked_doc_id(doc_id), Scope(namespace=checked_namespace(namespace)), include_vector
         )
 
     def get_many(
-        self, ids: Iterable[int], namespace: str = "", *, include_vectors: bool = True
+        self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None stands where there is none."""
         scope = Scope(namespace=checked_namespace(namespace))

@@ -1,0 +1,50 @@
+"""When there is another attempt, and how long it waits."""
+
+from __future__ import annotations
+
+import pytest
+
+from kyrodb.client.retry import ATTEMPTS_MAX, FIRST_WAIT_S, WAIT_S_MAX, Attempts
+from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted, Unavailable
+
+
+def test_waits_grow_and_end() -> None:
+    attempts = Attempts(60, idempotent=True)
+    for number in range(ATTEMPTS_MAX - 1):
+        expected = min(WAIT_S_MAX, FIRST_WAIT_S * 2**number)
+        assert expected / 2 <= attempts.wait_after(Unavailable("gone")) <= expected
+    with pytest.raises(Unavailable, match="gone"):
+        attempts.wait_after(Unavailable("gone"))
+
+
+def test_two_clients_do_not_wait_in_step() -> None:
+    waits = {Attempts(60, idempotent=True).wait_after(Unavailable("gone")) for _ in range(20)}
+    assert len(waits) > 1
+
+
+def test_the_servers_hint_is_the_least_wait() -> None:
+    busy = ResourceExhausted("busy", retry_after_s=7)
+    assert Attempts(60, idempotent=False).wait_after(busy) == 7
+    with pytest.raises(ResourceExhausted):
+        Attempts(6, idempotent=True).wait_after(busy)
+
+
+@pytest.mark.parametrize(
+    ("error", "idempotent"),
+    [
+        (Unavailable("gone"), False),
+        (ResourceExhausted("full"), True),
+        (InvalidArgument("wrong"), True),
+        (DeadlineExceeded("late"), True),
+        (KyroError("internal"), True),
+    ],
+)
+def test_no_second_attempt(error: KyroError, idempotent: bool) -> None:
+    with pytest.raises(type(error)) as caught:
+        Attempts(60, idempotent=idempotent).wait_after(error)
+    assert caught.value is error
+
+
+def test_time_left_is_never_negative() -> None:
+    assert Attempts(1e-9, idempotent=True).remaining_s == 0
+    assert 59 < Attempts(60, idempotent=True).remaining_s <= 60
