@@ -28,8 +28,8 @@ VECTOR = vectors(1)[0]
 class Limit:
     documents_max: int
 
-    def refusal(self) -> str:
-        return f"no more than {self.documents_max}"
+    def refusal(self) -> ResourceExhausted:
+        return ResourceExhausted(f"no more than {self.documents_max}")
 
 
 def put(tenant: int, local: int, limit: Limit | None = None) -> Put:

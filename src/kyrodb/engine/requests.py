@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+from kyrodb.errors import ResourceExhausted
 from kyrodb.index.filter import Filter
 from kyrodb.metadata_wire import decode_metadata
 from kyrodb.types import EVERYTHING, LSN, Document, Scope, Vector
@@ -29,8 +30,8 @@ class DocumentLimit(Protocol):
     @property
     def documents_max(self) -> int: ...
 
-    def refusal(self) -> str:
-        """The message of the ResourceExhausted that a document beyond the limit meets."""
+    def refusal(self) -> ResourceExhausted:
+        """What a document beyond the limit meets."""
         ...
 
 
@@ -204,5 +205,9 @@ class EngineStats:
     """Why writes are refused now; empty when they are accepted."""
     breaker_state: int = 0
     disk_full_errors: int = 0
+    disk_free_bytes: int = 0
+    """What is left of the disk that holds the data; 0 also when the disk does not say."""
+    disk_warning: str = ""
+    """Set while the disk is running short of room."""
     maintenance_failure: str = ""
     """The last thing that went wrong in the background, while it is being tried again."""

@@ -62,7 +62,7 @@ class Resolver:
             if operation.limit is not None:
                 present = self._state.tenants.of(tenant) + self._by_tenant[tenant]
                 if present >= operation.limit.documents_max:
-                    raise ResourceExhausted(operation.limit.refusal())
+                    raise operation.limit.refusal()
             self._documents += 1
             self._by_tenant[tenant] += 1
         self._changed[document.doc_id] = document.metadata

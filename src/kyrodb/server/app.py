@@ -11,6 +11,7 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,7 @@ from kyrodb.server.service import Service
 from kyrodb.server.signals import Stop
 from kyrodb.server.transport import GrpcServer, choose
 from kyrodb.server.vitals import HEARTBEAT_S, Vitals
+from kyrodb.tenancy.rate_limit import RateLimiter
 from kyrodb.version import __version__
 
 _log: Final = logging.getLogger(__name__)
@@ -59,7 +61,8 @@ async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
             vitals.engine = engine
             reload = Reload(vitals, engine, load_again)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.request)
-            service = Service(settings, engine, OpenAccess(), vitals)
+            limiter = RateLimiter(settings.rate_limit, time.monotonic)
+            service = Service(settings, engine, OpenAccess(limiter), vitals)
             server = GrpcServer(settings, transport, service.handlers())
             background = [asyncio.create_task(reload.run()), asyncio.create_task(_beat(vitals))]
             try:

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, TypeVar
 import grpc
 
 from kyrodb.observe.counters import Counters
-from kyrodb.server.access import ANYBODY, Access, Caller
+from kyrodb.server.access import Access, Caller
 from kyrodb.server.status import CallError, Status, status_of
 
 Request = TypeVar("Request")
@@ -81,10 +81,7 @@ class Rpcs:
         return serve
 
     def _caller(self, context: Context) -> Caller:
-        if not self._access.reads_metadata:
-            return ANYBODY
-        metadata = tuple((key, value) for key, value in context.invocation_metadata() or ())
-        return self._access.authenticate(metadata, context.peer())
+        return self._access.caller(context)
 
     def _failed(self, name: str, error: Exception) -> Status:
         self._counters.error(error.cause if isinstance(error, CallError) else error)

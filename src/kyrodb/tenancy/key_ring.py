@@ -37,6 +37,10 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def get(self, digest: bytes) -> ApiKey | None:
+        """The entry with this digest."""
+        return self._keys.get(digest)
+
     def find(self, key: str) -> ApiKey:
         """The entry of a key that was presented. Raises Unauthenticated for one that opens nothing.
 

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kyrodb.errors import ResourceExhausted
+
+
+class QuotaExceeded(ResourceExhausted):
+    """A new document of a tenant that has all it may have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -16,6 +22,8 @@ class Quota:
     tenant_id: str
     documents_max: int
 
-    def refusal(self) -> str:
-        """What a caller reads whose document found no room."""
-        return f"max_vectors quota exceeded: tenant={self.tenant_id} limit={self.documents_max}"
+    def refusal(self) -> QuotaExceeded:
+        """What a document meets that found no room."""
+        return QuotaExceeded(
+            f"max_vectors quota exceeded: tenant={self.tenant_id} limit={self.documents_max}"
+        )
