@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 import kyrodb
@@ -114,9 +115,8 @@ def ask(client: kyrodb.Client, texts: list[dict[str, Any]], asked: list[dict[str
             console.print(f"\n[bold]{question['text']}[/]  [dim]{milliseconds[-1]:.1f} ms[/]")
             for hit in hits[:3]:
                 summary = texts[hit.id - 1]["text"].split("\n", 1)[0]
-                console.print(
-                    f"  {hit.score:.3f}  [green]{hit.metadata['name']}[/]  {summary}", highlight=False
-                )
+                line = f"  {hit.score:.3f}  [green]{hit.metadata['name']}[/]  [dim]{escape(summary)}[/]"
+                console.print(line, highlight=False, no_wrap=True, overflow="ellipsis")
     console.print(
         f"\n{len(asked)} questions: the expected passage among the ten answers {right} times, "
         f"median {statistics.median(milliseconds):.1f} ms a question over gRPC"

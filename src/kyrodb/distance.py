@@ -76,20 +76,20 @@ def index_form(rows: Matrix, metric: Metric) -> Matrix:
 class Question:
     """A query vector with what every tier needs of it, worked out once.
 
-    `vector` is as asked, float32, shape (d,); `indexed` the same in index form, as precise as a graph of
-    bfloat16 rows can tell.
+    `vector` is as asked, float32, shape (d,), and `length` its Euclidean length; `indexed` the same in index
+    form, as precise as a graph of bfloat16 rows can tell.
     """
 
-    __slots__ = ("_length", "_metric", "_wide", "indexed", "vector")
+    __slots__ = ("_metric", "_wide", "indexed", "length", "vector")
 
     def __init__(self, vector: Vector, metric: Metric) -> None:
         self._metric = metric
         self.vector = vector
         self._wide = vector.astype(np.float64)
-        self._length = math.sqrt(np.vecdot(self._wide, self._wide))
+        self.length = math.sqrt(np.vecdot(self._wide, self._wide))
         self.indexed: Vector = vector
         if metric is Metric.COSINE:
-            self.indexed = (self._wide / self._length).astype(np.float32)
+            self.indexed = (self._wide / self.length).astype(np.float32)
 
     def similarities(self, rows: Matrix, row_norms: npt.NDArray[np.float64] | None = None) -> Similarities:
         """Canonical similarity of each row of shape (n, d), shape (n,).
@@ -115,7 +115,7 @@ class Question:
         products: Similarities = np.vecdot(wide, self._wide)
         if self._metric is Metric.INNER_PRODUCT:
             return products
-        products /= (norms(rows) if row_norms is None else row_norms) * self._length
+        products /= (norms(rows) if row_norms is None else row_norms) * self.length
         # Rounding can leave the cosine of parallel vectors a little beyond 1.
         np.minimum(products, 1.0, out=products)
         return np.maximum(products, -1.0, out=products)
