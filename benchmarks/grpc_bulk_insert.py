@@ -6,18 +6,15 @@ python -m benchmarks.grpc_bulk_insert [--data docs.npy] [--rows N] [--transport 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
-import uvloop
 
 from benchmarks import serving
 from kyrodb.limits import STREAM_MESSAGES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import METHODS
 
 
 def floor_handlers() -> dict[str, Any]:
@@ -31,22 +28,9 @@ def floor_handlers() -> dict[str, Any]:
 
 
 def documents_per_s(port: int, payloads: Sequence[bytes]) -> float:
-    """The rate at which one stream is taken; every document must be stored."""
-
-    async def send() -> float:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            call = channel.stream_unary(
-                METHODS["BulkInsert"].path, request_serializer=None, response_deserializer=None
-            )
-            await channel.channel_ready()
-            started_s = time.perf_counter()
-            response = pb.InsertResponse.FromString(await call(iter(payloads)))
-            duration_s = time.perf_counter() - started_s
-        if response.total_inserted != len(payloads):
-            raise RuntimeError(response.error)
-        return len(payloads) / duration_s
-
-    return uvloop.run(send())
+    """The rate at which one stream is taken."""
+    load = serving.h2load(port, "BulkInsert", payloads, requests=1, callers=1)
+    return len(payloads) * load.requests_per_s
 
 
 def main() -> None:
@@ -71,6 +55,9 @@ def main() -> None:
                 # Each round into an empty database: replacing documents is other work.
                 with serving.server(server__transport=transport, hnsw__dimension=docs.shape[1]) as running:
                     ours.append(documents_per_s(running.port, payloads))
+                    stored = running.stub.Metrics(pb.MetricsRequest())
+                    if stored.hot_tier_size + stored.cold_tier_size != len(payloads):
+                        raise RuntimeError(f"not every document was stored: {stored}")
         serving.report(f"BulkInsert, {transport}", ours, floors, "documents/s")
 
 

@@ -94,7 +94,7 @@ def main() -> None:
                 for _ in range(serving.ROUNDS):
                     for port, loads in ((floor_port, floors), (running.port, ours)):
                         loads.append(
-                            serving.h2load(port, "Search", message, requests=requests, callers=callers)
+                            serving.h2load(port, "Search", [message], requests=requests, callers=callers)
                         )
                 serving.report(
                     f"Search, {transport}, {callers} callers",

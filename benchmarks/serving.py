@@ -14,7 +14,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,13 +73,16 @@ def floor(transport: str, handlers: Callable[..., dict[str, Any]], *arguments: o
         process.join()
 
 
-def h2load(port: int, rpc: str, message: bytes, *, requests: int, callers: int) -> Load:
-    """Unary calls with one payload over `callers` connections (Debian: nghttp2-client)."""
+def h2load(port: int, rpc: str, messages: Iterable[bytes], *, requests: int, callers: int) -> Load:
+    """Calls that all send these messages, over `callers` connections (Debian: nghttp2-client).
+
+    A Python client would be slower than the servers it measures, most of all when it streams.
+    """
     program = shutil.which("h2load")
     if program is None:
         raise SystemExit("h2load is missing: apt-get install nghttp2-client")
     with tempfile.NamedTemporaryFile() as payload:
-        payload.write(b"\0" + len(message).to_bytes(4, "big") + message)
+        payload.writelines(b"\0" + len(message).to_bytes(4, "big") + message for message in messages)
         payload.flush()
         command = [program, "-n", str(requests), "-c", str(callers), "-m", "1", "-t", "1", "-d", payload.name]
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
@@ -87,11 +90,11 @@ def h2load(port: int, rpc: str, message: bytes, *, requests: int, callers: int) 
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if f"{requests} succeeded" not in output:
         raise RuntimeError(output)
-    rate = re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", output)
+    total = re.search(r"finished in ([\d.]+[mu]?s),", output)
     times = re.search(r"time for request:\s+(\S+)\s+(\S+)\s+(\S+)", output)
-    assert rate is not None
+    assert total is not None
     assert times is not None
-    return Load(float(rate[1]), _milliseconds(times[3]), _milliseconds(times[2]))
+    return Load(1e3 * requests / _milliseconds(total[1]), _milliseconds(times[3]), _milliseconds(times[2]))
 
 
 def report(name: str, ours: Sequence[float], floors: Sequence[float], unit: str) -> None:

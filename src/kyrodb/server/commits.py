@@ -1,27 +1,48 @@
-"""Writes on their way to the engine: everybody's, one group at a time."""
+"""Writes on their way to the engine: everybody's, one group at a time.
+
+Inserts come as bytes and are decoded by the thread that commits them, for the reason given in searches.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Ack, Operation
-from kyrodb.errors import KyroError
+from kyrodb.engine.requests import Ack, Operation, Put
+from kyrodb.errors import InvalidArgument, KyroError
 from kyrodb.limits import COMMIT_BYTES_MAX, COMMIT_OPERATIONS_MAX, WAITING_WRITES_MAX
+from kyrodb.server import decode
+from kyrodb.server.access import Caller
 from kyrodb.server.batching import Batcher
 
 Outcome: TypeAlias = Ack | KyroError
-Commits: TypeAlias = Batcher[Sequence[Operation], list[Outcome]]
-"""Items are operations that belong together in order; the weight of an item is its request bytes."""
 
 
-def start_commits(engine: Engine) -> Commits:
+@dataclass(frozen=True, slots=True)
+class Inserts:
+    """InsertRequests of one caller as they came, in order. Each has an outcome of its own."""
+
+    payloads: Sequence[bytes]
+    caller: Caller
+
+
+Write: TypeAlias = Inserts | Operation
+Commits: TypeAlias = Batcher[Write, list[Outcome]]
+"""The weight of an item is its request bytes; its answer has one outcome, or one for each of its inserts."""
+
+
+def start_commits(engine: Engine, schema: decode.Schema) -> Commits:
     """The queue of all writes. One thread, so the engine sees one durable group after the other."""
 
-    def commit(groups: list[Sequence[Operation]]) -> list[list[Outcome]]:
-        outcomes = iter(engine.commit([operation for group in groups for operation in group]))
-        return [[next(outcomes) for _ in group] for group in groups]
+    def commit(writes: list[Write]) -> list[list[Outcome]]:
+        wanted = [list(_operations(write, schema)) for write in writes]
+        valid = [one for group in wanted for one in group if not isinstance(one, InvalidArgument)]
+        outcomes = iter(engine.commit(valid))
+        return [
+            [one if isinstance(one, InvalidArgument) else next(outcomes) for one in group] for group in wanted
+        ]
 
     return Batcher(
         "commit",
@@ -32,3 +53,14 @@ def start_commits(engine: Engine) -> Commits:
         waiting_max=WAITING_WRITES_MAX,
         full="Write queue saturated: {waiting} writes waiting (max: {max})",
     )
+
+
+def _operations(write: Write, schema: decode.Schema) -> Iterator[Operation | InvalidArgument]:
+    if not isinstance(write, Inserts):
+        yield write
+        return
+    for payload in write.payloads:
+        try:
+            yield Put(decode.document(payload, schema, write.caller))
+        except InvalidArgument as fault:
+            yield fault

@@ -1,7 +1,7 @@
 """A stream of documents on its way into the log.
 
-While one group of the stream is being committed the next is decoded; a group is committed as soon as the one
-before it is durable. So a slow client's documents do not wait for company, and a fast one's share an fsync.
+While one group of the stream is being committed the next is read; a group is committed as soon as the one before
+it is durable. So a slow client's documents do not wait for company, and a fast one's share an fsync.
 """
 
 from __future__ import annotations
@@ -9,42 +9,41 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-from kyrodb.engine.requests import Operation, Put
 from kyrodb.errors import InvalidArgument, KyroError
 from kyrodb.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX
 from kyrodb.observe.counters import Counters
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
-from kyrodb.server.commits import Commits, Outcome
+from kyrodb.server.commits import Commits, Inserts, Outcome
 
 
 class Ingest:
-    """One stream. `stored`, `invalid` (refused when read) and `failed` (refused by the engine) count documents;
-    `last_error` is the text of the latest refusal."""
+    """One stream. `stored`, `invalid` (the request is wrong) and `failed` (the database could not) count
+    documents; `last_error` is the text of the latest refusal."""
 
-    def __init__(self, schema: decode.Schema, caller: Caller, commits: Commits, counters: Counters) -> None:
+    def __init__(self, caller: Caller, commits: Commits, counters: Counters) -> None:
         self.stored = 0
         self.invalid = 0
         self.failed = 0
         self.last_error = ""
-        self._schema = schema
         self._caller = caller
         self._commits = commits
         self._counters = counters
-        self._gathered: list[Operation] = []
+        self._gathered: list[bytes] = []
         self._gathered_bytes = 0
-        self._committing = 0
+        self._committing: list[bytes] = []
         self._settled = asyncio.Event()
-        self._settled.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # When the client left, what is under way goes in and what was only gathered does not.
+        self._gathered = []
 
     async def add(self, payload: bytes) -> None:
         """Take a message. Waits while a whole group is gathered and the one before it is not durable."""
-        try:
-            document = decode.document(payload, self._schema, self._caller)
-        except InvalidArgument as fault:
-            self.refuse(fault, decode.insert_fault(payload, fault))
-            return
-        self._gathered.append(Put(document))
+        self._gathered.append(payload)
         self._gathered_bytes += len(payload)
         if not self._committing:
             self._commit_gathered()
@@ -54,10 +53,10 @@ class Ingest:
         ):
             await self._next_settled()
 
-    def refuse(self, fault: KyroError, text: str) -> None:
-        """Count a message as invalid."""
+    def refuse(self, fault: KyroError) -> None:
+        """Count a message that is not even looked at."""
         self.invalid += 1
-        self.last_error = text
+        self.last_error = str(fault)
         self._counters.inserts(1, 1)
         self._counters.error(fault)
 
@@ -66,37 +65,37 @@ class Ingest:
         while self._committing:
             await self._next_settled()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # When the client left, what is under way goes in and what was only gathered does not.
-        self._gathered = []
-
     async def _next_settled(self) -> None:
         self._settled.clear()
         await self._settled.wait()
 
     def _commit_gathered(self) -> None:
         group, weight = self._gathered, self._gathered_bytes
-        self._gathered, self._gathered_bytes = [], 0
-        self._committing = len(group)
+        self._committing, self._gathered, self._gathered_bytes = group, [], 0
         # A stream has one group under way, so it needs no shedding: it waits.
-        future = self._commits.submit(group, weight=weight, may_shed=False)
+        future = self._commits.submit(Inserts(group, self._caller), weight=weight, may_shed=False)
         future.add_done_callback(self._on_committed)
 
     def _on_committed(self, future: asyncio.Future[list[Outcome]]) -> None:
         error = future.exception()
-        outcomes = future.result() if error is None else [error] * self._committing
-        errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-        self.stored += len(outcomes) - len(errors)
-        self.failed += len(errors)
-        self._counters.inserts(len(outcomes), len(errors))
-        for one in errors:
-            self._counters.error(one)
-        if errors:
-            self.last_error = str(errors[-1])
-        self._committing = 0
+        outcomes = future.result() if error is None else [error] * len(self._committing)
+        refused = 0
+        for payload, outcome in zip(self._committing, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                refused += 1
+                self._count(payload, outcome)
+        self.stored += len(outcomes) - refused
+        self._counters.inserts(len(outcomes), refused)
+        self._committing = []
         if self._gathered:
             self._commit_gathered()
         self._settled.set()
+
+    def _count(self, payload: bytes, error: Exception) -> None:
+        self._counters.error(error)
+        if isinstance(error, InvalidArgument):
+            self.invalid += 1
+            self.last_error = decode.insert_fault(payload, error)
+        else:
+            self.failed += 1
+            self.last_error = str(error)

@@ -33,7 +33,7 @@ class Service:
     def __init__(self, settings: Settings, engine: Engine, access: Access, vitals: Vitals) -> None:
         counters = vitals.counters
         schema = Schema(settings.hnsw.dimension, Metric(settings.hnsw.distance))
-        self._commits = vitals.commits = start_commits(engine)
+        self._commits = vitals.commits = start_commits(engine, schema)
         self._lookups = start_lookups(engine)
         self._threads = Threads(SLOW_THREADS)
         self._searches = Searches(
@@ -44,9 +44,9 @@ class Service:
             threads=SEARCH_THREADS,
         )
         self._rpcs = Rpcs(access, counters)
-        self._writes = Writes(schema, self._commits, counters)
+        self._writes = Writes(self._commits, counters)
         self._reads = Reads(engine, self._searches, self._lookups, self._threads, counters)
-        self._insert_streams = InsertStreams(schema, self._commits, counters, vitals.process)
+        self._insert_streams = InsertStreams(self._commits, counters, vitals.process)
         self._search_streams = SearchStreams(self._searches, counters)
         self._admin = Admin(vitals, engine, self._threads)
 

@@ -26,25 +26,22 @@ _MEMORY_SAMPLE_DOCUMENTS: Final = 1000
 class InsertStreams:
     """The RPCs that take a stream of documents. A bad document is counted and the rest goes in."""
 
-    def __init__(
-        self, schema: decode.Schema, commits: Commits, counters: Counters, process: ProcessProbe
-    ) -> None:
-        self._schema = schema
+    def __init__(self, commits: Commits, counters: Counters, process: ProcessProbe) -> None:
         self._commits = commits
         self._counters = counters
         self._process = process
 
     async def bulk_insert(self, messages: AsyncIterator[bytes], caller: Caller) -> bytes:
         received = 0
-        with Ingest(self._schema, caller, self._commits, self._counters) as ingest:
+        with Ingest(caller, self._commits, self._counters) as ingest:
             async for payload in messages:
                 received += 1
                 if received > STREAM_MESSAGES_MAX:
-                    text = f"Batch size exceeds maximum {STREAM_MESSAGES_MAX}"
-                    ingest.refuse(ResourceExhausted(text), text)
                     break
                 await ingest.add(payload)
             await ingest.finish()
+            if received > STREAM_MESSAGES_MAX:
+                ingest.refuse(ResourceExhausted(f"Batch size exceeds maximum {STREAM_MESSAGES_MAX}"))
         refused = ingest.invalid + ingest.failed
         return pb.InsertResponse(
             success=refused == 0,
@@ -58,7 +55,7 @@ class InsertStreams:
     async def bulk_load(self, messages: AsyncIterator[bytes], caller: Caller) -> bytes:
         started_s = time.monotonic()
         received = peak_bytes = 0
-        with Ingest(self._schema, caller, self._commits, self._counters) as ingest:
+        with Ingest(caller, self._commits, self._counters) as ingest:
             async for payload in messages:
                 if received == BULK_LOAD_DOCUMENTS_MAX:
                     await ingest.finish()

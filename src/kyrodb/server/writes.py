@@ -10,7 +10,6 @@ from kyrodb.engine.requests import (
     DeleteMany,
     DeleteMatching,
     Operation,
-    Put,
     UpdateMetadata,
 )
 from kyrodb.errors import InvalidArgument, KyroError
@@ -20,7 +19,7 @@ from kyrodb.observe.counters import Counters
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
-from kyrodb.server.commits import Commits
+from kyrodb.server.commits import Commits, Inserts, Write
 from kyrodb.server.decode_filter import decode_filter, names_a_condition
 from kyrodb.server.status import CallError
 
@@ -28,8 +27,7 @@ from kyrodb.server.status import CallError
 class Writes:
     """The unary RPCs that change something. Each acknowledges what is as durable as the policy promises."""
 
-    def __init__(self, schema: decode.Schema, commits: Commits, counters: Counters) -> None:
-        self._schema = schema
+    def __init__(self, commits: Commits, counters: Counters) -> None:
         self._commits = commits
         self._counters = counters
 
@@ -37,8 +35,7 @@ class Writes:
         self._counters.calls_in_flight += 1
         failed = 1
         try:
-            document = decode.document(payload, self._schema, caller)
-            await self._commit(Put(document), payload, "Insert failed")
+            await self._commit(Inserts((payload,), caller), payload, "Insert failed")
             failed = 0
         finally:
             self._counters.calls_in_flight -= 1
@@ -80,18 +77,19 @@ class Writes:
         started_ns = time.perf_counter_ns()
         try:
             ack = await self._commit(operation, payload, doing)
-        except CallError as error:
-            if not isinstance(error.cause, InvalidArgument):
-                self._counters.query_failed()
+        except CallError:
+            self._counters.query_failed()
             raise
         self._counters.query(time.perf_counter_ns() - started_ns)
         return ack
 
-    async def _commit(self, operation: Operation, payload: bytes, doing: str) -> Ack:
+    async def _commit(self, write: Write, payload: bytes, doing: str) -> Ack:
         try:
-            (outcome,) = await self._commits.submit((operation,), weight=len(payload))
+            (outcome,) = await self._commits.submit(write, weight=len(payload))
         except KyroError as error:
             raise CallError(doing, error) from error
+        if isinstance(outcome, InvalidArgument):
+            raise outcome
         if isinstance(outcome, KyroError):
             raise CallError(doing, outcome) from outcome
         return outcome
