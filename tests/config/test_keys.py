@@ -112,6 +112,9 @@ def test_words_are_trimmed_and_case_does_not_matter(key: Key) -> None:
         "server.observability_auth": "all",
         "environment.type": "benchmark",
     }
+    if key.name == "server.tls.http":
+        values |= {f"server.tls.{name}_path": name for name in ("cert", "key", "ca_cert")}
+        values["server.tls.enabled"] = "true"
     for word in key.choices:
         given = values | {key.name: f" {word.upper()} "}
         entries = {name: Entry(value, name, "test") for name, value in given.items()}

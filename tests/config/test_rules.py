@@ -38,6 +38,12 @@ CASES = [
         "server.tls.ca_cert_path = null",
         {"server.tls.ca_cert_path": "ca"},
     ),
+    ({"server.tls.http": "tls"}, "server.tls.http = tls: requires server.tls.enabled=true", TLS),
+    (
+        {**TLS, "server.tls.http": "mtls"},
+        "server.tls.ca_cert_path = null: must be set when server.tls.http=mtls",
+        {"server.tls.ca_cert_path": "ca"},
+    ),
     ({"auth.enabled": "true"}, "auth.api_keys_file = null", {"auth.api_keys_file": "keys.yaml"}),
     *(
         (

@@ -89,6 +89,16 @@ RULES: Final = (
         "server.tls.ca_cert_path = null: must be set when server.tls.require_client_cert=true",
     ),
     Rule(
+        ("server.tls.enabled", "server.tls.http"),
+        lambda s: s.server.tls.http != "off" and not s.server.tls.enabled,
+        "server.tls.http = {0.server.tls.http}: requires server.tls.enabled=true",
+    ),
+    Rule(
+        ("server.tls.http", "server.tls.ca_cert_path"),
+        lambda s: s.server.tls.http == "mtls" and s.server.tls.ca_cert_path is None,
+        "server.tls.ca_cert_path = null: must be set when server.tls.http=mtls",
+    ),
+    Rule(
         ("auth.enabled", "auth.api_keys_file"),
         lambda s: s.auth.enabled and s.auth.api_keys_file is None,
         "auth.api_keys_file = null: must be set when auth.enabled=true",

@@ -10,9 +10,14 @@ from kyrodb.config.loopback import is_loopback
 
 
 class TlsSettings(Section):
-    """TLS of the gRPC port. The HTTP port speaks plain HTTP."""
+    """TLS of the gRPC port, and of the HTTP port when `http` says so."""
 
     enabled: bool = key(False, "Serve gRPC over TLS; needs cert_path and key_path.")
+    http: Annotated[Literal["off", "tls", "mtls"], LOWERCASE] = key(
+        "off",
+        "Serve the HTTP endpoints over TLS with the same certificate; mtls also refuses their clients "
+        "without a certificate signed by ca_cert_path.",
+    )
     cert_path: NonBlankPath | None = key(
         None, "Certificate chain of the server, PEM.", example="tls/server.pem", reloads=True
     )
@@ -26,7 +31,7 @@ class TlsSettings(Section):
         reloads=True,
     )
     require_client_cert: bool = key(
-        False, "Refuse clients without a certificate signed by ca_cert_path (mutual TLS)."
+        False, "Refuse gRPC clients without a certificate signed by ca_cert_path (mutual TLS)."
     )
 
 
@@ -75,6 +80,10 @@ class ServerSettings(Section):
     )
     ready_requires_writes: bool = key(
         False, "Answer 503 on /ready while writes are refused; by default a server that only reads is ready."
+    )
+    dashboard: bool = key(
+        False,
+        "Serve a page for people at / of the HTTP port, under the rule of observability_auth for /metrics.",
     )
     tls: TlsSettings = TlsSettings()
 
