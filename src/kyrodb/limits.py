@@ -66,8 +66,18 @@ STALL_S_MAX: Final = 30.0
 WAL_FRAME_BODY_BYTES_MAX: Final = 64 << 20
 """A group of records that share one frame; a longer length in a header is damage."""
 MANIFEST_BYTES_MAX: Final = 256 << 20
-WAL_SEGMENTS_RETAINED_MAX: Final = 1024
-"""Sealed segments of the log that stay for backups; each has its line in MANIFEST, which is rewritten often."""
+WAL_SEGMENTS_RETAINED_MAX: Final = 512
+"""Sealed segments of the log that stay for backups; each has its line in MANIFEST, which is rewritten
+often, and a backup may hold all of them open at once, where 1024 open files are usual."""
+BACKUP_RECORD_BYTES_MAX: Final = 32 << 20
+"""What a backup says about itself: a line for each file and each piece of the log."""
+BACKUP_MEMBERS_MAX: Final = 1_000_000
+BACKUP_DESCRIPTION_CHARS_MAX: Final = 4096
+DISK_FREE_SHARE_LOW: Final = 0.10
+"""With less of the disk free than this, an operator is told."""
+DISK_FREE_SHARE_MIN: Final = 0.05
+"""With less than this, and less than DISK_FREE_BYTES_ENOUGH, no new documents are taken."""
+DISK_FREE_BYTES_ENOUGH: Final = 1 << 30
 SECTION_NAME_BYTES_MAX: Final = 64
 SECTIONS_MAX: Final = 4096
 SEGMENT_ROWS_MAX: Final = 2**31 - 1
@@ -104,3 +114,5 @@ assert (TENANT_INDEX_MAX << 32 | TENANT_DOC_ID_MAX) == DOC_ID_MAX
 assert len("kyro_") + 1 + len("_") + API_KEY_SECRET_CHARS_MIN == API_KEY_CHARS_MIN
 assert HNSW_M_MIN < HNSW_M_MAX < EF_CONSTRUCTION_MAX
 assert HTTP_PORT_OFFSET < PORT_MAX
+assert DISK_FREE_SHARE_MIN < DISK_FREE_SHARE_LOW
+assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX < DISK_FREE_BYTES_ENOUGH

@@ -65,6 +65,15 @@ class LoggingSettings(Section):
     max_files: Integer = key(
         10, "Files kept, the one being written included.", unit="files", ge=1, le=limits.COUNT_MAX
     )
+    slow_query_ms: Integer | None = key(
+        None,
+        "Calls that take at least this long are logged, searches with their plan; null logs none.",
+        unit="ms",
+        ge=0,
+        le=limits.DURATION_MAX,
+        example=100,
+        reloads=True,
+    )
 
 
 class EnvironmentSettings(Section):

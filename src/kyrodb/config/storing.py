@@ -102,6 +102,13 @@ class PersistenceSettings(Section):
         ge=0,
         le=limits.COUNT_MAX,
     )
+    wal_breaker_cooldown_secs: Integer = key(
+        60,
+        "Time after a disk error before the disk is tried again; writes are refused meanwhile.",
+        unit="s",
+        ge=1,
+        le=limits.DURATION_MAX,
+    )
     enable_recovery: bool = key(
         True, "Recover the data at the start. false is refused on a directory that holds data."
     )

@@ -13,6 +13,7 @@ from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.state import State
 from kyrodb.engine.write_path import WritePath
 from kyrodb.errors import WriteFailed
+from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.log import Log
 from kyrodb.storage.manifest import Manifest
@@ -32,6 +33,7 @@ class EngineContext:
     state: State
     writes: WritePath
     builder: Builder
+    disk: DiskSpace
 
     def write_failed(self, error: OSError, doing: str) -> WriteFailed:
         """Open the breaker: whatever the disk refused, the next write could meet the same."""

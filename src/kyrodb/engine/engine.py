@@ -28,7 +28,8 @@ from kyrodb.engine.requests import (
 )
 from kyrodb.engine.state import State
 from kyrodb.engine.write_path import WritePath
-from kyrodb.errors import KyroError
+from kyrodb.errors import KyroError, ResourceExhausted
+from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.filesystem import FileSystem, LocalFileSystem, Lock
 from kyrodb.storage.legacy_tenants import read_legacy_tenants
 from kyrodb.storage.lock import lock_directory, make_directories
@@ -142,9 +143,11 @@ class Engine:
     def snapshot(self) -> SnapshotReport:
         """Hard links of this moment's files, in a directory that opens as a database of its own.
 
-        Raises WriteFailed, Unavailable.
+        Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left.
         """
         context = self.context
+        if refusal := context.disk.room().refusal:
+            raise ResourceExhausted(refusal)
         stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)
         with self._maintenance.lock:
             self._maintenance.flush()
@@ -164,7 +167,7 @@ class Engine:
 
     def stats(self) -> EngineStats:
         context, version = self.context, self.context.state.version
-        breaker = context.log.breaker
+        breaker, room = context.log.breaker, context.disk.room()
         cold = sum(segment.live for segment in version.cold)
         return EngineStats(
             documents=context.state.documents,
@@ -180,9 +183,11 @@ class Engine:
             wal_writes_failed=breaker.failures,
             wal_bytes=context.log.bytes_written,
             wal_syncs=context.log.syncs,
-            refusing_writes="" if breaker.closed else breaker.reason,
+            refusing_writes=room.refusal if breaker.closed else breaker.reason,
             breaker_state=int(breaker.state),
             disk_full_errors=breaker.disk_full_failures,
+            disk_free_bytes=room.free_bytes,
+            disk_warning=room.warning,
             maintenance_failure=self._maintenance.last_failure,
         )
 
@@ -234,6 +239,7 @@ def open_engine(
             state.apply(lsn, records)
         log = recovery.start_log(options.log)
         state.position = log.position
+        disk = DiskSpace(filesystem, directory, clock)
         context = EngineContext(
             filesystem=filesystem,
             directory=directory,
@@ -242,8 +248,9 @@ def open_engine(
             manifests=recovery.manifests,
             log=log,
             state=state,
-            writes=WritePath(options, log, state),
+            writes=WritePath(options, log, state, disk),
             builder=builder or ProcessBuilder(filesystem),
+            disk=disk,
         )
         return Engine(context, lock, recovery.report)
     except BaseException:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kyrodb.index.hnsw import GraphParameters
+from kyrodb.storage.breaker import COOLDOWN_S
 from kyrodb.storage.log import LogOptions, SyncPolicy
 from kyrodb.types import Metric
 
@@ -19,7 +20,8 @@ class EngineOptions:
 
     `documents_max` counts live documents. The hot tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at
     `hot_age_max_s`, or after `mutations_per_checkpoint` writes, whichever comes first; writers wait while it
-    holds more than `hot_bytes_max`. `sync_interval_ms` 0 syncs before the acknowledgement. `snapshots_kept`
+    holds more than `hot_bytes_max`. `sync_interval_ms` 0 syncs before the acknowledgement. After a disk error
+    the disk is tried again every `breaker_cooldown_s`. `snapshots_kept`
     newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for backups. With
     `background` off nothing is sealed or merged until `maintain` or `flush` is called.
     """
@@ -38,6 +40,7 @@ class EngineOptions:
     wal_retention_bytes: int = 1 << 30
     sync: SyncPolicy = SyncPolicy.DATA_ONLY
     sync_interval_ms: int = 0
+    breaker_cooldown_s: float = COOLDOWN_S
     snapshots_kept: int = 2
     build_threads: int = 1
     background: bool = True
@@ -48,7 +51,9 @@ class EngineOptions:
 
     @property
     def log(self) -> LogOptions:
-        return LogOptions(self.sync, self.sync_interval_ms, self.wal_segment_bytes_max)
+        return LogOptions(
+            self.sync, self.sync_interval_ms, self.wal_segment_bytes_max, self.breaker_cooldown_s
+        )
 
     @property
     def seal_rows(self) -> int:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Ack, Operation
+from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation
 from kyrodb.engine.resolve import Resolver
 from kyrodb.engine.state import State
 from kyrodb.errors import KyroError, ResourceExhausted, Unavailable
+from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.log import Log
 from kyrodb.storage.records import Record, encode_records
 from kyrodb.types import LSN
@@ -26,6 +27,7 @@ from kyrodb.types import LSN
 Answer: TypeAlias = Ack | KyroError
 _GROUP_OPERATIONS_MAX = 4096
 _ROOM_WAIT_S = 30.0
+_DELETES = (Delete, DeleteMany, DeleteMatching)
 
 
 class _Pending:
@@ -41,9 +43,10 @@ class _Pending:
 class WritePath:
     """Commits operations. `lock` serialises everything that changes the state: writes, freezing, swapping."""
 
-    def __init__(self, options: EngineOptions, log: Log, state: State) -> None:
+    def __init__(self, options: EngineOptions, log: Log, state: State, disk: DiskSpace) -> None:
         self._options = options
         self._log = log
+        self._disk = disk
         self._state = state
         self._queue: deque[_Pending] = deque()
         self._arrivals = threading.Condition()
@@ -113,10 +116,15 @@ class WritePath:
     def _write(self, operations: Sequence[Operation]) -> list[Answer]:
         if self._refusal:
             return [Unavailable(self._refusal)] * len(operations)
+        # What deletes add to the log is small, and they are how a caller can make room.
+        no_room = self._disk.room().refusal
         resolver = Resolver(self._state, self._options)
         answers: list[Answer] = []
         frames: list[tuple[int, list[Record]]] = []
         for operation in operations:
+            if no_room and not isinstance(operation, _DELETES):
+                answers.append(Unavailable(no_room))
+                continue
             try:
                 existed, records = resolver.resolve(operation)
             except KyroError as error:

@@ -34,6 +34,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         wal_retention_bytes=persistence.wal_retention_bytes,
         sync=SyncPolicy(persistence.fsync_policy),
         sync_interval_ms=persistence.wal_flush_interval_ms,
+        breaker_cooldown_s=float(persistence.wal_breaker_cooldown_secs),
     )
 
 

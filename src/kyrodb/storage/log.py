@@ -22,7 +22,7 @@ from typing import Final
 
 from kyrodb.clock import Clock
 from kyrodb.errors import DataDamaged, Unavailable, WriteFailed
-from kyrodb.storage.breaker import Breaker
+from kyrodb.storage.breaker import COOLDOWN_S, Breaker
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import Manifest, WalEntry
 from kyrodb.storage.manifest_store import ManifestStore
@@ -46,11 +46,15 @@ class SyncPolicy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """`interval_ms` 0 syncs before the acknowledgement; otherwise `sync` must be called at least that often."""
+    """`interval_ms` 0 syncs before the acknowledgement; otherwise `sync` must be called at least that often.
+
+    After a disk error the disk is tried again every `breaker_cooldown_s` seconds.
+    """
 
     policy: SyncPolicy = SyncPolicy.DATA_ONLY
     interval_ms: int = 0
     segment_bytes_max: int = 100 << 20
+    breaker_cooldown_s: float = COOLDOWN_S
 
     @property
     def syncs_before_ack(self) -> bool:
@@ -82,7 +86,7 @@ class Log:
         self._unsynced_bytes = 0
         self._syncing = threading.Lock()
         self._state = threading.Lock()
-        self.breaker = Breaker(clock)
+        self.breaker = Breaker(clock, options.breaker_cooldown_s)
         self.writes = 0
         self.bytes_written = 0
         self.syncs = 0

@@ -1,0 +1,71 @@
+"""How much of the disk is left: a warning while there is time, and a refusal before the disk is full.
+
+A disk that is full up to the last byte leaves no room for what makes room: sealing, merging, removing log. So new
+documents are refused while there is still some. Both bounds have to be crossed for that, the share and the bytes:
+5 % of a large disk is plenty, and on a small one a gigabyte may be all there is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kyrodb.clock import Clock
+from kyrodb.limits import DISK_FREE_BYTES_ENOUGH, DISK_FREE_SHARE_LOW, DISK_FREE_SHARE_MIN
+from kyrodb.storage.filesystem import FileSystem
+
+INTERVAL_S: Final = 1.0
+"""A figure is used for so long before the disk is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes left and bytes in all at one moment; zeros when the disk did not say."""
+
+    free_bytes: int
+    total_bytes: int
+    warning: str = ""
+    """What to tell an operator; empty while there is enough."""
+    refusal: str = ""
+    """Why new documents are refused; empty while they are taken."""
+
+
+class DiskSpace:
+    """Watches the disk under a directory. May be asked from any thread, as often as anybody likes."""
+
+    def __init__(self, filesystem: FileSystem, directory: Path, clock: Clock) -> None:
+        self._filesystem = filesystem
+        self._directory = directory
+        self._clock = clock
+        self._looked_s = clock.monotonic_s()
+        self._room = self._look()
+
+    def room(self) -> Room:
+        """The room there is, measured at most INTERVAL_S ago."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_s >= INTERVAL_S:
+            self._looked_s = now_s
+            self._room = self._look()
+        return self._room
+
+    def _look(self) -> Room:
+        try:
+            free, total = self._filesystem.free_bytes(self._directory)
+        except OSError:
+            # A disk that cannot even be asked shows it at the next write, with a better reason.
+            return Room(0, 0)
+        left = f"{_size(free)} of {_size(total)} free on the disk of {self._directory}"
+        if free < total * DISK_FREE_SHARE_MIN and free < DISK_FREE_BYTES_ENOUGH:
+            refusal = (
+                f"disk space critically low (< {DISK_FREE_SHARE_MIN:.0%}): {left}. Free space or move the data "
+                "directory to a larger disk; until then only deletes are accepted"
+            )
+            return Room(free, total, refusal, refusal)
+        if free < total * DISK_FREE_SHARE_LOW:
+            return Room(free, total, f"disk space low (< {DISK_FREE_SHARE_LOW:.0%}): {left}")
+        return Room(free, total)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.1f} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:.1f} MiB"
