@@ -87,6 +87,10 @@ SEGMENT_ROWS_MAX: Final = 2**31 - 1
 GRAPH_ROWS_MIN: Final = 1000
 """A smaller segment carries no graph: scanning it exactly is as fast and never wrong."""
 
+# --- caches ---------------------------------------------------------------------------------------
+QUERY_CACHE_BYTES_MAX: Final = 256 << 20
+"""Vectors, metadata and columns of all entries, whatever number of entries is allowed."""
+
 # --- configuration --------------------------------------------------------------------------------
 PORT_MAX: Final = 65_535
 HTTP_PORT_OFFSET: Final = 1000
@@ -110,9 +114,9 @@ assert MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX < 2**32
 assert BULK_LOAD_BATCH <= STREAM_MESSAGES_MAX
 assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX + MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX
 assert K_MAX <= EF_SEARCH_MAX
+assert DISK_FREE_SHARE_MIN < DISK_FREE_SHARE_LOW
+assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX < DISK_FREE_BYTES_ENOUGH
 assert (TENANT_INDEX_MAX << 32 | TENANT_DOC_ID_MAX) == DOC_ID_MAX
 assert len("kyro_") + 1 + len("_") + API_KEY_SECRET_CHARS_MIN == API_KEY_CHARS_MIN
 assert HNSW_M_MIN < HNSW_M_MAX < EF_CONSTRUCTION_MAX
 assert HTTP_PORT_OFFSET < PORT_MAX
-assert DISK_FREE_SHARE_MIN < DISK_FREE_SHARE_LOW
-assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX < DISK_FREE_BYTES_ENOUGH

@@ -3,7 +3,7 @@
 The interface is small on purpose, so that a test can stand a complete, faulty disk behind it:
 
 * A file is created once, written from front to back, synced, closed, and never opened for writing again.
-* `replace` and `link` change names; a change of names is durable only after `sync_directory`.
+* `replace`, `exchange` and `link` change names; a change of names is durable only after `sync_directory`.
 * Every method may raise OSError; callers decide what that means. `write` may write less than asked for.
 """
 
@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from kyrodb.storage.exchange_names import exchange_names
 from kyrodb.types import BytesLike
 
 
@@ -64,6 +65,10 @@ class FileSystem(Protocol):
 
     def replace(self, source: Path, target: Path) -> None:
         """Rename, replacing `target` atomically."""
+        ...
+
+    def exchange(self, one: Path, other: Path) -> None:
+        """Swap two names of one directory, files or directories, atomically."""
         ...
 
     def link(self, source: Path, target: Path) -> None:
@@ -137,6 +142,9 @@ class LocalFileSystem:
 
     def replace(self, source: Path, target: Path) -> None:
         os.replace(source, target)
+
+    def exchange(self, one: Path, other: Path) -> None:
+        exchange_names(one, other)
 
     def link(self, source: Path, target: Path) -> None:
         os.link(source, target)

@@ -117,6 +117,16 @@ class SectionWriter:
         self._offset += len(data)
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Bytes [start, end) of a file and the digest that proves them."""
+
+    name: str
+    start: int
+    end: int
+    digest: str
+
+
 class SectionFile:
     """An open section file: read-only arrays over a mapping."""
 
@@ -139,6 +149,15 @@ class SectionFile:
         count = int(np.prod(entry["shape"], dtype=np.int64))
         array = np.frombuffer(self.data, dtype=entry["dtype"], count=count, offset=entry["offset"])
         return array.reshape(entry["shape"])
+
+    @property
+    def extents(self) -> list[Extent]:
+        """Where the sections stand, in the order of the file."""
+        found = []
+        for name, entry in self._sections.items():
+            start = entry["offset"]
+            found.append(Extent(name, start, start + self.section(name).nbytes, entry["digest"]))
+        return sorted(found, key=lambda extent: (extent.start, extent.end))
 
     def verify(self) -> None:
         """Read every section and compare digests. Raises DataDamaged naming file, section and offset."""
@@ -167,7 +186,11 @@ def open_section_file(
 
 
 def _open(filesystem: FileSystem, path: Path, facts: FileFacts) -> SectionFile:
-    data = filesystem.map(path)
+    return read_section_file(filesystem.map(path), path, facts)
+
+
+def read_section_file(data: memoryview, path: Path, facts: FileFacts) -> SectionFile:
+    """A section file from its bytes, the footer proved, the sections not yet. Raises DataDamaged."""
     size = data.nbytes
     if size != facts.size_bytes:
         raise DataDamaged(f"file has {size} bytes, expected {facts.size_bytes}", path=path, hint=_HINT)

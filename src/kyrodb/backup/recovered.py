@@ -1,0 +1,150 @@
+"""The documents of a data directory, put together from its files without the engine that would serve them.
+
+Sections of a cold segment that are read here: "ids", "sorted_ids", "sorted_rows", "vectors", and metadata, "public"
+and "reserved" with their "_offsets"; engine/cold_segment.py states their format. The log after them replaces,
+changes or removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kyrodb.backup.census import IDS, Ids, live_mask
+from kyrodb.distance import Question
+from kyrodb.errors import DataDamaged
+from kyrodb.metadata_wire import decode_metadata
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.manifest import Manifest, SegmentEntry, read_manifest
+from kyrodb.storage.records import DeleteRecord, PutRecord, Record
+from kyrodb.storage.section_file import SectionFile, read_section_file
+from kyrodb.storage.wal_chain import WalChain
+from kyrodb.storage.wal_retention import is_sealed
+from kyrodb.types import Document, Matrix, Vector
+
+_CHUNK_ROWS: Final = 8192
+
+
+@dataclass(slots=True)
+class _Segment:
+    file: SectionFile
+    ids: Ids
+    sorted_ids: Ids
+    sorted_rows: npt.NDArray[np.uint32]
+    vectors: Matrix
+    live: npt.NDArray[np.bool_]
+
+    def row_of(self, doc_id: int) -> int | None:
+        """The live row of a document."""
+        at = int(np.searchsorted(self.sorted_ids, np.uint64(doc_id)))
+        if at == len(self.sorted_ids) or self.sorted_ids[at] != doc_id:
+            return None
+        row = int(self.sorted_rows[at])
+        return row if self.live[row] else None
+
+    def document(self, row: int) -> Document:
+        metadata = self._metadata("public", row) | self._metadata("reserved", row)
+        return Document(int(self.ids[row]), self.vectors[row], metadata)
+
+    def _metadata(self, name: str, row: int) -> dict[str, str]:
+        start, end = self.file.section(f"{name}_offsets")[row : row + 2].tolist()
+        return decode_metadata(self.file.section(name)[start:end].tobytes())
+
+
+class Recovered:
+    """The state of a directory that no server is changing. Raises DataDamaged, OSError, like all that reads it."""
+
+    def __init__(self, filesystem: FileSystem, directory: Path) -> None:
+        self._filesystem = filesystem
+        self._directory = directory
+        self.manifest: Manifest = read_manifest(filesystem, directory)
+        self._segments = [self._open(entry) for entry in self.manifest.segments]
+        self._later: dict[int, Document] = {}
+        self._replay()
+
+    @property
+    def count(self) -> int:
+        """Live documents."""
+        return sum(int(segment.live.sum()) for segment in self._segments) + len(self._later)
+
+    def documents(self) -> Iterator[Document]:
+        """Every live document, those of the log last."""
+        for segment in self._segments:
+            for row in np.flatnonzero(segment.live):
+                yield segment.document(int(row))
+        yield from self._later.values()
+
+    def some(self, count: int) -> list[Document]:
+        """Up to `count` live documents, spread over the segments and the log."""
+        found = []
+        for segment in self._segments:
+            rows = np.flatnonzero(segment.live)
+            found += [segment.document(int(row)) for row in rows[:: max(1, len(rows) // count)][:count]]
+        found += list(self._later.values())[:count]
+        return found[:: max(1, len(found) // count)][:count]
+
+    def nearest(self, vector: Vector) -> tuple[int, float]:
+        """The document most similar to `vector`, the smallest id of equals, and its similarity; every one is
+        looked at. There must be a document."""
+        question = Question(vector, self.manifest.metric)
+        best: tuple[float, int] | None = None
+        for ids, rows in self._chunks():
+            values = question.similarities(rows)
+            top = float(values.max())
+            found = (-top, int(ids[values == top].min()))
+            best = found if best is None else min(best, found)
+        assert best is not None
+        return best[1], -best[0]
+
+    def _chunks(self) -> Iterator[tuple[Ids, Matrix]]:
+        for segment in self._segments:
+            rows = np.flatnonzero(segment.live)
+            for start in range(0, len(rows), _CHUNK_ROWS):
+                part = rows[start : start + _CHUNK_ROWS]
+                yield segment.ids[part], segment.vectors[part]
+        if self._later:
+            ids = np.fromiter(self._later, dtype=np.uint64, count=len(self._later))
+            yield ids, np.stack([document.vector for document in self._later.values()])
+
+    def _open(self, entry: SegmentEntry) -> _Segment:
+        content = {file.name: self._filesystem.map(self._directory / file.name) for file in entry.files}
+        path = self._directory / entry.rows.name
+        file = read_section_file(content[entry.rows.name], path, entry.rows.facts)
+        ids, vectors = file.section(IDS), file.section("vectors")
+        if len(ids) != entry.row_count or vectors.shape != (entry.row_count, self.manifest.dimension):
+            raise DataDamaged("sections do not have the rows MANIFEST states", path=path)
+        live = live_mask(self._directory, entry, content)
+        return _Segment(file, ids, file.section("sorted_ids"), file.section("sorted_rows"), vectors, live)
+
+    def _replay(self) -> None:
+        chain = WalChain(self._filesystem, self._directory, self.manifest)
+        for entry in self.manifest.wal:
+            if is_sealed(entry, self.manifest.sealed_lsn):
+                continue
+            for frame in chain.read(entry).operations:
+                if frame.lsn > self.manifest.sealed_lsn:
+                    for record in chain.decode(entry, frame):
+                        self._apply(record)
+
+    def _apply(self, record: Record) -> None:
+        before = self._take(record.doc_id)
+        if isinstance(record, PutRecord):
+            self._later[record.doc_id] = Document(record.doc_id, record.vector, record.metadata)
+        elif not isinstance(record, DeleteRecord) and before is not None:
+            self._later[record.doc_id] = Document(record.doc_id, before.vector, record.metadata)
+
+    def _take(self, doc_id: int) -> Document | None:
+        """The document as it was, taken out of where it was."""
+        if doc_id in self._later:
+            return self._later.pop(doc_id)
+        for segment in self._segments:
+            row = segment.row_of(doc_id)
+            if row is not None:
+                segment.live[row] = False
+                return segment.document(row)
+        return None

@@ -1,0 +1,151 @@
+"""The log of a data directory as a backup reads it: segment by segment, so that it need not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kyrodb.backup.census import LogEffect
+from kyrodb.backup.record import Position, frame_mark
+from kyrodb.errors import DataDamaged
+from kyrodb.storage.manifest import Manifest, WalEntry
+from kyrodb.storage.records import decode_records
+from kyrodb.storage.wal_reader import SegmentContents, read_segment
+from kyrodb.types import LSN
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSegment:
+    """A WAL segment up to the end of its last frame; it has at least one. Times are those of its header and of its
+    first and last frame."""
+
+    entry: WalEntry
+    content: memoryview
+    previous: int
+    created_us: int
+    first_time_us: int
+    last_time_us: int
+
+    @property
+    def end_offset(self) -> int:
+        return len(self.content)
+
+    @property
+    def last_lsn(self) -> LSN:
+        assert self.entry.last_lsn is not None
+        return self.entry.last_lsn
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A frame that was looked up: its mark, and where the next one starts in which segment."""
+
+    mark: str
+    segment: str
+    end_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLog:
+    """`places` are the frames that were asked for, as far as the log holds them.
+
+    `effect` is what the log does behind the sealed position, `position` its end, `sealed_time_us` a time at which
+    the sealed position had been reached.
+    """
+
+    segments: tuple[SourceSegment, ...]
+    places: dict[LSN, Place]
+    effect: LogEffect
+    position: Position
+    sealed_time_us: int
+
+
+def read_log(
+    directory: Path,
+    manifest: Manifest,
+    mapped: Sequence[tuple[str, memoryview, int | None]],
+    positions: Collection[LSN],
+) -> SourceLog:
+    """Prove the segments, given as name, content and end in the order of the log. Raises DataDamaged."""
+    reader = _Reader(directory, manifest, frozenset(positions))
+    for name, content, end_offset in mapped:
+        reader.read(name, content, end_offset)
+    return SourceLog(
+        tuple(reader.segments), reader.places, reader.effect, reader.position, reader.sealed_time_us
+    )
+
+
+class _Reader:
+    def __init__(self, directory: Path, manifest: Manifest, positions: frozenset[LSN]) -> None:
+        self._directory = directory
+        self._sealed_lsn = manifest.sealed_lsn
+        self._wanted = positions
+        self.segments: list[SourceSegment] = []
+        self.places: dict[LSN, Place] = {}
+        self.effect = LogEffect()
+        self.sealed_time_us = manifest.updated_us
+        self.position = Position(lsn=manifest.sealed_lsn, time_us=manifest.updated_us, checksum=0, mark="")
+        self._first = True
+
+    def read(self, name: str, content: memoryview, end_offset: int | None) -> None:
+        path = self._directory / name
+        contents = read_segment(content, path, end_offset=end_offset)
+        self._require_continuation(contents, path)
+        if contents.header.base_lsn == self._sealed_lsn + 1:
+            self.sealed_time_us = contents.header.created_us
+        self._move_on(contents)
+        if contents.frames:
+            self.segments.append(_segment(name, content, contents))
+            self._read_frames(name, contents, path)
+
+    def _read_frames(self, name: str, contents: SegmentContents, path: Path) -> None:
+        for frame in contents.frames:
+            if frame.lsn in self._wanted:
+                self.places[frame.lsn] = Place(frame_mark(frame), name, frame.end_offset)
+        for frame in contents.operations:
+            if frame.lsn > self._sealed_lsn:
+                try:
+                    self.effect.apply(decode_records(frame.content))
+                except ValueError as error:
+                    raise DataDamaged(str(error), path=path, offset=frame.offset) from None
+
+    def _require_continuation(self, contents: SegmentContents, path: Path) -> None:
+        base = contents.header.base_lsn
+        if self._first and base > self._sealed_lsn + 1:
+            raise DataDamaged(
+                f"the log starts at position {base}, the segments end at {self._sealed_lsn}", path=path
+            )
+        if not self._first and (base, contents.header.previous) != (
+            self.position.lsn + 1,
+            self.position.checksum,
+        ):
+            raise DataDamaged(f"segment does not continue position {self.position.lsn}", path=path, offset=0)
+        self._first = False
+
+    def _move_on(self, contents: SegmentContents) -> None:
+        """The position becomes that of the segment's last frame; in an empty one, that of the frame before it."""
+        mark, time_us = self.position.mark, self.position.time_us
+        if contents.frames:
+            mark, time_us = frame_mark(contents.frames[-1]), contents.last_time_us
+        elif not mark:
+            time_us = contents.header.created_us
+        self.position = Position(
+            lsn=contents.last_lsn, time_us=time_us, checksum=contents.last_checksum, mark=mark
+        )
+
+
+def _segment(name: str, content: memoryview, contents: SegmentContents) -> SourceSegment:
+    return SourceSegment(
+        WalEntry(
+            name=name,
+            base_lsn=contents.header.base_lsn,
+            last_lsn=contents.last_lsn,
+            end_offset=contents.end_offset,
+        ),
+        content[: contents.end_offset],
+        contents.header.previous,
+        contents.header.created_us,
+        contents.frames[0].time_us,
+        contents.last_time_us,
+    )

@@ -1,0 +1,83 @@
+"""The archives of a target, opened once each, and what can be put together from several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kyrodb.backup.archive_reader import Archive, open_archive
+from kyrodb.backup.record import LogSegment, Record, StoredFile
+from kyrodb.backup.target import Target
+from kyrodb.errors import DataDamaged
+from kyrodb.storage import filename as data_filename
+from kyrodb.storage.manifest import Manifest, decode_manifest
+from kyrodb.storage.wal_reader import SegmentContents, read_segment
+from kyrodb.types import BytesLike
+
+
+@dataclass(frozen=True, slots=True)
+class AssembledSegment:
+    """A whole WAL segment, its bytes and what they say."""
+
+    data: bytes
+    contents: SegmentContents
+
+
+class Store:
+    """Reads files and log segments wherever they are. Raises DataDamaged, FileNotFoundError, OSError."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._archives: dict[str, Archive] = {}
+
+    def archive(self, backup_id: str) -> Archive:
+        if backup_id not in self._archives:
+            self._archives[backup_id] = open_archive(self._target, backup_id)
+        return self._archives[backup_id]
+
+    def file(self, file: StoredFile) -> Iterator[BytesLike]:
+        """The content of a file, proved at its end."""
+        archive = self.archive(file.archive)
+        self._require(archive, file.name, file.size_bytes, file.digest)
+        return archive.content(file.name)
+
+    def log(self, segment: LogSegment) -> Iterator[BytesLike]:
+        """The content of a WAL segment, proved at the end of each piece."""
+        for archive, member in self.require_log(segment):
+            yield from archive.content(member)
+
+    def require_log(self, segment: LogSegment) -> list[tuple[Archive, str]]:
+        """The members that make up a WAL segment, each the very one that was meant, not yet read."""
+        found = []
+        for piece in segment.pieces:
+            archive, member = self.archive(piece.archive), piece.member(segment.name)
+            self._require(archive, member, piece.end - piece.start, piece.digest)
+            found.append((archive, member))
+        return found
+
+    def assemble(self, segment: LogSegment) -> AssembledSegment:
+        """A WAL segment in memory, every frame proved."""
+        data = b"".join(self.log(segment))
+        path = Path(self._target.location) / segment.name
+        contents = read_segment(data, path, end_offset=segment.end_offset)
+        if (contents.header.base_lsn, contents.last_lsn) != (segment.base_lsn, segment.last_lsn):
+            raise DataDamaged(
+                f"holds positions {contents.header.base_lsn} to {contents.last_lsn}, "
+                f"the record says {segment.base_lsn} to {segment.last_lsn}",
+                path=path,
+            )
+        return AssembledSegment(data, contents)
+
+    def manifest(self, record: Record) -> Manifest:
+        """The MANIFEST in a backup's own archive."""
+        file = next(file for file in record.files if file.name == data_filename.MANIFEST)
+        path = Path(self._target.location) / record.id / data_filename.MANIFEST
+        return decode_manifest(b"".join(self.file(file)), path)
+
+    def _require(self, archive: Archive, member: str, size_bytes: int, digest: str) -> None:
+        if archive.record.members.get(member) != (size_bytes, digest):
+            raise DataDamaged(
+                f"the archive of backup {archive.record.id} holds another {member} than a later backup refers to",
+                path=self._target.location,
+            )

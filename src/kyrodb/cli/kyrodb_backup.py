@@ -1,0 +1,208 @@
+"""kyrodb_backup: create, list, verify, restore and prune backups. Works on files; needs no server and no engine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from kyrodb.backup.catalog import Catalog, read_catalog
+from kyrodb.backup.create import CreateOptions, create_backup
+from kyrodb.backup.filename import is_backup_id
+from kyrodb.backup.prune import prune_backups
+from kyrodb.backup.restore import describe_restore, restore
+from kyrodb.backup.retention import Retention
+from kyrodb.backup.store import Store
+from kyrodb.backup.target import DirectoryTarget, Target
+from kyrodb.backup.throttle import Throttle
+from kyrodb.backup.timeline import RestorePlan, instant, plan_backup, plan_position, plan_time
+from kyrodb.backup.verify import verify_backup, verify_deep
+from kyrodb.cli import backup_output as output
+from kyrodb.cli.backup_arguments import CLEAR, backup_parser
+from kyrodb.clock import SystemClock
+from kyrodb.errors import InvalidArgument, KyroError
+from kyrodb.storage.filesystem import LocalFileSystem
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
+    options = backup_parser(_VERBS).parse_args(arguments)
+    try:
+        options.run(options)
+    except (KyroError, OSError) as error:
+        output.error(error)
+        return 1
+    except KeyboardInterrupt:
+        print("Error: interrupted", file=sys.stderr)
+        return 1
+    return 0
+
+
+# --- verbs ----------------------------------------------------------------------------------------
+
+
+def _create(options: argparse.Namespace) -> None:
+    data_dir = _data_dir(options)
+    _require_apart(data_dir, options.backup_dir)
+    rate = None if options.max_mb_per_s is None else options.max_mb_per_s * 1e6
+    with output.progress("Copying") as progress:
+        entry = create_backup(
+            LocalFileSystem(),
+            data_dir,
+            _target(options),
+            SystemClock(),
+            CreateOptions(
+                options.incremental,
+                options.reference,
+                options.description,
+                Throttle(rate).take,
+                progress.reach,
+            ),
+        )
+    print(f"\nBackup ID: {entry.id}")
+    print(f"Type: {entry.record.backup_type}")
+    print(f"Size: {entry.size_bytes} bytes")
+    print(f"Vectors: {entry.record.documents}")
+
+
+def _list(options: argparse.Namespace) -> None:
+    chosen = options.format or ("table" if output.has_tables() else "json")
+    if chosen == "table" and not output.has_tables():
+        raise InvalidArgument(
+            "--format table needs the cli-tools extra (pip install 'kyrodb-server[cli-tools]'); "
+            "without it there is --format json",
+            field="format",
+        )
+    catalog = _catalog(_target(options))
+    if chosen == "json":
+        output.print_json(catalog)
+    else:
+        output.print_table(catalog)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    target, clock = _target(options), SystemClock()
+    catalog = _catalog(target)
+    backup_id = _backup_id(options.id or options.backup_id)
+    total = sum(entry.size_bytes for entry in catalog.chain(catalog.find(backup_id)))
+    with output.progress("Reading", total) as progress:
+        entry = verify_backup(target, catalog, backup_id, clock, progress.step)
+    trial = None
+    if options.deep:
+        scratch = Path(tempfile.mkdtemp(prefix="kyrodb-verify-", dir=options.scratch_dir))
+        try:
+            trial = verify_deep(LocalFileSystem(), scratch / "data", target, catalog, backup_id, clock)
+        finally:
+            shutil.rmtree(scratch)
+    print(f"\nBackup {backup_id} is valid")
+    print(f"Size: {entry.size_bytes} bytes")
+    print(f"Checksum: 0x{entry.checksum:08X} (verified)")
+    if trial is not None:
+        print(
+            f"Recovery: {trial.documents} documents at position {trial.lsn}, "
+            f"{trial.searches} of them searched for and found"
+        )
+
+
+def _restore(options: argparse.Namespace) -> None:
+    data_dir = _data_dir(options)
+    _require_apart(data_dir, options.backup_dir)
+    target = _target(options)
+    store, catalog = Store(target), _catalog(target)
+    plan = _plan(options, catalog, store)
+    filesystem = LocalFileSystem()
+    if options.dry_run:
+        output.print_restore(describe_restore(filesystem, data_dir, plan), plan, data_dir)
+        return
+    allow_clear = os.environ.get(CLEAR, "").lower() == "true"
+    with output.progress("Restoring", plan.size_bytes) as progress:
+        report = restore(
+            filesystem, data_dir, store, plan, SystemClock(), allow_clear=allow_clear, step=progress.step
+        )
+    if report.leftover is not None:
+        output.warn(f"what was in {data_dir} before is still in {report.leftover}, which can be removed")
+    if options.backup_id is not None:
+        print(f"\nDatabase restored from backup {options.backup_id}")
+    elif options.point_in_time is not None:
+        print(f"\nDatabase restored to point-in-time: {instant(options.point_in_time)}")
+    else:
+        print(f"\nDatabase restored to position {options.lsn}")
+
+
+def _prune(options: argparse.Namespace) -> None:
+    retention = Retention(
+        options.keep_hourly,
+        options.keep_daily,
+        options.keep_weekly,
+        options.keep_monthly,
+        options.min_age_days,
+    )
+    target = _target(options)
+    if options.dry_run:
+        _catalog(target)
+    pruned = prune_backups(target, retention, SystemClock(), dry_run=options.dry_run)
+    if not pruned:
+        print("No backups pruned (all within retention policy)")
+        return
+    print(f"{'Would prune' if options.dry_run else 'Pruned'} {len(pruned)} backup(s):")
+    for backup_id in pruned:
+        print(f"  - {backup_id}")
+
+
+# --- what they share ------------------------------------------------------------------------------
+
+
+def _plan(options: argparse.Namespace, catalog: Catalog, store: Store) -> RestorePlan:
+    if options.backup_id is not None:
+        return plan_backup(catalog, _backup_id(options.backup_id))
+    if options.lsn is not None:
+        return plan_position(catalog, options.lsn)
+    plan = plan_time(catalog, options.point_in_time, store)
+    latest = plan.latest
+    if options.point_in_time > max(latest.created_us, latest.position.time_us):
+        output.warn(
+            f"no backup was made after that; what was written since {instant(latest.created_us)} is not in it"
+        )
+    return plan
+
+
+def _catalog(target: Target) -> Catalog:
+    catalog = read_catalog(target)
+    for line in catalog.warnings:
+        output.warn(line)
+    return catalog
+
+
+def _target(options: argparse.Namespace) -> Target:
+    return DirectoryTarget(LocalFileSystem(), options.backup_dir.absolute())
+
+
+def _data_dir(options: argparse.Namespace) -> Path:
+    """The directory itself where a link leads to one, so that it can be swapped."""
+    resolved: Path = options.data_dir.resolve()
+    return resolved
+
+
+def _require_apart(data_dir: Path, backup_dir: Path) -> None:
+    if backup_dir.resolve().is_relative_to(data_dir):
+        raise InvalidArgument(
+            f"--backup-dir {backup_dir} lies inside --data-dir {data_dir}: a restore would delete it",
+            field="backup_dir",
+        )
+
+
+def _backup_id(text: str) -> str:
+    if not is_backup_id(text):
+        raise InvalidArgument(f"{text!r} is no backup id; they look like 20250601T120000Z", field="backup_id")
+    return text
+
+
+_VERBS = {"create": _create, "list": _list, "verify": _verify, "restore": _restore, "prune": _prune}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
