@@ -85,8 +85,13 @@ def test_document_keeps_vector_and_metadata(values: list[float], metadata: dict[
 
 def test_client_cannot_set_reserved_metadata() -> None:
     metadata = {"__tenant_id__": "a", "__tenant_idx__": "9", "__namespace__": "theirs", "colour": "red"}
-    document = decode.document(insert(metadata=metadata, namespace="ours"), COSINE, Caller(tenant=3))
-    assert document.metadata == {"colour": "red", "__tenant_idx__": "3", "__namespace__": "ours"}
+    document = decode.document(insert(metadata=metadata, namespace="ours"), COSINE, Caller(3, "acme"))
+    assert document.metadata == {
+        "colour": "red",
+        "__tenant_id__": "acme",
+        "__tenant_idx__": "3",
+        "__namespace__": "ours",
+    }
 
 
 def test_document_without_namespace_has_no_namespace_entry() -> None:

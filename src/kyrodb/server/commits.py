@@ -61,6 +61,6 @@ def _operations(write: Write, schema: decode.Schema) -> Iterator[Operation | Inv
         return
     for payload in write.payloads:
         try:
-            yield Put(decode.document(payload, schema, write.caller))
+            yield Put(decode.document(payload, schema, write.caller), write.caller.limit)
         except InvalidArgument as fault:
             yield fault

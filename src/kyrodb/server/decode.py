@@ -65,8 +65,8 @@ def document(payload: bytes, schema: Schema, caller: Caller) -> Document:
         vector = np.array(parse(pb.InsertRequest, payload).embedding, np.float32)
     _check_inserted(vector, schema)
     metadata = client_metadata(request.metadata, bytes_max=len(payload) - vector.nbytes)
-    metadata.update(caller.scope(checked_namespace(request.namespace)).constraints)
-    return Document(request.doc_id, vector, metadata)
+    metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
+    return Document(caller.stored_id(request.doc_id), vector, metadata)
 
 
 def search(payload: bytes, schema: Schema, caller: Caller) -> SearchRequest:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kyrodb.engine.requests import Found, SearchResult, Tier
+from kyrodb.limits import DOC_ID_MAX
 from kyrodb.metadata_wire import varint
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -45,11 +46,13 @@ def search_path(tiers: frozenset[Tier]) -> pb.SearchResponse.SearchPath:
     return pb.SearchResponse.COLD_TIER_ONLY if Tier.COLD in tiers else pb.SearchResponse.UNKNOWN
 
 
-def search_response(result: SearchResult, latency_ms: float) -> bytes:
-    """The bytes of a SearchResponse."""
+def search_response(
+    result: SearchResult, latency_ms: float, *, id_mask: int = DOC_ID_MAX, with_plan: bool = True
+) -> bytes:
+    """The bytes of a SearchResponse. `id_mask` are the bits of a stored id that the client knows."""
     out: list[bytes] = []
     for hit in result.hits:
-        head = _DOC_ID + varint(hit.doc_id) + _TAGGED_FLOAT.pack(_SCORE, hit.score)
+        head = _DOC_ID + varint(hit.doc_id & id_mask) + _TAGGED_FLOAT.pack(_SCORE, hit.score)
         if hit.vector is not None:
             head += _delimited(_EMBEDDING, hit.vector.tobytes())
         out += (_RESULT, varint(len(head) + len(hit.metadata_wire)), head, hit.metadata_wire)
@@ -64,7 +67,7 @@ def search_response(result: SearchResult, latency_ms: float) -> bytes:
         out.append(_PARTIAL)
     if result.exact:
         out.append(_EXACT)
-    if result.plan:
+    if with_plan and result.plan:
         out.append(_delimited(_PLAN, result.plan.encode()))
     out += (_ROWS_EXAMINED + varint(result.examined), _MATCHED + varint(result.matched))
     return b"".join(out)

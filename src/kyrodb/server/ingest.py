@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
+from kyrodb.engine.requests import Ack
 from kyrodb.errors import InvalidArgument, KyroError
 from kyrodb.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX
 from kyrodb.observe.counters import Counters
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
 from kyrodb.server.commits import Commits, Inserts, Outcome
+from kyrodb.tenancy.quota import QuotaExceeded
 
 
 class Ingest:
     """One stream. `stored`, `invalid` (the request is wrong) and `failed` (the database could not) count
-    documents; `last_error` is the text of the latest refusal."""
+    documents; `last_error` is the text of the latest refusal, `quota_exceeded` the latest for want of quota."""
 
     def __init__(self, caller: Caller, commits: Commits, counters: Counters) -> None:
         self.stored = 0
         self.invalid = 0
         self.failed = 0
         self.last_error = ""
+        self.quota_exceeded: QuotaExceeded | None = None
         self._caller = caller
         self._commits = commits
         self._counters = counters
@@ -42,7 +45,11 @@ class Ingest:
         self._gathered = []
 
     async def add(self, payload: bytes) -> None:
-        """Take a message. Waits while a whole group is gathered and the one before it is not durable."""
+        """Take a message, for a token. Waits while a whole group is gathered and the one before it is not durable.
+
+        Raises what `spend` raises.
+        """
+        await self.spend()
         self._gathered.append(payload)
         self._gathered_bytes += len(payload)
         if not self._committing:
@@ -52,6 +59,15 @@ class Ingest:
             or self._gathered_bytes >= STREAM_GROUP_BYTES_MAX
         ):
             await self._next_settled()
+
+    async def spend(self) -> None:
+        """Pay with a token of the caller's. Raises what `Caller.spend` raises, once everything taken before is
+        durable or refused."""
+        try:
+            self._caller.spend()
+        except KyroError:
+            await self.finish()
+            raise
 
     def refuse(self, fault: KyroError) -> None:
         """Count a message that is not even looked at."""
@@ -84,6 +100,8 @@ class Ingest:
             if isinstance(outcome, Exception):
                 refused += 1
                 self._count(payload, outcome)
+            elif isinstance(outcome, Ack) and not outcome.existed:
+                self._caller.usage.inserts += 1
         self.stored += len(outcomes) - refused
         self._counters.inserts(len(outcomes), refused)
         self._committing = []
@@ -99,3 +117,5 @@ class Ingest:
         else:
             self.failed += 1
             self.last_error = str(error)
+            if isinstance(error, QuotaExceeded):
+                self.quota_exceeded = error

@@ -12,9 +12,11 @@ from typing import Final, TypeAlias, TypeVar
 
 import grpc
 
+from kyrodb.errors import PermissionDenied
 from kyrodb.observe.counters import Counters
 from kyrodb.server.access import Access, Caller
 from kyrodb.server.status import CallError, Status, status_of
+from kyrodb.server.terms import TERMS, Terms
 
 Request = TypeVar("Request")
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -29,9 +31,11 @@ _OK: Final = "OK"
 class Rpcs:
     """Turns handlers into what a gRPC server serves."""
 
-    def __init__(self, access: Access, counters: Counters) -> None:
+    def __init__(self, access: Access, counters: Counters, *, admins_only: bool) -> None:
+        """`admins_only` keeps what acts on the whole server for keys with is_admin."""
         self._access = access
         self._counters = counters
+        self._admins_only = admins_only
 
     def unary(self, name: str, handler: Unary) -> Handler:
         """One message in, one out."""
@@ -43,11 +47,12 @@ class Rpcs:
 
     def both_streams(self, name: str, handler: BothStreams) -> Handler:
         """Many messages in, many out."""
+        terms = TERMS[name]
 
         async def serve(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             started_ns, code = time.perf_counter_ns(), _OK
             try:
-                async for response in handler(messages, self._caller(context)):
+                async for response in handler(messages, self._admitted(name, terms, context)):
                     yield response
             except asyncio.CancelledError:
                 code = self._cancelled(context)
@@ -64,10 +69,12 @@ class Rpcs:
     def _answering(
         self, name: str, handler: Callable[[Request, Caller], Awaitable[bytes]]
     ) -> Callable[[Request, Context], Awaitable[bytes]]:
+        terms = TERMS[name]
+
         async def serve(request: Request, context: Context) -> bytes:
             started_ns, code = time.perf_counter_ns(), _OK
             try:
-                return await handler(request, self._caller(context))
+                return await handler(request, self._admitted(name, terms, context))
             except asyncio.CancelledError:
                 code = self._cancelled(context)
                 raise
@@ -80,8 +87,14 @@ class Rpcs:
 
         return serve
 
-    def _caller(self, context: Context) -> Caller:
-        return self._access.caller(context)
+    def _admitted(self, name: str, terms: Terms, context: Context) -> Caller:
+        """Who calls. Raises Unauthenticated, PermissionDenied, ResourceExhausted when the call may not go on."""
+        caller = self._access.caller(context)
+        if terms.admin and self._admins_only and not caller.is_admin:
+            raise PermissionDenied(f"{name} needs the key of an admin (is_admin: true in the key file)")
+        if terms.token:
+            caller.spend()
+        return caller
 
     def _failed(self, name: str, error: Exception) -> Status:
         self._counters.error(error.cause if isinstance(error, CallError) else error)

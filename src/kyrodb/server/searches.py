@@ -73,7 +73,7 @@ class Searches:
             self._counters.query_failed()
             raise _failure(error) from error
 
-    async def answer(self, asked: asyncio.Future[Answered]) -> bytes:
+    async def answer(self, asked: asyncio.Future[Answered], caller: Caller) -> bytes:
         """The SearchResponse, as bytes. Raises CallError or InvalidArgument."""
         try:
             answered = await asked
@@ -81,6 +81,7 @@ class Searches:
             if not isinstance(error, InvalidArgument):
                 self._counters.query_failed()
             raise _failure(error) from error
+        caller.usage.queries += 1
         self._counters.search(answered.duration_ns)
         tiers = answered.tiers
         self._counters.served(cache=Tier.CACHE in tiers, hot=Tier.HOT in tiers, cold=Tier.COLD in tiers)
@@ -100,7 +101,14 @@ class Searches:
                 answers.append(result)
                 continue
             duration_ns = time.perf_counter_ns() - asked.started_ns
-            answers.append(Answered(search_response(result, duration_ns / 1e6), result.tiers, duration_ns))
+            response = search_response(
+                result,
+                duration_ns / 1e6,
+                id_mask=asked.caller.id_mask,
+                # It tells how many rows there are, other tenants' too.
+                with_plan=asked.caller.is_admin,
+            )
+            answers.append(Answered(response, result.tiers, duration_ns))
         return answers
 
     def _decoded(self, asked: Asked) -> SearchRequest | KyroError:

@@ -43,7 +43,7 @@ class Service:
             concurrent_max=settings.timeouts.max_concurrent_queries,
             threads=SEARCH_THREADS,
         )
-        self._rpcs = Rpcs(access, counters)
+        self._rpcs = Rpcs(access, counters, admins_only=settings.auth.admin_rpcs_require_admin_key)
         self._writes = Writes(self._commits, counters)
         self._reads = Reads(engine, self._searches, self._lookups, self._threads, counters)
         self._insert_streams = InsertStreams(self._commits, counters, vitals.process)

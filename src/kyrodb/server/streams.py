@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from kyrodb.errors import KyroError, ResourceExhausted
-from kyrodb.limits import BULK_LOAD_DOCUMENTS_MAX, STREAM_MESSAGES_MAX, STREAM_SEARCHES_MAX
+from kyrodb.limits import (
+    BULK_LOAD_BATCH,
+    BULK_LOAD_DOCUMENTS_MAX,
+    STREAM_MESSAGES_MAX,
+    STREAM_SEARCHES_MAX,
+)
 from kyrodb.observe.counters import Counters
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -67,7 +72,13 @@ class InsertStreams:
                     peak_bytes = max(peak_bytes, self._process.resident_bytes())
                 received += 1
                 await ingest.add(payload)
+                if received % BULK_LOAD_BATCH == 0:
+                    await ingest.spend()
+                if ingest.quota_exceeded is not None:
+                    break
             await ingest.finish()
+            if ingest.quota_exceeded is not None:
+                raise ingest.quota_exceeded
         duration_s = time.monotonic() - started_s
         return pb.BulkLoadResponse(
             success=ingest.invalid + ingest.failed == 0,
@@ -115,7 +126,7 @@ class SearchStreams:
             while (turn := await turns.get()) is not None:
                 if isinstance(turn, Exception):
                     raise turn
-                yield await self._answer(turn)
+                yield await self._answer(turn, caller)
         finally:
             reader.cancel()
             while not turns.empty():
@@ -126,22 +137,23 @@ class SearchStreams:
     async def _read(
         self, messages: AsyncIterator[bytes], caller: Caller, turns: asyncio.Queue[_Turn]
     ) -> None:
-        """Ask every search of the stream, in order; the first that finds no room ends it."""
+        """Ask every search of the stream, in order; the first that comes too fast or finds no room ends it."""
         received = 0
         try:
             async for payload in messages:
                 received += 1
                 if received > STREAM_MESSAGES_MAX:
                     raise ResourceExhausted(f"bulk_search batch size exceeds maximum {STREAM_MESSAGES_MAX}")
+                caller.spend()
                 await turns.put(_UnderWay(payload, self._searches.ask(payload, caller)))
         except Exception as error:
             await turns.put(error)
         else:
             await turns.put(None)
 
-    async def _answer(self, turn: _UnderWay) -> bytes:
+    async def _answer(self, turn: _UnderWay, caller: Caller) -> bytes:
         try:
-            return await self._searches.answer(turn.answer)
+            return await self._searches.answer(turn.answer, caller)
         except (KyroError, CallError) as error:
             if not decode.wants_inline_errors(turn.payload):
                 raise

@@ -22,6 +22,7 @@ from kyrodb.server.access import Caller
 from kyrodb.server.commits import Commits, Inserts, Write
 from kyrodb.server.decode_filter import decode_filter, names_a_condition
 from kyrodb.server.status import CallError
+from kyrodb.tenancy.quota import QuotaExceeded
 
 
 class Writes:
@@ -35,8 +36,9 @@ class Writes:
         self._counters.calls_in_flight += 1
         failed = 1
         try:
-            await self._commit(Inserts((payload,), caller), payload, "Insert failed")
+            ack = await self._commit(Inserts((payload,), caller), payload, "Insert failed")
             failed = 0
+            caller.usage.inserts += not ack.existed
         finally:
             self._counters.calls_in_flight -= 1
             self._counters.inserts(1, failed)
@@ -53,13 +55,14 @@ class Writes:
         if request.doc_id < DOC_ID_MIN:
             raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
         scope = caller.scope(decode.checked_namespace(request.namespace))
-        ack = await self._commit(Delete(request.doc_id, scope), payload, "Delete failed")
+        ack = await self._commit(Delete(caller.stored_id(request.doc_id), scope), payload, "Delete failed")
+        caller.usage.deletes += ack.existed
         return pb.DeleteResponse(success=True, existed=ack.existed > 0).SerializeToString()
 
     async def update_metadata(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.UpdateMetadataRequest, payload)
         update = UpdateMetadata(
-            doc_id=decode.checked_doc_id(request.doc_id),
+            doc_id=caller.stored_id(decode.checked_doc_id(request.doc_id)),
             metadata=decode.client_metadata(request.metadata, bytes_max=len(payload)),
             merge=request.merge,
             scope=caller.scope(decode.checked_namespace(request.namespace)),
@@ -70,6 +73,7 @@ class Writes:
     async def batch_delete(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.BatchDeleteRequest, payload)
         ack = await self._query(_batch(request, caller), payload, "Batch delete failed")
+        caller.usage.deletes += ack.existed
         return pb.BatchDeleteResponse(success=True, deleted_count=ack.existed).SerializeToString()
 
     async def _query(self, operation: Operation, payload: bytes, doing: str) -> Ack:
@@ -88,7 +92,7 @@ class Writes:
             (outcome,) = await self._commits.submit(write, weight=len(payload))
         except KyroError as error:
             raise CallError(doing, error) from error
-        if isinstance(outcome, InvalidArgument):
+        if isinstance(outcome, (InvalidArgument, QuotaExceeded)):
             raise outcome
         if isinstance(outcome, KyroError):
             raise CallError(doing, outcome) from outcome
@@ -100,7 +104,8 @@ def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
     match request.WhichOneof("delete_criteria"):
         case "ids":
             decode.check_batch(len(request.ids.doc_ids))
-            return DeleteMany(list(dict.fromkeys(request.ids.doc_ids)), scope)
+            doc_ids = [caller.stored_id(doc_id) for doc_id in dict.fromkeys(request.ids.doc_ids)]
+            return DeleteMany(doc_ids, scope)
         case "filter":
             condition = decode_filter(request.filter)
             check_filter(condition)
