@@ -28,6 +28,7 @@ from kyrodb.server.http import serving_http
 from kyrodb.server.reload import Reload
 from kyrodb.server.service import Service
 from kyrodb.server.signals import Stop
+from kyrodb.server.systemd import notify, notify_alive, notify_ready
 from kyrodb.server.transport import GrpcServer, choose
 from kyrodb.server.vitals import HEARTBEAT_S, Vitals
 from kyrodb.tenancy.rate_limit import RateLimiter
@@ -56,6 +57,7 @@ async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
     stop = Stop()
     with serving_http(vitals) as http:
         _log.info("HTTP on %s port %d", settings.server.observability_host, http.port)
+        notify("STATUS=recovering the database")
         engine = await _opened(settings, stop)
         try:
             vitals.engine = engine
@@ -83,8 +85,10 @@ async def _serve_grpc(server: GrpcServer, vitals: Vitals, stop: Stop) -> None:
     vitals.phase = Phase.SERVING
     _log.info("gRPC on %s port %d (%s)", settings.host, port, server.transport)
     _log.info("Server ready to accept connections")
+    notify_ready(f"serving gRPC on port {port}")
     await stop.wait()
     vitals.phase = Phase.DRAINING
+    notify("STOPPING=1", "STATUS=finishing the calls under way")
     _log.info("draining: calls under way have %d s to finish", settings.shutdown_timeout_secs)
     await stop.unless_again(server.drain(settings.shutdown_timeout_secs))
 
@@ -124,6 +128,7 @@ async def _opened(settings: Settings, stop: Stop) -> Engine:
 async def _beat(vitals: Vitals) -> None:
     while True:
         vitals.beat()
+        notify_alive()
         await asyncio.sleep(HEARTBEAT_S)
 
 

@@ -14,6 +14,8 @@ from kyrodb.config import Loaded, Settings, changed_keys
 from kyrodb.engine.engine import Engine
 from kyrodb.errors import ConfigError
 from kyrodb.observe import logs
+from kyrodb.observe.health import Phase
+from kyrodb.server.systemd import notify_ready, notify_reloading
 from kyrodb.server.vitals import Vitals
 
 _log: Final = logging.getLogger(__name__)
@@ -37,7 +39,10 @@ class Reload:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
+            notify_reloading()
             await asyncio.to_thread(self.reload)
+            if self._vitals.phase is Phase.SERVING:
+                notify_ready(self._vitals.config_fault or "configuration reloaded")
 
     def reload(self) -> None:
         """Read and apply, or keep everything as it is."""
@@ -64,7 +69,11 @@ class Reload:
 def _applied(before: Settings, wanted: Settings) -> Settings:
     """The settings in force after a reload."""
     logging_settings = before.logging.model_copy(
-        update={"level": wanted.logging.level, "file": wanted.logging.file}
+        update={
+            "level": wanted.logging.level,
+            "file": wanted.logging.file,
+            "slow_query_ms": wanted.logging.slow_query_ms,
+        }
     )
     hnsw = before.hnsw.model_copy(update={"ef_search": wanted.hnsw.ef_search})
     return before.model_copy(update={"slo": wanted.slo, "logging": logging_settings, "hnsw": hnsw})
