@@ -10,6 +10,7 @@ from kyrodb.config.keys import KEYS, Key, changed_keys, value_of
 from kyrodb.config.load import Loaded, Overrides, load_settings
 from kyrodb.config.loopback import is_loopback
 from kyrodb.config.model import Settings
+from kyrodb.config.reloading import reloaded
 from kyrodb.config.template import generate_template
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "generate_template",
     "is_loopback",
     "load_settings",
+    "reloaded",
     "value_of",
 ]
