@@ -55,7 +55,9 @@ COMMIT_BYTES_MAX: Final = 16 << 20
 """Request bytes of one group commit, exceeded by one request at most."""
 WAITING_WRITES_MAX: Final = 10_000
 STREAM_GROUP_DOCUMENTS_MAX: Final = 512
-"""Documents a stream gathers while its last group is being committed."""
+"""Documents a stream gathers before they are committed as one group."""
+STREAM_LINGER_S: Final = 0.01
+"""Longest a document of a stream waits for others, unless a group of the stream is being committed."""
 STREAM_GROUP_BYTES_MAX: Final = 8 << 20
 STREAM_SEARCHES_MAX: Final = 128
 """Searches of one stream under way at once."""

@@ -59,8 +59,5 @@ def _operations(write: Write, schema: decode.Schema) -> Iterator[Operation | Inv
     if not isinstance(write, Inserts):
         yield write
         return
-    for payload in write.payloads:
-        try:
-            yield Put(decode.document(payload, schema, write.caller), write.caller.limit)
-        except InvalidArgument as fault:
-            yield fault
+    for one in decode.documents(write.payloads, schema, write.caller):
+        yield one if isinstance(one, InvalidArgument) else Put(one, write.caller.limit)

@@ -1,7 +1,8 @@
 """A stream of documents on its way into the log.
 
-While one group of the stream is being committed the next is read; a group is committed as soon as the one before
-it is durable. So a slow client's documents do not wait for company, and a fast one's share an fsync.
+While one group of the stream is being committed the next is read. A group is committed when it is large, when its
+first document has waited STREAM_LINGER_S, or at the end of the stream: small groups would cost a fast client more
+than that wait costs a slow one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Self
 
 from kyrodb.engine.requests import Ack
 from kyrodb.errors import InvalidArgument, KyroError
-from kyrodb.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX
+from kyrodb.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX, STREAM_LINGER_S
 from kyrodb.observe.counters import Counters
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
@@ -36,6 +37,7 @@ class Ingest:
         self._gathered_bytes = 0
         self._committing: list[bytes] = []
         self._settled = asyncio.Event()
+        self._lingering: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +45,12 @@ class Ingest:
     def __exit__(self, *_: object) -> None:
         # When the client left, what is under way goes in and what was only gathered does not.
         self._gathered = []
+        self._stop_lingering()
+
+    def _stop_lingering(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
 
     async def add(self, payload: bytes) -> None:
         """Take a message, for a token. Waits while a whole group is gathered and the one before it is not durable.
@@ -52,13 +60,13 @@ class Ingest:
         await self.spend()
         self._gathered.append(payload)
         self._gathered_bytes += len(payload)
-        if not self._committing:
+        if self._committing:
+            if self._is_full:
+                await self._next_settled()
+        elif self._is_full:
             self._commit_gathered()
-        elif (
-            len(self._gathered) >= STREAM_GROUP_DOCUMENTS_MAX
-            or self._gathered_bytes >= STREAM_GROUP_BYTES_MAX
-        ):
-            await self._next_settled()
+        elif self._lingering is None:
+            self._linger()
 
     async def spend(self) -> None:
         """Pay with a token of the caller's. Raises what `Caller.spend` raises, once everything taken before is
@@ -80,12 +88,26 @@ class Ingest:
         """Return when everything taken is durable or refused."""
         while self._committing:
             await self._next_settled()
+        if self._gathered:
+            self._commit_gathered()
+            await self._next_settled()
+
+    @property
+    def _is_full(self) -> bool:
+        return (
+            len(self._gathered) >= STREAM_GROUP_DOCUMENTS_MAX
+            or self._gathered_bytes >= STREAM_GROUP_BYTES_MAX
+        )
+
+    def _linger(self) -> None:
+        self._lingering = asyncio.get_running_loop().call_later(STREAM_LINGER_S, self._commit_gathered)
 
     async def _next_settled(self) -> None:
         self._settled.clear()
         await self._settled.wait()
 
     def _commit_gathered(self) -> None:
+        self._stop_lingering()
         group, weight = self._gathered, self._gathered_bytes
         self._committing, self._gathered, self._gathered_bytes = group, [], 0
         # A stream has one group under way, so it needs no shedding: it waits.
@@ -105,8 +127,10 @@ class Ingest:
         self.stored += len(outcomes) - refused
         self._counters.inserts(len(outcomes), refused)
         self._committing = []
-        if self._gathered:
+        if self._is_full:
             self._commit_gathered()
+        elif self._gathered:
+            self._linger()
         self._settled.set()
 
     def _count(self, payload: bytes, error: Exception) -> None:
