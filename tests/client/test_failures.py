@@ -179,6 +179,16 @@ def test_a_stream_faster_than_the_rate_is_split(kind: str) -> None:
     assert ids == list(range(1, 17))
 
 
+def test_the_size_that_the_rate_allows_is_kept(kind: str) -> None:
+    with (
+        scripted_server({"GetConfig": [CONFIG], "BulkInsert": [_storing_at_most(500)]}) as script,
+        client_of(kind, script.target) as client,
+    ):
+        assert client.insert_many((doc_id, ONES) for doc_id in range(1, 3001)).inserted == 3000
+    sizes = [len(requests) for requests in script.asked_of("BulkInsert")]
+    assert sizes[sizes.index(500) :] == [500] * 6
+
+
 def test_a_rate_that_allows_nothing_is_told_with_what_was_stored(kind: str) -> None:
     answers = [
         ok(pb.InsertResponse(success=True, total_inserted=1000)),

@@ -89,7 +89,7 @@ def insert_many(documents: Iterable[DocumentLike], namespace: str) -> Steps[Inse
     config = yield from _ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
     schema = Schema(config.embedding_dimension, Metric(config.hnsw_distance.lower()))
     refused: list[Refusal] = []
-    inserted = 0
+    inserted, size = 0, _STREAM_MESSAGES
     encoded = (
         (document.doc_id, encode.insert_request(document, namespace))
         for document in accepted(documents, schema, refused)
@@ -98,7 +98,7 @@ def insert_many(documents: Iterable[DocumentLike], namespace: str) -> Steps[Inse
         encoded, count_max=_STREAM_MESSAGES, bytes_max=_STREAM_BYTES, bytes_of=lambda pair: len(pair[1])
     ):
         try:
-            failed = yield from _bulk_insert(group)
+            failed, size = yield from _bulk_insert(group, size)
         except KyroError as error:
             error.add_note(f"{inserted} documents of this insert_many are stored; of others it is not known")
             raise
@@ -107,30 +107,31 @@ def insert_many(documents: Iterable[DocumentLike], namespace: str) -> Steps[Inse
     return InsertReport(inserted, refused)
 
 
-def _bulk_insert(group: list[tuple[int, bytes]]) -> Steps[list[Refusal]]:
-    """Store documents in streams; what was refused.
+def _bulk_insert(group: list[tuple[int, bytes]], size: int) -> Steps[tuple[list[Refusal], int]]:
+    """Store documents in streams of at most `size`; what was refused, and the size that the server's rate allows.
 
-    A stream that fails in part is sent again in halves until it is known who failed, and one that asks for more
-    than the server's rate allows until it does not. Storing a document twice is storing it.
+    A stream that fails in part is sent again in halves until it is known who failed, and so is one that asks for
+    more than the rate allows. Storing a document twice is storing it.
     """
     refused: list[Refusal] = []
-    waiting = [group]
+    waiting = list(_slices(group, size))[::-1]
     while waiting:
         documents = waiting.pop()
-        halves = [documents[len(documents) // 2 :], documents[: len(documents) // 2]]
+        half = len(documents) // 2
         try:
             (payload,) = yield Call("BulkInsert", [request for _, request in documents])
         except ResourceExhausted as error:
-            if error.retry_after_s is None or len(documents) == 1:
+            if error.retry_after_s is None or not half:
                 raise
-            waiting += halves
+            size = half
+            waiting += [documents[half:], documents[:half]]
             continue
         response = pb.InsertResponse.FromString(payload)
         if response.total_failed == len(documents):
             refused += [Refusal(doc_id, response.error) for doc_id, _ in documents]
         elif response.total_failed:
-            waiting += halves
-    return refused
+            waiting += [documents[half:], documents[:half]]
+    return refused, size
 
 
 def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: str) -> Steps[bool]:
