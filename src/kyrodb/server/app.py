@@ -11,7 +11,6 @@ import asyncio
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -19,19 +18,18 @@ import uvloop
 
 from kyrodb.config import Loaded, Settings
 from kyrodb.engine.engine import Engine
-from kyrodb.errors import ConfigError, Unavailable
+from kyrodb.errors import Unavailable
 from kyrodb.observe import logs
 from kyrodb.observe.health import Phase
-from kyrodb.server.access import OpenAccess
 from kyrodb.server.database import open_database
 from kyrodb.server.http import serving_http
+from kyrodb.server.protection import Protection, TlsPorts, read_keys
 from kyrodb.server.reload import Reload
 from kyrodb.server.service import Service
 from kyrodb.server.signals import Stop
 from kyrodb.server.systemd import notify, notify_alive, notify_ready
 from kyrodb.server.transport import GrpcServer, choose
 from kyrodb.server.vitals import HEARTBEAT_S, Vitals
-from kyrodb.tenancy.rate_limit import RateLimiter
 from kyrodb.version import __version__
 
 _log: Final = logging.getLogger(__name__)
@@ -43,7 +41,6 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded]) -> None:
     Raises KyroError and OSError for whatever keeps the server from starting or from stopping cleanly.
     """
     settings = loaded.settings
-    _refuse_unprotected(settings)
     logs.configure(settings.logging)
     _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
     for warning in loaded.warnings:
@@ -54,25 +51,31 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded]) -> None:
 async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
     transport = choose(settings.server)
     vitals = Vitals(settings)
+    vitals.keys = read_keys(settings)
+    ports = TlsPorts.open(settings)
     stop = Stop()
-    with serving_http(vitals) as http:
+    with serving_http(vitals, ports.http) as http:
         _log.info("HTTP on %s port %d", settings.server.observability_host, http.port)
         notify("STATUS=recovering the database")
         engine = await _opened(settings, stop)
         try:
             vitals.engine = engine
-            reload = Reload(vitals, engine, load_again)
+            protection = await asyncio.to_thread(Protection, settings, engine, vitals.keys, ports)
+            reload = Reload(vitals, engine, protection, load_again)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.request)
-            limiter = RateLimiter(settings.rate_limit, time.monotonic)
-            service = Service(settings, engine, OpenAccess(limiter), vitals)
-            server = GrpcServer(settings, transport, service.handlers())
-            background = [asyncio.create_task(reload.run()), asyncio.create_task(_beat(vitals))]
+            service = Service(settings, engine, protection.access, vitals)
+            credentials = ports.grpc.credentials if ports.grpc is not None else None
+            server = GrpcServer(settings, transport, service.handlers(), credentials)
+            vitals.accounts = protection.accounts
+            running = (reload.run(), protection.run(), _beat(vitals))
+            background = [asyncio.create_task(work) for work in running]
             try:
                 await _serve_grpc(server, vitals, stop)
             finally:
                 for task in background:
                     task.cancel()
                 await service.close()
+                await asyncio.to_thread(protection.close)
         finally:
             vitals.phase = Phase.STOPPED
             await asyncio.to_thread(engine.close)
@@ -130,17 +133,3 @@ async def _beat(vitals: Vitals) -> None:
         vitals.beat()
         notify_alive()
         await asyncio.sleep(HEARTBEAT_S)
-
-
-def _refuse_unprotected(settings: Settings) -> None:
-    """Refuse protection that was asked for and would not be given."""
-    asked = {
-        "auth.enabled": settings.auth.enabled,
-        "rate_limit.enabled": settings.rate_limit.enabled,
-        "server.tls.enabled": settings.server.tls.enabled,
-    }
-    faults = [
-        f"{key} = true: this server cannot do that and will not serve without" for key in asked if asked[key]
-    ]
-    if faults:
-        raise ConfigError(*faults)

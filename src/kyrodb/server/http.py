@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,8 +26,10 @@ from starlette.routing import Route
 from kyrodb.errors import ConfigError
 from kyrodb.observe.exposition import CONTENT_TYPE, render
 from kyrodb.observe.health import HealthStatus
+from kyrodb.server.http_access import KEY_IN_SCOPE, KeyGate
 from kyrodb.server.measurements import families
 from kyrodb.server.vitals import Vitals
+from kyrodb.tenancy.api_keys import ApiKey
 
 _STOP_TIMEOUT_S: Final = 5.0
 
@@ -72,11 +76,23 @@ def application(vitals: Vitals) -> Starlette:
         return Response(render(families(vitals)), headers={"content-type": CONTENT_TYPE})
 
     def usage(request: Request) -> Response:
-        return _json({"error": "usage tracking disabled (auth.enabled=false)"}, 404)
+        if not vitals.settings.auth.enabled:
+            return _json({"error": "usage tracking disabled (auth.enabled=false)"}, 404)
+        wanted = request.query_params.get("scope", "self")
+        if wanted.lower() not in ("self", "all"):
+            return _json({"error": f"invalid scope '{wanted}': expected 'self' or 'all'"}, 400)
+        key: ApiKey = request.scope[KEY_IN_SCOPE]
+        everybody = wanted.lower() == "all"
+        if everybody and not key.is_admin:
+            return Response("forbidden", 403)
+        if vitals.accounts is None:
+            return _json({"error": "the database is starting or has stopped"}, 503)
+        return _json(vitals.accounts.report(None if everybody else key.tenant_id))
 
     endpoints = {"/health": health, "/ready": ready, "/slo": slo, "/metrics": metrics, "/usage": usage}
     return Starlette(
         routes=[Route(path, endpoint) for path, endpoint in endpoints.items()],
+        middleware=[Middleware(KeyGate, vitals)],
         exception_handlers={HTTPException: _empty},
     )
 
@@ -84,10 +100,12 @@ def application(vitals: Vitals) -> Starlette:
 class HttpServer:
     """Serves an application on a thread of its own."""
 
-    def __init__(self, app: Starlette, listener: socket.socket) -> None:
+    def __init__(self, app: Starlette, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
             app, log_config=None, log_level="warning", lifespan="off", http="h11", ws="none"
         )
+        config.load()
+        config.ssl = tls
         self._server = uvicorn.Server(config)
         self._listener = listener
         self._thread = threading.Thread(
@@ -113,11 +131,11 @@ class HttpServer:
 
 
 @contextlib.contextmanager
-def serving_http(vitals: Vitals) -> Iterator[HttpServer]:
-    """The HTTP server of these settings, up. Raises ConfigError when its port cannot be had."""
+def serving_http(vitals: Vitals, tls: ssl.SSLContext | None = None) -> Iterator[HttpServer]:
+    """The HTTP server of these settings, up, over TLS if given. Raises ConfigError when its port cannot be had."""
     server = vitals.settings.server
     server_socket = _listen(server.observability_host, server.observability_port)
-    http = HttpServer(application(vitals), server_socket)
+    http = HttpServer(application(vitals), server_socket, tls)
     http.start()
     try:
         yield http

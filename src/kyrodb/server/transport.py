@@ -52,8 +52,16 @@ def choose(settings: ServerSettings) -> Transport:
 class GrpcServer:
     """A gRPC server with the service, grpc.health.v1 and reflection."""
 
-    def __init__(self, settings: Settings, transport: Transport, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        handlers: Mapping[str, Handler],
+        credentials: grpc.ServerCredentials | None,
+    ) -> None:
+        """Serves over TLS with `credentials`, which only grpcio can, and in clear without."""
         self.transport = transport
+        self._credentials = credentials
         self._server = _new_server(transport, _options(settings.server))
         self._address = settings.server.grpc_target
         table = dict(handlers)
@@ -67,7 +75,11 @@ class GrpcServer:
     async def start(self) -> int:
         """Bind and serve; the port. Raises ConfigError when the address cannot be had."""
         try:
-            port = self._server.add_insecure_port(_resolved(self._address))
+            address = _resolved(self._address)
+            if self._credentials is not None:
+                port = self._server.add_secure_port(address, self._credentials)
+            else:
+                port = self._server.add_insecure_port(address)
         except (RuntimeError, OSError) as error:
             raise ConfigError(f"server.port: cannot listen on {self._address}: {error}") from error
         await self._server.start()

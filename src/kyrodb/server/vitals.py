@@ -16,7 +16,9 @@ from kyrodb.observe.counters import Counters
 from kyrodb.observe.health import Findings, Phase, Verdict, readiness, verdict
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.observe.slo import SloReport, judge
+from kyrodb.server.accounts import Accounts
 from kyrodb.server.commits import Commits
+from kyrodb.tenancy.key_ring import KeyRing
 
 HEARTBEAT_S: Final = 1.0
 """How often the event loop says that it is alive."""
@@ -32,6 +34,10 @@ class Vitals:
         self.phase = Phase.STARTING
         self.engine: Engine | None = None
         self.commits: Commits | None = None
+        self.keys = KeyRing(())
+        """What the HTTP port opens to, while auth is on."""
+        self.accounts: Accounts | None = None
+        """Usage of the tenants; None without auth and while there is no open engine."""
         self.config_fault = ""
         """Why the last reload of the configuration was refused."""
         self._beat_s = time.monotonic()
@@ -79,6 +85,8 @@ class Vitals:
         warnings = list(self.engine.recovered.warnings) if self.engine is not None else []
         if self.config_fault:
             warnings.append(self.config_fault)
+        if self.accounts is not None and self.accounts.fault:
+            warnings.append(self.accounts.fault)
         if stats is not None and stats.wal_writes_failed:
             warnings.append(f"{stats.wal_writes_failed} failed WAL writes observed")
         if stats is not None and stats.maintenance_failure:

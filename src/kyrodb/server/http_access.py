@@ -1,0 +1,62 @@
+"""Who may ask the HTTP port for what: one gate before every endpoint, known or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from kyrodb.config import Settings
+from kyrodb.errors import Unauthenticated
+from kyrodb.server.vitals import Vitals
+from kyrodb.tenancy.api_keys import ApiKey, presented_key
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+KEY_IN_SCOPE: Final = "kyrodb.key"
+"""Where an endpoint finds the ApiKey of a request that had to have one."""
+
+MEASURING: Final = frozenset(("/metrics", "/slo"))
+USAGE: Final = "/usage"
+
+
+def needs_key(settings: Settings, path: str) -> bool:
+    """Whether a request for `path` must come with a key."""
+    if not settings.auth.enabled:
+        return False
+    match settings.server.observability_auth:
+        case "all":
+            return True
+        case "metrics_and_slo":
+            return path in MEASURING or path == USAGE
+        case _:
+            return path == USAGE
+
+
+class KeyGate:
+    """ASGI middleware: answers 401 instead of the application where a key is needed and none that opens comes."""
+
+    def __init__(self, app: ASGIApp, vitals: Vitals) -> None:
+        self._app = app
+        self._vitals = vitals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and needs_key(self._vitals.settings, scope["path"]):
+            key = self._key(Headers(scope=scope))
+            if key is None:
+                # The challenge is what RFC 9110 asks of a 401.
+                refused = Response("unauthorized", 401, headers={"www-authenticate": "Bearer"})
+                await refused(scope, receive, send)
+                return
+            scope[KEY_IN_SCOPE] = key
+        await self._app(scope, receive, send)
+
+    def _key(self, headers: Headers) -> ApiKey | None:
+        try:
+            return self._vitals.keys.find(
+                presented_key(headers.get("x-api-key"), headers.get("authorization"))
+            )
+        except Unauthenticated:
+            return None

@@ -1,0 +1,157 @@
+"""TLS: reading certificates so that a wrong one is found before anybody relies on it, and changing them while the
+server runs.
+
+Both ports take new certificates for the connections that are opened after a reload; connections that are open keep
+what they agreed on.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from kyrodb.config.serving import TlsSettings
+from kyrodb.errors import ConfigError
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """PEM texts that were proved to fit together."""
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    authorities: bytes | None
+
+    @classmethod
+    def read(cls, settings: TlsSettings) -> Certificates:
+        """The certificates the settings name. Raises ConfigError, which shows nothing of the key."""
+        assert settings.cert_path is not None
+        assert settings.key_path is not None
+        read = cls(
+            _read("cert_path", settings.cert_path),
+            _read("key_path", settings.key_path),
+            None if settings.ca_cert_path is None else _read("ca_cert_path", settings.ca_cert_path),
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        _load_chain(context, settings)
+        if read.authorities is not None:
+            _load_authorities(context, read.authorities, settings)
+        if (read.chain, read.key) != (
+            _read("cert_path", settings.cert_path),
+            _read("key_path", settings.key_path),
+        ):
+            raise ConfigError("server.tls: the files changed while they were read; reload again")
+        return read
+
+
+class GrpcCertificates:
+    """What gRPC asks for a certificate at each handshake."""
+
+    def __init__(self, certificates: Certificates, *, require_client_cert: bool) -> None:
+        self._changed: grpc.ServerCertificateConfiguration | None = None
+        self.credentials = grpc.dynamic_ssl_server_credentials(
+            _configuration(certificates),
+            self._fetch,  # type: ignore[arg-type]  # the stub forgets that None means "as before"
+            require_client_authentication=require_client_cert,
+        )
+
+    def replace(self, certificates: Certificates) -> None:
+        """Use these from the next handshake on."""
+        self._changed = _configuration(certificates)
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """A configuration that is new since the last time, None when there is none."""
+        changed, self._changed = self._changed, None
+        return changed
+
+
+class HttpCertificates(ssl.SSLContext):
+    """The context the HTTP server is given once: each handshake goes through the one that is current."""
+
+    _current: ssl.SSLContext
+
+    def __new__(cls, *_: object) -> HttpCertificates:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__()
+        self.replace(context)
+
+    def replace(self, context: ssl.SSLContext) -> None:
+        """Use this one from the next handshake on."""
+        self._current = context
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        """One connection's end, made by the current context."""
+        return self._current.wrap_bio(*arguments, **named)
+
+
+def http_context(settings: TlsSettings) -> ssl.SSLContext:
+    """A context of the HTTP port with the files the settings name. Raises ConfigError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslobject_class = _LoggedHandshake
+    _load_chain(context, settings)
+    if settings.http == "mtls":
+        assert settings.ca_cert_path is not None
+        _load_authorities(context, _read("ca_cert_path", settings.ca_cert_path), settings)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+class _LoggedHandshake(ssl.SSLObject):
+    """Logs why a handshake failed: the event loop keeps it to itself."""
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+            _log.warning("HTTP port: TLS handshake failed: %s", reason)
+            raise
+
+
+def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(certificates.key, certificates.chain)], root_certificates=certificates.authorities
+    )
+
+
+def _read(name: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"server.tls.{name}: {path}: {error.strerror or error}") from None
+
+
+def _load_chain(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    def no_password() -> str:
+        raise ConfigError(f"server.tls.key_path: {settings.key_path}: is encrypted; store the key without")
+
+    assert settings.cert_path is not None
+    try:
+        context.load_cert_chain(settings.cert_path, settings.key_path, no_password)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConfigError(
+            f"server.tls: {settings.cert_path} and {settings.key_path} are no certificate and its key: {reason}"
+        ) from None
+
+
+def _load_authorities(context: ssl.SSLContext, authorities: bytes, settings: TlsSettings) -> None:
+    try:
+        context.load_verify_locations(cadata=authorities.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConfigError(
+            f"server.tls.ca_cert_path: {settings.ca_cert_path}: holds no certificates: {reason}"
+        ) from None
