@@ -10,7 +10,7 @@ from kyrodb.config.declare import LOWERCASE, Integer, NonBlankPath, Number, Sect
 
 
 class SloSettings(Section):
-    """Objectives that /slo judges. A breach makes /health degraded and never 503."""
+    """Objectives that /slo judges over the last five minutes. A breach makes /health degraded and never 503."""
 
     p99_latency_ms: Number = key(
         10.0, "Most the slowest 1 % of queries may take.", unit="ms", gt=0, reloads=True
@@ -35,7 +35,7 @@ class SloSettings(Section):
     )
     min_samples: Integer = key(
         100,
-        "Queries below which nothing is judged.",
+        "Queries in those five minutes below which nothing is judged.",
         unit="queries",
         ge=1,
         le=limits.COUNT_MAX,

@@ -17,6 +17,7 @@ from kyrodb.errors import (
     Unauthenticated,
 )
 from kyrodb.observe.latency import Histogram, RecentLatencies
+from kyrodb.observe.window import RollingTotals, Totals
 
 ERROR_CATEGORIES: Final = ("validation", "timeout", "internal", "resource_exhausted")
 
@@ -50,6 +51,21 @@ class Counters:
         """Duration of calls by RPC."""
         self.query_latency = RecentLatencies()
         self.search_latency = RecentLatencies()
+        self._rolling = RollingTotals()
+
+    @property
+    def totals(self) -> Totals:
+        """Queries and cache use since the start."""
+        return Totals(self.queries_total, self.queries_failed, self.cache_hits, self.cache_misses)
+
+    @property
+    def lately(self) -> Totals:
+        """Queries and cache use of the last WINDOW_S seconds."""
+        return self._rolling.lately(self.totals)
+
+    def tick(self) -> None:
+        """Time goes on. To be called every second or so."""
+        self._rolling.note(self.totals)
 
     def call(self, rpc: str, status: str, duration_ns: int) -> None:
         """A call ended."""

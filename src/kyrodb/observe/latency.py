@@ -1,9 +1,13 @@
-"""How long things took: the last thousand, for percentiles, and all of them, as a histogram."""
+"""How long things took: the last thousand, for percentiles that decay, and all of them, as a histogram."""
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import Final
+
+from kyrodb.observe.window import WINDOW_S
 
 RECENT: Final = 1000
 """Samples a percentile is taken over."""
@@ -29,22 +33,25 @@ BUCKETS_S: Final = (
 
 
 class RecentLatencies:
-    """The last RECENT durations in nanoseconds. One thread records, any thread reads."""
+    """The last RECENT durations in nanoseconds of the last WINDOW_S. One thread records, any thread reads."""
 
-    def __init__(self) -> None:
-        self._samples: list[int] = []
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic_s = monotonic_s
+        self._samples: list[tuple[float, int]] = []
         self._next = 0
 
     def record(self, duration_ns: int) -> None:
+        sample = (self._monotonic_s(), duration_ns)
         if len(self._samples) < RECENT:
-            self._samples.append(duration_ns)
+            self._samples.append(sample)
             return
-        self._samples[self._next] = duration_ns
+        self._samples[self._next] = sample
         self._next = (self._next + 1) % RECENT
 
     def percentiles_ns(self, *percents: int) -> list[int]:
         """The duration below which that share of the samples lies; zeros without samples."""
-        ordered = sorted(self._samples)
+        oldest_s = self._monotonic_s() - WINDOW_S
+        ordered = sorted(duration_ns for at_s, duration_ns in self._samples.copy() if at_s > oldest_s)
         if not ordered:
             return [0] * len(percents)
         return [ordered[min(percent * len(ordered) // 100, len(ordered) - 1)] for percent in percents]

@@ -1,21 +1,27 @@
-"""Service level objectives: what the configuration asks of the server, judged from its counters."""
+"""Service level objectives: what the configuration asks of the server, judged over the last WINDOW_S seconds.
+
+A window, not the time since the start: an hour that was bad must neither be blamed for ever nor be diluted by the
+month before it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from kyrodb.config.observing import SloSettings
-from kyrodb.observe.counters import Counters, ratio
+from kyrodb.observe.counters import Counters
+from kyrodb.observe.window import Totals
+
+OBJECTIVES: Final = ("p99_latency", "cache_hit_rate", "error_rate", "availability")
 
 
 @dataclass(frozen=True, slots=True)
 class SloReport:
-    """The values of one moment. `breaches` maps each objective to a sentence, "" when it is met."""
+    """The values of one moment. `breaches` maps each of OBJECTIVES to a sentence, "" when it is met."""
 
     p99_latency_ns: int
-    cache_hit_rate: float
-    error_rate: float
-    availability: float
+    lately: Totals
     breaches: dict[str, str]
 
     @property
@@ -25,13 +31,12 @@ class SloReport:
 
 
 def judge(counters: Counters, objectives: SloSettings) -> SloReport:
-    """Current values, and which objectives they breach; none before `min_samples` queries."""
+    """Current values, and which objectives they breach; none with fewer than `min_samples` queries to go by."""
     p99_latency_ns = counters.query_latency.percentiles_ns(99)[0]
-    hit_rate = ratio(counters.cache_hits, counters.cache_hits + counters.cache_misses)
-    error_rate = ratio(counters.queries_failed, counters.queries_total)
-    availability = 1.0 - error_rate
-    breaches = dict.fromkeys(("p99_latency", "cache_hit_rate", "error_rate", "availability"), "")
-    if counters.queries_total >= objectives.min_samples:
+    lately = counters.lately
+    hit_rate, error_rate, availability = lately.hit_rate, lately.error_rate, lately.availability
+    breaches = dict.fromkeys(OBJECTIVES, "")
+    if lately.queries >= objectives.min_samples:
         if p99_latency_ns > objectives.p99_latency_ns:
             breaches["p99_latency"] = f"P99 latency {p99_latency_ns}ns exceeds SLO"
         if hit_rate < objectives.cache_hit_rate:
@@ -40,4 +45,4 @@ def judge(counters: Counters, objectives: SloSettings) -> SloReport:
             breaches["error_rate"] = f"Error rate {100 * error_rate:.3f}% exceeds SLO"
         if availability < objectives.availability:
             breaches["availability"] = f"Availability {100 * availability:.3f}% below SLO"
-    return SloReport(p99_latency_ns, hit_rate, error_rate, availability, breaches)
+    return SloReport(p99_latency_ns, lately, breaches)

@@ -131,5 +131,6 @@ async def _opened(settings: Settings, stop: Stop) -> Engine:
 async def _beat(vitals: Vitals) -> None:
     while True:
         vitals.beat()
+        vitals.counters.tick()
         notify_alive()
         await asyncio.sleep(HEARTBEAT_S)

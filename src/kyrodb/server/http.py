@@ -26,6 +26,7 @@ from starlette.routing import Route
 from kyrodb.errors import ConfigError
 from kyrodb.observe.exposition import CONTENT_TYPE, render
 from kyrodb.observe.health import HealthStatus
+from kyrodb.observe.window import WINDOW_S
 from kyrodb.server.http_access import KEY_IN_SCOPE, KeyGate
 from kyrodb.server.measurements import families
 from kyrodb.server.vitals import Vitals
@@ -57,10 +58,16 @@ def application(vitals: Vitals) -> Starlette:
                 "slo_breaches": {name: bool(sentence) for name, sentence in report.breaches.items()},
                 "current_metrics": {
                     "p99_latency_ns": report.p99_latency_ns,
-                    "cache_hit_rate": report.cache_hit_rate,
-                    "error_rate": report.error_rate,
-                    "availability": report.availability,
+                    "cache_hit_rate": report.lately.hit_rate,
+                    "error_rate": report.lately.error_rate,
+                    "availability": report.lately.availability,
                 },
+                "since_start": {
+                    "cache_hit_rate": vitals.counters.totals.hit_rate,
+                    "error_rate": vitals.counters.totals.error_rate,
+                    "availability": vitals.counters.totals.availability,
+                },
+                "window_seconds": int(WINDOW_S),
                 "slo_thresholds": {
                     "p99_latency_ns": objectives.p99_latency_ns,
                     "min_cache_hit_rate": objectives.cache_hit_rate,
