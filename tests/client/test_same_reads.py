@@ -34,7 +34,7 @@ def test_the_most_similar_come_first(store: Store) -> None:
 
 def test_an_answer_is_a_sequence_that_tells_how_it_was_found(store: Store) -> None:
     fill(store)
-    answer = store.search(ONES, 5)
+    answer = store.search(ONES, 5, ef_search=50)
     assert len(answer) == len(list(answer)) == len(answer.hits) == 5
     assert answer[-1] is answer.hits[4]
     assert answer[1:3] == answer.hits[1:3]
@@ -177,7 +177,7 @@ def test_flushing_moves_documents_and_changes_no_answer(store: Store) -> None:
     report = store.flush()
     assert report.documents == 50
     assert report.duration_s > 0
-    after = store.search(vectors[7], 10)
+    after = store.search(vectors[7], 10, ef_search=50)
     assert after.ids.tolist() == before.ids.tolist()
     assert after.scores.tolist() == before.scores.tolist()
     assert after.tiers == frozenset({Tier.COLD})

@@ -16,7 +16,9 @@ The .graph file is the HNSW graph over the rows in index form; small segments ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -26,18 +28,19 @@ from pyroaring import BitMap, FrozenBitMap
 
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.engine.tier import Candidates, TierQuery, no_candidates
+from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned
 from kyrodb.errors import DataDamaged
 from kyrodb.index import flat, planner
 from kyrodb.index.bitmaps import rows_of, to_bits
 from kyrodb.index.filter import Filter
 from kyrodb.index.hnsw import Graph, graph_from_bytes, load_graph
 from kyrodb.index.metadata_index import FrozenMetadataIndex
+from kyrodb.index.rounding import similarity_at_most
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import SegmentEntry
 from kyrodb.storage.section_file import SectionFile, open_section_file
 from kyrodb.storage.verify import verify_graph
-from kyrodb.types import Bits, Metric, Rows, Vector
+from kyrodb.types import Bits, Matrix, Metric, Rows, Vector
 
 INDEX_PREFIX: Final = "index:"
 DEAD_SECTION: Final = "dead_rows"
@@ -90,11 +93,8 @@ class ColdSegment:
         return self.rows - len(self.dead)
 
     def search(self, query: TierQuery) -> Candidates:
-        if query.filter is None:
-            matching, matched = None, self.live
-        else:
-            matching = self._index.match(query.filter)
-            matched = len(matching) - (matching.intersection_cardinality(self.dead) if self.dead else 0)
+        matching = None if query.filter is None else self._index.match(query.filter)
+        matched = self._live_among(matching)
         plan = planner.choose(
             rows=self.rows,
             matched=matched,
@@ -105,15 +105,28 @@ class ColdSegment:
         )
         if plan.kind == "nothing":
             return no_candidates(f"cold {self.entry.number}: {plan.reason}")
+        text = f"cold {self.entry.number}: {plan.reason}"
         if plan.kind == "graph":
-            found = self._walk(query, matching, matched, plan.ef)
-            if found is not None:
-                return self._candidates(query, found, matched, plan.ef, exact=False, plan=plan.reason)
+            candidates = self._walk(query, matching, matched, plan.ef, text)
+            if candidates is not None:
+                return candidates
         found = self._scan(query, matching)
-        return self._candidates(query, found, matched, matched, exact=True, plan=plan.reason)
+        similarities = query.question.similarities(self.vectors[found], self.norms[found])
+        return scanned(query, found, self._ids[found], similarities, matched, text)
 
-    def _walk(self, query: TierQuery, matching: FrozenBitMap | None, matched: int, ef: int) -> Rows | None:
-        """Rows the graph finds, or None when it does not reach k of the rows that match."""
+    def count(self, condition: Filter | None) -> int:
+        return self._live_among(None if condition is None else self._index.match(condition))
+
+    def _live_among(self, matching: FrozenBitMap | None) -> int:
+        """How many of these rows, None being all, are alive."""
+        if matching is None:
+            return self.live
+        return len(matching) - (matching.intersection_cardinality(self.dead) if self.dead else 0)
+
+    def _walk(
+        self, query: TierQuery, matching: FrozenBitMap | None, matched: int, ef: int, plan: str
+    ) -> Candidates | None:
+        """What the graph finds, or None when it does not reach k of the rows that match."""
         graph = self.graph
         assert graph is not None
         if matching is None:
@@ -122,12 +135,36 @@ class ColdSegment:
             selected = to_bits(matching, self.rows)
             np.bitwise_and(selected, self._live_bits, out=selected)
         # Rows beyond k make up for what bfloat16 put in the wrong order.
-        wanted = min(matched, query.k + max(5, query.k // 4))
+        ranked = min(matched, query.k + max(5, query.k // 4))
+        wanted = min(matched, max(ranked, min(ef, query.k + query.spare)))
         for width in (ef, ef * _WIDENING):
-            found, _ = graph.search(query.question.indexed, wanted, width, selected)
+            found, reported = graph.search(query.question.indexed, wanted, width, selected)
             if len(found) >= min(query.k, matched):
-                return found
+                rows, spare = found[:ranked], found[ranked:]
+                similarities = query.question.similarities(self.vectors[rows], self.norms[rows])
+                beyond = self._beyond(query, float(reported[-1]), len(found), wanted, matched)
+                return Candidates(
+                    rows, self._ids[rows], similarities, matched, ef, False, plan, spare, beyond
+                )
         return None
+
+    def _beyond(self, query: TierQuery, last: float, found: int, wanted: int, matched: int) -> float:
+        """`Candidates.beyond` of a walk that found so many of the rows wanted, the last this similar."""
+        if found >= matched:
+            return -math.inf
+        if found < wanted:
+            return math.inf
+        return similarity_at_most(
+            last,
+            self._metric,
+            dimension=self.vectors.shape[1],
+            query_length=query.question.length,
+            longest_row=self._longest_row,
+        )
+
+    @cached_property
+    def _longest_row(self) -> float:
+        return 1.0 if self._metric is Metric.COSINE else float(self.norms.max())
 
     def _scan(self, query: TierQuery, matching: FrozenBitMap | None) -> Rows:
         selected: npt.NDArray[np.integer] | None
@@ -138,16 +175,14 @@ class ColdSegment:
         else:
             selected = rows_of(matching - self.dead if self.dead else matching)
         found, _ = flat.scan(
-            self.vectors, query.question.vector, self._metric, query.k, norms=self.norms, selected=selected
+            self.vectors,
+            query.question.vector,
+            self._metric,
+            query.k + query.spare,
+            norms=self.norms,
+            selected=selected,
         )
         return found
-
-    def _candidates(
-        self, query: TierQuery, found: Rows, matched: int, examined: int, *, exact: bool, plan: str
-    ) -> Candidates:
-        similarities = query.question.similarities(self.vectors[found], self.norms[found])
-        text = f"cold {self.entry.number}: {plan}"
-        return Candidates(found, self._ids[found], similarities, matched, examined, exact, text)
 
     def lookup(self, doc_id: int) -> int | None:
         if not self._first_id <= doc_id <= self._last_id:
@@ -170,6 +205,10 @@ class ColdSegment:
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         offsets, public = self._public_offsets, self._public
         return [bytes(public[offsets[row] : offsets[row + 1]]) for row in rows]
+
+    def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
+        """Copies of doc_ids, vectors and norms of these rows."""
+        return self._ids[rows], np.asarray(self.vectors)[rows], self.norms[rows]
 
     def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
         ids: npt.NDArray[np.uint64] = self._ids[rows]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kyrodb.clock import Clock
 from kyrodb.engine.builder import Builder
+from kyrodb.engine.caches import Caches
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.state import State
 from kyrodb.engine.write_path import WritePath
@@ -32,6 +33,7 @@ class EngineContext:
     log: Log
     state: State
     writes: WritePath
+    caches: Caches
     builder: Builder
     disk: DiskSpace
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kyrodb.clock import Clock, SystemClock
 from kyrodb.engine.builder import Builder, ProcessBuilder
+from kyrodb.engine.caches import Caches
 from kyrodb.engine.cold_segment import open_segment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.maintenance import Maintenance
@@ -45,7 +46,7 @@ class Engine:
         self.context = context
         """The parts of the engine, for tools that look inside; nothing of it is a promise."""
         self._lock = lock
-        self._reads = ReadPath(context.options, context.state)
+        self._reads = ReadPath(context.options, context.state, context.caches)
         self._maintenance = Maintenance(context)
         self._closing = threading.Lock()
         self._closed = False
@@ -240,6 +241,7 @@ def open_engine(
         log = recovery.start_log(options.log)
         state.position = log.position
         disk = DiskSpace(filesystem, directory, clock)
+        caches = Caches(options, state)
         context = EngineContext(
             filesystem=filesystem,
             directory=directory,
@@ -248,7 +250,8 @@ def open_engine(
             manifests=recovery.manifests,
             log=log,
             state=state,
-            writes=WritePath(options, log, state, disk),
+            writes=WritePath(options, log, state, disk, caches),
+            caches=caches,
             builder=builder or ProcessBuilder(filesystem),
             disk=disk,
         )

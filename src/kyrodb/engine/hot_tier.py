@@ -17,7 +17,7 @@ import numpy.typing as npt
 from kyrodb import distance
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.engine.tier import Candidates, TierQuery, no_candidates
+from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned
 from kyrodb.index import flat
 from kyrodb.index.bitmaps import rows_of
 from kyrodb.index.filter import Filter
@@ -115,7 +115,7 @@ class HotTier:
         return np.flatnonzero(self._columns.alive)
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
-        """Copies of ids, vectors and norms of these rows, for sealing."""
+        """Copies of doc_ids, vectors and norms of these rows."""
         columns = self._columns
         return columns.doc_ids[rows], columns.vectors[rows], columns.norms[rows]
 
@@ -123,13 +123,7 @@ class HotTier:
         if not self._metadata:
             return no_candidates("hot: empty")
         columns = self._columns
-        alive = columns.alive.copy()
-        if query.filter is None:
-            rows = np.flatnonzero(alive)
-        else:
-            rows = rows_of(self._index.match(query.filter)).astype(np.int64)
-            rows = rows[rows < len(alive)]
-            rows = rows[alive[rows]]
+        rows = self._live_among(columns, query.filter)
         if not len(rows):
             return no_candidates("hot: no row matches")
         dense = len(rows) == rows[-1] + 1
@@ -137,13 +131,28 @@ class HotTier:
             columns.vectors[: len(rows)] if dense else columns.vectors,
             query.question.vector,
             self._metric,
-            query.k,
+            query.k + query.spare,
             norms=columns.norms[: len(rows)] if dense else columns.norms,
             selected=None if dense else rows,
         )
         similarities = query.question.similarities(columns.vectors[found], columns.norms[found])
         plan = f"hot: scan {len(rows)} rows"
-        return Candidates(found, columns.doc_ids[found], similarities, len(rows), len(rows), True, plan)
+        return scanned(query, found, columns.doc_ids[found], similarities, len(rows), plan)
+
+    def count(self, condition: Filter | None) -> int:
+        return self.live if condition is None else len(self._live_among(self._columns, condition))
+
+    def _live_among(self, columns: _Columns, condition: Filter | None) -> Rows:
+        """Rows that satisfy `condition` and were alive when this was called, ascending."""
+        alive = columns.alive.copy()
+        if condition is None:
+            return np.flatnonzero(alive)
+        rows = rows_of(self._index.match(condition)).astype(np.int64)
+        rows = rows[rows < len(alive)]
+        return rows[alive[rows]]
+
+    def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        return self._columns.doc_ids[rows]
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
         rows = self.live_rows()

@@ -55,10 +55,14 @@ class Maintenance:
         if not self._context.log.breaker.closed:
             return False
         with self.lock:
-            if self.sealing.due:
+            moved = self.sealing.due
+            if moved:
                 self.sealing.seal()
-                return True
-            return self.merging.step()
+            else:
+                moved = self.merging.step()
+        if moved:
+            self._context.caches.settle()
+        return moved
 
     def release_pages(self) -> None:
         """Give back the memory of mapped rows: the page cache keeps what is in use, and who needs it most gets it.
@@ -71,7 +75,9 @@ class Maintenance:
     def flush(self) -> int:
         """Seal what the hot tier holds now; how many documents moved."""
         with self.lock:
-            return self.sealing.seal()
+            documents = self.sealing.seal()
+        self._context.caches.settle()
+        return documents
 
     def _probe_if_due(self) -> None:
         log = self._context.log

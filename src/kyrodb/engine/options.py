@@ -5,13 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from kyrodb.cache.query_cache import Mode
 from kyrodb.index.hnsw import GraphParameters
+from kyrodb.limits import QUERY_CACHE_BYTES_MAX
 from kyrodb.storage.breaker import COOLDOWN_S
 from kyrodb.storage.log import LogOptions, SyncPolicy
 from kyrodb.types import Metric
 
 SEAL_ROWS: Final = 4096
 """The hot tier is scanned whole by each search, about 15 to 60 us a thousand rows, so it is sealed this early."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """What may be answered from memory, see kyrodb.cache.
+
+    `query_similarity_threshold` is the cosine from which the unproved modes go by similarity at all,
+    `query_recall_min` what mode RESCORED keeps of a real search on average.
+    """
+
+    query_mode: Mode = Mode.CERTIFIED
+    query_capacity: int = 100
+    query_bytes_max: int = QUERY_CACHE_BYTES_MAX
+    query_similarity_threshold: float = 0.52
+    query_recall_min: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,7 @@ class EngineOptions:
     snapshots_kept: int = 2
     build_threads: int = 1
     background: bool = True
+    cache: CacheOptions = CacheOptions()
 
     @property
     def graph(self) -> GraphParameters:

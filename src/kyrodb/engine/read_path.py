@@ -1,6 +1,6 @@
 """The way of a search, and the only place that decides its order:
 
-    plan per tier → cold segments, frozen tiers, active tier, oldest first → merge → hits
+    query cache → plan per tier → cold segments, frozen tiers, active tier, oldest first → merge → hits
 
 A document on its way to a newer tier is added there before its old row dies, so asking the tiers oldest first
 meets it at least once; if twice, the newer row counts. When the set of tiers changed meanwhile the search is
@@ -9,6 +9,7 @@ simply done again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -16,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kyrodb import distance
+from kyrodb.engine.answer_cache import spare_rows
+from kyrodb.engine.caches import Caches
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Found, Hit, SearchRequest, SearchResult
 from kyrodb.engine.state import State
@@ -30,25 +33,37 @@ _ATTEMPTS: Final = 4
 class ReadPath:
     """Searches and point lookups. Thread-safe, takes no lock."""
 
-    def __init__(self, options: EngineOptions, state: State) -> None:
+    def __init__(self, options: EngineOptions, state: State, caches: Caches) -> None:
         self._metric = options.metric
         self._state = state
+        self._caches = caches
         self.ef_search = options.ef_search
 
     def search(self, request: SearchRequest) -> SearchResult:
+        question, ef = distance.Question(request.vector, self._metric), request.ef_search or self.ef_search
+        answers = self._caches.answers
+        asked = answers.ask(request, question, ef)
+        if asked is not None:
+            cached = answers.answer(request, asked)
+            if cached is not None:
+                return cached
         query = TierQuery(
-            question=distance.Question(request.vector, self._metric),
+            question=question,
             k=request.k,
-            ef=request.ef_search or self.ef_search,
+            ef=ef,
             filter=with_constraints(request.filter, request.scope.constraints),
             exact=request.exact,
+            spare=0 if asked is None else spare_rows(request.k, ef),
         )
         for _ in range(_ATTEMPTS):
             version, position = self._state.version, self._state.position
             found = [(tier, tier.search(query)) for tier in version.oldest_first]
             if self._state.version is version:
                 break
-        return self._answer(request, found, position)
+        result, kth = self._answer(request, found, position)
+        if asked is not None:
+            answers.keep(asked, found, kth, result)
+        return result
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
         """`search` for each; one that fails does not harm the others."""
@@ -71,13 +86,17 @@ class ReadPath:
 
     def _answer(
         self, request: SearchRequest, found: Sequence[tuple[SearchTier, Candidates]], position: LSN
-    ) -> SearchResult:
+    ) -> tuple[SearchResult, float]:
+        """The answer, and the similarity of the k-th best, minus infinity when there are fewer."""
         parts = [part for part in found if len(part[1].rows)]
         hits: list[Hit] = []
         passing = 0
+        kth = -math.inf
         if parts:
             owners, rows, doc_ids, similarities = _merged([candidates for _, candidates in parts])
             order = np.lexsort((doc_ids, -similarities))
+            if request.k <= len(order):
+                kth = float(similarities[order[request.k - 1]])
             scores = distance.scores(similarities[order], self._metric)
             passing = len(scores)
             if request.min_score > 0:
@@ -87,15 +106,15 @@ class ReadPath:
             best = order[:count]
             hits = list(map(Hit, doc_ids[best].tolist(), scores[:count].tolist()))
             _hydrate(hits, owners[best], rows[best], [tier for tier, _ in parts], request)
-        result = SearchResult(hits=hits, total_found=passing, position=position)
+        matched = sum(candidates.matched for _, candidates in found)
+        result = SearchResult(hits=hits, total_found=passing, position=position, matched=matched)
         for tier, candidates in found:
             result.exact = result.exact and candidates.exact
-            result.matched += candidates.matched
             if candidates.examined:
                 result.examined += candidates.examined
                 result.tiers |= {tier.kind}
                 result.plan += f"; {candidates.plan}" if result.plan else candidates.plan
-        return result
+        return result, kth
 
 
 _AnyRows: TypeAlias = npt.NDArray[np.int64]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+from kyrodb.cache.answer import Kind
 from kyrodb.errors import ResourceExhausted
 from kyrodb.index.filter import Filter
 from kyrodb.metadata_wire import decode_metadata
@@ -151,7 +153,8 @@ class SearchResult:
     `matched` is the number of live documents that satisfy scope and filter; `examined` the number of rows
     whose similarity was computed where that is known (graph searches count their candidates); `exact` says
     that no better row can exist; `complete` is False, with `note` saying why, when a part of the database
-    could not be asked.
+    could not be asked. `cached` says why an answer from the query cache may be served, None for a real search,
+    and `margin` by how much it is proved (see cache.answer.Cached).
     """
 
     hits: list[Hit]
@@ -164,6 +167,8 @@ class SearchResult:
     complete: bool = True
     note: str = ""
     plan: str = ""
+    cached: Kind | None = None
+    margin: float = math.nan
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,18 +14,22 @@ from kyrodb.distance import Question, Similarities
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.index.filter import Filter
-from kyrodb.types import Rows, Vector
+from kyrodb.types import Matrix, Rows, Vector
 
 
 @dataclass(slots=True)
 class TierQuery:
-    """One search as every tier gets it. `filter` includes the scope."""
+    """One search as every tier gets it. `filter` includes the scope.
+
+    `spare` asks for so many rows beyond the k best, as far as they cost nothing: a cache can use them.
+    """
 
     question: Question
     k: int
     ef: int
     filter: Filter | None
     exact: bool
+    spare: int = 0
 
 
 @dataclass(slots=True)
@@ -32,6 +37,8 @@ class Candidates:
     """What a tier found: canonical similarities of its best rows, at least its true top k when `exact`.
 
     `matched` counts its live rows that satisfy the filter, `examined` those whose similarity was computed.
+    `spare` are further rows it met, unranked; no other row that it met is more similar than `beyond`. That is
+    minus infinity when `rows` and `spare` are all that matched, and infinite when nothing is known.
     """
 
     rows: Rows
@@ -41,6 +48,13 @@ class Candidates:
     examined: int
     exact: bool
     plan: str
+    spare: Rows
+    beyond: float
+
+    @property
+    def all_rows(self) -> Rows:
+        """`rows` and `spare` together."""
+        return np.concatenate([self.rows, self.spare]) if len(self.spare) else self.rows
 
 
 class SearchTier(Protocol):
@@ -49,6 +63,10 @@ class SearchTier(Protocol):
     kind: Tier
 
     def search(self, query: TierQuery) -> Candidates: ...
+
+    def count(self, condition: Filter | None) -> int:
+        """How many live rows satisfy `condition`."""
+        ...
 
     def lookup(self, doc_id: int) -> int | None:
         """The live row that holds this document, or None."""
@@ -64,6 +82,12 @@ class SearchTier(Protocol):
         """`metadata(row).public` of each row: what a response carries."""
         ...
 
+    def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
+        """Copies of doc_ids, vectors and norms of these rows."""
+        ...
+
+    def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]: ...
+
     def kill(self, row: int) -> None:
         """Mark a row deleted; searches that start now do not see it."""
         ...
@@ -73,10 +97,47 @@ class SearchTier(Protocol):
         ...
 
 
-NO_ROWS = np.empty(0, dtype=np.int64)
+NO_ROWS: Rows = np.empty(0, dtype=np.int64)
 
 
 def no_candidates(plan: str) -> Candidates:
     return Candidates(
-        NO_ROWS, np.empty(0, np.uint64), np.empty(0, np.float64), matched=0, examined=0, exact=True, plan=plan
+        NO_ROWS,
+        np.empty(0, np.uint64),
+        np.empty(0, np.float64),
+        matched=0,
+        examined=0,
+        exact=True,
+        plan=plan,
+        spare=NO_ROWS,
+        beyond=-math.inf,
     )
+
+
+def scanned(
+    query: TierQuery,
+    found: Rows,
+    doc_ids: npt.NDArray[np.uint64],
+    similarities: Similarities,
+    matched: int,
+    plan: str,
+) -> Candidates:
+    """What an exact scan of `matched` rows for the best k and the spare rows found, of each the canonical
+    similarity."""
+    wanted = query.k + query.spare
+    beyond = math.inf  # rows that die during the scan can leave it with fewer than it should have found
+    if len(found) >= matched:
+        beyond = -math.inf
+    elif len(found) >= wanted:
+        beyond = _nth(similarities, wanted)
+    spare = NO_ROWS
+    if query.spare and len(found) > query.k:
+        best = similarities >= _nth(similarities, query.k)
+        found, spare = found[best], found[~best]
+        doc_ids, similarities = doc_ids[best], similarities[best]
+    return Candidates(found, doc_ids, similarities, matched, matched, True, plan, spare, beyond)
+
+
+def _nth(similarities: Similarities, n: int) -> float:
+    """The n-th largest."""
+    return float(np.partition(similarities, -n)[-n])

@@ -1,6 +1,6 @@
 """The way of a write, and the only place that decides its order:
 
-    resolve (what does it change?) → log append and sync → apply to the tiers → acknowledge
+    resolve (what does it change?) → log append and sync → apply to the tiers → tell the caches → acknowledge
 
 Writers that arrive while a group is being written wait and then share one group, with one fsync: the first of
 them leads, the others find their answers (Tim Hesterberg's "leader/follower" group commit, as in LevelDB's
@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
+from kyrodb.engine.caches import Caches
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation
 from kyrodb.engine.resolve import Resolver
@@ -43,10 +44,13 @@ class _Pending:
 class WritePath:
     """Commits operations. `lock` serialises everything that changes the state: writes, freezing, swapping."""
 
-    def __init__(self, options: EngineOptions, log: Log, state: State, disk: DiskSpace) -> None:
+    def __init__(
+        self, options: EngineOptions, log: Log, state: State, disk: DiskSpace, caches: Caches
+    ) -> None:
         self._options = options
         self._log = log
         self._disk = disk
+        self._caches = caches
         self._state = state
         self._queue: deque[_Pending] = deque()
         self._arrivals = threading.Condition()
@@ -55,7 +59,6 @@ class WritePath:
         self.lock = threading.RLock()
         self.room = threading.Condition()
         self.failed_writes = 0
-        self.on_commit: Callable[[Sequence[tuple[int, Sequence[Record]]]], None] | None = None
 
     def commit(self, operations: Sequence[Operation]) -> list[Answer]:
         """Make operations durable and visible, each succeeding or failing on its own; see Engine.commit."""
@@ -145,15 +148,22 @@ class WritePath:
             self.failed_writes += len(frames)
             # A write that would change nothing fails too: one that failed earlier may still come back.
             return [error if isinstance(answer, Ack) else answer for answer in answers]
+        self._apply(lsns, frames, answers)
+        self._refusal = ""
+        return answers
+
+    def _apply(
+        self, lsns: Sequence[LSN], frames: Sequence[tuple[int, list[Record]]], answers: Sequence[Answer]
+    ) -> None:
+        if not frames:
+            return
+        self._caches.begin()
         for lsn, (at, records) in zip(lsns, frames, strict=True):
             self._state.apply(lsn, records)
             answer = answers[at]
             assert isinstance(answer, Ack)
             answer.lsn = lsn
-        if frames and self.on_commit is not None:
-            self.on_commit([(lsn, records) for lsn, (_, records) in zip(lsns, frames, strict=True)])
-        self._refusal = ""
-        return answers
+        self._caches.committed([record for _, records in frames for record in records])
 
     def _append(self, frames: Sequence[tuple[int, list[Record]]]) -> list[LSN]:
         if not frames:

@@ -1,0 +1,99 @@
+"""An answer made from a cached entry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from kyrodb import distance
+from kyrodb.cache.documents import Documents
+from kyrodb.cache.entry_table import Entry
+from kyrodb.distance import Question
+from kyrodb.types import Metric
+
+
+class Kind(Enum):
+    """Why a cached answer may be served; see query_cache.py."""
+
+    EXACT = "exact"
+    CERTIFIED = "certified"
+    RESCORED = "rescored"
+    THRESHOLD = "threshold"
+
+
+@dataclass(slots=True)
+class Cached:
+    """An answer, best first, ties by ascending doc_id.
+
+    `rows` are the rows of `documents` it consists of, `scores` theirs. `passing` documents of the `examined` in
+    the entry reach the score asked for. `exact` says that it is the true answer. `margin` is by how much the
+    score of the last result needed exceeds the highest that any document outside the entry could have: infinite
+    when nothing is outside, NaN when nothing is proved. `similarity` is the cosine of the two questions, NaN
+    for proved kinds. An answer with `check` is not to be served but to be compared with a real search.
+    """
+
+    kind: Kind
+    slot: int
+    entry: Entry
+    documents: Documents
+    rows: npt.NDArray[np.intp]
+    scores: npt.NDArray[np.float32]
+    passing: int
+    kth: float
+    exact: bool = False
+    margin: float = math.nan
+    similarity: float = math.nan
+    check: bool = False
+
+    @property
+    def doc_ids(self) -> list[int]:
+        ids: list[int] = self.documents.doc_ids[self.rows].tolist()
+        return ids
+
+    @property
+    def examined(self) -> int:
+        return len(self.documents.doc_ids)
+
+    def prove(self, outside: float, score_min: float, metric: Metric) -> bool:
+        """Whether no document of a similarity of at most `outside` can change the answer; sets `margin`.
+
+        It cannot when it is less similar than the k-th best, or when it does not reach the score asked for.
+        """
+        if outside == -math.inf:
+            self.margin = math.inf
+        else:
+            bound = score(outside, metric)
+            if self.kth > outside:
+                self.margin = score(self.kth, metric) - bound
+            elif score_min > 0 and float(np.float32(score_min)) > bound:
+                self.margin = float(np.float32(score_min)) - bound
+            else:
+                return False
+        self.exact = self.entry.exact
+        return True
+
+
+def ranked(
+    entry: Entry, slot: int, question: Question, metric: Metric, k: int, score_min: float, kind: Kind
+) -> Cached:
+    """The best `k` documents of an entry for this question whose score is at least `score_min` (<= 0: any)."""
+    documents = entry.held.fetched()
+    similarities = question.similarities(documents.vectors, documents.norms)
+    order = np.lexsort((documents.doc_ids, -similarities))
+    kth = float(similarities[order[k - 1]]) if k <= len(order) else -math.inf
+    passing = len(order)
+    if score_min > 0:
+        # Scores fall with the similarity, so those that pass stand in front.
+        passing = int(np.count_nonzero(distance.scores(similarities, metric) >= np.float32(score_min)))
+    rows = order[: min(k, passing)]
+    scores = distance.scores(similarities[rows], metric)
+    return Cached(kind, slot, entry, documents, rows, scores, passing, kth)
+
+
+def score(similarity: float, metric: Metric) -> float:
+    """distance.scores of one similarity."""
+    return float(distance.scores(np.array([similarity]), metric)[0])

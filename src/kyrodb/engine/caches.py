@@ -1,0 +1,64 @@
+"""All caches of one engine, and how a commit reaches them: before it is acknowledged, in the write path's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from kyrodb import distance
+from kyrodb.cache.commit_sequence import CommitSequence
+from kyrodb.cache.documents import Documents
+from kyrodb.engine.answer_cache import AnswerCache
+from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.state import State
+from kyrodb.storage.records import DeleteRecord, Record
+
+
+class Caches:
+    """What may answer instead of the tiers."""
+
+    def __init__(self, options: EngineOptions, state: State) -> None:
+        self._state = state
+        self._dimension = options.dimension
+        self.commits = CommitSequence()
+        self.answers = AnswerCache(options.cache, options.dimension, options.metric, state, self.commits)
+
+    def begin(self) -> None:
+        """The documents are about to change: until `committed` no cache answers. For the writer."""
+        self.commits.begin()
+
+    def committed(self, records: Sequence[Record]) -> None:
+        """These were applied, in this order; bring the caches up to date. For the writer."""
+        if not self.answers.queries.is_empty:
+            last = {record.doc_id: record for record in records}
+            arriving, metadata = self._arriving(last.values())
+            doc_ids = np.fromiter(last, np.uint64, len(last))
+            self.answers.queries.carry(doc_ids, arriving, metadata)
+        self.commits.end()
+
+    def settle(self) -> None:
+        """Let go of tiers that have left."""
+        self.answers.queries.settle()
+
+    def _arriving(self, records: Iterable[Record]) -> tuple[Documents, list[Mapping[str, str]]]:
+        """The documents these records leave behind, as they are now, and the whole metadata of each."""
+        places, metadata, doc_ids = [], [], []
+        for record in records:
+            place = None if isinstance(record, DeleteRecord) else self._state.locate(record.doc_id)
+            if place is not None and not isinstance(record, DeleteRecord):
+                places.append(place)
+                doc_ids.append(record.doc_id)
+                metadata.append(record.metadata)
+        vectors = np.empty((len(places), self._dimension), np.float32)
+        for row, place in enumerate(places):
+            vectors[row] = place.vector
+        return (
+            Documents(
+                np.array(doc_ids, np.uint64),
+                vectors,
+                distance.norms(vectors),
+                [place.metadata.public for place in places],
+            ),
+            metadata,
+        )
