@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.dataset import Dataset
@@ -23,22 +24,24 @@ def options(data: Dataset, *, background: bool = False, threads: int = 2) -> Eng
     )
 
 
-def fill(engine: Engine, data: Dataset, *, first: int = 0, count: int | None = None) -> None:
-    """Store rows under their number plus one, with the metadata a small text collection has."""
-    end = len(data.rows) if count is None else first + count
-    for start in range(first, end, _BATCH):
-        engine.commit(
-            [
-                Put(Document(at + 1, data.rows[at], {"source": f"s{at % 5}", "length": str(at % 997)}))
-                for at in range(start, min(end, start + _BATCH))
-            ]
-        )
+def plain_metadata(at: int) -> dict[str, str]:
+    """What a small text collection has."""
+    return {"source": f"s{at % 5}", "length": str(at % 997)}
 
 
-def one_segment(path: Path, data: Dataset) -> Engine:
+def fill(engine: Engine, data: Dataset, metadata: Callable[[int], dict[str, str]] = plain_metadata) -> None:
+    """Store rows under their number plus one."""
+    for start in range(0, len(data.rows), _BATCH):
+        numbers = range(start, min(len(data.rows), start + _BATCH))
+        engine.commit([Put(Document(at + 1, data.rows[at], metadata(at))) for at in numbers])
+
+
+def one_segment(
+    path: Path, data: Dataset, metadata: Callable[[int], dict[str, str]] = plain_metadata
+) -> Engine:
     """Everything in a single cold segment, nothing in the background."""
     engine = open_engine(path, options(data))
-    fill(engine, data)
+    fill(engine, data, metadata)
     engine.flush()
     return engine
 
