@@ -1,0 +1,81 @@
+"""The command line of kyrodb_server."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kyrodb.cli.kyrodb_server import main
+from kyrodb.version import __version__
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["--version"])
+    assert exit.value.code == 0
+    assert capsys.readouterr().out == f"kyrodb_server {__version__}\n"
+
+
+def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["--help"])
+    assert exit.value.code == 0
+    shown = capsys.readouterr().out
+    for flag in (
+        "-c",
+        "--config",
+        "-p",
+        "--port",
+        "-d",
+        "--data-dir",
+        "--generate-config",
+        "-V",
+        "--version",
+    ):
+        assert flag in shown
+
+
+@pytest.mark.parametrize("format", ["yaml", "YML"])
+def test_generated_yaml_is_yaml(capsys: pytest.CaptureFixture[str], format: str) -> None:
+    assert main(["--generate-config", format]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["server"]["port"] == 50051
+
+
+def test_generated_toml_is_toml(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--generate-config", "toml"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["server"]["port"] == 50051
+
+
+def test_other_format_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--generate-config", "ini"]) == 1
+    assert capsys.readouterr().err == "Error: Invalid format 'ini'. Use 'yaml' or 'toml'.\n"
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--port", "0"], ["--port", "65536"], ["--port", "x"]])
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(arguments)
+    assert exit.value.code == 2
+    assert "usage: kyrodb_server" in capsys.readouterr().err
+
+
+def test_configuration_that_does_not_exist_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing.yaml"
+    assert main(["--config", str(missing)]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("Error: ")
+    assert str(missing) in shown
+
+
+def test_every_fault_of_a_configuration_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "bad.yaml"
+    config.write_text("hnsw: {dimension: 0}\ncache: {capacity: 0}\n")
+    assert main(["--config", str(config)]) == 1
+    shown = capsys.readouterr().err
+    assert "hnsw.dimension" in shown
+    assert "cache.capacity" in shown
