@@ -1,0 +1,266 @@
+"""Every RPC with every kind of key: what is refused, and that nobody sees what is another's.
+
+The rows are found by reflection over the service: a new RPC fails here until it says what it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from tests.contract.conftest import TRANSPORTS
+from tests.contract.tenants import (
+    ADMIN,
+    DISABLED,
+    MALFORMED,
+    OTHER,
+    OWN,
+    UNKNOWN,
+    Answer,
+    Tenants,
+    called,
+    shared_server,
+)
+from tests.tenancy.keys import CANARY
+
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.proto.methods import METHODS
+from kyrodb.server.terms import TERMS
+
+SHARED, OWNED, ABSENT = 1, 2, 3
+"""Ids: one that both tenants have, one that only acme has, one that nobody has."""
+VECTOR = [1.0, 0.0, 0.0, 0.0]
+_TIMES = ("inserted_at", "search_latency_ms", "load_duration_ms", "avg_insert_rate", "peak_memory_bytes")
+
+
+def put(doc_id: int, **metadata: str) -> pb.InsertRequest:
+    return pb.InsertRequest(doc_id=doc_id, embedding=VECTOR, metadata=metadata)
+
+
+def search(**fields: Any) -> pb.SearchRequest:
+    return pb.SearchRequest(query_embedding=VECTOR, k=10, **fields)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An RPC that reads or writes documents: a request about the document `doc_id`, and whether an answer tells
+    that it is there."""
+
+    request: Callable[[int], Sequence[Message]]
+    there: Callable[[Any], bool]
+
+
+DATA = {
+    "Query": Row(lambda i: [pb.QueryRequest(doc_id=i, include_embedding=True)], lambda m: bool(m.found)),
+    "BulkQuery": Row(lambda i: [pb.BulkQueryRequest(doc_ids=[i])], lambda m: m.total_found == 1),
+    "Search": Row(
+        lambda i: [search(filter=pb.MetadataFilter(exact=pb.ExactMatch(key="id", value=str(i))))],
+        lambda m: [row.doc_id for row in m.results] == [OWNED],
+    ),
+    "BulkSearch": Row(
+        lambda i: [search(filter=pb.MetadataFilter(exact=pb.ExactMatch(key="id", value=str(i))))],
+        lambda m: [row.doc_id for row in m.results] == [OWNED],
+    ),
+    "UpdateMetadata": Row(
+        lambda i: [pb.UpdateMetadataRequest(doc_id=i, metadata={"seen": "yes"}, merge=True)],
+        lambda m: bool(m.existed),
+    ),
+    "BatchDelete": Row(
+        lambda i: [
+            pb.BatchDeleteRequest(filter=pb.MetadataFilter(exact=pb.ExactMatch(key="id", value=str(i))))
+        ],
+        lambda m: m.deleted_count == 1,
+    ),
+    "Delete": Row(lambda i: [pb.DeleteRequest(doc_id=i)], lambda m: bool(m.existed)),
+}
+"""In an order in which what one does leaves the next something to find; deletions last."""
+
+WRITES: dict[str, Sequence[Message]] = {
+    "Insert": [put(900)],
+    "BulkInsert": [put(901), put(902)],
+    "BulkLoadHnsw": [put(903), put(904)],
+}
+SERVER: dict[str, Message] = {
+    "Health": pb.HealthRequest(),
+    "Metrics": pb.MetricsRequest(),
+    "GetConfig": pb.ConfigRequest(),
+    "FlushHotTier": pb.FlushRequest(force=True),
+    "CreateSnapshot": pb.SnapshotRequest(),
+}
+REQUESTS = (
+    {name: row.request(OWNED) for name, row in DATA.items()}
+    | WRITES
+    | {name: [message] for name, message in SERVER.items()}
+)
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def tenants(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
+    directory = tmp_path_factory.mktemp(f"tenants-{request.param}")
+    with shared_server(directory, server__transport=request.param) as shared:
+        yield shared
+
+
+@pytest.fixture
+def stocked(tenants: Tenants) -> Tenants:
+    """acme has SHARED and OWNED, globex has SHARED."""
+    for key, doc_ids in ((OWN, (SHARED, OWNED)), (OTHER, (SHARED,))):
+        for doc_id in doc_ids:
+            assert tenants.call("Insert", [put(doc_id, id=str(doc_id), owner=key[5:9])], key).code == "OK"
+    return tenants
+
+
+def plain(answer: Answer) -> tuple[str, str, list[bytes]]:
+    """An answer without what depends on the clock."""
+    messages = []
+    for message in answer.messages:
+        copy = type(message)()
+        copy.CopyFrom(message)
+        for name in _TIMES:
+            if name in copy.DESCRIPTOR.fields_by_name:
+                copy.ClearField(name)
+        messages.append(copy.SerializeToString(deterministic=True))
+    return answer.code, answer.text, messages
+
+
+def test_every_rpc_has_its_rows() -> None:
+    assert set(REQUESTS) == set(METHODS)
+    assert set(TERMS) == set(METHODS)
+
+
+@pytest.mark.parametrize("header", ["x-api-key", "authorization"])
+@pytest.mark.parametrize("rpc", METHODS)
+def test_no_rpc_is_answered_without_a_key_that_opens(tenants: Tenants, rpc: str, header: str) -> None:
+    without = tenants.call(rpc, REQUESTS[rpc], None, header=header)
+    assert (without.code, without.text, without.messages) == ("UNAUTHENTICATED", "missing api key", [])
+    for key in (MALFORMED, UNKNOWN, DISABLED, "", OWN[:-1], OWN + "x", OWN.upper()):
+        refused = tenants.call(rpc, REQUESTS[rpc], key, header=header)
+        assert (refused.code, refused.text) == ("UNAUTHENTICATED", "invalid api key"), key
+        assert refused.messages == []
+        assert CANARY not in repr(refused)
+
+
+@pytest.mark.parametrize("header", ["x-api-key", "authorization"])
+@pytest.mark.parametrize("rpc", METHODS)
+def test_every_rpc_is_answered_with_a_key_that_opens(stocked: Tenants, rpc: str, header: str) -> None:
+    assert stocked.call(rpc, REQUESTS[rpc], ADMIN, header=header).code == "OK"
+    answer = stocked.call(rpc, REQUESTS[rpc], OTHER, header=header)
+    if TERMS[rpc].admin:
+        assert answer.code == "PERMISSION_DENIED"
+        assert "is_admin: true" in answer.text
+    else:
+        assert answer.code == "OK"
+
+
+@pytest.mark.parametrize("rpc", METHODS)
+def test_a_wrong_first_header_is_not_saved_by_a_right_second(tenants: Tenants, rpc: str) -> None:
+    metadata = (("x-api-key", UNKNOWN), ("authorization", f"Bearer {OWN}"))
+    refused = called(tenants.server.stub, rpc, REQUESTS[rpc], metadata)
+    assert (refused.code, refused.text) == ("UNAUTHENTICATED", "invalid api key")
+
+
+@pytest.mark.parametrize("rpc", DATA)
+def test_what_is_not_yours_looks_as_if_it_were_not_there(stocked: Tenants, rpc: str) -> None:
+    row = DATA[rpc]
+    # Twice, for the second answer may come from a cache, and says so.
+    _, theirs = (stocked.call(rpc, row.request(OWNED), OTHER) for _ in range(2))
+    _, nobodys = (stocked.call(rpc, row.request(ABSENT), OTHER) for _ in range(2))
+    assert not row.there(theirs.messages[0])
+    for answer in (theirs, nobodys):
+        for found in answer.messages:
+            for one in [found, *getattr(found, "results", [])]:
+                if "doc_id" in one.DESCRIPTOR.fields_by_name:
+                    one.doc_id = 0
+    assert plain(theirs) == plain(nobodys)
+    own = stocked.call(rpc, row.request(OWNED), OWN)
+    assert row.there(own.messages[0]), "the owner does not find it either, so the rest proves nothing"
+
+
+@pytest.mark.parametrize("rpc", [*WRITES, "UpdateMetadata", "Delete", "BatchDelete"])
+def test_what_one_tenant_writes_changes_nothing_of_another(stocked: Tenants, rpc: str) -> None:
+    before = [plain(stocked.call("Query", DATA["Query"].request(i), OWN)) for i in (SHARED, OWNED)]
+    requests: dict[str, Sequence[Message]] = {
+        "Insert": [put(SHARED, id="9")],
+        "BulkInsert": [put(SHARED, id="9"), put(OWNED, id="9")],
+        "BulkLoadHnsw": [put(SHARED, id="9"), put(OWNED, id="9")],
+        "UpdateMetadata": [pb.UpdateMetadataRequest(doc_id=SHARED, metadata={"id": "9"})],
+        "Delete": [pb.DeleteRequest(doc_id=SHARED)],
+        "BatchDelete": [pb.BatchDeleteRequest(ids=pb.IdList(doc_ids=[SHARED, OWNED]))],
+    }
+    assert stocked.call(rpc, requests[rpc], OTHER).code == "OK"
+    assert [plain(stocked.call("Query", DATA["Query"].request(i), OWN)) for i in (SHARED, OWNED)] == before
+    stocked.call("BatchDelete", [pb.BatchDeleteRequest(ids=pb.IdList(doc_ids=[OWNED]))], OTHER)
+
+
+@pytest.mark.parametrize("name", ["__tenant_id__", "__tenant_idx__", "__namespace__"])
+def test_no_reserved_entry_opens_another_tenant(stocked: Tenants, name: str) -> None:
+    claim = {"__tenant_id__": "acme", "__tenant_idx__": "1", "__namespace__": "x", "id": "7"}
+    assert stocked.call("Insert", [put(7, **claim)], OTHER).code == "OK"
+    (own,) = stocked.call("Query", [pb.QueryRequest(doc_id=7)], OWN).messages
+    (other,) = stocked.call("Query", [pb.QueryRequest(doc_id=7)], OTHER).messages
+    assert (own.found, other.found) == (False, True)  # type: ignore[attr-defined]
+    assert dict(other.metadata) == {"id": "7"}  # type: ignore[attr-defined]
+    claimed = pb.MetadataFilter(exact=pb.ExactMatch(key=name, value=claim[name]))
+    anything = pb.MetadataFilter(not_filter=pb.NotFilter(filter=claimed))
+    for filter_ in (claimed, anything, pb.MetadataFilter(or_filter=pb.OrFilter(filters=[claimed, anything]))):
+        (found,) = stocked.call("Search", [search(filter=filter_)], OTHER).messages
+        assert {row.metadata.get("owner", "glob") for row in found.results} <= {"glob"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("rpc", "requests"),
+    [
+        ("Insert", [put(2**32)]),
+        ("Delete", [pb.DeleteRequest(doc_id=2**32 + SHARED)]),
+        ("UpdateMetadata", [pb.UpdateMetadataRequest(doc_id=2**33 + SHARED)]),
+        ("Query", [pb.QueryRequest(doc_id=2**32 + SHARED)]),
+        ("BulkQuery", [pb.BulkQueryRequest(doc_ids=[SHARED, 2**64 - 1])]),
+        ("BatchDelete", [pb.BatchDeleteRequest(ids=pb.IdList(doc_ids=[2**32 + SHARED]))]),
+    ],
+)
+def test_an_id_cannot_reach_into_the_tenants_half(
+    stocked: Tenants, rpc: str, requests: Sequence[Message]
+) -> None:
+    answer = stocked.call(rpc, requests, OTHER)
+    assert answer.code == "INVALID_ARGUMENT"
+    assert answer.text.startswith("DOC_ID_OUT_OF_RANGE:")
+
+
+@pytest.mark.parametrize("rpc", ["BulkInsert", "BulkLoadHnsw"])
+def test_a_stream_counts_an_id_out_of_range_and_goes_on(tenants: Tenants, rpc: str) -> None:
+    (answer,) = tenants.call(rpc, [put(2**32), put(950)], OTHER).messages
+    assert not answer.success  # type: ignore[attr-defined]
+    assert "DOC_ID_OUT_OF_RANGE:" in answer.error  # type: ignore[attr-defined]
+    assert answer.total_failed == 1  # type: ignore[attr-defined]
+
+
+def test_the_largest_id_is_a_tenants_own(tenants: Tenants) -> None:
+    largest = 2**32 - 1
+    assert tenants.call("Insert", [put(largest)], OWN).code == "OK"
+    (own,) = tenants.call("Query", [pb.QueryRequest(doc_id=largest)], OWN).messages
+    (other,) = tenants.call("Query", [pb.QueryRequest(doc_id=largest)], OTHER).messages
+    assert (own.doc_id, own.found, other.found) == (largest, True, False)  # type: ignore[attr-defined]
+    assert tenants.call("Delete", [pb.DeleteRequest(doc_id=largest)], OWN).code == "OK"
+
+
+def test_a_tenant_is_not_told_the_plan_of_a_search(stocked: Tenants) -> None:
+    (own,) = stocked.call("Search", [search()], OWN).messages
+    (admins,) = stocked.call("Search", [search()], ADMIN).messages
+    assert own.plan == ""  # type: ignore[attr-defined]
+    assert admins.plan != ""  # type: ignore[attr-defined]
+
+
+def test_no_secret_is_anywhere(stocked: Tenants) -> None:
+    """Runs last of this module, so on everything the tests before it left behind."""
+    shown = [stocked.server.log, stocked.http("/metrics").text, stocked.http("/health").text]
+    shown += [stocked.http("/usage?scope=all", ADMIN).text]
+    data = stocked.keys.parent / "data"
+    files = [path for path in data.rglob("*") if path.is_file()]
+    assert files
+    for text in shown:
+        assert CANARY not in text
+    for path in files:
+        assert CANARY.encode() not in path.read_bytes(), path
