@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kyrodb.clock import Clock, SystemClock
@@ -86,6 +86,10 @@ class Engine:
     def get(self, doc_id: int, scope: Scope = EVERYTHING) -> Found | None:
         """The document, or None when it is absent or out of scope."""
         return self._reads.get(doc_id, scope)
+
+    def watch_syncs(self, observer: Callable[[float], None]) -> None:
+        """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""
+        self.context.log.on_sync = observer
 
     @property
     def ef_search(self) -> int:
@@ -170,6 +174,7 @@ class Engine:
         context, version = self.context, self.context.state.version
         breaker, room = context.log.breaker, context.disk.room()
         cold = sum(segment.live for segment in version.cold)
+        queries = context.caches.answers.queries
         return EngineStats(
             documents=context.state.documents,
             hot_documents=context.state.documents - cold,
@@ -189,6 +194,12 @@ class Engine:
             disk_full_errors=breaker.disk_full_failures,
             disk_free_bytes=room.free_bytes,
             disk_warning=room.warning,
+            wal_probes=breaker.probes,
+            unsynced_frames=context.log.unsynced_frames,
+            unsynced_age_s=context.log.unsynced_age_s,
+            query_cache_entries=len(queries),
+            query_cache_bytes=queries.size_bytes,
+            query_cache_counts=dict(queries.counts),
             maintenance_failure=self._maintenance.last_failure,
         )
 

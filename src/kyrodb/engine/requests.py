@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -214,5 +214,14 @@ class EngineStats:
     """What is left of the disk that holds the data; 0 also when the disk does not say."""
     disk_warning: str = ""
     """Set while the disk is running short of room."""
+    wal_probes: int = 0
+    """Times the disk was tried again after an error."""
+    unsynced_frames: int = 0
+    unsynced_age_s: float = 0.0
+    """Seconds since the oldest frame was accepted that is not on disk yet; 0 when all are."""
+    query_cache_entries: int = 0
+    query_cache_bytes: int = 0
+    query_cache_counts: Mapping[str, int] = field(default_factory=dict)
+    """See cache.query_cache.QueryCache.counts."""
     maintenance_failure: str = ""
     """The last thing that went wrong in the background, while it is being tried again."""

@@ -37,6 +37,7 @@ class Breaker:
         self.reason = ""
         self.failures = 0
         self.disk_full_failures = 0
+        self.probes = 0
 
     @property
     def closed(self) -> bool:
@@ -61,6 +62,7 @@ class Breaker:
         self._opened_s = self._clock.monotonic_s()
 
     def begin_probe(self) -> None:
+        self.probes += 1
         self.state = BreakerState.HALF_OPEN
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import errno
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -90,6 +90,8 @@ class Log:
         self.writes = 0
         self.bytes_written = 0
         self.syncs = 0
+        self.on_sync: Callable[[float], None] = lambda duration_s: None
+        """Told how long each sync of accepted frames took; two are never told at once."""
         self._writer = self._new_segment(start)
         try:
             manifests.update(lambda manifest: manifest.with_wal(_open_entry(self._writer)))
@@ -110,6 +112,14 @@ class Log:
     @property
     def unsynced_frames(self) -> int:
         return len(self._unsynced)
+
+    @property
+    def unsynced_age_s(self) -> float:
+        """Seconds since the oldest frame was accepted that is not known to be on disk; 0 when all are."""
+        with self._state:
+            if not self._unsynced:
+                return 0.0
+            return max(0, self._clock.wall_us() - self._unsynced[0][1].time_us) / 1e6
 
     def append(self, contents: Sequence[bytes]) -> list[LSN]:
         """Accept one operation frame per content, durable as the policy promises when this returns.
@@ -255,8 +265,10 @@ class Log:
         return WalWriter(self._filesystem, self._directory, self._manifests.take_number(), header)
 
     def _sync_writer(self, writer: WalWriter) -> None:
+        started_s = self._clock.monotonic_s()
         writer.sync(data_only=self._options.policy is not SyncPolicy.FULL)
         self.syncs += 1
+        self.on_sync(self._clock.monotonic_s() - started_s)
 
     def _remember(self, lsns: Sequence[LSN], frames: Sequence[PendingFrame]) -> None:
         with self._state:

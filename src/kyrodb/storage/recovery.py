@@ -46,6 +46,8 @@ class RecoveryReport:
     last_lsn: LSN = 0
     frames_replayed: int = 0
     torn_bytes: int = 0
+    unclean: bool = False
+    """The last owner did not close the database."""
     removed_files: list[str] = field(default_factory=list)
     from_checkpoint_only: bool = False
     warnings: list[str] = field(default_factory=list)
@@ -91,6 +93,7 @@ class Recovery:
                     self.report.frames_replayed += 1
             if entry.last_lsn is None:
                 self._unsealed = entry, contents
+                self.report.unclean = True
                 self.report.torn_bytes = contents.torn_bytes
             self._position = WalPosition(contents.last_lsn, contents.last_checksum, 0, contents.last_time_us)
         self.report.last_lsn = max(self.report.last_lsn, self._position.lsn)
