@@ -174,7 +174,7 @@ def test_refused_reload_degrades(get: Get, engine: Engine, vitals: Vitals) -> No
 def test_metrics_can_be_parsed_and_hold_what_the_guide_names(
     get: Get, engine: Engine, vitals: Vitals
 ) -> None:
-    vitals.counters.search(1_500_000)
+    vitals.counters.query(1_500_000)
     vitals.counters.call("Search", "OK", 1_600_000)
     response = get("/metrics")
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -187,7 +187,7 @@ def test_metrics_can_be_parsed_and_hold_what_the_guide_names(
         for sample in family.samples
     }
     assert values["kyrodb_query_latency_ns", "99"] == 1_500_000
-    assert values["kyrodb_hnsw_searches_total",] == 1
+    assert values["kyrodb_queries_total",] == 1
     assert values["kyrodb_grpc_requests_total", "Search", "OK"] == 1
     assert values["kyrodb_grpc_request_duration_seconds_bucket", "Search", "0.0025"] == 1
     assert values["kyrodb_grpc_request_duration_seconds_bucket", "Search", "0.001"] == 0
