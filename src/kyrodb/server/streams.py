@@ -120,13 +120,16 @@ class SearchStreams:
         self._counters = counters
 
     async def bulk_search(self, messages: AsyncIterator[bytes], caller: Caller) -> AsyncIterator[bytes]:
-        turns: asyncio.Queue[_Turn] = asyncio.Queue(min(STREAM_SEARCHES_MAX, self._searches.concurrent_max))
-        reader = asyncio.create_task(self._read(messages, caller, turns))
+        turns: asyncio.Queue[_Turn] = asyncio.Queue()
+        # Alone, a stream must not be refused for what it has under way itself.
+        room = asyncio.Semaphore(min(STREAM_SEARCHES_MAX, self._searches.concurrent_max))
+        reader = asyncio.create_task(self._read(messages, caller, turns, room))
         try:
             while (turn := await turns.get()) is not None:
                 if isinstance(turn, Exception):
                     raise turn
                 yield await self._answer(turn, caller)
+                room.release()
         finally:
             reader.cancel()
             while not turns.empty():
@@ -135,7 +138,11 @@ class SearchStreams:
                     turn.answer.cancel()
 
     async def _read(
-        self, messages: AsyncIterator[bytes], caller: Caller, turns: asyncio.Queue[_Turn]
+        self,
+        messages: AsyncIterator[bytes],
+        caller: Caller,
+        turns: asyncio.Queue[_Turn],
+        room: asyncio.Semaphore,
     ) -> None:
         """Ask every search of the stream, in order; the first that comes too fast or finds no room ends it."""
         received = 0
@@ -145,11 +152,12 @@ class SearchStreams:
                 if received > STREAM_MESSAGES_MAX:
                     raise ResourceExhausted(f"bulk_search batch size exceeds maximum {STREAM_MESSAGES_MAX}")
                 caller.spend()
-                await turns.put(_UnderWay(payload, self._searches.ask(payload, caller)))
+                await room.acquire()
+                turns.put_nowait(_UnderWay(payload, self._searches.ask(payload, caller)))
         except Exception as error:
-            await turns.put(error)
+            turns.put_nowait(error)
         else:
-            await turns.put(None)
+            turns.put_nowait(None)
 
     async def _answer(self, turn: _UnderWay, caller: Caller) -> bytes:
         try:
