@@ -9,6 +9,7 @@ import errno
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from tests.crash.checker import check_reads, read_state, require_allowed
 from tests.crash.clock import FakeClock
@@ -153,6 +154,37 @@ def _check_snapshots(session: Session, image: FaultFS) -> None:
     assert not missing, f"acknowledged snapshots are gone: {missing}"
 
 
+def lives(seed: int, *, generations: int = 8, steps_count: int = 120) -> int:
+    """One database through many deaths: power cuts and disk errors at random calls, each start going on with what
+    the last one left. Returns the number of power cuts."""
+    session, rng = Session(seed), random.Random(seed)
+    cuts = 0
+
+    def arm() -> None:
+        at = len(session.disk.calls) + rng.randint(0, 400)
+        session.disk.faults = [Fault(at, "cut")]
+        if rng.random() < 0.3:
+            fault = FAULTS[rng.choice(list(FAULTS))]
+            session.disk.faults.append(replace(fault, at=len(session.disk.calls) + rng.randint(0, 200)))
+
+    arm()
+    with repeatable("lives", seed=seed, steps=steps_count), seeded_randomness(seed):
+        for step in steps(seed, steps_count):
+            try:
+                session.run(step)
+                session.check()
+            except PowerCut:
+                cuts += 1
+                session.lose_power(random_loss(rng, session.disk))
+                _check_snapshots(session, session.disk)
+                if cuts < generations:
+                    arm()
+        session.disk.heal()
+        session.run(Step("commit"))
+        session.check()
+    return cuts
+
+
 # --- disk errors ----------------------------------------------------------------------------------
 
 
@@ -172,8 +204,7 @@ def disk_error(seed: int, *, fault: str, call: int, steps_count: int = 40) -> in
     require that writes are accepted again. Returns the number of crashes looked at."""
     session, rng = Session(seed), random.Random(seed * 1_000_003 + call)
     disk = session.disk
-    template = FAULTS[fault]
-    disk.faults = [Fault(call, template.kind, template.errno, template.lasting, template.calls)]
+    disk.faults = [replace(FAULTS[fault], at=call)]
     crashes = 0
     with repeatable("errors", seed=seed, fault=fault, call=call, steps=steps_count), seeded_randomness(seed):
         for number, step in enumerate(steps(seed, steps_count)):

@@ -11,6 +11,7 @@ from unittest import mock
 
 from tests.crash.checker import check_reads, require_allowed
 from tests.crash.clock import FakeClock
+from tests.crash.disk import loss_named
 from tests.crash.fault_filesystem import FaultFS
 from tests.crash.oracle import Oracle, State
 from tests.crash.workload import DIMENSION, Step
@@ -70,6 +71,8 @@ class Session:
         self.failures: list[Exception] = []
         self.snapshots: dict[str, State] = {}
         """Acknowledged snapshots that must still be there, and what each shows when opened."""
+        self.tenants: dict[str, int] = {}
+        """Numbers that were given out, and must stay those tenants' for ever."""
         self._errors_before = 0
 
     # --- steps ---
@@ -95,6 +98,8 @@ class Session:
                     self.kill()
                 case "wait":
                     self._wait(step.seconds)
+                case "tenants":
+                    self._number_tenants(engine, step.names)
         except (KyroError, OSError) as error:
             self._require_disk_error(error)
             self.failures.append(error)
@@ -104,6 +109,7 @@ class Session:
         if self.engine is None:
             engine = open_on(self.disk, self.options, self.clock)
             self.oracle.settle(require_allowed(engine, self.oracle.allowed()))
+            self._require_tenants(engine)
             self.engine = engine
             self._errors_before = len(self.disk.errors)
         return self.engine
@@ -117,6 +123,11 @@ class Session:
     def kill(self) -> None:
         self.engine = None
         self.disk.kill_process()
+
+    def lose_power(self, loss: str) -> None:
+        """The machine died in the middle of a step, and comes back with what this loss leaves."""
+        self.engine = None
+        self.disk = self.disk.crash(loss_named(loss))
 
     def check(self) -> None:
         """The running database shows what was acknowledged, and nothing else."""
@@ -164,6 +175,17 @@ class Session:
         path = Path(report.path)
         assert verify_directory(self.disk, path).damage == []
         self.snapshots[path.name] = self.oracle.visible
+
+    def _number_tenants(self, engine: Engine, names: tuple[str, ...]) -> None:
+        for name, index in engine.tenant_indices(names).items():
+            assert self.tenants.setdefault(name, index) == index, f"tenant {name} got another number"
+        self._require_tenants(engine)
+
+    def _require_tenants(self, engine: Engine) -> None:
+        known = engine.context.manifests.current.tenants
+        assert len(set(known.values())) == len(known), f"two tenants share a number: {known}"
+        lost = {name: index for name, index in self.tenants.items() if known.get(name) != index}
+        assert not lost, f"tenants lost their numbers: {lost}"
 
     def _sync(self, engine: Engine) -> None:
         engine.context.log.sync()

@@ -24,11 +24,12 @@ COLOURS = ("red", "green", "blue")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`kind` is commit, flush, snapshot, maintain, sync, restart, kill or wait."""
+    """`kind` is commit, flush, snapshot, maintain, sync, restart, kill, wait or tenants."""
 
     kind: str
     operations: tuple[Operation, ...] = ()
     seconds: float = 0.0
+    names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.kind} {len(self.operations)}" if self.operations else self.kind
@@ -61,6 +62,8 @@ def steps(seed: int, count: int) -> Iterator[Step]:
         elif kind == "wait":
             # Sometimes the wall clock is set back.
             yield Step(kind, seconds=rng.choice((0.5, 61.0, 700.0, -3600.0)))
+        elif kind == "tenants":
+            yield Step(kind, names=tuple(rng.sample("abcdefgh", 2)))
         else:
             yield Step(kind)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 from kyrodb.errors import DataDirInUse
@@ -38,12 +40,24 @@ def make_directories(filesystem: FileSystem, directory: Path) -> None:
             filesystem.make_directory(path)
             made.append(path)
             filesystem.sync_directory(path.parent)
-        if not missing and not filesystem.exists(directory / filename.MANIFEST):
-            # An earlier start may have died after making the directory and before making its name durable.
-            filesystem.sync_directory(directory.parent)
+        if not filesystem.exists(directory / filename.MANIFEST):
+            _sync_names_above(filesystem, directory, made)
     except OSError:
         # Found here next time, they would be believed to be durable.
         with contextlib.suppress(OSError):
             for path in reversed(made):
                 filesystem.remove_directory(path)
         raise
+
+
+def _sync_names_above(filesystem: FileSystem, directory: Path, made: Sequence[Path]) -> None:
+    """An earlier start may have died after making one of these and before making its name durable."""
+    for path in (directory, *directory.parents[:-1]):
+        if path in made:
+            continue
+        try:
+            filesystem.sync_directory(path.parent)
+        except OSError as error:
+            # A directory that we may not even open was not made by us.
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL):
+                raise

@@ -65,6 +65,7 @@ def _verify_log(filesystem: FileSystem, directory: Path, manifest: Manifest, rep
     for entry in manifest.wal:
         if is_sealed(entry, manifest.sealed_lsn) and not filesystem.exists(directory / entry.name):
             # Recovery does without it, so that somebody removed it is no damage.
+            chain = WalChain(filesystem, directory, manifest)
             continue
         try:
             contents = chain.read(entry)

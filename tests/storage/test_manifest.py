@@ -1,0 +1,133 @@
+"""MANIFEST: its form, what is refused, and the order in which it reaches the disk. Bit rot: test_bit_rot.py."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from tests.crash.disk import AllKept, AllLost, Loss, OneLost
+from tests.crash.fault_filesystem import Fault, FaultFS, PowerCut
+from tests.storage.golden_files import manifest
+
+from kyrodb.errors import DataDamaged, DataDirMismatch, ResourceExhausted
+from kyrodb.limits import TENANT_INDEX_MAX, TENANT_INDEX_MIN
+from kyrodb.storage.checksum import digest
+from kyrodb.storage.manifest import (
+    Manifest,
+    WalEntry,
+    decode_manifest,
+    encode_manifest,
+    read_manifest,
+    write_manifest,
+)
+from kyrodb.types import Metric
+
+ROOT = Path("/")
+PATH = ROOT / "MANIFEST"
+
+
+def small(sealed_lsn: int = 0) -> Manifest:
+    return Manifest(dimension=4, metric=Metric.COSINE, history="h", next_number=1, sealed_lsn=sealed_lsn)
+
+
+def with_body(body: bytes, version: bytes = b"1") -> bytes:
+    """A file whose digest is right, whatever its body says."""
+    return b"KYRODB-MANIFEST " + version + b" " + digest(body).encode() + b"\n" + body
+
+
+def test_content_comes_back() -> None:
+    assert decode_manifest(encode_manifest(manifest()), PATH) == manifest()
+    names = {"wal_000000000004.wal", "wal_000000000007.wal", "segment_000000000005.rows"}
+    assert names < manifest().file_names
+    assert len(manifest().file_names) == 5
+
+
+def test_other_format_is_a_mismatch_and_not_damage() -> None:
+    body = encode_manifest(small()).partition(b"\n")[2]
+    assert decode_manifest(with_body(body), PATH) == small()
+    with pytest.raises(DataDirMismatch, match="manifest format 2, this program reads 1"):
+        decode_manifest(with_body(body, b"2"), PATH)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"{}",
+        b'{"dimension": 0}',
+        small().model_dump_json().replace('"next_number":1', '"next_number":-1').encode(),
+        small().model_dump_json().replace('"next_number":1', '"next_number":1.5').encode(),
+        small().model_dump_json().replace("cosine", "manhattan").encode(),
+        small().model_dump_json().replace('"history"', '"surplus":1,"history"').encode(),
+        small().model_copy(update={"tenants": {"a": 1, "b": 1}}).model_dump_json().encode(),
+        b"[" * 100_000,
+        b'{"history": "\\ud800"}',
+    ],
+)
+def test_body_that_is_whole_and_wrong_is_damage(body: bytes) -> None:
+    with pytest.raises(DataDamaged):
+        decode_manifest(with_body(body), PATH)
+
+
+@pytest.mark.parametrize(
+    "name", ["../etc/passwd", "wal_1.wal/../x", "wal_0.rows\n", "MANIFEST", "wal_0.txt", "/wal_0.wal"]
+)
+def test_names_that_lead_elsewhere_are_damage(name: str) -> None:
+    text = small().model_copy(update={"wal": (WalEntry.model_construct(name=name, base_lsn=1),)})
+    with pytest.raises(DataDamaged):
+        decode_manifest(with_body(text.model_dump_json(warnings=False).encode()), PATH)
+
+
+def test_wal_entries_are_replaced_by_name_or_appended() -> None:
+    first, second = WalEntry(name="wal_1.wal", base_lsn=1), WalEntry(name="wal_2.wal", base_lsn=5)
+    both = small().with_wal(first).with_wal(second)
+    assert both.wal == (first, second)
+    closed = first.model_copy(update={"last_lsn": 4, "end_offset": 200})
+    assert both.with_wal(closed).wal == (closed, second)
+    assert both.with_wal(second).wal == (first, second)
+
+
+def test_tenants_keep_their_numbers_and_share_none() -> None:
+    two = small().with_tenants(["a", "b", "a"])
+    assert two.tenants == {"a": TENANT_INDEX_MIN, "b": TENANT_INDEX_MIN + 1}
+    assert two.with_tenants(["c", "a"]).tenants["c"] == TENANT_INDEX_MIN + 2
+    full = small().model_copy(update={"tenants": {"last": TENANT_INDEX_MAX}})
+    assert full.with_tenants(["last"]).tenants == {"last": TENANT_INDEX_MAX}
+    with pytest.raises(ResourceExhausted):
+        full.with_tenants(["one more"])
+
+
+def test_it_is_replaced_in_the_only_safe_order() -> None:
+    disk = FaultFS()
+    write_manifest(disk, ROOT, small())
+    calls = [str(call) for call in disk.calls]
+    assert calls == [
+        "create MANIFEST.tmp",
+        "write MANIFEST.tmp",
+        "sync MANIFEST.tmp",
+        "replace MANIFEST",
+        "sync_directory ",
+    ]
+    assert read_manifest(disk.crash(AllLost()), ROOT) == small()
+
+
+def test_power_cut_leaves_the_old_one_or_the_new_one_whole() -> None:
+    seen = set()
+    for call in range(5, 12):
+        disk = FaultFS()
+        write_manifest(disk, ROOT, small(1))
+        disk.faults = [Fault(call, "cut")]
+        with contextlib.suppress(PowerCut):
+            write_manifest(disk, ROOT, small(2))
+        losses: list[Loss] = [AllLost(), AllKept(), *map(OneLost, disk.pending_units)]
+        for loss in losses:
+            seen.add(read_manifest(disk.crash(loss), ROOT).sealed_lsn)
+    assert seen == {1, 2}
+
+
+def test_missing_is_not_damaged() -> None:
+    with pytest.raises(FileNotFoundError):
+        read_manifest(FaultFS(), ROOT)
