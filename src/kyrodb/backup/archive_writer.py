@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from kyrodb.backup import filename
 from kyrodb.backup.archive_format import END, Header, encode_header, padding
@@ -11,6 +12,9 @@ from kyrodb.backup.record import Record, encode_record
 from kyrodb.backup.target import Target
 from kyrodb.storage.checksum import Digest
 from kyrodb.types import BytesLike
+
+_SMALL_BYTES: Final = 64 << 10
+"""Headers, padding and short sections are gathered up to this before they are handed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class ArchiveWriter:
         self._time_s = time_s
         self._pace = pace
         self._digest = Digest()
+        self._small = bytearray()
         self.size_bytes = 0
 
     def add(self, name: str, size_bytes: int, pieces: Iterable[BytesLike]) -> str:
@@ -53,6 +58,7 @@ class ArchiveWriter:
         """Append the record and make the archive durable under its name. Raises OSError."""
         self.add_bytes(filename.RECORD, encode_record(record))
         self._write(END)
+        self._flush()
         self._upload.finish()
         return ArchiveFacts(self.size_bytes, self._digest.text())
 
@@ -61,5 +67,15 @@ class ArchiveWriter:
 
     def _write(self, data: BytesLike) -> None:
         self._digest.update(data)
-        self._upload.write(data)
         self.size_bytes += len(data)
+        if len(data) < _SMALL_BYTES:
+            self._small += data
+        if len(data) >= _SMALL_BYTES or len(self._small) >= _SMALL_BYTES:
+            self._flush()
+        if len(data) >= _SMALL_BYTES:
+            self._upload.write(data)
+
+    def _flush(self) -> None:
+        if self._small:
+            self._upload.write(self._small)
+            self._small = bytearray()

@@ -39,7 +39,7 @@ def entry(backup_id: str) -> str:
 
 
 def is_backup_id(text: str) -> bool:
-    return re.match(BACKUP_ID_PATTERN, text) is not None
+    return re.fullmatch(BACKUP_ID_PATTERN, text) is not None
 
 
 def archive_id(name: str) -> str | None:

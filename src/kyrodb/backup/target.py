@@ -169,6 +169,7 @@ class _FileUpload:
         self._filesystem = filesystem
         self._path = directory / name
         self._temporary = directory / data_filename.temporary(name)
+        self._names = [self._temporary]
         self._file = filesystem.create(self._temporary)
 
     def write(self, data: BytesLike) -> None:
@@ -177,10 +178,14 @@ class _FileUpload:
     def finish(self) -> None:
         self._file.sync(data_only=False)
         self._file.close()
+        self._names.append(self._path)
         self._filesystem.replace(self._temporary, self._path)
         self._filesystem.sync_directory(self._path.parent)
 
     def abandon(self) -> None:
         self._file.close()
-        with contextlib.suppress(OSError):
-            self._filesystem.remove(self._temporary)
+        # The final name too: after a failed fsync of the directory it may be seen and yet never become durable,
+        # and the next backup would build on it.
+        for name in self._names:
+            with contextlib.suppress(OSError):
+                self._filesystem.remove(name)

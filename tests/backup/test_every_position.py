@@ -1,0 +1,94 @@
+"""A restore to any position of a long history gives exactly the state of that position."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tests.backup.played import DATA, RESTORED, Played, operations
+from tests.crash.checker import check_reads, read_state
+from tests.crash.clock import FakeClock
+
+from kyrodb.backup.store import Store
+from kyrodb.backup.timeline import plan_backup, plan_position, plan_time
+from kyrodb.engine.builder import InlineBuilder
+from kyrodb.engine.engine import open_engine
+from kyrodb.engine.options import EngineOptions
+
+OPERATIONS = 2000
+
+
+@pytest.fixture(scope="module")
+def past() -> Played:
+    """2,000 operations with seals, merges, restarts clean and not, and backups of both kinds among them."""
+    played = Played()
+    for number, operation in enumerate(operations(OPERATIONS, seed=1), 1):
+        played.write(operation)
+        engine = played.engine
+        assert engine is not None
+        if number == 1:
+            played.back_up()
+        if number % 170 == 0:
+            engine.flush()
+        if number % 600 == 0:
+            engine.maintain()
+        if number % 230 == 0:
+            played.back_up(incremental=number % 690 != 0)
+        if number % 410 == 0:
+            played.close()
+        if number % 270 == 0:
+            played.kill()
+    played.close()
+    played.back_up(incremental=True)
+    return played
+
+
+def test_history_is_as_varied_as_it_should_be(past: Played) -> None:
+    records = [entry.record for entry in past.backups]
+    assert {record.backup_type for record in records} == {"Full", "Incremental"}
+    assert sum(bool(record.needs) for record in records) > 3
+    assert len({record.sealed_lsn for record in records}) > 5
+    assert all(record.continues for record in records[1:])
+
+
+def test_every_position_is_restored_to_the_state_it_had(past: Played) -> None:
+    catalog = past.catalog
+    end = past.backups[-1].record.position.lsn
+    assert end >= OPERATIONS * 0.8
+    for lsn in range(end + 1):
+        assert past.restored(plan_position(catalog, lsn)) == past.state_at(lsn), f"position {lsn}"
+
+
+def test_every_backup_is_restored_to_its_own_position(past: Played) -> None:
+    catalog = past.catalog
+    for entry in past.backups:
+        plan = plan_backup(catalog, entry.id)
+        state = past.state_at(entry.record.position.lsn)
+        assert past.restored(plan) == state
+        assert entry.record.documents == len(state)
+
+
+def test_every_instant_is_restored_to_the_last_write_before_it(past: Played) -> None:
+    catalog, store, rng = past.catalog, Store(past.target), random.Random(2)
+    for lsn in rng.sample(sorted(past.times_us), 60):
+        for shift_us in (0, -1, 1):
+            time_us = past.times_us[lsn] + shift_us
+            plan = plan_time(catalog, time_us, store)
+            assert past.restored(plan) == past.state_at(past.lsn_at(time_us)), (
+                f"position {lsn} {shift_us:+} us"
+            )
+
+
+def test_server_opens_what_was_restored_and_shows_that_state(past: Played) -> None:
+    catalog, rng = past.catalog, random.Random(3)
+    for lsn in rng.sample(range(1, past.backups[-1].record.position.lsn + 1), 40):
+        state = past.restored(plan_position(catalog, lsn))
+        options = EngineOptions(dimension=4, background=False)
+        engine = open_engine(
+            RESTORED, options, filesystem=past.disk, clock=FakeClock(), builder=InlineBuilder(past.disk)
+        )
+        assert read_state(engine) == state
+        check_reads(engine, state, seed=lsn)
+        engine.flush()
+        engine.close()
+        assert engine.directory != DATA
