@@ -61,6 +61,8 @@ STREAM_LINGER_S: Final = 0.01
 STREAM_GROUP_BYTES_MAX: Final = 8 << 20
 STREAM_SEARCHES_MAX: Final = 128
 """Searches of one stream under way at once."""
+REQUEST_ID_CHARS_MAX: Final = 64
+SLOW_QUERY_LINES_PER_S: Final = 20
 STALL_S_MAX: Final = 30.0
 """An event loop that has not moved for so long is broken; a group commit so long is worth a look."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.server.calls import running_call
 
 from kyrodb import errors
 from kyrodb.client.status import error_of
@@ -29,7 +30,7 @@ class Ended(grpc.RpcError):
 
 
 def received(error: errors.KyroError) -> errors.KyroError:
-    return error_of(Ended(status_of(error, "Search")))
+    return error_of(Ended(status_of(error, running_call("Search"))))
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,11 @@ def start_server(
 
 
 @contextlib.contextmanager
-def running_server(tmp_path: Path, **settings: object) -> Iterator[RunningServer]:
+def running_server(
+    tmp_path: Path, *, arguments: tuple[str, ...] = (), **settings: object
+) -> Iterator[RunningServer]:
     """A server that is ready; stopped, by force if need be, at the end."""
-    server = start_server(tmp_path, settings)
+    server = start_server(tmp_path, settings, arguments)
     try:
         server.wait_ready()
         yield server

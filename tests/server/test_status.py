@@ -6,6 +6,7 @@ import logging
 
 import grpc
 import pytest
+from tests.server.calls import running_call
 
 from kyrodb import errors
 from kyrodb.server.status import CODES, CallError, status_of
@@ -27,7 +28,7 @@ from kyrodb.server.status import CODES, CallError, status_of
     ],
 )
 def test_status_of_each_error(error: errors.KyroError, code: str) -> None:
-    status = status_of(error, "Insert")
+    status = status_of(error, running_call("Insert"))
     assert status.code is grpc.StatusCode[code]
     assert status.text == str(error)
 
@@ -38,23 +39,23 @@ def test_every_class_of_the_error_tree_has_a_status() -> None:
 
 
 def test_client_reads_what_the_call_was_doing() -> None:
-    status = status_of(CallError("Insert failed", errors.Unavailable("disk is full")), "Insert")
+    status = status_of(CallError("Insert failed", errors.Unavailable("disk is full")), running_call("Insert"))
     assert status.code is grpc.StatusCode.UNAVAILABLE
     assert status.text == "Insert failed: disk is full"
 
 
 def test_refusal_that_waiting_cures_says_how_long() -> None:
     refusal = errors.ResourceExhausted("rate limit exceeded", retry_after_s=0.0201)
-    assert status_of(refusal, "Search").trailing_metadata == (("retry-after-ms", "21"),)
-    assert status_of(CallError("Search rejected", refusal), "Search").trailing_metadata == (
+    assert status_of(refusal, running_call("Search")).trailing_metadata == (("retry-after-ms", "21"),)
+    assert status_of(CallError("Search rejected", refusal), running_call("Search")).trailing_metadata == (
         ("retry-after-ms", "21"),
     )
-    assert status_of(errors.ResourceExhausted("full"), "Insert").trailing_metadata == ()
+    assert status_of(errors.ResourceExhausted("full"), running_call("Insert")).trailing_metadata == ()
 
 
 def test_unforeseen_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        status = status_of(ZeroDivisionError("secret path /x"), "Search")
+        status = status_of(ZeroDivisionError("secret path /x"), running_call("Search"))
     assert status.code is grpc.StatusCode.INTERNAL
     assert "secret" not in status.text
     assert caplog.records[0].exc_info is not None

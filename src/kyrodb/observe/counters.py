@@ -20,6 +20,9 @@ from kyrodb.observe.latency import Histogram, RecentLatencies
 from kyrodb.observe.window import RollingTotals, Totals
 
 ERROR_CATEGORIES: Final = ("validation", "timeout", "internal", "resource_exhausted")
+SEARCH_PATHS: Final = ("cache", "hot", "cold", "hot_and_cold", "none")
+"""Which parts of the database answered a search; none when there was nothing to search."""
+QUEUES: Final = ("search", "lookup", "commit")
 
 
 class Counters:
@@ -49,6 +52,12 @@ class Counters:
         """Finished calls by RPC and status."""
         self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
         """Duration of calls by RPC."""
+        self.searches = {path: Histogram() for path in SEARCH_PATHS}
+        """Duration of searches by path."""
+        self.queue_waits = {queue: Histogram() for queue in QUEUES}
+        """How long the oldest request of each batch had waited, by queue."""
+        self.wal_syncs = Histogram()
+        """Duration of syncs of the log; observed by whichever thread synced."""
         self.query_latency = RecentLatencies()
         self.search_latency = RecentLatencies()
         self._rolling = RollingTotals()
@@ -82,9 +91,10 @@ class Counters:
         self.queries_total += 1
         self.queries_failed += 1
 
-    def search(self, duration_ns: int) -> None:
-        """A search was answered."""
+    def search(self, duration_ns: int, path: str) -> None:
+        """A search was answered by way of one of SEARCH_PATHS."""
         self.query(duration_ns)
+        self.searches[path].observe(duration_ns / 1e9)
         self.searches_total += 1
         self.search_latency.record(duration_ns)
 

@@ -11,14 +11,14 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvloop
 
 from kyrodb.config import Loaded, Settings
 from kyrodb.engine.engine import Engine
-from kyrodb.errors import Unavailable
+from kyrodb.errors import KyroError, Unavailable
 from kyrodb.observe import logs
 from kyrodb.observe.health import Phase
 from kyrodb.server.database import open_database
@@ -45,7 +45,19 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded]) -> None:
     _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
     for warning in loaded.warnings:
         _log.warning("%s", warning)
-    uvloop.run(_serve(settings, load_again))
+    try:
+        uvloop.run(_serve(settings, load_again))
+    except (KyroError, OSError) as error:
+        # Also to the log file, where somebody will look.
+        _log.error("stopped: %s", " <- ".join(str(cause) for cause in _causes(error)))
+        raise
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what caused it, what caused that."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
@@ -59,7 +71,7 @@ async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
         notify("STATUS=recovering the database")
         engine = await _opened(settings, stop)
         try:
-            vitals.engine = engine
+            vitals.opened(engine, vitals.process.uptime_s)
             protection = await asyncio.to_thread(Protection, settings, engine, vitals.keys, ports)
             reload = Reload(vitals, engine, protection, load_again)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.request)

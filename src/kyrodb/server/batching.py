@@ -32,6 +32,7 @@ class _Waiting(Generic[Item, Answer]):
     item: Item
     weight: int
     future: asyncio.Future[Answer]
+    since_s: float
 
 
 class Batcher(Generic[Item, Answer]):
@@ -51,13 +52,16 @@ class Batcher(Generic[Item, Answer]):
         waiting_max: int,
         weight_max: int = 2**63,
         full: str,
+        observe_wait: Callable[[float], None] = lambda waited_s: None,
     ) -> None:
-        """`full` is the text of a refusal; `{waiting}` and `{max}` in it are filled in."""
+        """`full` is the text of a refusal; `{waiting}` and `{max}` in it are filled in. `observe_wait` is told, on
+        the event loop, how many seconds the oldest item of each batch had waited."""
         self._answer = answer
         self._batch_max = batch_max
         self._weight_max = weight_max
         self._waiting_max = waiting_max
         self._full = full
+        self._observe_wait = observe_wait
         self._waiting = 0
         self._queue: SimpleQueue[_Waiting[Item, Answer] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -85,7 +89,7 @@ class Batcher(Generic[Item, Answer]):
                 self._full.format(waiting=self._waiting, max=self._waiting_max), retry_after_s=RETRY_AFTER_S
             )
         self._waiting += 1
-        waiting = _Waiting(item, weight, self._loop.create_future())
+        waiting = _Waiting(item, weight, self._loop.create_future(), time.monotonic())
         self._queue.put(waiting)
         return waiting.future
 
@@ -105,10 +109,11 @@ class Batcher(Generic[Item, Answer]):
         while (first := self._queue.get()) is not None:
             batch = self._gather(first)
             live = [waiting for waiting in batch if not waiting.future.cancelled()]
-            self._busy_since[number] = time.monotonic()
+            self._busy_since[number] = taken_s = time.monotonic()
+            waited_s = taken_s - first.since_s
             answers = self._answered(live)
             del self._busy_since[number]
-            self._loop.call_soon_threadsafe(self._resolve, len(batch), live, answers)
+            self._loop.call_soon_threadsafe(self._resolve, len(batch), live, answers, waited_s)
 
     def _gather(self, first: _Waiting[Item, Answer]) -> list[_Waiting[Item, Answer]]:
         batch, weight = [first], first.weight
@@ -138,9 +143,14 @@ class Batcher(Generic[Item, Answer]):
             return [error] * len(live)
 
     def _resolve(
-        self, count: int, live: list[_Waiting[Item, Answer]], answers: Sequence[Answer | Exception]
+        self,
+        count: int,
+        live: list[_Waiting[Item, Answer]],
+        answers: Sequence[Answer | Exception],
+        waited_s: float,
     ) -> None:
         self._waiting -= count
+        self._observe_wait(waited_s)
         for waiting, answer in zip(live, answers, strict=True):
             if waiting.future.done():
                 continue

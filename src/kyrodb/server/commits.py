@@ -13,6 +13,7 @@ from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import Ack, Operation, Put
 from kyrodb.errors import InvalidArgument, KyroError
 from kyrodb.limits import COMMIT_BYTES_MAX, COMMIT_OPERATIONS_MAX, WAITING_WRITES_MAX
+from kyrodb.observe.counters import Counters
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
 from kyrodb.server.batching import Batcher
@@ -33,7 +34,7 @@ Commits: TypeAlias = Batcher[Write, list[Outcome]]
 """The weight of an item is its request bytes; its answer has one outcome, or one for each of its inserts."""
 
 
-def start_commits(engine: Engine, schema: decode.Schema) -> Commits:
+def start_commits(engine: Engine, schema: decode.Schema, counters: Counters) -> Commits:
     """The queue of all writes. One thread, so the engine sees one durable group after the other."""
 
     def commit(writes: list[Write]) -> list[list[Outcome]]:
@@ -52,6 +53,7 @@ def start_commits(engine: Engine, schema: decode.Schema) -> Commits:
         weight_max=COMMIT_BYTES_MAX,
         waiting_max=WAITING_WRITES_MAX,
         full="Write queue saturated: {waiting} writes waiting (max: {max})",
+        observe_wait=counters.queue_waits["commit"].observe,
     )
 
 

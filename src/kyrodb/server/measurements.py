@@ -1,29 +1,40 @@
-"""Everything /metrics exports. A metric is exported only while its value is true."""
+"""Everything /metrics exports. A metric is exported only while its value is true; docs/metrics.md explains each."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 
-from kyrodb.engine.requests import EngineStats
+from kyrodb.observe import logs
+from kyrodb.observe.backups import newest_backup_s
 from kyrodb.observe.counters import Counters, ratio
 from kyrodb.observe.exposition import Family, counter, gauge, labelled
-from kyrodb.observe.health import Phase
+from kyrodb.observe.health import HealthStatus, Phase
+from kyrodb.server.admin import GIT_COMMIT
+from kyrodb.server.storage_measurements import storage_families
 from kyrodb.server.vitals import Vitals
+from kyrodb.version import __version__
 
 
 def families(vitals: Vitals) -> Iterator[Family]:
     """One scrape; what the engine counts is left out while it is not open."""
-    stats = vitals.stats()
     yield from _requests(vitals.counters)
-    if stats is not None:
-        yield from _storage(stats)
-    yield gauge("memory_used_bytes", "Resident memory of the server.", vitals.process.resident_bytes())
-    yield gauge(
-        "disk_used_bytes",
-        "Used bytes of the file system that holds the data directory.",
-        vitals.process.disk_used_bytes(),
+    yield from _lately(vitals)
+    yield counter(
+        "slow_queries_total", "Calls that took logging.slow_query_ms or longer.", vitals.calls.slow_total
     )
-    yield counter("uptime_seconds", "Whole seconds since the server started.", int(vitals.process.uptime_s))
+    stats = vitals.stats()
+    if vitals.engine is not None and stats is not None:
+        yield from storage_families(stats, vitals.engine.recovered, vitals.recovery_s, vitals.counters)
+    yield from _process(vitals)
+    status = vitals.verdict(stats).status
+    yield labelled(
+        "health",
+        "gauge",
+        "1 for what /health answers.",
+        "status",
+        {each.value: int(each is status) for each in HealthStatus},
+    )
     yield gauge(
         "ready",
         "1 while requests are served.",
@@ -38,7 +49,7 @@ def _requests(counters: Counters) -> Iterator[Family]:
     yield labelled(
         "query_latency_ns",
         "gauge",
-        "Duration of the last 1000 answered queries, nanoseconds.",
+        "Duration of the last 1000 queries answered in the last 5 minutes, nanoseconds.",
         "percentile",
         {"50": p50, "95": p95, "99": p99},
     )
@@ -46,13 +57,13 @@ def _requests(counters: Counters) -> Iterator[Family]:
     yield counter("cache_misses_total", "Those that were not.", counters.cache_misses)
     yield gauge(
         "cache_hit_rate",
-        "Hits among hits and misses.",
+        "Hits among hits and misses since the start.",
         ratio(counters.cache_hits, counters.cache_hits + counters.cache_misses),
     )
     yield counter("hnsw_searches_total", "Searches answered.", counters.searches_total)
     yield gauge(
         "hnsw_latency_ns",
-        "99th percentile of the last 1000 searches, nanoseconds.",
+        "99th percentile of the last 1000 searches answered in the last 5 minutes, nanoseconds.",
         counters.search_latency.percentiles_ns(99)[0],
     )
     yield labelled(
@@ -62,11 +73,23 @@ def _requests(counters: Counters) -> Iterator[Family]:
         "tier",
         {"hot": counters.hot_hits, "cold": counters.cold_hits},
     )
+    yield Family(
+        "search_duration_seconds",
+        "histogram",
+        "Duration of searches by the parts of the database that answered.",
+        {(("path", path),): histogram for path, histogram in counters.searches.items()},
+    )
     yield gauge("active_connections", "Insert and Search calls in flight.", counters.calls_in_flight)
     yield counter("inserts_total", "Documents sent to be stored, refused ones too.", counters.inserts_total)
     yield counter("inserts_failed", "Documents refused.", counters.inserts_failed)
     yield labelled(
         "errors_total", "counter", "Requests and stream messages that failed.", "category", counters.errors
+    )
+    yield Family(
+        "queue_wait_seconds",
+        "histogram",
+        "How long the oldest request of each batch had waited for a thread.",
+        {(("queue", queue),): histogram for queue, histogram in counters.queue_waits.items()},
     )
     yield Family(
         "grpc_requests_total",
@@ -82,25 +105,43 @@ def _requests(counters: Counters) -> Iterator[Family]:
     )
 
 
-def _storage(stats: EngineStats) -> Iterator[Family]:
-    yield gauge("documents", "Live documents.", stats.documents)
+def _lately(vitals: Vitals) -> Iterator[Family]:
+    report = vitals.slo()
+    yield gauge("cache_hit_rate_5m", "Hits among hits and misses, last 5 minutes.", report.lately.hit_rate)
+    yield gauge("error_rate_5m", "Failed among all queries, last 5 minutes.", report.lately.error_rate)
+    yield gauge("availability_5m", "Answered among all queries, last 5 minutes.", report.lately.availability)
     yield labelled(
-        "tier_documents",
+        "slo_breached",
         "gauge",
-        "Live documents in a tier.",
-        "tier",
-        {"hot": stats.hot_documents, "cold": stats.cold_documents},
+        "1 while an objective of slo.* is not met.",
+        "objective",
+        {name: int(bool(sentence)) for name, sentence in report.breaches.items()},
     )
-    yield gauge("segments", "Immutable segments of the cold tier.", stats.segments)
-    yield gauge("dead_rows", "Rows in segments that were deleted or replaced since.", stats.dead_rows)
-    yield counter("hot_tier_flushes_total", "Times the hot tier was sealed.", stats.hot_flushes)
-    yield counter("merges_total", "Times segments were merged.", stats.merges)
-    yield gauge("wal_position", "LSN of the last accepted write.", stats.position)
-    yield counter("wal_writes_total", "Frames written to the log.", stats.wal_writes)
-    yield counter("wal_writes_failed", "Writes the disk refused.", stats.wal_writes_failed)
+
+
+def _process(vitals: Vitals) -> Iterator[Family]:
+    process, backups = vitals.process, vitals.settings.backup.dir
+    yield gauge("memory_used_bytes", "Resident memory of the server.", process.resident_bytes())
     yield gauge(
-        "wal_circuit_breaker_state", "0 closed, 1 open: writes are refused, 2 half-open.", stats.breaker_state
+        "memory_limit_bytes",
+        "Memory the server may occupy before the system kills it.",
+        process.memory_limit_bytes(),
     )
-    yield counter("wal_disk_full_errors", "Writes refused for want of room.", stats.disk_full_errors)
-    yield counter("wal_bytes_total", "Bytes written to the log.", stats.wal_bytes)
-    yield counter("wal_syncs_total", "Times the log was made durable.", stats.wal_syncs)
+    yield gauge(
+        "disk_used_bytes",
+        "Used bytes of the file system that holds the data directory.",
+        process.disk_used_bytes(),
+    )
+    newest_s = newest_backup_s(backups) if backups is not None else None
+    if newest_s is not None:
+        yield gauge(
+            "backup_newest_timestamp_seconds", "Unix time of the newest backup in backup.dir.", int(newest_s)
+        )
+    yield counter("log_lines_lost_total", "Log lines that could not be written.", logs.lost_lines())
+    yield counter("uptime_seconds", "Whole seconds since the server started.", int(process.uptime_s))
+    yield Family(
+        "build_info",
+        "gauge",
+        "1; its labels say what runs.",
+        {(("version", __version__), ("commit", GIT_COMMIT), ("python", platform.python_version())): 1},
+    )

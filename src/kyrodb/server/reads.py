@@ -23,7 +23,7 @@ from kyrodb.types import Scope
 Lookups: TypeAlias = Batcher[tuple[int, Scope], Found | None]
 
 
-def start_lookups(engine: Engine) -> Lookups:
+def start_lookups(engine: Engine, counters: Counters) -> Lookups:
     """The queue of lookups of one document each."""
 
     def look_up(asked: list[tuple[int, Scope]]) -> list[Found | None]:
@@ -36,6 +36,7 @@ def start_lookups(engine: Engine) -> Lookups:
         batch_max=LOOKUP_BATCH,
         waiting_max=WAITING_LOOKUPS_MAX,
         full="Query queue saturated: {waiting} in-flight lookups (max: {max})",
+        observe_wait=counters.queue_waits["lookup"].observe,
     )
 
 

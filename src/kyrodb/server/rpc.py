@@ -15,6 +15,7 @@ import grpc
 from kyrodb.errors import PermissionDenied
 from kyrodb.observe.counters import Counters
 from kyrodb.server.access import Access, Caller
+from kyrodb.server.call_log import RUNNING, CallLog, RunningCall
 from kyrodb.server.status import CallError, Status, status_of
 from kyrodb.server.terms import TERMS, Terms
 
@@ -31,26 +32,28 @@ _OK: Final = "OK"
 class Rpcs:
     """Turns handlers into what a gRPC server serves."""
 
-    def __init__(self, access: Access, counters: Counters, *, admins_only: bool) -> None:
+    def __init__(self, access: Access, counters: Counters, calls: CallLog, *, admins_only: bool) -> None:
         """`admins_only` keeps what acts on the whole server for keys with is_admin."""
         self._access = access
         self._counters = counters
+        self._calls = calls
         self._admins_only = admins_only
 
     def unary(self, name: str, handler: Unary) -> Handler:
         """One message in, one out."""
-        return grpc.unary_unary_rpc_method_handler(self._answering(name, handler))
+        return grpc.unary_unary_rpc_method_handler(self._answering(name, handler, may_be_slow=True))
 
     def client_stream(self, name: str, handler: ClientStream) -> Handler:
         """Many messages in, one out."""
-        return grpc.stream_unary_rpc_method_handler(self._answering(name, handler))
+        return grpc.stream_unary_rpc_method_handler(self._answering(name, handler, may_be_slow=False))
 
     def both_streams(self, name: str, handler: BothStreams) -> Handler:
         """Many messages in, many out."""
         terms = TERMS[name]
 
         async def serve(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            started_ns, code = time.perf_counter_ns(), _OK
+            started_ns, code, call = time.perf_counter_ns(), _OK, RunningCall(name, context)
+            RUNNING.set(call)
             try:
                 async for response in handler(messages, self._admitted(name, terms, context)):
                     yield response
@@ -58,32 +61,33 @@ class Rpcs:
                 code = self._cancelled(context)
                 raise
             except Exception as error:
-                status = self._failed(name, error)
+                status = self._failed(call, error)
                 code = status.code.name
                 await context.abort(status.code, status.text, status.trailing_metadata)
             finally:
-                self._counters.call(name, code, time.perf_counter_ns() - started_ns)
+                self._ended(call, code, started_ns, may_be_slow=False)
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
     def _answering(
-        self, name: str, handler: Callable[[Request, Caller], Awaitable[bytes]]
+        self, name: str, handler: Callable[[Request, Caller], Awaitable[bytes]], *, may_be_slow: bool
     ) -> Callable[[Request, Context], Awaitable[bytes]]:
         terms = TERMS[name]
 
         async def serve(request: Request, context: Context) -> bytes:
-            started_ns, code = time.perf_counter_ns(), _OK
+            started_ns, code, call = time.perf_counter_ns(), _OK, RunningCall(name, context)
+            RUNNING.set(call)
             try:
                 return await handler(request, self._admitted(name, terms, context))
             except asyncio.CancelledError:
                 code = self._cancelled(context)
                 raise
             except Exception as error:
-                status = self._failed(name, error)
+                status = self._failed(call, error)
                 code = status.code.name
                 await context.abort(status.code, status.text, status.trailing_metadata)
             finally:
-                self._counters.call(name, code, time.perf_counter_ns() - started_ns)
+                self._ended(call, code, started_ns, may_be_slow=may_be_slow)
 
         return serve
 
@@ -96,9 +100,14 @@ class Rpcs:
             caller.spend()
         return caller
 
-    def _failed(self, name: str, error: Exception) -> Status:
+    def _failed(self, call: RunningCall, error: Exception) -> Status:
         self._counters.error(error.cause if isinstance(error, CallError) else error)
-        return status_of(error, name)
+        return status_of(error, call)
+
+    def _ended(self, call: RunningCall, code: str, started_ns: int, *, may_be_slow: bool) -> None:
+        duration_ns = time.perf_counter_ns() - started_ns
+        self._counters.call(call.rpc, code, duration_ns)
+        self._calls.ended(call, code, duration_ns, may_be_slow=may_be_slow)
 
     def _cancelled(self, context: Context) -> str:
         """The client left or its deadline passed; nobody reads a status any more."""

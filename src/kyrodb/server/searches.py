@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import SearchRequest, Tier
@@ -18,8 +19,17 @@ from kyrodb.observe.counters import Counters
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
 from kyrodb.server.batching import Batcher
+from kyrodb.server.call_log import note_plan
 from kyrodb.server.encode import search_response
 from kyrodb.server.status import CallError
+
+_PATHS: Final = {
+    frozenset[Tier](): "none",
+    frozenset({Tier.CACHE}): "cache",
+    frozenset({Tier.HOT}): "hot",
+    frozenset({Tier.COLD}): "cold",
+    frozenset({Tier.HOT, Tier.COLD}): "hot_and_cold",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +43,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The SearchResponse, the tiers it came from and how long it took."""
+    """The SearchResponse, the tiers it came from, how it was found and how long it took."""
 
     response: bytes
     tiers: frozenset[Tier]
+    plan: str
     duration_ns: int
 
 
@@ -63,6 +74,7 @@ class Searches:
             batch_max=SEARCH_BATCH,
             waiting_max=concurrent_max,
             full="Query queue saturated: {waiting} in-flight queries (max: {max})",
+            observe_wait=counters.queue_waits["search"].observe,
         )
 
     def ask(self, payload: bytes, caller: Caller) -> asyncio.Future[Answered]:
@@ -82,7 +94,8 @@ class Searches:
                 self._counters.query_failed()
             raise _failure(error) from error
         caller.usage.queries += 1
-        self._counters.search(answered.duration_ns)
+        self._counters.search(answered.duration_ns, _PATHS[answered.tiers])
+        note_plan(answered.plan)
         tiers = answered.tiers
         self._counters.served(cache=Tier.CACHE in tiers, hot=Tier.HOT in tiers, cold=Tier.COLD in tiers)
         return answered.response
@@ -108,7 +121,7 @@ class Searches:
                 # It tells how many rows there are, other tenants' too.
                 with_plan=asked.caller.is_admin,
             )
-            answers.append(Answered(response, result.tiers, duration_ns))
+            answers.append(Answered(response, result.tiers, result.plan, duration_ns))
         return answers
 
     def _decoded(self, asked: Asked) -> SearchRequest | KyroError:

@@ -33,8 +33,8 @@ class Service:
     def __init__(self, settings: Settings, engine: Engine, access: Access, vitals: Vitals) -> None:
         counters = vitals.counters
         schema = Schema(settings.hnsw.dimension, Metric(settings.hnsw.distance))
-        self._commits = vitals.commits = start_commits(engine, schema)
-        self._lookups = start_lookups(engine)
+        self._commits = vitals.commits = start_commits(engine, schema, counters)
+        self._lookups = start_lookups(engine, counters)
         self._threads = Threads(SLOW_THREADS)
         self._searches = Searches(
             engine,
@@ -43,11 +43,13 @@ class Service:
             concurrent_max=settings.timeouts.max_concurrent_queries,
             threads=SEARCH_THREADS,
         )
-        self._rpcs = Rpcs(access, counters, admins_only=settings.auth.admin_rpcs_require_admin_key)
+        self._rpcs = Rpcs(
+            access, counters, vitals.calls, admins_only=settings.auth.admin_rpcs_require_admin_key
+        )
         self._writes = Writes(self._commits, counters)
         self._reads = Reads(engine, self._searches, self._lookups, self._threads, counters)
         self._insert_streams = InsertStreams(self._commits, counters, vitals.process)
-        self._search_streams = SearchStreams(self._searches, counters)
+        self._search_streams = SearchStreams(self._searches, counters, vitals.calls)
         self._admin = Admin(vitals, engine, self._threads)
 
     def handlers(self) -> dict[str, Handler]:

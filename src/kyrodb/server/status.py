@@ -10,6 +10,8 @@ from typing import Final
 import grpc
 
 from kyrodb import errors
+from kyrodb.observe.logs import fields
+from kyrodb.server.call_log import REQUEST_ID_KEY, RunningCall
 
 _log: Final = logging.getLogger(__name__)
 
@@ -51,15 +53,21 @@ class Status:
     trailing_metadata: tuple[tuple[str, str], ...] = ()
 
 
-def status_of(error: Exception, rpc: str) -> Status:
-    """The status a call of `rpc` ends with because of `error`.
+def status_of(error: Exception, call: RunningCall) -> Status:
+    """The status `call` ends with because of `error`.
 
-    An error nobody foresaw becomes INTERNAL: its traceback goes to the log and not to the client.
+    An error nobody foresaw becomes INTERNAL: its traceback goes to the log and not to the client, which is told
+    under which request id it stands there.
     """
     cause = error.cause if isinstance(error, CallError) else error
     if not isinstance(cause, errors.KyroError):
-        _log.error("%s failed unexpectedly", rpc, exc_info=error)
-        return Status(grpc.StatusCode.INTERNAL, "internal server error; the server's log has the details")
+        request_id = call.request_id
+        _log.error("%s failed unexpectedly", call.rpc, exc_info=error, extra=fields(request_id=request_id))
+        return Status(
+            grpc.StatusCode.INTERNAL,
+            f"internal server error; the server's log has the details under request_id {request_id}",
+            ((REQUEST_ID_KEY, request_id),),
+        )
     code = next(CODES[kind] for kind in type(cause).__mro__ if kind in CODES)
     return Status(code, str(error), _retry_hint(cause))
 

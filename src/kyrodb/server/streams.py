@@ -20,6 +20,7 @@ from kyrodb.observe.process import ProcessProbe
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
+from kyrodb.server.call_log import RUNNING, CallLog
 from kyrodb.server.commits import Commits
 from kyrodb.server.ingest import Ingest
 from kyrodb.server.searches import Answered, Searches
@@ -115,9 +116,10 @@ _Turn: TypeAlias = _UnderWay | Exception | None
 class SearchStreams:
     """BulkSearch: requests are read ahead and searched together, answers keep the order of the requests."""
 
-    def __init__(self, searches: Searches, counters: Counters) -> None:
+    def __init__(self, searches: Searches, counters: Counters, calls: CallLog) -> None:
         self._searches = searches
         self._counters = counters
+        self._calls = calls
 
     async def bulk_search(self, messages: AsyncIterator[bytes], caller: Caller) -> AsyncIterator[bytes]:
         turns: asyncio.Queue[_Turn] = asyncio.Queue()
@@ -161,9 +163,11 @@ class SearchStreams:
 
     async def _answer(self, turn: _UnderWay, caller: Caller) -> bytes:
         try:
-            return await self._searches.answer(turn.answer, caller)
+            response = await self._searches.answer(turn.answer, caller)
         except (KyroError, CallError) as error:
             if not decode.wants_inline_errors(turn.payload):
                 raise
             self._counters.error(error.cause if isinstance(error, CallError) else error)
             return pb.SearchResponse(error=str(error)).SerializeToString()
+        self._calls.ended(RUNNING.get(), "OK", turn.answer.result().duration_ns)
+        return response

@@ -17,6 +17,7 @@ from kyrodb.observe.health import Findings, Phase, Verdict, readiness, verdict
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.observe.slo import SloReport, judge
 from kyrodb.server.accounts import Accounts
+from kyrodb.server.call_log import CallLog
 from kyrodb.server.commits import Commits
 from kyrodb.tenancy.key_ring import KeyRing
 
@@ -30,9 +31,11 @@ class Vitals:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counters = Counters()
+        self.calls = CallLog(settings.logging.slow_query_ms)
         self.process = ProcessProbe(settings.persistence.data_dir)
         self.phase = Phase.STARTING
         self.engine: Engine | None = None
+        self.recovery_s = 0.0
         self.commits: Commits | None = None
         self.keys = KeyRing(())
         """What the HTTP port opens to, while auth is on."""
@@ -41,6 +44,12 @@ class Vitals:
         self.config_fault = ""
         """Why the last reload of the configuration was refused."""
         self._beat_s = time.monotonic()
+
+    def opened(self, engine: Engine, duration_s: float) -> None:
+        """The database is recovered, which took so long."""
+        self.recovery_s = duration_s
+        engine.watch_syncs(self.counters.wal_syncs.observe)
+        self.engine = engine
 
     def beat(self) -> None:
         """The event loop is alive."""
@@ -83,6 +92,8 @@ class Vitals:
 
     def _warnings(self, stats: EngineStats | None) -> list[str]:
         warnings = list(self.engine.recovered.warnings) if self.engine is not None else []
+        if stats is not None and stats.disk_warning:
+            warnings.append(stats.disk_warning)
         if self.config_fault:
             warnings.append(self.config_fault)
         if self.accounts is not None and self.accounts.fault:

@@ -1,0 +1,35 @@
+"""When the last backup was taken, told from the names in the directory of backups.
+
+Whoever takes them, the server or a timer, a file named after its moment is there when one is whole: it is written
+under a temporary name and renamed last.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+_ARCHIVE: Final = re.compile(r"backup_(\d{8}T\d{6}Z)(-\d+)?\.tar")
+
+
+def newest_backup_s(directory: Path) -> float | None:
+    """Unix time of the newest backup in `directory`; None when there is none, or no such directory."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return None
+    return max((moment for moment in map(_moment_s, names) if moment is not None), default=None)
+
+
+def _moment_s(name: str) -> float | None:
+    match = _ARCHIVE.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        moment = datetime.datetime.strptime(match[1], "%Y%m%dT%H%M%SZ")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=datetime.UTC).timestamp()
