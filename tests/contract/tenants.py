@@ -96,10 +96,10 @@ def called(stub: Any, rpc: str, requests: Sequence[Message], metadata: Sequence[
 
 
 @contextlib.contextmanager
-def shared_server(directory: Path, *entries: dict[str, object], **settings: object) -> Iterator[Tenants]:
+def shared_server(directory: Path, *entries: dict[str, object], **settings: Any) -> Iterator[Tenants]:
     """A server with these keys, those of ENTRIES when there are none."""
     keys = write_keys(directory / "keys.yaml", *(entries or ENTRIES))
-    chosen: dict[str, object] = {
+    chosen: dict[str, Any] = {
         "hnsw__dimension": DIMENSION,
         "auth__enabled": "true",
         "auth__api_keys_file": keys,
