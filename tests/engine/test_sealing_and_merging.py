@@ -103,8 +103,8 @@ def test_deletes_during_a_build_hold_after_it(tmp_path: Path) -> None:
     sealing = engine._maintenance.sealing
     built = sealing._build
 
-    def delete_meanwhile(frozen: object) -> object:
-        entry = built(frozen)  # type: ignore[arg-type]
+    def delete_meanwhile(frozen: object, number: int) -> object:
+        entry = built(frozen, number)  # type: ignore[arg-type]
         engine.commit([Delete(1), put(2, rows[5], new="yes")])
         return entry
 

@@ -7,14 +7,16 @@ import pytest
 from tests.crash.clock import FakeClock
 from tests.crash.disk import AllKept
 from tests.crash.fault_filesystem import Call, Fault, FaultFS
-from tests.crash.session import open_on
+from tests.crash.session import DATA, open_on
 
 from kyrodb.engine import write_path
-from kyrodb.engine.engine import Engine
+from kyrodb.engine.build_protocol import BuildRequest
+from kyrodb.engine.builder import Build, BuildFailed, InlineBuilder
+from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Delete, Put
 from kyrodb.engine.write_path import _Pending
-from kyrodb.errors import Unavailable, WriteFailed
+from kyrodb.errors import DataDamaged, Unavailable, WriteFailed
 from kyrodb.types import Document
 
 OPTIONS = EngineOptions(dimension=4, background=False)
@@ -113,3 +115,40 @@ def test_leader_is_in_its_own_group_however_much_is_queued_before_it(monkeypatch
     engine.context.writes._queue.extend(earlier)
     assert engine.write(put(1)).existed == 0
     assert earlier[1].answers is None
+
+
+def test_builds_that_fail_do_not_fill_the_disk() -> None:
+    """Each try to seal wrote the rows anew under another number and left them there for ever."""
+
+    class FailingBuilder:
+        def start(self, request: BuildRequest) -> Build:
+            raise BuildFailed("out of memory")
+
+    disk, clock = FaultFS(), FakeClock()
+    engine = open_engine(DATA, OPTIONS, filesystem=disk, clock=clock, builder=FailingBuilder())
+    engine.write(put(1))
+    for _ in range(5):
+        with pytest.raises(BuildFailed):
+            engine.flush()
+    assert len(rows_files(disk)) == 5
+    engine.context.builder = InlineBuilder(disk)
+    engine.flush()
+    assert len(rows_files(disk)) == 1
+
+
+def rows_files(disk: FaultFS) -> list[str]:
+    return [name for name in disk.names(DATA) if name.endswith(".rows")]
+
+
+def test_segment_that_rotted_after_the_start_is_not_merged() -> None:
+    """A merge gave rotten rows a new digest, and no later start could know."""
+    disk = FaultFS()
+    engine, _ = start(disk)
+    for doc_id in (1, 2):
+        engine.write(put(doc_id))
+        engine.flush()
+    rotten = rows_files(disk)[0]
+    disk.flip(DATA / rotten, 8 * 70)  # inside its ids
+    with pytest.raises(DataDamaged, match=rotten):
+        engine.maintain()
+    assert engine.write(Delete(1)).existed == 1

@@ -25,6 +25,7 @@ from kyrodb.engine.cold_segment import ColdSegment, open_segment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.sealing import write_dead
 from kyrodb.engine.segment_builder import MergeInput, MergeJob
+from kyrodb.storage import filename
 from kyrodb.storage.manifest import Manifest, SegmentEntry
 
 SIZE_RATIO: Final = 4
@@ -62,7 +63,12 @@ class Merging:
             if not self._running.build.done():
                 return False
             running, self._running = self._running, None
-            self._install(running)
+            try:
+                self._install(running)
+            except BaseException:
+                # The next try writes files of another number; these must not pile up.
+                self._context.manifests.forsake(filename.segment_files(running.job.number))
+                raise
         except OSError as error:
             raise self._context.write_failed(error, "merging") from error
         return True
@@ -96,7 +102,11 @@ class Merging:
         request = MergeRequest(
             str(context.directory), job, context.options.graph, context.options.build_threads
         )
-        self._running = _Running(job, segments, context.builder.start(request))
+        try:
+            self._running = _Running(job, segments, context.builder.start(request))
+        except BaseException:
+            context.manifests.forsake(filename.segment_files(job.number))
+            raise
         return True
 
     def _drop(self, segments: Sequence[ColdSegment]) -> None:

@@ -69,12 +69,17 @@ class Sealing:
         if frozen is None:
             return 0
         context = self._context
+        number = context.manifests.take_number()
         try:
-            entry = self._build(frozen)
+            entry = self._build(frozen, number)
             dead = self._write_dead(frozen)
             obsolete = self._install(frozen, entry, dead)
-        except OSError as error:
-            raise context.write_failed(error, "sealing") from error
+        except BaseException as error:
+            # The next try writes files of another number; these must not pile up on a disk that is full.
+            context.manifests.forsake(filename.segment_files(number))
+            if isinstance(error, OSError):
+                raise context.write_failed(error, "sealing") from error
+            raise
         self._frozen = None
         self._sealed_s = context.clock.monotonic_s()
         self.count += 1
@@ -94,13 +99,12 @@ class Sealing:
             dead = {segment.entry.number: segment.dead.copy() for segment in context.state.version.cold}
             return _Frozen(tier, tier.live_rows(), lsn, dead)
 
-    def _build(self, frozen: _Frozen) -> SegmentEntry | None:
+    def _build(self, frozen: _Frozen, number: int) -> SegmentEntry | None:
         """Write the files of the new segment; None when no document is left to put into one."""
         rows = frozen.live_rows
         if not len(rows):
             return None
         context = self._context
-        number = context.manifests.take_number()
         doc_ids, vectors, norms = frozen.tier.columns_of(rows)
         metadata = [frozen.tier.metadata(int(row)) for row in rows]
         source = RowSource(doc_ids, norms, metadata, [vectors], context.options.dimension)

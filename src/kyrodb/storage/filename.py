@@ -56,6 +56,12 @@ def usage_shutdown_csv(unix_s: int) -> str:
     return f"tenant_usage_shutdown_{unix_s}.csv"
 
 
+def segment_files(number: int) -> set[str]:
+    """Names that building a segment may leave behind, finished or not."""
+    names = {segment_rows(number), segment_graph(number)}
+    return names | {temporary(name) for name in names}
+
+
 def temporary(name: str) -> str:
     return name + TEMPORARY_SUFFIX
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -54,8 +54,15 @@ class ManifestStore:
             self.current = changed
             return changed
 
+    def forsake(self, names: Iterable[str]) -> None:
+        """Files written for an update that will not come. Those that a failed one may have named wait for the
+        next."""
+        with self._lock:
+            self._obsolete |= set(names) - self._doubtful - self.current.file_names
+
     def take_obsolete(self) -> set[str]:
-        """Files that a MANIFEST named, or may have named, and that the durable one does not: safe to remove."""
+        """Files that a MANIFEST named, or may have named, or that were forsaken, and that the durable one does not
+        name: safe to remove."""
         with self._lock:
             obsolete, self._obsolete = self._obsolete, set()
             return obsolete
