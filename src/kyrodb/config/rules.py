@@ -72,6 +72,12 @@ RULES: Final = (
         "or server.tls.enabled=false",
     ),
     Rule(
+        ("server.transport", "rate_limit.enabled", "auth.enabled"),
+        lambda s: s.server.transport == "native" and s.rate_limit.enabled and not s.auth.enabled,
+        "server.transport = native: cannot tell addresses apart, which rate_limit.enabled=true limits when "
+        "auth.enabled=false; set server.transport to auto or grpcio",
+    ),
+    Rule(
         ("server.tls.enabled", "server.tls.cert_path"),
         lambda s: s.server.tls.enabled and s.server.tls.cert_path is None,
         "server.tls.cert_path = null: must be set when server.tls.enabled=true",

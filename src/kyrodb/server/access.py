@@ -99,7 +99,11 @@ class Access(Protocol):
 
 
 class OpenAccess:
-    """auth.enabled=false: everybody may do everything, each address as fast as rate_limit says."""
+    """auth.enabled=false: everybody may do everything, each address as fast as rate_limit says.
+
+    An address that cannot be told, because rate_limit was enabled by a reload and the transport is native, is held
+    to the global rate alone; at the start the transport is chosen so that it can.
+    """
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
@@ -108,8 +112,11 @@ class OpenAccess:
         if not self._limiter.enabled:
             return ANYBODY
         # Without its port: who opens more connections is not allowed more.
-        address, _, _ = call.peer().rpartition(":")
-        return Caller(limiter=self._limiter, bucket=self._limiter.peer(address))
+        family, _, address = call.peer().partition(":")
+        host, _, _ = address.rpartition(":")
+        # native serves behind a socket of its own, so all calls seem to come from one place.
+        bucket = self._limiter.peer(host) if family != "unix" else None
+        return Caller(limiter=self._limiter, bucket=bucket)
 
 
 class KeyAccess:

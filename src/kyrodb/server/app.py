@@ -61,7 +61,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
-    transport = choose(settings.server)
+    transport = choose(settings)
     vitals = Vitals(settings)
     vitals.keys = read_keys(settings)
     ports = TlsPorts.open(settings)

@@ -28,20 +28,23 @@ Transport: TypeAlias = Literal["grpcio", "native"]
 NATIVE_PACKAGE: Final = "pygrpc_native"
 
 
-def choose(settings: ServerSettings) -> Transport:
+def choose(settings: Settings) -> Transport:
     """The transport these settings ask for. Raises ConfigError when they ask for one that cannot be had."""
+    server = settings.server
     installed = importlib.util.find_spec(NATIVE_PACKAGE) is not None
-    match settings.transport:
+    # native does not tell where a call comes from.
+    by_address = settings.rate_limit.enabled and not settings.auth.enabled
+    match server.transport:
         case "grpcio":
             return "grpcio"
         case "auto":
-            return "native" if installed and not settings.tls.enabled else "grpcio"
+            return "native" if installed and not server.tls.enabled and not by_address else "grpcio"
         case "native" if not installed:
             raise ConfigError(
                 "server.transport = native needs the package pygrpc-native: "
                 "pip install 'kyrodb-server[native]', or set server.transport to auto"
             )
-        case "native" if settings.tls.enabled:
+        case "native" if server.tls.enabled:
             raise ConfigError(
                 "server.transport = native has no TLS: set server.transport to grpcio or server.tls.enabled to false"
             )
