@@ -25,6 +25,8 @@ from kyrodb.types import Matrix, Metric
 
 EF = 50
 K = 10
+QUIET = 10
+"""Looks at the segments, two seconds apart, that have to be alike."""
 
 
 def floor_handlers(docs: Matrix) -> dict[str, Any]:
@@ -51,11 +53,11 @@ def load(running: RunningServer, docs: Matrix) -> None:
     if not response.success:
         raise RuntimeError(response.error)
     running.stub.FlushHotTier(pb.FlushRequest(force=True))
-    before = ""
-    while (now := _segments(running)) != before:
-        before = now
-        time.sleep(5)
-    print(f"loaded {len(docs)} rows: {now}", flush=True)
+    seen = [_segments(running)]
+    while len(seen) < QUIET or len(set(seen[-QUIET:])) > 1:
+        time.sleep(2)
+        seen.append(_segments(running))
+    print(f"loaded {len(docs)} rows: {seen[-1]}", flush=True)
 
 
 def _segments(running: RunningServer) -> str:

@@ -51,7 +51,7 @@ def vectors(path: Path | None, rows: int, dimension: int) -> Matrix:
 
 
 @contextlib.contextmanager
-def server(**settings: object) -> Iterator[RunningServer]:
+def server(**settings: Any) -> Iterator[RunningServer]:
     """A real server over an empty directory."""
     with tempfile.TemporaryDirectory() as directory, running_server(Path(directory), **settings) as running:
         yield running

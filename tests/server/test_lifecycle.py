@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from tests.server.running import RunningServer, running_server, start_server
 from kyrodb.proto import kyrodb_pb2 as pb
 
 X = [1.0, 0.0, 0.0, 0.0]
-DIMENSION = {"hnsw__dimension": 4}
+DIMENSION: dict[str, Any] = {"hnsw__dimension": 4}
 WAIT_S = 30.0
 
 
@@ -68,7 +69,8 @@ class OpenStream:
 
 def test_stop_is_clean_and_everything_is_there_after_it(tmp_path: Path) -> None:
     with running_server(tmp_path, **DIMENSION) as server:
-        assert "Server ready to accept connections" in server.log
+        steps = ["HTTP on", "created an empty database", "gRPC on", "Server ready to accept connections"]
+        assert sorted(steps, key=server.log.index) == steps
         for doc_id in range(1, 21):
             server.stub.Insert(pb.InsertRequest(doc_id=doc_id, embedding=X, metadata={"n": str(doc_id)}))
         assert server.stop(signal.SIGINT) == 0
