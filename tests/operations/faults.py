@@ -1,0 +1,92 @@
+"""Disks that fail under a running server, and what a test needs to watch it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 30.0
+
+
+def wait_until(happened: Callable[[], object], what: str) -> None:
+    """Return when `happened()` is true; fail when it never becomes so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.02)
+
+
+def limit_file_size(pid: int, size_bytes: int) -> None:
+    """From now on the process cannot write a file beyond this size: EFBIG, or a write cut short."""
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, most))
+
+
+def lift_file_size_limit(pid: int) -> None:
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+
+
+@contextlib.contextmanager
+def small_disk(path: Path, size_bytes: int) -> Iterator[Path]:
+    """A disk of its own at `path`, in memory. Needs root; without it the test is skipped."""
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "kyrodb-test", str(path)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def fill(disk: Path, *, leaving_bytes: int) -> Path:
+    """Take room on the disk until so much is left; the file that takes it."""
+    filler = disk / "filler"
+    with filler.open("ab") as file:
+        while (wanted := shutil.disk_usage(disk).free - leaving_bytes) > 0:
+            try:
+                os.write(file.fileno(), bytes(min(wanted, 1 << 20)))
+            except OSError:
+                break
+    return filler
+
+
+@contextlib.contextmanager
+def injected(pid: int, *faults: str) -> Iterator[None]:
+    """System calls of the process meet `faults`, such as "fsync:error=EIO". Needs strace and leave to trace."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    command = ["strace", "-f", "-qq", "-o", os.devnull, "-p", str(pid)]
+    calls = ",".join(fault.split(":")[0] for fault in faults)
+    command += ["-e", f"trace={calls}", *(part for fault in faults for part in ("-e", f"inject={fault}"))]
+    tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: _is_traced(pid) or tracer.poll() is not None, "strace attaches")
+        if tracer.poll() is not None:
+            pytest.skip("this system does not let strace attach")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.communicate()
+
+
+def _is_traced(pid: int) -> bool:
+    """Whether every thread of the process has a tracer."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if "TracerPid:\t0" in (task / "status").read_text():
+                return False
+    return True
