@@ -18,7 +18,7 @@ SEARCH = pb.SearchRequest(query_embedding=[1.0, 0.0, 0.0, 0.0], k=5)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    settings = {"hnsw__dimension": 4, "timeouts__max_concurrent_queries": 1}
+    settings: dict[str, Any] = {"hnsw__dimension": 4, "timeouts__max_concurrent_queries": 1}
     directory: Path = tmp_path_factory.mktemp("shedding")
     with running_server(directory, **settings) as running:
         yield running
