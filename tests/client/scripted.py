@@ -13,8 +13,8 @@ import grpc
 
 from kyrodb.proto.methods import METHODS, SERVICE
 
-Answer: TypeAlias = Callable[[list[bytes], grpc.ServicerContext], bytes]
-"""From the request messages of a call to its response."""
+Answer: TypeAlias = Callable[[list[bytes], grpc.ServicerContext], Any]
+"""From the request messages of a call to its response, or to an iterator of them for an RPC that streams them."""
 
 
 @dataclass
@@ -82,14 +82,15 @@ def scripted_server(
 
 
 def _handler(name: str, script: Scripted) -> grpc.RpcMethodHandler[Any, Any]:
-    def answered(requests: list[bytes], context: grpc.ServicerContext) -> bytes:
+    def answered(requests: list[bytes], context: grpc.ServicerContext) -> Any:
         script.asked.append((name, requests))
         script.metadata = dict(context.invocation_metadata())
         answers = script.answers[name]
         return (answers.pop(0) if len(answers) > 1 else answers[0])(requests, context)
 
     def streamed(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        yield answered(list(messages), context)
+        response = answered(list(messages), context)
+        yield from [response] if isinstance(response, bytes) else response
 
     method = METHODS[name]
     if method.server_streaming:

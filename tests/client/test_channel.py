@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
+from tests.client.certificates import Certificates, make_certificates
 from tests.client.scripted import ok, scripted_server
 from tests.client.stores import client_of
 
@@ -21,44 +19,9 @@ HEALTHY = {"Health": [ok(pb.HealthResponse(status=pb.HealthResponse.HEALTHY))]}
 kinds = pytest.mark.parametrize("kind", ["client", "async"])
 
 
-@dataclass(frozen=True)
-class Certificates:
-    """An authority, and what it signed for the server "db.internal" and for a client."""
-
-    ca: Path
-    server: Path
-    server_key: Path
-    client: Path
-    client_key: Path
-
-    def server_credentials(self, *, asks_client: bool = False) -> grpc.ServerCredentials:
-        pair = (self.server_key.read_bytes(), self.server.read_bytes())
-        ca = self.ca.read_bytes() if asks_client else None
-        return grpc.ssl_server_credentials([pair], ca, asks_client)
-
-
-def _openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    directory = tmp_path_factory.mktemp("tls")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    ca, ca_key = directory / "ca.pem", directory / "ca.key"
-    _openssl("req", "-x509", *curve, "-keyout", ca_key, "-out", ca, "-subj", "/CN=authority")
-    for name in ("server", "client"):
-        request = directory / f"{name}.csr"
-        extensions = directory / f"{name}.ext"
-        extensions.write_text("subjectAltName=DNS:db.internal\n")
-        _openssl("req", *curve, "-keyout", directory / f"{name}.key", "-out", request, "-subj", f"/CN={name}")
-        _openssl(
-            "x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2",
-            "-extfile", extensions, "-out", directory / f"{name}.pem",
-        )  # fmt: skip
-    return Certificates(
-        ca, *(directory / name for name in ("server.pem", "server.key", "client.pem", "client.key"))
-    )
+    return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
 @kinds

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import grpc
 import numpy as np
@@ -22,6 +24,7 @@ from kyrodb import (
     Unauthenticated,
     Unavailable,
 )
+from kyrodb.client import calls
 from kyrodb.index.filter import Exact, In
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -34,30 +37,35 @@ GONE = refuse(Code.UNAVAILABLE, "gone")
 BUSY = refuse(Code.RESOURCE_EXHAUSTED, "busy", retry_after_ms="20")
 
 
-@pytest.mark.parametrize(
-    ("code", "error"),
-    [
-        (Code.INVALID_ARGUMENT, InvalidArgument),
-        (Code.OUT_OF_RANGE, InvalidArgument),
-        (Code.RESOURCE_EXHAUSTED, ResourceExhausted),
-        (Code.FAILED_PRECONDITION, FailedPrecondition),
-        (Code.PERMISSION_DENIED, PermissionDenied),
-        (Code.UNAUTHENTICATED, Unauthenticated),
-        (Code.DEADLINE_EXCEEDED, DeadlineExceeded),
-        (Code.INTERNAL, KyroError),
-        (Code.DATA_LOSS, KyroError),
-    ],
-)
-def test_a_status_is_an_error_of_the_tree(kind: str, code: grpc.StatusCode, error: type[KyroError]) -> None:
-    with (
-        scripted_server({"Query": [refuse(code, "the server's words")]}) as script,
-        client_of(kind, script.target) as client,
-        pytest.raises(KyroError, match="the server's words") as caught,
-    ):
-        client.get(1)
-    assert type(caught.value) is error
-    assert isinstance(caught.value.__cause__, grpc.RpcError)
-    assert len(script.asked) == 1
+MEANINGS = {
+    Code.INVALID_ARGUMENT: InvalidArgument,
+    Code.OUT_OF_RANGE: InvalidArgument,
+    Code.RESOURCE_EXHAUSTED: ResourceExhausted,
+    Code.FAILED_PRECONDITION: FailedPrecondition,
+    Code.PERMISSION_DENIED: PermissionDenied,
+    Code.UNAUTHENTICATED: Unauthenticated,
+    Code.DEADLINE_EXCEEDED: DeadlineExceeded,
+    Code.INTERNAL: KyroError,
+    Code.DATA_LOSS: KyroError,
+}
+
+
+@pytest.fixture
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams that were shed do not rest, as far as this test can wait."""
+    for name in ("STREAM", "TRIAL"):
+        monkeypatch.setattr(calls, name, replace(getattr(calls, name), rest_s=0.0))
+
+
+def test_a_status_is_an_error_of_the_tree(kind: str) -> None:
+    answers = [refuse(code, f"the server's {code.name}") for code in MEANINGS]
+    with scripted_server({"Query": answers}) as script, client_of(kind, script.target) as client:
+        for code, error in MEANINGS.items():
+            with pytest.raises(KyroError, match=f"the server's {code.name}") as caught:
+                client.get(1)
+            assert type(caught.value) is error
+            assert isinstance(caught.value.__cause__, grpc.RpcError)
+    assert len(script.asked) == len(MEANINGS)
 
 
 CALLS: dict[str, Callable[[Store], object]] = {
@@ -154,10 +162,35 @@ def test_nobody_there(kind: str) -> None:
             client.get(1)
 
 
+def _answering_at_most(count: int, then: Answer) -> Answer:
+    """A BulkSearch that answers so many searches, each with its k as total_found, and then fails."""
+
+    def answer(requests: list[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        for request in requests[:count]:
+            first = pb.SearchRequest.FromString(request).query_embedding[0]
+            yield pb.SearchResponse(total_found=int(first)).SerializeToString()
+        if len(requests) > count:
+            then(requests, context)
+
+    return answer
+
+
+@pytest.mark.parametrize("then", [GONE, BUSY], ids=["gone", "busy"])
+def test_a_stream_of_searches_goes_on_where_it_broke_off(kind: str, then: Answer, no_rest: None) -> None:
+    queries = [[float(at), 1.0] for at in range(1, 11)]
+    with (
+        scripted_server({"BulkSearch": [_answering_at_most(4, then)]}) as script,
+        client_of(kind, script.target) as client,
+    ):
+        answers = client.search_many(queries)
+    assert [answer.total_found for answer in answers] == list(range(1, 11))
+    assert [len(requests) for requests in script.asked_of("BulkSearch")] == [10, 6, 2]
+
+
 def _storing_at_most(messages: int) -> Answer:
     """A BulkInsert of a server whose rate allows so many messages at a time."""
 
-    def answer(requests: list[bytes], context: grpc.ServicerContext) -> bytes:
+    def answer(requests: list[bytes], context: grpc.ServicerContext) -> Any:
         if len(requests) > messages:
             return refuse(Code.RESOURCE_EXHAUSTED, "rate limit exceeded", retry_after_ms="1")(
                 requests, context
@@ -167,7 +200,7 @@ def _storing_at_most(messages: int) -> Answer:
     return answer
 
 
-def test_a_stream_faster_than_the_rate_is_split(kind: str) -> None:
+def test_a_stream_faster_than_the_rate_is_split(kind: str, no_rest: None) -> None:
     with (
         scripted_server({"GetConfig": [CONFIG], "BulkInsert": [_storing_at_most(10)]}) as script,
         client_of(kind, script.target) as client,
@@ -179,7 +212,7 @@ def test_a_stream_faster_than_the_rate_is_split(kind: str) -> None:
     assert ids == list(range(1, 17))
 
 
-def test_the_size_that_the_rate_allows_is_kept(kind: str) -> None:
+def test_the_size_that_the_rate_allows_is_kept(kind: str, no_rest: None) -> None:
     with (
         scripted_server({"GetConfig": [CONFIG], "BulkInsert": [_storing_at_most(500)]}) as script,
         client_of(kind, script.target) as client,

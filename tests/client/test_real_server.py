@@ -6,6 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,15 +42,21 @@ def test_documents_beyond_the_room_are_named(tmp_path: Path) -> None:
         assert all("index full" in refusal.reason for refusal in report.refused)
 
 
-def test_a_client_outlives_a_restart_of_its_server(tmp_path: Path) -> None:
-    settings = {"server__port": free_port(), "hnsw__dimension": DIMENSION}
-    with Client(f"127.0.0.1:{settings['server__port']}", timeout_s=20) as client:
+def test_clients_outlive_a_restart_of_their_server(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"server__port": free_port(), "hnsw__dimension": DIMENSION}
+    target = f"127.0.0.1:{settings['server__port']}"
+    with client_of("client", target) as client, client_of("async", target) as awaited:
         with running_server(tmp_path, **settings):
             client.insert(1, ONES, {"a": "x"})
-        with pytest.raises(Unavailable):
-            client.delete(1)
+            awaited.insert(2, ONES, {"a": "y"})
+        # Each attempt without a server makes the pauses of the connection longer, up to their bound.
+        for _ in range(10):
+            for gone in (client, awaited):
+                with pytest.raises(Unavailable):
+                    gone.delete(1)
         with running_server(tmp_path, **settings):
-            assert client.search(ONES)[0].metadata == {"a": "x"}
+            assert client.search(ONES, 1, filter={"a": "y"}).ids.tolist() == [2]
+            assert awaited.search(ONES, 1, filter={"a": "x"}).ids.tolist() == [1]
 
 
 def test_a_filter_may_be_the_raw_message(server: RunningServer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kyrodb.client.retry import ATTEMPTS_MAX, FIRST_WAIT_S, WAIT_S_MAX, Attempts
+from kyrodb.client.retry import ATTEMPTS_MAX, FIRST_WAIT_S, STREAM, TRIAL, WAIT_S_MAX, Attempts
 from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted, Unavailable
 
 
@@ -48,3 +48,23 @@ def test_no_second_attempt(error: KyroError, idempotent: bool) -> None:
 def test_time_left_is_never_negative() -> None:
     assert Attempts(1e-9, idempotent=True).remaining_s == 0
     assert 59 < Attempts(60, idempotent=True).remaining_s <= 60
+
+
+def test_progress_begins_the_count_anew() -> None:
+    attempts = Attempts(600, idempotent=True)
+    for _ in range(3 * ATTEMPTS_MAX):
+        assert attempts.wait_after(Unavailable("gone")) <= FIRST_WAIT_S
+        attempts.progressed()
+
+
+def test_a_stream_that_was_shed_rests() -> None:
+    busy = ResourceExhausted("busy", retry_after_s=0.001)
+    attempts = Attempts(60, idempotent=True, pace=STREAM)
+    assert [attempts.wait_after(busy) for _ in range(ATTEMPTS_MAX - 1)] == [1.0] * (ATTEMPTS_MAX - 1)
+    trial = Attempts(60, idempotent=True, pace=TRIAL)
+    assert trial.wait_after(busy) == 1.0
+    with pytest.raises(ResourceExhausted):
+        trial.wait_after(busy)
+    # A server that is gone is another matter, and is waited for as ever.
+    gone = Attempts(60, idempotent=True, pace=TRIAL)
+    assert max(gone.wait_after(Unavailable("gone")) for _ in range(ATTEMPTS_MAX - 1)) < 1.0

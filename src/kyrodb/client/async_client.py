@@ -9,7 +9,7 @@ async with kyrodb.AsyncClient("localhost:50051", api_key="…") as db:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -184,12 +184,18 @@ class AsyncClient:
             return result
 
     async def _answered(self, call: Call) -> list[bytes]:
-        attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent)
+        attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent, pace=call.pace)
+        received: list[bytes] = []
         while True:
             self._require_open()
+            before = len(received)
             try:
-                return await self._attempt(call, attempts.remaining_s)
+                async for response in self._attempt(call, before, attempts.remaining_s):
+                    received.append(response)  # noqa: PERF401  # what came before a failure is kept
+                return received
             except grpc.RpcError as failed:
+                if len(received) > before:
+                    attempts.progressed()
                 wait_s = attempts.wait_after(error_of(failed))
             except asyncio.CancelledError:
                 # Closing the channel cancels the calls on it; that is not a wish to cancel the caller's task.
@@ -199,17 +205,20 @@ class AsyncClient:
                 raise
             await asyncio.sleep(wait_s)
 
-    async def _attempt(self, call: Call, timeout_s: float) -> list[bytes]:
+    async def _attempt(self, call: Call, answered: int, timeout_s: float) -> AsyncIterator[bytes]:
         if self._channel is None:
             # Not before: a channel belongs to the event loop that runs when it is made.
             self._channel = _open(self._connection)
             self._rpcs = callables(self._channel)
         method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
-        sent = iter(call.requests) if method.client_streaming else call.requests[0]
+        requests = call.requests[answered:]
+        sent = iter(requests) if method.client_streaming else requests[0]
         under_way = rpc(sent, timeout=timeout_s, metadata=self._connection.metadata)
         if method.server_streaming:
-            return [response async for response in under_way]
-        return [await under_way]
+            async for response in under_way:
+                yield response
+        else:
+            yield await under_way
 
     def _require_open(self) -> None:
         if self._closed:

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias, TypeVar
 from google.protobuf.message import Message
 
 from kyrodb.client import decode, encode
+from kyrodb.client.retry import CALL, STREAM, TRIAL, Pace
 from kyrodb.engine.answers import (
     Health,
     InsertReport,
@@ -61,12 +62,15 @@ assert _LOOKUPS_WITH_VECTORS < STREAM_MESSAGES_MAX
 class Call:
     """One RPC to be made: its name and the bytes of its request messages.
 
-    `idempotent` says that making it twice changes neither the data nor the answer.
+    `idempotent` says that making it twice changes neither the data nor the answer, `pace` what to do when it is
+    shed. When a stream of responses breaks off, one for each request, the call goes on with the requests that have
+    none.
     """
 
     rpc: str
     requests: Sequence[bytes]
     idempotent: bool = True
+    pace: Pace = CALL
 
     def __post_init__(self) -> None:
         largest = max(map(len, self.requests))
@@ -119,7 +123,8 @@ def _bulk_insert(group: list[tuple[int, bytes]], size: int) -> Steps[tuple[list[
         documents = waiting.pop()
         half = len(documents) // 2
         try:
-            (payload,) = yield Call("BulkInsert", [request for _, request in documents])
+            requests = [request for _, request in documents]
+            (payload,) = yield Call("BulkInsert", requests, pace=TRIAL if half else CALL)
         except ResourceExhausted as error:
             if error.retry_after_s is None or not half:
                 raise
@@ -207,7 +212,7 @@ def search_many(
     requests = [encode.search_request(request, message) for request in options.ask_each(vectors, None)]
     answers: list[SearchAnswer] = []
     for stream in _slices(requests, _STREAM_MESSAGES):
-        payloads = yield Call("BulkSearch", stream)
+        payloads = yield Call("BulkSearch", stream, pace=STREAM)
         answers += map(decode.search_answer, payloads)
     return answers
 

@@ -60,6 +60,9 @@ def connection(target: str, api_key: str | None, tls: Tls | bool, timeout_s: flo
         ("grpc.primary_user_agent", f"kyrodb-python/{__version__}"),
         # An answer is as large as the question allows: a thousand hits with their vectors pass gRPC's 4 MiB.
         ("grpc.max_receive_message_length", -1),
+        # gRPC's own pauses grow to two minutes, and calls fail without a look at the server until one is over.
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 250),
     ]
     credentials = None
     if tls is not False:

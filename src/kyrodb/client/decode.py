@@ -29,9 +29,7 @@ def search_answer(payload: bytes) -> SearchAnswer:
     """The answer in a SearchResponse."""
     response = pb.SearchResponse.FromString(payload)
     return SearchAnswer(
-        hits=[
-            Hit(row.doc_id, row.score, dict(row.metadata), _vector(row.embedding)) for row in response.results
-        ],
+        hits=[Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding)) for row in response.results],
         total_found=response.total_found,
         exact=response.exact,
         complete=not response.partial,

@@ -196,20 +196,27 @@ class Client:
             return result
 
     def _answered(self, call: Call) -> list[bytes]:
-        attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent)
+        attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent, pace=call.pace)
+        received: list[bytes] = []
         while True:
             self._require_open()
+            before = len(received)
             try:
-                return self._attempt(call, attempts.remaining_s)
+                for response in self._attempt(call, before, attempts.remaining_s):
+                    received.append(response)  # noqa: PERF402  # what came before a failure is kept
+                return received
             except grpc.RpcError as failed:
+                if len(received) > before:
+                    attempts.progressed()
                 wait_s = attempts.wait_after(error_of(failed))
             time.sleep(wait_s)
 
-    def _attempt(self, call: Call, timeout_s: float) -> list[bytes]:
+    def _attempt(self, call: Call, answered: int, timeout_s: float) -> Iterable[bytes]:
         method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
-        sent = iter(call.requests) if method.client_streaming else call.requests[0]
+        requests = call.requests[answered:]
+        sent = iter(requests) if method.client_streaming else requests[0]
         received = rpc(sent, timeout=timeout_s, metadata=self._connection.metadata)
-        return list(received) if method.server_streaming else [received]
+        return received if method.server_streaming else [received]
 
     def _require_open(self) -> None:
         if self._closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -23,9 +23,13 @@ class Hit:
     __slots__ = ("_metadata", "id", "score", "vector")
 
     def __init__(
-        self, id: int, score: float, metadata: dict[str, str] | bytes = b"", vector: Vector | None = None
+        self,
+        id: int,
+        score: float,
+        metadata: Mapping[str, str] | bytes = b"",
+        vector: Vector | None = None,
     ) -> None:
-        """`metadata` may be in the form of kyrodb.metadata_wire, and is then decoded when somebody looks."""
+        """`metadata` is as it came, in bytes in the form of kyrodb.metadata_wire, until somebody looks."""
         self.id = id
         self.score = score
         self.vector = vector
@@ -34,9 +38,11 @@ class Hit:
     @property
     def metadata(self) -> dict[str, str]:
         """The document's metadata, empty when the search left it out."""
-        if isinstance(self._metadata, bytes):
-            self._metadata = decode_metadata(self._metadata)
-        return self._metadata
+        metadata = self._metadata
+        if not isinstance(metadata, dict):
+            metadata = decode_metadata(metadata) if isinstance(metadata, bytes) else dict(metadata)
+            self._metadata = metadata
+        return metadata
 
     def __repr__(self) -> str:
         return f"Hit(id={self.id}, score={self.score:.6g}, metadata={self.metadata!r})"
