@@ -94,6 +94,9 @@ class ColdSegment:
 
     def search(self, query: TierQuery) -> Candidates:
         matching = None if query.filter is None else self._index.match(query.filter)
+        if matching is not None and len(matching) == self.rows:
+            # As in a database of one tenant. Of all rows ever, not of the live ones: that number never changes.
+            matching = None
         matched = self._live_among(matching)
         plan = planner.choose(
             rows=self.rows,
