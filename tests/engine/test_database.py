@@ -16,7 +16,7 @@ from tests.crash.fault_filesystem import Fault, FaultFS
 from tests.engine.opening import vectors
 
 import kyrodb
-from kyrodb import DataDirInUse, DataDirMismatch, InvalidArgument, Unavailable, WriteFailed
+from kyrodb import DataDirInUse, DataDirMismatch, InvalidArgument, Tier, Unavailable, WriteFailed
 from kyrodb.engine.builder import InlineBuilder
 from kyrodb.engine.database import Database
 from kyrodb.engine.engine import open_engine
@@ -103,6 +103,7 @@ def test_scores_of_each_distance(tmp_path: Path, distance: str, scores: dict[int
         ({"ef_construction": 10**5}, "ef_construction must be >= 1 and <= 10000"),
         ({"documents_max": 0}, "documents_max must be >= 1"),
         ({"sync": "always"}, "sync must be one of none, data_only, full, got 'always'"),
+        ({"query_cache_mode": "on"}, "query_cache_mode must be one of off, exact, certified"),
         ({"background": 1}, "background must be True or False, got 1"),
         ({"max_elements": 5}, "max_elements is no option of a database: one of background, build_threads"),
     ],
@@ -134,6 +135,16 @@ def test_options_do_what_they_say(tmp_path: Path) -> None:
         first, second = database.snapshot(), database.snapshot()
         assert not Path(first.path).exists()
         assert Path(second.path).exists()
+
+
+@pytest.mark.parametrize(("mode", "tier"), [("off", Tier.HOT), ("exact", Tier.CACHE)])
+def test_the_query_cache_serves_as_it_is_told(tmp_path: Path, mode: Any, tier: Tier) -> None:
+    with kyrodb.open(tmp_path, dimension=DIMENSION, query_cache_mode=mode) as database:
+        database.insert_many(enumerate(vectors(50), start=1))
+        first, second = database.search(ONES), database.search(ONES)
+    assert first.tiers == {Tier.HOT}
+    assert second.tiers == {tier}
+    assert second.ids.tolist() == first.ids.tolist()
 
 
 def test_threads_share_a_database(tmp_path: Path) -> None:

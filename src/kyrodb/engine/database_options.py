@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypedDict
 
+from kyrodb.cache.query_cache import Mode
 from kyrodb.engine.arguments import bounded_integer
-from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.options import CacheOptions, EngineOptions
 from kyrodb.errors import InvalidArgument
 from kyrodb.limits import (
     COUNT_MAX,
@@ -44,12 +45,16 @@ class DatabaseOptions(TypedDict, total=False):
     """Writes after which it is sealed."""
     wal_segment_bytes_max: int
     """Size at which the log goes on in a new file."""
+    wal_retention_bytes: int
+    """Sealed log that is kept for backups."""
     sync: Literal["none", "data_only", "full"]
     """How a write reaches the disk before it is acknowledged: not at all, by fdatasync, by fsync."""
     sync_interval_ms: int
     """Above 0 and with data_only: acknowledge at once, sync within this time."""
     snapshots_kept: int
     """Newest snapshots that stay."""
+    query_cache_mode: Literal["off", "exact", "certified", "rescored", "threshold"]
+    """Which answers of the query cache are served: see kyrodb.cache.query_cache."""
     build_threads: int
     """Threads that build a graph."""
     background: bool
@@ -66,6 +71,7 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "hot_bytes_max": (1, COUNT_MAX),
     "mutations_per_checkpoint": (1, COUNT_MAX),
     "wal_segment_bytes_max": (1, COUNT_MAX),
+    "wal_retention_bytes": (0, COUNT_MAX),
     "sync_interval_ms": (0, DURATION_MAX),
     "snapshots_kept": (1, COUNT_MAX),
     "build_threads": (1, 1024),
@@ -80,6 +86,9 @@ def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> Eng
             values[name] = bounded_integer(value, name, *_BOUNDS[name])
         elif name == "sync":
             values[name] = SyncPolicy(_one_of(value, name, [policy.value for policy in SyncPolicy]))
+        elif name == "query_cache_mode":
+            mode = Mode(_one_of(value, name, [mode.value for mode in Mode]))
+            values["cache"] = CacheOptions(query_mode=mode)
         elif name == "background" and isinstance(value, bool):
             values[name] = value
         elif name in DatabaseOptions.__annotations__:
