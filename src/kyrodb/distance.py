@@ -63,6 +63,12 @@ def norms(rows: Matrix) -> npt.NDArray[np.float64]:
     return np.asarray(np.sqrt(np.vecdot(wide, wide)), dtype=np.float64)
 
 
+def norm(vector: Vector) -> float:
+    """`norms` of a single vector, the same to the last bit."""
+    wide = vector.astype(np.float64)
+    return math.sqrt(np.vecdot(wide, wide))
+
+
 def normalised(rows: Matrix) -> Matrix:
     """Rows of length one, float32; what the graph of a cosine segment is built from."""
     return np.ascontiguousarray(rows / norms(rows)[:, None], dtype=np.float32)
@@ -119,6 +125,17 @@ class Question:
         # Rounding can leave the cosine of parallel vectors a little beyond 1.
         np.minimum(products, 1.0, out=products)
         return np.maximum(products, -1.0, out=products)
+
+    def similarity(self, vector: Vector) -> float:
+        """Similarity of one vector, up to rounding in float64: to reason with, not to score with."""
+        wide = vector.astype(np.float64)
+        if self._metric is Metric.EUCLIDEAN:
+            wide -= self._wide
+            return -float(wide.dot(wide))
+        product = float(wide.dot(self._wide))
+        if self._metric is Metric.INNER_PRODUCT:
+            return product
+        return max(-1.0, min(1.0, product / (math.sqrt(wide.dot(wide)) * self.length)))
 
 
 def similarities(rows: Matrix, query: Vector, metric: Metric) -> Similarities:

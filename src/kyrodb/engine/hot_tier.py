@@ -8,7 +8,7 @@ never neither.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -70,17 +70,17 @@ class HotTier:
         """Bytes of vectors and encoded metadata; the index comes on top."""
         return self.rows * self._bytes_per_row + self._metadata_bytes
 
-    def put(self, doc_id: int, vector: Vector, whole_metadata: dict[str, str]) -> None:
-        """Add a document; an older row of the same id in this tier dies."""
+    def put(self, doc_id: int, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
+        """Add a document; an older row of the same id in this tier dies. `wire` is all its metadata encoded."""
         row = self.rows
         if row == len(self._columns.alive):
             self._columns = self._columns.grown(row)
         columns = self._columns
         columns.vectors[row] = vector
-        columns.norms[row : row + 1] = distance.norms(columns.vectors[row : row + 1])
+        columns.norms[row] = distance.norm(vector)
         columns.doc_ids[row] = doc_id
-        stored = StoredMetadata.split(whole_metadata)
-        self._index.add(row, whole_metadata)
+        stored = StoredMetadata.split(metadata, wire)
+        self._index.add(row, metadata)
         self._metadata.append(stored)
         self._metadata_bytes += len(stored.public) + len(stored.reserved)
         columns.alive[row] = True

@@ -7,7 +7,7 @@ changes. Recovery and live writes go through the same `apply`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kyrodb.engine.cold_segment import ColdSegment
@@ -19,23 +19,17 @@ from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Reco
 from kyrodb.types import LSN, Metric, Vector
 
 
-@dataclass(frozen=True, slots=True)
 class Version:
-    """The tiers at one moment, each older than the next. `frozen` are hot tiers being sealed."""
+    """The tiers at one moment, each older than the next. `frozen` are hot tiers being sealed. Never changed."""
 
-    cold: tuple[ColdSegment, ...]
-    frozen: tuple[HotTier, ...]
-    active: HotTier
+    __slots__ = ("active", "cold", "frozen", "newest_first", "oldest_first")
 
-    @property
-    def oldest_first(self) -> tuple[SearchTier, ...]:
-        return (*self.cold, *self.frozen, self.active)
-
-    @property
-    def newest_first(self) -> Iterator[SearchTier]:
-        yield self.active
-        yield from reversed(self.frozen)
-        yield from reversed(self.cold)
+    def __init__(self, cold: tuple[ColdSegment, ...], frozen: tuple[HotTier, ...], active: HotTier) -> None:
+        self.cold = cold
+        self.frozen = frozen
+        self.active = active
+        self.oldest_first: tuple[SearchTier, ...] = (*cold, *frozen, active)
+        self.newest_first = self.oldest_first[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +90,11 @@ class State:
         for record in records:
             self.mutations_since_freeze += 1
             if isinstance(record, PutRecord):
-                self._put(record.doc_id, record.vector, dict(record.metadata))
+                self._put(record, record.vector)
             elif isinstance(record, MetadataRecord):
                 place = self.locate(record.doc_id)
                 if place is not None:
-                    self._put(record.doc_id, place.vector, dict(record.metadata))
+                    self._put(record, place.vector)
             else:
                 self._delete(record)
         self.position = lsn
@@ -122,9 +116,10 @@ class State:
         frozen = tuple(tier for tier in version.frozen if id(tier) not in gone)
         self.version = Version(cold, frozen, version.active)
 
-    def _put(self, doc_id: int, vector: Vector, metadata: dict[str, str]) -> None:
+    def _put(self, record: PutRecord | MetadataRecord, vector: Vector) -> None:
+        doc_id = record.doc_id
         before = self.locate(doc_id)
-        self.version.active.put(doc_id, vector, metadata)
+        self.version.active.put(doc_id, vector, record.metadata, record.wire)
         if before is None:
             self.documents += 1
             self.tenants.added(doc_id)

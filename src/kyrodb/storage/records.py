@@ -25,11 +25,18 @@ _COUNT: Final = struct.Struct("<I")
 _PUT, _DELETE, _METADATA = 1, 2, 3
 
 
-@dataclass(frozen=True, slots=True)
 class PutRecord:
-    doc_id: int
-    vector: Vector
-    metadata: Mapping[str, str]
+    """The document is stored, or replaced wholly. `wire` is `metadata` encoded, which every part of a write needs."""
+
+    __slots__ = ("doc_id", "metadata", "vector", "wire")
+
+    def __init__(
+        self, doc_id: int, vector: Vector, metadata: Mapping[str, str], wire: bytes | None = None
+    ) -> None:
+        self.doc_id = doc_id
+        self.vector = vector
+        self.metadata = metadata
+        self.wire = encode_metadata(metadata) if wire is None else wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +44,15 @@ class DeleteRecord:
     doc_id: int
 
 
-@dataclass(frozen=True, slots=True)
 class MetadataRecord:
-    doc_id: int
-    metadata: Mapping[str, str]
+    """The document's metadata is replaced by this."""
+
+    __slots__ = ("doc_id", "metadata", "wire")
+
+    def __init__(self, doc_id: int, metadata: Mapping[str, str], wire: bytes | None = None) -> None:
+        self.doc_id = doc_id
+        self.metadata = metadata
+        self.wire = encode_metadata(metadata) if wire is None else wire
 
 
 Record: TypeAlias = PutRecord | DeleteRecord | MetadataRecord
@@ -53,14 +65,12 @@ def encode_records(records: Iterable[Record]) -> bytes:
     for record in records:
         count += 1
         if isinstance(record, PutRecord):
-            vector = np.ascontiguousarray(record.vector, dtype="<f4").tobytes()
-            metadata = encode_metadata(record.metadata)
-            parts += (_HEAD.pack(_PUT, record.doc_id, len(vector), len(metadata)), vector, metadata)
+            vector = np.asarray(record.vector, dtype="<f4").tobytes()
+            parts += (_HEAD.pack(_PUT, record.doc_id, len(vector), len(record.wire)), vector, record.wire)
         elif isinstance(record, DeleteRecord):
             parts.append(_HEAD.pack(_DELETE, record.doc_id, 0, 0))
         else:
-            metadata = encode_metadata(record.metadata)
-            parts += (_HEAD.pack(_METADATA, record.doc_id, 0, len(metadata)), metadata)
+            parts += (_HEAD.pack(_METADATA, record.doc_id, 0, len(record.wire)), record.wire)
     parts[0] = _COUNT.pack(count)
     return b"".join(parts)
 
@@ -84,11 +94,11 @@ def decode_records(content: bytes) -> list[Record]:
         metadata = content[metadata_start:position]
         if kind == _PUT and vector_bytes % 4 == 0:
             vector = np.frombuffer(content, dtype="<f4", count=vector_bytes // 4, offset=vector_start)
-            records.append(PutRecord(doc_id, vector, decode_metadata(metadata)))
+            records.append(PutRecord(doc_id, vector, decode_metadata(metadata), metadata))
         elif kind == _DELETE and not vector_bytes and not metadata_bytes:
             records.append(DeleteRecord(doc_id))
         elif kind == _METADATA and not vector_bytes:
-            records.append(MetadataRecord(doc_id, decode_metadata(metadata)))
+            records.append(MetadataRecord(doc_id, decode_metadata(metadata), metadata))
         else:
             raise ValueError(
                 f"record of kind {kind} with {vector_bytes} vector and {metadata_bytes} metadata bytes"
