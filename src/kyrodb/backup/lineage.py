@@ -42,9 +42,9 @@ def continues(log: SourceLog, earlier: Record) -> bool:
     and then their numbers are given out again.
     """
     position = earlier.position
-    place = log.places.get(position.lsn)
-    if place is not None and position.mark:
-        return place.mark == position.mark
+    mark = log.marks.get(position.lsn)
+    if mark is not None and position.mark:
+        return mark == position.mark
     if any(s.entry.base_lsn == position.lsn + 1 and s.previous == position.checksum for s in log.segments):
         return True
     return (log.position.lsn, log.position.checksum) == (position.lsn, position.checksum)

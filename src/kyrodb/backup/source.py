@@ -21,6 +21,8 @@ from kyrodb.errors import DataDamaged, FailedPrecondition
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import FileEntry, Manifest, WalEntry, read_manifest
+from kyrodb.storage.wal_format import Frame
+from kyrodb.storage.wal_reader import read_seal
 from kyrodb.storage.wal_retention import is_sealed
 from kyrodb.types import LSN
 
@@ -53,7 +55,7 @@ def capture(
 ) -> Source:
     """The database as it is now, with the log from position `log_from` on, or as far back as there is one.
 
-    `positions` are places in the log to be looked up: see SourceLog.places. Raises FailedPrecondition when there
+    `positions` are places in the log to be looked up: see SourceLog.marks. Raises FailedPrecondition when there
     is no database, DataDamaged, OSError.
     """
     manifest = require_manifest(filesystem, directory)
@@ -92,6 +94,9 @@ def _capture(
     )
     entries = _present(filesystem, directory, manifest, min(log_from, manifest.sealed_lsn))
     mapped = [filesystem.map(directory / entry.name) for entry in entries]
+    seal = _seal_before(entries, mapped, min(log_from, manifest.sealed_lsn))
+    if seal is not None:
+        entries, mapped = entries[1:], mapped[1:]
     latest = require_manifest(filesystem, directory)
     ends = {entry.name: entry.end_offset for entry in (*manifest.wal, *latest.wal)}
     log = read_log(
@@ -99,6 +104,7 @@ def _capture(
         manifest,
         [(entry.name, content, ends[entry.name]) for entry, content in zip(entries, mapped, strict=True)],
         positions,
+        seal,
     )
     beside = {}
     for name in filename.BESIDE_MANIFEST:
@@ -123,6 +129,14 @@ def _present(filesystem: FileSystem, directory: Path, manifest: Manifest, wanted
         elif entry.last_lsn is None or entry.last_lsn >= wanted:
             chosen.append(entry)
     return chosen
+
+
+def _seal_before(entries: list[WalEntry], mapped: list[memoryview], wanted: LSN) -> Frame | None:
+    """The last frame of a first segment that ends right at `wanted`: nothing else of it need be read."""
+    if not entries or entries[0].last_lsn != wanted or entries[0].end_offset is None:
+        return None
+    seal = read_seal(mapped[0], entries[0].end_offset)
+    return seal if seal is not None and seal.lsn == wanted else None
 
 
 def _explained(error: FileNotFoundError | DataDamaged, directory: Path) -> DataDamaged:

@@ -11,6 +11,7 @@ from kyrodb.backup.record import Position, frame_mark
 from kyrodb.errors import DataDamaged
 from kyrodb.storage.manifest import Manifest, WalEntry
 from kyrodb.storage.records import decode_records
+from kyrodb.storage.wal_format import Frame
 from kyrodb.storage.wal_reader import SegmentContents, read_segment
 from kyrodb.types import LSN
 
@@ -38,24 +39,15 @@ class SourceSegment:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A frame that was looked up: its mark, and where the next one starts in which segment."""
-
-    mark: str
-    segment: str
-    end_offset: int
-
-
-@dataclass(frozen=True, slots=True)
 class SourceLog:
-    """`places` are the frames that were asked for, as far as the log holds them.
+    """`marks` are those of the frames that were asked for, as far as the log holds them: record.frame_mark.
 
     `effect` is what the log does behind the sealed position, `position` its end, `sealed_time_us` a time at which
     the sealed position had been reached.
     """
 
     segments: tuple[SourceSegment, ...]
-    places: dict[LSN, Place]
+    marks: dict[LSN, str]
     effect: LogEffect
     position: Position
     sealed_time_us: int
@@ -66,27 +58,39 @@ def read_log(
     manifest: Manifest,
     mapped: Sequence[tuple[str, memoryview, int | None]],
     positions: Collection[LSN],
+    before: Frame | None,
 ) -> SourceLog:
-    """Prove the segments, given as name, content and end in the order of the log. Raises DataDamaged."""
-    reader = _Reader(directory, manifest, frozenset(positions))
+    """Prove the segments, given as name, content and end in the order of the log. Raises DataDamaged.
+
+    `before` is the frame that the first segment follows, if it is known.
+    """
+    reader = _Reader(directory, manifest, frozenset(positions), before)
     for name, content, end_offset in mapped:
         reader.read(name, content, end_offset)
     return SourceLog(
-        tuple(reader.segments), reader.places, reader.effect, reader.position, reader.sealed_time_us
+        tuple(reader.segments), reader.marks, reader.effect, reader.position, reader.sealed_time_us
     )
 
 
 class _Reader:
-    def __init__(self, directory: Path, manifest: Manifest, positions: frozenset[LSN]) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, positions: frozenset[LSN], before: Frame | None
+    ) -> None:
         self._directory = directory
         self._sealed_lsn = manifest.sealed_lsn
         self._wanted = positions
+        self._first = before is None
         self.segments: list[SourceSegment] = []
-        self.places: dict[LSN, Place] = {}
+        self.marks: dict[LSN, str] = {}
         self.effect = LogEffect()
         self.sealed_time_us = manifest.updated_us
         self.position = Position(lsn=manifest.sealed_lsn, time_us=manifest.updated_us, checksum=0, mark="")
-        self._first = True
+        if before is not None:
+            mark = frame_mark(before)
+            self.position = Position(
+                lsn=before.lsn, time_us=before.time_us, checksum=before.checksum, mark=mark
+            )
+            self.marks[before.lsn] = mark
 
     def read(self, name: str, content: memoryview, end_offset: int | None) -> None:
         path = self._directory / name
@@ -97,12 +101,12 @@ class _Reader:
         self._move_on(contents)
         if contents.frames:
             self.segments.append(_segment(name, content, contents))
-            self._read_frames(name, contents, path)
+            self._read_frames(contents, path)
 
-    def _read_frames(self, name: str, contents: SegmentContents, path: Path) -> None:
+    def _read_frames(self, contents: SegmentContents, path: Path) -> None:
         for frame in contents.frames:
             if frame.lsn in self._wanted:
-                self.places[frame.lsn] = Place(frame_mark(frame), name, frame.end_offset)
+                self.marks[frame.lsn] = frame_mark(frame)
         for frame in contents.operations:
             if frame.lsn > self._sealed_lsn:
                 try:

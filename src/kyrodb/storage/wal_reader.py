@@ -103,6 +103,31 @@ def read_segment(data: bytes | memoryview, path: Path, *, end_offset: int | None
     )
 
 
+def read_seal(data: memoryview, end_offset: int) -> Frame | None:
+    """The SEAL frame that ends at `end_offset`, without reading what is before it; None when there is no whole one.
+
+    Raises DataDamaged never: a segment that does not end so is read from its beginning to see what it holds.
+    """
+    body_bytes = 1 + SEAL_CONTENT.size
+    size = FRAME_HEADER.size + body_bytes + -body_bytes % ALIGNMENT
+    start = end_offset - size
+    if start < SEGMENT_HEADER.size or end_offset > len(data):
+        return None
+    try:
+        header = SegmentHeader.decode(bytes(data[: SEGMENT_HEADER.size]))
+    except ValueError:
+        return None
+    clear = Whitening(header.salt).apply(data[start:end_offset], start).tobytes()
+    head, body = clear[: FRAME_HEADER.size], clear[FRAME_HEADER.size : FRAME_HEADER.size + body_bytes]
+    length, lsn, time_us, _, checksum, header_checksum = FRAME_HEADER.unpack(head)
+    whole = (
+        zlib.crc32(head[:-4], header.seed) == header_checksum and zlib.crc32(body, header.seed) == checksum
+    )
+    if not whole or length != body_bytes or body[0] & ~SYNCED != SEAL:
+        return None
+    return Frame(lsn, time_us, SEAL, bool(body[0] & SYNCED), body[1:], start, checksum)
+
+
 class _Scan:
     """One pass over a segment, frame by frame, until its end."""
 
