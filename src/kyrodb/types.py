@@ -68,7 +68,8 @@ EVERYTHING: Final = Scope()
 
 @dataclass(slots=True)
 class Document:
-    """A stored document: `metadata` holds the reserved keys too."""
+    """A stored document: `metadata` holds the reserved keys too. Handed to the engine, neither it nor the vector
+    may change any more."""
 
     doc_id: int
     vector: Vector
