@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from kyrodb.engine.database import Database
     from kyrodb.engine.database import open_database as open
-    from kyrodb.engine.requests import Tier
+    from kyrodb.engine.requests import FlushReport, Tier
     from kyrodb.errors import (
         ConfigError,
         DataDamaged,
@@ -63,6 +63,7 @@ __all__ = [
     "Database",
     "DeadlineExceeded",
     "FailedPrecondition",
+    "FlushReport",
     "Health",
     "Hit",
     "InsertReport",
@@ -86,6 +87,7 @@ __all__ = [
 ]
 
 _ANSWERS: Final = "kyrodb.engine.answers"
+_REQUESTS: Final = "kyrodb.engine.requests"
 _HOMES: Final = {
     "open": "kyrodb.engine.database",
     "Database": "kyrodb.engine.database",
@@ -100,7 +102,8 @@ _HOMES: Final = {
     "Snapshot": _ANSWERS,
     "Stats": _ANSWERS,
     "StoredDocument": _ANSWERS,
-    "Tier": "kyrodb.engine.requests",
+    "FlushReport": _REQUESTS,
+    "Tier": _REQUESTS,
 }
 """Where a name comes from; one that is not here is an error's."""
 

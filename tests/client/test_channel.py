@@ -12,6 +12,7 @@ from tests.client.stores import client_of
 
 import kyrodb
 from kyrodb import InvalidArgument, Tls, Unavailable
+from kyrodb.client.channel import connection
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.version import __version__
 
@@ -110,3 +111,10 @@ def test_arguments_that_cannot_work(client: Any, arguments: dict[str, Any], word
 def test_a_certificate_that_is_not_there(client: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"ca\.pem"):
         client(tls=Tls(ca=tmp_path / "ca.pem"))
+
+
+def test_secrets_are_not_shown() -> None:
+    mutual = Tls(cert=b"chain", key=b"SECRET")
+    assert "SECRET" not in repr(mutual)
+    assert "chain" in repr(mutual)
+    assert "kyro_SECRET" not in repr(connection("localhost:50051", "kyro_SECRET", False, 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -33,7 +33,7 @@ class Tls:
 
     ca: Pem | None = None
     cert: Pem | None = None
-    key: Pem | None = None
+    key: Pem | None = field(default=None, repr=False)
     server_name: str = ""
 
 
@@ -44,7 +44,7 @@ class Connection:
     target: str
     credentials: grpc.ChannelCredentials | None
     options: tuple[tuple[str, str | int], ...]
-    metadata: tuple[tuple[str, str], ...]
+    metadata: tuple[tuple[str, str], ...] = field(repr=False)
     timeout_s: float
 
 
