@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.contract.conftest import TRANSPORTS
 from tests.contract.tenants import (
     ADMIN,
@@ -27,9 +29,10 @@ from tests.contract.tenants import (
 from tests.tenancy.keys import CANARY
 
 from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import METHODS
+from kyrodb.proto.methods import METHODS, SERVICE
 from kyrodb.server.terms import TERMS
 
+SERVING = health_pb2.HealthCheckResponse.SERVING
 SHARED, OWNED, ABSENT = 1, 2, 3
 """Ids: one that both tenants have, one that only acme has, one that nobody has."""
 VECTOR = [1.0, 0.0, 0.0, 0.0]
@@ -251,6 +254,16 @@ def test_a_tenant_is_not_told_the_plan_of_a_search(stocked: Tenants) -> None:
     (admins,) = stocked.call("Search", [search()], ADMIN).messages
     assert own.plan == ""  # type: ignore[attr-defined]
     assert admins.plan != ""  # type: ignore[attr-defined]
+
+
+def test_the_standard_services_answer_without_a_key_and_tell_nothing_of_tenants(tenants: Tenants) -> None:
+    health = health_pb2_grpc.HealthStub(tenants.server.channel)
+    assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == SERVING
+    reflection = reflection_pb2_grpc.ServerReflectionStub(tenants.server.channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    (answer,) = reflection.ServerReflectionInfo(iter([request]), timeout=10)
+    names = {service.name for service in answer.list_services_response.service}
+    assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
 def test_no_secret_is_anywhere(stocked: Tenants) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from kyrodb.tenancy.api_keys import ApiKey, digest_of
 from kyrodb.tenancy.key_file import KeyFile, check_protection, parse_key_file, read_key_file
 
 PATH = Path("keys.yaml")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parse(text: str) -> KeyFile:
@@ -293,3 +295,19 @@ def test_reading_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     caplog.set_level(logging.DEBUG)
     read_key_file(write_keys(tmp_path / "keys.yaml", entry(key=key_of("acme", CANARY))), only_loopback=False)
     assert CANARY not in caplog.text
+
+
+def test_the_sample_file_works_on_loopback() -> None:
+    text = (ROOT / "config.pilot.api_keys.example.yaml").read_text("utf-8")
+    (key,) = parse_key_file(text, PATH, only_loopback=True).keys
+    assert (key.tenant_id, key.is_admin, key.enabled) == ("sample", True, True)
+
+
+def test_the_documented_file_has_every_field() -> None:
+    page = (ROOT / "docs/tenancy.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    file = parse(text)
+    (key,) = file.keys
+    assert file.warnings == []
+    assert (key.tenant_name, key.max_vectors, key.max_qps) == ("Acme Ltd.", 100_000, 500)
+    assert key.created_at == "2025-06-01T12:00:00Z"
