@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from tests.crash.oracle import Doc, State, in_scope
 
 from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import SearchRequest
+from kyrodb.engine.requests import SearchRequest, SearchResult
 from kyrodb.index.filter import Exact
 from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_INDEX_KEY, Metric, Scope, Vector
 
@@ -85,13 +86,21 @@ def _check_search(
     answer = engine.search(request)
     assert answer.complete
     assert answer.matched == len(matching), f"{answer.matched} matched, expected {len(matching)}"
+    _check_hits(answer, matching, min(k, len(matching)))
+    _check_hits(engine.search(replace(request, exact=False)), matching, min(k, len(matching)))
+    got = [_rank(engine.options.metric, hit.doc_id, matching[hit.doc_id], query) for hit in answer.hits]
+    want = sorted(_rank(engine.options.metric, doc_id, doc, query) for doc_id, doc in matching.items())[:k]
+    assert got == want, f"exact search gives {got}, a flat scan {want}"
+
+
+def _check_hits(answer: SearchResult, matching: State, wanted: int) -> None:
+    """Whatever the way it was found: enough hits, each once, of this scope and filter, with its own vector."""
+    ids = [hit.doc_id for hit in answer.hits]
+    assert len(ids) == len(set(ids)) == wanted, f"hits {ids}, expected {wanted} of {sorted(matching)}"
     for hit in answer.hits:
         assert hit.doc_id in matching, f"document {hit.doc_id} does not match scope and filter"
         assert hit.vector is not None
         assert hit.vector.tobytes() == matching[hit.doc_id].vector, f"vector of document {hit.doc_id}"
-    got = [_rank(engine.options.metric, hit.doc_id, matching[hit.doc_id], query) for hit in answer.hits]
-    want = sorted(_rank(engine.options.metric, doc_id, doc, query) for doc_id, doc in matching.items())[:k]
-    assert got == want, f"exact search gives {got}, a flat scan {want}"
 
 
 def _rank(metric: Metric, doc_id: int, doc: Doc, query: Vector) -> tuple[float, int]:

@@ -16,7 +16,7 @@ from tests.crash.clock import FakeClock
 from tests.crash.disk import loss_named
 from tests.crash.fault_filesystem import CHANGES, Call, Fault, FaultFS, PowerCut, lasting
 from tests.crash.oracle import State
-from tests.crash.session import DATA, Session, open_on, seeded_randomness
+from tests.crash.session import DATA, Session, conditions, open_on
 from tests.crash.workload import Step, operation, steps
 
 from kyrodb.errors import StorageError
@@ -37,7 +37,7 @@ def repeatable(rig: str, **arguments: object) -> Iterator[None]:
     except Found:
         raise
     except Exception as error:
-        words = " ".join(f"--{name} {value}" for name, value in arguments.items() if value is not None)
+        words = " ".join(f"--{name} {value}".strip() for name, value in arguments.items())
         raise Found(
             f"{type(error).__name__}: {error}\nrepeat: python -m tests.crash.campaign {rig} {words}"
         ) from error
@@ -66,7 +66,7 @@ def crash_points(
             examine(session, index, met, loss or name)
 
     session.disk.before_change = look
-    with repeatable("points", seed=seed, steps=steps_count), seeded_randomness(seed):
+    with repeatable("points", seed=seed, steps=steps_count, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
             session.check()
@@ -85,7 +85,7 @@ def every_crash_point(seed: int, *, steps_count: int) -> int:
             examine(session, index, met, name)
 
     session.disk.before_change = look
-    with repeatable("every-point", seed=seed, steps=steps_count), seeded_randomness(seed):
+    with repeatable("every-point", seed=seed, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
     return count
@@ -115,7 +115,7 @@ def random_loss(rng: random.Random, disk: FaultFS) -> str:
 def examine(session: Session, index: int, met: Call, loss: str) -> None:
     """Start the database on what this power cut leaves, and again, and once with a crash inside the start."""
     where = repeatable("points", seed=session.seed, call=index, loss=loss)
-    with where, seeded_randomness(index):
+    with where, conditions(session.seed, randomness=index):
         image = session.disk.crash(loss_named(loss))
         found = start_and_check(session, image)
         again = image.crash(loss_named("all-lost"))
@@ -168,7 +168,7 @@ def lives(seed: int, *, generations: int = 8, steps_count: int = 120) -> int:
             session.disk.faults.append(replace(fault, at=len(session.disk.calls) + rng.randint(0, 200)))
 
     arm()
-    with repeatable("lives", seed=seed, steps=steps_count), seeded_randomness(seed):
+    with repeatable("lives", seed=seed, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             try:
                 session.run(step)
@@ -206,7 +206,7 @@ def disk_error(seed: int, *, fault: str, call: int, steps_count: int = 40) -> in
     disk = session.disk
     disk.faults = [replace(FAULTS[fault], at=call)]
     crashes = 0
-    with repeatable("errors", seed=seed, fault=fault, call=call, steps=steps_count), seeded_randomness(seed):
+    with repeatable("errors", seed=seed, fault=fault, call=call, steps=steps_count), conditions(seed):
         for number, step in enumerate(steps(seed, steps_count)):
             if number == steps_count * 3 // 4:
                 disk.heal()
@@ -235,7 +235,7 @@ def _require_recovery(session: Session, rng: random.Random) -> None:
 def changing_calls(seed: int, *, steps_count: int = 40) -> list[int]:
     """Indices of the calls of this workload that change the disk, when nothing fails."""
     session = Session(seed)
-    with seeded_randomness(seed):
+    with conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
     return [index for index, call in enumerate(session.disk.calls) if call.name in CHANGES]
@@ -247,7 +247,7 @@ def changing_calls(seed: int, *, steps_count: int = 40) -> list[int]:
 def bit_flips(seed: int, *, flips: int = 50, steps_count: int = 25) -> int:
     """Turn single bits of the files a workload leaves. Each is refused by name, or changes no answer."""
     session, rng = Session(seed), random.Random(seed)
-    with repeatable("flips", seed=seed, steps=steps_count), seeded_randomness(seed):
+    with repeatable("flips", seed=seed, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
         disk = session.disk

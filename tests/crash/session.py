@@ -16,11 +16,13 @@ from tests.crash.fault_filesystem import FaultFS
 from tests.crash.oracle import Oracle, State
 from tests.crash.workload import DIMENSION, Step
 
+from kyrodb.engine import builder, segment_builder
 from kyrodb.engine.builder import InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack
 from kyrodb.errors import KyroError, Unavailable, WriteFailed
+from kyrodb.limits import GRAPH_ROWS_MIN
 from kyrodb.storage.log import SyncPolicy
 from kyrodb.storage.verify import verify_directory
 from kyrodb.types import Metric
@@ -46,9 +48,15 @@ def options_for(seed: int) -> EngineOptions:
 
 
 @contextmanager
-def seeded_randomness(seed: int) -> Iterator[None]:
-    """Salts and history ids from the seed, so that a run repeats to the byte."""
-    with mock.patch("os.urandom", random.Random(seed).randbytes):
+def conditions(seed: int, *, randomness: int | None = None) -> Iterator[None]:
+    """What a run depends on besides its calls: salts and history ids come from the seed, so that it repeats to the
+    byte; with every third seed, segments of a few rows already get a graph."""
+    graph_rows_min = 3 if seed % 3 == 0 else GRAPH_ROWS_MIN
+    with (
+        mock.patch("os.urandom", random.Random(seed if randomness is None else randomness).randbytes),
+        mock.patch.object(segment_builder, "GRAPH_ROWS_MIN", graph_rows_min),
+        mock.patch.object(builder, "GRAPH_ROWS_MIN", graph_rows_min),
+    ):
         yield
 
 

@@ -39,7 +39,7 @@ _KINDS = {
     "commit": 30,
     "flush": 3,
     "snapshot": 1,
-    "maintain": 4,
+    "maintain": 10,
     "sync": 1,
     "restart": 1,
     "kill": 1,

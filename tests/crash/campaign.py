@@ -1,0 +1,122 @@
+"""Long runs of the rigs, and the way to repeat one failure.
+
+python -m tests.crash.campaign                                  every rig in turn, a minute
+python -m tests.crash.campaign points --seconds 600 --seed 1000 --jobs 2
+python -m tests.crash.campaign points --seed 17 --steps 40 --call 123 --loss torn:45      one crash
+python -m tests.crash.campaign errors --seed 3 --fault fsync-lasting --call 88            one fault
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+
+from tests.crash import rigs
+from tests.crash.log_rig import log_crash_points
+
+
+def _points(seed: int) -> int:
+    return rigs.crash_points(seed, looks=0.1)
+
+
+def _every_point(seed: int) -> int:
+    return rigs.every_crash_point(seed, steps_count=3)
+
+
+def _errors(seed: int) -> int:
+    rng = random.Random(seed)
+    calls = rigs.changing_calls(seed)
+    return sum(rigs.disk_error(seed, fault=fault, call=rng.choice(calls)) for fault in rigs.FAULTS)
+
+
+RIGS: dict[str, Callable[[int], int]] = {
+    "points": _points,
+    "every-point": _every_point,
+    "errors": _errors,
+    "lives": rigs.lives,
+    "flips": rigs.bit_flips,
+    "log": log_crash_points,
+}
+"""One unit of work of each rig: a seed in, the number of crashes, cuts or flips looked at out."""
+
+
+def one(rig: str, seed: int) -> tuple[str, int, str]:
+    """Run one seed; what it looked at, and the report of a failure."""
+    logging.disable(logging.CRITICAL)  # the engine says of each injected fault that it met one
+    try:
+        return rig, RIGS[rig](seed), ""
+    except rigs.Found as found:
+        return rig, 0, str(found)
+
+
+def campaign(names: list[str], *, seconds: float, seed: int, jobs: int) -> int:
+    """Seeds from `seed` on until the time is up; prints every failure and the totals. Returns the failures."""
+    counts: Counter[str] = Counter()
+    failures = 0
+    end = time.monotonic() + seconds
+    work = ((name, number) for number in itertools.count(seed) for name in names)
+    last = seed
+    with ProcessPoolExecutor(jobs) as pool:
+        running: set[Future[tuple[str, int, str]]] = set()
+        while running or time.monotonic() < end:
+            for rig, number in _until_full(work, jobs - len(running) if time.monotonic() < end else 0):
+                running.add(pool.submit(one, rig, number))
+                last = number
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                rig, count, report = future.result()
+                counts[rig] += count
+                if report:
+                    failures += 1
+                    print(f"FAILED {report}", flush=True)
+    looked_at = ", ".join(f"{name} {counts[name]}" for name in names)
+    print(f"seeds {seed}..{last}: {looked_at}; {failures} failures")
+    return failures
+
+
+def _until_full(work: Iterator[tuple[str, int]], free: int) -> Iterator[tuple[str, int]]:
+    return itertools.islice(work, free)
+
+
+def repeat(arguments: argparse.Namespace) -> int:
+    """One failure again, with its traceback."""
+    if arguments.rig == "points":
+        return rigs.crash_points(
+            arguments.seed, steps_count=arguments.steps, call=arguments.call, loss=arguments.loss
+        )
+    if arguments.rig == "errors":
+        return rigs.disk_error(
+            arguments.seed, fault=arguments.fault, call=arguments.call, steps_count=arguments.steps
+        )
+    return RIGS[arguments.rig](arguments.seed)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.campaign", description=__doc__)
+    parser.add_argument("rig", nargs="?", choices=[*RIGS, "all"], default="all")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--call", type=int, help="repeat one: the index of the call")
+    parser.add_argument("--loss", help="repeat one crash: all-lost, torn:7, random:7, ...")
+    parser.add_argument("--fault", choices=list(rigs.FAULTS), help="repeat one fault")
+    parser.add_argument("--once", action="store_true", help="repeat one seed of any rig")
+    arguments = parser.parse_args()
+    if arguments.call is not None or arguments.once:
+        print(repeat(arguments), "looked at, nothing found")
+        return 0
+    names = list(RIGS) if arguments.rig == "all" else [arguments.rig]
+    failures = campaign(names, seconds=arguments.seconds, seed=arguments.seed, jobs=arguments.jobs)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The short form of the campaigns: a thousand random crash points, faults at many calls, several lives, bit flips."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tests.crash import rigs
+from tests.crash.log_rig import log_crash_points
+from tests.crash.session import DATA, Session, conditions
+from tests.crash.workload import steps
+
+POINTS_PER_SEED = 125
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_crash_points(seed: int) -> None:
+    calls = len(rigs.changing_calls(seed, steps_count=60))
+    count = rigs.crash_points(seed, steps_count=60, looks=POINTS_PER_SEED / calls * 1.2)
+    assert count >= POINTS_PER_SEED * 0.8
+
+
+def test_every_loss_at_every_call_of_a_short_life() -> None:
+    assert rigs.every_crash_point(1, steps_count=4) > 100
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_loss_at_every_call_of_the_log(seed: int) -> None:
+    assert log_crash_points(seed, steps_count=8) > 50
+
+
+@pytest.mark.parametrize("fault", list(rigs.FAULTS))
+def test_one_fault_at_random_calls(fault: str) -> None:
+    for seed in range(6):
+        call = random.Random(f"{fault}{seed}").choice(rigs.changing_calls(seed, steps_count=30))
+        assert rigs.disk_error(seed, fault=fault, call=call, steps_count=30) >= 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_several_lives(seed: int) -> None:
+    assert rigs.lives(seed, steps_count=80) > 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_bit_flips_in_a_directory(seed: int) -> None:
+    assert rigs.bit_flips(seed, flips=60) == 60
+
+
+def test_workload_meets_everything_it_is_there_for() -> None:
+    """Otherwise the rigs would pass because nothing happened."""
+    graphs = acknowledged = 0
+    lives: list[dict[str, int]] = []
+    for seed in range(6):
+        lives.append({})
+        session = Session(seed)
+        with conditions(seed):
+            for step in steps(seed, 60):
+                session.run(step)
+                if session.engine is not None:
+                    stats = session.engine.stats()
+                    lives[-1].update(sealed=stats.hot_flushes, merged=stats.merges)
+                else:
+                    lives.append({})
+                graphs += any(name.endswith(".graph") for name in session.disk.names(DATA))
+        acknowledged += session.acknowledged
+        names = {call.name for call in session.disk.calls}
+        assert {"create", "write", "sync", "replace", "remove", "sync_directory"} <= names
+    assert sum(life.get("sealed", 0) for life in lives) > 20
+    assert sum(life.get("merged", 0) for life in lives) > 6
+    assert graphs > 10
+    assert acknowledged > 300
+
+
+def test_a_failure_says_how_to_repeat_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rigs, "require_allowed", lambda engine, allowed: {0: None})
+    with pytest.raises(
+        rigs.Found, match=r"repeat: python -m tests.crash.campaign points --seed 3 --call \d+ --loss"
+    ):
+        rigs.crash_points(3, steps_count=5)
+
+
+def test_the_same_seed_makes_the_same_run() -> None:
+    def run() -> tuple[list[str], list[bytes]]:
+        session = Session(7)
+        with conditions(7):
+            for step in steps(7, 30):
+                session.run(step)
+        calls, disk = [str(call) for call in session.disk.calls], session.disk
+        files = [DATA / name for name in disk.names(DATA) if name not in ("LOCK", "snapshots")]
+        return calls, [disk.read(path) for path in files]
+
+    assert run() == run()
