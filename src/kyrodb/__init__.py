@@ -23,18 +23,8 @@ if TYPE_CHECKING:
     from kyrodb.client.async_client import AsyncClient
     from kyrodb.client.channel import Tls
     from kyrodb.client.sync_client import Client
-    from kyrodb.engine.answers import (
-        Health,
-        Hit,
-        InsertReport,
-        Refusal,
-        SearchAnswer,
-        Snapshot,
-        Stats,
-        StoredDocument,
-    )
-    from kyrodb.engine.database import Database
-    from kyrodb.engine.database import open_database as open
+    from kyrodb.embedded.database import Database
+    from kyrodb.embedded.database import open_database as open
     from kyrodb.engine.requests import FlushReport, Tier
     from kyrodb.errors import (
         ConfigError,
@@ -51,6 +41,16 @@ if TYPE_CHECKING:
         Unauthenticated,
         Unavailable,
         WriteFailed,
+    )
+    from kyrodb.interface.answers import (
+        Health,
+        Hit,
+        InsertReport,
+        Refusal,
+        SearchAnswer,
+        Snapshot,
+        Stats,
+        StoredDocument,
     )
 
 __all__ = [
@@ -86,11 +86,11 @@ __all__ = [
     "open",
 ]
 
-_ANSWERS: Final = "kyrodb.engine.answers"
+_ANSWERS: Final = "kyrodb.interface.answers"
 _REQUESTS: Final = "kyrodb.engine.requests"
 _HOMES: Final = {
-    "open": "kyrodb.engine.database",
-    "Database": "kyrodb.engine.database",
+    "open": "kyrodb.embedded.database",
+    "Database": "kyrodb.embedded.database",
     "Client": "kyrodb.client.sync_client",
     "AsyncClient": "kyrodb.client.async_client",
     "Tls": "kyrodb.client.channel",

@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tests.server.running import RunningServer, running_server
 
 from kyrodb import limits
-from kyrodb.engine.database_options import DatabaseOptions
+from kyrodb.embedded.options import DatabaseOptions
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.proto.methods import METHODS, SERVICE
 

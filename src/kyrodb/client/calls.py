@@ -14,7 +14,10 @@ from google.protobuf.message import Message
 
 from kyrodb.client import decode, encode
 from kyrodb.client.retry import CALL, STREAM, TRIAL, Pace
-from kyrodb.engine.answers import (
+from kyrodb.engine.requests import FlushReport
+from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
+from kyrodb.index.filter_dict import FilterLike, parse_filter
+from kyrodb.interface.answers import (
     Health,
     InsertReport,
     Refusal,
@@ -23,7 +26,7 @@ from kyrodb.engine.answers import (
     Stats,
     StoredDocument,
 )
-from kyrodb.engine.arguments import (
+from kyrodb.interface.arguments import (
     DocId,
     DocumentLike,
     Metadata,
@@ -37,10 +40,7 @@ from kyrodb.engine.arguments import (
     checked_namespace,
     groups,
 )
-from kyrodb.engine.criteria import SearchOptions, check_one_criterion
-from kyrodb.engine.requests import FlushReport
-from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
-from kyrodb.index.filter_dict import FilterLike, parse_filter
+from kyrodb.interface.criteria import SearchOptions, check_one_criterion
 from kyrodb.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.types import Metric

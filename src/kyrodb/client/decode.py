@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from kyrodb.engine.answers import Health, Hit, SearchAnswer, Stats, StoredDocument
 from kyrodb.engine.requests import Tier
+from kyrodb.interface.answers import Health, Hit, SearchAnswer, Stats, StoredDocument
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.types import Vector
 

@@ -20,11 +20,11 @@ from kyrodb.client.calls import Call, FilterArgument, Result, Steps
 from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Tls, callables, connection
 from kyrodb.client.retry import Attempts
 from kyrodb.client.status import error_of
-from kyrodb.engine.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
-from kyrodb.engine.arguments import DocId, DocumentLike, Metadata, VectorLike
-from kyrodb.engine.criteria import search_options
 from kyrodb.engine.requests import FlushReport
 from kyrodb.errors import KyroError, Unavailable
+from kyrodb.interface.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
+from kyrodb.interface.arguments import DocId, DocumentLike, Metadata, VectorLike
+from kyrodb.interface.criteria import search_options
 from kyrodb.proto.methods import METHODS
 
 

@@ -16,7 +16,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack
 
-from kyrodb.engine.answers import (
+from kyrodb.embedded.options import DatabaseOptions, engine_options
+from kyrodb.engine.engine import Engine, open_engine
+from kyrodb.engine.requests import (
+    Delete,
+    DeleteMany,
+    DeleteMatching,
+    FlushReport,
+    Put,
+    SearchRequest,
+    UpdateMetadata,
+)
+from kyrodb.errors import KyroError, Unavailable
+from kyrodb.index.filter_dict import FilterLike, parse_filter
+from kyrodb.interface.answers import (
     Health,
     Hit,
     InsertReport,
@@ -26,7 +39,7 @@ from kyrodb.engine.answers import (
     Stats,
     StoredDocument,
 )
-from kyrodb.engine.arguments import (
+from kyrodb.interface.arguments import (
     DocId,
     DocumentLike,
     Metadata,
@@ -41,20 +54,7 @@ from kyrodb.engine.arguments import (
     document_bytes,
     groups,
 )
-from kyrodb.engine.criteria import check_deletion_filter, check_one_criterion, search_options
-from kyrodb.engine.database_options import DatabaseOptions, engine_options
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.requests import (
-    Delete,
-    DeleteMany,
-    DeleteMatching,
-    FlushReport,
-    Put,
-    SearchRequest,
-    UpdateMetadata,
-)
-from kyrodb.errors import KyroError, Unavailable
-from kyrodb.index.filter_dict import FilterLike, parse_filter
+from kyrodb.interface.criteria import check_deletion_filter, check_one_criterion, search_options
 from kyrodb.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX, STREAM_MESSAGES_MAX
 from kyrodb.types import Document, Scope
 from kyrodb.version import __version__

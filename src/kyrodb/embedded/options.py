@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal, TypedDict
 
 from kyrodb.cache.query_cache import Mode
-from kyrodb.engine.arguments import bounded_integer
 from kyrodb.engine.options import CacheOptions, EngineOptions
 from kyrodb.errors import InvalidArgument
+from kyrodb.interface.arguments import bounded_integer
 from kyrodb.limits import (
     COUNT_MAX,
     DIMENSION_MAX,

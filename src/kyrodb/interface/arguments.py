@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kyrodb.distance import check_vector
-from kyrodb.engine.answers import Refusal, StoredDocument
 from kyrodb.errors import InvalidArgument
 from kyrodb.index.filter_dict import text_of
+from kyrodb.interface.answers import Refusal, StoredDocument
 from kyrodb.limits import (
     DOC_ID_MAX,
     DOC_ID_MIN,

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kyrodb.engine.arguments import (
+from kyrodb.engine.requests import SearchRequest
+from kyrodb.errors import InvalidArgument
+from kyrodb.index.filter import And, Anything, Filter, Not, Or
+from kyrodb.interface.arguments import (
     Schema,
     VectorLike,
     bounded_integer,
     checked_namespace,
     checked_vector,
 )
-from kyrodb.engine.requests import SearchRequest
-from kyrodb.errors import InvalidArgument
-from kyrodb.index.filter import And, Anything, Filter, Not, Or
 from kyrodb.limits import EF_SEARCH_MAX, K_MAX
 from kyrodb.types import Scope
 

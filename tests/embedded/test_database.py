@@ -17,8 +17,8 @@ from tests.engine.opening import vectors
 
 import kyrodb
 from kyrodb import DataDirInUse, DataDirMismatch, InvalidArgument, Tier, Unavailable, WriteFailed
+from kyrodb.embedded.database import Database
 from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.database import Database
 from kyrodb.engine.engine import open_engine
 from kyrodb.engine.options import EngineOptions
 
