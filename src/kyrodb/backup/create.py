@@ -24,15 +24,16 @@ from kyrodb.backup.source import Source, capture, require_manifest
 from kyrodb.backup.source_log import SourceSegment
 from kyrodb.backup.target import Target
 from kyrodb.clock import Clock
-from kyrodb.errors import InvalidArgument, ResourceExhausted
+from kyrodb.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from kyrodb.limits import BACKUP_DESCRIPTION_CHARS_MAX
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.filesystem import FileSystem
-from kyrodb.storage.manifest import encode_manifest
+from kyrodb.storage.manifest import Manifest, encode_manifest
 from kyrodb.version import __version__
 
 _CANDIDATES_MAX: Final = 3
 _SPARE_BYTES: Final = 1 << 20
+_DAY_US: Final = 86_400_000_000
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
@@ -44,11 +45,14 @@ def silent(done_bytes: int, total_bytes: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CreateOptions:
-    """`reference` builds on that backup instead of the newest that fits and takes `incremental`. `pace` is called
-    with the size of each piece before it is written: Throttle.take."""
+    """`reference` builds on that backup instead of the newest that fits and takes `incremental`. With
+    `full_after_days` an incremental backup becomes a full one when there is none to build on, or when the oldest
+    archive it would need is older. `pace` is called with the size of each piece before it is written:
+    Throttle.take."""
 
     incremental: bool = False
     reference: str | None = None
+    full_after_days: float | None = None
     description: str = ""
     pace: Callable[[int], None] = lambda size_bytes: None
     progress: Progress = silent
@@ -79,6 +83,8 @@ def create_backup(
 def _check(options: CreateOptions) -> None:
     if options.reference is not None and not options.incremental:
         raise InvalidArgument("--reference needs --incremental", field="reference")
+    if options.full_after_days is not None and not options.incremental:
+        raise InvalidArgument("--full-after-days needs --incremental", field="full_after_days")
     if len(options.description) > BACKUP_DESCRIPTION_CHARS_MAX:
         raise InvalidArgument(
             f"description has {len(options.description)} characters, at most {BACKUP_DESCRIPTION_CHARS_MAX}",
@@ -114,8 +120,7 @@ class _Plan:
         self.id = backup_id
         self.created_us = created_us
         manifest = require_manifest(filesystem, data_dir)
-        parent = lineage.choose_parent(catalog, manifest, options.reference) if options.incremental else None
-        self.parent = parent.record if parent else None
+        self.parent = self._choose_parent(catalog, manifest) if options.incremental else None
         self.source, self.continues = self._capture(catalog)
         history = self.source.manifest.history
         same_history = self.parent is not None and self.parent.history == history
@@ -126,6 +131,18 @@ class _Plan:
         self.log = [segment for segment in self.source.log.segments if segment.last_lsn > start]
         needed = tuple(s.entry for s in self.log if s.last_lsn > sealed_lsn)
         self.manifest = self.source.manifest.model_copy(update={"wal": needed})
+
+    def _choose_parent(self, catalog: Catalog, manifest: Manifest) -> Record | None:
+        days = self.options.full_after_days
+        try:
+            parent = lineage.choose_parent(catalog, manifest, self.options.reference)
+        except FailedPrecondition:
+            if days is None:
+                raise
+            return None
+        oldest_us = min(entry.record.created_us for entry in catalog.chain(parent))
+        too_old = days is not None and self.created_us - oldest_us > days * _DAY_US
+        return None if too_old else parent.record
 
     def _capture(self, catalog: Catalog) -> tuple[Source, Record | None]:
         """The database with its log from the end of the newest backup on that is on the same line of writes."""

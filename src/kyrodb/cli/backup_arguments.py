@@ -72,6 +72,12 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         help="backup to build on, with --incremental (default: the newest that fits)",
     )
     parser.add_argument(
+        "--full-after-days",
+        type=_days,
+        metavar="N",
+        help="with --incremental: make a full one if there is none to build on, or what it rests on is older",
+    )
+    parser.add_argument(
         "--max-mb-per-s", type=_rate, metavar="N", help="copy no faster than so many megabytes a second"
     )
 

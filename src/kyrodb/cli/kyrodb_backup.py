@@ -56,11 +56,12 @@ def _create(options: argparse.Namespace) -> None:
             _target(options),
             SystemClock(),
             CreateOptions(
-                options.incremental,
-                options.reference,
-                options.description,
-                Throttle(rate).take,
-                progress.reach,
+                incremental=options.incremental,
+                reference=options.reference,
+                full_after_days=options.full_after_days,
+                description=options.description,
+                pace=Throttle(rate).take,
+                progress=progress.reach,
             ),
         )
     print(f"\nBackup ID: {entry.id}")

@@ -1,0 +1,167 @@
+"""Backups that the server takes by itself, one after another, each in a process of its own (scheduled_run.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from kyrodb.backup.catalog import read_catalog
+from kyrodb.backup.retention import Retention
+from kyrodb.backup.scheduled_run import RunReport, RunRequest
+from kyrodb.backup.target import DirectoryTarget
+from kyrodb.clock import Clock
+from kyrodb.storage.filesystem import LocalFileSystem
+
+_log = logging.getLogger(__name__)
+
+RETRY_S: Final = 300.0
+"""After a failure the next try comes this soon, or at the interval if that is shorter."""
+FULL_AFTER_DAYS: Final = 7.0
+"""No chain rests on an older full backup than this."""
+_WORDS_BYTES: Final = 500
+
+
+class BackupSchedule:
+    """Incremental backups every `interval_s`, a full one each week. What it did is in plain attributes, for metrics:
+
+    `last_success_s` is the Unix time of the newest good backup, 0 for none, whoever made it; `last_size_bytes`,
+    `last_documents` and `last_duration_s` are of the last one this schedule made; `made` and `failures` count since
+    the start; `last_failure` says why the last one failed, "" after a success; `running` whether one is under way.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        backup_dir: Path,
+        interval_s: float,
+        retention: Retention | None,
+        clock: Clock,
+    ) -> None:
+        """`retention` None prunes nothing."""
+        self._request = RunRequest(
+            data_dir=data_dir.absolute(),
+            backup_dir=backup_dir.absolute(),
+            full_after_days=FULL_AFTER_DAYS,
+            retention=retention,
+        )
+        self._interval_s = interval_s
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kyrodb-backups", daemon=True)
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.last_success_s = 0.0
+        self.last_size_bytes = 0
+        self.last_documents = 0
+        self.last_duration_s = 0.0
+        self.made = 0
+        self.failures = 0
+        self.last_failure = ""
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def start(self) -> None:
+        """Begin, in a thread of its own. The first is due when the newest backup there is has reached the interval."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a backup under way is given up. Returns when nothing of it runs any more."""
+        self._stop.set()
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+        self._thread.join()
+
+    def step(self) -> bool:
+        """Make one backup now; whether it succeeded. For the thread, and for tests."""
+        started_s = self._clock.monotonic_s()
+        try:
+            report = self._make()
+        except (OSError, ValueError) as error:
+            if not self._stop.is_set():
+                self.failures += 1
+                self.last_failure = str(error)
+                _log.error("scheduled backup failed: %s", error)
+            return False
+        self.made += 1
+        self.last_failure = ""
+        self.last_success_s = self._clock.wall_us() / 1e6
+        self.last_duration_s = self._clock.monotonic_s() - started_s
+        self.last_size_bytes, self.last_documents = report.size_bytes, report.documents
+        _log.info(
+            "scheduled backup %s: %d bytes, %d documents, %.1f s, %d pruned",
+            report.backup_id,
+            report.size_bytes,
+            report.documents,
+            self.last_duration_s,
+            len(report.pruned),
+        )
+        return True
+
+    def _run(self) -> None:
+        wait_s = self._first_wait_s()
+        while not self._stop.wait(wait_s):
+            began_s = self._clock.monotonic_s()
+            if self.step():
+                wait_s = max(0.0, self._interval_s - (self._clock.monotonic_s() - began_s))
+            else:
+                wait_s = min(RETRY_S, self._interval_s)
+
+    def _first_wait_s(self) -> float:
+        """Until the newest backup there is has reached the interval."""
+        try:
+            entries = read_catalog(DirectoryTarget(LocalFileSystem(), self._request.backup_dir)).restorable()
+        except OSError as error:
+            _log.warning("the backups in %s cannot be listed: %s", self._request.backup_dir, error)
+            return 0.0
+        if not entries:
+            return 0.0
+        self.last_success_s = entries[0].record.created_us / 1e6
+        due_s = self.last_success_s + self._interval_s - self._clock.wall_us() / 1e6
+        return min(max(0.0, due_s), self._interval_s)
+
+    def _make(self) -> RunReport:
+        """Run the process to its end. Raises OSError, or ValueError with its last words."""
+        with self._lock:
+            if self._stop.is_set():
+                raise ValueError("stopping")
+            process = self._process = subprocess.Popen(
+                [sys.executable, "-m", "kyrodb.backup.scheduled_run"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        try:
+            answer, words = _ask(process, self._request.model_dump_json().encode() + b"\n")
+        finally:
+            self._process = None
+        if process.returncode != 0:
+            last = " ".join(words.decode("utf-8", "replace").split())[-_WORDS_BYTES:]
+            raise ValueError(last or f"the process ended with status {process.returncode}")
+        try:
+            return RunReport.model_validate_json(answer)
+        except ValidationError as error:
+            raise ValueError(f"the report cannot be read: {error.errors()[0]['msg']}") from None
+
+
+def _ask(process: subprocess.Popen[bytes], request: bytes) -> tuple[bytes, bytes]:
+    """What the process writes to both outputs. Its input stays open: its end would mean that this process is gone."""
+    assert process.stdin is not None
+    pipe, process.stdin = process.stdin, None
+    with contextlib.suppress(BrokenPipeError):
+        pipe.write(request)
+        pipe.flush()
+    try:
+        return process.communicate()
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()

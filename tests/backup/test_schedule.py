@@ -1,0 +1,155 @@
+"""Backups by the server itself: when they are due, what they are, and what a failure or a stop leaves."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.backup.played import Played, operations
+from tests.crash.clock import FakeClock
+from tests.engine.opening import fill, open_small, vectors
+
+from kyrodb.backup.catalog import Entry, read_catalog
+from kyrodb.backup.create import CreateOptions, create_backup
+from kyrodb.backup.retention import Retention
+from kyrodb.backup.schedule import BackupSchedule
+from kyrodb.backup.target import DirectoryTarget
+from kyrodb.clock import SystemClock
+from kyrodb.errors import InvalidArgument
+from kyrodb.storage.filesystem import LocalFileSystem
+
+WAIT_S = 60.0
+
+
+def schedule(root: Path, interval_s: float = 3600.0, retention: Retention | None = None) -> BackupSchedule:
+    return BackupSchedule(root / "data", root / "backups", interval_s, retention, SystemClock())
+
+
+def target(root: Path) -> DirectoryTarget:
+    return DirectoryTarget(LocalFileSystem(), root / "backups")
+
+
+def entries(root: Path) -> list[Entry]:
+    return read_catalog(target(root)).entries
+
+
+def database(root: Path) -> None:
+    engine = open_small(root / "data")
+    fill(engine, vectors(20))
+    engine.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
+
+
+def test_first_is_full_and_the_next_are_incremental(tmp_path: Path) -> None:
+    database(tmp_path)
+    schedule_ = schedule(tmp_path)
+    assert [schedule_.step() for _ in range(2)] == [True, True]
+    assert [entry.record.backup_type for entry in entries(tmp_path)] == ["Incremental", "Full"]
+    assert (schedule_.made, schedule_.failures, schedule_.last_failure) == (2, 0, "")
+    assert schedule_.last_documents == 20
+    assert schedule_.last_size_bytes == entries(tmp_path)[0].size_bytes
+    assert schedule_.last_duration_s > 0
+    assert schedule_.last_success_s >= entries(tmp_path)[0].record.created_us / 1e6
+
+
+def test_retention_is_applied_after_each(tmp_path: Path) -> None:
+    database(tmp_path)
+    for _ in range(3):
+        create_backup(LocalFileSystem(), tmp_path / "data", target(tmp_path), SystemClock(), CreateOptions())
+    assert schedule(tmp_path, retention=Retention(0, 0, 0, 0)).step()
+    newest = entries(tmp_path)[0]
+    assert {entry.id for entry in entries(tmp_path)} == newest.record.needs | {newest.id}
+
+
+def test_failure_is_counted_told_and_forgotten_after_a_success(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    schedule_ = schedule(tmp_path)
+    assert not schedule_.step()
+    assert schedule_.failures == 1
+    assert "No recoverable state found" in schedule_.last_failure
+    assert "scheduled backup failed" in caplog.text
+    database(tmp_path)
+    assert schedule_.step()
+    assert (schedule_.failures, schedule_.last_failure) == (1, "")
+
+
+def test_thread_makes_the_first_at_once_and_the_next_when_due(tmp_path: Path) -> None:
+    database(tmp_path)
+    schedule_ = schedule(tmp_path, interval_s=0.05)
+    schedule_.start()
+    try:
+        wait_for(lambda: schedule_.made >= 3)
+    finally:
+        schedule_.stop()
+    assert not schedule_.running
+    assert len(entries(tmp_path)) >= 3
+
+
+def test_young_backup_makes_the_first_wait_and_counts_as_the_last_good_one(tmp_path: Path) -> None:
+    database(tmp_path)
+    made = create_backup(
+        LocalFileSystem(), tmp_path / "data", target(tmp_path), SystemClock(), CreateOptions()
+    )
+    schedule_ = schedule(tmp_path)
+    schedule_.start()
+    try:
+        wait_for(lambda: schedule_.last_success_s > 0)
+        assert schedule_.last_success_s == made.record.created_us / 1e6
+        assert not schedule_.running
+    finally:
+        schedule_.stop()
+    assert schedule_.made == 0
+
+
+def test_stop_gives_up_what_is_under_way_and_the_next_cleans_up(tmp_path: Path) -> None:
+    database(tmp_path)
+    schedule_ = schedule(tmp_path)
+    schedule_.start()
+    wait_for(lambda: schedule_.running or schedule_.made > 0)
+    schedule_.stop()
+    assert schedule_.failures == 0
+    assert schedule(tmp_path).step()
+    assert not list((tmp_path / "backups").glob("*.tmp"))
+
+
+# --- when a full one is due -----------------------------------------------------------------------
+
+
+def back_up(past: Played, **options: float | bool | str) -> Entry:
+    entry = create_backup(
+        past.disk,
+        Path("/var/data"),
+        past.target,
+        past.clock,
+        CreateOptions(**options),  # type: ignore[arg-type]
+    )
+    past.backups.append(entry)
+    return entry
+
+
+def test_chain_older_than_allowed_is_not_built_on() -> None:
+    past = Played(clock=FakeClock())
+    for operation in operations(10, seed=1):
+        past.write(operation)
+    kinds = []
+    for _ in range(12):
+        kinds.append(back_up(past, incremental=True, full_after_days=2.0).record.backup_type)
+        past.clock.advance(datetime.timedelta(days=0.7).total_seconds())
+    assert kinds == ["Full", "Incremental", "Incremental"] * 4
+
+
+def test_age_of_the_full_one_needs_incremental() -> None:
+    past = Played()
+    past.open()
+    with pytest.raises(InvalidArgument, match="needs --incremental"):
+        back_up(past, full_after_days=2.0)
