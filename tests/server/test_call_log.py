@@ -87,7 +87,11 @@ def slow(server: RunningServer) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_server_tells_how_slow_searches_were_done(tmp_path: Path, transport: str) -> None:
-    settings = {"server__transport": transport, "logging__format": "json", "logging__slow_query_ms": 0}
+    settings: dict[str, Any] = {
+        "server__transport": transport,
+        "logging__format": "json",
+        "logging__slow_query_ms": 0,
+    }
     with running_server(tmp_path, hnsw__dimension=2, **settings) as server:
         sent: dict[str, Any] = {"metadata": [("x-request-id", "abc-1"), ("x-api-key", CANARY)]}
         document = pb.InsertRequest(doc_id=1, embedding=[1, 0], metadata={CANARY: CANARY}, namespace=CANARY)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kyrodb import limits
 from kyrodb.errors import InvalidArgument
+from kyrodb.interface.arguments import Schema
 from kyrodb.metadata_wire import varint
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server import decode
@@ -19,8 +20,8 @@ from kyrodb.server.access import ANYBODY, Caller
 from kyrodb.types import EVERYTHING, Metric, Scope
 
 DIMENSION = 4
-COSINE = decode.Schema(DIMENSION, Metric.COSINE)
-INNER_PRODUCT = decode.Schema(DIMENSION, Metric.INNER_PRODUCT)
+COSINE = Schema(DIMENSION, Metric.COSINE)
+INNER_PRODUCT = Schema(DIMENSION, Metric.INNER_PRODUCT)
 VECTOR = [0.5, -1.0, 2.0, 0.25]
 
 float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -6,9 +6,9 @@ import pytest
 from google.protobuf.message import Message
 
 from kyrodb.errors import InvalidArgument
-from kyrodb.index.filter import And, Anything, Exact, Filter, In, Not, Or, Range
+from kyrodb.index.filter import And, Anything, Exact, Filter, In, Not, Or, Range, names_a_condition
 from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.server.decode_filter import decode_filter, names_a_condition, search_filter
+from kyrodb.server.decode_filter import decode_filter, search_filter
 
 RED = pb.MetadataFilter(exact=pb.ExactMatch(key="colour", value="red"))
 BIG = pb.MetadataFilter(range=pb.RangeMatch(key="size", gte="10"))

@@ -9,9 +9,7 @@ from typing import Final, Protocol, cast
 import grpc
 
 from kyrodb import errors
-
-RETRY_AFTER_KEY: Final = "retry-after-ms"
-"""Trailing metadata of a refusal that waiting can cure: milliseconds, a whole number."""
+from kyrodb.proto.methods import RETRY_AFTER_KEY
 
 _KINDS: Final[dict[grpc.StatusCode, Callable[[str], errors.KyroError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,

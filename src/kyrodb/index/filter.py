@@ -148,6 +148,22 @@ def with_constraints(condition: Filter | None, constraints: Mapping[str, str]) -
     return parts[0] if len(parts) == 1 else And(parts)
 
 
+def names_a_condition(condition: Filter) -> bool:
+    """Whether any part of the filter looks at a document at all.
+
+    One that does not selects everything or nothing, which is what a caller passes who forgot to fill it in.
+    """
+    match condition:
+        case Anything():
+            return False
+        case And(parts) | Or(parts):
+            return any(names_a_condition(part) for part in parts)
+        case Not(part):
+            return part is not None and names_a_condition(part)
+        case _:
+            return True
+
+
 def check_filter(condition: Filter) -> None:
     """Refuse a filter that costs too much to evaluate.
 

@@ -110,31 +110,41 @@ def checked_metadata(metadata: Metadata | None) -> dict[str, str]:
     if not isinstance(metadata, Mapping):
         raise InvalidArgument(f"metadata must be a dict, got {type(metadata).__name__}", field="metadata")
     texts: dict[str, str] = {}
-    size = 0
     for key, value in metadata.items():
         if not isinstance(key, str):
             raise InvalidArgument(
                 f"metadata has a key that is not text: {type(key).__name__} {key!r}", field="metadata"
             )
-        if key in RESERVED_KEYS:
-            continue
-        texts[key] = text_of(value, f"metadata.{key}")
-        key_bytes = len(text_of(key, f"metadata key {key[:40]!r}").encode())
+        if key not in RESERVED_KEYS:
+            texts[text_of(key, f"metadata key {key[:40]!r}")] = text_of(value, f"metadata.{key}")
+    check_metadata_entries(texts)
+    check_metadata_size(texts)
+    return texts
+
+
+def check_metadata_entries(metadata: Mapping[str, str]) -> None:
+    """Refuse more entries than a document may have."""
+    if len(metadata) > METADATA_ENTRIES_MAX:
+        raise InvalidArgument(
+            f"metadata has {len(metadata)} entries; the maximum is {METADATA_ENTRIES_MAX}", field="metadata"
+        )
+
+
+def check_metadata_size(metadata: Mapping[str, str]) -> None:
+    """Refuse a key, or all entries together, that are too long."""
+    size = 0
+    for key, value in metadata.items():
+        key_bytes = len(key.encode())
         if key_bytes > METADATA_KEY_BYTES_MAX:
             raise InvalidArgument(
                 f"metadata key {key[:40]!r}… has {key_bytes} bytes; the maximum is {METADATA_KEY_BYTES_MAX}",
                 field="metadata",
             )
-        size += key_bytes + len(texts[key].encode())
-    if len(texts) > METADATA_ENTRIES_MAX:
-        raise InvalidArgument(
-            f"metadata has {len(texts)} entries; the maximum is {METADATA_ENTRIES_MAX}", field="metadata"
-        )
+        size += key_bytes + len(value.encode())
     if size > METADATA_BYTES_MAX:
         raise InvalidArgument(
             f"metadata has {size} bytes; the maximum is {METADATA_BYTES_MAX}", field="metadata"
         )
-    return texts
 
 
 def checked_document(

@@ -10,7 +10,7 @@ import numpy as np
 
 from kyrodb.engine.requests import SearchRequest
 from kyrodb.errors import InvalidArgument
-from kyrodb.index.filter import And, Anything, Filter, Not, Or
+from kyrodb.index.filter import Anything, Filter, names_a_condition
 from kyrodb.interface.arguments import (
     Schema,
     VectorLike,
@@ -99,19 +99,3 @@ def check_deletion_filter(filter: Filter) -> None:
         raise InvalidArgument(
             "filter names no condition, so it would delete every document in scope or none", field="filter"
         )
-
-
-def names_a_condition(condition: Filter) -> bool:
-    """Whether any part of the filter looks at a document at all.
-
-    One that does not selects everything or nothing.
-    """
-    match condition:
-        case Anything():
-            return False
-        case And(parts) | Or(parts):
-            return any(names_a_condition(part) for part in parts)
-        case Not(part):
-            return part is not None and names_a_condition(part)
-        case _:
-            return True

@@ -11,6 +11,8 @@ from google.protobuf.message_factory import GetMessageClass
 from kyrodb.proto import kyrodb_pb2
 
 SERVICE: Final = "kyrodb.v1.KyroDBService"
+RETRY_AFTER_KEY: Final = "retry-after-ms"
+"""Trailing metadata of a RESOURCE_EXHAUSTED that ends by waiting: for how many milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import Ack, Operation, Put
 from kyrodb.errors import InvalidArgument, KyroError
+from kyrodb.interface.arguments import Schema
 from kyrodb.limits import COMMIT_BYTES_MAX, COMMIT_OPERATIONS_MAX, WAITING_WRITES_MAX
 from kyrodb.observe.counters import Counters
 from kyrodb.server import decode
@@ -34,7 +35,7 @@ Commits: TypeAlias = Batcher[Write, list[Outcome]]
 """The weight of an item is its request bytes; its answer has one outcome, or one for each of its inserts."""
 
 
-def start_commits(engine: Engine, schema: decode.Schema, counters: Counters) -> Commits:
+def start_commits(engine: Engine, schema: Schema, counters: Counters) -> Commits:
     """The queue of all writes. One thread, so the engine sees one durable group after the other."""
 
     def commit(writes: list[Write]) -> list[list[Outcome]]:
@@ -57,7 +58,7 @@ def start_commits(engine: Engine, schema: decode.Schema, counters: Counters) -> 
     )
 
 
-def _operations(write: Write, schema: decode.Schema) -> Iterator[Operation | InvalidArgument]:
+def _operations(write: Write, schema: Schema) -> Iterator[Operation | InvalidArgument]:
     if not isinstance(write, Inserts):
         yield write
         return

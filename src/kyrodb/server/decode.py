@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -16,15 +15,18 @@ from google.protobuf.message import DecodeError, Message
 from kyrodb.distance import check_vector
 from kyrodb.engine.requests import SearchRequest
 from kyrodb.errors import InvalidArgument
+from kyrodb.interface.arguments import (
+    Schema,
+    check_metadata_entries,
+    check_metadata_size,
+    checked_namespace,
+)
 from kyrodb.limits import (
     DIMENSION_MAX,
     DOC_ID_MIN,
     EF_SEARCH_MAX,
     K_MAX,
-    METADATA_BYTES_MAX,
-    METADATA_ENTRIES_MAX,
     METADATA_KEY_BYTES_MAX,
-    NAMESPACE_BYTES_MAX,
     STREAM_MESSAGES_MAX,
     ZERO_NORM_SQUARED_MAX,
 )
@@ -35,14 +37,6 @@ from kyrodb.server.decode_filter import search_filter
 from kyrodb.types import RESERVED_KEYS, Document, Metric, Vector
 
 Request = TypeVar("Request", bound=Message)
-
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """What every vector of the database has in common."""
-
-    dimension: int
-    metric: Metric
 
 
 def parse(kind: type[Request], payload: bytes) -> Request:
@@ -136,24 +130,11 @@ def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
 def client_metadata(entries: Mapping[str, str], *, bytes_max: int) -> dict[str, str]:
     """A client's metadata without reserved keys. `bytes_max` is known to be at least its size in UTF-8."""
     metadata = {key: value for key, value in entries.items() if key not in RESERVED_KEYS}
-    if len(metadata) > METADATA_ENTRIES_MAX:
-        raise InvalidArgument(
-            f"metadata has {len(metadata)} entries; the maximum is {METADATA_ENTRIES_MAX}", field="metadata"
-        )
+    check_metadata_entries(metadata)
     # So small a request cannot break a bound, and most are that small.
     if bytes_max > METADATA_KEY_BYTES_MAX:
-        _check_metadata_size(metadata)
+        check_metadata_size(metadata)
     return metadata
-
-
-def checked_namespace(namespace: str) -> str:
-    """`namespace` itself, when it is short enough."""
-    if len(namespace) > NAMESPACE_BYTES_MAX or len(namespace.encode()) > NAMESPACE_BYTES_MAX:
-        raise InvalidArgument(
-            f"namespace has {len(namespace.encode())} bytes; the maximum is {NAMESPACE_BYTES_MAX}",
-            field="namespace",
-        )
-    return namespace
 
 
 def checked_doc_id(doc_id: int) -> int:
@@ -235,19 +216,3 @@ def _check_asked(vector: Vector, schema: Schema, request: wire.SearchRequest) ->
         )
     if math.isnan(request.min_score):
         raise InvalidArgument("min_score must be a number, got NaN", field="min_score")
-
-
-def _check_metadata_size(metadata: Mapping[str, str]) -> None:
-    total = 0
-    for key, value in metadata.items():
-        key_bytes = len(key.encode())
-        if key_bytes > METADATA_KEY_BYTES_MAX:
-            raise InvalidArgument(
-                f"metadata key {key[:40]!r}… has {key_bytes} bytes; the maximum is {METADATA_KEY_BYTES_MAX}",
-                field="metadata",
-            )
-        total += key_bytes + len(value.encode())
-    if total > METADATA_BYTES_MAX:
-        raise InvalidArgument(
-            f"metadata has {total} bytes; the maximum is {METADATA_BYTES_MAX}", field="metadata"
-        )

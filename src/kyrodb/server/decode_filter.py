@@ -51,22 +51,6 @@ def decode_filter(message: pb.MetadataFilter) -> Filter:
             return Anything()
 
 
-def names_a_condition(condition: Filter) -> bool:
-    """Whether any part of the filter looks at a document at all.
-
-    One that does not selects everything or nothing, which is what a client sends that forgot to fill it in.
-    """
-    match condition:
-        case Exact() | Range() | In():
-            return True
-        case And(parts) | Or(parts):
-            return any(names_a_condition(part) for part in parts)
-        case Not(part):
-            return part is not None and names_a_condition(part)
-        case Anything():
-            return False
-
-
 def _range(message: pb.RangeMatch) -> Range:
     bound = message.WhichOneof("bound")
     if bound is None:

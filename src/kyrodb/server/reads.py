@@ -8,6 +8,7 @@ from typing import TypeAlias
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import Found, Tier
 from kyrodb.errors import KyroError
+from kyrodb.interface.arguments import checked_namespace
 from kyrodb.limits import DOC_ID_MIN, LOOKUP_BATCH, WAITING_LOOKUPS_MAX
 from kyrodb.observe.counters import Counters
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -61,7 +62,7 @@ class Reads:
         request = decode.parse(pb.QueryRequest, payload)
         doc_id = decode.checked_doc_id(request.doc_id)
         stored_id = caller.stored_id(doc_id)
-        scope = caller.scope(decode.checked_namespace(request.namespace))
+        scope = caller.scope(checked_namespace(request.namespace))
         started_ns = time.perf_counter_ns()
         try:
             found = await self._lookups.submit((stored_id, scope))
@@ -76,7 +77,7 @@ class Reads:
     async def bulk_query(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.BulkQueryRequest, payload)
         decode.check_batch(len(request.doc_ids))
-        scope = caller.scope(decode.checked_namespace(request.namespace))
+        scope = caller.scope(checked_namespace(request.namespace))
         doc_ids = [(doc_id, caller.stored_id(doc_id)) for doc_id in request.doc_ids]
 
         def look_up() -> list[tuple[Found | None, bytes]]:

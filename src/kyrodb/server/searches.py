@@ -14,6 +14,7 @@ from typing import Final
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import SearchRequest, Tier
 from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
+from kyrodb.interface.arguments import Schema
 from kyrodb.limits import SEARCH_BATCH
 from kyrodb.observe.counters import Counters
 from kyrodb.server import decode
@@ -57,7 +58,7 @@ class Searches:
     def __init__(
         self,
         engine: Engine,
-        schema: decode.Schema,
+        schema: Schema,
         counters: Counters,
         *,
         concurrent_max: int,

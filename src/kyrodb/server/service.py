@@ -7,10 +7,10 @@ from typing import Final
 
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine
+from kyrodb.interface.arguments import Schema
 from kyrodb.server.access import Access
 from kyrodb.server.admin import Admin
 from kyrodb.server.commits import start_commits
-from kyrodb.server.decode import Schema
 from kyrodb.server.reads import Reads, start_lookups
 from kyrodb.server.rpc import Handler, Rpcs
 from kyrodb.server.searches import Searches

@@ -11,6 +11,7 @@ import grpc
 
 from kyrodb import errors
 from kyrodb.observe.logs import fields
+from kyrodb.proto.methods import RETRY_AFTER_KEY
 from kyrodb.server.call_log import REQUEST_ID_KEY, RunningCall
 
 _log: Final = logging.getLogger(__name__)
@@ -31,9 +32,6 @@ CODES: Final[dict[type[errors.KyroError], grpc.StatusCode]] = {
     errors.StorageError: grpc.StatusCode.INTERNAL,
     errors.KyroError: grpc.StatusCode.INTERNAL,
 }
-
-RETRY_AFTER_KEY: Final = "retry-after-ms"
-"""Trailing metadata of a refusal that waiting can cure: milliseconds, a whole number."""
 
 
 class CallError(Exception):

@@ -13,14 +13,15 @@ from kyrodb.engine.requests import (
     UpdateMetadata,
 )
 from kyrodb.errors import InvalidArgument, KyroError
-from kyrodb.index.filter import check_filter
+from kyrodb.index.filter import check_filter, names_a_condition
+from kyrodb.interface.arguments import checked_namespace
 from kyrodb.limits import DOC_ID_MIN
 from kyrodb.observe.counters import Counters
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
 from kyrodb.server.commits import Commits, Inserts, Write
-from kyrodb.server.decode_filter import decode_filter, names_a_condition
+from kyrodb.server.decode_filter import decode_filter
 from kyrodb.server.status import CallError
 from kyrodb.tenancy.quota import QuotaExceeded
 
@@ -54,7 +55,7 @@ class Writes:
         request = decode.parse(pb.DeleteRequest, payload)
         if request.doc_id < DOC_ID_MIN:
             raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
-        scope = caller.scope(decode.checked_namespace(request.namespace))
+        scope = caller.scope(checked_namespace(request.namespace))
         ack = await self._commit(Delete(caller.stored_id(request.doc_id), scope), payload, "Delete failed")
         caller.usage.deletes += ack.existed
         return pb.DeleteResponse(success=True, existed=ack.existed > 0).SerializeToString()
@@ -65,7 +66,7 @@ class Writes:
             doc_id=caller.stored_id(decode.checked_doc_id(request.doc_id)),
             metadata=decode.client_metadata(request.metadata, bytes_max=len(payload)),
             merge=request.merge,
-            scope=caller.scope(decode.checked_namespace(request.namespace)),
+            scope=caller.scope(checked_namespace(request.namespace)),
         )
         ack = await self._query(update, payload, "Metadata update failed")
         return pb.UpdateMetadataResponse(success=True, existed=ack.existed > 0).SerializeToString()
@@ -100,7 +101,7 @@ class Writes:
 
 
 def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
-    scope = caller.scope(decode.checked_namespace(request.namespace))
+    scope = caller.scope(checked_namespace(request.namespace))
     match request.WhichOneof("delete_criteria"):
         case "ids":
             decode.check_batch(len(request.ids.doc_ids))
