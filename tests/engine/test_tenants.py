@@ -19,6 +19,8 @@ from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack, Delete, DeleteMany, Operation, Put, UpdateMetadata
 from kyrodb.errors import DataDamaged, ResourceExhausted, WriteFailed
+from kyrodb.storage.filesystem import LocalFileSystem
+from kyrodb.storage.replace_file import replace_file
 from kyrodb.types import TENANT_SHIFT, Document
 
 VECTOR = vectors(1)[0]
@@ -56,6 +58,19 @@ def test_a_snapshot_carries_the_numbers(tmp_path: Path) -> None:
     assert then.tenant_indices(["globex"]) == {"globex": 2}
     assert then.tenant_documents() == {"acme": 0, "globex": 1}
     then.close()
+
+
+def test_a_snapshot_carries_the_usage_of_its_moment(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    usage = tmp_path / "data" / "tenant_usage.state"
+    without = Path(engine.snapshot().path)
+    replace_file(LocalFileSystem(), usage.parent, usage.name, b"then")
+    snapshot = Path(engine.snapshot().path)
+    replace_file(LocalFileSystem(), usage.parent, usage.name, b"now")
+    assert not (without / usage.name).exists()
+    assert (snapshot / usage.name).read_bytes() == b"then"
+    assert usage.read_bytes() == b"now"
+    engine.close()
 
 
 def test_numbers_of_an_earlier_version_are_taken_over_once(tmp_path: Path) -> None:

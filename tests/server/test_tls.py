@@ -1,0 +1,71 @@
+"""Certificates that cannot be used are found when they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from kyrodb.config.serving import TlsSettings
+from kyrodb.errors import ConfigError
+from kyrodb.server.tls import Certificates, http_context
+
+CA = trustme.CA()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> TlsSettings:
+    leaf = CA.issue_cert("localhost")
+    leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    (tmp_path / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    CA.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return TlsSettings(
+        enabled=True,
+        http="mtls",
+        cert_path=tmp_path / "cert.pem",
+        key_path=tmp_path / "key.pem",
+        ca_cert_path=tmp_path / "ca.pem",
+    )
+
+
+def test_what_fits_together_is_read_and_the_key_is_not_shown(settings: TlsSettings) -> None:
+    certificates = Certificates.read(settings)
+    assert certificates.authorities == CA.cert_pem.bytes()
+    assert "PRIVATE KEY" not in repr(certificates)
+    http_context(settings)
+
+
+@pytest.mark.parametrize("name", ["cert.pem", "key.pem", "ca.pem"])
+def test_a_missing_file_is_named(settings: TlsSettings, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).unlink()
+    with pytest.raises(ConfigError, match=rf"server\.tls\.\w+_path: .*{name}: No such file"):
+        Certificates.read(settings)
+
+
+@pytest.mark.parametrize("name", ["cert.pem", "key.pem", "ca.pem"])
+def test_a_file_of_something_else_is_refused(settings: TlsSettings, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("nothing of the kind")
+    with pytest.raises(ConfigError, match=r"server\.tls"):
+        Certificates.read(settings)
+
+
+def test_a_key_of_another_certificate_is_refused(settings: TlsSettings, tmp_path: Path) -> None:
+    CA.issue_cert("localhost").private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    with pytest.raises(ConfigError, match="are no certificate and its key"):
+        Certificates.read(settings)
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_password(
+    settings: TlsSettings, tmp_path: Path
+) -> None:
+    key = serialization.load_pem_private_key((tmp_path / "key.pem").read_bytes(), None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    (tmp_path / "key.pem").write_bytes(encrypted)
+    with pytest.raises(ConfigError, match="is encrypted"):
+        Certificates.read(settings)
