@@ -138,3 +138,19 @@ def operations(count: int, seed: int, ids: int = 60) -> Iterator[Operation]:
             yield Delete(doc_id)
         else:
             yield DeleteMany([rng.randint(1, ids) for _ in range(3)])
+
+
+def played(writes: int, *, flush_at: tuple[int, ...] = ()) -> Played:
+    """A database with so many random writes, the hot tier sealed after some of them."""
+    past = Played()
+    write(past, writes, flush_at=flush_at)
+    return past
+
+
+def write(past: Played, writes: int, *, seed: int = 4, flush_at: tuple[int, ...] = ()) -> None:
+    """More random writes."""
+    for number, operation in enumerate(operations(writes, seed=seed, ids=12), 1):
+        past.write(operation)
+        if number in flush_at:
+            assert past.engine is not None
+            past.engine.flush()

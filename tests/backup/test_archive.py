@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.backup.played import BACKUPS, RESTORED, Played, operations
+from tests.backup.played import BACKUPS, RESTORED, Played, operations, played, write
 from tests.crash.clock import FakeClock
 from tests.crash.disk import AllKept
 from tests.crash.fault_filesystem import CHANGES, FaultFS
+from tests.crash.oracle import Doc
 
 from kyrodb.backup import filename
 from kyrodb.backup.archive_format import BLOCK, END, Header, decode_header, encode_header, padding
 from kyrodb.backup.archive_reader import open_archive
 from kyrodb.backup.catalog import read_catalog
 from kyrodb.backup.record import Record, decode_record, encode_record, seal_json
+from kyrodb.backup.recovered import Recovered
 from kyrodb.backup.restore import restore
 from kyrodb.backup.store import Store
 from kyrodb.backup.target import DirectoryTarget
@@ -99,6 +101,30 @@ def test_tar_unpacks_a_full_backup_to_a_directory_that_is_whole(tmp_path: Path) 
     report = verify_directory(LocalFileSystem(), unpacked)
     assert report.damage == []
     assert report.last_lsn == past().backups[0].record.position.lsn
+
+
+def test_tar_and_cat_put_an_incremental_backup_together(tmp_path: Path) -> None:
+    """The commands of the documentation, for where this program is not at hand."""
+    past = played(30, flush_at=(10,))
+    past.back_up()
+    for seed in (5, 6):
+        write(past, 5, seed=seed)
+        past.back_up(incremental=True)
+    last = past.backups[-1].record
+    chain = [*sorted(last.needs), last.id]
+    assert len(chain) == 3
+    for backup_id in chain:
+        (tmp_path / f"{backup_id}.tar").write_bytes(past.disk.read(BACKUPS / filename.archive(backup_id)))
+        subprocess.run(["tar", "-xf", f"{backup_id}.tar"], cwd=tmp_path, check=True)
+    for segment in last.needed_log:
+        pieces = [piece.member(segment.name) for piece in segment.pieces]
+        assert len(pieces) == 3
+        subprocess.run(f"cat {' '.join(pieces[1:])} >> {pieces[0]}", shell=True, cwd=tmp_path, check=True)
+    assert verify_directory(LocalFileSystem(), tmp_path).damage == []
+    found = {
+        d.doc_id: Doc.of(d.vector, d.metadata) for d in Recovered(LocalFileSystem(), tmp_path).documents()
+    }
+    assert found == past.state_at(last.position.lsn)
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -138,6 +138,7 @@ def test_verify_takes_the_id_both_ways_and_says_the_checksum(tool: Tool) -> None
     assert tool("verify", backup_id) == lines
     assert tool("verify", "--backup-id", backup_id) == lines
     assert tool.listed[0]["verified_at"] is not None
+    assert tool("verify", "--newest") == lines
     deep = tool("verify", backup_id, "--deep")
     assert deep[:4] == lines
     assert deep[4].startswith("Recovery: 40 documents at position ")
@@ -153,6 +154,7 @@ def test_verify_of_a_damaged_archive_fails(tool: Tool) -> None:
 
 
 def test_unknown_and_malformed_ids(tool: Tool) -> None:
+    assert "No backups found in" in tool.refused("verify", "--newest")
     assert "Backup 20200101T000000Z not found" in tool.refused("verify", "20200101T000000Z")
     assert "is no backup id" in tool.refused("verify", "../../etc/passwd")
     assert "Backup 20200101T000000Z not found" in tool.refused("restore", "--backup-id", "20200101T000000Z")

@@ -70,7 +70,7 @@ class BackupSchedule:
         return self._process is not None
 
     def start(self) -> None:
-        """Begin, in a thread of its own. The first is due when the newest backup there is has reached the interval."""
+        """Begin, in a thread of its own. The first is due once the newest backup has reached the interval."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -94,6 +94,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("id", nargs="?", metavar="BACKUP_ID", help="the backup")
     which.add_argument("--backup-id", metavar="ID", help="the same, as an option")
+    which.add_argument("--newest", action="store_true", help="the newest one")
     parser.add_argument(
         "--deep", action="store_true", help="also restore it aside, recover it, count and search"
     )

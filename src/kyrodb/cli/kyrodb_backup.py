@@ -24,7 +24,7 @@ from kyrodb.backup.verify import verify_backup, verify_deep
 from kyrodb.cli import backup_output as output
 from kyrodb.cli.backup_arguments import CLEAR, backup_parser
 from kyrodb.clock import SystemClock
-from kyrodb.errors import InvalidArgument, KyroError
+from kyrodb.errors import FailedPrecondition, InvalidArgument, KyroError
 from kyrodb.storage.filesystem import LocalFileSystem
 
 
@@ -88,7 +88,9 @@ def _list(options: argparse.Namespace) -> None:
 def _verify(options: argparse.Namespace) -> None:
     target, clock = _target(options), SystemClock()
     catalog = _catalog(target)
-    backup_id = _backup_id(options.id or options.backup_id)
+    if options.newest and not catalog.entries:
+        raise FailedPrecondition(f"No backups found in {target.location}")
+    backup_id = catalog.entries[0].id if options.newest else _backup_id(options.id or options.backup_id)
     total = sum(entry.size_bytes for entry in catalog.chain(catalog.find(backup_id)))
     with output.progress("Reading", total) as progress:
         entry = verify_backup(target, catalog, backup_id, clock, progress.step)

@@ -1,0 +1,147 @@
+"""A view of a database that does not stand still, and backups of it under load."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.backup.played import DATA, Played, played, write
+from tests.crash.checker import read_state
+from tests.crash.disk import AllKept
+from tests.crash.fault_filesystem import FaultFS
+from tests.engine.opening import fill, open_small, vectors
+
+from kyrodb.backup.catalog import read_catalog
+from kyrodb.backup.create import CreateOptions, create_backup
+from kyrodb.backup.recovered import Recovered
+from kyrodb.backup.restore import restore
+from kyrodb.backup.source import capture
+from kyrodb.backup.store import Store
+from kyrodb.backup.target import DirectoryTarget
+from kyrodb.backup.timeline import plan_backup
+from kyrodb.backup.trial import try_recovery
+from kyrodb.clock import SystemClock
+from kyrodb.errors import DataDamaged
+from kyrodb.storage import filename as data_filename
+from kyrodb.storage.filesystem import LocalFileSystem
+from kyrodb.storage.manifest import Manifest, read_manifest, write_manifest
+
+
+class _Vanishing(FaultFS):
+    """Removes the mapped file's directory entry just before it is opened, once: a merge in the meantime."""
+
+    meanwhile = staticmethod(lambda: None)
+
+    def map(self, path: Path) -> memoryview:
+        if path.name.endswith(".rows"):
+            happen, self.meanwhile = self.meanwhile, lambda: None
+            happen()
+        return super().map(path)
+
+
+def test_files_that_a_merge_takes_away_meanwhile_are_no_trouble() -> None:
+    past = Played(disk=_Vanishing())
+    write(past, 30, flush_at=(10, 20))
+    engine = past.engine
+    assert engine is not None
+    before = read_manifest(past.disk, DATA)
+
+    def merge() -> None:
+        while engine.maintain():
+            pass
+
+    past.disk.meanwhile = merge  # type: ignore[attr-defined]
+    source = capture(past.disk, DATA, 0)
+    assert source.manifest.segments == read_manifest(past.disk, DATA).segments != before.segments
+
+
+def test_file_that_is_really_missing_is_named() -> None:
+    past = played(10, flush_at=(5,))
+    (rows,) = (name for name in past.disk.names(DATA) if name.endswith(".rows"))
+    past.disk.remove(DATA / rows)
+    with pytest.raises(DataDamaged, match=f"{rows}.*is missing"):
+        past.back_up()
+
+
+def test_tenant_numbered_between_manifest_and_log_is_in_the_backup() -> None:
+    past = played(10, flush_at=(5,))
+    manifest = read_manifest(past.disk, DATA)
+
+    class Numbering(FaultFS):
+        def map(self, path: Path) -> memoryview:
+            if path.name.endswith(".wal"):
+                write_manifest(self, DATA, manifest.with_tenants(["late"]))
+            return super().map(path)
+
+    disk = Numbering(past.disk.crash(AllKept()).root)
+    source = capture(disk, DATA, 0)
+    assert "late" in source.manifest.tenants
+
+
+def test_backups_of_a_database_under_load_are_states_it_really_had(tmp_path: Path) -> None:
+    """Real threads, real files, sealing and merging in the background: document n is written after n - 1."""
+    data, target = tmp_path / "data", DirectoryTarget(LocalFileSystem(), tmp_path / "backups")
+    engine = open_small(data, background=True, hot_rows_max=40)
+    rows = vectors(1000)
+    stop = threading.Event()
+
+    def load() -> None:
+        for at in itertools.cycle(range(0, len(rows), 4)):
+            if stop.is_set():
+                return
+            fill(engine, rows[at : at + 4], first_id=engine.stats().documents + 1)
+
+    writer = threading.Thread(target=load)
+    writer.start()
+    entries = []
+    try:
+        for number in range(12):
+            options = CreateOptions(incremental=number not in (0, 7))
+            entries.append(create_backup(LocalFileSystem(), data, target, SystemClock(), options))
+            sealed = engine.stats().hot_flushes
+            while engine.stats().hot_flushes < sealed + 2:
+                time.sleep(0.001)
+    finally:
+        stop.set()
+        writer.join()
+        engine.close()
+    catalog = read_catalog(target)
+    for number, entry in enumerate(reversed(catalog.entries)):
+        place = tmp_path / f"restored-{number}"
+        restore(
+            LocalFileSystem(),
+            place,
+            Store(target),
+            plan_backup(catalog, entry.id),
+            SystemClock(),
+            allow_clear=False,
+        )
+        assert try_recovery(LocalFileSystem(), place).documents == entry.record.documents
+        ids = sorted(document.doc_id for document in Recovered(LocalFileSystem(), place).documents())
+        assert ids == list(range(1, len(ids) + 1)), "a later write is there and an earlier one is not"
+    counts = [entry.record.documents for entry in entries]
+    assert counts == sorted(set(counts))
+    assert len({entry.record.sealed_lsn for entry in entries}) > 6
+
+
+def test_restored_database_goes_on_under_a_history_of_its_own() -> None:
+    past = played(20, flush_at=(10,))
+    past.back_up()
+    past.close()
+    plan = plan_backup(past.catalog, past.backups[0].id)
+    restore(past.disk, DATA, Store(past.target), plan, past.clock, allow_clear=True)
+    before: Manifest = read_manifest(past.disk, DATA)
+    assert before.history != past.backups[0].record.history
+    assert data_filename.largest_number(past.disk.names(DATA)) < before.next_number
+    past.states = {lsn: state for lsn, state in past.states.items() if lsn <= plan.lsn}
+    write(past, 10, seed=8)
+    assert past.engine is not None
+    assert read_state(past.engine) == past.states[max(past.states)]
+    past.back_up(incremental=True)
+    record = past.backups[1].record
+    assert record.needs == {past.backups[0].id}, "the segments are the same"
+    assert record.continues is None
+    assert past.restored(plan_backup(past.catalog, record.id)) == past.states[max(past.states)]
