@@ -194,7 +194,7 @@ def check_entries(engine: Engine) -> int:
         for doc_id in tier.doc_ids_matching(None)
         if (row := tier.lookup(int(doc_id))) is not None
     }
-    entries = [entry for _, entry in engine.context.caches.answers.queries._table]
+    entries = engine.context.caches.answers.queries.entries()
     for entry in entries:
         check_entry(entry, documents, engine.options.metric)
     return len(entries)
@@ -203,7 +203,8 @@ def check_entries(engine: Engine) -> int:
 def check_entry(entry: Entry, documents: dict[int, Any], metric: Metric) -> None:
     held = entry.held.fetched()
     assert isinstance(entry.key, tuple)
-    scope, condition = entry.key[:2]
+    tenant, namespace, condition = entry.key[:3]
+    scope = Scope(tenant, namespace)
     assert len(set(held.doc_ids.tolist())) == len(held.doc_ids)
     for at, doc_id in enumerate(held.doc_ids.tolist()):
         vector, metadata = documents[doc_id]

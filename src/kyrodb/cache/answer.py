@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-import numpy.typing as npt
 
 from kyrodb import distance
 from kyrodb.cache.documents import Documents
@@ -33,26 +32,23 @@ class Cached:
     the entry reach the score asked for. `exact` says that it is the true answer. `margin` is by how much the
     score of the last result needed exceeds the highest that any document outside the entry could have: infinite
     when nothing is outside, NaN when nothing is proved. `similarity` is the cosine of the two questions, NaN
-    for proved kinds. An answer with `check` is not to be served but to be compared with a real search.
+    for proved kinds. An answer with `check` is not to be served but to be compared with a real search. Once made
+    it is not edited: it may be served again.
     """
 
     kind: Kind
     slot: int
     entry: Entry
     documents: Documents
-    rows: npt.NDArray[np.intp]
-    scores: npt.NDArray[np.float32]
+    rows: list[int]
+    doc_ids: list[int]
+    scores: list[float]
     passing: int
     kth: float
     exact: bool = False
     margin: float = math.nan
     similarity: float = math.nan
     check: bool = False
-
-    @property
-    def doc_ids(self) -> list[int]:
-        ids: list[int] = self.documents.doc_ids[self.rows].tolist()
-        return ids
 
     @property
     def examined(self) -> int:
@@ -90,10 +86,12 @@ def ranked(
         # Scores fall with the similarity, so those that pass stand in front.
         passing = int(np.count_nonzero(distance.scores(similarities, metric) >= np.float32(score_min)))
     rows = order[: min(k, passing)]
-    scores = distance.scores(similarities[rows], metric)
-    return Cached(kind, slot, entry, documents, rows, scores, passing, kth)
+    scores: list[float] = distance.scores(similarities[rows], metric).tolist()
+    doc_ids: list[int] = documents.doc_ids[rows].tolist()
+    return Cached(kind, slot, entry, documents, rows.tolist(), doc_ids, scores, passing, kth)
 
 
 def score(similarity: float, metric: Metric) -> float:
     """distance.scores of one similarity."""
-    return float(distance.scores(np.array([similarity]), metric)[0])
+    value = 1.0 / (1.0 + math.sqrt(-similarity)) if metric is Metric.EUCLIDEAN else similarity
+    return float(np.float32(value))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from kyrodb.types import Matrix
 
 DocIds = npt.NDArray[np.uint64]
-_OVERHEAD_BYTES = 64
+ROW_BYTES: Final = 64
 """Of a row besides its vector and metadata: id, length, list entry, header of the bytes object."""
 
 
@@ -39,46 +40,78 @@ class Documents:
 
     @property
     def size_bytes(self) -> int:
-        return self.vectors.nbytes + _OVERHEAD_BYTES * len(self.doc_ids) + sum(map(len, self.metadata))
+        return self.vectors.nbytes + ROW_BYTES * len(self.doc_ids) + sum(map(len, self.metadata))
+
+
+class Source(Protocol):
+    """What a search found. What it gives must not depend on when it is asked."""
+
+    @property
+    def beyond(self) -> float:
+        """No document the search met and that is not among `documents` is more similar than this.
+
+        Minus infinity when it met no other, infinite when nothing is known.
+        """
+        ...
+
+    @property
+    def kth(self) -> float:
+        """Similarity of the k-th best, minus infinity when there are fewer."""
+        ...
+
+    @property
+    def exact(self) -> bool:
+        """Whether the search met every document there is."""
+        ...
+
+    def count(self) -> int:
+        """How many documents there are at most."""
+        ...
+
+    def doc_ids(self) -> DocIds:
+        """Their ids, and maybe some more."""
+        ...
+
+    def documents(self) -> Documents: ...
 
 
 class HeldDocuments:
     """The documents of one cached answer, fetched when they are first needed.
 
-    Most answers are never asked for again, so copying rows for them would be wasted. `doc_ids` are known at
-    once. What `fetch` returns must not depend on when it is called.
+    Most answers are never asked for again, so copying rows for them would be wasted.
     """
 
-    __slots__ = ("_documents", "_fetch", "doc_ids")
+    __slots__ = ("_documents", "_source", "size_bytes")
 
-    def __init__(self, doc_ids: DocIds, fetch: Callable[[], Documents]) -> None:
-        self.doc_ids = doc_ids
-        self._fetch: Callable[[], Documents] | None = fetch
+    def __init__(self, source: Source, size_bytes: int) -> None:
+        self._source: Source | None = source
         self._documents: Documents | None = None
+        self.size_bytes = size_bytes
+        """Bytes held; before the documents are fetched, about what they will take."""
 
     @classmethod
     def of(cls, documents: Documents) -> HeldDocuments:
         """Documents that need no fetching."""
-        held = cls(documents.doc_ids, lambda: documents)
-        held.fetched()
+        held = cls.__new__(cls)
+        held._source, held._documents, held.size_bytes = None, documents, documents.size_bytes
         return held
-
-    def fetched(self) -> Documents:
-        """The documents. Two threads may fetch at once, to the same effect."""
-        fetch = self._fetch
-        if fetch is not None:
-            # The order lets a thread that finds no `fetch` find the documents.
-            self._documents = fetch()
-            self._fetch = None
-        assert self._documents is not None
-        return self._documents
 
     @property
     def is_fetched(self) -> bool:
-        return self._fetch is None
+        return self._source is None
 
-    def estimated_bytes(self, dimension: int) -> int:
-        """Bytes held, or that will be held but for metadata."""
-        if self._documents is not None:
-            return self._documents.size_bytes
-        return len(self.doc_ids) * (4 * dimension + _OVERHEAD_BYTES)
+    def fetched(self) -> Documents:
+        """The documents. Two threads may fetch at once, to the same effect."""
+        source = self._source
+        if source is not None:
+            # The order lets a thread that finds no source find the documents.
+            documents = self._documents = source.documents()
+            self.size_bytes = documents.size_bytes
+            self._source = None
+        assert self._documents is not None
+        return self._documents
+
+    def doc_ids(self) -> DocIds:
+        """The ids of the documents, before they are fetched maybe with some more."""
+        source = self._source
+        return self.fetched().doc_ids if source is None else source.doc_ids()

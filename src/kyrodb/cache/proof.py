@@ -52,12 +52,13 @@ def farthest_square(metric: Metric, beyond: float, kth: float) -> float:
     """
     if beyond == -math.inf:
         return math.inf
-    if metric is Metric.COSINE:
-        angle = min(math.pi, _HOPE * (_angle(beyond) - _angle(kth)))
-        return float((2 * math.sin(max(0.0, angle) / 2)) ** 2)
-    if metric is Metric.EUCLIDEAN:
-        return float((_HOPE * (math.sqrt(-beyond) - math.sqrt(-kth))) ** 2)
-    return 0.0
+    if kth == -math.inf or metric is Metric.INNER_PRODUCT:
+        return 0.0
+    if (
+        metric is Metric.COSINE
+    ):  # by chords: of half a circle or less they are nearly as far apart as the angles
+        beyond, kth = 2 * beyond - 2, min(0.0, 2 * kth - 2)
+    return (_HOPE * (math.sqrt(-beyond) - math.sqrt(-kth))) ** 2
 
 
 def _angle(cosine: float) -> float:

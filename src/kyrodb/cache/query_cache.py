@@ -28,43 +28,70 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
-
-import numpy as np
 
 from kyrodb import distance
 from kyrodb.cache.answer import Cached, Kind, ranked
 from kyrodb.cache.commit_sequence import CommitSequence
-from kyrodb.cache.documents import DocIds, Documents, HeldDocuments
-from kyrodb.cache.entry_table import SKETCH_ROOM, Entry, EntryTable
+from kyrodb.cache.documents import ROW_BYTES, DocIds, Documents, HeldDocuments, Source
+from kyrodb.cache.entry_table import Entry, EntryTable, Near
 from kyrodb.cache.proof import farthest_square, outside_at_most
 from kyrodb.cache.similarity_control import SimilarityControl
+from kyrodb.cache.write_columns import WriteColumns
 from kyrodb.distance import Question
-from kyrodb.types import Metric
+from kyrodb.types import Metric, Vector
 
 Admits = Callable[[Hashable, Mapping[str, str]], bool]
 """Whether an entry with this key wants a document with this metadata, reserved entries included."""
 
 CHECK_SHARE: Final = 1 / 16
 """Share of unproved answers, served or not near enough to be, that are compared with a real search."""
+CHECK_SHARE_AT_FIRST: Final = 1 / 4
+"""The same while none is served yet: then a check costs no search that would not be done anyway."""
+_BARREN: Final = 2048
+"""Questions that were looked for in vain before only some are looked for."""
+_BARREN_SHARE: Final = 1 / 8
+_BATCH: Final = 16
+"""Answers that wait to become entries together, once _BATCH_FROM questions were looked for in vain: one by one
+takes twice as long. A waiting answer is found by the same question only."""
+_BATCH_FROM: Final = 64
+SKETCH_ROOM: Final = 2.0
+"""How many times the truth a squared distance estimated from sketches may well be."""
+_SKETCH_NEAR: Final = 16
+"""Components that tell questions near enough for a proof from others."""
+_SKETCH_FAR: Final = 64
+"""Components that order questions farther apart."""
 _NEIGHBOURS: Final = 4
 """Entries whose similarity is looked at in the modes that go by it."""
 _GROWTH_MAX: Final = 4
 """An entry that comes to hold this many times the documents it began with is dropped."""
+_CHANGES_MAX: Final = 64
+"""Entries one commit changes; further ones that it touches are dropped, which takes a tenth of the time."""
 _SMALL: Final = 16
 """Documents an entry is counted as beginning with, if it began with fewer."""
 
 
 class Mode(Enum):
-    """What may be served: the kinds up to the mode's own, in the order of `Kind`; nothing when OFF."""
+    """What may be served: EXACT; or also CERTIFIED; or also, unproved, RESCORED or THRESHOLD; nothing when OFF."""
 
     OFF = "off"
     EXACT = "exact"
     CERTIFIED = "certified"
     RESCORED = "rescored"
     THRESHOLD = "threshold"
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A search that asked the cache first. `since` is the commit sequence then; `to_check` an answer to judge."""
+
+    key: Hashable
+    asked: bytes
+    question: Question
+    since: int
+    to_check: Cached | None = None
 
 
 class QueryCache:
@@ -87,7 +114,7 @@ class QueryCache:
         self.mode = mode
         self.control = SimilarityControl(similarity_threshold, recall_min)
         self.counts: Counter[str] = Counter()
-        """By kind served; and "miss", "unproved", "overtaken" (not stored, a commit came between), "evicted"."""
+        """By kind served; and "unproved" tries, "kept", "overtaken" by a commit and so not kept, "evicted"."""
         self._metric = metric
         self._capacity = capacity
         self._bytes_max = bytes_max
@@ -95,46 +122,151 @@ class QueryCache:
         self._commits = commits
         self._admits = admits
         self._lock = threading.Lock()
-        self._table = EntryTable(dimension, metric)
+        by_similarity = mode in (Mode.RESCORED, Mode.THRESHOLD)
+        self._table = EntryTable(dimension, _SKETCH_FAR if by_similarity else _SKETCH_NEAR)
+        self._columns = WriteColumns(dimension, metric)
+        self._waiting: dict[tuple[Hashable, bytes], tuple[Vector, Source]] = {}
+        self._changed: set[int] = set()
+        """Slots that changed since the last commit."""
         self._repeats: dict[tuple[Hashable, bytes], int] = {}
         self._tick = 0
+        self._barren = 0
+        """Questions looked for in vain since the last one that was proved; may miscount by a few."""
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._table) + len(self._waiting)
 
     @property
     def is_empty(self) -> bool:
         """For the writer, between `begin` and `end`: then nothing is being stored either."""
         with self._lock:
-            return not len(self._table)
+            return not len(self)
 
     @property
     def size_bytes(self) -> int:
         """Of vectors, metadata and columns held."""
         return self._table.size_bytes
 
+    def entries(self) -> list[Entry]:
+        """All entries there are."""
+        with self._lock:
+            self._take_in()
+            return [entry for _, entry in self._table]
+
     # --- serving --------------------------------------------------------------------------------
 
-    def lookup(self, key: Hashable, question: Question, k: int, score_min: float = 0.0) -> Cached | None:
-        """An answer with up to `k` documents whose score is at least `score_min` (<= 0: any), or None.
+    def ticket(self, key: Hashable, question: Question) -> Ticket | None:
+        """What to ask and to store with; None while a commit is being applied."""
+        since = self._commits.quiet()
+        return None if since is None else Ticket(key, question.vector.tobytes(), question, since)
 
-        One that says `check` must not be served: the caller searches and tells `judge`.
-        """
-        if self._commits.quiet() is None:
-            return None
-        found = self._repeated(key, question, k, score_min)
-        if found is None and self.mode is not Mode.EXACT:
-            found = self._proved(key, question, k, score_min)
-            if found is None and self.mode in (Mode.RESCORED, Mode.THRESHOLD):
-                found = self._near(key, question, k, score_min)
+    def lookup(self, ticket: Ticket, k: int, score_min: float = 0.0) -> Cached | None:
+        """An answer with up to `k` documents whose score is at least `score_min` (<= 0: any), or None."""
+        found = self._repeated(ticket, k, score_min)
+        if found is None:
+            number = self._table.number_of(ticket.key)
+            if number is None or self.mode is Mode.EXACT:
+                return None
+            found = self._not_repeated(number, ticket, k, score_min)
+            if found is None:
+                return None
         with self._lock:
-            self.counts["miss" if found is None or found.check else found.kind.value] += 1
-            if found is not None:
-                self._tick += 1
-                self._table.touch(found.slot, self._tick)
-                self._table.measure(found.slot, found.entry)
-                self._shrink()
+            self._tick += 1
+            self._table.touch(found.slot, self._tick)
+            self._table.measure(found.slot, found.entry)
+            self._shrink()
+            if found.check:
+                ticket.to_check = found
+                return None
+            self.counts[found.kind.value] += 1
         return found
+
+    def _repeated(self, ticket: Ticket, k: int, score_min: float) -> Cached | None:
+        repeat = (ticket.key, ticket.asked)
+        if repeat in self._waiting:
+            with self._lock:
+                self._take_in()
+        slot = self._repeats.get(repeat)
+        entry = None if slot is None else self._table.entry(slot)
+        # Another thread may just have given the slot to another question.
+        if slot is None or entry is None or entry.asked != ticket.asked or entry.key != ticket.key:
+            return None
+        if entry.repeated is not None and score_min <= 0:
+            known: Cached = entry.repeated
+            return known
+        found = ranked(entry, slot, ticket.question, self._metric, k, score_min, Kind.EXACT)
+        if not found.prove(entry.beyond, score_min, self._metric):
+            return None
+        if score_min <= 0:
+            entry.repeated = found
+        return found
+
+    def _not_repeated(self, number: int, ticket: Ticket, k: int, score_min: float) -> Cached | None:
+        by_similarity = self.mode in (Mode.RESCORED, Mode.THRESHOLD)
+        if not by_similarity and self._metric is Metric.INNER_PRODUCT:
+            return None
+        if not by_similarity and self._barren >= _BARREN and random.random() > _BARREN_SHARE:
+            return None
+        question = ticket.question
+        near = self._table.nearest(number, question.indexed, _NEIGHBOURS if by_similarity else 1)
+        if not near:
+            return None
+        found = self._proved(near[0], question, k, score_min)
+        if found is None and by_similarity:
+            found = self._similar(near, question, k, score_min)
+        self._barren = self._barren + 1 if found is None else 0
+        return found
+
+    def _proved(self, near: Near, question: Question, k: int, score_min: float) -> Cached | None:
+        if near.square > near.entry.farthest or self._metric is Metric.INNER_PRODUCT:
+            return None
+        entry = near.entry
+        between = question.similarity(entry.vector)
+        outside = outside_at_most(self._metric, entry.beyond, between)
+        found = ranked(entry, near.slot, question, self._metric, k, score_min, Kind.CERTIFIED)
+        if found.prove(outside, score_min, self._metric):
+            return found
+        with self._lock:
+            self.counts["unproved"] += 1
+        return None
+
+    def _similar(self, near: Sequence[Near], question: Question, k: int, score_min: float) -> Cached | None:
+        as_cosine = Question(question.vector, Metric.COSINE)
+        similarity, best = max(
+            ((as_cosine.similarity(one.entry.vector), one) for one in near), key=lambda pair: pair[0]
+        )
+        entry, slot = best.entry, best.slot
+        if self.mode is Mode.THRESHOLD:
+            if similarity <= self._threshold:
+                return None
+            as_it_was = Question(entry.vector, self._metric)
+            found = ranked(entry, slot, as_it_was, self._metric, k, score_min, Kind.THRESHOLD)
+        else:
+            share = CHECK_SHARE if self.control.threshold < math.inf else CHECK_SHARE_AT_FIRST
+            check = similarity >= self._threshold and random.random() < share
+            if not check and similarity < self.control.threshold:
+                return None
+            found = ranked(entry, slot, question, self._metric, k, score_min, Kind.RESCORED)
+            found.check = check
+        found.similarity = similarity
+        return found if found.examined >= k or entry.beyond == -math.inf else None
+
+    # --- storing --------------------------------------------------------------------------------
+
+    def store(self, ticket: Ticket, source: Source) -> bool:
+        """Keep what the search with this ticket found; whether it is kept.
+
+        It is not when a commit has begun since the ticket was given: the search may have seen part of it.
+        """
+        with self._lock:
+            if self._commits.number != ticket.since:
+                self.counts["overtaken"] += 1
+                return False
+            self.counts["kept"] += 1
+            self._waiting[ticket.key, ticket.asked] = (ticket.question.indexed, source)
+            if self._barren < _BATCH_FROM or len(self._waiting) >= _BATCH:
+                self._take_in()
+        return True
 
     def judge(self, cached: Cached, doc_ids: Sequence[int]) -> None:
         """What a real search found in place of an answer that had to be checked."""
@@ -142,100 +274,10 @@ class QueryCache:
             overlap = len(set(doc_ids).intersection(cached.doc_ids)) / len(doc_ids)
             self.control.observe(cached.similarity, overlap)
 
-    def _repeated(self, key: Hashable, question: Question, k: int, score_min: float) -> Cached | None:
-        asked = question.vector.tobytes()
-        slot = self._repeats.get((key, asked))
-        entry = None if slot is None else self._table.entry(slot)
-        # Another thread may just have given the slot to another question.
-        if slot is None or entry is None or entry.asked != asked or entry.key != key:
-            return None
-        found = ranked(entry, slot, question, self._metric, k, score_min, Kind.EXACT)
-        return found if found.prove(entry.beyond, score_min, self._metric) else None
-
-    def _proved(self, key: Hashable, question: Question, k: int, score_min: float) -> Cached | None:
-        if self._metric is Metric.INNER_PRODUCT:
-            return None
-        for slot, square, farthest in self._table.nearest(key, question.indexed):
-            entry = self._table.entry(slot)
-            if entry is None or entry.key != key or square > SKETCH_ROOM * farthest:
-                continue
-            between = float(question.similarities(entry.vector[np.newaxis])[0])
-            outside = outside_at_most(self._metric, entry.beyond, between)
-            found = ranked(entry, slot, question, self._metric, k, score_min, Kind.CERTIFIED)
-            if found.prove(outside, score_min, self._metric):
-                return found
-            with self._lock:
-                self.counts["unproved"] += 1
-        return None
-
-    def _near(self, key: Hashable, question: Question, k: int, score_min: float) -> Cached | None:
-        similarity, slot, entry = self._most_similar(key, question)
-        if entry is None:
-            return None
-        if self.mode is Mode.THRESHOLD:
-            if similarity <= self._threshold:
-                return None
-            as_it_was = Question(entry.vector, self._metric)
-            found = ranked(entry, slot, as_it_was, self._metric, k, score_min, Kind.THRESHOLD)
-        else:
-            allowed = similarity >= self.control.threshold
-            check = random.random() < CHECK_SHARE and similarity >= self._threshold
-            if not allowed and not check:
-                return None
-            found = ranked(entry, slot, question, self._metric, k, score_min, Kind.RESCORED)
-            found.check = check
-        found.similarity = similarity
-        whole = found.examined >= k or entry.beyond == -math.inf
-        return found if whole else None
-
-    def _most_similar(self, key: Hashable, question: Question) -> tuple[float, int, Entry | None]:
-        """The highest cosine between this question and that of an entry; its slot and the entry."""
-        best: tuple[float, int, Entry | None] = (-math.inf, -1, None)
-        for slot, _, _ in self._table.nearest(key, question.indexed, _NEIGHBOURS):
-            entry = self._table.entry(slot)
-            if entry is not None and entry.key == key:
-                cosine = _cosine(question, entry)
-                if cosine > best[0]:
-                    best = (cosine, slot, entry)
-        return best
-
-    # --- storing --------------------------------------------------------------------------------
-
-    def store(
-        self,
-        key: Hashable,
-        question: Question,
-        held: HeldDocuments,
-        *,
-        beyond: float,
-        kth: float,
-        exact: bool,
-        since: int,
-    ) -> bool:
-        """Keep what a search found; whether it was kept.
-
-        `held` are all documents more similar than `beyond` that the search met (further ones do no harm),
-        `kth` is the similarity of the k-th best and minus infinity when there are fewer. `since` is what
-        `CommitSequence.quiet` said before the search: an answer that a commit overtook is not kept.
-        """
-        asked = question.vector.tobytes()
-        documents_max = _GROWTH_MAX * max(len(held.doc_ids), _SMALL)
-        entry = Entry(key, asked, question.indexed, held, beyond, kth, exact, documents_max)
-        farthest = farthest_square(self._metric, beyond, kth)
-        with self._lock:
-            if self._commits.number != since:
-                self.counts["overtaken"] += 1
-                return False
-            self._drop(self._repeats.get((key, asked)))
-            while len(self._table) >= self._capacity:
-                self._evict()
-            self._tick += 1
-            self._repeats[key, asked] = self._table.add(entry, farthest, self._tick)
-            self._shrink()
-        return True
-
     def settle(self) -> None:
         """Fetch what was not fetched yet, so that the entries no longer refer to what they were made from."""
+        with self._lock:
+            self._take_in()
         for slot, entry in self._table:
             if not entry.held.is_fetched:
                 entry.held.fetched()
@@ -243,11 +285,37 @@ class QueryCache:
                     self._table.measure(slot, entry)
                     self._shrink()
 
-    def clear(self) -> None:
-        """Forget all entries."""
-        with self._lock:
-            for slot, _ in self._table:
-                self._drop(slot)
+    def _take_in(self) -> None:
+        """Make entries of what waits."""
+        waiting = list(self._waiting.items())[-self._capacity :]
+        self._waiting.clear()
+        if not waiting:
+            return
+        for repeat, _ in waiting:
+            self._drop(self._repeats.get(repeat))
+        surplus = len(self._table) + len(waiting) - self._capacity
+        if surplus > 0:
+            self._evict(surplus)
+        entries = [self._entry(key, asked, source) for (key, asked), (_, source) in waiting]
+        self._tick += len(entries)
+        slots = self._table.add(entries, [indexed for _, (indexed, _) in waiting], self._tick)
+        self._changed.update(slots)
+        for slot, (repeat, _) in zip(slots, waiting, strict=True):
+            self._repeats[repeat] = slot
+        self._shrink()
+
+    def _entry(self, key: Hashable, asked: bytes, source: Source) -> Entry:
+        count = source.count()
+        return Entry(
+            number=self._table.claim_number(key),
+            key=key,
+            asked=asked,
+            held=HeldDocuments(source, count * (len(asked) + ROW_BYTES)),
+            beyond=source.beyond,
+            farthest=SKETCH_ROOM * farthest_square(self._metric, source.beyond, source.kth),
+            exact=source.exact,
+            documents_max=_GROWTH_MAX * max(count, _SMALL),
+        )
 
     # --- following writes -----------------------------------------------------------------------
 
@@ -258,16 +326,22 @@ class QueryCache:
         as they are now, and `metadata` their whole metadata.
         """
         with self._lock:
-            joining: dict[int, list[int]] = {slot: [] for slot in self._table.holding(doc_ids)}
+            self._take_in()
+            self._columns.follow((slot, self._table.entry(slot)) for slot in self._changed)
+            self._changed.clear()
+            joining: dict[int, list[int]] = {slot: [] for slot in self._columns.holding(doc_ids)}
             if len(arriving.doc_ids):
                 indexed = distance.index_form(arriving.vectors, self._metric)
-                for slot, row in self._table.joinable(indexed):
+                for slot, row in self._columns.joinable(indexed):
                     entry = self._table.entry(slot)
                     if entry is not None and self._joins(entry, arriving, metadata, row):
                         joining.setdefault(slot, []).append(row)
             gone = frozenset(doc_ids.tolist())
-            for slot, rows in joining.items():
-                self._change(slot, gone, arriving, rows)
+            for number, (slot, rows) in enumerate(joining.items()):
+                if number < _CHANGES_MAX:
+                    self._change(slot, gone, arriving, rows)
+                else:
+                    self._drop(slot)
 
     def _joins(
         self, entry: Entry, arriving: Documents, metadata: Sequence[Mapping[str, str]], row: int
@@ -285,21 +359,20 @@ class QueryCache:
         if len(documents.doc_ids) > entry.documents_max:
             self._drop(slot)
         else:
-            self._table.replace(slot, replace(entry, held=HeldDocuments.of(documents)))
+            self._table.replace(slot, replace(entry, held=HeldDocuments.of(documents), repeated=None))
+            self._changed.add(slot)
 
     def _shrink(self) -> None:
         while self._table.size_bytes > self._bytes_max:
-            self._evict()
+            self._evict(1)
 
-    def _evict(self) -> None:
-        self.counts["evicted"] += 1
-        self._drop(self._table.least_recently())
+    def _evict(self, count: int) -> None:
+        for slot in self._table.least_recently(count):
+            self.counts["evicted"] += 1
+            self._drop(slot)
 
     def _drop(self, slot: int | None) -> None:
         if slot is not None:
             entry = self._table.remove(slot)
             del self._repeats[entry.key, entry.asked]
-
-
-def _cosine(question: Question, entry: Entry) -> float:
-    return float(Question(question.vector, Metric.COSINE).similarities(entry.vector[np.newaxis])[0])
+            self._changed.add(slot)

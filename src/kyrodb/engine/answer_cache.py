@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from kyrodb.cache.answer import Cached
 from kyrodb.cache.commit_sequence import CommitSequence
-from kyrodb.cache.documents import Documents, HeldDocuments
-from kyrodb.cache.query_cache import Mode, QueryCache
+from kyrodb.cache.documents import DocIds, Documents
+from kyrodb.cache.query_cache import Mode, QueryCache, Ticket
 from kyrodb.distance import Question
 from kyrodb.engine.options import CacheOptions
 from kyrodb.engine.requests import Hit, SearchRequest, SearchResult, Tier
@@ -19,21 +18,8 @@ from kyrodb.engine.tier import Candidates, SearchTier
 from kyrodb.index.filter import Filter, matches, with_constraints
 from kyrodb.types import Metric, Rows, Scope
 
-Key = tuple[Scope, Filter | None, int, int]
-"""Scope, filter, k and ef of a search: equal in full, or the answer is another one."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """A search that may be answered from the cache, or whose answer may be kept.
-
-    `since` is the commit sequence before it began. `to_check` is a cached answer to compare with the real one.
-    """
-
-    key: Key
-    question: Question
-    since: int
-    to_check: Cached | None = None
+Key = tuple[int | None, str, Filter | None, int, int]
+"""Tenant, namespace, filter, k and ef of a search: equal in full, or the answer is another one."""
 
 
 class AnswerCache:
@@ -43,7 +29,7 @@ class AnswerCache:
         self, cache: CacheOptions, dimension: int, metric: Metric, state: State, commits: CommitSequence
     ) -> None:
         self._state = state
-        self._commits = commits
+        self._metric = metric
         self.queries = QueryCache(
             dimension=dimension,
             metric=metric,
@@ -56,42 +42,31 @@ class AnswerCache:
             admits=_admits,
         )
 
-    def ask(self, request: SearchRequest, question: Question, ef: int) -> Asked | None:
-        """The request as the cache sees it; None when it goes past the cache.
+    def ticket(self, request: SearchRequest, question: Question, ef: int) -> Ticket | None:
+        """What to ask the cache with; None for a request that goes past it.
 
         That is one that chose its own effort (`ef_search`, `exact`), and any while a commit is being applied.
         """
         if self.queries.mode is Mode.OFF or request.ef_search or request.exact:
             return None
-        since = self._commits.quiet()
-        if since is None:
-            return None
-        return Asked((request.scope, request.filter, request.k, ef), question, since)
+        scope = request.scope
+        key: Key = (scope.tenant, scope.namespace, request.filter, request.k, ef)
+        return self.queries.ticket(key, question)
 
-    def answer(self, request: SearchRequest, asked: Asked) -> SearchResult | None:
+    def answer(self, request: SearchRequest, ticket: Ticket) -> SearchResult | None:
         """The cached answer; None when there is none to serve."""
         position = self._state.position
-        cached = self.queries.lookup(asked.key, asked.question, request.k, request.min_score)
-        if cached is None or cached.check:
-            asked.to_check = cached
+        cached = self.queries.lookup(ticket, request.k, request.min_score)
+        if cached is None:
             return None
         condition = with_constraints(request.filter, request.scope.constraints)
-        matched = sum(tier.count(condition) for tier in self._state.version.oldest_first)
-        hits = list(map(Hit, cached.doc_ids, cached.scores.tolist()))
-        documents, rows = cached.documents, cached.rows.tolist()
-        if request.include_metadata:
-            for hit, row in zip(hits, rows, strict=True):
-                hit.metadata_wire = documents.metadata[row]
-        if request.include_vectors:
-            for hit, row in zip(hits, rows, strict=True):
-                hit.vector = documents.vectors[row]
         return SearchResult(
-            hits=hits,
+            hits=_hits(cached, request),
             total_found=cached.passing,
             position=position,
-            tiers=frozenset({Tier.CACHE}),
+            tiers=_CACHE,
             exact=cached.exact,
-            matched=matched,
+            matched=sum([tier.count(condition) for tier in self._state.version.oldest_first]),
             examined=cached.examined,
             plan=f"query cache: {cached.kind.value}, {cached.examined} documents held",
             cached=cached.kind,
@@ -100,32 +75,72 @@ class AnswerCache:
 
     def keep(
         self,
-        asked: Asked,
+        ticket: Ticket,
         found: Sequence[tuple[SearchTier, Candidates]],
         kth: float,
         result: SearchResult,
     ) -> None:
         """Store what a search found, `kth` being the similarity of its k-th best."""
-        if asked.to_check is not None:
-            self.queries.judge(asked.to_check, [hit.doc_id for hit in result.hits])
-        beyond = max((candidates.beyond for _, candidates in found), default=-np.inf)
-        if beyond == np.inf or not result.complete:
-            return
-        parts = [(tier, candidates.all_rows) for tier, candidates in found if len(candidates.rows)]
-        doc_ids = [tier.doc_ids_of(rows) for tier, rows in parts]
-        held = HeldDocuments(
-            np.concatenate(doc_ids) if doc_ids else np.empty(0, np.uint64),
-            lambda: _fetched(parts, asked.question, beyond),
+        if ticket.to_check is not None:
+            self.queries.judge(ticket.to_check, [hit.doc_id for hit in result.hits])
+        beyond = max([candidates.beyond for _, candidates in found])
+        if beyond < np.inf and result.complete:
+            rows = [(tier, one.rows, one.spare) for tier, one in found if len(one.rows)]
+            self.queries.store(ticket, FoundRows(rows, ticket.asked, self._metric, beyond, kth, result.exact))
+
+
+class FoundRows:
+    """What a search for the vector `asked` found, in its rows. Those never change, so it does not matter when
+    they are read."""
+
+    __slots__ = ("_asked", "_metric", "_rows", "beyond", "exact", "kth")
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[SearchTier, Rows, Rows]],
+        asked: bytes,
+        metric: Metric,
+        beyond: float,
+        kth: float,
+        exact: bool,
+    ) -> None:
+        self._rows = rows
+        self._asked = asked
+        self._metric = metric
+        self.beyond = beyond
+        self.kth = kth
+        self.exact = exact
+
+    def count(self) -> int:
+        return sum([len(rows) + len(spare) for _, rows, spare in self._rows])
+
+    def doc_ids(self) -> DocIds:
+        parts = [tier.doc_ids_of(np.concatenate(rows)) for tier, *rows in self._rows]
+        return np.concatenate(parts) if parts else np.empty(0, np.uint64)
+
+    def documents(self) -> Documents:
+        """Those as similar as `beyond`: of the others nothing is known for certain."""
+        question = Question(np.frombuffer(self._asked, np.float32), self._metric)
+        parts = [self._of_tier(tier, np.concatenate(rows), question) for tier, *rows in self._rows]
+        if len(parts) == 1:
+            return parts[0]
+        dimension = len(question.vector)
+        return Documents(
+            np.concatenate([np.empty(0, np.uint64), *(part.doc_ids for part in parts)]),
+            np.concatenate([np.empty((0, dimension), np.float32), *(part.vectors for part in parts)]),
+            np.concatenate([np.empty(0), *(part.norms for part in parts)]),
+            [wire for part in parts for wire in part.metadata],
         )
-        self.queries.store(
-            asked.key,
-            asked.question,
-            held,
-            beyond=beyond,
-            kth=kth,
-            exact=result.exact,
-            since=asked.since,
-        )
+
+    def _of_tier(self, tier: SearchTier, rows: Rows, question: Question) -> Documents:
+        doc_ids, vectors, norms = tier.columns_of(rows)
+        kept = question.similarities(vectors, norms) >= self.beyond
+        if not kept.all():
+            doc_ids, vectors, norms, rows = doc_ids[kept], vectors[kept], norms[kept], rows[kept]
+        return Documents(doc_ids, vectors, norms, tier.public_metadata(rows.tolist()))
+
+
+_CACHE = frozenset({Tier.CACHE})
 
 
 def spare_rows(k: int, ef: int) -> int:
@@ -133,29 +148,19 @@ def spare_rows(k: int, ef: int) -> int:
     return max(0, ef - k)
 
 
+def _hits(cached: Cached, request: SearchRequest) -> list[Hit]:
+    hits = list(map(Hit, cached.doc_ids, cached.scores))
+    documents, rows = cached.documents, cached.rows
+    if request.include_metadata:
+        for hit, row in zip(hits, rows, strict=True):
+            hit.metadata_wire = documents.metadata[row]
+    if request.include_vectors:
+        for hit, row in zip(hits, rows, strict=True):
+            hit.vector = documents.vectors[row]
+    return hits
+
+
 def _admits(key: Hashable, metadata: Mapping[str, str]) -> bool:
     assert isinstance(key, tuple)
-    scope, condition = key[0], key[1]
-    return scope.admits(metadata) and (condition is None or matches(condition, metadata))
-
-
-def _fetched(parts: Sequence[tuple[SearchTier, Rows]], question: Question, beyond: float) -> Documents:
-    """The documents in these rows that are as similar as `beyond`: of the others the entry knows nothing more."""
-    arrays = [_of_tier(tier, rows, question, beyond) for tier, rows in parts]
-    if len(arrays) == 1:
-        return arrays[0]
-    dimension = question.vector.shape[0]
-    return Documents(
-        np.concatenate([np.empty(0, np.uint64), *(part.doc_ids for part in arrays)]),
-        np.concatenate([np.empty((0, dimension), np.float32), *(part.vectors for part in arrays)]),
-        np.concatenate([np.empty(0), *(part.norms for part in arrays)]),
-        [wire for part in arrays for wire in part.metadata],
-    )
-
-
-def _of_tier(tier: SearchTier, rows: Rows, question: Question, beyond: float) -> Documents:
-    doc_ids, vectors, norms = tier.columns_of(rows)
-    kept = question.similarities(vectors, norms) >= beyond
-    if not kept.all():
-        doc_ids, vectors, norms, rows = doc_ids[kept], vectors[kept], norms[kept], rows[kept]
-    return Documents(doc_ids, vectors, norms, tier.public_metadata(rows.tolist()))
+    tenant, namespace, condition = key[:3]
+    return Scope(tenant, namespace).admits(metadata) and (condition is None or matches(condition, metadata))

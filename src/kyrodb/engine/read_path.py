@@ -42,9 +42,9 @@ class ReadPath:
     def search(self, request: SearchRequest) -> SearchResult:
         question, ef = distance.Question(request.vector, self._metric), request.ef_search or self.ef_search
         answers = self._caches.answers
-        asked = answers.ask(request, question, ef)
-        if asked is not None:
-            cached = answers.answer(request, asked)
+        ticket = answers.ticket(request, question, ef)
+        if ticket is not None:
+            cached = answers.answer(request, ticket)
             if cached is not None:
                 return cached
         query = TierQuery(
@@ -53,7 +53,7 @@ class ReadPath:
             ef=ef,
             filter=with_constraints(request.filter, request.scope.constraints),
             exact=request.exact,
-            spare=0 if asked is None else spare_rows(request.k, ef),
+            spare=0 if ticket is None else spare_rows(request.k, ef),
         )
         for _ in range(_ATTEMPTS):
             version, position = self._state.version, self._state.position
@@ -61,8 +61,8 @@ class ReadPath:
             if self._state.version is version:
                 break
         result, kth = self._answer(request, found, position)
-        if asked is not None:
-            answers.keep(asked, found, kth, result)
+        if ticket is not None:
+            answers.keep(ticket, found, kth, result)
         return result
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:

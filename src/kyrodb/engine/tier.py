@@ -51,11 +51,6 @@ class Candidates:
     spare: Rows
     beyond: float
 
-    @property
-    def all_rows(self) -> Rows:
-        """`rows` and `spare` together."""
-        return np.concatenate([self.rows, self.spare]) if len(self.spare) else self.rows
-
 
 class SearchTier(Protocol):
     """A hot tier or a cold segment."""

@@ -1,0 +1,258 @@
+"""The rules of the query cache, one by one."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from tests.cache.holding import DIMENSION, NOTHING, Rig, best_ids, documents, rows
+
+from kyrodb import distance
+from kyrodb.cache.answer import Kind
+from kyrodb.cache.query_cache import Mode
+from kyrodb.types import Metric
+
+MANY = rows(500)
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_the_same_question_is_answered_with_its_own_scores(metric: Metric) -> None:
+    rig, question = Rig(metric), rows(1, 1)[0]
+    assert rig.ask(question) is None
+    rig.store(question, MANY)
+    for _ in range(2):
+        found = rig.ask(question)
+        assert (found.kind, found.exact) == (Kind.EXACT, True)
+        assert found.doc_ids == best_ids(question, documents(1, MANY), 3, metric)
+        similarities = distance.similarities(MANY, question, metric)[np.array(found.doc_ids) - 1]
+        assert found.scores == distance.scores(similarities, metric).tolist()
+        assert [found.documents.metadata[row] for row in found.rows] == [b"%d" % one for one in found.doc_ids]
+    assert rig.cache.counts["exact"] == 2
+
+
+@pytest.mark.parametrize("metric", [Metric.COSINE, Metric.EUCLIDEAN])
+def test_a_near_question_is_answered_when_that_is_proved_and_not_otherwise(metric: Metric) -> None:
+    rig, question = Rig(metric), rows(1, 1)[0]
+    rig.store(question, MANY)
+    proved = 0
+    for step in range(1, 100):
+        asked = question + rows(1, step)[0] * np.float32(0.002 * step)
+        found = rig.ask(asked)
+        if found is not None:
+            proved += 1
+            assert found.kind is Kind.CERTIFIED
+            assert found.doc_ids == best_ids(asked, documents(1, MANY), 3, metric)
+            assert found.margin > 0
+    assert 5 < proved < 95
+
+
+def test_a_question_scaled_is_the_same_question_for_cosine_only() -> None:
+    for metric, kind in ((Metric.COSINE, Kind.CERTIFIED), (Metric.INNER_PRODUCT, None)):
+        rig, question = Rig(metric), rows(1, 1)[0]
+        rig.store(question, MANY)
+        found = rig.ask(question * np.float32(2))
+        assert (found and found.kind) == kind
+
+
+def test_an_entry_that_holds_everything_answers_any_question() -> None:
+    rig = Rig()
+    rig.store(rows(1, 1)[0], MANY[:10])
+    asked = rows(1, 2)[0]
+    found = rig.ask(asked)
+    assert found.doc_ids == best_ids(asked, documents(1, MANY[:10]), 3, Metric.COSINE)
+    assert found.margin == math.inf
+    assert len(rig.ask(asked, k=20).doc_ids) == 10
+
+
+def test_keys_never_cross_and_are_compared_in_full() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    rig.store(question, MANY, key=("a", 1))
+    rig.store(question, MANY[100:], key=("b", 1), first_id=101)
+    assert rig.ask(question, key=("a", 1)).doc_ids == best_ids(question, documents(1, MANY), 3, Metric.COSINE)
+    assert min(rig.ask(question, key=("b", 1)).doc_ids) > 100
+    assert rig.ask(question, key=("a", 2)) is None
+
+
+def test_equal_hashes_are_not_equal_keys() -> None:
+    class Colliding(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return 1
+
+    rig, question = Rig(), rows(1, 1)[0]
+    rig.store(question, MANY, key=Colliding("a"))
+    assert rig.ask(question, key=Colliding("a")) is not None
+    assert rig.ask(question, key=Colliding("b")) is None
+
+
+def test_a_least_score_needs_only_what_reaches_it() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    held = rig.store(question, MANY, keep=20)
+    assert rig.ask(question, k=20) is None  # the last one ties with what may be outside
+    similarities = np.sort(distance.similarities(MANY, question, Metric.COSINE))[::-1]
+    found = rig.ask(question, k=30, score_min=float(similarities[9]) - 1e-4)
+    assert found.doc_ids == held.held.doc_ids[:10].tolist()
+    assert found.passing == 10
+
+
+def test_written_documents_join_leave_and_change() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    rig.store(question, MANY)
+    first = rig.ask(question).doc_ids
+    rig.commit([], documents(1000, question[np.newaxis]))
+    assert rig.ask(question).doc_ids == [1000, *first[:2]]
+    rig.commit([1000, first[0]], NOTHING)
+    assert rig.ask(question).doc_ids[:2] == first[1:]
+    rig.commit([], documents(first[1], -question[np.newaxis]))
+    assert first[1] not in rig.ask(question).doc_ids
+    rig.commit([], documents(2000, question[np.newaxis]), [{"for": "another key"}])
+    assert 2000 not in rig.ask(question).doc_ids
+
+
+def test_an_entry_that_lost_too_many_documents_answers_no_more() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    held = rig.store(question, MANY, keep=5)
+    assert rig.ask(question, k=3) is not None
+    rig.commit(held.held.doc_ids[:3].tolist(), NOTHING)
+    assert rig.ask(question, k=3) is None
+
+
+def test_an_entry_that_grows_too_large_is_dropped() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    rig.store(question, MANY, keep=20)
+    close = question + rows(70, 5) * np.float32(0.01)
+    rig.commit([], documents(1000, close[:30]))
+    assert rig.ask(question).documents.doc_ids.shape == (50,)
+    rig.commit([], documents(1030, close[30:]))
+    assert rig.ask(question) is None
+    assert len(rig.cache) == 0
+
+
+def test_a_commit_that_touches_very_many_entries_drops_the_rest() -> None:
+    rig = Rig()
+    for at in range(100):
+        rig.store(rows(1, at)[0], MANY[:10])
+    rig.commit([3], NOTHING)
+    assert len(rig.cache) == 64
+    assert all(3 not in entry.held.doc_ids() for entry in rig.cache.entries())
+
+
+def test_what_a_commit_overtook_is_not_stored() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    ticket, found = rig.ticket(question), rig.store(rows(1, 9)[0], MANY)
+    rig.commit([1], NOTHING)
+    assert not rig.cache.store(ticket, found)
+    assert rig.cache.counts["overtaken"] == 1
+    assert rig.ask(question) is None
+
+
+def test_nothing_is_answered_or_stored_while_a_commit_is_applied() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    ticket, found = rig.ticket(question), rig.store(question, MANY)
+    rig.commits.begin()
+    assert rig.cache.ticket("key", ticket.question) is None
+    assert not rig.cache.store(ticket, found)
+
+
+def test_the_least_recently_used_entries_make_room() -> None:
+    rig = Rig(capacity=10)
+    questions = rows(15, 1)
+    for question in questions[:10]:
+        rig.store(question, MANY)
+    assert all(rig.ask(question) for question in questions[:5])
+    for question in questions[10:]:
+        rig.store(question, MANY)
+    assert [rig.ask(question) is not None for question in questions] == [True] * 5 + [False] * 5 + [True] * 5
+    assert rig.cache.counts["evicted"] == 5
+
+
+def test_bytes_are_bounded_and_counted() -> None:
+    rig = Rig(bytes_max=20_000)
+    for question in rows(50, 1):
+        rig.store(question, MANY)
+        rig.ask(question)
+        assert rig.cache.size_bytes <= 20_000
+    assert 1 <= len(rig.cache) < 10
+
+
+def test_metadata_counts_once_it_is_fetched() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    found = rig.store(question, MANY)
+    found.held = documents(1, found.held.vectors)
+    before = rig.cache.size_bytes
+    rig.ask(question)
+    assert rig.cache.size_bytes == before + sum(map(len, found.held.metadata))
+
+
+def test_documents_are_fetched_once_and_only_when_somebody_asks() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    found = rig.store(question, MANY)
+    assert found.reads == 0
+    rig.ask(question)
+    rig.ask(question)
+    assert found.reads == 1
+    other = rig.store(rows(1, 3)[0], MANY)
+    rig.cache.settle()
+    rig.cache.settle()
+    assert (found.reads, other.reads) == (1, 1)
+
+
+def test_storing_the_same_question_again_replaces_the_answer() -> None:
+    rig, question = Rig(), rows(1, 1)[0]
+    rig.store(question, MANY[:100])
+    rig.store(question, MANY[200:], first_id=201)
+    assert min(rig.ask(question).doc_ids) > 200
+    assert len(rig.cache) == 1
+
+
+def test_questions_that_wait_to_become_entries_are_found_again_and_follow_writes() -> None:
+    rig = Rig(capacity=1000)
+    questions = rows(300, 1)
+    for question in questions:
+        assert rig.ask(question) is None
+        rig.store(question, MANY, keep=5)
+        assert len(rig.cache._waiting) < 16
+    assert len(rig.cache._waiting) > 0
+    rig.commit([], documents(1000, questions[-1:]))
+    assert rig.ask(questions[-1]).doc_ids[0] == 1000
+    rig.ask(rows(1, 7)[0])
+    rig.store(rows(1, 7)[0], MANY)
+    assert rig.ask(rows(1, 7)[0]).kind is Kind.EXACT
+
+
+def test_mode_threshold_and_its_bound() -> None:
+    rig = Rig(mode=Mode.THRESHOLD)
+    axes = np.eye(DIMENSION, dtype=np.float32)
+    rig.store(axes[0], MANY)
+    own = rig.ask(axes[0])
+    beside = rig.ask(axes[0] + axes[1] * np.float32(1.7))  # a cosine of 0.507
+    assert (beside.kind, beside.doc_ids, beside.scores) == (Kind.THRESHOLD, own.doc_ids, own.scores)
+    assert rig.ask(axes[0] + axes[1] * np.float32(1.8)) is None  # 0.486
+
+
+def test_mode_rescored_measures_before_it_serves() -> None:
+    random.seed(3)
+    rig, held = Rig(mode=Mode.RESCORED), documents(1, MANY)
+    (topic,) = rows(1, 1)
+    rig.store(topic, MANY, keep=30)
+    kinds: list[Kind | None] = []
+    for seed in range(1000):
+        asked = topic + rows(1, seed)[0] * np.float32(0.3)
+        ticket = rig.ticket(asked)
+        found = rig.cache.lookup(ticket, 3)
+        kinds.append(None if found is None else found.kind)
+        if found is None and ticket.to_check is not None:
+            rig.cache.judge(ticket.to_check, best_ids(asked, held, 3, Metric.COSINE))
+        if found is not None and found.kind is Kind.RESCORED:
+            similarities = distance.similarities(held.vectors, asked, Metric.COSINE)
+            assert (
+                found.scores
+                == distance.scores(similarities[np.array(found.doc_ids) - 1], Metric.COSINE).tolist()
+            )
+    first = kinds.index(Kind.RESCORED)
+    assert first > 50
+    assert kinds[first:].count(Kind.RESCORED) > 200
+    assert rig.cache.control.recall()[1] >= 0.9
