@@ -370,3 +370,16 @@ def test_archive_that_was_exchanged_for_another_is_noticed_by_what_needs_it() ->
     catalog = read_catalog(target)
     with pytest.raises(DataDamaged, match="another"):
         verify_backup(target, catalog, past().backups[1].id, FakeClock())
+
+
+def test_well_formed_archive_that_is_not_the_one_of_its_label_is_refused() -> None:
+    disk = past().disk.crash(AllKept())
+    target, record = DirectoryTarget(disk, BACKUPS), past().backups[0].record
+    false = record.model_copy(update={"documents": record.documents + 1})
+    disk.remove(archive_path(0))
+    file = disk.create(archive_path(0))
+    file.write(packed([*members()[:-1], ("BACKUP.json", encode_record(false))]))
+    file.close()
+    assert disk.size(archive_path(0)) == past().backups[0].size_bytes
+    with pytest.raises(DataDamaged, match="Checksum mismatch: expected 0x"):
+        verify_backup(target, read_catalog(target), record.id, FakeClock())

@@ -11,6 +11,8 @@ from tests.backup.played import BACKUPS, DATA, RESTORED, Played, operations, rea
 from tests.crash.clock import FakeClock
 from tests.crash.fault_filesystem import CHANGES, FaultFS
 
+from kyrodb.backup import proved_copy
+from kyrodb.backup import target as target_module
 from kyrodb.backup.catalog import read_catalog
 from kyrodb.backup.clearing import ASIDE_SUFFIX, clear_directory, remove_tree
 from kyrodb.backup.create import CreateOptions, create_backup
@@ -19,7 +21,7 @@ from kyrodb.backup.store import Store
 from kyrodb.backup.target import DirectoryTarget
 from kyrodb.backup.timeline import RestorePlan, plan_backup, plan_position
 from kyrodb.backup.trial import try_recovery
-from kyrodb.backup.verify import verify_deep
+from kyrodb.backup.verify import verify_backup, verify_deep
 from kyrodb.clock import SystemClock
 from kyrodb.errors import DataDamaged, DataDirInUse, FailedPrecondition, ResourceExhausted
 from kyrodb.storage.filesystem import LocalFileSystem
@@ -248,6 +250,15 @@ def test_real_files_go_there_and_back(tmp_path: Path) -> None:
     assert found.vector.tobytes() == (rows[0] + 1).tobytes()
     engine.close()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("data")] == ["data"]
+
+
+def test_files_longer_than_a_piece_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (target_module, proved_copy):
+        monkeypatch.setattr(module, "CHUNK_BYTES", 100)
+    past, plan = with_backup()
+    verify_backup(past.target, past.catalog, plan.base.id, FakeClock())
+    go_back(past, plan)
+    assert read_files(past.disk, DATA) == past.state_at(plan.lsn)
 
 
 def test_deep_verification_notices_a_wrong_count() -> None:

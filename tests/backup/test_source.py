@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.backup.played import DATA, Played, played, write
+from tests.backup.played import DATA, Played, operations, played, write
 from tests.crash.checker import read_state
 from tests.crash.disk import AllKept
 from tests.crash.fault_filesystem import FaultFS
 from tests.engine.opening import fill, open_small, vectors
+from tests.regress.test_storage import fail_next
 
 from kyrodb.backup.catalog import read_catalog
 from kyrodb.backup.create import CreateOptions, create_backup
@@ -24,7 +25,7 @@ from kyrodb.backup.target import DirectoryTarget
 from kyrodb.backup.timeline import plan_backup
 from kyrodb.backup.trial import try_recovery
 from kyrodb.clock import SystemClock
-from kyrodb.errors import DataDamaged
+from kyrodb.errors import DataDamaged, WriteFailed
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.manifest import Manifest, read_manifest, write_manifest
@@ -79,6 +80,54 @@ def test_tenant_numbered_between_manifest_and_log_is_in_the_backup() -> None:
     disk = Numbering(past.disk.crash(AllKept()).root)
     source = capture(disk, DATA, 0)
     assert "late" in source.manifest.tenants
+
+
+def with_refused_write(past: Played) -> None:
+    """The disk takes the bytes of a write and fails its fsync: the writer is refused, the bytes can be seen."""
+    disk, engine = past.disk, past.engine
+    assert engine is not None
+    (operation,) = operations(1, seed=77)
+    fail_next(disk, "sync")
+    with pytest.raises(WriteFailed):
+        engine.write(operation)
+    disk.heal()
+
+
+def move_on(past: Played) -> None:
+    """The breaker's time is over: the log goes on in a new segment, the old one ends before the refused write."""
+    past.clock.advance(61)
+    write(past, 5, seed=8)
+
+
+def test_refused_write_that_a_backup_saw_is_not_continued() -> None:
+    past = played(10, flush_at=(5,))
+    with_refused_write(past)
+    past.back_up()
+    assert past.backups[0].record.position.lsn == max(past.states) + 1
+    move_on(past)
+    past.back_up(incremental=True)
+    record = past.backups[1].record
+    assert record.continues is None
+    assert past.restored(plan_backup(past.catalog, record.id)) == past.states[max(past.states)]
+
+
+def test_segment_that_ends_early_meanwhile_is_taken_to_its_end_alone() -> None:
+    class Moving(FaultFS):
+        meanwhile = staticmethod(lambda: None)
+
+        def map(self, path: Path) -> memoryview:
+            content = super().map(path)
+            if path.name.endswith(".wal"):
+                happen, self.meanwhile = self.meanwhile, lambda: None
+                happen()
+            return content
+
+    past = Played(disk=Moving())
+    write(past, 10, flush_at=(5,))
+    acknowledged = max(past.states)
+    with_refused_write(past)
+    past.disk.meanwhile = lambda: move_on(past)  # type: ignore[attr-defined]
+    assert capture(past.disk, DATA, 0).log.position.lsn == acknowledged
 
 
 def test_backups_of_a_database_under_load_are_states_it_really_had(tmp_path: Path) -> None:

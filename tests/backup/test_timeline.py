@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.backup.entries import backup_id, catalog, entry, segment, time_us
-from tests.backup.played import BACKUPS, Played, operations
+from tests.backup.played import BACKUPS, Played, operations, played, write
 from tests.crash.fault_filesystem import FaultFS
 
 from kyrodb.backup import filename
@@ -121,6 +121,34 @@ def test_instant_between_two_stretches_that_do_not_join_is_refused_rather_than_g
         if first.sealed_lsn <= lsn <= second.position.lsn:
             plan = plan_time(past.catalog, past.times_us[lsn], store)
             assert past.restored(plan) == past.state_at(lsn)
+
+
+def test_instant_after_the_last_write_and_before_the_backup_is_the_state_of_that_backup() -> None:
+    past = Played(retention=0)
+    for number, operation in enumerate(operations(40, seed=1), 1):
+        past.write(operation)
+        assert past.engine is not None
+        if number in (20, 35):
+            past.engine.flush()
+            past.clock.advance(3600)
+            past.back_up()
+    first = past.backups[0].record
+    between = (first.position.time_us + first.created_us) // 2
+    plan = plan_time(past.catalog, between, Store(past.target))
+    assert (plan.base.id, plan.lsn) == (first.id, first.position.lsn)
+
+
+def test_instant_between_the_seal_and_the_next_write_is_the_sealed_state() -> None:
+    past = played(20, flush_at=(20,))
+    sealed_us = past.clock.wall_us()
+    past.clock.advance(3600)
+    write(past, 200, seed=5)
+    past.back_up()
+    assert len(past.backups[0].record.log) > 2
+    plan = plan_time(past.catalog, sealed_us + 1_000_000, Store(past.target))
+    assert plan.lsn == past.backups[0].record.sealed_lsn
+    with pytest.raises(FailedPrecondition):
+        plan_time(past.catalog, sealed_us - 1_000_000, Store(past.target))
 
 
 def test_position_through_backups_of_which_one_archive_is_gone_is_refused() -> None:

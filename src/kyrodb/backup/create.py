@@ -125,7 +125,6 @@ class _Plan:
         history = self.source.manifest.history
         same_history = self.parent is not None and self.parent.history == history
         self.log_parent = self.parent if same_history else None
-        self._archives = {entry.id for entry in catalog.entries}
         sealed_lsn = self.source.manifest.sealed_lsn
         start = min(sealed_lsn, self.continues.position.lsn) if self.continues else sealed_lsn
         self.log = [segment for segment in self.source.log.segments if segment.last_lsn > start]
@@ -163,7 +162,7 @@ class _Plan:
         known = lineage.pieces_in(self.log_parent, segment) if self.log_parent else ()
         if not known and self.continues and segment.last_lsn <= self.source.manifest.sealed_lsn:
             known = lineage.pieces_in(self.continues, segment)
-        return known if self._archives.issuperset(piece.archive for piece in known) else ()
+        return known
 
     @property
     def new_bytes(self) -> int:

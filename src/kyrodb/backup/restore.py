@@ -159,11 +159,8 @@ class _Staging:
             if file.name in filename.BESIDE_MANIFEST:
                 self._write(file.name, self._store.file(file))
         wal = tuple(self._write_log(segment) for segment in self._plan.log)
-        # Every file must be durable under its name before the MANIFEST that makes them a database.
-        self._filesystem.sync_directory(self._directory)
-        manifest = self._manifest(base, latest, wal, clock)
-        write_manifest(self._filesystem, self._directory, manifest)
-        self._filesystem.sync_directory(self._directory.parent)
+        # This syncs the directory, so the names of all files are durable with it.
+        write_manifest(self._filesystem, self._directory, self._manifest(base, latest, wal, clock))
 
     def _write_log(self, segment: LogSegment) -> WalEntry:
         """Write a WAL segment, up to the position if that lies in it."""
