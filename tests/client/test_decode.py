@@ -28,6 +28,7 @@ def test_a_whole_search_response() -> None:
             plan="scan",
             rows_examined=40,
             matched=30,
+            cache_kind=pb.SearchResponse.CERTIFIED,
         ).SerializeToString()
     )
     assert answer.ids.tolist() == [2**64 - 1, 1]
@@ -38,6 +39,7 @@ def test_a_whole_search_response() -> None:
     assert (answer.total_found, answer.latency_ms, answer.matched, answer.examined) == (9, 1.5, 30, 40)
     assert (answer.exact, answer.complete, answer.note) == (True, False, "the cold tier was not asked")
     assert (answer.tiers, answer.plan) == (frozenset({Tier.HOT, Tier.COLD}), "scan")
+    assert answer.cached == "certified"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kyrodb.cache.answer import Kind
 from kyrodb.engine.requests import Found, Hit, SearchResult, Tier
 from kyrodb.metadata_wire import encode_metadata
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -79,6 +82,16 @@ def test_search_response(
         rows_examined=examined,
         matched=matched,
     )
+
+
+@pytest.mark.parametrize("margin", [0.25, math.inf, math.nan])
+@pytest.mark.parametrize("kind", list(Kind))
+def test_why_a_cached_answer_was_served(kind: Kind, margin: float) -> None:
+    result = SearchResult([], 0, 1, frozenset({Tier.CACHE}), cached=kind, margin=margin)
+    response = pb.SearchResponse.FromString(search_response(result, 0.0))
+    assert pb.SearchResponse.CacheKind.Name(response.cache_kind) == kind.name
+    assert response.cache_margin == (0.0 if math.isnan(margin) else margin)
+    assert response.search_path == pb.SearchResponse.CACHE_HIT
 
 
 @given(doc_ids, vectors, metadata, st.sampled_from(Tier), st.booleans())

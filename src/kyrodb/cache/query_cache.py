@@ -114,7 +114,7 @@ class QueryCache:
         self.mode = mode
         self.control = SimilarityControl(similarity_threshold, recall_min)
         self.counts: Counter[str] = Counter()
-        """By kind served; and "unproved" tries, "kept", "overtaken" by a commit and so not kept, "evicted"."""
+        """By kind served; "miss", of which "overtaken" by a commit and so not kept; "unproved" tries; "evicted"."""
         self._metric = metric
         self._capacity = capacity
         self._bytes_max = bytes_max
@@ -256,13 +256,16 @@ class QueryCache:
     def store(self, ticket: Ticket, source: Source) -> bool:
         """Keep what the search with this ticket found; whether it is kept.
 
-        It is not when a commit has begun since the ticket was given: the search may have seen part of it.
+        It is not when a commit has begun since the ticket was given: the search may have seen part of it. Nor when
+        it is not known what the search left out.
         """
         with self._lock:
+            self.counts["miss"] += 1
+            if source.beyond == math.inf:
+                return False
             if self._commits.number != ticket.since:
                 self.counts["overtaken"] += 1
                 return False
-            self.counts["kept"] += 1
             self._waiting[ticket.key, ticket.asked] = (ticket.question.indexed, source)
             if self._barren < _BATCH_FROM or len(self._waiting) >= _BATCH:
                 self._take_in()

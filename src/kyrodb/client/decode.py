@@ -23,6 +23,7 @@ _SERVED_FROM: Final[dict[pb.QueryResponse.ServedFrom, Tier]] = {
     pb.QueryResponse.HOT_TIER: Tier.HOT,
     pb.QueryResponse.COLD_TIER: Tier.COLD,
 }
+_CACHE_KINDS: Final = frozenset(pb.SearchResponse.CacheKind.values()) - {pb.SearchResponse.NOT_CACHED}
 
 
 def search_answer(payload: bytes) -> SearchAnswer:
@@ -39,7 +40,13 @@ def search_answer(payload: bytes) -> SearchAnswer:
         matched=response.matched,
         examined=response.rows_examined,
         latency_ms=response.search_latency_ms,
+        cached=_cached(response),
     )
+
+
+def _cached(response: pb.SearchResponse) -> str:
+    kind = response.cache_kind
+    return pb.SearchResponse.CacheKind.Name(kind).lower() if kind in _CACHE_KINDS else ""
 
 
 def stored_document(response: pb.QueryResponse) -> StoredDocument | None:

@@ -297,6 +297,7 @@ class Database:
             matched=result.matched,
             examined=result.examined,
             latency_ms=latency_ms,
+            cached="" if result.cached is None else result.cached.value,
         )
 
 

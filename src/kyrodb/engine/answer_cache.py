@@ -83,10 +83,9 @@ class AnswerCache:
         """Store what a search found, `kth` being the similarity of its k-th best."""
         if ticket.to_check is not None:
             self.queries.judge(ticket.to_check, [hit.doc_id for hit in result.hits])
-        beyond = max([candidates.beyond for _, candidates in found])
-        if beyond < np.inf and result.complete:
-            rows = [(tier, one.rows, one.spare) for tier, one in found if len(one.rows)]
-            self.queries.store(ticket, FoundRows(rows, ticket.asked, self._metric, beyond, kth, result.exact))
+        beyond = max([candidates.beyond for _, candidates in found]) if result.complete else np.inf
+        rows = [(tier, one.rows, one.spare) for tier, one in found if len(one.rows)]
+        self.queries.store(ticket, FoundRows(rows, ticket.asked, self._metric, beyond, kth, result.exact))
 
 
 class FoundRows:

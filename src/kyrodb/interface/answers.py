@@ -56,7 +56,9 @@ class SearchAnswer(Sequence[Hit]):
     `exact` says that no better row can exist. `complete` is False, and `note` says why, when a part of the
     database could not be asked. `matched` counts the live documents in scope that satisfy the filter, `examined`
     the rows whose similarity was computed. `tiers` are the parts of the database that were searched, `plan` says
-    how, in words. `latency_ms` is the time the search took where it was done, without the network.
+    how, in words. `latency_ms` is the time the search took where it was done, without the network. `cached` is
+    empty, or why an answer from the query cache was served: "exact", "certified", "rescored", "threshold" (see
+    docs/caching.md).
     """
 
     hits: list[Hit]
@@ -69,6 +71,7 @@ class SearchAnswer(Sequence[Hit]):
     matched: int
     examined: int
     latency_ms: float
+    cached: str = ""
 
     @property
     def ids(self) -> npt.NDArray[np.uint64]:

@@ -324,7 +324,7 @@ class SearchResult(_message.Message):
     def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
-    __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched")
+    __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin")
     class SearchPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[SearchResponse.SearchPath]
@@ -337,6 +337,18 @@ class SearchResponse(_message.Message):
     HOT_TIER_ONLY: SearchResponse.SearchPath
     COLD_TIER_ONLY: SearchResponse.SearchPath
     HOT_AND_COLD: SearchResponse.SearchPath
+    class CacheKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        NOT_CACHED: _ClassVar[SearchResponse.CacheKind]
+        EXACT: _ClassVar[SearchResponse.CacheKind]
+        CERTIFIED: _ClassVar[SearchResponse.CacheKind]
+        RESCORED: _ClassVar[SearchResponse.CacheKind]
+        THRESHOLD: _ClassVar[SearchResponse.CacheKind]
+    NOT_CACHED: SearchResponse.CacheKind
+    EXACT: SearchResponse.CacheKind
+    CERTIFIED: SearchResponse.CacheKind
+    RESCORED: SearchResponse.CacheKind
+    THRESHOLD: SearchResponse.CacheKind
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FOUND_FIELD_NUMBER: _ClassVar[int]
     SEARCH_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
@@ -347,6 +359,8 @@ class SearchResponse(_message.Message):
     PLAN_FIELD_NUMBER: _ClassVar[int]
     ROWS_EXAMINED_FIELD_NUMBER: _ClassVar[int]
     MATCHED_FIELD_NUMBER: _ClassVar[int]
+    CACHE_KIND_FIELD_NUMBER: _ClassVar[int]
+    CACHE_MARGIN_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[SearchResult]
     total_found: int
     search_latency_ms: float
@@ -357,7 +371,9 @@ class SearchResponse(_message.Message):
     plan: str
     rows_examined: int
     matched: int
-    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: _Optional[bool] = ..., exact: _Optional[bool] = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ...) -> None: ...
+    cache_kind: SearchResponse.CacheKind
+    cache_margin: float
+    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: _Optional[bool] = ..., exact: _Optional[bool] = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
     __slots__ = ("component",)

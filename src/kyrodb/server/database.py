@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import Final
 
+from kyrodb.cache.query_cache import Mode
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.options import CacheOptions, EngineOptions
 from kyrodb.errors import ConfigError, DataDamaged, FailedPrecondition
 from kyrodb.storage.log import SyncPolicy
 from kyrodb.types import Metric
@@ -35,6 +36,12 @@ def engine_options(settings: Settings) -> EngineOptions:
         sync=SyncPolicy(persistence.fsync_policy),
         sync_interval_ms=persistence.wal_flush_interval_ms,
         breaker_cooldown_s=float(persistence.wal_breaker_cooldown_secs),
+        cache=CacheOptions(
+            query_mode=Mode(cache.query_cache_mode),
+            query_capacity=cache.query_cache_capacity,
+            query_similarity_threshold=cache.query_cache_similarity_threshold,
+            query_recall_min=cache.query_cache_min_recall,
+        ),
     )
 
 

@@ -8,16 +8,19 @@ Source: https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Final
 
+from kyrodb.cache.answer import Kind
 from kyrodb.engine.requests import Found, SearchResult, Tier
 from kyrodb.limits import DOC_ID_MAX
 from kyrodb.metadata_wire import varint
 from kyrodb.proto import kyrodb_pb2 as pb
 
 _TAGGED_FLOAT: Final = struct.Struct("<cf")
+_FLOAT: Final = struct.Struct("<f")
 
 # A tag is field number << 3 | wire type; wire type 0 is a varint, 2 has a length, 5 is four bytes.
 _RESULT, _DOC_ID, _SCORE, _EMBEDDING = b"\x0a", b"\x08", b"\x15", b"\x1a"
@@ -28,6 +31,8 @@ _EXACT = varint(101 << 3) + b"\x01"
 _PLAN = varint(102 << 3 | 2)
 _ROWS_EXAMINED = varint(103 << 3)
 _MATCHED = varint(104 << 3)
+_CACHE_KIND = varint(105 << 3)
+_CACHE_MARGIN = varint(106 << 3 | 5)
 _BULK_RESULT, _BULK_FOUND, _BULK_REQUESTED = b"\x0a", b"\x10", b"\x18"
 
 SERVED_FROM: Final[dict[Tier, pb.QueryResponse.ServedFrom]] = {
@@ -35,6 +40,13 @@ SERVED_FROM: Final[dict[Tier, pb.QueryResponse.ServedFrom]] = {
     Tier.HOT: pb.QueryResponse.HOT_TIER,
     Tier.COLD: pb.QueryResponse.COLD_TIER,
 }
+CACHED: Final[dict[Kind, bytes]] = {
+    Kind.EXACT: _CACHE_KIND + varint(pb.SearchResponse.EXACT),
+    Kind.CERTIFIED: _CACHE_KIND + varint(pb.SearchResponse.CERTIFIED),
+    Kind.RESCORED: _CACHE_KIND + varint(pb.SearchResponse.RESCORED),
+    Kind.THRESHOLD: _CACHE_KIND + varint(pb.SearchResponse.THRESHOLD),
+}
+"""The cache_kind field of a SearchResponse."""
 
 
 def search_path(tiers: frozenset[Tier]) -> pb.SearchResponse.SearchPath:
@@ -70,6 +82,10 @@ def search_response(
     if with_plan and result.plan:
         out.append(_delimited(_PLAN, result.plan.encode()))
     out += (_ROWS_EXAMINED + varint(result.examined), _MATCHED + varint(result.matched))
+    if result.cached is not None:
+        out.append(CACHED[result.cached])
+        if not math.isnan(result.margin):
+            out.append(_CACHE_MARGIN + _FLOAT.pack(result.margin))
     return b"".join(out)
 
 
