@@ -14,7 +14,7 @@ from tests.storage.opening import open_log, put
 
 from kyrodb.errors import DataDirInUse
 from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.lock import lock_directory, make_directories
+from kyrodb.storage.lock import lock_directory, make_directories, owner_of
 
 _OWNER = """
 import sys, pathlib
@@ -24,6 +24,15 @@ lock = lock_directory(LocalFileSystem(), pathlib.Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+def test_the_owner_can_be_told_without_touching_anything(tmp_path: Path) -> None:
+    assert owner_of(tmp_path) is None
+    lock = lock_directory(LocalFileSystem(), tmp_path)
+    assert owner_of(tmp_path) == os.getpid()
+    assert owner_of(tmp_path / "other") is None
+    lock.release()
+    assert owner_of(tmp_path) is None
 
 
 def test_second_owner_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
@@ -71,7 +80,7 @@ def test_directory_left_by_a_start_that_died_is_made_durable_by_the_next(call: i
     disk.faults = [Fault(call, "cut")]
     with pytest.raises(PowerCut):
         open_log(disk, directory=Path("/a/b"))
-    disk._off = False
+    disk.power_on()
     disk.kill_process()
     open_log(disk, directory=Path("/a/b")).log.append([put(1)])
     assert open_log(disk.crash(AllLost()), directory=Path("/a/b")).contents == [put(1)]

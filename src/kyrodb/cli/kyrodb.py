@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from kyrodb.cli import keys
+from kyrodb.cli import doctor, keys, top
 from kyrodb.errors import KyroError
 from kyrodb.version import __version__
 
@@ -15,11 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        code: int | None = options.run(options)
     except (KyroError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,6 +29,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action="version", version=f"kyrodb {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     keys.add_command(commands)
+    doctor.add_command(commands)
+    top.add_command(commands)
     return parser
 
 

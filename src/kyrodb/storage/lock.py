@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,24 @@ def lock_directory(filesystem: FileSystem, directory: Path) -> Lock:
             owner_pid=owner,
             hint="Stop that process, or choose another data_dir",
         ) from None
+
+
+def owner_of(directory: Path) -> int | None:
+    """The pid of the process that has the database in `directory` open; None when none has, or none is known.
+
+    It only looks: taking the lock to see whether it is free could refuse a server that starts at that moment.
+    """
+    try:
+        facts = os.stat(directory / filename.LOCK)
+        locks = Path("/proc/locks").read_text("ascii")
+    except OSError:
+        return None
+    place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    for line in locks.splitlines():
+        words = line.split()
+        if words[1] == "FLOCK" and words[5] == place:
+            return int(words[4])
+    return None
 
 
 def make_directories(filesystem: FileSystem, directory: Path) -> None:

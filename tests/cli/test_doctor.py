@@ -1,0 +1,210 @@
+"""kyrodb doctor says what is wrong in words, and what to do, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine.opening import DIMENSION, fill, open_small, vectors
+from tests.operations.faults import limit_file_size
+from tests.operations.observed import insert, try_insert
+from tests.server.running import RunningServer, free_port, running_server
+
+from kyrodb.cli.kyrodb import main
+
+Examine = Callable[..., dict[str, list[dict[str, str]]]]
+
+
+@pytest.fixture
+def examine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Examine:
+    """The findings by severity; the exit code follows from them."""
+    for name in list(os.environ):
+        if name.startswith("KYRODB"):
+            monkeypatch.delenv(name)
+
+    def run(*arguments: object) -> dict[str, list[dict[str, str]]]:
+        code = main(["doctor", "--format", "json", *map(str, arguments)])
+        found: dict[str, list[dict[str, str]]] = {"ok": [], "note": [], "wrong": []}
+        for finding in json.loads(capsys.readouterr().out):
+            found[finding["severity"]].append(finding)
+        assert code == int(bool(found["wrong"]))
+        return found
+
+    return run
+
+
+def texts(findings: list[dict[str, str]]) -> str:
+    return "\n".join(f"{finding['topic']}: {finding['text']} -> {finding['advice']}" for finding in findings)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A database with a segment and some log behind it, closed."""
+    directory = tmp_path / "data"
+    engine = open_small(directory)
+    fill(engine, vectors(50))
+    engine.flush()
+    fill(engine, vectors(5, seed=1), first_id=100)
+    engine.close()
+    return directory
+
+
+def write_config(path: Path, **sections: Any) -> Path:
+    """A configuration whose ports are free."""
+    server = {"port": free_port(), "http_port": free_port()} | sections.pop("server", {})
+    path.write_text(json.dumps({"server": server, "hnsw": {"dimension": DIMENSION}} | sections))
+    return path
+
+
+def test_a_sound_installation_that_does_not_run(tmp_path: Path, data: Path, examine: Examine) -> None:
+    config = write_config(tmp_path / "config.json", persistence={"data_dir": str(data)})
+    found = examine("--config", config)
+    assert found["wrong"] == []
+    assert "50 documents up to position" in texts(found["ok"])
+    assert "(gRPC) and" in texts(found["ok"])
+    assert "no server runs on this data directory" in texts(found["note"])
+
+
+def test_it_changes_nothing(tmp_path: Path, data: Path, examine: Examine) -> None:
+    (data / "LOCK").unlink()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def state() -> list[tuple[str, int, int]]:
+        files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+        return [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+
+    before = state()
+    for directory in (data, empty, tmp_path / "missing"):
+        examine("--data-dir", directory, "--deep")
+    assert state() == before
+
+
+def test_every_byte_is_read_only_when_asked_for(data: Path, examine: Examine) -> None:
+    rows = next(data.glob("segment_*.rows"))
+    content = bytearray(rows.read_bytes())
+    content[70] ^= 1
+    rows.write_bytes(content)
+    assert examine("--data-dir", data)["wrong"] == []
+    found = examine("--data-dir", data, "--deep")
+    assert f"{rows} at byte" in texts(found["wrong"])
+    assert "kyrodb_backup restore" in texts(found["wrong"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "harm", "words"),
+    [
+        ("segment_*.rows", Path.unlink, "is missing"),
+        ("segment_*.rows", lambda path: os.truncate(path, 100), "has 100 bytes, expected"),
+        ("MANIFEST", Path.unlink, "MANIFEST is missing, but there is data"),
+        ("MANIFEST", lambda path: path.write_text("x"), "MANIFEST"),
+    ],
+)
+def test_files_that_are_not_as_they_should_be(
+    data: Path, examine: Examine, pattern: str, harm: Callable[[Path], object], words: str
+) -> None:
+    harm(next(data.glob(pattern)))
+    assert words in texts(examine("--data-dir", data)["wrong"])
+
+
+def test_a_configuration_that_cannot_work(tmp_path: Path, data: Path, examine: Examine) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"server": {"prot": 1}, "hnsw": {"m": 1}}')
+    found = examine("--config", config, "--data-dir", data)
+    assert "did you mean 'server.port'?" in texts(found["wrong"])
+    assert "hnsw.m = 1" in texts(found["wrong"])
+    assert "50 documents" in texts(found["ok"])
+
+
+def test_a_directory_of_other_settings(tmp_path: Path, data: Path, examine: Examine) -> None:
+    config = write_config(
+        tmp_path / "config.json", persistence={"data_dir": str(data)}, hnsw={"dimension": 3}
+    )
+    assert f"hnsw.dimension: {DIMENSION} and hnsw.distance: cosine" in texts(examine("-c", config)["wrong"])
+
+
+def test_a_port_that_is_taken(tmp_path: Path, examine: Examine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        persistence = {"data_dir": str(tmp_path / "data")}
+        config = write_config(tmp_path / "config.json", server={"port": port}, persistence=persistence)
+        assert f"server.port: 127.0.0.1:{port}: Address already in use" in texts(
+            examine("-c", config)["wrong"]
+        )
+
+
+def test_secrets_that_cannot_be_used(tmp_path: Path, examine: Examine) -> None:
+    config = write_config(
+        tmp_path / "config.json",
+        server={"tls": {"enabled": True, "cert_path": "gone.pem", "key_path": "gone.key"}},
+        auth={"enabled": True, "api_keys_file": str(tmp_path / "gone.yaml")},
+        persistence={"data_dir": str(tmp_path / "data")},
+    )
+    found = texts(examine("-c", config)["wrong"])
+    assert "server.tls.cert_path: gone.pem cannot be read" in found
+    assert "gone.yaml" in found
+
+
+def test_a_limit_that_would_stop_the_log(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "kyrodb.cli.kyrodb", "doctor", "--data-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
+    )
+    assert ended.returncode == 1
+    assert (
+        "WRONG  limits: a server started from this shell may not write files beyond 1048576" in ended.stdout
+    )
+    assert "→ ulimit -f unlimited" in ended.stdout
+    assert ended.stdout.endswith("1 to be mended.\n")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    with running_server(tmp_path, hnsw__dimension=4, backup__dir=tmp_path / "backups") as server:
+        insert(server, 1)
+        yield server
+
+
+def test_a_server_that_runs(tmp_path: Path, server: RunningServer, examine: Examine) -> None:
+    config = write_config(
+        tmp_path / "config.json",
+        server={"port": server.port, "http_port": server.http_port},
+        persistence={"data_dir": str(tmp_path / "data")},
+        hnsw={"dimension": 4},
+    )
+    found = examine("-c", config, "--deep")
+    assert found["wrong"] == []
+    assert "server: /health is 200, healthy" in texts(found["ok"])
+    assert f"process {server.process.pid} may open" in texts(found["ok"])
+    assert "knows of no backup" in texts(found["note"])
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "backup_20250601T120000Z.tar").touch()
+    assert "hours old" in texts(examine("-c", config)["wrong"])
+    shutil.rmtree(tmp_path / "backups")
+
+    other = write_config(
+        tmp_path / "other.json", persistence={"data_dir": str(tmp_path / "data")}, hnsw={"dimension": 4}
+    )
+    assert f"process {server.process.pid} holds the data directory, but nobody answers" in texts(
+        examine("-c", other)["wrong"]
+    )
+
+    limit_file_size(server.process.pid, 0)
+    assert try_insert(server, 2).code == "UNAVAILABLE"
+    found = examine("-c", config)
+    assert "/health is 503, unhealthy: " in texts(found["wrong"])
+    assert "writes come back by themselves within a minute" in texts(found["wrong"])
+    assert f"process {server.process.pid} may not write files beyond 0 bytes" in texts(found["wrong"])
+    assert "it reads and does not write" in texts(found["note"])
