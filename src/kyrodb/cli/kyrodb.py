@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from kyrodb.cli import doctor, keys, top
+from kyrodb.cli import doctor, drill, keys, top
 from kyrodb.errors import KyroError
 from kyrodb.version import __version__
 
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     keys.add_command(commands)
     doctor.add_command(commands)
+    drill.add_command(commands)
     top.add_command(commands)
     return parser
 
