@@ -1,6 +1,6 @@
 """Durable BulkInsert against the same stream into a handler that only reads it.
 
-python -m benchmarks.grpc_bulk_insert [--data docs.npy] [--rows N] [--transport native]
+python -m benchmarks.grpc_bulk_insert [--data DIR] [--count N] [--transport native]
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def documents_per_s(port: int, payloads: Sequence[bytes]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--rows", type=int, default=STREAM_MESSAGES_MAX)
+    parser.add_argument("--count", type=int, default=STREAM_MESSAGES_MAX)
     parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
     options = parser.parse_args()
-    docs = serving.vectors(options.data, options.rows, 384)
+    docs = serving.vectors(options.data, options.count, 384)
     payloads = [
         pb.InsertRequest(
             doc_id=row + 1, embedding=vector.tolist(), metadata={"row": str(row)}

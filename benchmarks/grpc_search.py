@@ -1,6 +1,6 @@
 """Search over gRPC against a server that only decodes, calls faiss and encodes.
 
-python -m benchmarks.grpc_search [--data docs.npy] [--rows N] [--transport native] [--callers 1 32]
+python -m benchmarks.grpc_search [--data DIR] [--count N] [--transport native] [--callers 1 32]
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def _segments(running: RunningServer) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--requests", type=int, default=10_000)
     options = parser.parse_args()
-    docs = serving.vectors(options.data, options.rows, 384)
+    docs = serving.vectors(options.data, options.count, 384)
     # Asking for ef goes past the query cache, which would answer a payload that repeats.
     message = pb.SearchRequest(
         query_embedding=(docs[3] + docs[8]).tolist(), k=K, ef_search=EF

@@ -41,9 +41,10 @@ class Load:
 
 
 def vectors(path: Path | None, rows: int, dimension: int) -> Matrix:
-    """The first rows of a .npy file, or vectors around seeded cluster centres; float32."""
+    """The first rows of docs.npy in a directory, or vectors around seeded cluster centres; float32."""
     if path is not None:
-        return np.ascontiguousarray(np.load(path, mmap_mode="r")[:rows], dtype=np.float32)
+        stored = np.load(path / "docs.npy", mmap_mode="r", allow_pickle=False)
+        return np.ascontiguousarray(stored[:rows], dtype=np.float32)
     random = np.random.default_rng(7)
     centres = random.standard_normal((max(1, rows // 100), dimension))
     around = centres[random.integers(len(centres), size=rows)]
