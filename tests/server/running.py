@@ -99,9 +99,15 @@ class RunningServer:
 
 
 def start_server(
-    tmp_path: Path, settings: Mapping[str, object], arguments: tuple[str, ...] = ()
+    tmp_path: Path,
+    settings: Mapping[str, object],
+    arguments: tuple[str, ...] = (),
+    wrapper: tuple[str, ...] = (),
 ) -> RunningServer:
-    """Start the process and return at once. Data is kept in `tmp_path / "data"`."""
+    """Start the process and return at once. Data is kept in `tmp_path / "data"`.
+
+    `wrapper` is a command that ends by becoming the one that follows it.
+    """
     port, http_port = free_port(), free_port()
     wanted = {
         "server__port": port,
@@ -114,7 +120,7 @@ def start_server(
     log = tmp_path / f"server-{port}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "kyrodb.cli.kyrodb_server", *arguments],
+            [*wrapper, sys.executable, "-m", "kyrodb.cli.kyrodb_server", *arguments],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -124,10 +130,10 @@ def start_server(
 
 @contextlib.contextmanager
 def running_server(
-    tmp_path: Path, *, arguments: tuple[str, ...] = (), **settings: object
+    tmp_path: Path, *, arguments: tuple[str, ...] = (), wrapper: tuple[str, ...] = (), **settings: object
 ) -> Iterator[RunningServer]:
     """A server that is ready; stopped, by force if need be, at the end."""
-    server = start_server(tmp_path, settings, arguments)
+    server = start_server(tmp_path, settings, arguments, wrapper)
     try:
         server.wait_ready()
         yield server
