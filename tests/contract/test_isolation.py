@@ -37,7 +37,7 @@ SHARED, OWNED, ABSENT = 1, 2, 3
 """Ids: one that both tenants have, one that only acme has, one that nobody has."""
 VECTOR = [1.0, 0.0, 0.0, 0.0]
 _TIMES = ("inserted_at", "search_latency_ms", "load_duration_ms", "avg_insert_rate", "peak_memory_bytes")
-_PLACES = ("search_path", "served_from")
+_PLACES = ("search_path", "served_from", "cache_kind", "cache_margin")
 """Which tier or cache answered: that depends on when it was asked, and the tiers are shared."""
 
 
