@@ -32,8 +32,7 @@ def _every_point(seed: int) -> int:
 
 def _errors(seed: int) -> int:
     rng = random.Random(seed)
-    calls = rigs.changing_calls(seed)
-    return sum(rigs.disk_error(seed, fault=fault, call=rng.choice(calls)) for fault in rigs.FAULTS)
+    return sum(rigs.disk_error(seed, fault=fault, call=rigs.random_call(seed, rng)) for fault in rigs.FAULTS)
 
 
 RIGS: dict[str, Callable[[int], int]] = {

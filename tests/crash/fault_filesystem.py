@@ -67,7 +67,7 @@ class Fault:
     calls: frozenset[str] = CHANGES
 
     def strikes(self, index: int, name: str) -> bool:
-        if self.kind == "cut":
+        if self.kind == "cut" and not self.lasting:
             return index == self.at
         return name in self.calls and (index >= self.at if self.lasting else index == self.at)
 
@@ -116,6 +116,11 @@ class FaultFS:
     def kill_process(self) -> None:
         """The process that used the disk is dead: its locks are free, the page cache lives on."""
         self._locks.clear()
+
+    def power_on(self) -> None:
+        """Take a cut for the death of a process alone: nothing was lost."""
+        self._off = False
+        self.faults.clear()
 
     @property
     def pending_units(self) -> list[int]:

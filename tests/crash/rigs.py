@@ -6,6 +6,7 @@ A rig that fails raises Found, whose first line names what broke and whose last 
 from __future__ import annotations
 
 import errno
+import functools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,7 +57,8 @@ def crash_points(
 
     def look(index: int, met: Call) -> None:
         nonlocal count
-        chosen = rng.random() < looks
+        # The moments when names are about to become durable are the most telling ones.
+        chosen = rng.random() < looks * (4 if met.name == "sync_directory" else 1)
         name = random_loss(rng, session.disk)
         if call is None and chosen:
             count += 1
@@ -155,17 +157,20 @@ def _check_snapshots(session: Session, image: FaultFS) -> None:
 
 
 def lives(seed: int, *, generations: int = 8, steps_count: int = 120) -> int:
-    """One database through many deaths: power cuts and disk errors at random calls, each start going on with what
-    the last one left. Returns the number of power cuts."""
+    """One database through many deaths: power cuts, kills and disk errors at random calls, each start going on with
+    what the last one left. Returns the number of deaths."""
     session, rng = Session(seed), random.Random(seed)
     cuts = 0
 
     def arm() -> None:
-        at = len(session.disk.calls) + rng.randint(0, 400)
-        session.disk.faults = [Fault(at, "cut")]
+        now = len(session.disk.calls)
+        at = now + rng.randint(0, rng.choice((40, 400)))
+        # Every other death comes just before names become durable, when most is in doubt.
+        at_sync = Fault(at, "cut", lasting=True, calls=frozenset({"sync_directory"}))
+        session.disk.faults = [rng.choice((at_sync, Fault(at, "cut")))]
         if rng.random() < 0.3:
             fault = FAULTS[rng.choice(list(FAULTS))]
-            session.disk.faults.append(replace(fault, at=len(session.disk.calls) + rng.randint(0, 200)))
+            session.disk.faults.append(replace(fault, at=now + rng.randint(0, 200)))
 
     arm()
     with repeatable("lives", seed=seed, once=""), conditions(seed):
@@ -175,7 +180,10 @@ def lives(seed: int, *, generations: int = 8, steps_count: int = 120) -> int:
                 session.check()
             except PowerCut:
                 cuts += 1
-                session.lose_power(random_loss(rng, session.disk))
+                if rng.random() < 0.4:
+                    session.die()
+                else:
+                    session.lose_power(random_loss(rng, session.disk))
                 _check_snapshots(session, session.disk)
                 if cuts < generations:
                     arm()
@@ -210,9 +218,13 @@ def disk_error(seed: int, *, fault: str, call: int, steps_count: int = 40) -> in
         for number, step in enumerate(steps(seed, steps_count)):
             if number == steps_count * 3 // 4:
                 disk.heal()
+            struck = disk.struck
             session.run(step)
             session.check()
-            if rng.random() < 0.1:
+            if disk.struck > struck:
+                crashes += 1
+                start_and_check(session, disk.crash(loss_named("all-lost")))
+            if disk.struck > struck or rng.random() < 0.1:
                 crashes += 1
                 start_and_check(session, disk.crash(loss_named(random_loss(rng, disk))))
         _require_recovery(session, rng)
@@ -234,11 +246,27 @@ def _require_recovery(session: Session, rng: random.Random) -> None:
 
 def changing_calls(seed: int, *, steps_count: int = 40) -> list[int]:
     """Indices of the calls of this workload that change the disk, when nothing fails."""
+    return [index for index, call in enumerate(_calls(seed, steps_count)) if call.name in CHANGES]
+
+
+def random_call(seed: int, rng: random.Random, *, steps_count: int = 40) -> int:
+    """The index of one of them, every other time of a write or an fsync of the log."""
+    calls = _calls(seed, steps_count)
+    of_log = [
+        i for i, call in enumerate(calls) if call.name in ("write", "sync") and call.path.suffix == ".wal"
+    ]
+    if rng.random() < 0.5:
+        return rng.choice(of_log)
+    return rng.choice([index for index, call in enumerate(calls) if call.name in CHANGES])
+
+
+@functools.lru_cache(maxsize=64)
+def _calls(seed: int, steps_count: int) -> tuple[Call, ...]:
     session = Session(seed)
     with conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
-    return [index for index, call in enumerate(session.disk.calls) if call.name in CHANGES]
+    return tuple(session.disk.calls)
 
 
 # --- bit rot --------------------------------------------------------------------------------------
@@ -250,7 +278,9 @@ def bit_flips(seed: int, *, flips: int = 50, steps_count: int = 25) -> int:
     with repeatable("flips", seed=seed, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
+        session.run(Step("commit", (operation(rng, 10_000),)))
         disk = session.disk
+        last = session.open().context.manifests.current.wal[-1].name
         names = [
             n
             for n in disk.names(DATA)
@@ -258,8 +288,11 @@ def bit_flips(seed: int, *, flips: int = 50, steps_count: int = 25) -> int:
         ]
         for _ in range(flips):
             image = disk.crash(loss_named("all-kept"))
-            path = DATA / rng.choice(names)
-            image.flip(path, bit := rng.randrange(8 * image.size(path)))
+            # The end of the log is where damage is most easily taken for what a crash leaves.
+            at_end = rng.random() < 0.4
+            path = DATA / (last if at_end else rng.choice(names))
+            bits = 8 * image.size(path)
+            image.flip(path, bit := rng.randrange(max(0, bits - 8 * 96) if at_end else 0, bits))
             refusal = ""
             try:
                 start_and_check(session, image)

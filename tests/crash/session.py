@@ -132,6 +132,11 @@ class Session:
         self.engine = None
         self.disk.kill_process()
 
+    def die(self) -> None:
+        """The process was killed in the middle of a step; the machine, and its page cache, live on."""
+        self.kill()
+        self.disk.power_on()
+
     def lose_power(self, loss: str) -> None:
         """The machine died in the middle of a step, and comes back with what this loss leaves."""
         self.engine = None

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.crash.fault_filesystem import FaultFS
-from tests.storage.golden_files import golden, manifest, operations, sections, write_sections
+from tests.storage.golden_files import golden, manifest, operations, sections, write_sections, write_wal
+from tests.storage.segments import SegmentBuilder
 
 from kyrodb.errors import DataDamaged, StorageError
 from kyrodb.storage.manifest import decode_manifest
@@ -33,14 +34,15 @@ def flipped(data: bytes, bit: int) -> bytes:
 
 
 def test_every_flipped_bit_of_a_log_is_detected() -> None:
-    data = golden("open.wal")
+    data = write_wal(FaultFS(), seal=False)
+    assert contents_of(read_segment(data, PATH)) == operations()
     for bit in range(8 * len(data)):
         with pytest.raises(DataDamaged):
             read_segment(flipped(data, bit), PATH)
 
 
 def test_every_flipped_bit_of_a_seal_is_detected() -> None:
-    data, start = golden("sealed.wal"), len(golden("open.wal"))
+    data, start = write_wal(FaultFS(), seal=True), len(golden("open.wal"))
     for bit in range(8 * start, 8 * len(data)):
         with pytest.raises(DataDamaged):
             read_segment(flipped(data, bit), PATH)
@@ -74,11 +76,14 @@ def zeroed(data: bytes, sector: int) -> bytes:
 
 def test_every_zeroed_sector_before_the_one_where_the_last_group_starts_is_detected() -> None:
     """From there on it looks as if the last group had not arrived, which is what a crash leaves."""
-    data = golden("open.wal")
-    whole = read_segment(data, PATH)
-    last_group = next(f.offset for f in reversed(whole.frames) if f.synced)
-    for sector in range(-(-len(data) // SECTOR)):
-        damaged = zeroed(data, sector)
+    builder = SegmentBuilder()
+    for group in range(4):
+        builder.add(bytes([group]) * 700).add(b"second of the group", synced=False)
+    whole = read_segment(builder.data, PATH)
+    last_group = builder.starts[-2]
+    assert last_group > 3 * SECTOR
+    for sector in range(-(-len(builder.data) // SECTOR)):
+        damaged = zeroed(builder.data, sector)
         if (sector + 1) * SECTOR <= last_group:
             with pytest.raises(DataDamaged):
                 read_segment(damaged, PATH)

@@ -79,6 +79,14 @@ def test_segment_that_is_needed_and_missing_is_refused_by_name(missing: int) -> 
     assert caught.value.path.name == manifest.wal[missing].name
 
 
+def test_last_segment_missing_is_refused() -> None:
+    """The one whose loss no chain shows, for nothing comes after it."""
+    disk, manifest = three_segments()
+    disk.remove(DATA / manifest.wal[-1].name)
+    with pytest.raises(DataDamaged):
+        open_log(disk)
+
+
 def test_whole_log_removed_starts_from_the_checkpoint_and_says_so() -> None:
     disk, manifest = three_segments()
     for entry in manifest.wal:

@@ -1,0 +1,391 @@
+"""The list of planted defects. See planted.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """`where` is "module:Qualified.name"; `old` stands in that function's dedented source exactly once."""
+
+    where: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """`suspects` are the checks to try first: rigs of planted.py, or unit tests by "module:function"."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    suspects: tuple[str, ...]
+
+
+def _defect(name: str, where: str, old: str, new: str, *suspects: str) -> Defect:
+    return Defect(name, (Edit(where, old, new),), suspects)
+
+
+_LOG = "kyrodb.storage.log:Log"
+_WRITER = "kyrodb.storage.wal_writer:WalWriter"
+_SCAN = "kyrodb.storage.wal_reader:_Scan"
+_RECOVERY = "kyrodb.storage.recovery:Recovery"
+_SEALING = "kyrodb.engine.sealing:Sealing"
+_MERGING = "kyrodb.engine.merging"
+_BIT_ROT = "tests.storage.test_bit_rot"
+_READER_TESTS = "tests.storage.test_wal_reader"
+_REPLACE = "kyrodb.storage.replace_file:replace_file"
+
+DEFECTS: tuple[Defect, ...] = (
+    # --- acknowledging ---
+    _defect(
+        "acknowledge without any fsync",
+        f"{_WRITER}.sync",
+        "self._file.sync(data_only=data_only)",
+        "pass",
+        "log",
+    ),
+    _defect(
+        "acknowledge before the fsync that is asked for",
+        f"{_LOG}.append",
+        "if self._options.syncs_before_ack:\n                with",
+        "if False:\n                with",
+        "log",
+    ),
+    _defect(
+        "try the failed fsync again on the same file",
+        f"{_WRITER}.sync",
+        "self._file.sync(data_only=data_only)",
+        "try:\n        self._file.sync(data_only=data_only)\n"
+        "    except OSError:\n        self._file.sync(data_only=data_only)",
+        "errors",
+    ),
+    _defect(
+        "stay closed after a failed write",
+        f"{_LOG}._tripping",
+        "    except OSError as error:\n        self.breaker.trip(error, doing)\n",
+        "    except OSError as error:\n",
+        "errors",
+    ),
+    _defect(
+        "close the breaker without new ground",
+        f"{_LOG}.probe",
+        "self._move_to_new_ground()",
+        "pass",
+        "errors",
+    ),
+    _defect(
+        "new ground without the frames that were accepted and not synced",
+        f"{_LOG}._move_to_new_ground",
+        "frames = [frame for lsn, frame in self._unsynced if lsn > ground.lsn]",
+        "frames = []",
+        "errors",
+        "tests.storage.test_breaker:test_frames_acknowledged_before_their_sync_are_written_again_from_memory",
+    ),
+    _defect(
+        "new ground that follows what was written, not what was synced",
+        f"{_LOG}._move_to_new_ground",
+        "ground = failed.synced",
+        "ground = failed.written",
+        "errors",
+    ),
+    _defect(
+        "new ground believed without reading it back",
+        f"{_LOG}._move_to_new_ground",
+        "self._read_back(writer, frames)",
+        "pass",
+        "errors",
+    ),
+    _defect(
+        "acknowledge a write that changes nothing while the disk fails",
+        "kyrodb.engine.write_path:WritePath._append",
+        "self._log.require_ground()",
+        "pass",
+        "errors",
+        "tests.regress.test_engine:test_delete_of_nothing_is_not_acknowledged_while_a_failed_put_may_come_back",
+    ),
+    _defect(
+        "apply a group to memory though the log refused it",
+        "kyrodb.engine.write_path:WritePath._write",
+        "# A write that would change nothing fails too: one that failed earlier may still come back.\n",
+        "for _, records in frames: self._state.apply(self._state.position, records)\n",
+        "errors",
+    ),
+    _defect(
+        "go on with a segment after a short write",
+        f"{_WRITER}._write",
+        "if self._file.write(piece) != len(piece):",
+        "if write_all(self._file, piece):",
+        "tests.regress.test_storage:test_short_write_is_not_continued_in_the_same_segment",
+    ),
+    # --- names ---
+    _defect("MANIFEST without fsync", _REPLACE, "file.sync(data_only=False)", "pass", "log"),
+    _defect(
+        "MANIFEST without fsync of the directory",
+        _REPLACE,
+        "filesystem.sync_directory(directory)",
+        "pass",
+        "log",
+    ),
+    _defect(
+        "MANIFEST taken away before the new one has its name",
+        _REPLACE,
+        "filesystem.replace(temporary, path)",
+        "if filesystem.exists(path): filesystem.remove(path)\n    filesystem.replace(temporary, path)",
+        "log",
+    ),
+    _defect(
+        "new WAL segment whose name is not durable",
+        f"{_WRITER}.__init__",
+        "filesystem.sync_directory(directory)",
+        "pass",
+        "log",
+        "points",
+    ),
+    _defect(
+        "segment files without fsync",
+        "kyrodb.storage.section_file:SectionWriter.finish",
+        "self._file.sync(data_only=False)",
+        "pass",
+        "points",
+    ),
+    _defect(
+        "segment files whose names are not durable when MANIFEST names them",
+        f"{_SEALING}._install",
+        "context.filesystem.sync_directory(context.directory)",
+        "pass",
+        "points",
+    ),
+    _defect(
+        "old files removed before MANIFEST lets go of them",
+        "kyrodb.engine.context:EngineContext.change_manifest",
+        "self.manifests.update(change)\n",
+        "old = self.manifests.current.file_names - change(self.manifests.current).file_names\n"
+        "    self.remove_files(old)\n    self.manifests.update(change)\n",
+        "points",
+    ),
+    _defect(
+        "data_dir whose name is not durable",
+        "kyrodb.storage.lock:make_directories",
+        "filesystem.sync_directory(path.parent)",
+        "pass",
+        "points",
+        "tests.storage.test_lock:test_every_directory_on_the_way_is_durable",
+    ),
+    # --- reading ---
+    Defect(
+        "length outside the header's checksum",
+        (
+            Edit(
+                "kyrodb.storage.wal_format:encode_frame",
+                "_CHECKSUM.pack(zlib.crc32(head, seed))",
+                "_CHECKSUM.pack(zlib.crc32(head[4:], seed))",
+            ),
+            Edit(
+                f"{_SCAN}._next_frame",
+                "zlib.crc32(head[:-4], self.seed) != header_checksum",
+                "zlib.crc32(head[4:-4], self.seed) != header_checksum",
+            ),
+        ),
+        ("flips",),
+    ),
+    _defect(
+        "a bad checksum at the end counts as torn",
+        f"{_SCAN}._next_frame",
+        'raise self._damage("frame body checksum does not match")',
+        "return None",
+        "flips",
+    ),
+    _defect(
+        "a bad header counts as torn",
+        f"{_SCAN}._next_frame",
+        'raise self._damage("frame header checksum does not match")',
+        "return None",
+        "flips",
+    ),
+    _defect(
+        "bodies not proved",
+        f"{_SCAN}._next_frame",
+        "zlib.crc32(body, self.seed) != checksum or",
+        "",
+        "flips",
+    ),
+    _defect(
+        "a hole before durable frames counts as torn",
+        f"{_SCAN}.run",
+        "self._refuse_hole_before_durable_frames()",
+        "pass",
+        f"{_BIT_ROT}:test_every_zeroed_sector_before_the_one_where_the_last_group_starts_is_detected",
+    ),
+    _defect(
+        "a torn tail counts as damage",
+        f"{_SCAN}._sector_never_written",
+        "return any(",
+        "return False and any(",
+        "log",
+    ),
+    _defect(
+        "whitening left out",
+        "kyrodb.storage.wal_format:Whitening.apply",
+        "source = np.frombuffer(data, dtype=np.uint8)",
+        "return np.frombuffer(bytes(data), dtype=np.uint8)",
+        f"{_READER_TESTS}:test_frame_cut_by_the_end_of_the_file_is_torn_at_every_length",
+        "tests.storage.test_wal_format:test_no_sector_of_zeros_is_written_as_zeros",
+    ),
+    _defect(
+        "checksums without the segment's seed",
+        "kyrodb.storage.wal_format:SegmentHeader.seed",
+        "return zlib.crc32(self.salt)",
+        "return 0",
+        f"{_READER_TESTS}:test_document_cannot_pretend_to_be_a_later_frame",
+    ),
+    _defect(
+        "section digests not compared",
+        "kyrodb.storage.section_file:SectionFile.verify",
+        'if found != entry["digest"]:',
+        "if False:",
+        "flips",
+    ),
+    _defect(
+        "MANIFEST digest not compared",
+        "kyrodb.storage.manifest:decode_manifest",
+        "if digest(body).encode() != words[2]:",
+        "if False:",
+        "flips",
+    ),
+    # --- recovering ---
+    _defect(
+        "page cache trusted at the start",
+        f"{_RECOVERY}._copy_unsealed",
+        "if not contents.frames:\n        self._replace_entry(entry, None)\n        return\n",
+        "self._replace_entry(entry, WalEntry(name=entry.name, base_lsn=entry.base_lsn, "
+        "last_lsn=contents.last_lsn, end_offset=contents.end_offset) if contents.frames else None)\n    return\n",
+        "log",
+        "lives",
+    ),
+    _defect(
+        "strangers removed before the new MANIFEST is durable",
+        f"{_RECOVERY}.start_log",
+        "if self._unsealed is not None:",
+        "self._remove_strangers()\n    if self._unsealed is not None:",
+        "lives",
+    ),
+    _defect(
+        "numbers of files left by a crash given out again",
+        f"{_RECOVERY}.__init__",
+        "max(manifest.next_number, taken + 1)",
+        "manifest.next_number",
+        "points",
+    ),
+    _defect(
+        "a missing WAL segment skipped",
+        f"{_RECOVERY}._present_segments",
+        "if entry in needed:",
+        "if entry in needed and needed.remove(entry):",
+        "tests.storage.test_recovery:test_last_segment_missing_is_refused",
+    ),
+    _defect(
+        "the first operation after a checkpoint not replayed",
+        f"{_RECOVERY}.replay",
+        "if frame.lsn > self.manifest.sealed_lsn:",
+        "if frame.lsn > self.manifest.sealed_lsn + 1:",
+        "points",
+    ),
+    # --- sealing, merging ---
+    _defect(
+        "deletes of cold rows not in the checkpoint",
+        f"{_SEALING}._write_dead",
+        "if dead is not None and dead != segment.checkpoint_dead:",
+        "if False:",
+        "points",
+    ),
+    _defect(
+        "log dropped beyond the checkpoint",
+        f"{_SEALING}._install",
+        "wal = kept_wal(manifest.wal, frozen.lsn, retained)",
+        "wal = ()",
+        "points",
+    ),
+    _defect(
+        "checkpoint that claims one position too many",
+        f"{_SEALING}._install",
+        '"sealed_lsn": frozen.lsn',
+        '"sealed_lsn": frozen.lsn + 1',
+        "points",
+    ),
+    _defect(
+        "merge that brings deleted rows back",
+        f"{_MERGING}:_carried",
+        "carried.update(",
+        "list(",
+        "points",
+    ),
+    _defect(
+        "merge that leaves out rows that died after the checkpoint",
+        f"{_MERGING}:Merging._start",
+        "np.array(segment.checkpoint_dead, dtype=np.uint32),",
+        "np.array(segment.dead, dtype=np.uint32),",
+        "points",
+        "lives",
+    ),
+    _defect(
+        "replaced document still alive in its old tier",
+        "kyrodb.engine.state:State._put",
+        "before.tier.kill(before.row)",
+        "pass",
+        "points",
+    ),
+    _defect(
+        "delete applied and not logged",
+        "kyrodb.engine.resolve:Resolver._delete",
+        "records.append(DeleteRecord(doc_id))",
+        "records.append(DeleteRecord(doc_id)) if len(records) < 2 else self._state._delete(DeleteRecord(doc_id))",
+        "points",
+    ),
+    # --- scopes ---
+    _defect(
+        "tenant check left out of lookups",
+        "kyrodb.engine.stored_metadata:StoredMetadata.in_scope",
+        "return scope.admits(decode_metadata(self.reserved))",
+        "return True",
+        "points",
+    ),
+    _defect(
+        "scope left out of searches",
+        "kyrodb.index.filter:with_constraints",
+        "if not parts:",
+        "if True:",
+        "points",
+    ),
+    _defect(
+        "tenant numbers given out before they are durable",
+        "kyrodb.engine.engine:Engine.tenant_indices",
+        "context.manifests.update(lambda manifest: manifest.with_tenants(tenant_ids))",
+        "context.manifests.current = context.manifests.current.with_tenants(tenant_ids)",
+        "points",
+    ),
+    # --- snapshots ---
+    _defect(
+        "snapshot's MANIFEST durable before its links",
+        "kyrodb.storage.snapshot:link_snapshot",
+        "filesystem.sync_directory(target)\n",
+        "pass\n",
+        "tests.crash.test_planted:snapshot_links_before_manifest",
+    ),
+    _defect(
+        "snapshot whose name is not durable",
+        "kyrodb.storage.snapshot:link_snapshot",
+        "filesystem.sync_directory(parent)\n",
+        "pass\n",
+        "points",
+    ),
+    _defect(
+        "pruning by name whatever the clock said",
+        "kyrodb.storage.snapshot:prune_snapshots",
+        "if name != newest",
+        "",
+        "points",
+        "tests.regress.test_storage:test_snapshot_made_after_the_clock_was_set_back_is_not_pruned",
+    ),
+)

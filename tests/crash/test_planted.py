@@ -1,0 +1,36 @@
+"""Every planted defect is caught by some check."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from tests.crash.defects import DEFECTS, Defect
+from tests.crash.planted import CHECKS, caught_by
+from tests.regress.test_storage import (
+    test_power_cut_never_leaves_a_snapshot_with_a_manifest_and_missing_files,
+)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def snapshot_links_before_manifest() -> None:
+    test_power_cut_never_leaves_a_snapshot_with_a_manifest_and_missing_files("link")
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name.replace(" ", "-"))
+def test_defect_is_caught(defect: Defect) -> None:
+    assert caught_by(defect), "planted, and every check passed"
+
+
+def test_there_are_enough_of_them_and_each_is_another() -> None:
+    assert len(DEFECTS) >= 25
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS)
+    assert len({edit for defect in DEFECTS for edit in defect.edits}) >= len(DEFECTS)
+    assert all(name in CHECKS or ":" in name for defect in DEFECTS for name in defect.suspects)
