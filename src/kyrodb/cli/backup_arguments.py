@@ -25,7 +25,7 @@ def backup_parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"kyrodb_backup {__version__}")
-    _add_directories(parser, Path("data"), Path("backups"))
+    _add_directories(parser, Path("data"), "backups")
     # After the command the same options have no default, so that they leave alone what stood before it.
     shared = argparse.ArgumentParser(add_help=False)
     _add_directories(shared, argparse.SUPPRESS, argparse.SUPPRESS)
@@ -46,7 +46,7 @@ def backup_parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_directories(parser: argparse.ArgumentParser, data: Path | str, backup: Path | str) -> None:
+def _add_directories(parser: argparse.ArgumentParser, data: Path | str, backup: str) -> None:
     parser.add_argument(
         "--data-dir",
         type=Path,
@@ -56,10 +56,9 @@ def _add_directories(parser: argparse.ArgumentParser, data: Path | str, backup: 
     )
     parser.add_argument(
         "--backup-dir",
-        type=Path,
         default=backup,
         metavar="DIR",
-        help="directory of backups (default: ./backups)",
+        help="directory of backups, or s3://bucket/prefix with the s3 extra (default: ./backups)",
     )
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kyrodb.backup.catalog import Entry, read_catalog
+from kyrodb.backup.locate import open_target
 from kyrodb.backup.recovered import Recovered
 from kyrodb.backup.restore import restore
 from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget
 from kyrodb.backup.timeline import plan_backup
 from kyrodb.backup.trial import try_recovery
 from kyrodb.clock import SystemClock
@@ -73,7 +73,7 @@ def add_command(commands: Commands) -> None:
     text = "restore the newest backup aside, open it, search it, and compare it with the live server"
     parser = commands.add_parser("drill", help=text, description=text, allow_abbrev=False)
     parser.add_argument(
-        "--backup-dir", type=Path, default=Path("backups"), metavar="DIR", help="default: ./backups"
+        "--backup-dir", default="backups", metavar="DIR", help="or s3://bucket/prefix (default: ./backups)"
     )
     parser.add_argument(
         "--scratch-dir", type=Path, metavar="DIR", help="where to restore (default: the system's)"
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _drill(options: argparse.Namespace, place: Path) -> DrillReport:
     filesystem, clock = LocalFileSystem(), SystemClock()
-    target = DirectoryTarget(filesystem, options.backup_dir.absolute())
+    target = open_target(options.backup_dir)
     catalog = read_catalog(target)
     if not catalog.restorable():
         raise FailedPrecondition(f"no backup in {target.location} can be restored")

@@ -13,11 +13,12 @@ from pathlib import Path
 from kyrodb.backup.catalog import Catalog, read_catalog
 from kyrodb.backup.create import CreateOptions, create_backup
 from kyrodb.backup.filename import is_backup_id
+from kyrodb.backup.locate import is_url, open_target
 from kyrodb.backup.prune import prune_backups
 from kyrodb.backup.restore import describe_restore, restore
 from kyrodb.backup.retention import Retention
 from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget, Target
+from kyrodb.backup.target import Target
 from kyrodb.backup.throttle import Throttle
 from kyrodb.backup.timeline import RestorePlan, instant, plan_backup, plan_position, plan_time
 from kyrodb.backup.verify import verify_backup, verify_deep
@@ -181,7 +182,7 @@ def _catalog(target: Target) -> Catalog:
 
 
 def _target(options: argparse.Namespace) -> Target:
-    return DirectoryTarget(LocalFileSystem(), options.backup_dir.absolute())
+    return open_target(options.backup_dir)
 
 
 def _data_dir(options: argparse.Namespace) -> Path:
@@ -190,8 +191,8 @@ def _data_dir(options: argparse.Namespace) -> Path:
     return resolved
 
 
-def _require_apart(data_dir: Path, backup_dir: Path) -> None:
-    if backup_dir.resolve().is_relative_to(data_dir):
+def _require_apart(data_dir: Path, backup_dir: str) -> None:
+    if not is_url(backup_dir) and Path(backup_dir).resolve().is_relative_to(data_dir):
         raise InvalidArgument(
             f"--backup-dir {backup_dir} lies inside --data-dir {data_dir}: a restore would delete it",
             field="backup_dir",
