@@ -8,11 +8,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kyrodb.config import Loaded, Overrides, generate_template, load_settings
+from kyrodb.clock import SystemClock
+from kyrodb.config import Loaded, Overrides, Settings, generate_template, load_settings
 from kyrodb.errors import KyroError
 from kyrodb.limits import PORT_MAX
 from kyrodb.version import __version__
+
+if TYPE_CHECKING:
+    from kyrodb.backup.schedule import BackupSchedule
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +43,30 @@ def _serve(config: Path | None, overrides: Overrides) -> None:
     def load() -> Loaded:
         return load_settings(config, os.environ, overrides)
 
-    run(load(), load)
+    loaded = load()
+    run(loaded, load, _scheduled_backups(loaded.settings))
+
+
+def _scheduled_backups(settings: Settings) -> BackupSchedule | None:
+    """What takes backups by itself, when backup.interval_secs says so."""
+    backup = settings.backup
+    if backup.interval_secs is None or backup.dir is None:
+        return None
+    from kyrodb.backup.retention import Retention
+    from kyrodb.backup.schedule import BackupSchedule
+
+    keep = backup.retention
+    retention = None
+    if keep.prunes:
+        retention = Retention(
+            hourly=keep.keep_hourly or 0,
+            daily=keep.keep_daily or 0,
+            weekly=keep.keep_weekly or 0,
+            monthly=keep.keep_monthly or 0,
+        )
+    return BackupSchedule(
+        settings.persistence.data_dir, backup.dir, backup.interval_secs, retention, SystemClock()
+    )
 
 
 def _report(error: BaseException) -> None:

@@ -21,6 +21,7 @@ from kyrodb.engine.engine import Engine
 from kyrodb.errors import KyroError, Unavailable
 from kyrodb.observe import logs
 from kyrodb.observe.health import Phase
+from kyrodb.server.companion import ScheduledBackups
 from kyrodb.server.database import open_database
 from kyrodb.server.http import serving_http
 from kyrodb.server.protection import Protection, TlsPorts, read_keys
@@ -35,8 +36,8 @@ from kyrodb.version import __version__
 _log: Final = logging.getLogger(__name__)
 
 
-def run(loaded: Loaded, load_again: Callable[[], Loaded]) -> None:
-    """Serve until SIGTERM or SIGINT; `load_again` reads the configuration anew for SIGHUP.
+def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBackups | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; `load_again` reads the configuration anew for SIGHUP, `backups` run beside.
 
     Raises KyroError and OSError for whatever keeps the server from starting or from stopping cleanly.
     """
@@ -46,7 +47,7 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded]) -> None:
     for warning in loaded.warnings:
         _log.warning("%s", warning)
     try:
-        uvloop.run(_serve(settings, load_again))
+        uvloop.run(_serve(settings, load_again, backups))
     except (KyroError, OSError) as error:
         # Also to the log file, where somebody will look.
         _log.error("stopped: %s", " <- ".join(str(cause) for cause in _causes(error)))
@@ -60,9 +61,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
+async def _serve(
+    settings: Settings, load_again: Callable[[], Loaded], backups: ScheduledBackups | None
+) -> None:
     transport = choose(settings)
     vitals = Vitals(settings)
+    vitals.backups = backups
     vitals.keys = read_keys(settings)
     ports = TlsPorts.open(settings)
     stop = Stop()
@@ -82,10 +86,14 @@ async def _serve(settings: Settings, load_again: Callable[[], Loaded]) -> None:
             running = (reload.run(), protection.run(), _beat(vitals))
             background = [asyncio.create_task(work) for work in running]
             try:
+                if backups is not None:
+                    backups.start()
                 await _serve_grpc(server, vitals, stop)
             finally:
                 for task in background:
                     task.cancel()
+                if backups is not None:
+                    await asyncio.to_thread(backups.stop)
                 await service.close()
                 await asyncio.to_thread(protection.close)
         finally:

@@ -137,6 +137,12 @@ def _process(vitals: Vitals) -> Iterator[Family]:
         yield gauge(
             "backup_newest_timestamp_seconds", "Unix time of the newest backup in backup.dir.", int(newest_s)
         )
+    if vitals.backups is not None:
+        yield counter("backups_made_total", "Scheduled backups made since the start.", vitals.backups.made)
+        yield counter("backup_failures_total", "Scheduled backups that failed.", vitals.backups.failures)
+        yield gauge(
+            "backup_last_size_bytes", "Size of the last scheduled backup.", vitals.backups.last_size_bytes
+        )
     yield counter("log_lines_lost_total", "Log lines that could not be written.", logs.lost_lines())
     yield counter("uptime_seconds", "Whole seconds since the server started.", int(process.uptime_s))
     yield Family(

@@ -58,7 +58,9 @@ def _log(stats: EngineStats, counters: Counters) -> Iterator[Family]:
     yield counter("wal_writes_failed", "Writes the disk refused.", stats.wal_writes_failed)
     yield counter("wal_retries_total", "Times the disk was tried again after an error.", stats.wal_probes)
     yield gauge(
-        "wal_circuit_breaker_state", "0 closed, 1 open: writes are refused, 2 half-open.", stats.breaker_state
+        "wal_circuit_breaker_state",
+        "WAL circuit breaker: 0 closed, 1 open (writes are refused), 2 half-open.",
+        stats.breaker_state,
     )
     yield counter("wal_disk_full_errors", "Writes refused for want of room.", stats.disk_full_errors)
     yield counter("wal_bytes_total", "Bytes written to the log.", stats.wal_bytes)

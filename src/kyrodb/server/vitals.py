@@ -19,6 +19,7 @@ from kyrodb.observe.slo import SloReport, judge
 from kyrodb.server.accounts import Accounts
 from kyrodb.server.call_log import CallLog
 from kyrodb.server.commits import Commits
+from kyrodb.server.companion import ScheduledBackups
 from kyrodb.tenancy.key_ring import KeyRing
 
 HEARTBEAT_S: Final = 1.0
@@ -41,6 +42,8 @@ class Vitals:
         """What the HTTP port opens to, while auth is on."""
         self.accounts: Accounts | None = None
         """Usage of the tenants; None without auth and while there is no open engine."""
+        self.backups: ScheduledBackups | None = None
+        """Those the server takes by itself, if it does."""
         self.config_fault = ""
         """Why the last reload of the configuration was refused."""
         self._beat_s = time.monotonic()
@@ -102,6 +105,8 @@ class Vitals:
             warnings.append(f"{stats.wal_writes_failed} failed WAL writes observed")
         if stats is not None and stats.maintenance_failure:
             warnings.append(f"background work is failing: {stats.maintenance_failure}")
+        if self.backups is not None and self.backups.last_failure:
+            warnings.append(f"the last scheduled backup failed: {self.backups.last_failure}")
         commit_s = self.commits.longest_batch_s() if self.commits is not None else 0.0
         if commit_s > STALL_S_MAX:
             warnings.append(f"a group of writes has been under way for {commit_s:.0f} s")
