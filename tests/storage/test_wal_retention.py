@@ -16,12 +16,12 @@ from kyrodb.engine.builder import InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Put
-from kyrodb.limits import WAL_SEGMENTS_RETAINED_MAX
+from kyrodb.limits import DISK_FREE_SHARE_LOW, WAL_SEGMENTS_RETAINED_MAX
 from kyrodb.storage.log import LogOptions
 from kyrodb.storage.manifest import WalEntry, read_manifest
 from kyrodb.storage.recovery import Recovery
 from kyrodb.storage.verify import verify_directory
-from kyrodb.storage.wal_retention import FREE_SHARE_MIN, is_sealed, kept_wal, retained_bytes_max
+from kyrodb.storage.wal_retention import is_sealed, kept_wal, retained_bytes_max
 from kyrodb.types import Document, Metric
 
 DATA = Path("/data")
@@ -75,7 +75,7 @@ class _SmallDisk(FaultFS):
 def test_short_disk_keeps_only_so_much_that_the_share_stays_free(free: int, expected: int) -> None:
     disk = _SmallDisk()
     disk.free = free
-    assert FREE_SHARE_MIN == 0.1
+    assert DISK_FREE_SHARE_LOW == 0.1
     segments = entries([300, 300, 900], open_last=True)
     assert retained_bytes_max(disk, DATA, segments, 20, 700) == expected
 

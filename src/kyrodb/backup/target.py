@@ -20,6 +20,8 @@ from kyrodb.storage.replace_file import replace_file
 from kyrodb.types import BytesLike
 
 CHUNK_BYTES: Final = 4 << 20
+SYNC_BYTES: Final = 32 << 20
+"""An archive is synced this often: on one disk the server's log must not wait behind hundreds of megabytes."""
 
 
 class Readable(Protocol):
@@ -170,10 +172,15 @@ class _FileUpload:
         self._path = directory / name
         self._temporary = directory / data_filename.temporary(name)
         self._names = [self._temporary]
+        self._unsynced_bytes = 0
         self._file = filesystem.create(self._temporary)
 
     def write(self, data: BytesLike) -> None:
         write_all(self._file, data)
+        self._unsynced_bytes += len(data)
+        if self._unsynced_bytes >= SYNC_BYTES:
+            self._file.sync()
+            self._unsynced_bytes = 0
 
     def finish(self) -> None:
         self._file.sync(data_only=False)

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from kyrodb.limits import WAL_SEGMENTS_RETAINED_MAX
+from kyrodb.limits import DISK_FREE_SHARE_LOW, WAL_SEGMENTS_RETAINED_MAX
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import WalEntry
 from kyrodb.types import LSN
-
-FREE_SHARE_MIN: Final = 0.1
-"""With less of the disk free than this, space matters more than history."""
 
 
 def kept_wal(entries: Sequence[WalEntry], sealed_lsn: LSN, retained_bytes_max: int) -> tuple[WalEntry, ...]:
@@ -38,9 +34,10 @@ def kept_wal(entries: Sequence[WalEntry], sealed_lsn: LSN, retained_bytes_max: i
 def retained_bytes_max(
     filesystem: FileSystem, directory: Path, entries: Sequence[WalEntry], sealed_lsn: LSN, wanted_bytes: int
 ) -> int:
-    """`wanted_bytes`, or less when the disk under `directory` is short of free space. Raises OSError."""
+    """`wanted_bytes`, or less when the disk under `directory` is short of free space, which then matters more than
+    history. Raises OSError."""
     free, total = filesystem.free_bytes(directory)
-    missing = int(total * FREE_SHARE_MIN) - free
+    missing = int(total * DISK_FREE_SHARE_LOW) - free
     if missing <= 0:
         return wanted_bytes
     retained = sum(entry.end_offset or 0 for entry in entries if is_sealed(entry, sealed_lsn))
