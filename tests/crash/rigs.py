@@ -152,7 +152,7 @@ def _check_snapshots(session: Session, image: FaultFS) -> None:
     for name in names:
         damage = verify_directory(image, DATA / filename.SNAPSHOTS / name).damage
         assert damage == [], f"snapshot {name}: {damage}"
-    missing = session.snapshots.keys() - set(names)
+    missing = set(session.snapshots) - set(names)
     assert not missing, f"acknowledged snapshots are gone: {missing}"
 
 

@@ -9,7 +9,7 @@ from tests.crash.disk import AllKept
 from tests.crash.fault_filesystem import Call, Fault, FaultFS
 from tests.crash.session import DATA, open_on
 
-from kyrodb.engine import write_path
+from kyrodb.engine import builder, segment_builder, write_path
 from kyrodb.engine.build_protocol import BuildRequest
 from kyrodb.engine.builder import Build, BuildFailed, InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
@@ -152,3 +152,25 @@ def test_segment_that_rotted_after_the_start_is_not_merged() -> None:
     with pytest.raises(DataDamaged, match=rotten):
         engine.maintain()
     assert engine.write(Delete(1)).existed == 1
+
+
+def test_document_updated_in_a_segment_whose_graph_was_extended_is_found_by_its_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The merged segment held the dead row and the living one, and a lookup met the dead one first."""
+    for module in (segment_builder, builder):
+        monkeypatch.setattr(module, "GRAPH_ROWS_MIN", 3)
+    engine, _ = start(FaultFS())
+    engine.commit([put(doc_id) for doc_id in range(1, 9)])
+    engine.flush()
+    engine.commit([put(1, colour="new"), put(9), put(10)])
+    engine.flush()
+    assert engine.maintain()
+    assert engine.maintain()
+    (segment,) = engine.context.state.version.cold
+    assert segment.rows == 11  # the dead row of document 1 is still among them
+    found = engine.get(1)
+    assert found is not None
+    assert found.metadata == {"colour": "new"}
+    assert engine.write(Delete(1)).existed == 1
+    assert engine.get(1) is None

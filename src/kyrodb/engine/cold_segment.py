@@ -190,11 +190,14 @@ class ColdSegment:
     def lookup(self, doc_id: int) -> int | None:
         if not self._first_id <= doc_id <= self._last_id:
             return None
+        # A merge that extends a graph keeps dead rows, so an id may stand here more than once; one at most lives.
         at = int(np.searchsorted(self._sorted_ids, np.uint64(doc_id)))
-        if self._sorted_ids[at] != doc_id:
-            return None
-        row = int(self._sorted_rows[at])
-        return None if row in self.dead else row
+        while at < self.rows and self._sorted_ids[at] == doc_id:
+            row = int(self._sorted_rows[at])
+            if row not in self.dead:
+                return row
+            at += 1
+        return None
 
     def vector(self, row: int) -> Vector:
         vector: Vector = self.vectors[row]
