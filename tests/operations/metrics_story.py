@@ -133,10 +133,13 @@ class Story:
         return self.look()
 
     def client_gives_up(self) -> Scrape:
-        with contextlib.suppress(grpc.RpcError):
-            for _ in self.server.stub.BulkSearch(_slowly(), timeout=0.3):
-                pass
-        wait_until(lambda: metric(self.server, "errors_total", category="timeout") > 0, "the deadline passes")
+        def gave_up() -> bool:
+            with contextlib.suppress(grpc.RpcError):
+                for _ in self.server.stub.BulkSearch(_slowly(), timeout=0.3):
+                    pass
+            return metric(self.server, "errors_total", category="timeout") > 0
+
+        wait_until(gave_up, "the deadline passes")
         return self.look()
 
     def calls_in_flight(self) -> Scrape:
