@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.operations.observed import DIMENSION, get, insert
+from tests.operations.faults import wait_until
+from tests.operations.observed import DIMENSION, get, insert, metric
 from tests.server.running import RunningServer, running_server
 
 from kyrodb.config import Settings, load_settings
@@ -182,9 +183,11 @@ def test_pm2_gives_the_server_time_to_stop() -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
     """Labels of every sample of a running server by its name."""
     directory = tmp_path_factory.mktemp("exported")
-    (directory / "backup_20250601T120000Z.tar").touch()
-    with running_server(directory, hnsw__dimension=DIMENSION, backup__dir=directory) as server:
+    backup: dict[str, Any] = {"backup__dir": directory / "backups", "backup__interval_secs": 3600}
+    with running_server(directory, hnsw__dimension=DIMENSION, **backup) as server:
         _use(server)
+        # The first one is taken soon after the start.
+        wait_until(lambda: metric(server, "backups_made_total") > 0, "a backup is taken")
         found: dict[str, set[str]] = {}
         for line in get(server, "/metrics")[1].splitlines():
             if not line.startswith("#"):
