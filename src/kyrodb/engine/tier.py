@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -93,13 +93,15 @@ class SearchTier(Protocol):
 
 
 NO_ROWS: Rows = np.empty(0, dtype=np.int64)
+_NO_IDS: Final = np.empty(0, np.uint64)
+_NO_SIMILARITIES: Final = np.empty(0, np.float64)
 
 
 def no_candidates(plan: str) -> Candidates:
     return Candidates(
         NO_ROWS,
-        np.empty(0, np.uint64),
-        np.empty(0, np.float64),
+        _NO_IDS,
+        _NO_SIMILARITIES,
         matched=0,
         examined=0,
         exact=True,
