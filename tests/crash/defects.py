@@ -252,7 +252,7 @@ DEFECTS: tuple[Defect, ...] = (
         "kyrodb.storage.manifest:decode_manifest",
         "if digest(body).encode() != words[2]:",
         "if False:",
-        "flips",
+        f"{_BIT_ROT}:test_every_flipped_bit_of_a_manifest_is_detected",
     ),
     # --- recovering ---
     _defect(

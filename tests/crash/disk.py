@@ -106,11 +106,14 @@ class Directory:
         self.lose(_KEEP_ALL)
 
     def lose(self, loss: Loss) -> None:
-        """Settle every pending change: it is on disk, or it never will be."""
+        """Settle pending changes: each is on disk, or never will be. New directories may still get there."""
+        undecided = []
         for unit, names in self.pending:
             if loss.keeps(unit):
                 _apply(self.durable, names)
-        self.pending.clear()
+            elif any(isinstance(node, Directory) for node in names.values()):
+                undecided.append((unit, names))
+        self.pending = undecided
 
     def after(self, loss: Loss, copies: dict[File, File]) -> Directory:
         """The directory, and all below it, that a power cut with this loss leaves."""

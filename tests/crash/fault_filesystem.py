@@ -19,7 +19,8 @@ given; a rename or link that reports an error though it took place; reads that r
 *A failed fsync* is the one the Linux kernel gives (https://lwn.net/Articles/752063/): some of the dirty sectors had
 arrived, the others are forgotten and count as clean, so a later fsync of the same file reports success without
 them. What a reader sees of the forgotten sectors may be the bytes or the gap. A failed `sync_directory` forgets
-changes of names in the same way.
+changes of names in the same way, but not the names of new directories: those a program cannot make anew where an
+operator made them.
 
 *Power cut.* `PowerCut` is raised by the call it was set for and by every later one: the machine is off. It is no
 Exception, so nothing but the test catches it. `crash(loss)` then is the disk as the next start finds it; the losses

@@ -1,4 +1,4 @@
-"""Every planted defect is caught by some check."""
+"""Planted defects are caught: here the ones whose check is quick, all of them by `python -m tests.crash.planted`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def snapshot_links_before_manifest() -> None:
     test_power_cut_never_leaves_a_snapshot_with_a_manifest_and_missing_files("link")
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name.replace(" ", "-"))
+QUICK = [defect for defect in DEFECTS if defect.suspects[0] == "log" or ":" in defect.suspects[0]]
+
+
+@pytest.mark.parametrize("defect", QUICK, ids=lambda defect: defect.name.replace(" ", "-"))
 def test_defect_is_caught(defect: Defect) -> None:
     assert caught_by(defect), "planted, and every check passed"
 
