@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvicorn
@@ -27,7 +27,8 @@ from kyrodb.errors import ConfigError
 from kyrodb.observe.exposition import CONTENT_TYPE, render
 from kyrodb.observe.health import HealthStatus
 from kyrodb.observe.window import WINDOW_S
-from kyrodb.server.http_access import KEY_IN_SCOPE, KeyGate
+from kyrodb.server.dashboard import Dashboard
+from kyrodb.server.http_access import DASHBOARD, KEY_IN_SCOPE, KeyGate
 from kyrodb.server.measurements import families
 from kyrodb.server.vitals import Vitals
 from kyrodb.tenancy.api_keys import ApiKey
@@ -54,7 +55,8 @@ def application(vitals: Vitals) -> Starlette:
     def slo(request: Request) -> Response:
         report, objectives = vitals.slo(), vitals.settings.slo
         return _json(
-            {
+            _recall(vitals)
+            | {
                 "slo_breaches": {name: bool(sentence) for name, sentence in report.breaches.items()},
                 "current_metrics": {
                     "p99_latency_ns": report.p99_latency_ns,
@@ -96,12 +98,36 @@ def application(vitals: Vitals) -> Starlette:
             return _json({"error": "the database is starting or has stopped"}, 503)
         return _json(vitals.accounts.report(None if everybody else key.tenant_id))
 
-    endpoints = {"/health": health, "/ready": ready, "/slo": slo, "/metrics": metrics, "/usage": usage}
+    endpoints: dict[str, Callable[[Request], Response]] = {
+        "/health": health,
+        "/ready": ready,
+        "/slo": slo,
+        "/metrics": metrics,
+        "/usage": usage,
+    }
+    if vitals.settings.server.dashboard:
+        endpoints[DASHBOARD] = Dashboard().respond
     return Starlette(
         routes=[Route(path, endpoint) for path, endpoint in endpoints.items()],
         middleware=[Middleware(KeyGate, vitals)],
         exception_handlers={HTTPException: _empty},
     )
+
+
+def _recall(vitals: Vitals) -> dict[str, object]:
+    """The sampled recall, once there is any."""
+    recall = vitals.engine.recall.report().overall if vitals.engine is not None else None
+    if recall is None:
+        return {}
+    described: dict[str, object] = {
+        "estimate": recall.mean,
+        "low": recall.low,
+        "high": recall.high,
+        "samples": recall.samples,
+    }
+    if vitals.settings.slo.recall is not None:
+        described["min_recall"] = vitals.settings.slo.recall
+    return {"recall": described}
 
 
 class HttpServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from kyrodb.config import Settings
 from kyrodb.errors import Unauthenticated
 from kyrodb.server.vitals import Vitals
-from kyrodb.tenancy.api_keys import ApiKey, presented_key
+from kyrodb.tenancy.api_keys import BEARER, ApiKey, presented_key
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +21,8 @@ KEY_IN_SCOPE: Final = "kyrodb.key"
 
 MEASURING: Final = frozenset(("/metrics", "/slo"))
 USAGE: Final = "/usage"
+DASHBOARD: Final = "/"
+_BASIC: Final = "Basic "
 
 
 def needs_key(settings: Settings, path: str) -> bool:
@@ -30,7 +33,7 @@ def needs_key(settings: Settings, path: str) -> bool:
         case "all":
             return True
         case "metrics_and_slo":
-            return path in MEASURING or path == USAGE
+            return path in MEASURING or path == USAGE or (path == DASHBOARD and settings.server.dashboard)
         case _:
             return path == USAGE
 
@@ -46,17 +49,37 @@ class KeyGate:
         if scope["type"] == "http" and needs_key(self._vitals.settings, scope["path"]):
             key = self._key(Headers(scope=scope))
             if key is None:
-                # The challenge is what RFC 9110 asks of a 401.
-                refused = Response("unauthorized", 401, headers={"www-authenticate": "Bearer"})
+                # The challenge is what RFC 9110 asks of a 401. A browser asks its user only for a password.
+                wanted = (
+                    'Basic realm="KyroDB: an API key as the password"'
+                    if self._for_browsers(scope)
+                    else "Bearer"
+                )
+                refused = Response("unauthorized", 401, headers={"www-authenticate": wanted})
                 await refused(scope, receive, send)
                 return
             scope[KEY_IN_SCOPE] = key
         await self._app(scope, receive, send)
 
+    def _for_browsers(self, scope: Scope) -> bool:
+        return self._vitals.settings.server.dashboard and scope["path"] == DASHBOARD
+
     def _key(self, headers: Headers) -> ApiKey | None:
+        authorization = headers.get("authorization")
+        if self._vitals.settings.server.dashboard:
+            authorization = _bearer_of_basic(authorization)
         try:
-            return self._vitals.keys.find(
-                presented_key(headers.get("x-api-key"), headers.get("authorization"))
-            )
+            return self._vitals.keys.find(presented_key(headers.get("x-api-key"), authorization))
         except Unauthenticated:
             return None
+
+
+def _bearer_of_basic(authorization: str | None) -> str | None:
+    """What a browser sends once its user gave a key as the password, as programs send a key."""
+    if authorization is None or not authorization.startswith(_BASIC):
+        return authorization
+    try:
+        pair = base64.b64decode(authorization.removeprefix(_BASIC), validate=True).decode("utf-8")
+    except ValueError:
+        return None
+    return BEARER + pair.partition(":")[2]
