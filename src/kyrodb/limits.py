@@ -95,6 +95,9 @@ GRAPH_ROWS_MIN: Final = 1000
 QUERY_CACHE_BYTES_MAX: Final = 256 << 20
 """Vectors, metadata and columns of all entries, whatever number of entries is allowed."""
 
+RECALL_PROCESSOR_SHARE: Final = 0.02
+"""Of one processor, spent on watching recall."""
+
 # --- configuration --------------------------------------------------------------------------------
 PORT_MAX: Final = 65_535
 HTTP_PORT_OFFSET: Final = 1000

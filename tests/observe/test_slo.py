@@ -83,3 +83,11 @@ def test_percentiles_are_of_the_last_thousand_samples(clock: FakeClock) -> None:
     for duration_ns in range(1, RECENT + 501):
         latencies.record(duration_ns)
     assert latencies.percentiles_ns(0, 50, 99) == [501, 1001, 1491]
+
+
+def test_recall_is_judged_when_there_is_an_objective_and_only_when_it_is_surely_missed() -> None:
+    assert "recall" not in judge(Counters(), SloSettings(), 0.5).breaches
+    objectives = SloSettings(recall=0.95)
+    assert judge(Counters(), objectives, 0.96).breaches["recall"] == ""
+    assert judge(Counters(), objectives, 0.94).reasons == ["Recall at most 94.00% below SLO"]
+    assert judge(Counters(), objectives).reasons == []

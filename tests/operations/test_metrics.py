@@ -14,6 +14,8 @@ from kyrodb.proto import kyrodb_pb2 as pb
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 CONSTANT = {"kyrodb_build_info", "kyrodb_memory_limit_bytes"}
 """Facts of a process, which no event changes."""
+ELSEWHERE = {"kyrodb_ef_search", "kyrodb_recall_overtaken_total"}
+"""Moved by a reload and by chance: see tests/engine/test_recall_monitor.py."""
 SCHEDULED = {"kyrodb_backups_made_total", "kyrodb_backup_failures_total", "kyrodb_backup_last_size_bytes"}
 """Of a server that takes backups by itself: see tests/server/test_scheduled_backups.py."""
 
@@ -72,7 +74,7 @@ def test_every_metric_moves(told: dict[str, Scrape]) -> None:
             values.setdefault(sample, set()).add(value)
     appeared = {family_of(sample) for sample in values if sample not in told["fresh"]}
     moved = {family_of(sample) for sample, seen in values.items() if len(seen) > 1}
-    assert families(told) - moved - appeared == CONSTANT
+    assert families(told) - moved - appeared == CONSTANT | ELSEWHERE
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ class Caches:
         self._state = state
         self._dimension = options.dimension
         self.commits = CommitSequence()
+        self._watched: set[int] | None = None
         self.answers = AnswerCache(options.cache, options.dimension, options.metric, state, self.commits)
 
     def begin(self) -> None:
@@ -30,12 +31,23 @@ class Caches:
 
     def committed(self, records: Sequence[Record]) -> None:
         """These were applied, in this order; bring the caches up to date. For the writer."""
+        watched = self._watched
+        if watched is not None:
+            watched.update([record.doc_id for record in records])
         if not self.answers.queries.is_empty:
             last = {record.doc_id: record for record in records}
             arriving, metadata = self._arriving(last.values())
             doc_ids = np.fromiter(last, np.uint64, len(last))
             self.answers.queries.carry(doc_ids, arriving, metadata)
         self.commits.end()
+
+    def watch(self) -> set[int]:
+        """A set that gets the id of each document written from now on, until `unwatch`; one at a time."""
+        self._watched = watched = set[int]()
+        return watched
+
+    def unwatch(self) -> None:
+        self._watched = None
 
     def settle(self) -> None:
         """Let go of tiers that have left."""

@@ -17,6 +17,7 @@ from kyrodb.engine.context import EngineContext
 from kyrodb.engine.maintenance import Maintenance
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.read_path import ReadPath
+from kyrodb.engine.recall_monitor import RecallMonitor
 from kyrodb.engine.requests import (
     Ack,
     EngineStats,
@@ -47,6 +48,9 @@ class Engine:
         """The parts of the engine, for tools that look inside; nothing of it is a promise."""
         self._lock = lock
         self._reads = ReadPath(context.options, context.state, context.caches)
+        self._recall = RecallMonitor(
+            context.options.recall, self._reads, context.state, context.caches, context.clock
+        )
         self._maintenance = Maintenance(context)
         self._closing = threading.Lock()
         self._closed = False
@@ -55,6 +59,7 @@ class Engine:
         self.recovered = recovered
         if context.options.background:
             self._maintenance.start()
+            self._recall.start()
 
     # --- writes ---
 
@@ -77,11 +82,18 @@ class Engine:
 
     def search(self, request: SearchRequest) -> SearchResult:
         """The nearest documents. The vector must be valid: see distance.check_vector."""
-        return self._reads.search(request)
+        result = self._reads.search(request)
+        self._recall.offer(request, result)
+        return result
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
         """`search` for each request, in order; errors stand in their places."""
-        return self._reads.search_many(requests)
+        results = self._reads.search_many(requests)
+        if self._recall.wanted:
+            for request, result in zip(requests, results, strict=True):
+                if isinstance(result, SearchResult):
+                    self._recall.offer(request, result)
+        return results
 
     def get(self, doc_id: int, scope: Scope = EVERYTHING) -> Found | None:
         """The document, or None when it is absent or out of scope."""
@@ -203,6 +215,11 @@ class Engine:
             maintenance_failure=self._maintenance.last_failure,
         )
 
+    @property
+    def recall(self) -> RecallMonitor:
+        """What is known of the recall of searches as they are used."""
+        return self._recall
+
     def close(self) -> None:
         """Stop the background, seal the log, let go of the directory. Closing twice is allowed.
 
@@ -213,6 +230,7 @@ class Engine:
                 return
             self._closed = True
             self.context.writes.close()
+            self._recall.stop()
             self._maintenance.stop()
             try:
                 with self.context.writes.lock:

@@ -32,6 +32,15 @@ class CacheOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RecallOptions:
+    """How recall is watched, see recall_monitor.py: with which share of one processor (0: not at all), and what
+    recall ef is to be moved to (None: ef stays)."""
+
+    processor_share: float = 0.0
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Everything the engine needs to know; the server fills it from its configuration.
 
@@ -62,6 +71,7 @@ class EngineOptions:
     build_threads: int = 1
     background: bool = True
     cache: CacheOptions = CacheOptions()
+    recall: RecallOptions = RecallOptions()
 
     @property
     def graph(self) -> GraphParameters:

@@ -18,7 +18,8 @@ OBJECTIVES: Final = ("p99_latency", "cache_hit_rate", "error_rate", "availabilit
 
 @dataclass(frozen=True, slots=True)
 class SloReport:
-    """The values of one moment. `breaches` maps each of OBJECTIVES to a sentence, "" when it is met."""
+    """The values of one moment. `breaches` maps each of OBJECTIVES to a sentence, "" when it is met; "recall" is
+    among them when there is an objective for it."""
 
     p99_latency_ns: int
     lately: Totals
@@ -30,8 +31,11 @@ class SloReport:
         return [sentence for sentence in self.breaches.values() if sentence]
 
 
-def judge(counters: Counters, objectives: SloSettings) -> SloReport:
-    """Current values, and which objectives they breach; none with fewer than `min_samples` queries to go by."""
+def judge(counters: Counters, objectives: SloSettings, recall_at_most: float = 1.0) -> SloReport:
+    """Current values, and which objectives they breach; none with fewer than `min_samples` queries to go by.
+
+    `recall_at_most` is the upper end of the interval of the sampled recall, however few the samples.
+    """
     p99_latency_ns = counters.query_latency.percentiles_ns(99)[0]
     lately = counters.lately
     hit_rate, error_rate, availability = lately.hit_rate, lately.error_rate, lately.availability
@@ -45,4 +49,7 @@ def judge(counters: Counters, objectives: SloSettings) -> SloReport:
             breaches["error_rate"] = f"Error rate {100 * error_rate:.3f}% exceeds SLO"
         if availability < objectives.availability:
             breaches["availability"] = f"Availability {100 * availability:.3f}% below SLO"
+    if objectives.recall is not None:
+        missed = recall_at_most < objectives.recall
+        breaches["recall"] = f"Recall at most {100 * recall_at_most:.2f}% below SLO" if missed else ""
     return SloReport(p99_latency_ns, lately, breaches)

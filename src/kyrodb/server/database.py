@@ -10,8 +10,9 @@ from typing import Final
 from kyrodb.cache.query_cache import Mode
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import CacheOptions, EngineOptions
+from kyrodb.engine.options import CacheOptions, EngineOptions, RecallOptions
 from kyrodb.errors import ConfigError, DataDamaged, FailedPrecondition
+from kyrodb.limits import RECALL_PROCESSOR_SHARE
 from kyrodb.storage.log import SyncPolicy
 from kyrodb.types import Metric
 
@@ -42,6 +43,7 @@ def engine_options(settings: Settings) -> EngineOptions:
             query_similarity_threshold=cache.query_cache_similarity_threshold,
             query_recall_min=cache.query_cache_min_recall,
         ),
+        recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE, target=settings.search.target_recall),
     )
 
 

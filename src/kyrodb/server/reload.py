@@ -76,7 +76,8 @@ class Reload:
 
     def _apply(self, reading: _Reading) -> None:
         before, settings = self._vitals.settings, reading.settings
-        self._engine.ef_search = settings.hnsw.ef_search
+        if settings.hnsw.ef_search != before.hnsw.ef_search:
+            self._engine.ef_search = settings.hnsw.ef_search
         self._vitals.calls.set_slow(settings.logging.slow_query_ms)
         self._protection.replace(reading.protection)
         self._vitals.keys = reading.protection.keys

@@ -83,7 +83,8 @@ class Vitals:
 
     def slo(self) -> SloReport:
         """The service level objectives and where they stand."""
-        return judge(self.counters, self.settings.slo)
+        recall = self.engine.recall.report().overall if self.engine is not None else None
+        return judge(self.counters, self.settings.slo, 1.0 if recall is None else recall.high)
 
     def _stalled(self) -> str:
         if self.phase is not Phase.SERVING:
