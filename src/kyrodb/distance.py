@@ -12,6 +12,7 @@ get equal answers to the last bit of the float32 score.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -113,18 +114,7 @@ class Question:
                     for at in parts
                 ]
             )
-        wide = rows.astype(np.float64)
-        if self._metric is Metric.EUCLIDEAN:
-            wide -= self._wide
-            return np.asarray(-np.vecdot(wide, wide))
-        # A dot product per row keeps one summation order, whatever the number of rows; a matrix product may not.
-        products: Similarities = np.vecdot(wide, self._wide)
-        if self._metric is Metric.INNER_PRODUCT:
-            return products
-        products /= (norms(rows) if row_norms is None else row_norms) * self.length
-        # Rounding can leave the cosine of parallel vectors a little beyond 1.
-        np.minimum(products, 1.0, out=products)
-        return np.maximum(products, -1.0, out=products)
+        return _similarities(self._metric, rows, self._wide, self.length, row_norms)
 
     def similarity(self, vector: Vector) -> float:
         """Similarity of one vector, up to rounding in float64: to reason with, not to score with."""
@@ -136,6 +126,42 @@ class Question:
         if self._metric is Metric.INNER_PRODUCT:
             return product
         return max(-1.0, min(1.0, product / (math.sqrt(wide.dot(wide)) * self.length)))
+
+
+def similarities_together(
+    questions: Sequence[Question], rows: npt.NDArray[np.float32], row_norms: npt.NDArray[np.float64]
+) -> Similarities:
+    """`Question.similarities` of each question, all of one metric, to rows of its own, the same to the last bit.
+
+    `rows` has shape (questions, n, d), `row_norms` (questions, n), and so has the result.
+    """
+    if len(questions) == 1:
+        return questions[0].similarities(rows[0], row_norms[0])[np.newaxis]
+    wide = np.array([question._wide for question in questions])[:, np.newaxis]
+    lengths = np.array([question.length for question in questions])[:, np.newaxis]
+    return _similarities(questions[0]._metric, rows, wide, lengths, row_norms)
+
+
+def _similarities(
+    metric: Metric,
+    rows: npt.NDArray[np.float32],
+    question: npt.NDArray[np.float64],
+    length: float | npt.NDArray[np.float64],
+    row_norms: npt.NDArray[np.float64] | None,
+) -> Similarities:
+    """The arithmetic of both, over the last axis."""
+    wide = rows.astype(np.float64)
+    if metric is Metric.EUCLIDEAN:
+        wide -= question
+        return np.asarray(-np.vecdot(wide, wide))
+    # A dot product per row keeps one summation order, whatever the number of rows; a matrix product may not.
+    products: Similarities = np.vecdot(wide, question)
+    if metric is Metric.INNER_PRODUCT:
+        return products
+    products /= (norms(rows) if row_norms is None else row_norms) * length
+    # Rounding can leave the cosine of parallel vectors a little beyond 1.
+    np.minimum(products, 1.0, out=products)
+    return np.maximum(products, -1.0, out=products)
 
 
 def similarities(rows: Matrix, query: Vector, metric: Metric) -> Similarities:

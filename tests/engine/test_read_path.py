@@ -11,7 +11,7 @@ from tests.engine.opening import DIMENSION, fill, ids, nearest, open_small, put,
 
 from kyrodb import distance
 from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Delete, SearchRequest, Tier, UpdateMetadata
+from kyrodb.engine.requests import Delete, SearchRequest, SearchResult, Tier, UpdateMetadata
 from kyrodb.index.filter import Exact, Range
 from kyrodb.types import NAMESPACE_KEY, Metric, Scope
 
@@ -152,3 +152,26 @@ def test_graph_search_finds_nearly_what_a_scan_finds(engine: Engine) -> None:
         found += len(truth.intersection(ids(result)))
         wanted += 10
     assert found / wanted >= 0.95
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_searches_asked_together_are_answered_as_if_asked_alone(tmp_path: Path, metric: Metric) -> None:
+    rows = vectors(2600, seed=10)
+    engine = open_small(tmp_path / "data", metric=metric)
+    fill(engine, rows[:2000], metadata={"half": "a"})
+    engine.flush()
+    fill(engine, rows[2000:], first_id=2001, metadata={"half": "b"})
+    engine.commit([Delete(doc_id) for doc_id in range(1, 500, 3)])
+    requests = [
+        SearchRequest(question, k, filter=condition)
+        for question in vectors(20, seed=11)
+        for k, condition in ((10, None), (3, None), (5, Exact("half", "a")), (7, Exact("half", "none")))
+    ]
+    together = engine.search_many(requests)
+    for request, answer in zip(requests, together, strict=True):
+        assert isinstance(answer, SearchResult)
+        alone = engine.search(request)
+        assert [(hit.doc_id, hit.score) for hit in answer.hits] == [
+            (hit.doc_id, hit.score) for hit in alone.hits
+        ]
+    engine.close()

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap, FrozenBitMap
 
+from kyrodb.distance import similarities_together
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned
@@ -92,7 +93,8 @@ class ColdSegment:
     def live(self) -> int:
         return self.rows - len(self.dead)
 
-    def search(self, query: TierQuery) -> Candidates:
+    def search_many(self, queries: Sequence[TierQuery]) -> list[Candidates]:
+        query = queries[0]
         matching = None if query.filter is None else self._index.match(query.filter)
         if matching is not None and len(matching) == self.rows:
             # As in a database of one tenant. Of all rows ever, not of the live ones: that number never changes.
@@ -106,16 +108,20 @@ class ColdSegment:
             has_graph=self.graph is not None,
             exact=query.exact,
         )
-        if plan.kind == "nothing":
-            return no_candidates(f"cold {self.entry.number}: {plan.reason}")
         text = f"cold {self.entry.number}: {plan.reason}"
-        if plan.kind == "graph":
-            candidates = self._walk(query, matching, matched, plan.ef, text)
-            if candidates is not None:
-                return candidates
-        found = self._scan(query, matching)
-        similarities = query.question.similarities(self.vectors[found], self.norms[found])
-        return scanned(query, found, self._ids[found], similarities, matched, text)
+        if plan.kind == "nothing":
+            return [no_candidates(text)] * len(queries)
+        answers: list[Candidates | None] = [None] * len(queries)
+        for width in (plan.ef, plan.ef * _WIDENING) if plan.kind == "graph" else ():
+            short = [at for at, answer in enumerate(answers) if answer is None]
+            if short:
+                walked = self._walk([queries[at] for at in short], matching, matched, width, text)
+                for at, answer in zip(short, walked, strict=True):
+                    answers[at] = answer
+        return [
+            self._scan(query, matching, matched, text) if answer is None else answer
+            for query, answer in zip(queries, answers, strict=True)
+        ]
 
     def count(self, condition: Filter | None) -> int:
         return self._live_among(None if condition is None else self._index.match(condition))
@@ -127,10 +133,10 @@ class ColdSegment:
         return len(matching) - (matching.intersection_cardinality(self.dead) if self.dead else 0)
 
     def _walk(
-        self, query: TierQuery, matching: FrozenBitMap | None, matched: int, ef: int, plan: str
-    ) -> Candidates | None:
-        """What the graph finds, or None when it does not reach k of the rows that match."""
-        graph = self.graph
+        self, queries: Sequence[TierQuery], matching: FrozenBitMap | None, matched: int, ef: int, plan: str
+    ) -> list[Candidates | None]:
+        """What the graph finds for each; None for one that does not reach k of the rows that match."""
+        query, graph = queries[0], self.graph
         assert graph is not None
         if matching is None:
             selected = self._live_bits if self.dead else None
@@ -140,16 +146,37 @@ class ColdSegment:
         # Rows beyond k make up for what bfloat16 put in the wrong order.
         ranked = min(matched, query.k + max(5, query.k // 4))
         wanted = min(matched, max(ranked, min(ef, query.k + query.spare)))
-        for width in (ef, ef * _WIDENING):
-            found, reported = graph.search(query.question.indexed, wanted, width, selected)
-            if len(found) >= min(query.k, matched):
-                rows, spare = found[:ranked], found[ranked:]
-                similarities = query.question.similarities(self.vectors[rows], self.norms[rows])
-                beyond = self._beyond(query, float(reported[-1]), len(found), wanted, matched)
-                return Candidates(
-                    rows, self._ids[rows], similarities, matched, ef, False, plan, spare, beyond
+        asked = np.array([one.question.indexed for one in queries])
+        found, reported = graph.search_many(asked, wanted, ef, selected)
+        counts, best = [wanted] * len(queries), found[:, :ranked]
+        if min(found[:, -1].tolist()) < 0:
+            # Places where nothing was found hold row 0 for the arithmetic, and are cut off behind it.
+            counts, best = np.count_nonzero(found >= 0, axis=1).tolist(), np.maximum(best, 0)
+        similarities = similarities_together(
+            [one.question for one in queries], self.vectors[best], self.norms[best]
+        )
+        doc_ids = self._ids[best]
+        answers: list[Candidates | None] = []
+        for at, count in enumerate(counts):
+            if count < min(query.k, matched):
+                answers.append(None)
+                continue
+            beyond = self._beyond(queries[at], float(reported[at, count - 1]), count, wanted, matched)
+            shown, spare = min(ranked, count), found[at, ranked:count]
+            answers.append(
+                Candidates(
+                    best[at, :shown],
+                    doc_ids[at, :shown],
+                    similarities[at, :shown],
+                    matched,
+                    ef,
+                    False,
+                    plan,
+                    spare,
+                    beyond,
                 )
-        return None
+            )
+        return answers
 
     def _beyond(self, query: TierQuery, last: float, found: int, wanted: int, matched: int) -> float:
         """`Candidates.beyond` of a walk that found so many of the rows wanted, the last this similar."""
@@ -169,7 +196,8 @@ class ColdSegment:
     def _longest_row(self) -> float:
         return 1.0 if self._metric is Metric.COSINE else float(self.norms.max())
 
-    def _scan(self, query: TierQuery, matching: FrozenBitMap | None) -> Rows:
+    def _scan(self, query: TierQuery, matching: FrozenBitMap | None, matched: int, plan: str) -> Candidates:
+        """What looking at every live row that matches finds."""
         selected: npt.NDArray[np.integer] | None
         if matching is None and not self.dead:
             selected = None
@@ -185,7 +213,8 @@ class ColdSegment:
             norms=self.norms,
             selected=selected,
         )
-        return found
+        similarities = query.question.similarities(self.vectors[found], self.norms[found])
+        return scanned(query, found, self._ids[found], similarities, matched, plan)
 
     def lookup(self, doc_id: int) -> int | None:
         if not self._first_id <= doc_id <= self._last_id:

@@ -119,7 +119,11 @@ class HotTier:
         columns = self._columns
         return columns.doc_ids[rows], columns.vectors[rows], columns.norms[rows]
 
+    def search_many(self, queries: Sequence[TierQuery]) -> list[Candidates]:
+        return [self.search(query) for query in queries]
+
     def search(self, query: TierQuery) -> Candidates:
+        """What a scan of the rows that match finds."""
         if not self._metadata:
             return no_candidates("hot: empty")
         columns = self._columns

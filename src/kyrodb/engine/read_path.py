@@ -10,13 +10,14 @@ simply done again.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from kyrodb import distance
+from kyrodb.cache.query_cache import Ticket
 from kyrodb.engine.answer_cache import spare_rows
 from kyrodb.engine.caches import Caches
 from kyrodb.engine.options import EngineOptions
@@ -29,6 +30,21 @@ from kyrodb.types import LSN, Rows, Scope
 
 _ATTEMPTS: Final = 4
 _Found: TypeAlias = Sequence[tuple[SearchTier, Candidates]]
+_TOGETHER_MAX: Final = 16
+"""Questions searched together: the rows they score again should stay in the processor's cache."""
+
+
+class _Asked:
+    """A request on its way through the tiers."""
+
+    __slots__ = ("ef", "question", "request", "spare", "ticket")
+
+    def __init__(self, request: SearchRequest, question: distance.Question, ef: int) -> None:
+        self.request = request
+        self.question = question
+        self.ef = ef
+        self.ticket: Ticket | None = None
+        self.spare = 0
 
 
 class ReadPath:
@@ -41,32 +57,68 @@ class ReadPath:
         self.ef_search = options.ef_search
 
     def search(self, request: SearchRequest) -> SearchResult:
-        question, ef = distance.Question(request.vector, self._metric), request.ef_search or self.ef_search
-        answers = self._caches.answers
-        ticket = answers.ticket(request, question, ef)
-        if ticket is None:
-            return self._search_tiers(request, question, ef, spare=0)[0]
-        cached = answers.answer(request, ticket)
+        asked = self._asked(request)
+        cached = self._cached(asked)
         if cached is not None:
             return cached
-        result, found, kth = self._search_tiers(request, question, ef, spare=spare_rows(request.k, ef))
-        answers.keep(ticket, found, kth, result)
-        return result
+        return self._search_and_keep([asked])[0]
 
     def search_tiers(self, request: SearchRequest) -> SearchResult:
         """`search` without a look into any cache."""
-        question = distance.Question(request.vector, self._metric)
-        return self._search_tiers(request, question, request.ef_search or self.ef_search, spare=0)[0]
+        ((result, _, _),) = self._search_tiers([self._asked(request)])
+        return result
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
-        """`search` for each; one that fails does not harm the others."""
-        answers: list[SearchResult | KyroError] = []
-        for request in requests:
-            try:
-                answers.append(self.search(request))
-            except KyroError as error:
-                answers.append(error)
-        return answers
+        """`search` for each; one that fails does not harm the others.
+
+        Those that differ only in their vectors are searched together, which costs each of them less.
+        """
+        answers: dict[int, SearchResult | KyroError] = {}
+        alike: dict[Hashable, list[tuple[int, _Asked]]] = {}
+        for at, request in enumerate(requests):
+            asked = self._asked(request)
+            cached = self._cached(asked)
+            if cached is not None:
+                answers[at] = cached
+                continue
+            kind = (request.k, asked.ef, asked.spare, request.filter, request.scope, request.exact)
+            alike.setdefault(kind, []).append((at, asked))
+        for group in alike.values():
+            for start in range(0, len(group), _TOGETHER_MAX):
+                part = group[start : start + _TOGETHER_MAX]
+                results = self._each_or_error([asked for _, asked in part])
+                answers.update(zip([at for at, _ in part], results, strict=True))
+        return [answers[at] for at in range(len(requests))]
+
+    def _asked(self, request: SearchRequest) -> _Asked:
+        question = distance.Question(request.vector, self._metric)
+        return _Asked(request, question, request.ef_search or self.ef_search)
+
+    def _cached(self, asked: _Asked) -> SearchResult | None:
+        """The cached answer, if there is one; notes in `asked` what a search has to find for the cache."""
+        caches = self._caches.answers
+        asked.ticket = caches.ticket(asked.request, asked.question, asked.ef)
+        if asked.ticket is None:
+            return None
+        asked.spare = spare_rows(asked.request.k, asked.ef)
+        return caches.answer(asked.request, asked.ticket)
+
+    def _each_or_error(self, group: Sequence[_Asked]) -> Sequence[SearchResult | KyroError]:
+        try:
+            return self._search_and_keep(group)
+        except KyroError as error:
+            if len(group) == 1:
+                return [error]
+            return [answer for asked in group for answer in self._each_or_error([asked])]
+
+    def _search_and_keep(self, group: Sequence[_Asked]) -> list[SearchResult]:
+        """Search the tiers for questions that differ in nothing else, and offer the cache what was found."""
+        results = []
+        for asked, (result, candidates, kth) in zip(group, self._search_tiers(group), strict=True):
+            if asked.ticket is not None:
+                self._caches.answers.keep(asked.ticket, candidates, kth, result)
+            results.append(result)
+        return results
 
     def get(self, doc_id: int, scope: Scope) -> Found | None:
         place = self._state.find(doc_id)
@@ -77,25 +129,26 @@ class ReadPath:
             return None
         return Found(doc_id, place.vector, metadata.public, place.tier.kind)
 
-    def _search_tiers(
-        self, request: SearchRequest, question: distance.Question, ef: int, *, spare: int
-    ) -> tuple[SearchResult, _Found, float]:
-        """The answer, what the tiers found, and the similarity of the k-th best."""
-        query = TierQuery(
-            question=question,
-            k=request.k,
-            ef=ef,
-            filter=with_constraints(request.filter, request.scope.constraints),
-            exact=request.exact,
-            spare=spare,
-        )
+    def _search_tiers(self, group: Sequence[_Asked]) -> list[tuple[SearchResult, _Found, float]]:
+        """Of each, all alike but for their vectors: the answer, what the tiers found, and the similarity of the
+        k-th best."""
+        request = group[0].request
+        condition = with_constraints(request.filter, request.scope.constraints)
+        queries = [
+            TierQuery(asked.question, request.k, asked.ef, condition, request.exact, asked.spare)
+            for asked in group
+        ]
         for _ in range(_ATTEMPTS):
             version, position = self._state.version, self._state.position
-            found = [(tier, tier.search(query)) for tier in version.oldest_first]
+            by_tier = [(tier, tier.search_many(queries)) for tier in version.oldest_first]
             if self._state.version is version:
                 break
-        result, kth = self._answer(request, found, position)
-        return result, found, kth
+        answers: list[tuple[SearchResult, _Found, float]] = []
+        for at, asked in enumerate(group):
+            found = [(tier, candidates[at]) for tier, candidates in by_tier]
+            result, kth = self._answer(asked.request, found, position)
+            answers.append((result, found, kth))
+        return answers
 
     def _answer(self, request: SearchRequest, found: _Found, position: LSN) -> tuple[SearchResult, float]:
         """The answer, and the similarity of the k-th best, minus infinity when there are fewer."""

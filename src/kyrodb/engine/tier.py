@@ -57,7 +57,9 @@ class SearchTier(Protocol):
 
     kind: Tier
 
-    def search(self, query: TierQuery) -> Candidates: ...
+    def search_many(self, queries: Sequence[TierQuery]) -> list[Candidates]:
+        """What each of the queries finds; they are alike but for their questions."""
+        ...
 
     def count(self, condition: Filter | None) -> int:
         """How many live rows satisfy `condition`."""

@@ -117,6 +117,10 @@ class Graph:
             # Python references keep selector and bitmap alive: the C++ objects only point at them.
             selector = faiss.IDSelectorBitmap(selected)
             parameters = faiss.SearchParametersHNSW(efSearch=max(ef, k), sel=selector)
+        if len(queries) > 1:
+            # OpenMP would share even two questions out to a team of threads, each thread that asks to its own.
+            # The caller has threads of its own; the setting counts for this one only.
+            faiss.omp_set_num_threads(1)
         values, rows = self._index.search(queries, k, params=parameters)
         if not self._larger_is_nearer:
             np.negative(values, out=values)
