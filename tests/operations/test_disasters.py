@@ -82,7 +82,7 @@ def test_settings_that_need_less_memory(tmp_path: Path, data: Path) -> None:
     wanted = yaml.safe_load(block)
     config = tmp_path / "config.yaml"
     config.write_text(block)
-    with running_server(tmp_path, arguments=("--config", str(config)), **SETTINGS) as server:
+    with running_server(tmp_path, ("--config", str(config)), **SETTINGS) as server:
         settings = server.stub.GetConfig(pb.ConfigRequest())
         assert settings.hot_tier_max_size == wanted["cache"]["capacity"]
         assert settings.hnsw_max_elements == wanted["hnsw"]["max_elements"]

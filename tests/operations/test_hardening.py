@@ -38,7 +38,7 @@ def work(server: RunningServer) -> None:
 
 def test_memory_that_is_written_need_not_be_executable(tmp_path: Path) -> None:
     """As MemoryDenyWriteExecute= has it, where the kernel knows how; child processes inherit it."""
-    with running_server(tmp_path, wrapper=(sys.executable, "-c", DENY), hnsw__dimension=DIMENSION) as server:
+    with running_server(tmp_path, (), (sys.executable, "-c", DENY), hnsw__dimension=DIMENSION) as server:
         work(server)
 
 
@@ -61,7 +61,7 @@ def members(name: str, seen: set[str]) -> set[str]:
 def test_every_system_call_of_the_server_is_allowed(tmp_path: Path) -> None:
     summary = tmp_path / "calls"
     with running_server(
-        tmp_path, wrapper=("strace", "-D", "-f", "-c", "-o", str(summary)), hnsw__dimension=DIMENSION
+        tmp_path, (), ("strace", "-D", "-f", "-c", "-o", str(summary)), hnsw__dimension=DIMENSION
     ) as server:
         work(server)
     wait_until(lambda: "total" in summary.read_text(), "strace writes its summary")

@@ -98,7 +98,7 @@ def reloaded(server: RunningServer, shell: Shell, config: Path, text: str) -> st
 def test_a_reload_applies_what_it_can_and_a_bad_one_changes_nothing(tmp_path: Path, shell: Shell) -> None:
     config, log = tmp_path / "server.yaml", tmp_path / "kyrodb.log"
     config.write_text("")
-    with running_server(tmp_path, arguments=("--config", str(config)), **SETTINGS) as server:
+    with running_server(tmp_path, ("--config", str(config)), **SETTINGS) as server:
         insert(server, 1)
         told = reloaded(server, shell, config, "slo: {p99_latency_ms: 123}\nhnsw: {ef_search: 77, m: 20}\n")
         assert "changed: slo.p99_latency_ms, hnsw.ef_search" in told or "hnsw.ef_search" in told
@@ -151,7 +151,7 @@ def test_health_is_503(tmp_path: Path, shell: Shell) -> None:
 def test_high_p99(tmp_path: Path, shell: Shell) -> None:
     config = tmp_path / "server.yaml"
     config.write_text("logging: {slow_query_ms: 0, format: json}\n")
-    with running_server(tmp_path, arguments=("--config", str(config)), **SETTINGS) as server:
+    with running_server(tmp_path, ("--config", str(config)), **SETTINGS) as server:
         documents = (pb.InsertRequest(doc_id=at, embedding=[1.0, at, 0.5, at % 7]) for at in range(1, 2001))
         assert server.stub.BulkInsert(documents).success
         server.stub.FlushHotTier(pb.FlushRequest(force=True))

@@ -130,7 +130,7 @@ def start_server(
 
 @contextlib.contextmanager
 def running_server(
-    tmp_path: Path, *, arguments: tuple[str, ...] = (), wrapper: tuple[str, ...] = (), **settings: object
+    tmp_path: Path, arguments: tuple[str, ...] = (), wrapper: tuple[str, ...] = (), /, **settings: object
 ) -> Iterator[RunningServer]:
     """A server that is ready; stopped, by force if need be, at the end."""
     server = start_server(tmp_path, settings, arguments, wrapper)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import logging
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from tests.operations.faults import wait_until
 from tests.server.calls import Sent, running_call
 from tests.server.running import RunningServer, running_server
+from tests.tenancy.keys import entry, key_of, write_keys
 
 from kyrodb.limits import REQUEST_ID_CHARS_MAX, SLOW_QUERY_LINES_PER_S
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -21,6 +24,7 @@ from kyrodb.server.call_log import CallLog, RunningCall
 TRANSPORTS = ["grpcio"] + (["native"] if importlib.util.find_spec("pygrpc_native") else [])
 MS = 1_000_000
 CANARY = "canary-4d1f"
+CANARY_KEY = "CANARYcanaryCANARYcanaryCANARYcanary0"
 
 
 def described(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -110,19 +114,37 @@ def test_a_server_tells_how_slow_searches_were_done(tmp_path: Path, transport: s
         assert CANARY not in server.log
 
 
+def test_keys_stand_nowhere(tmp_path: Path) -> None:
+    """Right ones, wrong ones, and those of a file that a reload refuses, at the level that tells most."""
+    right, wrong = key_of("acme", CANARY_KEY), key_of("acme", CANARY_KEY[::-1])
+    keys = write_keys(tmp_path / "keys.yaml", entry(key=right))
+    settings = {"auth__enabled": "true", "auth__api_keys_file": keys, "logging__level": "debug"}
+    with running_server(tmp_path, hnsw__dimension=2, **settings) as server:
+        for key in (right, wrong, "", "Bearer " + right):
+            with contextlib.suppress(grpc.RpcError):
+                server.stub.Query(pb.QueryRequest(doc_id=1), metadata=[("x-api-key", key)])
+            with contextlib.suppress(grpc.RpcError):
+                server.stub.Query(pb.QueryRequest(doc_id=1), metadata=[("authorization", f"Bearer {key}")])
+        keys.write_text(f"api_keys: [{{key: {wrong}")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "configuration reload refused" in server.log, "the reload is refused")
+        told = server.log + "".join(server.http(path).text for path in ("/health", "/metrics", "/slo"))
+        assert 'rpc="Query" code="UNAUTHENTICATED"' in told
+        assert CANARY_KEY not in told
+        assert CANARY_KEY[::-1] not in told
+
+
 def test_the_threshold_can_be_changed_while_the_server_runs(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("logging: {slow_query_ms: null}\n")
     with running_server(
-        tmp_path, arguments=("--config", str(config)), hnsw__dimension=2, logging__format="json"
+        tmp_path, ("--config", str(config)), hnsw__dimension=2, logging__format="json"
     ) as server:
         query = pb.QueryRequest(doc_id=1)
         server.stub.Query(query)
         config.write_text("logging: {slow_query_ms: 0}\n")
         server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 10
-        while "configuration reloaded" not in server.log and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: "configuration reloaded" in server.log, "the reload")
         assert not slow(server)
         server.stub.Query(query)
         assert [entry["rpc"] for entry in slow(server)] == ["Query"]
