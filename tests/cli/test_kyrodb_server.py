@@ -31,6 +31,7 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         "--port",
         "-d",
         "--data-dir",
+        "--check-config",
         "--generate-config",
         "-V",
         "--version",
@@ -79,3 +80,17 @@ def test_every_fault_of_a_configuration_is_shown(tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().err
     assert "hnsw.dimension" in shown
     assert "cache.capacity" in shown
+
+
+def test_a_configuration_is_checked_without_serving(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text("hnsw: {dimension: 8}")
+    bad.write_text("hnsw: {m: 1, bogus: 2}")
+    assert main(["--check-config", "--config", str(good)]) == 0
+    assert f"The configuration is valid: {good}" in capsys.readouterr().out
+    assert main(["--check-config", "--config", str(bad)]) == 1
+    shown = capsys.readouterr().err
+    assert "hnsw.m" in shown
+    assert "hnsw.bogus" in shown

@@ -27,7 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.generate_config is not None:
             sys.stdout.write(generate_template(options.generate_config))
             return 0
-        _serve(options.config, Overrides(options.port, options.data_dir))
+        overrides = Overrides(options.port, options.data_dir)
+        if options.check_config:
+            _check(load_settings(options.config, os.environ, overrides))
+            return 0
+        _serve(options.config, overrides)
     except (KyroError, OSError) as error:
         _report(error)
         return 1
@@ -69,6 +73,13 @@ def _scheduled_backups(settings: Settings) -> BackupSchedule | None:
     )
 
 
+def _check(loaded: Loaded) -> None:
+    """Say that the configuration can work, and what is odd about it."""
+    for warning in loaded.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    print(f"The configuration is valid: {loaded.path or 'defaults and environment'}")
+
+
 def _report(error: BaseException) -> None:
     print(f"Error: {error}", file=sys.stderr)
     cause = error.__cause__
@@ -105,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="directory of the database (environment: KYRODB_DATA_DIR)",
+    )
+    parser.add_argument(
+        "--check-config",
+        action="store_true",
+        help="say whether the configuration can work, every fault at once, and exit",
     )
     parser.add_argument(
         "--generate-config", metavar="FORMAT", help="print the default configuration as yaml or toml and exit"
