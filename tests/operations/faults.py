@@ -52,6 +52,42 @@ def small_disk(path: Path, size_bytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+class Ext4Disk:
+    """A disk with a real file system, in a file. Needs root and mkfs.ext4; without them the test is skipped."""
+
+    def __init__(self, path: Path, size_bytes: int) -> None:
+        self.path = path
+        self._image = path.with_suffix(".img")
+        path.mkdir()
+        with self._image.open("wb") as image:
+            image.truncate(size_bytes)
+        if shutil.which("mkfs.ext4") is None:
+            pytest.skip("mkfs.ext4 is not installed")
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(self._image)], check=True)
+        self.mount()
+
+    def mount(self) -> None:
+        options = "loop,errors=remount-ro"
+        mounted = subprocess.run(
+            ["mount", "-o", options, str(self._image), str(self.path)], capture_output=True, check=False
+        )
+        if mounted.returncode:
+            pytest.skip(f"cannot mount a loop device: {mounted.stderr.decode().strip()}")
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.path)], check=True)
+
+    def meet_an_error(self) -> None:
+        """What the kernel does when it finds the file system damaged: from now on it is read-only."""
+        found = subprocess.run(
+            ["findmnt", "-no", "SOURCE", str(self.path)], capture_output=True, text=True, check=True
+        )
+        trigger = Path("/sys/fs/ext4") / Path(found.stdout.strip()).name / "trigger_fs_error"
+        if not trigger.exists():
+            pytest.skip("this kernel has no trigger_fs_error")
+        trigger.write_text("1")
+
+
 def fill(disk: Path, *, leaving_bytes: int) -> Path:
     """Take room on the disk until so much is left; the file that takes it."""
     filler = disk / "filler"

@@ -7,11 +7,13 @@ with the reason; the metric goes 0 → 1 → 2 → 0; what was acknowledged is t
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.operations.faults import (
+    Ext4Disk,
     fill,
     injected,
     lift_file_size_limit,
@@ -20,7 +22,7 @@ from tests.operations.faults import (
     wait_until,
 )
 from tests.operations.observed import DIMENSION, found, get, health, insert, metric, stored, try_insert
-from tests.server.running import RunningServer, running_server
+from tests.server.running import RunningServer, running_server, start_server
 
 COOLDOWN_S = 1
 SETTINGS: dict[str, Any] = {
@@ -131,6 +133,33 @@ def test_a_failed_fsync_opens_it_and_nothing_acknowledged_is_lost(tmp_path: Path
             assert_refusing(server, "Input/output error", acknowledged)
         acknowledged = assert_closed_again(server, acknowledged)
     assert_kept(tmp_path, acknowledged)
+
+
+def test_a_file_system_that_turned_read_only_is_read_and_mended_by_a_mount(tmp_path: Path) -> None:
+    disk = Ext4Disk(tmp_path / "disk", 64 << 20)
+    where = {"persistence__data_dir": disk.path / "data"}
+    server = start_server(tmp_path, SETTINGS | where)
+    try:
+        server.wait_ready()
+        acknowledged = set(range(1, 6))
+        for doc_id in acknowledged:
+            insert(server, doc_id)
+        disk.meet_an_error()
+        outcome = try_insert(server, 999)
+        assert outcome.code == "UNAVAILABLE"
+        assert "Read-only file system" in outcome.details
+        assert_refusing(server, "Read-only file system", acknowledged)
+        # It cannot seal its log, and says so.
+        assert server.stop() == 1
+        assert "Read-only file system" in server.log.splitlines()[-1]
+    finally:
+        server.stop(signal.SIGKILL)
+        disk.unmount()
+    try:
+        disk.mount()
+        assert_kept(tmp_path, acknowledged, **where)
+    finally:
+        disk.unmount()
 
 
 def test_it_is_half_open_while_the_disk_is_tried(tmp_path: Path) -> None:
