@@ -36,7 +36,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scrape]
             "missing query": story.query(77),
             "wrong dimension": story.refused(pb.InsertRequest(doc_id=3, embedding=[1]), "INVALID_ARGUMENT"),
             "flush": story.flush(),
-            "cold query": story.query(1),
+            "cold query": story.query(2),
             "cold search": story.search(k=4),
             "insert after": story.insert(3),
             "search of both": story.search(k=5),
