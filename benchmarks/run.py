@@ -13,6 +13,7 @@ _MODULES = (
     "startup_and_memory",
     "grpc_search",
     "grpc_bulk_insert",
+    "grpc_bulk_search",
 )
 
 

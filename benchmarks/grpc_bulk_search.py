@@ -1,0 +1,65 @@
+"""A stream of 10,000 searches against the batched call of the vector library on the same rows.
+
+python -m benchmarks.grpc_bulk_search [--data DIR] [--count N] [--transport native]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import serving
+from benchmarks.grpc_search import EF, K, load
+from kyrodb import distance
+from kyrodb.index.hnsw import GraphParameters, build_graph
+from kyrodb.limits import STREAM_MESSAGES_MAX
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.types import Matrix, Metric
+
+_BATCH = 128
+
+
+def questions(docs: Matrix) -> Matrix:
+    """As many as a stream may hold, each between two documents."""
+    rng = np.random.default_rng(5)
+    pairs = rng.integers(len(docs), size=(STREAM_MESSAGES_MAX, 2))
+    return np.ascontiguousarray(docs[pairs[:, 0]] + docs[pairs[:, 1]])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    options = parser.parse_args()
+    docs = serving.vectors(options.data, options.count, 384)
+    asked = questions(docs)
+    graph = build_graph(distance.normalised(docs), GraphParameters(16, 200, Metric.COSINE), threads=2)
+    unit = distance.normalised(asked)
+    payloads = [
+        pb.SearchRequest(query_embedding=row.tolist(), k=K, ef_search=EF).SerializeToString() for row in asked
+    ]
+    for transport in options.transport:
+        settings = {
+            "server__transport": transport,
+            "hnsw__dimension": docs.shape[1],
+            "hnsw__max_elements": 2 * len(docs),
+        }
+        ours, floors = [], []
+        with serving.server(**settings) as running:
+            load(running, docs)
+            for _ in range(serving.ROUNDS):
+                started = time.perf_counter()
+                for start in range(0, len(unit), _BATCH):
+                    graph.search_many(unit[start : start + _BATCH], K, EF, None)
+                floors.append(len(unit) / (time.perf_counter() - started))
+                stream = serving.h2load(running.port, "BulkSearch", payloads, requests=1, callers=1)
+                ours.append(len(payloads) * stream.requests_per_s)
+        serving.report(f"BulkSearch, {transport}", ours, floors, "searches/s")
+
+
+if __name__ == "__main__":
+    main()
