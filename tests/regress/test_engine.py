@@ -17,6 +17,7 @@ from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Delete, Put
 from kyrodb.engine.write_path import _Pending
 from kyrodb.errors import DataDamaged, Unavailable, WriteFailed
+from kyrodb.storage.records import PutRecord
 from kyrodb.types import Document
 
 OPTIONS = EngineOptions(dimension=4, background=False)
@@ -174,3 +175,40 @@ def test_document_updated_in_a_segment_whose_graph_was_extended_is_found_by_its_
     assert found.metadata == {"colour": "new"}
     assert engine.write(Delete(1)).existed == 1
     assert engine.get(1) is None
+
+
+def test_lookup_beside_an_update_of_a_cold_document_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader looked for the new row too early, for the old one too late, and the position had not moved yet."""
+    engine, _ = start(FaultFS())
+    engine.write(put(1))
+    engine.flush()
+    state = engine.context.state
+    (segment,) = state.version.cold
+    lookup = segment.lookup
+
+    def update_first(doc_id: int) -> int | None:
+        monkeypatch.undo()
+        state._put(PutRecord(1, np.ones(4, dtype=np.float32), {"v": "new"}), np.ones(4, dtype=np.float32))
+        return lookup(doc_id)
+
+    monkeypatch.setattr(segment, "lookup", update_first)
+    place = state.find(1)
+    assert place is not None
+    assert place.metadata.whole() == {"v": "new"}
+
+
+def test_lookup_beside_an_update_of_a_hot_document_finds_it() -> None:
+    """The same between two rows of the hot tier."""
+    engine, _ = start(FaultFS())
+    engine.write(put(1))
+    tier = engine.context.state.version.active
+
+    class RowsOfARace(dict[int, int]):
+        def get(self, doc_id: int, default: object = None) -> object:  # type: ignore[override]
+            row = super().get(doc_id)
+            tier._row_of = dict(self)
+            tier.put(1, np.ones(4, dtype=np.float32), {}, b"")
+            return row
+
+    tier._row_of = RowsOfARace(tier._row_of)
+    assert tier.lookup(1) == 1

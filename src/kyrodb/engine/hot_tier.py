@@ -96,8 +96,13 @@ class HotTier:
             self.live -= 1
 
     def lookup(self, doc_id: int) -> int | None:
-        row = self._row_of.get(doc_id)
-        return row if row is not None and self._columns.alive[row] else None
+        while True:
+            row = self._row_of.get(doc_id)
+            if row is None or self._columns.alive[row]:
+                return row
+            # Dead: deleted, or replaced since the line above, and then there is a newer row.
+            if self._row_of.get(doc_id) == row:
+                return None
 
     def vector(self, row: int) -> Vector:
         vector: Vector = self._columns.vectors[row]

@@ -61,6 +61,7 @@ class State:
         self.tenants = TenantCounts()
         self.position = position
         self.mutations_since_freeze = 0
+        self._moves = 0
 
     def new_hot_tier(self) -> HotTier:
         return HotTier(self._dimension, self._metric)
@@ -76,13 +77,13 @@ class State:
     def find(self, doc_id: int) -> Place | None:
         """Where the document is, for a reader beside the writer.
 
-        A document on its way from one tier to another can be missed once; then the position or the version has
+        A document on its way from one tier to another can be missed once; then `_moves` or the version has
         changed, and looking again finds it.
         """
         while True:
-            before = (self.version, self.position)
+            version, moves = self.version, self._moves
             place = self.locate(doc_id)
-            if place is not None or before == (self.version, self.position):
+            if place is not None or (self.version is version and self._moves == moves):
                 return place
 
     def apply(self, lsn: LSN, records: Iterable[Record]) -> None:
@@ -124,7 +125,9 @@ class State:
             self.documents += 1
             self.tenants.added(doc_id)
         elif before.tier is not self.version.active:
-            # Only now, with the new row in place, may the old one die; within its own tier `put` sees to it.
+            # Only now, with the new row in place, may the old one die; within its own tier `put` sees to it. Who
+            # looked for the new row too early and for the old one too late must know that both were there.
+            self._moves += 1
             before.tier.kill(before.row)
 
     def _delete(self, record: DeleteRecord) -> None:
