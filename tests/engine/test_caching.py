@@ -10,26 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.engine.opening import DIMENSION, fill, open_small, put, settle, vectors
+from tests.engine.cached import ask, cached_engine, many, parts, truth
+from tests.engine.opening import DIMENSION, fill, put, settle, vectors
 
 from kyrodb import distance
 from kyrodb.cache.answer import Kind
 from kyrodb.cache.entry_table import Entry
-from kyrodb.cache.query_cache import Mode
 from kyrodb.engine.engine import Engine
-from kyrodb.engine.options import CacheOptions
 from kyrodb.engine.requests import (
     Delete,
     DeleteMatching,
     Operation,
     Put,
     SearchRequest,
-    SearchResult,
     Tier,
     UpdateMetadata,
 )
 from kyrodb.index.filter import Exact, Filter, In, Range, matches
-from kyrodb.types import NAMESPACE_KEY, Document, Matrix, Metric, Scope, Vector
+from kyrodb.types import NAMESPACE_KEY, Document, Metric, Scope, Vector
 
 FILTERS: list[Filter | None] = [
     None,
@@ -39,35 +37,6 @@ FILTERS: list[Filter | None] = [
 ]
 SCOPES = [Scope(), Scope(namespace="a"), Scope(namespace="b")]
 IDS = 400
-
-
-def cached_engine(path: Path, mode: Mode = Mode.CERTIFIED, **options: Any) -> Engine:
-    capacity = options.pop("capacity", 200)
-    return open_small(path, cache=CacheOptions(query_mode=mode, query_capacity=capacity), **options)
-
-
-def parts(result: SearchResult) -> list[tuple[int, float, bytes, bytes]]:
-    """Everything a client sees of the hits."""
-    return [
-        (hit.doc_id, hit.score, hit.metadata_wire, b"" if hit.vector is None else hit.vector.tobytes())
-        for hit in result.hits
-    ]
-
-
-def truth(engine: Engine, request: SearchRequest) -> SearchResult:
-    """The answer of a scan, which goes past the cache."""
-    return engine.search(
-        SearchRequest(
-            request.vector,
-            request.k,
-            filter=request.filter,
-            scope=request.scope,
-            min_score=request.min_score,
-            exact=True,
-            include_vectors=request.include_vectors,
-            include_metadata=request.include_metadata,
-        )
-    )
 
 
 class Traffic:
@@ -250,22 +219,6 @@ def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
     assert metric is Metric.INNER_PRODUCT or kinds[Kind.CERTIFIED] > 10
 
 
-def ask(engine: Engine, vector: Vector, k: int = 3, **request: Any) -> SearchResult:
-    return engine.search(SearchRequest(vector, k, **request))
-
-
-def many(engine: Engine) -> Matrix:
-    """A thousand documents, half of them red."""
-    rows = vectors(1000, seed=3)
-    engine.commit(
-        [
-            put(at + 1, row, colour="red" if at % 2 else "blue", **{NAMESPACE_KEY: "a"})
-            for at, row in enumerate(rows)
-        ]
-    )
-    return rows
-
-
 def test_scope_filter_k_and_effort_never_cross(tmp_path: Path) -> None:
     engine = cached_engine(tmp_path / "data")
     (question,) = vectors(1, seed=9)
@@ -336,72 +289,4 @@ def test_an_answer_survives_sealing_and_merging_of_what_it_was_found_in(tmp_path
     assert engine.stats().segments == 1
     after = ask(engine, rows[3])
     assert (after.cached, parts(after)) == (Kind.EXACT, before)
-    engine.close()
-
-
-def test_nothing_is_cached_when_the_mode_is_off(tmp_path: Path) -> None:
-    engine = cached_engine(tmp_path / "data", Mode.OFF)
-    rows = many(engine)
-    for _ in range(3):
-        assert ask(engine, rows[0]).cached is None
-    assert len(engine.context.caches.answers.queries) == 0
-    engine.close()
-
-
-def test_mode_exact_serves_only_the_same_question(tmp_path: Path) -> None:
-    engine = cached_engine(tmp_path / "data", Mode.EXACT)
-    rows = many(engine)
-    ask(engine, rows[0])
-    assert ask(engine, rows[0]).cached is Kind.EXACT
-    assert ask(engine, rows[0] * np.float32(1.0001)).cached is None
-    engine.close()
-
-
-def test_mode_threshold_gives_the_other_questions_documents_and_scores(tmp_path: Path) -> None:
-    engine = cached_engine(tmp_path / "data", Mode.THRESHOLD)
-    rows = many(engine)
-    before = ask(engine, rows[0])
-    question = rows[0] / np.float32(np.linalg.norm(rows[0]))
-    aside = vectors(1, seed=4)[0]
-    aside -= question * np.dot(question, aside)
-    found = ask(engine, question + aside / np.float32(np.linalg.norm(aside)))  # a cosine of 0.71
-    assert (found.cached, parts(found)) == (Kind.THRESHOLD, parts(before))
-    assert np.isnan(found.margin)
-    assert not found.exact
-    assert ask(engine, -rows[0]).cached is None
-    engine.close()
-
-
-def test_mode_rescored_serves_near_questions_once_it_has_measured_them(tmp_path: Path) -> None:
-    options = CacheOptions(query_mode=Mode.RESCORED, query_capacity=200, query_recall_min=0.9)
-    engine = open_small(tmp_path / "data", dimension=16, cache=options)
-    fill(engine, vectors(1000, seed=3, dimension=16))
-    topics, noise = vectors(20, seed=21, dimension=16), np.random.default_rng(2)
-    kinds, shared = Counter[Kind | None](), 0.0
-    random.seed(1)
-    for _ in range(2000):
-        question = topics[noise.integers(20)] + noise.standard_normal(16) * 0.2
-        request = SearchRequest(question.astype(np.float32), 10)
-        found = engine.search(request)
-        kinds[found.cached] += 1
-        if found.cached is Kind.RESCORED:
-            expected = {hit.doc_id: hit.score for hit in truth(engine, request).hits}
-            ours = {hit.doc_id: hit.score for hit in found.hits}
-            shared += len(expected.keys() & ours.keys()) / len(expected)
-            assert all(expected[doc_id] == ours[doc_id] for doc_id in expected.keys() & ours.keys())
-    engine.close()
-    assert kinds[Kind.RESCORED] > 500
-    assert shared / kinds[Kind.RESCORED] >= 0.9
-
-
-def test_mode_rescored_serves_nothing_unproved_when_near_questions_have_other_answers(tmp_path: Path) -> None:
-    options = CacheOptions(query_mode=Mode.RESCORED, query_capacity=200, query_recall_min=0.95)
-    engine = open_small(tmp_path / "data", dimension=16, cache=options)
-    fill(engine, vectors(1000, seed=3, dimension=16))
-    topics, noise = vectors(20, seed=21, dimension=16), np.random.default_rng(2)
-    random.seed(1)
-    for _ in range(1000):
-        question = topics[noise.integers(20)] + noise.standard_normal(16) * 0.5
-        assert engine.search(SearchRequest(question.astype(np.float32), 10)).cached is not Kind.RESCORED
-    assert engine.context.caches.answers.queries.control.checks > 20
     engine.close()
