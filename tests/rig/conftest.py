@@ -1,0 +1,63 @@
+"""How long the rigs run, and what they need."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from tests.rig.load import SETTINGS
+from tests.server.running import RunningServer, start_server
+
+HERE = Path(__file__).parent
+
+
+CYCLES = "KYRODB_RIG_CYCLES"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips the rigs, with the reason, where they cannot run or nobody asked for them."""
+    reason = ""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        reason = "needs Linux and root"
+    elif CYCLES not in os.environ:
+        reason = f"takes minutes: set {CYCLES}, or use make rig"
+    for item in items:
+        if reason and HERE in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def cycles() -> int:
+    """How often each rig repeats itself."""
+    return int(os.environ[CYCLES])
+
+
+Start: TypeAlias = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a server with SETTINGS on a directory; whatever still runs at the end is killed."""
+    started: list[RunningServer] = []
+
+    def start_one(directory: Path, *, ready: bool = True, **settings: Any) -> RunningServer:
+        server = start_server(directory, SETTINGS | settings)
+        started.append(server)
+        if ready:
+            server.wait_ready()
+        return server
+
+    yield start_one
+    for server in started:
+        kill(server)
+
+
+def kill(server: RunningServer) -> None:
+    """By SIGKILL; a dead one stays dead."""
+    server.process.kill()
+    server.process.wait()
+    server.channel.close()

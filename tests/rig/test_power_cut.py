@@ -1,0 +1,58 @@
+"""Power cuts on a real file system: FS_IOC_SHUTDOWN drops what was not synced, data and names, as a cut does.
+
+ioctl(2) X_IOC 125 of ext4 and XFS, see include/uapi/linux/fs.h (FS_IOC_SHUTDOWN) and fstests' src/godown.c.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from tests.operations.faults import Ext4Disk
+from tests.rig.conftest import Start, kill
+from tests.rig.load import Load, check_preloaded, preload
+from tests.rig.test_kill import failing_as, work
+
+_SHUTDOWN = (2 << 30) | (4 << 16) | (ord("X") << 8) | 125
+_NO_LOG_FLUSH = 2
+
+
+def cut_power(disk: Path) -> None:
+    """From now on the file system takes nothing, and what it had not written is gone."""
+    descriptor = os.open(disk, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+    except OSError as error:
+        pytest.skip(f"this kernel cannot shut a file system down: {error}")
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.timeout(0)
+def test_power_cuts_lose_nothing_that_was_acknowledged(start: Start, tmp_path: Path, cycles: int) -> None:
+    seed = 21
+    rng, load = random.Random(seed), Load(seed)
+    disk = Ext4Disk(tmp_path / "disk", 160 << 20)
+    try:
+        server = start(disk.path)
+        preload(server)
+        for cycle in range(cycles):
+            load.start(server)
+            work(server, rng)
+            cut_power(disk.path)
+            kill(server)
+            load.stop()
+            disk.unmount()
+            disk.mount()
+            with failing_as(f"rig power cut, seed {seed}, cycle {cycle}"):
+                server = start(disk.path)
+                load.check(server)
+                check_preloaded(server)
+        assert load.acknowledged > 20 * cycles
+        kill(server)
+    finally:
+        disk.unmount()
