@@ -102,6 +102,7 @@ class Maintenance:
                 released_s = self._context.clock.monotonic_s()
                 self.release_pages()
             try:
+                self.sealing.observe()
                 pause_s = 0.0 if self.step() else _IDLE_S
                 self.last_failure = ""
             except (KyroError, OSError) as error:

@@ -13,6 +13,7 @@ dead in memory only, for the log says so again after a crash.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from pyroaring import BitMap
@@ -27,6 +28,12 @@ from kyrodb.storage.manifest import FileEntry, Manifest, SegmentEntry
 from kyrodb.storage.section_file import SectionWriter
 from kyrodb.storage.wal_retention import kept_wal, retained_bytes_max
 from kyrodb.types import LSN, Rows
+
+BURST_PER_S: Final = 4000.0
+"""Faster than this, documents arrive in bulk: then they are sealed in fewer and larger segments, which are merged
+less often, and the processors are left to what brings them in."""
+BURST_FACTOR: Final = 4
+_OBSERVATION_S: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -47,6 +54,16 @@ class Sealing:
         self._frozen: _Frozen | None = None
         self._sealed_s = context.clock.monotonic_s()
         self.count = 0
+        self._in_burst = False
+        self._observed = (context.clock.monotonic_s(), context.state.position)
+
+    def observe(self) -> None:
+        """See how fast documents arrive. Called again and again by whoever waits for `due`."""
+        now_s, position = self._context.clock.monotonic_s(), self._context.state.position
+        then_s, then = self._observed
+        if now_s - then_s >= _OBSERVATION_S:
+            self._in_burst = (position - then) / (now_s - then_s) >= BURST_PER_S
+            self._observed = (now_s, position)
 
     @property
     def due(self) -> bool:
@@ -55,7 +72,7 @@ class Sealing:
         mutations, age_s = state.mutations_since_freeze, self._context.clock.monotonic_s() - self._sealed_s
         return (
             self._frozen is not None
-            or state.version.active.rows >= options.seal_rows
+            or state.version.active.rows >= options.seal_rows * (BURST_FACTOR if self._in_burst else 1)
             or mutations >= options.mutations_per_checkpoint
             or (mutations > 0 and age_s >= options.hot_age_max_s)
         )
