@@ -27,7 +27,7 @@ def read_legacy_tenants(filesystem: FileSystem, directory: Path) -> dict[str, in
         return {}
     try:
         tenants = json.loads(filesystem.read(path, limit=KEY_FILE_BYTES_MAX))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataDamaged("is no JSON", path=path, hint=_HINT) from None
     if not isinstance(tenants, dict):
         raise DataDamaged("must map tenant ids to numbers", path=path, hint=_HINT)

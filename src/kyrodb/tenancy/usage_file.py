@@ -83,7 +83,13 @@ def decode_counts(data: bytes) -> dict[str, tuple[int, int, int]]:
         raise ValueError("is no usage file of format 1")
     if head.removeprefix(_MAGIC) != digest(body).encode():
         raise ValueError("does not match its digest")
-    return {tenant_id: _counts(values) for tenant_id, values in json.loads(body).items()}
+    try:
+        tenants = json.loads(body)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if not isinstance(tenants, dict):
+        raise ValueError("holds no counts of tenants")
+    return {tenant_id: _counts(values) for tenant_id, values in tenants.items()}
 
 
 def _counts(values: object) -> tuple[int, int, int]:

@@ -1,0 +1,137 @@
+"""Run the fuzz targets from the kept corpus.
+
+    python -m fuzz.run                                  every target in turn, a minute in all
+    python -m fuzz.run wal --seconds 600 --seed 5       one, with the plain mutator
+    python -m fuzz.run wal --guided --seconds 600       one, guided by coverage, where atheris is installed
+    python -m fuzz.run wal --input FILE                 one input again
+
+An input fails that lets any other error out than the decoder promises, takes more than a second, or needs more than
+256 MiB. It is kept in fuzz/found/ and the command that repeats it is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fuzz.mutate import mutated
+from fuzz.targets import TARGETS
+
+HERE = Path(__file__).parent
+SECONDS_MAX = 1.0
+MEMORY_MAX = 256 << 20
+
+
+def corpus_of(target: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((HERE / "corpus" / target).iterdir())]
+
+
+def run_one(target: str, data: bytes) -> None:
+    """Raises what escaped, or TimeoutError."""
+    started = time.perf_counter()
+    TARGETS[target](data)
+    taken = time.perf_counter() - started
+    if taken > SECONDS_MAX:
+        raise TimeoutError(f"took {taken:.2f} s")
+
+
+def fuzz(target: str, *, seconds: float, seed: int) -> tuple[int, int]:
+    """Mutated inputs until the time is up; how many there were, and how many failed."""
+    run, rng, corpus = TARGETS[target], random.Random(seed), corpus_of(target)
+    _limit_memory()
+    count, found = 0, 0
+    end = time.perf_counter() + seconds
+    for data in corpus:
+        found += _failed(target, run, data)
+    while time.perf_counter() < end:
+        for _ in range(50):
+            count += 1
+            found += _failed(target, run, mutated(rng, corpus))
+    return count, found
+
+
+def _failed(target: str, run: Callable[[bytes], None], data: bytes) -> bool:
+    started = time.perf_counter()
+    try:
+        run(data)
+        if (taken := time.perf_counter() - started) <= SECONDS_MAX:
+            return False
+        problem = f"took {taken:.2f} s"
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+    print(
+        f"FAILED {target}: {problem}\nrepeat: python -m fuzz.run {target} --input {_keep(target, data)}",
+        flush=True,
+    )
+    return True
+
+
+def _keep(target: str, data: bytes) -> Path:
+    directory = HERE / "found"
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{target}-{hashlib.sha256(data).hexdigest()[:16]}"
+    path.write_bytes(data)
+    return path
+
+
+def _limit_memory() -> None:
+    """The data segment may grow by MEMORY_MAX from here; beyond it, allocation fails."""
+    status = Path("/proc/self/status").read_text().split("VmData:")[1]
+    used = int(status.split()[0]) << 10
+    resource.setrlimit(resource.RLIMIT_DATA, (used + MEMORY_MAX, resource.RLIM_INFINITY))
+
+
+def guided(target: str, *, seconds: float, seed: int) -> int:
+    """atheris in a process of its own; what it finds new goes into the corpus directory given last."""
+    grown = HERE / "grown" / target
+    grown.mkdir(parents=True, exist_ok=True)
+    found = HERE / "found"
+    found.mkdir(exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "fuzz.guided", target, str(grown), str(HERE / "corpus" / target)),
+        f"-max_total_time={seconds:.0f}",
+        f"-seed={seed + 1}",
+        f"-artifact_prefix={found}/{target}-",
+        "-timeout=2",
+        "-rss_limit_mb=1024",
+        "-max_len=2000",
+    ]
+    return subprocess.run(command, check=False, cwd=HERE.parent).returncode  # noqa: S603
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m fuzz.run", description=__doc__)
+    parser.add_argument("target", nargs="?", choices=[*TARGETS, "all"], default="all")
+    parser.add_argument("--seconds", type=float, default=60, help="in all, shared by the targets")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--guided", action="store_true")
+    parser.add_argument("--input", type=Path)
+    options = parser.parse_args(arguments)
+    logging.disable(logging.CRITICAL)
+    if options.input is not None:
+        run_one(options.target, options.input.read_bytes())
+        print("nothing escaped")
+        return 0
+    targets = list(TARGETS) if options.target == "all" else [options.target]
+    failures = 0
+    for target in targets:
+        share = options.seconds / len(targets)
+        if options.guided:
+            failures += guided(target, seconds=share, seed=options.seed) != 0
+            continue
+        count, found = fuzz(target, seconds=share, seed=options.seed)
+        failures += found
+        print(f"{target}: {count} inputs, {found} failed", flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
