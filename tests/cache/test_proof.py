@@ -70,4 +70,4 @@ def test_whatever_keeps_its_kth_best_is_worth_a_try(beyond: float, gap: float, s
     """A question whose k-th best is as near as p's is proved up to the whole gap, which must not be skipped."""
     kth = min(1.0, beyond + gap)
     angle = share * (math.acos(beyond) - math.acos(kth))
-    assert (2 * math.sin(angle / 2)) ** 2 <= farthest_square(Metric.COSINE, beyond, kth)
+    assert (2 * math.sin(angle / 2)) ** 2 <= farthest_square(Metric.COSINE, beyond, kth) + 1e-12

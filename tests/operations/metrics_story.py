@@ -40,7 +40,7 @@ def scrape(server: RunningServer) -> Scrape:
 
 def family_of(sample: str) -> str:
     """The metric a sample belongs to."""
-    return re.sub(r"_(bucket|sum|count)$", "", sample.partition("{")[0])
+    return re.sub(r"(?<!_doc)_(bucket|sum|count)$", "", sample.partition("{")[0])
 
 
 class Story:

@@ -8,9 +8,12 @@ import numpy as np
 
 from kyrodb import distance
 from kyrodb.cache.commit_sequence import CommitSequence
+from kyrodb.cache.document_cache import DocumentCache
 from kyrodb.cache.documents import Documents
+from kyrodb.clock import Clock
 from kyrodb.engine.answer_cache import AnswerCache
 from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.requests import SearchResult
 from kyrodb.engine.state import State
 from kyrodb.storage.records import DeleteRecord, Record
 
@@ -18,12 +21,18 @@ from kyrodb.storage.records import DeleteRecord, Record
 class Caches:
     """What may answer instead of the tiers."""
 
-    def __init__(self, options: EngineOptions, state: State) -> None:
+    def __init__(self, options: EngineOptions, state: State, clock: Clock) -> None:
         self._state = state
         self._dimension = options.dimension
         self.commits = CommitSequence()
         self._watched: set[int] | None = None
         self.answers = AnswerCache(options.cache, options.dimension, options.metric, state, self.commits)
+
+        documents = options.cache.documents
+        self._logged_hits_max = options.cache.logged_hits_max
+        self.documents: DocumentCache | None = None
+        if documents.strategy != "off":
+            self.documents = DocumentCache(documents, options.dimension, self.commits, clock.monotonic_s)
 
     def begin(self) -> None:
         """The documents are about to change: until `committed` no cache answers. For the writer."""
@@ -34,12 +43,19 @@ class Caches:
         watched = self._watched
         if watched is not None:
             watched.update([record.doc_id for record in records])
+        if self.documents is not None:
+            self.documents.forget({record.doc_id for record in records})
         if not self.answers.queries.is_empty:
             last = {record.doc_id: record for record in records}
             arriving, metadata = self._arriving(last.values())
             doc_ids = np.fromiter(last, np.uint64, len(last))
             self.answers.queries.carry(doc_ids, arriving, metadata)
         self.commits.end()
+
+    def note_hits(self, result: SearchResult) -> None:
+        """Documents a search returned count as read, as far as the document cache learns from that."""
+        if self.documents is not None and self.documents.logs_accesses and result.hits:
+            self.documents.note([hit.doc_id for hit in result.hits[: self._logged_hits_max]])
 
     def watch(self) -> set[int]:
         """A set that gets the id of each document written from now on, until `unwatch`; one at a time."""

@@ -29,6 +29,7 @@ from kyrodb.engine.requests import (
     SnapshotReport,
 )
 from kyrodb.engine.state import State
+from kyrodb.engine.training import Training
 from kyrodb.engine.write_path import WritePath
 from kyrodb.errors import KyroError, ResourceExhausted
 from kyrodb.storage.disk_space import DiskSpace
@@ -51,6 +52,11 @@ class Engine:
         self._recall = RecallMonitor(
             context.options.recall, self._reads, context.state, context.caches, context.clock
         )
+        documents, cache = context.caches.documents, context.options.cache
+        self.training: Training | None = None
+        """What teaches the document cache, if there is one that learns."""
+        if documents is not None and documents.logs_accesses:
+            self.training = Training(context, documents, cache.training_interval_s)
         self._maintenance = Maintenance(context)
         self._closing = threading.Lock()
         self._closed = False
@@ -60,6 +66,8 @@ class Engine:
         if context.options.background:
             self._maintenance.start()
             self._recall.start()
+            if self.training is not None:
+                self.training.start()
 
     # --- writes ---
 
@@ -83,21 +91,24 @@ class Engine:
     def search(self, request: SearchRequest) -> SearchResult:
         """The nearest documents. The vector must be valid: see distance.check_vector."""
         result = self._reads.search(request)
-        self._recall.offer(request, result)
+        self._answered(request, result)
         return result
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
         """`search` for each request, in order; errors stand in their places."""
         results = self._reads.search_many(requests)
-        if self._recall.wanted:
-            for request, result in zip(requests, results, strict=True):
-                if isinstance(result, SearchResult):
-                    self._recall.offer(request, result)
+        for request, result in zip(requests, results, strict=True):
+            if isinstance(result, SearchResult):
+                self._answered(request, result)
         return results
 
-    def get(self, doc_id: int, scope: Scope = EVERYTHING) -> Found | None:
-        """The document, or None when it is absent or out of scope."""
-        return self._reads.get(doc_id, scope)
+    def get(self, doc_id: int, scope: Scope = EVERYTHING, *, cached: bool = True) -> Found | None:
+        """The document, or None when it is absent or out of scope; without `cached`, never from a cache."""
+        return self._reads.get(doc_id, scope, cached=cached)
+
+    def _answered(self, request: SearchRequest, result: SearchResult) -> None:
+        self.context.caches.note_hits(result)
+        self._recall.offer(request, result)
 
     def watch_syncs(self, observer: Callable[[float], None]) -> None:
         """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""
@@ -231,6 +242,8 @@ class Engine:
             self._closed = True
             self.context.writes.close()
             self._recall.stop()
+            if self.training is not None:
+                self.training.stop()
             self._maintenance.stop()
             try:
                 with self.context.writes.lock:
@@ -266,11 +279,11 @@ def open_engine(
         state = State(options.dimension, options.metric, segments, manifest.sealed_lsn)
         state.tenants.follow(manifest.tenants.values(), segments)
         for lsn, records in recovery.replay():
-            state.apply(lsn, records)
+            state.replay(lsn, records, directory)
         log = recovery.start_log(options.log)
         state.position = log.position
         disk = DiskSpace(filesystem, directory, clock)
-        caches = Caches(options, state)
+        caches = Caches(options, state, clock)
         context = EngineContext(
             filesystem=filesystem,
             directory=directory,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from kyrodb.cache.document_cache import DocumentOptions
 from kyrodb.cache.query_cache import Mode
 from kyrodb.index.hnsw import GraphParameters
 from kyrodb.limits import QUERY_CACHE_BYTES_MAX
@@ -21,7 +22,8 @@ class CacheOptions:
     """What may be answered from memory, see kyrodb.cache.
 
     `query_similarity_threshold` is the cosine from which the unproved modes go by similarity at all,
-    `query_recall_min` what mode RESCORED keeps of a real search on average.
+    `query_recall_min` what mode RESCORED keeps of a real search on average. The document cache trains every
+    `training_interval_s`, from lookups and from the first `logged_hits_max` hits of each search.
     """
 
     query_mode: Mode = Mode.CERTIFIED
@@ -29,6 +31,9 @@ class CacheOptions:
     query_bytes_max: int = QUERY_CACHE_BYTES_MAX
     query_similarity_threshold: float = 0.52
     query_recall_min: float = 0.95
+    documents: DocumentOptions = field(default_factory=DocumentOptions)
+    training_interval_s: float = 600.0
+    logged_hits_max: int = 16
 
 
 @dataclass(frozen=True, slots=True)

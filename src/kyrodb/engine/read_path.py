@@ -21,12 +21,13 @@ from kyrodb.cache.query_cache import Ticket
 from kyrodb.engine.answer_cache import spare_rows
 from kyrodb.engine.caches import Caches
 from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Found, Hit, SearchRequest, SearchResult
+from kyrodb.engine.requests import Found, Hit, SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
+from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tier import Candidates, SearchTier, TierQuery
 from kyrodb.errors import KyroError
 from kyrodb.index.filter import with_constraints
-from kyrodb.types import LSN, Rows, Scope
+from kyrodb.types import LSN, Rows, Scope, Vector
 
 _ATTEMPTS: Final = 4
 _Found: TypeAlias = Sequence[tuple[SearchTier, Candidates]]
@@ -120,14 +121,25 @@ class ReadPath:
             results.append(result)
         return results
 
-    def get(self, doc_id: int, scope: Scope) -> Found | None:
+    def get(self, doc_id: int, scope: Scope, *, cached: bool = True) -> Found | None:
+        """The document, or None when it is absent or out of scope; without `cached`, without the document cache."""
+        documents = self._caches.documents if cached else None
+        if documents is None:
+            place = self._state.find(doc_id)
+            if place is None:
+                return None
+            return _found(doc_id, place.vector, place.metadata, place.tier.kind, scope)
+        since = self._caches.commits.quiet()
+        held = documents.get(doc_id)
+        if held is not None:
+            return _found(doc_id, held.vector, StoredMetadata(held.public, held.reserved), Tier.CACHE, scope)
         place = self._state.find(doc_id)
         if place is None:
             return None
-        metadata = place.metadata
-        if not metadata.in_scope(scope):
-            return None
-        return Found(doc_id, place.vector, metadata.public, place.tier.kind)
+        vector, metadata = place.vector, place.metadata
+        if since is not None:
+            documents.keep(doc_id, vector, metadata.public, metadata.reserved, since)
+        return _found(doc_id, vector, metadata, place.tier.kind, scope)
 
     def _search_tiers(self, group: Sequence[_Asked]) -> list[tuple[SearchResult, _Found, float]]:
         """Of each, all alike but for their vectors: the answer, what the tiers found, and the similarity of the
@@ -177,6 +189,10 @@ class ReadPath:
                 result.tiers |= {tier.kind}
                 result.plan += f"; {candidates.plan}" if result.plan else candidates.plan
         return result, kth
+
+
+def _found(doc_id: int, vector: Vector, metadata: StoredMetadata, tier: Tier, scope: Scope) -> Found | None:
+    return Found(doc_id, vector, metadata.public, tier) if metadata.in_scope(scope) else None
 
 
 _AnyRows: TypeAlias = npt.NDArray[np.int64]

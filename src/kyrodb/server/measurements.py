@@ -11,6 +11,7 @@ from kyrodb.observe.counters import Counters, ratio
 from kyrodb.observe.exposition import Family, counter, gauge, labelled
 from kyrodb.observe.health import HealthStatus, Phase
 from kyrodb.server.admin import GIT_COMMIT
+from kyrodb.server.document_cache_measurements import document_cache_families
 from kyrodb.server.recall_measurements import recall_families
 from kyrodb.server.storage_measurements import storage_families
 from kyrodb.server.vitals import Vitals
@@ -26,6 +27,9 @@ def families(vitals: Vitals) -> Iterator[Family]:
     )
     stats = vitals.stats()
     if vitals.engine is not None and stats is not None:
+        documents = vitals.engine.context.caches.documents
+        if documents is not None:
+            yield from document_cache_families(documents, vitals.engine.training)
         yield from recall_families(vitals.engine.recall, vitals.engine.ef_search)
         yield from storage_families(stats, vitals.engine.recovered, vitals.recovery_s, vitals.counters)
     yield from _process(vitals)

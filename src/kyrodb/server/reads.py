@@ -83,7 +83,7 @@ class Reads:
         def look_up() -> list[tuple[Found | None, bytes]]:
             answers = []
             for doc_id, stored_id in doc_ids:
-                found = self._engine.get(stored_id, scope) if doc_id >= DOC_ID_MIN else None
+                found = self._engine.get(stored_id, scope, cached=False) if doc_id >= DOC_ID_MIN else None
                 response = query_response(doc_id, found, include_embedding=request.include_embeddings)
                 answers.append((found, response))
             return answers

@@ -9,6 +9,7 @@
     snapshots/20260601T120000Z/   hard links that open as a database of their own
     tenant_usage.state            what each tenant did, see tenancy/usage_file.py; replaced as a whole
     tenant_usage_latest.csv       the same for spreadsheets, and tenant_usage_shutdown_<unix seconds>.csv
+    predictor.state               what the document cache learned, see cache/predictor.py; worth little, may go
     tenants.json                  which tenant had which number in earlier versions, see legacy_tenants.py
     *.tmp                         being written; worthless after a crash
 
@@ -26,6 +27,7 @@ LOCK: Final = "LOCK"
 SNAPSHOTS: Final = "snapshots"
 LEGACY_TENANTS: Final = "tenants.json"
 USAGE: Final = "tenant_usage.state"
+PREDICTOR: Final = "predictor.state"
 USAGE_CSV: Final = "tenant_usage_latest.csv"
 TEMPORARY_SUFFIX: Final = ".tmp"
 
