@@ -14,9 +14,10 @@ from kyrodb.engine.build_protocol import BuildRequest
 from kyrodb.engine.builder import Build, BuildFailed, InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Delete, Put
+from kyrodb.engine.requests import Delete, Operation, Put, UpdateMetadata
 from kyrodb.engine.write_path import _Pending
 from kyrodb.errors import DataDamaged, Unavailable, WriteFailed
+from kyrodb.storage.manifest import write_manifest
 from kyrodb.storage.records import PutRecord
 from kyrodb.types import Document
 
@@ -212,3 +213,33 @@ def test_lookup_beside_an_update_of_a_hot_document_finds_it() -> None:
 
     tier._row_of = RowsOfARace(tier._row_of)
     assert tier.lookup(1) == 1
+
+
+def test_flush_after_a_failed_one_seals_what_came_since_too() -> None:
+    """It took up the old one and left what was written meanwhile in the hot tier."""
+    disk = FaultFS()
+    engine, clock = start(disk)
+    engine.write(put(1))
+    disk.faults = [Fault(0, "error", lasting=True, calls=frozenset({"replace"}))]
+    with pytest.raises(WriteFailed):
+        engine.flush()
+    disk.heal()
+    clock.advance(60)
+    engine.write(put(2))
+    assert engine.flush().documents == 2
+    assert engine.stats().hot_documents == 0
+
+
+@pytest.mark.parametrize("operation", [Delete(1), UpdateMetadata(1, {"a": "b"})])
+def test_log_that_changes_a_document_that_is_not_there_is_refused(operation: Operation) -> None:
+    """It was skipped in silence, so whatever had lost the document was never noticed."""
+    disk = FaultFS()
+    engine, _ = start(disk)
+    engine.write(put(1))
+    engine.flush()
+    engine.write(operation)
+    disk.kill_process()
+    manifest = engine.context.manifests.current
+    write_manifest(disk, DATA, manifest.model_copy(update={"segments": ()}))
+    with pytest.raises(DataDamaged, match="changes document 1, which is not there"):
+        start(disk)

@@ -75,7 +75,9 @@ class Maintenance:
     def flush(self) -> int:
         """Seal what the hot tier holds now; how many documents moved."""
         with self.lock:
-            documents = self.sealing.seal()
+            # What an earlier try left frozen comes first, and is not all.
+            documents = self.sealing.seal() if self.sealing.interrupted else 0
+            documents += self.sealing.seal()
         self._context.caches.settle()
         return documents
 

@@ -71,11 +71,16 @@ class Sealing:
         options, state = self._context.options, self._context.state
         mutations, age_s = state.mutations_since_freeze, self._context.clock.monotonic_s() - self._sealed_s
         return (
-            self._frozen is not None
+            self.interrupted
             or state.version.active.rows >= options.seal_rows * (BURST_FACTOR if self._in_burst else 1)
             or mutations >= options.mutations_per_checkpoint
             or (mutations > 0 and age_s >= options.hot_age_max_s)
         )
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a seal failed and is to be taken up again."""
+        return self._frozen is not None
 
     def seal(self) -> int:
         """Freeze, build, install, clean; how many documents moved. Nothing to do is no error.

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kyrodb.engine.cold_segment import ColdSegment
 from kyrodb.engine.hot_tier import HotTier
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tenant_counts import TenantCounts
 from kyrodb.engine.tier import SearchTier
+from kyrodb.errors import DataDamaged
 from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record
 from kyrodb.types import LSN, Metric, Vector
 
@@ -99,6 +101,18 @@ class State:
             else:
                 self._delete(record)
         self.position = lsn
+
+    def replay(self, lsn: LSN, records: Sequence[Record], log: Path) -> None:
+        """`apply` at the start. Every record was logged for a document that was there, so one that is not there now
+        was lost: raises DataDamaged rather than go on without it."""
+        for record in records:
+            if not isinstance(record, PutRecord) and self.locate(record.doc_id) is None:
+                raise DataDamaged(
+                    f"position {lsn} changes document {record.doc_id}, which is not there",
+                    path=log,
+                    hint="Restore from a backup",
+                )
+        self.apply(lsn, records)
 
     def freeze(self) -> HotTier:
         """Set the active tier aside for sealing and open a new one. For the writer."""
