@@ -54,10 +54,10 @@ def start() -> Iterator[Start]:
     yield start_one
     for server in started:
         kill(server)
+        server.channel.close()
 
 
 def kill(server: RunningServer) -> None:
-    """By SIGKILL; a dead one stays dead."""
+    """By SIGKILL; a dead one stays dead. Its clients find out by themselves."""
     server.process.kill()
     server.process.wait()
-    server.channel.close()
