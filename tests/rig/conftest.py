@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +17,9 @@ from tests.server.running import RunningServer, start_server
 HERE = Path(__file__).parent
 
 
-CYCLES = "KYRODB_RIG_CYCLES"
+CYCLES, SECONDS = "KYRODB_RIG_CYCLES", "KYRODB_RIG_SECONDS"
+_RIGS = 11
+"""Tests that share the seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,17 +27,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = ""
     if sys.platform != "linux" or os.geteuid() != 0:
         reason = "needs Linux and root"
-    elif CYCLES not in os.environ:
-        reason = f"takes minutes: set {CYCLES}, or use make rig"
+    elif CYCLES not in os.environ and SECONDS not in os.environ:
+        reason = f"takes minutes: set {CYCLES} or {SECONDS}, or use make rig"
     for item in items:
         if reason and HERE in item.path.parents:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture
-def cycles() -> int:
-    """How often each rig repeats itself."""
-    return int(os.environ[CYCLES])
+def cycles() -> Iterator[int]:
+    """Numbers of the cycles a rig goes through: as many as asked for, or until its share of the time is over."""
+    if CYCLES in os.environ:
+        return iter(range(int(os.environ[CYCLES])))
+    return _until(time.monotonic() + float(os.environ[SECONDS]) / _RIGS)
+
+
+def _until(end: float) -> Iterator[int]:
+    for cycle in itertools.count():
+        yield cycle
+        if time.monotonic() > end:
+            return
 
 
 Start: TypeAlias = Callable[..., RunningServer]

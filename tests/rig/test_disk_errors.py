@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ def accepted_again(server: RunningServer, load: Load) -> None:
     load.stop()
 
 
-def fill_and_mend(start: Start, directory: Path, load: Load, cycles: int) -> None:
+def fill_and_mend(start: Start, directory: Path, load: Load, cycles: Iterator[int]) -> None:
     server = start(directory)
-    for _ in range(cycles):
+    for _ in cycles:
         load.start(server)
         wait_until(lambda: load.acknowledged > 50, "writes are accepted")
         enough_failures = load.failed + 5
@@ -45,13 +46,13 @@ def _has_failed(load: Load, times: int) -> bool:
 
 
 @pytest.mark.timeout(0)
-def test_full_tmpfs_and_space_back(start: Start, tmp_path: Path, cycles: int) -> None:
+def test_full_tmpfs_and_space_back(start: Start, tmp_path: Path, cycles: Iterator[int]) -> None:
     with small_disk(tmp_path / "disk", 48 << 20) as disk:
         fill_and_mend(start, disk, Load(11), cycles)
 
 
 @pytest.mark.timeout(0)
-def test_full_ext4_and_space_back(start: Start, tmp_path: Path, cycles: int) -> None:
+def test_full_ext4_and_space_back(start: Start, tmp_path: Path, cycles: Iterator[int]) -> None:
     disk = Ext4Disk(tmp_path / "disk", 64 << 20)
     try:
         fill_and_mend(start, disk.path, Load(12), cycles)
@@ -72,12 +73,12 @@ def test_full_ext4_and_space_back(start: Start, tmp_path: Path, cycles: int) -> 
     ],
 )
 def test_system_calls_that_return_errors_or_kill(
-    start: Start, tmp_path: Path, cycles: int, fault: str
+    start: Start, tmp_path: Path, cycles: Iterator[int], fault: str
 ) -> None:
     """Errors: writes go on once they end. A signal: the process dies in the middle of that very call."""
     rng, load = random.Random(fault), Load(13)
     server = start(tmp_path)
-    for _ in range(cycles):
+    for _ in cycles:
         with injected(server.process.pid, fault):
             load.start(server)
             time.sleep(rng.uniform(1.0, 2.0))
