@@ -30,6 +30,17 @@ format: .venv/.dev ## format the code and fix what can be fixed
 bench: .venv/.dev ## run the benchmarks on made-up data; DATA=dir runs them on yours
 	$(BIN)/python -m benchmarks.run $(if $(DATA),--data $(DATA))
 
+crash: .venv/.dev ## power cuts, disk errors and bit flips on a disk in memory, for SECONDS_BUDGET
+	$(BIN)/python -m tests.crash.campaign all --seconds $(SECONDS_BUDGET) --seed $(SEED)
+
+rig: .venv/.dev ## the real server killed, cut off and starved of disk; root and Linux
+	KYRODB_RIG_SECONDS=$(SECONDS_BUDGET) $(BIN)/python -m pytest -q -p no:cacheprovider --timeout 0 tests/rig
+
+fuzz: .venv/.dev ## every decoder from the kept corpus, for SECONDS_BUDGET
+	$(BIN)/python -m fuzz.run --seconds $(SECONDS_BUDGET) --seed $(SEED)
+
+soak: crash rig ## all of the crash rigs, then the real server
+
 proto: .venv/.dev ## generate the code of the wire contract again
 	$(BIN)/python scripts/generate_proto.py
 
