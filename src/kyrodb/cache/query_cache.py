@@ -37,6 +37,7 @@ from kyrodb.cache.answer import Cached, Kind, ranked
 from kyrodb.cache.commit_sequence import CommitSequence
 from kyrodb.cache.documents import ROW_BYTES, DocIds, Documents, HeldDocuments, Source
 from kyrodb.cache.entry_table import Entry, EntryTable, Near
+from kyrodb.cache.pace import Pace
 from kyrodb.cache.proof import farthest_square, outside_at_most
 from kyrodb.cache.similarity_control import SimilarityControl
 from kyrodb.cache.write_columns import WriteColumns
@@ -50,13 +51,6 @@ CHECK_SHARE: Final = 1 / 16
 """Share of unproved answers, served or not near enough to be, that are compared with a real search."""
 CHECK_SHARE_AT_FIRST: Final = 1 / 4
 """The same while none is served yet: then a check costs no search that would not be done anyway."""
-_BARREN: Final = 2048
-"""Questions that were looked for in vain before only some are looked for."""
-_BARREN_SHARE: Final = 1 / 8
-_BATCH: Final = 16
-"""Answers that wait to become entries together, once _BATCH_FROM questions were looked for in vain: one by one
-takes twice as long. A waiting answer is found by the same question only."""
-_BATCH_FROM: Final = 64
 SKETCH_ROOM: Final = 2.0
 """How many times the truth a squared distance estimated from sketches may well be."""
 _SKETCH_NEAR: Final = 16
@@ -130,8 +124,7 @@ class QueryCache:
         """Slots that changed since the last commit."""
         self._repeats: dict[tuple[Hashable, bytes], int] = {}
         self._tick = 0
-        self._barren = 0
-        """Questions looked for in vain since the last one that was proved; may miscount by a few."""
+        self._pace = Pace()
 
     def __len__(self) -> int:
         return len(self._table) + len(self._waiting)
@@ -162,14 +155,10 @@ class QueryCache:
 
     def lookup(self, ticket: Ticket, k: int, score_min: float = 0.0) -> Cached | None:
         """An answer with up to `k` documents whose score is at least `score_min` (<= 0: any), or None."""
-        found = self._repeated(ticket, k, score_min)
+        found = self._repeated(ticket, k, score_min) or self._not_repeated(ticket, k, score_min)
+        self._pace.asked(answered=found is not None)
         if found is None:
-            number = self._table.number_of(ticket.key)
-            if number is None or self.mode is Mode.EXACT:
-                return None
-            found = self._not_repeated(number, ticket, k, score_min)
-            if found is None:
-                return None
+            return None
         with self._lock:
             self._tick += 1
             self._table.touch(found.slot, self._tick)
@@ -180,6 +169,14 @@ class QueryCache:
                 return None
             self.counts[found.kind.value] += 1
         return found
+
+    def will_keep(self, ticket: Ticket) -> bool:
+        """Whether to `store` what the search for a question that was not answered finds; else it counts as missed."""
+        if ticket.to_check is not None or self._pace.keeps():
+            return True
+        with self._lock:
+            self.counts["miss"] += 1
+        return False
 
     def _repeated(self, ticket: Ticket, k: int, score_min: float) -> Cached | None:
         repeat = (ticket.key, ticket.asked)
@@ -201,20 +198,20 @@ class QueryCache:
             entry.repeated = found
         return found
 
-    def _not_repeated(self, number: int, ticket: Ticket, k: int, score_min: float) -> Cached | None:
+    def _not_repeated(self, ticket: Ticket, k: int, score_min: float) -> Cached | None:
         by_similarity = self.mode in (Mode.RESCORED, Mode.THRESHOLD)
-        if not by_similarity and self._metric is Metric.INNER_PRODUCT:
+        number = self._table.number_of(ticket.key)
+        if number is None or self.mode is Mode.EXACT:
             return None
-        if not by_similarity and self._barren >= _BARREN and random.random() > _BARREN_SHARE:
+        if not by_similarity and (self._metric is Metric.INNER_PRODUCT or not self._pace.looks()):
             return None
-        question = ticket.question
+        question, found = ticket.question, None
         near = self._table.nearest(number, question.indexed, _NEIGHBOURS if by_similarity else 1)
-        if not near:
-            return None
-        found = self._proved(near[0], question, k, score_min)
-        if found is None and by_similarity:
-            found = self._similar(near, question, k, score_min)
-        self._barren = self._barren + 1 if found is None else 0
+        if near:
+            found = self._proved(near[0], question, k, score_min)
+            if found is None and by_similarity:
+                found = self._similar(near, question, k, score_min)
+        self._pace.looked(found=found is not None)
         return found
 
     def _proved(self, near: Near, question: Question, k: int, score_min: float) -> Cached | None:
@@ -267,7 +264,7 @@ class QueryCache:
                 self.counts["overtaken"] += 1
                 return False
             self._waiting[ticket.key, ticket.asked] = (ticket.question.indexed, source)
-            if self._barren < _BATCH_FROM or len(self._waiting) >= _BATCH:
+            if len(self._waiting) >= self._pace.batch:
                 self._take_in()
         return True
 

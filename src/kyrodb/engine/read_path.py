@@ -101,8 +101,12 @@ class ReadPath:
         asked.ticket = caches.ticket(asked.request, asked.question, asked.ef)
         if asked.ticket is None:
             return None
-        asked.spare = spare_rows(asked.request.k, asked.ef)
-        return caches.answer(asked.request, asked.ticket)
+        answer = caches.answer(asked.request, asked.ticket)
+        if answer is None and caches.queries.will_keep(asked.ticket):
+            asked.spare = spare_rows(asked.request.k, asked.ef)
+        elif answer is None:
+            asked.ticket = None
+        return answer
 
     def _each_or_error(self, group: Sequence[_Asked]) -> Sequence[SearchResult | KyroError]:
         try:

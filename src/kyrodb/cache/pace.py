@@ -1,0 +1,51 @@
+"""How much trouble to take over questions that do not repeat.
+
+Looking for near questions and keeping answers each cost a search about a tenth of its time. While nothing is
+ever answered that way, only a share of the questions is looked for and only a share of the answers kept; one
+that is answered brings everything back. Counts may be off by a few when threads meet, which does no harm.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+_BATCH: Final = 16
+"""Answers that become entries together, which takes half the time; until then only the same question finds them."""
+_BATCH_FROM: Final = 64
+_LOOK_LESS_FROM: Final = 2048
+_LOOK_SHARE: Final = 1 / 8
+_KEEP_LESS_FROM: Final = 4096
+_KEEP_SHARE: Final = 1 / 4
+
+
+class Pace:
+    """Counts questions since the last one that was answered."""
+
+    __slots__ = ("_unanswered", "_unlike")
+
+    def __init__(self) -> None:
+        self._unanswered = 0
+        self._unlike = 0
+        """Questions for which no near one could answer."""
+
+    @property
+    def batch(self) -> int:
+        """How many answers to gather before they become entries."""
+        return 1 if self._unlike < _BATCH_FROM else _BATCH
+
+    def looks(self) -> bool:
+        """Whether to look for a near question."""
+        return self._unlike < _LOOK_LESS_FROM or random.random() < _LOOK_SHARE
+
+    def keeps(self) -> bool:
+        """Whether to keep the answer of a search."""
+        return self._unanswered < _KEEP_LESS_FROM or random.random() < _KEEP_SHARE
+
+    def looked(self, *, found: bool) -> None:
+        """A near question was looked for."""
+        self._unlike = 0 if found else self._unlike + 1
+
+    def asked(self, *, answered: bool) -> None:
+        """A question was asked."""
+        self._unanswered = 0 if answered else self._unanswered + 1

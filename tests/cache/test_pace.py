@@ -1,0 +1,29 @@
+"""Little trouble is taken over questions that never repeat, all of it as soon as one does."""
+
+from __future__ import annotations
+
+import random
+
+from kyrodb.cache.pace import Pace
+
+
+def test_at_first_everything_is_looked_for_and_kept_at_once() -> None:
+    pace = Pace()
+    assert pace.batch == 1
+    assert all(pace.looks() and pace.keeps() for _ in range(100))
+
+
+def test_with_questions_that_never_repeat_only_some_are_looked_for_and_kept() -> None:
+    random.seed(1)
+    pace = Pace()
+    for _ in range(5000):
+        pace.asked(answered=False)
+        pace.looked(found=False)
+    assert pace.batch == 16
+    assert 80 < sum(pace.looks() for _ in range(1000)) < 180
+    assert 200 < sum(pace.keeps() for _ in range(1000)) < 300
+    pace.asked(answered=True)
+    assert all(pace.keeps() for _ in range(100))
+    pace.looked(found=True)
+    assert pace.batch == 1
+    assert all(pace.looks() for _ in range(100))
