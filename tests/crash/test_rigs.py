@@ -10,14 +10,15 @@ from tests.crash.log_rig import log_crash_points
 from tests.crash.session import DATA, Session, conditions
 from tests.crash.workload import steps
 
-POINTS_PER_SEED = 125
+SEEDS, POINTS = 8, 1000
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_random_crash_points(seed: int) -> None:
     calls = len(rigs.changing_calls(seed, steps_count=60))
-    count = rigs.crash_points(seed, steps_count=60, looks=POINTS_PER_SEED / calls * 1.2)
-    assert count >= POINTS_PER_SEED * 0.8
+    # Some calls are looked at more often than others, so fewer are asked for than are wanted.
+    count = rigs.crash_points(seed, steps_count=60, looks=POINTS / SEEDS / calls)
+    assert count >= 0.8 * POINTS / SEEDS
 
 
 def test_every_loss_at_every_call_of_a_short_life() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from tests.operations.faults import Ext4Disk, wait_until
 from tests.rig.load import SETTINGS
 from tests.server.running import RunningServer, start_server
 
@@ -74,3 +76,9 @@ def kill(server: RunningServer) -> None:
     """By SIGKILL; a dead one stays dead. Its clients find out by themselves."""
     server.process.kill()
     server.process.wait()
+
+
+def unmount(disk: Ext4Disk) -> None:
+    """A build process that outlived its server for a moment keeps the disk busy."""
+    command = ["umount", str(disk.path)]
+    wait_until(lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0, "umount")

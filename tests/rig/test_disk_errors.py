@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.operations.faults import Ext4Disk, fill, injected, small_disk, wait_until
-from tests.rig.conftest import Start, kill
+from tests.rig.conftest import Start, kill, unmount
 from tests.rig.load import Load
 from tests.server.running import RunningServer
 
@@ -57,7 +57,7 @@ def test_full_ext4_and_space_back(start: Start, tmp_path: Path, cycles: Iterator
     try:
         fill_and_mend(start, disk.path, Load(12), cycles)
     finally:
-        disk.unmount()
+        unmount(disk)
 
 
 @pytest.mark.timeout(0)

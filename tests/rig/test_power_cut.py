@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.operations.faults import Ext4Disk
-from tests.rig.conftest import Start, kill
+from tests.rig.conftest import Start, kill, unmount
 from tests.rig.load import Load, check_preloaded, preload
 from tests.rig.test_kill import failing_as, work
 
@@ -49,7 +49,7 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(
             cut_power(disk.path)
             kill(server)
             load.stop()
-            disk.unmount()
+            unmount(disk)
             disk.mount()
             with failing_as(f"rig power cut, seed {seed}, cycle {cycle}"):
                 server = start(disk.path)
@@ -58,4 +58,4 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(
         assert load.acknowledged > 20 * (cycle + 1)
         kill(server)
     finally:
-        disk.unmount()
+        unmount(disk)
