@@ -12,6 +12,7 @@ from tests.storage.golden_files import manifest
 
 from kyrodb.errors import DataDamaged, DataDirMismatch, ResourceExhausted
 from kyrodb.limits import TENANT_INDEX_MAX, TENANT_INDEX_MIN
+from kyrodb.storage import manifest as manifest_module
 from kyrodb.storage.checksum import digest
 from kyrodb.storage.manifest import (
     Manifest,
@@ -131,3 +132,13 @@ def test_power_cut_leaves_the_old_one_or_the_new_one_whole() -> None:
 def test_missing_is_not_damaged() -> None:
     with pytest.raises(FileNotFoundError):
         read_manifest(FaultFS(), ROOT)
+
+
+def test_one_too_long_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FaultFS()
+    data = encode_manifest(small())
+    monkeypatch.setattr(manifest_module, "MANIFEST_BYTES_MAX", len(data))
+    write_manifest(disk, ROOT, small())
+    monkeypatch.setattr(manifest_module, "MANIFEST_BYTES_MAX", len(data) - 1)
+    with pytest.raises(OSError, match="exceeds"):
+        write_manifest(disk, ROOT, small())

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kyrodb.storage import wal_format
 from kyrodb.storage.wal_format import (
     ALIGNMENT,
     KEY_STREAM,
@@ -99,3 +100,10 @@ def test_no_sector_of_zeros_is_written_as_zeros() -> None:
     whitening = Whitening(HEADER.salt)
     for start in range(0, KEY_STREAM, SECTOR):
         assert any(whitening.apply(bytes(SECTOR), start).tobytes())
+
+
+def test_content_that_no_reader_would_take_is_not_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wal_format, "WAL_FRAME_BODY_BYTES_MAX", 10)
+    encode_frame(0, 1, 2, 3, OPERATION, bytes(9), synced=False)
+    with pytest.raises(ValueError, match="10 bytes, must be below 10"):
+        encode_frame(0, 1, 2, 3, OPERATION, bytes(10), synced=False)

@@ -8,6 +8,7 @@ does not belong to the database; what an old MANIFEST named is deleted only afte
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
@@ -160,4 +161,7 @@ def read_manifest(filesystem: FileSystem, directory: Path) -> Manifest:
 
 def write_manifest(filesystem: FileSystem, directory: Path, manifest: Manifest) -> None:
     """Replace the MANIFEST; when this returns the new one is durable. Raises OSError; then either may be there."""
-    replace_file(filesystem, directory, filename.MANIFEST, encode_manifest(manifest))
+    data = encode_manifest(manifest)
+    if len(data) > MANIFEST_BYTES_MAX:
+        raise OSError(errno.EFBIG, f"MANIFEST of {len(data)} bytes exceeds {MANIFEST_BYTES_MAX}")
+    replace_file(filesystem, directory, filename.MANIFEST, data)

@@ -38,6 +38,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from kyrodb.limits import WAL_FRAME_BODY_BYTES_MAX
 from kyrodb.types import LSN, BytesLike
 
 FORMAT: Final = 1
@@ -124,8 +125,10 @@ def encode_frame(
 ) -> tuple[bytes, int]:
     """A frame before whitening, and its body checksum, which the next frame names as `previous`.
 
-    `seed` is that of the segment: SegmentHeader.seed.
+    `seed` is that of the segment: SegmentHeader.seed. Raises ValueError for a content that no reader would take.
     """
+    if len(content) >= WAL_FRAME_BODY_BYTES_MAX:
+        raise ValueError(f"frame content of {len(content)} bytes, must be below {WAL_FRAME_BODY_BYTES_MAX}")
     first = bytes((kind | SYNCED if synced else kind,))
     checksum = zlib.crc32(content, zlib.crc32(first, seed))
     length = 1 + len(content)
