@@ -24,6 +24,13 @@ LEARNED = re.compile(
     "kyrodb_(hsc_|learned_cache_|training_|document_cache_(evictions|ghost|policy|switches))"
 )
 """Of the document cache: see tests/server/test_document_cache_measurements.py."""
+RESCORED = {
+    "kyrodb_query_cache_checks_total",
+    "kyrodb_query_cache_threshold",
+    "kyrodb_query_cache_recall",
+    "kyrodb_query_cache_recall_low",
+}
+"""Of one mode of the query cache: see tests/server/test_recall.py."""
 SCHEDULED = {"kyrodb_backups_made_total", "kyrodb_backup_failures_total", "kyrodb_backup_last_size_bytes"}
 """Of a server that takes backups by itself: see tests/server/test_scheduled_backups.py."""
 
@@ -187,4 +194,4 @@ def test_the_page_lists_what_is_exported_with_its_labels(told: dict[str, Scrape]
         for sample in scrape:
             labels = set(re.findall(r'(\w+)="', sample)) - {"le"}
             exported.setdefault(family_of(sample), set()).update(labels)
-    assert documented() == exported | {name: set[str]() for name in SCHEDULED}
+    assert documented() == exported | {name: set[str]() for name in SCHEDULED | RESCORED}

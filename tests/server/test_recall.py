@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from tests.server.running import RunningServer, running_server
 
+from kyrodb.cache.similarity_control import SimilarityControl
+from kyrodb.observe.exposition import render
 from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.server.recall_measurements import checked_families
 
 
 def sampled(server: RunningServer) -> dict[str, float]:
@@ -38,3 +41,16 @@ def test_recall_appears_once_it_is_measured(tmp_path: Path) -> None:
         assert 'kyrodb_recall_estimate{path="all",filtered="any"} 1.000000' in text
         assert 'kyrodb_recall_estimate{path="hot",filtered="false"} 1.000000' in text
         assert 'kyrodb_slo_breached{objective="recall"} 0' in text
+
+
+def test_what_is_known_of_unproved_answers_is_told_once_they_are_served() -> None:
+    control = SimilarityControl(0.5, 0.9)
+    control.observe(0.99, 1.0)
+    assert "threshold" not in render(checked_families(control))
+    assert "kyrodb_query_cache_checks_total 1" in render(checked_families(control))
+    for _ in range(199):
+        control.observe(0.99, 1.0)
+    text = render(checked_families(control))
+    assert "kyrodb_query_cache_recall 1.000000" in text
+    assert f"kyrodb_query_cache_threshold {control.threshold:.6f}" in text
+    assert f"kyrodb_query_cache_recall_low {control.recall()[1]:.6f}" in text

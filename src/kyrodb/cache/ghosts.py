@@ -3,8 +3,8 @@
 A policy over one id in n with an n-th of the capacity has the hit ratio of the whole, nearly (spatial sampling:
 Waldspurger et al., "Efficient MRC Construction with SHARDS", FAST 2015; with its correction for hot ids: lookups
 that the sample has too few or too many of are taken for hits). So a lookup costs an n-th and the ids
-of all ghosts together take about 200 bytes for each n-th of the capacity and policy: with five policies and a
-capacity of 10,000, some 600 KB.
+of all ghosts together take about 270 bytes for each n-th of the capacity and policy: with five policies and a
+capacity of 10,000, some 800 KB.
 """
 
 from __future__ import annotations

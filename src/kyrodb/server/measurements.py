@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 
+from kyrodb.cache.query_cache import Mode
 from kyrodb.observe import logs
 from kyrodb.observe.backups import newest_backup_s
 from kyrodb.observe.counters import Counters, ratio
@@ -12,7 +13,7 @@ from kyrodb.observe.exposition import Family, counter, gauge, labelled
 from kyrodb.observe.health import HealthStatus, Phase
 from kyrodb.server.admin import GIT_COMMIT
 from kyrodb.server.document_cache_measurements import document_cache_families
-from kyrodb.server.recall_measurements import recall_families
+from kyrodb.server.recall_measurements import checked_families, recall_families
 from kyrodb.server.storage_measurements import storage_families
 from kyrodb.server.vitals import Vitals
 from kyrodb.version import __version__
@@ -30,6 +31,9 @@ def families(vitals: Vitals) -> Iterator[Family]:
         documents = vitals.engine.context.caches.documents
         if documents is not None:
             yield from document_cache_families(documents, vitals.engine.training)
+        queries = vitals.engine.context.caches.answers.queries
+        if queries.mode is Mode.RESCORED:
+            yield from checked_families(queries.control)
         yield from recall_families(vitals.engine.recall, vitals.engine.ef_search)
         yield from storage_families(stats, vitals.engine.recovered, vitals.recovery_s, vitals.counters)
     yield from _process(vitals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from kyrodb.cache.similarity_control import SimilarityControl
 from kyrodb.engine.recall_monitor import RecallMonitor
 from kyrodb.engine.recall_tally import RecallEstimate
 from kyrodb.observe.exposition import Family, Labels, counter, gauge
@@ -34,6 +35,18 @@ def recall_families(monitor: RecallMonitor, ef_search: int) -> Iterator[Family]:
         {(): report.processor_s},
     )
     yield gauge("ef_search", "Candidates a graph walk keeps when a request does not say.", ef_search)
+
+
+def checked_families(control: SimilarityControl) -> Iterator[Family]:
+    """What checking the unproved answers of mode `rescored` has shown; the threshold only while any is served."""
+    mean, low, _ = control.recall()
+    yield counter("query_cache_checks_total", "Unproved answers compared with a search.", control.checks)
+    if control.threshold <= 1:
+        yield gauge(
+            "query_cache_threshold", "Cosine from which answers are served unproved.", control.threshold
+        )
+        yield gauge("query_cache_recall", "Share of a search's results that those keep.", mean)
+        yield gauge("query_cache_recall_low", "Lower end of the 95 % interval of that.", low)
 
 
 def _family(name: str, help: str, estimates: Mapping[Labels, RecallEstimate], what: str) -> Family:
