@@ -39,7 +39,8 @@ rig: .venv/.dev ## the real server killed, cut off and starved of disk; root and
 fuzz: .venv/.dev ## every decoder from the kept corpus, for SECONDS_BUDGET
 	$(BIN)/python -m fuzz.run --seconds $(SECONDS_BUDGET) --seed $(SEED)
 
-soak: crash rig ## all of the crash rigs, then the real server
+soak: .venv/.dev ## state machines and histories of eight threads with new seeds, for SECONDS_BUDGET
+	$(BIN)/python -m tests.model.soak --seconds $(SECONDS_BUDGET) --seed $(SEED)
 
 proto: .venv/.dev ## generate the code of the wire contract again
 	$(BIN)/python scripts/generate_proto.py
