@@ -41,6 +41,8 @@ class Writer:
     serial: int = 0
     acknowledged: int = 0
     failed: int = 0
+    doubting: bool = False
+    """Whether an answer from now on proves nothing."""
 
     def step(self, stub: Any) -> None:
         doc_id = self.random.choice(list(self.possible))
@@ -69,11 +71,11 @@ class Writer:
             self.failed += 1
             time.sleep(0.01)
             return
-        if answer.success:
+        if not answer.success:
+            self.failed += 1
+        elif not self.doubting:
             self.acknowledged += 1
             self.possible[doc_id] = [value]
-        else:
-            self.failed += 1
 
 
 class Load:
@@ -96,8 +98,15 @@ class Load:
     def failed(self) -> int:
         return sum(writer.failed for writer in self.writers)
 
+    def doubt(self) -> None:
+        """The power is about to go: an answer that comes later is one that a real cut would not have let out."""
+        for writer in self.writers:
+            writer.doubting = True
+
     def start(self, server: RunningServer) -> None:
         self._stop.clear()
+        for writer in self.writers:
+            writer.doubting = False
         self._threads = [
             threading.Thread(target=self._run, args=(writer, server.stub)) for writer in self.writers
         ]

@@ -46,6 +46,8 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(
         for cycle in cycles:
             load.start(server)
             work(server, rng)
+            # An fsync that is under way while ext4 is shut down may find its transaction gone and report success.
+            load.doubt()
             cut_power(disk.path)
             kill(server)
             load.stop()
