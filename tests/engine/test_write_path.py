@@ -121,3 +121,33 @@ def test_a_closed_engine_refuses_writes(tmp_path: Path) -> None:
     engine.close()
     with pytest.raises(Unavailable, match="closed"):
         engine.write(put(1, vectors(1)[0]))
+
+
+def test_a_write_that_was_interrupted_is_told_until_the_database_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_small(tmp_path / "data")
+    rows = vectors(3)
+    engine.write(put(1, rows[0]))
+    assert engine.stats().refusing_writes == ""
+
+    def out_of_memory(lsn: int, records: object) -> None:
+        # While a write is on its way nothing is wrong yet.
+        assert engine.stats().refusing_writes == ""
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.context.state, "apply", out_of_memory)
+        with pytest.raises(MemoryError):
+            engine.write(put(2, rows[1]))
+    assert "left memory behind the log" in engine.stats().refusing_writes
+    with pytest.raises(Unavailable, match="left memory behind the log"):
+        engine.write(put(3, rows[2]))
+    found = engine.get(1)
+    assert found is not None
+    engine.close()
+
+    again = open_small(tmp_path / "data")
+    assert again.stats().refusing_writes == ""
+    assert again.write(put(2, rows[1])).existed == 1
+    again.close()

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine
+from kyrodb.engine.requests import Put
 from kyrodb.errors import ConfigError
 from kyrodb.observe.health import Phase
 from kyrodb.server.database import open_database
 from kyrodb.server.http import serving_http
 from kyrodb.server.vitals import Vitals
+from kyrodb.types import Document
 
 Get = Callable[..., httpx.Response]
 
@@ -106,6 +109,23 @@ def test_draining_is_alive_and_not_ready(get: Get, engine: Engine, vitals: Vital
 def test_stopped_is_unhealthy(get: Get, vitals: Vitals) -> None:
     vitals.phase = Phase.STOPPED
     assert answer(get("/health")) == (503, {"status": "unhealthy", "reason": "the database is closed"})
+
+
+def test_a_write_that_was_interrupted_is_unhealthy_with_the_reason(
+    get: Get, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(lsn: int, records: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.context.state, "apply", out_of_memory)
+        with pytest.raises(MemoryError):
+            engine.write(Put(Document(1, np.ones(4, np.float32), {})))
+    status, body = answer(get("/health"))
+    assert (status, body["status"]) == (503, "unhealthy")
+    assert "left memory behind the log; close the database and open it again" in body["reason"]
+    assert answer(get("/ready")) == (200, {"ready": True, "status": "read_only"})
+    assert "kyrodb_writes_refused 1\n" in get("/metrics").text
 
 
 def test_slo_breach_degrades_and_keeps_serving(get: Get, engine: Engine, vitals: Vitals) -> None:

@@ -212,7 +212,7 @@ class Engine:
             wal_writes_failed=breaker.failures,
             wal_bytes=context.log.bytes_written,
             wal_syncs=context.log.syncs,
-            refusing_writes=room.refusal if breaker.closed else breaker.reason,
+            refusing_writes=context.writes.refusing or (room.refusal if breaker.closed else breaker.reason),
             breaker_state=int(breaker.state),
             disk_full_errors=breaker.disk_full_failures,
             disk_free_bytes=room.free_bytes,

@@ -56,6 +56,8 @@ class WritePath:
         self._arrivals = threading.Condition()
         self._leading = False
         self._refusal = ""
+        self.refusing = ""
+        """Why every later write is refused, until the database is opened again; empty while they are taken."""
         self.lock = threading.RLock()
         self.room = threading.Condition()
         self.failed_writes = 0
@@ -90,7 +92,7 @@ class WritePath:
     def close(self) -> None:
         """Refuse every later write; one that is under way is finished first."""
         with self.lock:
-            self._refusal = "the database is closed"
+            self._refusal = self.refusing = "the database is closed"
 
     def _take_group(self, leader: _Pending) -> list[_Pending]:
         """The leader and others in order of arrival, as many as one group holds."""
@@ -107,6 +109,8 @@ class WritePath:
             with self.lock:
                 answers = self._write(operations)
         except BaseException as error:
+            # `_refusal` stands during every write; only of one that ended like this it is true.
+            self.refusing = self._refusal
             # Nobody may be left waiting: a fault of ours, or an interrupt, is every caller's answer.
             for pending in group:
                 pending.answers = [_as_answer(error)] * len(pending.operations)
@@ -118,6 +122,7 @@ class WritePath:
 
     def _write(self, operations: Sequence[Operation]) -> list[Answer]:
         if self._refusal:
+            self.refusing = self._refusal
             return [Unavailable(self._refusal)] * len(operations)
         # What deletes add to the log is small, and they are how a caller can make room.
         no_room = self._disk.room().refusal
