@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def _logging_is_on() -> None:
-    """A rig that silences logging in its own process must not silence the tests that come after it."""
-    logging.disable(logging.NOTSET)
+def _logging_stays_on() -> Iterator[None]:
+    """A test, or a module it imports, that silences logging for good would take the records of others away: it fails
+    here, instead of failing them."""
+    _require_logging("before")
+    yield
+    try:
+        _require_logging("after")
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _require_logging(when: str) -> None:
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "kyrodb"]
+    silenced = [name for name in names if logging.getLogger(name).level != logging.NOTSET]
+    assert not silenced, f"{when} this test these loggers have a level of their own: {silenced}"
+    assert logging.root.manager.disable == logging.NOTSET, f"logging was switched off {when} this test"

@@ -2,6 +2,7 @@
 
 python -m tests.crash.campaign                                  every rig in turn, a minute
 python -m tests.crash.campaign points --seconds 600 --seed 1000 --jobs 2
+python -m tests.crash.campaign points --count 100000            as many crashes, however long it takes
 python -m tests.crash.campaign points --seed 17 --steps 40 --call 123 --loss torn:45      one crash
 python -m tests.crash.campaign errors --seed 3 --fault fsync-lasting --call 88            one fault
 """
@@ -10,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import logging
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
 from tests.crash import rigs
@@ -48,24 +48,28 @@ RIGS: dict[str, Callable[[int], int]] = {
 
 def one(rig: str, seed: int) -> tuple[str, int, str]:
     """Run one seed; what it looked at, and the report of a failure."""
-    logging.disable(logging.CRITICAL)  # the engine says of each injected fault that it met one
     try:
         return rig, RIGS[rig](seed), ""
     except rigs.Found as found:
         return rig, 0, str(found)
 
 
-def campaign(names: list[str], *, seconds: float, seed: int, jobs: int) -> int:
-    """Seeds from `seed` on until the time is up; prints every failure and the totals. Returns the failures."""
+def campaign(names: list[str], *, seconds: float, seed: int, jobs: int, wanted: int | None = None) -> int:
+    """Seeds from `seed` on until the time is up, or until `wanted` crashes, cuts and flips were looked at; prints
+    every failure and the totals. Returns the failures."""
     counts: Counter[str] = Counter()
     failures = 0
     end = time.monotonic() + seconds
+
+    def goes_on() -> bool:
+        return time.monotonic() < end if wanted is None else counts.total() < wanted
+
     work = ((name, number) for number in itertools.count(seed) for name in names)
     last = seed
     with ProcessPoolExecutor(jobs) as pool:
         running: set[Future[tuple[str, int, str]]] = set()
-        while running or time.monotonic() < end:
-            for rig, number in _until_full(work, jobs - len(running) if time.monotonic() < end else 0):
+        while running or goes_on():
+            for rig, number in itertools.islice(work, jobs - len(running) if goes_on() else 0):
                 running.add(pool.submit(one, rig, number))
                 last = number
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -78,10 +82,6 @@ def campaign(names: list[str], *, seconds: float, seed: int, jobs: int) -> int:
     looked_at = ", ".join(f"{name} {counts[name]}" for name in names)
     print(f"seeds {seed}..{last}: {looked_at}; {failures} failures")
     return failures
-
-
-def _until_full(work: Iterator[tuple[str, int]], free: int) -> Iterator[tuple[str, int]]:
-    return itertools.islice(work, free)
 
 
 def repeat(arguments: argparse.Namespace) -> int:
@@ -101,6 +101,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash.campaign", description=__doc__)
     parser.add_argument("rig", nargs="?", choices=[*RIGS, "all"], default="all")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--count", type=int, help="go on until so many were looked at, instead of --seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=40)
@@ -113,7 +114,9 @@ def main() -> int:
         print(repeat(arguments), "looked at, nothing found")
         return 0
     names = list(RIGS) if arguments.rig == "all" else [arguments.rig]
-    failures = campaign(names, seconds=arguments.seconds, seed=arguments.seed, jobs=arguments.jobs)
+    failures = campaign(
+        names, seconds=arguments.seconds, seed=arguments.seed, jobs=arguments.jobs, wanted=arguments.count
+    )
     return 1 if failures else 0
 
 

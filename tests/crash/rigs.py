@@ -130,6 +130,7 @@ def examine(session: Session, index: int, met: Call, loss: str) -> None:
 def start_and_check(session: Session, image: FaultFS) -> State:
     engine = open_on(image, session.options, FakeClock())
     found = require_allowed(engine, session.oracle.allowed())
+    session.require_tenants(engine)
     check_reads(engine, found, session.seed)
     return found
 

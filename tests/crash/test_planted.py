@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 from tests.crash.defects import DEFECTS, Defect
 from tests.crash.planted import CHECKS, caught_by
 from tests.regress.test_storage import (
     test_power_cut_never_leaves_a_snapshot_with_a_manifest_and_missing_files,
 )
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def snapshot_links_before_manifest() -> None:

@@ -44,6 +44,7 @@ _KINDS = {
     "restart": 1,
     "kill": 1,
     "wait": 1,
+    "tenants": 1,
 }
 
 

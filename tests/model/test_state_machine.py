@@ -5,7 +5,6 @@ The seeded workloads of tests/crash go deeper; this one finds the shortest histo
 
 from __future__ import annotations
 
-import logging
 import os
 
 import hypothesis.strategies as st
@@ -20,8 +19,6 @@ from tests.crash.workload import COLOURS, DIMENSION, Step
 from kyrodb.engine.requests import Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
 from kyrodb.index.filter import Exact
 from kyrodb.types import NAMESPACE_KEY, TENANT_INDEX_KEY, Document, Scope
-
-logging.getLogger("kyrodb").setLevel(logging.CRITICAL)
 
 ids = st.integers(1, 6)
 colours = st.sampled_from(COLOURS)
