@@ -3,6 +3,7 @@
     python -m fuzz.run                                  every target in turn, a minute in all
     python -m fuzz.run wal --seconds 600 --seed 5       one, with the plain mutator
     python -m fuzz.run wal --guided --seconds 600       one, guided by coverage, where atheris is installed
+    python -m fuzz.run --count 10000000                 as many inputs, however long they take
     python -m fuzz.run wal --input FILE                 one input again
 
 An input fails that lets any other error out than the decoder promises, takes more than a second, or needs more than
@@ -16,17 +17,21 @@ import hashlib
 import logging
 import random
 import resource
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from fuzz.mutate import mutated
 from fuzz.targets import TARGETS
 
 HERE = Path(__file__).parent
 SECONDS_MAX = 1.0
+SECONDS_GIVEN_UP = 5.0
+"""Longer than SECONDS_MAX, so that what is merely slow can say how slow; an endless loop ends here."""
 MEMORY_MAX = 256 << 20
 
 
@@ -43,15 +48,16 @@ def run_one(target: str, data: bytes) -> None:
         raise TimeoutError(f"took {taken:.2f} s")
 
 
-def fuzz(target: str, *, seconds: float, seed: int) -> tuple[int, int]:
-    """Mutated inputs until the time is up; how many there were, and how many failed."""
+def fuzz(target: str, *, seconds: float, seed: int, wanted: int | None = None) -> tuple[int, int]:
+    """Mutated inputs until the time is up or there were `wanted`; how many there were, and how many failed."""
     run, rng, corpus = TARGETS[target], random.Random(seed), corpus_of(target)
     _limit_memory()
+    signal.signal(signal.SIGALRM, _give_up)
     count, found = 0, 0
     end = time.perf_counter() + seconds
     for data in corpus:
         found += _failed(target, run, data)
-    while time.perf_counter() < end:
+    while time.perf_counter() < end if wanted is None else count < wanted:
         for _ in range(50):
             count += 1
             found += _failed(target, run, mutated(rng, corpus))
@@ -60,6 +66,7 @@ def fuzz(target: str, *, seconds: float, seed: int) -> tuple[int, int]:
 
 def _failed(target: str, run: Callable[[bytes], None], data: bytes) -> bool:
     started = time.perf_counter()
+    signal.setitimer(signal.ITIMER_REAL, SECONDS_GIVEN_UP)
     try:
         run(data)
         if (taken := time.perf_counter() - started) <= SECONDS_MAX:
@@ -67,11 +74,17 @@ def _failed(target: str, run: Callable[[bytes], None], data: bytes) -> bool:
         problem = f"took {taken:.2f} s"
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     print(
         f"FAILED {target}: {problem}\nrepeat: python -m fuzz.run {target} --input {_keep(target, data)}",
         flush=True,
     )
     return True
+
+
+def _give_up(number: int, frame: FrameType | None) -> None:
+    raise TimeoutError(f"no answer in {SECONDS_GIVEN_UP:.0f} s")
 
 
 def _keep(target: str, data: bytes) -> Path:
@@ -111,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz.run", description=__doc__)
     parser.add_argument("target", nargs="?", choices=[*TARGETS, "all"], default="all")
     parser.add_argument("--seconds", type=float, default=60, help="in all, shared by the targets")
+    parser.add_argument("--count", type=int, help="inputs in all, instead of --seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--guided", action="store_true")
     parser.add_argument("--input", type=Path)
@@ -127,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.guided:
             failures += guided(target, seconds=share, seed=options.seed) != 0
             continue
-        count, found = fuzz(target, seconds=share, seed=options.seed)
+        wanted = options.count and -(-options.count // len(targets))
+        count, found = fuzz(target, seconds=share, seed=options.seed, wanted=wanted)
         failures += found
         print(f"{target}: {count} inputs, {found} failed", flush=True)
     return 1 if failures else 0
