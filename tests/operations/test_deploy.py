@@ -123,6 +123,11 @@ def test_the_image_has_what_it_needs() -> None:
     assert set(map(int, exposed[1].split())) == ports
     assert text.rindex("\nUSER kyrodb") > text.rindex("\nRUN")
     assert "HEALTHCHECK" in text
+    # The root of a volume keeps its name, and a restore has to exchange it.
+    (volumes,) = re.findall(r"^VOLUME (.+)$", text, flags=re.MULTILINE)
+    data_dir = re.search(r"KYRODB_DATA_DIR=(\S+)", text)
+    assert data_dir is not None
+    assert str(Path(data_dir[1]).parent) in json.loads(volumes)
 
 
 def test_compose_stops_gently_and_its_settings_exist() -> None:

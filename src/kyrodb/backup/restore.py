@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from kyrodb.backup import filename
 from kyrodb.backup.clearing import clear_directory, remove_tree, swap_directories
+from kyrodb.backup.mount_point import require_not_mounted
 from kyrodb.backup.record import LogSegment
 from kyrodb.backup.store import Store
 from kyrodb.backup.timeline import RestorePlan
@@ -58,7 +59,9 @@ class RestoreReport:
 
 
 def describe_restore(filesystem: FileSystem, data_dir: Path, plan: RestorePlan) -> RestoreReport:
-    """What `restore` would do; changes nothing. Raises DataDirInUse when a server holds the directory, OSError."""
+    """What `restore` would do; changes nothing. Raises what a restore is refused with before it begins:
+    FailedPrecondition for the root of a mounted file system, DataDirInUse; OSError."""
+    require_not_mounted(data_dir)
     names = filesystem.names(data_dir) if filesystem.exists(data_dir) else []
     if data_filename.LOCK in names:
         lock_directory(filesystem, data_dir).release()
@@ -78,9 +81,10 @@ def restore(
     """Make `data_dir`, an absolute path, the database that `plan` describes.
 
     `step` is called with the size of each piece that was written. Raises FailedPrecondition when the directory
-    holds files and `allow_clear` is off, DataDirInUse, DataDamaged, ResourceExhausted, OSError; then the
-    directory is as it was.
+    holds files and `allow_clear` is off or is the root of a mounted file system, DataDirInUse, DataDamaged,
+    ResourceExhausted, OSError; then the directory is as it was.
     """
+    require_not_mounted(data_dir)
     make_directories(filesystem, data_dir.parent)
     with contextlib.ExitStack() as cleanup:
         held = _take(filesystem, data_dir, allow_clear)
