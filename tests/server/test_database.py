@@ -12,6 +12,7 @@ import pytest
 from kyrodb.cli import kyrodb_server
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine
+from kyrodb.engine.options import TierBudgets
 from kyrodb.engine.requests import Put
 from kyrodb.errors import ConfigError, DataDamaged, DataDirMismatch, FailedPrecondition
 from kyrodb.server.database import engine_options, open_database
@@ -122,11 +123,13 @@ def test_engine_is_opened_as_configured(tmp_path: Path) -> None:
                 "max_wal_size_bytes": 12345,
                 "snapshot_interval_mutations": 321,
             },
+            "timeouts": {"cache_ms": 11, "hot_tier_ms": 51, "cold_tier_ms": 1001},
         }
     )
     options = engine_options(settings)
     assert (options.dimension, options.metric, options.documents_max) == (8, Metric.EUCLIDEAN, 77)
     assert (options.m, options.ef_construction, options.ef_search) == (20, 300, 90)
     assert (options.hot_rows_max, options.hot_age_max_s) == (500, 40.0)
+    assert options.budgets == TierBudgets(cache_ms=11, hot_tier_ms=51, cold_tier_ms=1001)
     assert (options.sync, options.sync_interval_ms) == (SyncPolicy.FULL, 9)
     assert (options.wal_segment_bytes_max, options.mutations_per_checkpoint) == (12345, 321)

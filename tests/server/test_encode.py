@@ -66,7 +66,7 @@ def test_search_response(
         exact=exact,
         matched=matched,
         examined=examined,
-        complete=complete,
+        left_out=frozenset() if complete else frozenset({Tier.COLD}),
         note=note,
         plan=plan,
     )

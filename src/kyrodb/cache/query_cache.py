@@ -108,7 +108,8 @@ class QueryCache:
         self.mode = mode
         self.control = SimilarityControl(similarity_threshold, recall_min)
         self.counts: Counter[str] = Counter()
-        """By kind served; "miss", of which "overtaken" by a commit and so not kept; "unproved" tries; "evicted"."""
+        """By kind found, of which "late" ones were not served; "miss", of which "overtaken" by a commit and so not
+        kept; "unproved" tries; "evicted"."""
         self._metric = metric
         self._capacity = capacity
         self._bytes_max = bytes_max
@@ -169,6 +170,11 @@ class QueryCache:
                 return None
             self.counts[found.kind.value] += 1
         return found
+
+    def note_late(self) -> None:
+        """An answer that was found came too late to be served."""
+        with self._lock:
+            self.counts["late"] += 1
 
     def will_keep(self, ticket: Ticket) -> bool:
         """Whether to `store` what the search for a question that was not answered finds; else it counts as missed."""

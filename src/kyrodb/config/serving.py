@@ -160,18 +160,25 @@ class TimeoutSettings(Section):
     """How long each tier may take, and how many searches run at once."""
 
     cache_ms: Integer = key(
-        10, "Time a search may spend in the caches.", unit="ms", ge=1, le=limits.DURATION_MAX
+        10,
+        "Time a search may spend in the query cache; an answer found there later is let go, and the tiers are "
+        "searched.",
+        unit="ms",
+        ge=1,
+        le=limits.DURATION_MAX,
     )
     hot_tier_ms: Integer = key(
         50,
-        "Time a search may spend in the hot tier; past it the answer is marked partial.",
+        "Time a search may spend in the hot tier; what is not begun by then is left out, and the answer is marked "
+        "partial.",
         unit="ms",
         ge=1,
         le=limits.DURATION_MAX,
     )
     cold_tier_ms: Integer = key(
         1000,
-        "Time a search may spend in the cold tier; past it the answer is marked partial.",
+        "Time a search may spend in the cold tier; segments not begun by then are left out, and the answer is "
+        "marked partial.",
         unit="ms",
         ge=1,
         le=limits.DURATION_MAX,

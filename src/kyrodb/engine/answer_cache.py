@@ -10,8 +10,9 @@ from kyrodb.cache.answer import Cached
 from kyrodb.cache.commit_sequence import CommitSequence
 from kyrodb.cache.documents import DocIds, Documents
 from kyrodb.cache.query_cache import Mode, QueryCache, Ticket
+from kyrodb.clock import Clock
 from kyrodb.distance import Question
-from kyrodb.engine.options import CacheOptions
+from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Hit, SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
 from kyrodb.engine.tier import Candidates, SearchTier
@@ -25,11 +26,12 @@ Key = tuple[int | None, str, Filter | None, int, int]
 class AnswerCache:
     """The query cache of one engine. Thread-safe."""
 
-    def __init__(
-        self, cache: CacheOptions, dimension: int, metric: Metric, state: State, commits: CommitSequence
-    ) -> None:
+    def __init__(self, options: EngineOptions, state: State, commits: CommitSequence, clock: Clock) -> None:
+        cache, dimension, metric = options.cache, options.dimension, options.metric
         self._state = state
         self._metric = metric
+        self._clock = clock
+        self._budget_s = options.budgets.cache_ms / 1000
         self.queries = QueryCache(
             dimension=dimension,
             metric=metric,
@@ -54,24 +56,42 @@ class AnswerCache:
         return self.queries.ticket(key, question)
 
     def answer(self, request: SearchRequest, ticket: Ticket) -> SearchResult | None:
-        """The cached answer; None when there is none to serve."""
+        """The cached answer; None when there is none to serve, or not in time.
+
+        The clock is looked at after the entry was found and after each tier whose matching documents were counted
+        for `matched`, which is what can take long with a filter.
+        """
+        until_s = self._clock.monotonic_s() + self._budget_s
         position = self._state.position
         cached = self.queries.lookup(ticket, request.k, request.min_score)
         if cached is None:
             return None
-        condition = with_constraints(request.filter, request.scope.constraints)
+        matched = self._matched(request, until_s)
+        if matched is None:
+            self.queries.note_late()
+            return None
         return SearchResult(
             hits=_hits(cached, request),
             total_found=cached.passing,
             position=position,
             tiers=_CACHE,
             exact=cached.exact,
-            matched=sum([tier.count(condition) for tier in self._state.version.oldest_first]),
+            matched=matched,
             examined=cached.examined,
             plan=f"query cache: {cached.kind.value}, {cached.examined} documents held",
             cached=cached.kind,
             margin=cached.margin,
         )
+
+    def _matched(self, request: SearchRequest, until_s: float) -> int | None:
+        """Live documents in scope that satisfy the filter; None when counting them takes too long."""
+        condition = with_constraints(request.filter, request.scope.constraints)
+        matched = 0
+        for tier in self._state.version.oldest_first:
+            if self._clock.monotonic_s() > until_s:
+                return None
+            matched += tier.count(condition)
+        return matched if self._clock.monotonic_s() <= until_s else None
 
     def keep(
         self,
@@ -81,7 +101,7 @@ class AnswerCache:
         result: SearchResult,
     ) -> None:
         """Store what a search found, `kth` being the similarity of its k-th best."""
-        if ticket.to_check is not None:
+        if ticket.to_check is not None and result.complete:
             self.queries.judge(ticket.to_check, [hit.doc_id for hit in result.hits])
         beyond = max([candidates.beyond for _, candidates in found]) if result.complete else np.inf
         rows = [(tier, one.rows, one.spare) for tier, one in found if len(one.rows)]

@@ -26,7 +26,7 @@ class Caches:
         self._dimension = options.dimension
         self.commits = CommitSequence()
         self._watched: set[int] | None = None
-        self.answers = AnswerCache(options.cache, options.dimension, options.metric, state, self.commits)
+        self.answers = AnswerCache(options, state, self.commits, clock)
 
         documents = options.cache.documents
         self._logged_hits_max = options.cache.logged_hits_max

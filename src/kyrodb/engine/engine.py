@@ -48,7 +48,7 @@ class Engine:
         self.context = context
         """The parts of the engine, for tools that look inside; nothing of it is a promise."""
         self._lock = lock
-        self._reads = ReadPath(context.options, context.state, context.caches)
+        self._reads = ReadPath(context.options, context.state, context.caches, context.clock)
         self._recall = RecallMonitor(
             context.options.recall, self._reads, context.state, context.caches, context.clock
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,6 +47,16 @@ class RecallOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class TierBudgets:
+    """Milliseconds a search may spend in a part of the database; what that means is in tier_search.py and, of the
+    cache, in answer_cache.py."""
+
+    cache_ms: float = math.inf
+    hot_tier_ms: float = math.inf
+    cold_tier_ms: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Everything the engine needs to know; the server fills it from its configuration.
 
@@ -77,6 +88,7 @@ class EngineOptions:
     background: bool = True
     cache: CacheOptions = CacheOptions()
     recall: RecallOptions = RecallOptions()
+    budgets: TierBudgets = TierBudgets()
 
     @property
     def graph(self) -> GraphParameters:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from kyrodb import distance
 from kyrodb.cache.query_cache import Ticket
+from kyrodb.clock import Clock
 from kyrodb.engine.answer_cache import spare_rows
 from kyrodb.engine.caches import Caches
 from kyrodb.engine.options import EngineOptions
@@ -25,6 +26,7 @@ from kyrodb.engine.requests import Found, Hit, SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tier import Candidates, SearchTier, TierQuery
+from kyrodb.engine.tier_search import TierSearch
 from kyrodb.errors import KyroError
 from kyrodb.index.filter import with_constraints
 from kyrodb.types import LSN, Rows, Scope, Vector
@@ -51,10 +53,11 @@ class _Asked:
 class ReadPath:
     """Searches and point lookups. Thread-safe, takes no lock."""
 
-    def __init__(self, options: EngineOptions, state: State, caches: Caches) -> None:
+    def __init__(self, options: EngineOptions, state: State, caches: Caches, clock: Clock) -> None:
         self._metric = options.metric
         self._state = state
         self._caches = caches
+        self._tiers = TierSearch(options.budgets, clock)
         self.ef_search = options.ef_search
 
     def search(self, request: SearchRequest) -> SearchResult:
@@ -156,13 +159,14 @@ class ReadPath:
         ]
         for _ in range(_ATTEMPTS):
             version, position = self._state.version, self._state.position
-            by_tier = [(tier, tier.search_many(queries)) for tier in version.oldest_first]
+            by_tier, left_out = self._tiers.search(version, queries)
             if self._state.version is version:
                 break
         answers: list[tuple[SearchResult, _Found, float]] = []
         for at, asked in enumerate(group):
             found = [(tier, candidates[at]) for tier, candidates in by_tier]
             result, kth = self._answer(asked.request, found, position)
+            left_out.mark(result)
             answers.append((result, found, kth))
         return answers
 

@@ -80,7 +80,7 @@ class RecallMonitor:
 
     def offer(self, request: SearchRequest, result: SearchResult) -> None:
         """A search was answered; costs one look unless a sample is due."""
-        if self.wanted and not request.exact:
+        if self.wanted and not request.exact and result.complete:
             self._take(request, result)
 
     def _take(self, request: SearchRequest, result: SearchResult) -> None:
@@ -163,7 +163,7 @@ class RecallMonitor:
         recalls = {}
         for ef in self.control.candidates():
             found = self._reads.search_tiers(replace(request, ef_search=ef))
-            if found.exact:
+            if found.exact or not found.complete:
                 return {}
             recalls[ef] = recall_of(found, exact)
         return recalls

@@ -152,8 +152,8 @@ class SearchResult:
 
     `matched` is the number of live documents that satisfy scope and filter; `examined` the number of rows
     whose similarity was computed where that is known (graph searches count their candidates); `exact` says
-    that no better row can exist; `complete` is False, with `note` saying why, when a part of the database
-    could not be asked. `cached` says why an answer from the query cache may be served, None for a real search,
+    that no better row can exist; `left_out` are the parts of the database that were not searched to their end,
+    and `note` says why. `cached` says why an answer from the query cache may be served, None for a real search,
     and `margin` by how much it is proved (see cache.answer.Cached).
     """
 
@@ -164,11 +164,16 @@ class SearchResult:
     exact: bool = True
     matched: int = 0
     examined: int = 0
-    complete: bool = True
+    left_out: frozenset[Tier] = frozenset()
     note: str = ""
     plan: str = ""
     cached: Kind | None = None
     margin: float = math.nan
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part of the database was searched to its end."""
+        return not self.left_out
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ Counting is all that happens while a request waits; rates, percentiles and text 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Final
 
 from kyrodb.errors import (
@@ -22,6 +23,8 @@ from kyrodb.observe.window import RollingTotals, Totals
 ERROR_CATEGORIES: Final = ("validation", "timeout", "internal", "resource_exhausted")
 SEARCH_PATHS: Final = ("cache", "hot", "cold", "hot_and_cold", "none")
 """Which parts of the database answered a search; none when there was nothing to search."""
+PARTS: Final = ("hot", "cold")
+"""Parts of the database that a search may leave out."""
 QUEUES: Final = ("search", "lookup", "commit")
 
 
@@ -36,6 +39,8 @@ class Counters:
         self.queries_total = 0
         self.queries_failed = 0
         self.searches_total = 0
+        self.partial = dict.fromkeys(PARTS, 0)
+        """Searches that left some of a part out."""
         self.cache_hits = 0
         self.cache_misses = 0
         self.hot_hits = 0
@@ -97,6 +102,11 @@ class Counters:
         self.searches[path].observe(duration_ns / 1e9)
         self.searches_total += 1
         self.search_latency.record(duration_ns)
+
+    def searched_partly(self, parts: Iterable[str]) -> None:
+        """A search was answered without some of these PARTS."""
+        for part in parts:
+            self.partial[part] += 1
 
     def served(self, *, cache: bool, hot: bool, cold: bool) -> None:
         """A lookup or search was answered from these tiers; from none when nothing was found."""

@@ -11,7 +11,7 @@ from kyrodb.cache.document_cache import DocumentOptions
 from kyrodb.cache.query_cache import Mode
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import CacheOptions, EngineOptions, RecallOptions
+from kyrodb.engine.options import CacheOptions, EngineOptions, RecallOptions, TierBudgets
 from kyrodb.errors import ConfigError, DataDamaged, FailedPrecondition
 from kyrodb.limits import RECALL_PROCESSOR_SHARE
 from kyrodb.storage.log import SyncPolicy
@@ -23,6 +23,7 @@ _log: Final = logging.getLogger(__name__)
 def engine_options(settings: Settings) -> EngineOptions:
     """The engine's part of the settings."""
     hnsw, persistence, cache = settings.hnsw, settings.persistence, settings.cache
+    timeouts = settings.timeouts
     return EngineOptions(
         dimension=hnsw.dimension,
         metric=Metric(hnsw.distance),
@@ -40,6 +41,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         breaker_cooldown_s=float(persistence.wal_breaker_cooldown_secs),
         cache=_cache_options(settings),
         recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE, target=settings.search.target_recall),
+        budgets=TierBudgets(timeouts.cache_ms, timeouts.hot_tier_ms, timeouts.cold_tier_ms),
     )
 
 

@@ -83,6 +83,13 @@ def _requests(counters: Counters) -> Iterator[Family]:
         "tier",
         {"hot": counters.hot_hits, "cold": counters.cold_hits},
     )
+    yield labelled(
+        "searches_partial_total",
+        "counter",
+        "Searches answered without some of a tier, for want of time.",
+        "tier",
+        counters.partial,
+    )
     yield Family(
         "search_duration_seconds",
         "histogram",

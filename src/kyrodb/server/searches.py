@@ -44,10 +44,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The SearchResponse, the tiers it came from, how it was found and how long it took."""
+    """The SearchResponse, the tiers it came from and those left out, how it was found and how long it took."""
 
     response: bytes
     tiers: frozenset[Tier]
+    left_out: frozenset[Tier]
     plan: str
     duration_ns: int
 
@@ -96,6 +97,7 @@ class Searches:
             raise _failure(error) from error
         caller.usage.queries += 1
         self._counters.search(answered.duration_ns, _PATHS[answered.tiers])
+        self._counters.searched_partly([tier.value for tier in answered.left_out])
         note_plan(answered.plan)
         tiers = answered.tiers
         self._counters.served(cache=Tier.CACHE in tiers, hot=Tier.HOT in tiers, cold=Tier.COLD in tiers)
@@ -122,7 +124,7 @@ class Searches:
                 # It tells how many rows there are, other tenants' too.
                 with_plan=asked.caller.is_admin,
             )
-            answers.append(Answered(response, result.tiers, result.plan, duration_ns))
+            answers.append(Answered(response, result.tiers, result.left_out, result.plan, duration_ns))
         return answers
 
     def _decoded(self, asked: Asked) -> SearchRequest | KyroError:

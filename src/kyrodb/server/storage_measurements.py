@@ -11,7 +11,7 @@ from kyrodb.observe.counters import Counters
 from kyrodb.observe.exposition import Family, counter, gauge, labelled
 from kyrodb.storage.recovery import RecoveryReport
 
-_CACHE_EVENTS: Final = (*(kind.value for kind in Kind), "miss", "unproved", "overtaken")
+_CACHE_EVENTS: Final = (*(kind.value for kind in Kind), "miss", "unproved", "overtaken", "late")
 
 
 def storage_families(

@@ -1,0 +1,73 @@
+"""Asking the tiers, oldest first, each kind of them within its time.
+
+A search of one tier runs to its end, because neither the vector library nor numpy can be interrupted. So the clock
+is looked at between two of them: a cold segment is not begun once those before it took longer than `cold_tier_ms`,
+a hot tier (one that is being sealed, or the active one) not once those before it took longer than `hot_tier_ms`.
+The first of each kind is always searched. Questions searched together have their time together, and an exact
+search has no limit: it was asked for whatever it costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from kyrodb.clock import Clock
+from kyrodb.engine.options import TierBudgets
+from kyrodb.engine.requests import SearchResult, Tier
+from kyrodb.engine.state import Version
+from kyrodb.engine.tier import Candidates, SearchTier, TierQuery
+
+ByTier: TypeAlias = list[tuple[SearchTier, list[Candidates]]]
+
+
+class LeftOut(NamedTuple):
+    """The kinds of tier that were not searched to their end, and why, in a sentence without numbers of rows."""
+
+    tiers: frozenset[Tier] = frozenset()
+    reason: str = ""
+
+    def mark(self, result: SearchResult) -> None:
+        """Say in an answer that it is partial, if it is."""
+        if self.tiers:
+            result.left_out = self.tiers
+            result.note = self.reason
+            result.exact = False
+
+
+_NOTHING: Final = LeftOut()
+
+
+class TierSearch:
+    """Searches the tiers of a version."""
+
+    def __init__(self, budgets: TierBudgets, clock: Clock) -> None:
+        self._budgets = budgets
+        self._unlimited = math.isinf(budgets.hot_tier_ms) and math.isinf(budgets.cold_tier_ms)
+        self._clock = clock
+
+    def search(self, version: Version, queries: Sequence[TierQuery]) -> tuple[ByTier, LeftOut]:
+        """What each tier finds for the queries, which are alike but for their questions."""
+        if self._unlimited or queries[0].exact:
+            return [(tier, tier.search_many(queries)) for tier in version.oldest_first], _NOTHING
+        hot: tuple[SearchTier, ...] = (*version.frozen, version.active)
+        found, cold_note = self._within(version.cold, queries, Tier.COLD, self._budgets.cold_tier_ms)
+        more, hot_note = self._within(hot, queries, Tier.HOT, self._budgets.hot_tier_ms)
+        notes = {tier: note for tier, note in ((Tier.COLD, cold_note), (Tier.HOT, hot_note)) if note}
+        return found + more, LeftOut(frozenset(notes), "; ".join(notes.values())) if notes else _NOTHING
+
+    def _within(
+        self, tiers: Sequence[SearchTier], queries: Sequence[TierQuery], kind: Tier, budget_ms: float
+    ) -> tuple[ByTier, str]:
+        """What those found that were begun in time, and a note when one was not."""
+        until_s = self._clock.monotonic_s() + budget_ms / 1000 * len(queries)
+        found: ByTier = []
+        for tier in tiers:
+            if found and self._clock.monotonic_s() > until_s:
+                return (
+                    found,
+                    f"the {kind.value} tier was not searched to its end within {kind.value}_tier_ms = {budget_ms:g}",
+                )
+            found.append((tier, tier.search_many(queries)))
+        return found, ""
