@@ -42,14 +42,16 @@ class SourceSegment:
 class SourceLog:
     """`marks` are those of the frames that were asked for, as far as the log holds them: record.frame_mark.
 
-    `effect` is what the log does behind the sealed position, `position` its end, `sealed_time_us` a time at which
-    the sealed position had been reached.
+    `effect` is what the log does behind the sealed position, `position` its end, `last_write` the position of the
+    last write in it, the sealed position if there is none behind that, and `sealed_time_us` a time at which the
+    sealed position had been reached.
     """
 
     segments: tuple[SourceSegment, ...]
     marks: dict[LSN, str]
     effect: LogEffect
     position: Position
+    last_write: LSN
     sealed_time_us: int
 
 
@@ -68,7 +70,12 @@ def read_log(
     for name, content, end_offset in mapped:
         reader.read(name, content, end_offset)
     return SourceLog(
-        tuple(reader.segments), reader.marks, reader.effect, reader.position, reader.sealed_time_us
+        tuple(reader.segments),
+        reader.marks,
+        reader.effect,
+        reader.position,
+        reader.last_write,
+        reader.sealed_time_us,
     )
 
 
@@ -83,6 +90,7 @@ class _Reader:
         self.segments: list[SourceSegment] = []
         self.marks: dict[LSN, str] = {}
         self.effect = LogEffect()
+        self.last_write = manifest.sealed_lsn
         self.sealed_time_us = manifest.updated_us
         self.position = Position(lsn=manifest.sealed_lsn, time_us=manifest.updated_us, checksum=0, mark="")
         if before is not None:
@@ -109,6 +117,7 @@ class _Reader:
                 self.marks[frame.lsn] = frame_mark(frame)
         for frame in contents.operations:
             if frame.lsn > self._sealed_lsn:
+                self.last_write = max(self.last_write, frame.lsn)
                 try:
                     self.effect.apply(decode_records(frame.content))
                 except ValueError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from kyrodb.backup.seal_request import WAIT_S
 from kyrodb.limits import COUNT_MAX
 from kyrodb.version import __version__
 
@@ -75,6 +76,18 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         type=_days,
         metavar="N",
         help="with --incremental: make a full one if there is none to build on, or what it rests on is older",
+    )
+    parser.add_argument(
+        "--seal",
+        action="store_true",
+        help="first have the server that runs on the directory seal what it holds in memory (SIGUSR1)",
+    )
+    parser.add_argument(
+        "--seal-wait-secs",
+        type=_rate,
+        default=WAIT_S,
+        metavar="N",
+        help="with --seal: the time it may take (default: %(default)g)",
     )
     parser.add_argument(
         "--max-mb-per-s", type=_rate, metavar="N", help="copy no faster than so many megabytes a second"

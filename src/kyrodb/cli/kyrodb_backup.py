@@ -17,6 +17,7 @@ from kyrodb.backup.locate import is_url, open_target
 from kyrodb.backup.prune import prune_backups
 from kyrodb.backup.restore import describe_restore, restore
 from kyrodb.backup.retention import Retention
+from kyrodb.backup.seal_request import seal_first
 from kyrodb.backup.store import Store
 from kyrodb.backup.target import Target
 from kyrodb.backup.throttle import Throttle
@@ -50,6 +51,8 @@ def _create(options: argparse.Namespace) -> None:
     data_dir = _data_dir(options)
     _require_apart(data_dir, options.backup_dir)
     rate = None if options.max_mb_per_s is None else options.max_mb_per_s * 1e6
+    if options.seal:
+        seal_first(LocalFileSystem(), data_dir, options.seal_wait_secs)
     with output.progress("Copying") as progress:
         entry = create_backup(
             LocalFileSystem(),
@@ -69,6 +72,8 @@ def _create(options: argparse.Namespace) -> None:
     print(f"Type: {entry.record.backup_type}")
     print(f"Size: {entry.size_bytes} bytes")
     print(f"Vectors: {entry.record.documents}")
+    if options.seal:
+        print(f"Sealed up to position: {entry.record.sealed_lsn}")
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(config: Path | None, overrides: Overrides) -> None:
-    # Until the server can reload, a hangup must not kill it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Until the server can reload and seal, being asked to must not kill it.
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     # Only who serves needs all that comes with a server.
     from kyrodb.server.app import run
 

@@ -26,6 +26,7 @@ from kyrodb.server.database import open_database
 from kyrodb.server.http import serving_http
 from kyrodb.server.protection import Protection, TlsPorts, read_keys
 from kyrodb.server.reload import Reload
+from kyrodb.server.seal_requests import SealRequests
 from kyrodb.server.service import Service
 from kyrodb.server.signals import Stop
 from kyrodb.server.systemd import notify, notify_alive, notify_ready
@@ -78,12 +79,14 @@ async def _serve(
             vitals.opened(engine, vitals.process.uptime_s)
             protection = await asyncio.to_thread(Protection, settings, engine, vitals.keys, ports)
             reload = Reload(vitals, engine, protection, load_again)
+            seals = SealRequests(engine)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.request)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, seals.request)
             service = Service(settings, engine, protection.access, vitals)
             credentials = ports.grpc.credentials if ports.grpc is not None else None
             server = GrpcServer(settings, transport, service.handlers(), credentials)
             vitals.accounts = protection.accounts
-            running = (reload.run(), protection.run(), _beat(vitals))
+            running = (reload.run(), seals.run(), protection.run(), _beat(vitals))
             background = [asyncio.create_task(work) for work in running]
             try:
                 if backups is not None:
