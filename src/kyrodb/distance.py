@@ -135,11 +135,12 @@ def similarities_together(
 
     `rows` has shape (questions, n, d), `row_norms` (questions, n), and so has the result.
     """
+    first = questions[0]
     if len(questions) == 1:
-        return questions[0].similarities(rows[0], row_norms[0])[np.newaxis]
+        return _similarities(first._metric, rows, first._wide, first.length, row_norms)
     wide = np.array([question._wide for question in questions])[:, np.newaxis]
     lengths = np.array([question.length for question in questions])[:, np.newaxis]
-    return _similarities(questions[0]._metric, rows, wide, lengths, row_norms)
+    return _similarities(first._metric, rows, wide, lengths, row_norms)
 
 
 def _similarities(

@@ -13,9 +13,10 @@ from kyrodb.cache.query_cache import Mode, QueryCache, Ticket
 from kyrodb.clock import Clock
 from kyrodb.distance import Question
 from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.ranking import Ranked
 from kyrodb.engine.requests import Hit, SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
-from kyrodb.engine.tier import Candidates, SearchTier
+from kyrodb.engine.tier import SearchTier
 from kyrodb.index.filter import Filter, matches, with_constraints
 from kyrodb.types import Metric, Rows, Scope
 
@@ -93,14 +94,9 @@ class AnswerCache:
             matched += tier.count(condition)
         return matched if self._clock.monotonic_s() <= until_s else None
 
-    def keep(
-        self,
-        ticket: Ticket,
-        found: Sequence[tuple[SearchTier, Candidates]],
-        kth: float,
-        result: SearchResult,
-    ) -> None:
-        """Store what a search found, `kth` being the similarity of its k-th best."""
+    def keep(self, ticket: Ticket, answer: Ranked) -> None:
+        """Store what a search found."""
+        result, found, kth = answer
         if ticket.to_check is not None and result.complete:
             self.queries.judge(ticket.to_check, [hit.doc_id for hit in result.hits])
         beyond = max([candidates.beyond for _, candidates in found]) if result.complete else np.inf

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap, FrozenBitMap
 
-from kyrodb.distance import similarities_together
+from kyrodb.distance import Question, similarities_together
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned
@@ -93,8 +94,7 @@ class ColdSegment:
     def live(self) -> int:
         return self.rows - len(self.dead)
 
-    def search_many(self, queries: Sequence[TierQuery]) -> list[Candidates]:
-        query = queries[0]
+    def search_many(self, query: TierQuery) -> list[Candidates]:
         matching = None if query.filter is None else self._index.match(query.filter)
         if matching is not None and len(matching) == self.rows:
             # As in a database of one tenant. Of all rows ever, not of the live ones: that number never changes.
@@ -109,19 +109,11 @@ class ColdSegment:
             exact=query.exact,
         )
         text = f"cold {self.entry.number}: {plan.reason}"
-        if plan.kind == "nothing":
-            return [no_candidates(text)] * len(queries)
-        answers: list[Candidates | None] = [None] * len(queries)
-        for width in (plan.ef, plan.ef * _WIDENING) if plan.kind == "graph" else ():
-            short = [at for at, answer in enumerate(answers) if answer is None]
-            if short:
-                walked = self._walk([queries[at] for at in short], matching, matched, width, text)
-                for at, answer in zip(short, walked, strict=True):
-                    answers[at] = answer
-        return [
-            self._scan(query, matching, matched, text) if answer is None else answer
-            for query, answer in zip(queries, answers, strict=True)
-        ]
+        if plan.kind == "graph":
+            return self._walk_or_scan(query, matching, matched, plan.ef, text)
+        if plan.kind == "scan":
+            return [self._scan(query, question, matching, matched, text) for question in query.questions]
+        return [no_candidates(text)] * len(query.questions)
 
     def count(self, condition: Filter | None) -> int:
         return self._live_among(None if condition is None else self._index.match(condition))
@@ -132,11 +124,24 @@ class ColdSegment:
             return self.live
         return len(matching) - (matching.intersection_cardinality(self.dead) if self.dead else 0)
 
+    def _walk_or_scan(
+        self, query: TierQuery, matching: FrozenBitMap | None, matched: int, ef: int, plan: str
+    ) -> list[Candidates]:
+        """What the graph finds; for questions of which it does not reach k rows, even when wider, a scan."""
+        answers = self._walk(query, matching, matched, ef, plan)
+        short = [at for at, answer in enumerate(answers) if answer is None]
+        if short:
+            again = replace(query, questions=[query.questions[at] for at in short])
+            wider = self._walk(again, matching, matched, ef * _WIDENING, plan)
+            for at, question, answer in zip(short, again.questions, wider, strict=True):
+                answers[at] = answer or self._scan(query, question, matching, matched, plan)
+        return [answer for answer in answers if answer is not None]
+
     def _walk(
-        self, queries: Sequence[TierQuery], matching: FrozenBitMap | None, matched: int, ef: int, plan: str
+        self, query: TierQuery, matching: FrozenBitMap | None, matched: int, ef: int, plan: str
     ) -> list[Candidates | None]:
         """What the graph finds for each; None for one that does not reach k of the rows that match."""
-        query, graph = queries[0], self.graph
+        graph, questions = self.graph, query.questions
         assert graph is not None
         if matching is None:
             selected = self._live_bits if self.dead else None
@@ -145,24 +150,23 @@ class ColdSegment:
             np.bitwise_and(selected, self._live_bits, out=selected)
         # Rows beyond k make up for what bfloat16 put in the wrong order.
         ranked = min(matched, query.k + max(5, query.k // 4))
-        wanted = min(matched, max(ranked, min(ef, query.k + query.spare)))
-        asked = np.array([one.question.indexed for one in queries])
-        found, reported = graph.search_many(asked, wanted, ef, selected)
-        counts, best = [wanted] * len(queries), found[:, :ranked]
+        wanted = min(matched, max(ranked, min(ef, query.wanted)))
+        found, reported = graph.search_many([one.indexed for one in questions], wanted, ef, selected)
+        counts, best = [wanted] * len(questions), found[:, :ranked]
         if min(found[:, -1].tolist()) < 0:
             # Places where nothing was found hold row 0 for the arithmetic, and are cut off behind it.
             counts, best = np.count_nonzero(found >= 0, axis=1).tolist(), np.maximum(best, 0)
-        similarities = similarities_together(
-            [one.question for one in queries], self.vectors[best], self.norms[best]
-        )
-        doc_ids = self._ids[best]
+        similarities = similarities_together(questions, self.vectors.take(best, 0), self.norms.take(best))
+        doc_ids = self._ids.take(best)
         answers: list[Candidates | None] = []
         for at, count in enumerate(counts):
             if count < min(query.k, matched):
                 answers.append(None)
                 continue
-            beyond = self._beyond(queries[at], float(reported[at, count - 1]), count, wanted, matched)
-            shown, spare = min(ranked, count), found[at, ranked:count]
+            shown, beyond = min(ranked, count), math.inf
+            if query.spare is not None:
+                last = float(reported[at, count - 1])
+                beyond = self._beyond(questions[at], last, count, wanted, matched)
             answers.append(
                 Candidates(
                     best[at, :shown],
@@ -172,13 +176,13 @@ class ColdSegment:
                     ef,
                     False,
                     plan,
-                    spare,
+                    found[at, ranked:count],
                     beyond,
                 )
             )
         return answers
 
-    def _beyond(self, query: TierQuery, last: float, found: int, wanted: int, matched: int) -> float:
+    def _beyond(self, question: Question, last: float, found: int, wanted: int, matched: int) -> float:
         """`Candidates.beyond` of a walk that found so many of the rows wanted, the last this similar."""
         if found >= matched:
             return -math.inf
@@ -188,7 +192,7 @@ class ColdSegment:
             last,
             self._metric,
             dimension=self.vectors.shape[1],
-            query_length=query.question.length,
+            query_length=question.length,
             longest_row=self._longest_row,
         )
 
@@ -196,7 +200,14 @@ class ColdSegment:
     def _longest_row(self) -> float:
         return 1.0 if self._metric is Metric.COSINE else float(self.norms.max())
 
-    def _scan(self, query: TierQuery, matching: FrozenBitMap | None, matched: int, plan: str) -> Candidates:
+    def _scan(
+        self,
+        query: TierQuery,
+        question: Question,
+        matching: FrozenBitMap | None,
+        matched: int,
+        plan: str,
+    ) -> Candidates:
         """What looking at every live row that matches finds."""
         selected: npt.NDArray[np.integer] | None
         if matching is None and not self.dead:
@@ -207,13 +218,13 @@ class ColdSegment:
             selected = rows_of(matching - self.dead if self.dead else matching)
         found, _ = flat.scan(
             self.vectors,
-            query.question.vector,
+            question.vector,
             self._metric,
-            query.k + query.spare,
+            query.wanted,
             norms=self.norms,
             selected=selected,
         )
-        similarities = query.question.similarities(self.vectors[found], self.norms[found])
+        similarities = question.similarities(self.vectors[found], self.norms[found])
         return scanned(query, found, self._ids[found], similarities, matched, plan)
 
     def lookup(self, doc_id: int) -> int | None:

@@ -25,6 +25,8 @@ from kyrodb.index.metadata_index import MutableMetadataIndex
 from kyrodb.types import Matrix, Metric, Rows, Vector
 
 _FIRST_CAPACITY: Final = 1024
+_EMPTY: Final = no_candidates("hot: empty")
+_NONE_MATCHES: Final = no_candidates("hot: no row matches")
 
 
 class _Columns:
@@ -124,27 +126,26 @@ class HotTier:
         columns = self._columns
         return columns.doc_ids[rows], columns.vectors[rows], columns.norms[rows]
 
-    def search_many(self, queries: Sequence[TierQuery]) -> list[Candidates]:
-        return [self.search(query) for query in queries]
-
-    def search(self, query: TierQuery) -> Candidates:
-        """What a scan of the rows that match finds."""
+    def search_many(self, query: TierQuery) -> list[Candidates]:
         if not self._metadata:
-            return no_candidates("hot: empty")
+            return [_EMPTY] * len(query.questions)
+        return [self._scan(query, question) for question in query.questions]
+
+    def _scan(self, query: TierQuery, question: distance.Question) -> Candidates:
         columns = self._columns
         rows = self._live_among(columns, query.filter)
         if not len(rows):
-            return no_candidates("hot: no row matches")
+            return _NONE_MATCHES
         dense = len(rows) == rows[-1] + 1
         found, _ = flat.scan(
             columns.vectors[: len(rows)] if dense else columns.vectors,
-            query.question.vector,
+            question.vector,
             self._metric,
-            query.k + query.spare,
+            query.wanted,
             norms=columns.norms[: len(rows)] if dense else columns.norms,
             selected=None if dense else rows,
         )
-        similarities = query.question.similarities(columns.vectors[found], columns.norms[found])
+        similarities = question.similarities(columns.vectors[found], columns.norms[found])
         plan = f"hot: scan {len(rows)} rows"
         return scanned(query, found, columns.doc_ids[found], similarities, len(rows), plan)
 

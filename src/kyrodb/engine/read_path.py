@@ -9,12 +9,8 @@ simply done again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
-from typing import Final, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final
 
 from kyrodb import distance
 from kyrodb.cache.query_cache import Ticket
@@ -22,17 +18,17 @@ from kyrodb.clock import Clock
 from kyrodb.engine.answer_cache import spare_rows
 from kyrodb.engine.caches import Caches
 from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Found, Hit, SearchRequest, SearchResult, Tier
+from kyrodb.engine.ranking import Ranked, rank
+from kyrodb.engine.requests import Found, SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.engine.tier import Candidates, SearchTier, TierQuery
+from kyrodb.engine.tier import TierQuery
 from kyrodb.engine.tier_search import TierSearch
 from kyrodb.errors import KyroError
 from kyrodb.index.filter import with_constraints
-from kyrodb.types import LSN, Rows, Scope, Vector
+from kyrodb.types import Scope, Vector
 
 _ATTEMPTS: Final = 4
-_Found: TypeAlias = Sequence[tuple[SearchTier, Candidates]]
 _TOGETHER_MAX: Final = 16
 """Questions searched together: the rows they score again should stay in the processor's cache."""
 
@@ -47,7 +43,7 @@ class _Asked:
         self.question = question
         self.ef = ef
         self.ticket: Ticket | None = None
-        self.spare = 0
+        self.spare: int | None = None
 
 
 class ReadPath:
@@ -69,8 +65,8 @@ class ReadPath:
 
     def search_tiers(self, request: SearchRequest) -> SearchResult:
         """`search` without a look into any cache."""
-        ((result, _, _),) = self._search_tiers([self._asked(request)])
-        return result
+        (answer,) = self._search_tiers([self._asked(request)])
+        return answer.result
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
         """`search` for each; one that fails does not harm the others.
@@ -122,10 +118,10 @@ class ReadPath:
     def _search_and_keep(self, group: Sequence[_Asked]) -> list[SearchResult]:
         """Search the tiers for questions that differ in nothing else, and offer the cache what was found."""
         results = []
-        for asked, (result, candidates, kth) in zip(group, self._search_tiers(group), strict=True):
+        for asked, answer in zip(group, self._search_tiers(group), strict=True):
             if asked.ticket is not None:
-                self._caches.answers.keep(asked.ticket, candidates, kth, result)
-            results.append(result)
+                self._caches.answers.keep(asked.ticket, answer)
+            results.append(answer.result)
         return results
 
     def get(self, doc_id: int, scope: Scope, *, cached: bool = True) -> Found | None:
@@ -148,107 +144,26 @@ class ReadPath:
             documents.keep(doc_id, vector, metadata.public, metadata.reserved, since)
         return _found(doc_id, vector, metadata, place.tier.kind, scope)
 
-    def _search_tiers(self, group: Sequence[_Asked]) -> list[tuple[SearchResult, _Found, float]]:
-        """Of each, all alike but for their vectors: the answer, what the tiers found, and the similarity of the
-        k-th best."""
-        request = group[0].request
+    def _search_tiers(self, group: Sequence[_Asked]) -> list[Ranked]:
+        """The answer to each of the group, all alike but for their vectors."""
+        first = group[0]
+        request = first.request
         condition = with_constraints(request.filter, request.scope.constraints)
-        queries = [
-            TierQuery(asked.question, request.k, asked.ef, condition, request.exact, asked.spare)
-            for asked in group
-        ]
+        questions = [asked.question for asked in group]
+        query = TierQuery(questions, request.k, first.ef, condition, request.exact, first.spare)
         for _ in range(_ATTEMPTS):
             version, position = self._state.version, self._state.position
-            by_tier, left_out = self._tiers.search(version, queries)
+            by_tier, left_out = self._tiers.search(version, query)
             if self._state.version is version:
                 break
-        answers: list[tuple[SearchResult, _Found, float]] = []
+        answers = []
         for at, asked in enumerate(group):
             found = [(tier, candidates[at]) for tier, candidates in by_tier]
-            result, kth = self._answer(asked.request, found, position)
-            left_out.mark(result)
-            answers.append((result, found, kth))
+            answer = rank(asked.request, found, position, self._metric)
+            left_out.mark(answer.result)
+            answers.append(answer)
         return answers
-
-    def _answer(self, request: SearchRequest, found: _Found, position: LSN) -> tuple[SearchResult, float]:
-        """The answer, and the similarity of the k-th best, minus infinity when there are fewer."""
-        parts = [part for part in found if len(part[1].rows)]
-        result = SearchResult(hits=[], total_found=0, position=position)
-        kth = -math.inf
-        if parts:
-            owners, rows, doc_ids, similarities = _merged([candidates for _, candidates in parts])
-            order = np.lexsort((doc_ids, -similarities))
-            if request.k <= len(order):
-                kth = float(similarities[order[request.k - 1]])
-            result.total_found = len(order)
-            if request.min_score > 0:
-                # Scores fall with the similarity, so those that pass stand in front.
-                scores = distance.scores(similarities[order], self._metric)
-                result.total_found = int(np.count_nonzero(scores >= request.min_score))
-            best = order[: min(request.k, result.total_found)]
-            scores = distance.scores(similarities[best], self._metric)
-            result.hits = list(map(Hit, doc_ids[best].tolist(), scores.tolist()))
-            _hydrate(result.hits, owners, best, rows[best], [tier for tier, _ in parts], request)
-        for tier, candidates in found:
-            result.matched += candidates.matched
-            result.exact = result.exact and candidates.exact
-            if candidates.examined:
-                result.examined += candidates.examined
-                result.tiers |= {tier.kind}
-                result.plan += f"; {candidates.plan}" if result.plan else candidates.plan
-        return result, kth
 
 
 def _found(doc_id: int, vector: Vector, metadata: StoredMetadata, tier: Tier, scope: Scope) -> Found | None:
     return Found(doc_id, vector, metadata.public, tier) if metadata.in_scope(scope) else None
-
-
-_AnyRows: TypeAlias = npt.NDArray[np.int64]
-
-
-def _merged(
-    parts: Sequence[Candidates],
-) -> tuple[_AnyRows | None, Rows, npt.NDArray[np.uint64], distance.Similarities]:
-    """Candidates of all tiers side by side: number of the tier (None with only one), row, doc_id, similarity.
-
-    Of a document met twice only the newest row stays, which is the last met.
-    """
-    owners: _AnyRows | None
-    if len(parts) == 1:
-        (only,) = parts
-        owners, rows, doc_ids, similarities = None, only.rows, only.doc_ids, only.similarities
-    else:
-        owners = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
-        rows = np.concatenate([part.rows for part in parts])
-        doc_ids = np.concatenate([part.doc_ids for part in parts])
-        similarities = np.concatenate([part.similarities for part in parts])
-    ids = doc_ids.tolist()
-    if len(set(ids)) < len(ids):
-        newest = {doc_id: at for at, doc_id in enumerate(ids)}
-        kept = np.fromiter(newest.values(), dtype=np.int64, count=len(newest))
-        owners = None if owners is None else owners[kept]
-        return owners, rows[kept], doc_ids[kept], similarities[kept]
-    return owners, rows, doc_ids, similarities
-
-
-def _hydrate(
-    hits: Sequence[Hit],
-    owners: _AnyRows | None,
-    best: _AnyRows,
-    rows: Rows,
-    tiers: Sequence[SearchTier],
-    request: SearchRequest,
-) -> None:
-    """Fetch what the request wants to see of each hit, tier by tier. `best` are the hits' places in `owners`."""
-    for number, tier in enumerate(tiers):
-        if owners is None:
-            of_tier, row_numbers = hits, rows.tolist()
-        else:
-            places = np.flatnonzero(owners[best] == number).tolist()
-            of_tier, row_numbers = [hits[place] for place in places], rows[places].tolist()
-        if request.include_metadata:
-            for hit, wire in zip(of_tier, tier.public_metadata(row_numbers), strict=True):
-                hit.metadata_wire = wire
-        if request.include_vectors:
-            for hit, row in zip(of_tier, row_numbers, strict=True):
-                hit.vector = tier.vector(row)

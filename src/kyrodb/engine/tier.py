@@ -19,17 +19,24 @@ from kyrodb.types import Matrix, Rows, Vector
 
 @dataclass(slots=True)
 class TierQuery:
-    """One search as every tier gets it. `filter` includes the scope.
+    """One search, or several that differ only in their questions, as every tier gets it. `filter` includes the
+    scope.
 
-    `spare` asks for so many rows beyond the k best, as far as they cost nothing: a cache can use them.
+    `spare` asks for so many rows beyond the k best, as far as they cost nothing: a cache can use them. None says
+    that nobody keeps what is found, so `Candidates.beyond` need not be known.
     """
 
-    question: Question
+    questions: Sequence[Question]
     k: int
     ef: int
     filter: Filter | None
     exact: bool
-    spare: int = 0
+    spare: int | None = None
+
+    @property
+    def wanted(self) -> int:
+        """Rows to find, the spare ones among them."""
+        return self.k + (self.spare or 0)
 
 
 @dataclass(slots=True)
@@ -57,8 +64,8 @@ class SearchTier(Protocol):
 
     kind: Tier
 
-    def search_many(self, queries: Sequence[TierQuery]) -> list[Candidates]:
-        """What each of the queries finds; they are alike but for their questions."""
+    def search_many(self, query: TierQuery) -> list[Candidates]:
+        """What is found for each of its questions."""
         ...
 
     def count(self, condition: Filter | None) -> int:
@@ -123,7 +130,7 @@ def scanned(
 ) -> Candidates:
     """What an exact scan of `matched` rows for the best k and the spare rows found, of each the canonical
     similarity."""
-    wanted = query.k + query.spare
+    wanted = query.wanted
     beyond = math.inf  # rows that die during the scan can leave it with fewer than it should have found
     if len(found) >= matched:
         beyond = -math.inf

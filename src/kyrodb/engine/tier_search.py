@@ -47,21 +47,21 @@ class TierSearch:
         self._unlimited = math.isinf(budgets.hot_tier_ms) and math.isinf(budgets.cold_tier_ms)
         self._clock = clock
 
-    def search(self, version: Version, queries: Sequence[TierQuery]) -> tuple[ByTier, LeftOut]:
-        """What each tier finds for the queries, which are alike but for their questions."""
-        if self._unlimited or queries[0].exact:
-            return [(tier, tier.search_many(queries)) for tier in version.oldest_first], _NOTHING
+    def search(self, version: Version, query: TierQuery) -> tuple[ByTier, LeftOut]:
+        """What each tier finds."""
+        if self._unlimited or query.exact:
+            return [(tier, tier.search_many(query)) for tier in version.oldest_first], _NOTHING
         hot: tuple[SearchTier, ...] = (*version.frozen, version.active)
-        found, cold_note = self._within(version.cold, queries, Tier.COLD, self._budgets.cold_tier_ms)
-        more, hot_note = self._within(hot, queries, Tier.HOT, self._budgets.hot_tier_ms)
+        found, cold_note = self._within(version.cold, query, Tier.COLD, self._budgets.cold_tier_ms)
+        more, hot_note = self._within(hot, query, Tier.HOT, self._budgets.hot_tier_ms)
         notes = {tier: note for tier, note in ((Tier.COLD, cold_note), (Tier.HOT, hot_note)) if note}
         return found + more, LeftOut(frozenset(notes), "; ".join(notes.values())) if notes else _NOTHING
 
     def _within(
-        self, tiers: Sequence[SearchTier], queries: Sequence[TierQuery], kind: Tier, budget_ms: float
+        self, tiers: Sequence[SearchTier], query: TierQuery, kind: Tier, budget_ms: float
     ) -> tuple[ByTier, str]:
         """What those found that were begun in time, and a note when one was not."""
-        until_s = self._clock.monotonic_s() + budget_ms / 1000 * len(queries)
+        until_s = self._clock.monotonic_s() + budget_ms / 1000 * len(query.questions)
         found: ByTier = []
         for tier in tiers:
             if found and self._clock.monotonic_s() > until_s:
@@ -69,5 +69,5 @@ class TierSearch:
                     found,
                     f"the {kind.value} tier was not searched to its end within {kind.value}_tier_ms = {budget_ms:g}",
                 )
-            found.append((tier, tier.search_many(queries)))
+            found.append((tier, tier.search_many(query)))
         return found, ""

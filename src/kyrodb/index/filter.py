@@ -138,9 +138,9 @@ def with_constraints(condition: Filter | None, constraints: Mapping[str, str]) -
     """
     if isinstance(condition, Anything):
         condition = None
-    parts: tuple[Filter, ...] = tuple(Exact(key, value) for key, value in constraints.items())
-    if not parts:
+    if not constraints:
         return condition
+    parts: tuple[Filter, ...] = tuple(Exact(key, value) for key, value in constraints.items())
     if isinstance(condition, And):
         parts += condition.parts
     elif condition is not None:

@@ -28,7 +28,7 @@ the shortest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -93,7 +93,7 @@ class Graph:
         `query` is in index form. `ef` candidates are kept on the way, at least `k`. `selected`, if given, has
         a bit for each row; only rows whose bit is set are returned, fewer than `k` when the walk meets fewer.
         """
-        rows, similarities = self.search_many(query[np.newaxis], k, ef, selected)
+        rows, similarities = self.search_many([query], k, ef, selected)
         found, values = rows[0], similarities[0]
         if k and found[-1] < 0:
             real = found >= 0
@@ -101,16 +101,15 @@ class Graph:
         return found, values
 
     def search_many(
-        self, queries: Matrix, k: int, ef: int, selected: Bits | None
+        self, queries: Sequence[Vector], k: int, ef: int, selected: Bits | None
     ) -> tuple[npt.NDArray[np.int64], Similarities]:
         """`search` for each of n queries: rows and similarities of shape (n, k), row -1 where there is
         none."""
+        asked = np.array(queries) if len(queries) > 1 else queries[0][np.newaxis]
         if self._padding:
-            padded = np.zeros(
-                (len(queries), self._index.d), dtype=np.float32
-            )  # np.pad takes ten times as long
-            padded[:, : self.dimension] = queries
-            queries = padded
+            padded = np.zeros((len(asked), self._index.d), dtype=np.float32)  # np.pad takes ten times as long
+            padded[:, : self.dimension] = asked
+            asked = padded
         if selected is None:
             parameters = _parameters(max(ef, k))
         else:
@@ -121,7 +120,7 @@ class Graph:
             # OpenMP would share even two questions out to a team of threads, each thread that asks to its own.
             # The caller has threads of its own; the setting counts for this one only.
             faiss.omp_set_num_threads(1)
-        values, rows = self._index.search(queries, k, params=parameters)
+        values, rows = self._index.search(asked, k, params=parameters)
         if not self._larger_is_nearer:
             np.negative(values, out=values)
         return rows, values
