@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from tests.backup.conftest import BUCKET
 from tests.backup.played import DATA, Played, played, write
 from tests.crash.clock import FakeClock
 from tests.engine.opening import fill, open_small, vectors
@@ -28,36 +27,6 @@ from kyrodb.backup.timeline import plan_position
 from kyrodb.backup.verify import verify_backup
 from kyrodb.cli.kyrodb_backup import main
 from kyrodb.errors import DataDamaged, DataDirInUse, FailedPrecondition, InvalidArgument
-
-BUCKET = "backups"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The endpoint of an S3 server with one bucket."""
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
-    moto.stop()
-
-
-@pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket, and the environment in which AWS tools find it."""
-    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    s3 = boto3.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
-    yield BUCKET
-    for item in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
-        s3.delete_object(Bucket=BUCKET, Key=item["Key"])
-    s3.delete_bucket(Bucket=BUCKET)
-    s3.close()
 
 
 def keys() -> list[str]:
@@ -186,6 +155,5 @@ def test_other_urls_are_refused(place: str) -> None:
 
 def test_without_the_extra_a_url_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
-    monkeypatch.delitem(sys.modules, "kyrodb.backup.object_store")
     with pytest.raises(FailedPrecondition, match=r"kyrodb-server\[s3\]"):
         open_target("s3://bucket/prefix")

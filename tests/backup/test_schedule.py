@@ -11,21 +11,25 @@ import pytest
 from tests.backup.played import Played, operations
 from tests.crash.clock import FakeClock
 from tests.engine.opening import fill, open_small, vectors
+from tests.operations.observed import metric
+from tests.server.running import running_server
 
 from kyrodb.backup.catalog import Entry, read_catalog
 from kyrodb.backup.create import CreateOptions, create_backup
+from kyrodb.backup.locate import open_target
 from kyrodb.backup.retention import Retention
 from kyrodb.backup.schedule import BackupSchedule
 from kyrodb.backup.target import DirectoryTarget
 from kyrodb.clock import SystemClock
 from kyrodb.errors import InvalidArgument
+from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.storage.filesystem import LocalFileSystem
 
 WAIT_S = 60.0
 
 
 def schedule(root: Path, interval_s: float = 3600.0, retention: Retention | None = None) -> BackupSchedule:
-    return BackupSchedule(root / "data", root / "backups", interval_s, retention, SystemClock())
+    return BackupSchedule(root / "data", str(root / "backups"), interval_s, retention, SystemClock())
 
 
 def target(root: Path) -> DirectoryTarget:
@@ -120,6 +124,39 @@ def test_stop_gives_up_what_is_under_way_and_the_next_cleans_up(tmp_path: Path) 
     assert schedule_.failures == 0
     assert schedule(tmp_path).step()
     assert not list((tmp_path / "backups").glob("*.tmp"))
+
+
+# --- into an object store ---------------------------------------------------------------------------
+
+
+def test_schedule_into_an_object_store_makes_prunes_and_finds_again(bucket: str, tmp_path: Path) -> None:
+    database(tmp_path)
+    place = f"s3://{bucket}/production"
+    schedule_ = BackupSchedule(tmp_path / "data", place, 3600.0, Retention(0, 0, 0, 0), SystemClock())
+    assert [schedule_.step() for _ in range(2)] == [True, True]
+    newest, oldest = read_catalog(open_target(place)).entries
+    assert (newest.record.backup_type, oldest.record.backup_type) == ("Incremental", "Full")
+    after_restart = BackupSchedule(tmp_path / "data", place, 3600.0, None, SystemClock())
+    after_restart.start()
+    try:
+        wait_for(lambda: after_restart.last_success_s > 0)
+        assert after_restart.last_success_s == newest.record.created_us / 1e6
+    finally:
+        after_restart.stop()
+    assert (after_restart.made, after_restart.failures) == (0, 0)
+
+
+def test_server_backs_itself_up_into_an_object_store(bucket: str, tmp_path: Path) -> None:
+    place = f"s3://{bucket}/kyrodb"
+    with running_server(tmp_path, hnsw__dimension=2, backup__interval_secs=1, backup__dir=place) as server:
+        server.stub.Insert(pb.InsertRequest(doc_id=7, embedding=[1, 0]))
+        # Not the one that may be under way now.
+        enough = metric(server, "backups_made_total") + 2
+        wait_for(lambda: metric(server, "backups_made_total") >= enough)
+        assert metric(server, "backup_failures_total") == 0
+        assert metric(server, "backup_newest_timestamp_seconds") > time.time() - 60
+        assert server.http_json("/health")["status"] == "healthy"
+    assert read_catalog(open_target(place)).entries[0].record.documents == 1
 
 
 # --- when a full one is due -----------------------------------------------------------------------

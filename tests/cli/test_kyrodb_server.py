@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 
@@ -94,3 +95,35 @@ def test_a_configuration_is_checked_without_serving(
     shown = capsys.readouterr().err
     assert "hnsw.m" in shown
     assert "hnsw.bogus" in shown
+
+
+BACKUPS = "backup: {{interval_secs: 60, dir: '{}'}}\n"
+
+
+@pytest.mark.parametrize("place", ["s3://bucket", "s3://bucket/a/prefix", "backups", "/var/backups"])
+def test_places_for_backups_that_are_good(place: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(BACKUPS.format(place))
+    assert main(["--check-config", "--config", str(config)]) == 0
+
+
+@pytest.mark.parametrize("place", ["http://host/x", "s3://", "s3:///prefix", "s3://b/p?x=1", "s3://b#x", " "])
+def test_places_for_backups_that_are_none(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(BACKUPS.format(place))
+    assert main(["--check-config", "--config", str(config)]) == 1
+    assert "s3://bucket/prefix" in capsys.readouterr().err
+
+
+def test_object_store_without_the_extra_is_told_before_anything_is_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    config = tmp_path / "config.yaml"
+    config.write_text(BACKUPS.format("s3://bucket/prefix"))
+    for arguments in (["--check-config"], ["--data-dir", str(tmp_path / "data")]):
+        assert main([*arguments, "--config", str(config)]) == 1
+        assert "backup.dir = s3://bucket/prefix needs the s3 extra" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()

@@ -182,6 +182,7 @@ def test_keys_without_effect_are_reported_when_set() -> None:
         ({"KYRODB__HNSW__EF_SEARCH": "201"}, "hnsw.ef_search = 201 is above hnsw.ef_construction (200)"),
         ({"KYRODB__SERVER__TLS__REQUIRE_CLIENT_CERT": "true"}, "server.tls.enabled is false"),
         ({"KYRODB__BACKUP__RETENTION__KEEP_DAILY": "7"}, "backup.retention has no effect"),
+        ({"KYRODB__BACKUP__DIR": "s3://bucket/a"}, "backup.dir = s3://bucket/a has no effect"),
     ],
 )
 def test_legal_settings_that_are_hardly_meant_are_reported(environ: dict[str, str], fragment: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,19 +19,30 @@ def is_url(place: str) -> bool:
 def open_target(place: str) -> Target:
     """A directory, or s3://bucket/prefix.
 
-    Raises InvalidArgument for another URL, FailedPrecondition when the s3 extra is not installed, OSError.
+    Raises what `check_place` raises, OSError.
     """
+    check_place(place)
     if not is_url(place):
         return DirectoryTarget(LocalFileSystem(), Path(place).absolute())
+    from kyrodb.backup.object_store import ObjectStoreTarget
+
+    url = urlsplit(place)
+    return ObjectStoreTarget(url.netloc, url.path)
+
+
+def check_place(place: str) -> None:
+    """Whether backups can be kept there, as far as can be said without a look.
+
+    Raises InvalidArgument for a URL that is none of s3://bucket/prefix, FailedPrecondition when the s3 extra is not
+    installed.
+    """
+    if not is_url(place):
+        return
     url = urlsplit(place)
     if url.scheme != "s3" or not url.netloc or url.query or url.fragment:
         raise InvalidArgument(
             f"{place}: backups are kept in a directory or at s3://bucket/prefix", field="backup_dir"
         )
-    try:
-        from kyrodb.backup.object_store import ObjectStoreTarget
-    except ModuleNotFoundError as error:
-        if error.name not in ("boto3", "botocore"):
-            raise
-        raise FailedPrecondition(f"{place} needs the s3 extra: pip install 'kyrodb-server[s3]'") from error
-    return ObjectStoreTarget(url.netloc, url.path)
+    # Not imported for this: it takes a second and tens of megabytes, and a server that checks needs neither.
+    if importlib.util.find_spec("boto3") is None:
+        raise FailedPrecondition(f"{place} needs the s3 extra: pip install 'kyrodb-server[s3]'")

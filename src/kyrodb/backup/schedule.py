@@ -8,16 +8,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from kyrodb.backup.catalog import read_catalog
+from kyrodb.backup.locate import is_url
 from kyrodb.backup.retention import Retention
-from kyrodb.backup.scheduled_run import RunReport, RunRequest
-from kyrodb.backup.target import DirectoryTarget
+from kyrodb.backup.scheduled_run import LookReport, RunReport, RunRequest
 from kyrodb.clock import Clock
-from kyrodb.storage.filesystem import LocalFileSystem
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +24,8 @@ RETRY_S: Final = 300.0
 FULL_AFTER_DAYS: Final = 7.0
 """No chain rests on an older full backup than this."""
 _WORDS_BYTES: Final = 500
+
+Report = TypeVar("Report", bound=BaseModel)
 
 
 class BackupSchedule:
@@ -39,15 +39,15 @@ class BackupSchedule:
     def __init__(
         self,
         data_dir: Path,
-        backup_dir: Path,
+        backup_dir: str,
         interval_s: float,
         retention: Retention | None,
         clock: Clock,
     ) -> None:
-        """`retention` None prunes nothing."""
+        """`backup_dir` is a directory or s3://bucket/prefix; `retention` None prunes nothing."""
         self._request = RunRequest(
             data_dir=data_dir.absolute(),
-            backup_dir=backup_dir.absolute(),
+            backup_dir=backup_dir if is_url(backup_dir) else str(Path(backup_dir).absolute()),
             full_after_days=FULL_AFTER_DAYS,
             retention=retention,
         )
@@ -85,7 +85,7 @@ class BackupSchedule:
         """Make one backup now; whether it succeeded. For the thread, and for tests."""
         started_s = self._clock.monotonic_s()
         try:
-            report = self._make()
+            report = self._ask_process("create", RunReport)
         except (OSError, ValueError) as error:
             if not self._stop.is_set():
                 self.failures += 1
@@ -119,23 +119,24 @@ class BackupSchedule:
     def _first_wait_s(self) -> float:
         """Until the newest backup there is has reached the interval."""
         try:
-            entries = read_catalog(DirectoryTarget(LocalFileSystem(), self._request.backup_dir)).restorable()
-        except OSError as error:
-            _log.warning("the backups in %s cannot be listed: %s", self._request.backup_dir, error)
+            newest_us = self._ask_process("look", LookReport).newest_us
+        except (OSError, ValueError) as error:
+            if not self._stop.is_set():
+                _log.warning("the backups in %s cannot be listed: %s", self._request.backup_dir, error)
             return 0.0
-        if not entries:
+        if newest_us is None:
             return 0.0
-        self.last_success_s = entries[0].record.created_us / 1e6
+        self.last_success_s = newest_us / 1e6
         due_s = self.last_success_s + self._interval_s - self._clock.wall_us() / 1e6
         return min(max(0.0, due_s), self._interval_s)
 
-    def _make(self) -> RunReport:
+    def _ask_process(self, verb: str, kind: type[Report]) -> Report:
         """Run the process to its end. Raises OSError, or ValueError with its last words."""
         with self._lock:
             if self._stop.is_set():
                 raise ValueError("stopping")
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "kyrodb.backup.scheduled_run"],
+            process = self._process = subprocess.Popen(  # noqa: S603  # our own module, one of two verbs
+                [sys.executable, "-m", "kyrodb.backup.scheduled_run", verb],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -148,7 +149,7 @@ class BackupSchedule:
             last = " ".join(words.decode("utf-8", "replace").split())[-_WORDS_BYTES:]
             raise ValueError(last or f"the process ended with status {process.returncode}")
         try:
-            return RunReport.model_validate_json(answer)
+            return kind.model_validate_json(answer)
         except ValidationError as error:
             raise ValueError(f"the report cannot be read: {error.errors()[0]['msg']}") from None
 

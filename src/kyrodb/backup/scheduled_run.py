@@ -1,5 +1,8 @@
 """One scheduled backup, in a process of its own at low priority: whatever happens to it, the server goes on.
 
+    python -m kyrodb.backup.scheduled_run create     back up, then prune
+    python -m kyrodb.backup.scheduled_run look       tell the newest backup there is
+
 One request line on standard input, one report line on standard output, both JSON. When standard input ends the
 server is gone or stopping, and so is this process; what it leaves is removed by the next backup.
 """
@@ -13,10 +16,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from kyrodb.backup.catalog import read_catalog
 from kyrodb.backup.create import CreateOptions, create_backup
+from kyrodb.backup.locate import open_target
 from kyrodb.backup.prune import prune_backups
 from kyrodb.backup.retention import Retention
-from kyrodb.backup.target import DirectoryTarget
 from kyrodb.clock import SystemClock
 from kyrodb.errors import KyroError
 from kyrodb.storage.filesystem import LocalFileSystem
@@ -25,12 +29,12 @@ _NICENESS = 10
 
 
 class RunRequest(BaseModel):
-    """`retention` None prunes nothing."""
+    """`backup_dir` is a directory or a URL, see locate.open_target; `retention` None prunes nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Path
-    backup_dir: Path
+    backup_dir: str
     full_after_days: float
     retention: Retention | None
 
@@ -46,9 +50,23 @@ class RunReport(BaseModel):
     pruned: list[str]
 
 
+class LookReport(BaseModel):
+    """When the newest backup that can be restored was made, microseconds of Unix time; None without any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    newest_us: int | None
+
+
+def look(request: RunRequest) -> LookReport:
+    """Raises what `open_target` raises."""
+    restorable = read_catalog(open_target(request.backup_dir)).restorable()
+    return LookReport(newest_us=restorable[0].record.created_us if restorable else None)
+
+
 def run(request: RunRequest) -> RunReport:
     """Back up, then prune. Raises what `create_backup` and `prune_backups` raise."""
-    target, clock = DirectoryTarget(LocalFileSystem(), request.backup_dir), SystemClock()
+    target, clock = open_target(request.backup_dir), SystemClock()
     options = CreateOptions(
         incremental=True, full_after_days=request.full_after_days, description="scheduled by the server"
     )
@@ -69,7 +87,7 @@ def main() -> int:
     try:
         request = RunRequest.model_validate_json(sys.stdin.buffer.readline())
         threading.Thread(target=_leave_with_parent, daemon=True).start()
-        report = run(request)
+        report: RunReport | LookReport = look(request) if sys.argv[1] == "look" else run(request)
     except (KyroError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kyrodb.clock import SystemClock
 from kyrodb.config import Loaded, Overrides, Settings, generate_template, load_settings
-from kyrodb.errors import KyroError
+from kyrodb.errors import ConfigError, KyroError
 from kyrodb.limits import PORT_MAX
 from kyrodb.version import __version__
 
@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         overrides = Overrides(options.port, options.data_dir)
         if options.check_config:
-            _check(load_settings(options.config, os.environ, overrides))
+            loaded = load_settings(options.config, os.environ, overrides)
+            _require_backup_place(loaded.settings)
+            _check(loaded)
             return 0
         _serve(options.config, overrides)
     except (KyroError, OSError) as error:
@@ -49,7 +51,20 @@ def _serve(config: Path | None, overrides: Overrides) -> None:
         return load_settings(config, os.environ, overrides)
 
     loaded = load()
+    _require_backup_place(loaded.settings)
     run(loaded, load, _scheduled_backups(loaded.settings))
+
+
+def _require_backup_place(settings: Settings) -> None:
+    """Raises ConfigError when scheduled backups cannot go where they should."""
+    if settings.backup.interval_secs is None or settings.backup.dir is None:
+        return
+    from kyrodb.backup.locate import check_place
+
+    try:
+        check_place(settings.backup.dir)
+    except KyroError as error:
+        raise ConfigError(f"backup.dir = {error}") from error
 
 
 def _scheduled_backups(settings: Settings) -> BackupSchedule | None:

@@ -6,12 +6,15 @@ declaration (`kyrodb.config.keys`), so they cannot disagree.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+_OBJECT_STORE: Final = re.compile(r"s3://[^/?#\s]+(/[^?#]*)?")
 
 
 class Section(BaseModel):
@@ -79,6 +82,15 @@ def _path(value: object) -> object:
     return value
 
 
+def _place(value: object) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    text = str(_path(str(value)))
+    if "://" in text and not _OBJECT_STORE.fullmatch(text):
+        raise ValueError("no such place")
+    return text
+
+
 def _host(text: str) -> str:
     host = text.strip()
     if host.lower() != "localhost":
@@ -90,5 +102,9 @@ Integer = Annotated[int, BeforeValidator(_not_boolean)]
 Number = Annotated[float, BeforeValidator(_not_boolean)]
 Host = Annotated[str, AfterValidator(_host), Wanted("an IP address or localhost")]
 NonBlankPath = Annotated[Path, BeforeValidator(_path), Wanted("a path, not blank")]
+Place = Annotated[
+    str, BeforeValidator(_place), Wanted("a path, not blank, or s3://bucket/prefix without query")
+]
+"""A directory, or objects under a prefix of a bucket."""
 LOWERCASE = BeforeValidator(_lowercase)
 """Words are compared trimmed and without regard to case."""

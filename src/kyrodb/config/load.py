@@ -115,6 +115,9 @@ def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ..
         )
     if settings.server.tls.require_client_cert and not settings.server.tls.enabled:
         found.append("server.tls.require_client_cert = true has no effect: server.tls.enabled is false")
+    backup = settings.backup
+    if backup.dir is not None and backup.directory is None and backup.interval_secs is None:
+        found.append(f"backup.dir = {backup.dir} has no effect: backup.interval_secs is null")
     if settings.backup.retention.prunes and settings.backup.interval_secs is None:
         found.append("backup.retention has no effect: backup.interval_secs is null")
     return tuple(found)

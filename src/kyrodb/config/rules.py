@@ -34,7 +34,7 @@ class Rule:
 
 
 def _inside_data_dir(settings: Settings) -> bool:
-    directory = settings.backup.dir
+    directory = settings.backup.directory
     return directory is not None and Path(os.path.abspath(directory)).is_relative_to(
         os.path.abspath(settings.persistence.data_dir)
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from kyrodb import limits
-from kyrodb.config.declare import LOWERCASE, Integer, NonBlankPath, Number, Section, key
+from kyrodb.config.declare import LOWERCASE, Integer, NonBlankPath, Number, Place, Section, key
 
 
 class HnswSettings(Section):
@@ -158,7 +158,14 @@ class BackupSettings(Section):
         le=limits.DURATION_MAX,
         example=86_400,
     )
-    dir: NonBlankPath | None = key(
-        None, "Directory of the backups, outside persistence.data_dir.", example="backups"
+    dir: Place | None = key(
+        None,
+        "Directory of the backups, outside persistence.data_dir; or an object store, with the s3 extra.",
+        example="backups",
     )
     retention: RetentionSettings = RetentionSettings()
+
+    @property
+    def directory(self) -> Path | None:
+        """`dir` when it is a directory of this machine."""
+        return None if self.dir is None or "://" in self.dir else Path(self.dir)

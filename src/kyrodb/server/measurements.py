@@ -137,7 +137,7 @@ def _lately(vitals: Vitals) -> Iterator[Family]:
 
 
 def _process(vitals: Vitals) -> Iterator[Family]:
-    process, backups = vitals.process, vitals.settings.backup.dir
+    process, directory = vitals.process, vitals.settings.backup.directory
     yield gauge("memory_used_bytes", "Resident memory of the server.", process.resident_bytes())
     yield gauge(
         "memory_limit_bytes",
@@ -149,7 +149,10 @@ def _process(vitals: Vitals) -> Iterator[Family]:
         "Used bytes of the file system that holds the data directory.",
         process.disk_used_bytes(),
     )
-    newest_s = newest_backup_s(backups) if backups is not None else None
+    newest_s = newest_backup_s(directory) if directory is not None else None
+    if directory is None and vitals.backups is not None:
+        # What is in an object store is known from the last look and from what was made since.
+        newest_s = vitals.backups.last_success_s or None
     if newest_s is not None:
         yield gauge(
             "backup_newest_timestamp_seconds", "Unix time of the newest backup in backup.dir.", int(newest_s)
