@@ -152,8 +152,8 @@ class ColdSegment:
         ranked = min(matched, query.k + max(5, query.k // 4))
         wanted = min(matched, max(ranked, min(ef, query.wanted)))
         found, reported = graph.search_many([one.indexed for one in questions], wanted, ef, selected)
-        counts, best = [wanted] * len(questions), found[:, :ranked]
-        if min(found[:, -1].tolist()) < 0:
+        counts, best = [wanted] * len(questions), found if wanted == ranked else found[:, :ranked]
+        if any(found.item(at, -1) < 0 for at in range(len(questions))):
             # Places where nothing was found hold row 0 for the arithmetic, and are cut off behind it.
             counts, best = np.count_nonzero(found >= 0, axis=1).tolist(), np.maximum(best, 0)
         similarities = similarities_together(questions, self.vectors.take(best, 0), self.norms.take(best))
@@ -250,7 +250,7 @@ class ColdSegment:
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         offsets, public = self._public_offsets, self._public
-        return [bytes(public[offsets[row] : offsets[row + 1]]) for row in rows]
+        return [public[offsets[row] : offsets[row + 1]].tobytes() for row in rows]
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
         """Copies of doc_ids, vectors and norms of these rows."""

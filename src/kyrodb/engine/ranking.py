@@ -47,21 +47,22 @@ def rank(request: SearchRequest, found: Found, position: LSN, metric: Metric) ->
 
 def _hits(request: SearchRequest, parts: Found, metric: Metric, result: SearchResult) -> float:
     """Fills in the hits; returns the similarity of the k-th best."""
-    owners, rows, doc_ids, similarities = _merged([candidates for _, candidates in parts])
+    (tier, only), *others = parts
+    owners, rows, doc_ids, similarities = None, only.rows, only.doc_ids, only.similarities
+    if others or tier.kind is Tier.HOT:  # a segment alone holds no document twice
+        owners, rows, doc_ids, similarities = _merged([candidates for _, candidates in parts])
     order = np.lexsort((doc_ids, -similarities))
     count = result.total_found = len(order)
     if request.min_score > 0:
         # Scores fall with the similarity, so those that pass stand in front.
         passing = distance.scores(similarities[order], metric) >= request.min_score
         result.total_found = int(np.count_nonzero(passing))
-    best = order[: request.k]
-    ranked = similarities[best]
-    kth = float(ranked[-1]) if request.k <= count else -math.inf
-    if result.total_found < len(best):
-        best, ranked = best[: result.total_found], ranked[: result.total_found]
-    result.hits = list(map(Hit, doc_ids[best].tolist(), distance.scores(ranked, metric).tolist()))
+    kth = similarities.item(order.item(request.k - 1)) if request.k <= count else -math.inf
+    best = order[: min(request.k, result.total_found)]
+    scores = distance.scores(similarities[best], metric).tolist()
+    result.hits = list(map(Hit, doc_ids[best].tolist(), scores))
     if owners is None:
-        _hydrate(result.hits, rows[best].tolist(), parts[0][0], request)
+        _hydrate(result.hits, rows[best].tolist(), tier, request)
     else:
         for number, (tier, _) in enumerate(parts):
             places = np.flatnonzero(owners[best] == number)
