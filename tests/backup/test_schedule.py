@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import pytest
 from tests.backup.played import Played, operations
 from tests.crash.clock import FakeClock
@@ -144,6 +145,25 @@ def test_schedule_into_an_object_store_makes_prunes_and_finds_again(bucket: str,
     finally:
         after_restart.stop()
     assert (after_restart.made, after_restart.failures) == (0, 0)
+
+
+def test_backup_that_is_given_up_leaves_no_lock_in_the_object_store(bucket: str, tmp_path: Path) -> None:
+    """A lock there outlives its owner by a day, and no backup would be made meanwhile."""
+    database(tmp_path)
+    s3 = boto3.client("s3")
+
+    def locked() -> bool:
+        return bool(s3.list_objects_v2(Bucket=bucket, Prefix="LOCK").get("Contents"))
+
+    schedule_ = BackupSchedule(tmp_path / "data", f"s3://{bucket}", 0.001, None, SystemClock())
+    schedule_.start()
+    try:
+        wait_for(locked)
+    finally:
+        schedule_.stop()
+    assert not locked()
+    assert schedule_.failures == 0
+    s3.close()
 
 
 def test_server_backs_itself_up_into_an_object_store(bucket: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import socket
 import time
 from collections.abc import Iterator
 from typing import Any, Final
+from uuid import uuid4
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -81,16 +82,19 @@ class ObjectStoreTarget:
 
     def lock(self) -> Lock:
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "time_s": int(time.time())}
+        body = json.dumps(owner | {"token": uuid4().hex}).encode()
         place = f"{self.location}/{filename.LOCK}"
         for _ in range(2):
             try:
                 with _as_os_error(place):
-                    self._s3.put_object(
-                        **self._key(filename.LOCK), Body=json.dumps(owner).encode(), IfNoneMatch="*"
-                    )
+                    self._s3.put_object(**self._key(filename.LOCK), Body=body, IfNoneMatch="*")
                 return _ObjectLock(self)
             except FileExistsError:
                 self._remove_stale_lock(place)
+            except BaseException:
+                # It may be there although its answer never came.
+                self._remove_own_lock(body, place)
+                raise
         raise DataDirInUse(
             "another process took the lock just now",
             path=place,
@@ -118,6 +122,11 @@ class ObjectStoreTarget:
                 hint="Try again when it is done; if it died, remove this object",
             )
         self.remove(filename.LOCK)
+
+    def _remove_own_lock(self, body: bytes, place: str) -> None:
+        with contextlib.suppress(OSError), _as_os_error(place):
+            if self._s3.get_object(**self._key(filename.LOCK))["Body"].read(1000) == body:
+                self.remove(filename.LOCK)
 
     def _key(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + name}

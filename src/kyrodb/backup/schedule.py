@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 RETRY_S: Final = 300.0
 """After a failure the next try comes this soon, or at the interval if that is shorter."""
+STOP_S: Final = 5.0
+"""What a backup that is given up has to let go of its lock, which in an object store nobody else takes away."""
 FULL_AFTER_DAYS: Final = 7.0
 """No chain rests on an older full backup than this."""
 _WORDS_BYTES: Final = 500
@@ -77,8 +79,13 @@ class BackupSchedule:
         """End; a backup under way is given up. Returns when nothing of it runs any more."""
         self._stop.set()
         with self._lock:
-            if self._process is not None:
-                self._process.kill()
+            process = self._process
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
         self._thread.join()
 
     def step(self) -> bool:

@@ -4,15 +4,19 @@
     python -m kyrodb.backup.scheduled_run look       tell the newest backup there is
 
 One request line on standard input, one report line on standard output, both JSON. When standard input ends the
-server is gone or stopping, and so is this process; what it leaves is removed by the next backup.
+server is gone, and so is this process; SIGTERM says that it is stopping. Either way the lock is let go of if there is
+time for it; what else is left is removed by the next backup.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,7 +29,8 @@ from kyrodb.clock import SystemClock
 from kyrodb.errors import KyroError
 from kyrodb.storage.filesystem import LocalFileSystem
 
-_NICENESS = 10
+_NICENESS: Final = 10
+_LEAVE_S: Final = 5.0
 
 
 class RunRequest(BaseModel):
@@ -79,11 +84,20 @@ def run(request: RunRequest) -> RunReport:
 
 def _leave_with_parent() -> None:
     os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LEAVE_S)
     os._exit(1)
+
+
+def _leave(number: int, frame: object) -> None:
+    # Once: a second one must not break off what the first has begun to put in order.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(1)
 
 
 def main() -> int:
     os.nice(_NICENESS)
+    signal.signal(signal.SIGTERM, _leave)
     try:
         request = RunRequest.model_validate_json(sys.stdin.buffer.readline())
         threading.Thread(target=_leave_with_parent, daemon=True).start()
