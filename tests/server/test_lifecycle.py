@@ -8,9 +8,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from tests.server.running import RunningServer, running_server, start_server
@@ -99,6 +101,36 @@ def test_drain_lets_calls_finish_and_is_not_ready_meanwhile(tmp_path: Path, tran
         stream.end()
         assert stream.call.result().total_inserted == 2
         assert server.process.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize("transport", ["auto", "grpcio"])
+def test_what_was_done_while_the_server_stopped_was_answered(tmp_path: Path, transport: str) -> None:
+    """Of the calls around the signal, those that were answered are there after it, and those that failed are not."""
+    answered: list[int] = []
+    tried: list[int] = []
+    failures: list[str] = []
+
+    def insert_until_refused(server: RunningServer, ids: range) -> None:
+        for doc_id in ids:
+            tried.append(doc_id)
+            try:
+                server.stub.Insert(pb.InsertRequest(doc_id=doc_id, embedding=X), timeout=WAIT_S)
+            except grpc.RpcError as error:
+                failures.append(error.code().name)
+                return
+            answered.append(doc_id)
+
+    with running_server(tmp_path, server__transport=transport, **DIMENSION) as server:
+        with ThreadPoolExecutor(16) as clients:
+            calls = [clients.submit(insert_until_refused, server, range(n, 10**6, 16)) for n in range(1, 17)]
+            until(lambda: len(answered) > 500)
+            server.process.send_signal(signal.SIGTERM)
+        assert [call.result() for call in calls] == [None] * 16
+        assert failures == ["UNAVAILABLE"] * 16
+        assert server.process.wait(WAIT_S) == 0
+    with running_server(tmp_path, server__transport=transport, **DIMENSION) as server:
+        found = server.stub.BulkQuery(pb.BulkQueryRequest(doc_ids=tried)).results
+        assert sorted(result.doc_id for result in found if result.found) == sorted(answered)
 
 
 def test_drain_is_bounded(tmp_path: Path) -> None:

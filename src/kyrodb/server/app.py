@@ -84,7 +84,7 @@ async def _serve(
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, seals.request)
             service = Service(settings, engine, protection.access, vitals)
             credentials = ports.grpc.credentials if ports.grpc is not None else None
-            server = GrpcServer(settings, transport, service.handlers(), credentials)
+            server = GrpcServer(settings, transport, service.handlers(), service.under_way, credentials)
             vitals.accounts = protection.accounts
             running = (reload.run(), seals.run(), protection.run(), _beat(vitals))
             background = [asyncio.create_task(work) for work in running]

@@ -16,6 +16,7 @@ from kyrodb.errors import PermissionDenied
 from kyrodb.observe.counters import Counters
 from kyrodb.server.access import Access, Caller
 from kyrodb.server.call_log import RUNNING, CallLog, RunningCall
+from kyrodb.server.draining import UnderWay
 from kyrodb.server.status import CallError, Status, status_of
 from kyrodb.server.terms import TERMS, Terms
 
@@ -38,6 +39,7 @@ class Rpcs:
 
     def __init__(self, access: Access, counters: Counters, calls: CallLog, *, admins_only: bool) -> None:
         """`admins_only` keeps what acts on the whole server for keys with is_admin."""
+        self.under_way = UnderWay()
         self._access = access
         self._counters = counters
         self._calls = calls
@@ -57,6 +59,7 @@ class Rpcs:
 
         async def serve(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             started_ns, code, call = time.perf_counter_ns(), _OK, RunningCall(name, context)
+            self.under_way.calls += 1
             RUNNING.set(call)
             try:
                 async for response in handler(messages, self._admitted(name, terms, context)):
@@ -80,6 +83,7 @@ class Rpcs:
 
         async def serve(request: Request, context: Context) -> bytes:
             started_ns, code, call = time.perf_counter_ns(), _OK, RunningCall(name, context)
+            self.under_way.calls += 1
             RUNNING.set(call)
             try:
                 return await handler(request, self._admitted(name, terms, context))
@@ -96,7 +100,9 @@ class Rpcs:
         return serve
 
     def _admitted(self, name: str, terms: Terms, context: Context) -> Caller:
-        """Who calls. Raises Unauthenticated, PermissionDenied, ResourceExhausted when the call may not go on."""
+        """Who calls. Raises Unavailable, Unauthenticated, PermissionDenied, ResourceExhausted when the call may not
+        go on."""
+        self.under_way.require_open()
         caller = self._access.caller(context)
         if terms.admin and self._admins_only and not caller.is_admin:
             raise PermissionDenied(f"{name} needs the key of an admin (is_admin: true in the key file)")
@@ -109,6 +115,7 @@ class Rpcs:
         return status_of(error, call)
 
     def _ended(self, call: RunningCall, code: str, started_ns: int, *, may_be_slow: bool) -> None:
+        self.under_way.calls -= 1
         duration_ns = time.perf_counter_ns() - started_ns
         self._counters.call(call.rpc, code, duration_ns)
         self._calls.ended(call, code, duration_ns, may_be_slow=may_be_slow)

@@ -11,6 +11,7 @@ from kyrodb.interface.arguments import Schema
 from kyrodb.server.access import Access
 from kyrodb.server.admin import Admin
 from kyrodb.server.commits import start_commits
+from kyrodb.server.draining import UnderWay
 from kyrodb.server.reads import Reads, start_lookups
 from kyrodb.server.rpc import Handler, Rpcs
 from kyrodb.server.searches import Searches
@@ -77,6 +78,11 @@ class Service:
             | {name: self._rpcs.client_stream(name, handler) for name, handler in client_streams.items()}
             | {"BulkSearch": self._rpcs.both_streams("BulkSearch", self._search_streams.bulk_search)}
         )
+
+    @property
+    def under_way(self) -> UnderWay:
+        """The calls being served."""
+        return self._rpcs.under_way
 
     async def close(self) -> None:
         """Finish what was handed over: every search in the queue is answered, every write committed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import time
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -22,6 +23,7 @@ from kyrodb.config.serving import ServerSettings
 from kyrodb.errors import ConfigError
 from kyrodb.limits import MESSAGE_BYTES_MAX
 from kyrodb.proto.methods import SERVICE
+from kyrodb.server.draining import UnderWay, answers_have_left
 from kyrodb.server.rpc import Handler
 
 Transport: TypeAlias = Literal["grpcio", "native"]
@@ -60,10 +62,14 @@ class GrpcServer:
         settings: Settings,
         transport: Transport,
         handlers: Mapping[str, Handler],
+        under_way: UnderWay,
         credentials: grpc.ServerCredentials | None,
     ) -> None:
-        """Serves over TLS with `credentials`, which only grpcio can, and in clear without."""
+        """Serves over TLS with `credentials`, which only grpcio can, and in clear without. `under_way` are the calls
+        in the handlers."""
         self.transport = transport
+        self._under_way = under_way
+        self._port = 0
         self._credentials = credentials
         self._server = _new_server(transport, _options(settings.server))
         self._address = settings.server.grpc_target
@@ -80,20 +86,25 @@ class GrpcServer:
         try:
             address = _resolved(self._address)
             if self._credentials is not None:
-                port = self._server.add_secure_port(address, self._credentials)
+                self._port = self._server.add_secure_port(address, self._credentials)
             else:
-                port = self._server.add_insecure_port(address)
+                self._port = self._server.add_insecure_port(address)
         except (RuntimeError, OSError) as error:
             raise ConfigError(f"server.port: cannot listen on {self._address}: {error}") from error
         await self._server.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        return port
+        return self._port
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new calls and give those under way so long to finish."""
+        end_s = time.monotonic() + grace_s
+        self._under_way.drain()
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_s)
+        # The stop() of native closes its connections with answers still in its buffers; that of grpcio cancels calls
+        # that have come in and not yet begun, which are refused by name until then.
+        await answers_have_left(self._under_way, self._port, grace_s)
+        await self._server.stop(max(0.0, end_s - time.monotonic()))
 
 
 def _new_server(transport: Transport, options: list[tuple[str, int]]) -> grpc.aio.Server:

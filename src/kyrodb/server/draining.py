@@ -1,0 +1,74 @@
+"""Stopping without cutting anybody off: which calls are under way, and whether their answers have left."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+import termios
+from typing import Final
+
+from kyrodb.errors import Unavailable
+
+_LOOK_S: Final = 0.02
+_QUIET_S: Final = 0.25
+"""So long nothing was on its way to a client: every answer has been handed to the kernel, which delivers it even
+after the connection was closed. Longer than the round trip to most clients, which a large answer takes many of."""
+_QUIET_SOUGHT_S: Final = 5.0
+"""Clients that call again and again get refusals, so it may never be quiet."""
+
+
+class UnderWay:
+    """Calls being served. Used on the event loop only."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._draining = False
+
+    def drain(self) -> None:
+        """From now on new calls are refused."""
+        self._draining = True
+
+    def require_open(self) -> None:
+        """Raises Unavailable when new calls are refused."""
+        if self._draining:
+            raise Unavailable("the server is shutting down")
+
+
+async def answers_have_left(under_way: UnderWay, port: int, within_s: float) -> None:
+    """Return when no call is under way and what they answered was sent to the clients of `port`, or after
+    `within_s`."""
+    now_s = asyncio.get_running_loop().time
+    end_s = now_s() + within_s
+    idle_since_s = quiet_since_s = now_s()
+    while now_s() < min(end_s, idle_since_s + _QUIET_SOUGHT_S, quiet_since_s + _QUIET_S):
+        await asyncio.sleep(_LOOK_S)
+        if under_way.calls:
+            idle_since_s = quiet_since_s = now_s()
+        elif await asyncio.to_thread(_unsent_bytes, port):
+            quiet_since_s = now_s()
+
+
+def _unsent_bytes(port: int) -> int:
+    """Bytes that the clients connected to this port have not yet acknowledged."""
+    unsent = array.array("i", [0])
+    total = 0
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError), _socket(int(name)) as connection:
+            if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.getsockname()[1] == port:
+                fcntl.ioctl(connection, termios.TIOCOUTQ, unsent)
+                total += unsent[0]
+    return total
+
+
+def _socket(descriptor: int) -> socket.socket:
+    """A copy of a socket of this process. Raises OSError when it is something else."""
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
