@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.operations import mounts
 
 PATIENCE_S = 30.0
 
@@ -36,29 +37,22 @@ def lift_file_size_limit(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def small_disk(path: Path, size_bytes: int) -> Iterator[Path]:
-    """A disk of its own at `path`, in memory. Needs root; without it the test is skipped."""
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "kyrodb-test", str(path)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.decode().strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
+def small_disk(size_bytes: int) -> Iterator[Path]:
+    """A disk of its own, in memory. Needs root; without it the test is skipped."""
+    with mounts.directory() as directory:
+        disk = directory / "disk"
+        disk.mkdir()
+        _mount("tmpfs", "-t", "tmpfs", "-o", f"size={size_bytes}", "kyrodb-test", str(disk))
+        yield disk
 
 
 class Ext4Disk:
     """A disk with a real file system, in a file. Needs root and mkfs.ext4; without them the test is skipped."""
 
-    def __init__(self, path: Path, size_bytes: int) -> None:
-        self.path = path
-        self._image = path.with_suffix(".img")
-        path.mkdir()
+    def __init__(self, directory: Path, size_bytes: int) -> None:
+        self.path = directory / "disk"
+        self._image = directory / "image"
+        self.path.mkdir()
         with self._image.open("wb") as image:
             image.truncate(size_bytes)
         if shutil.which("mkfs.ext4") is None:
@@ -67,15 +61,14 @@ class Ext4Disk:
         self.mount()
 
     def mount(self) -> None:
-        options = "loop,errors=remount-ro"
-        mounted = subprocess.run(
-            ["mount", "-o", options, str(self._image), str(self.path)], capture_output=True, check=False
-        )
-        if mounted.returncode:
-            pytest.skip(f"cannot mount a loop device: {mounted.stderr.decode().strip()}")
+        _mount("loop device", "-o", "loop,errors=remount-ro", str(self._image), str(self.path))
 
     def unmount(self) -> None:
-        subprocess.run(["umount", str(self.path)], check=True)
+        """As soon as nobody uses it: a build process may outlive its server for a moment."""
+        command = ["umount", str(self.path)]
+        wait_until(
+            lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0, "umount"
+        )
 
     def meet_an_error(self) -> None:
         """What the kernel does when it finds the file system damaged: from now on it is read-only."""
@@ -86,6 +79,21 @@ class Ext4Disk:
         if not trigger.exists():
             pytest.skip("this kernel has no trigger_fs_error")
         trigger.write_text("1")
+
+
+@contextlib.contextmanager
+def ext4_disk(size_bytes: int) -> Iterator[Ext4Disk]:
+    """One that is mounted, and gone afterwards."""
+    with mounts.directory() as directory:
+        yield Ext4Disk(directory, size_bytes)
+
+
+def _mount(what: str, *arguments: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip(f"mounting a {what} needs root")
+    mounted = subprocess.run(["mount", *arguments], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a {what}: {mounted.stderr.decode().strip()}")
 
 
 def fill(disk: Path, *, leaving_bytes: int) -> Path:

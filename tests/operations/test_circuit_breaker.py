@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.operations.faults import (
-    Ext4Disk,
+    ext4_disk,
     fill,
     injected,
     lift_file_size_limit,
@@ -98,7 +98,7 @@ def test_a_file_that_may_not_grow_opens_it_and_a_mended_disk_closes_it(tmp_path:
 
 
 def test_a_full_disk_opens_it_and_room_closes_it(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 24 << 20) as disk:
+    with small_disk(24 << 20) as disk:
         where = {"persistence__data_dir": disk / "data"}
         with running_server(tmp_path, **SETTINGS | where) as server:
             acknowledged = _until_the_disk_is_full(server, disk)
@@ -143,30 +143,27 @@ def test_a_failed_fsync_opens_it_and_nothing_acknowledged_is_lost(tmp_path: Path
 
 
 def test_a_file_system_that_turned_read_only_is_read_and_mended_by_a_mount(tmp_path: Path) -> None:
-    disk = Ext4Disk(tmp_path / "disk", 64 << 20)
-    where = {"persistence__data_dir": disk.path / "data"}
-    server = start_server(tmp_path, SETTINGS | where)
-    try:
-        server.wait_ready()
-        acknowledged = set(range(1, 6))
-        for doc_id in acknowledged:
-            insert(server, doc_id)
-        disk.meet_an_error()
-        outcome = try_insert(server, 999)
-        assert outcome.code == "UNAVAILABLE"
-        assert "Read-only file system" in outcome.details
-        assert_refusing(server, "Read-only file system", acknowledged)
-        # It cannot seal its log, and says so.
-        assert server.stop() == 1
-        assert "Read-only file system" in server.log.splitlines()[-1]
-    finally:
-        server.stop(signal.SIGKILL)
+    with ext4_disk(64 << 20) as disk:
+        where = {"persistence__data_dir": disk.path / "data"}
+        server = start_server(tmp_path, SETTINGS | where)
+        try:
+            server.wait_ready()
+            acknowledged = set(range(1, 6))
+            for doc_id in acknowledged:
+                insert(server, doc_id)
+            disk.meet_an_error()
+            outcome = try_insert(server, 999)
+            assert outcome.code == "UNAVAILABLE"
+            assert "Read-only file system" in outcome.details
+            assert_refusing(server, "Read-only file system", acknowledged)
+            # It cannot seal its log, and says so.
+            assert server.stop() == 1
+            assert "Read-only file system" in server.log.splitlines()[-1]
+        finally:
+            server.stop(signal.SIGKILL)
         disk.unmount()
-    try:
         disk.mount()
         assert_kept(tmp_path, acknowledged, **where)
-    finally:
-        disk.unmount()
 
 
 def test_it_is_half_open_while_the_disk_is_tried(tmp_path: Path) -> None:

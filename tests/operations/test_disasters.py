@@ -152,8 +152,8 @@ def test_the_last_resort_starts_from_the_checkpoint_and_says_so(tmp_path: Path, 
 def test_a_backup_without_room_leaves_nothing_and_works_when_there_is_some(
     tmp_path: Path, data: Path
 ) -> None:
-    with faults.small_disk(tmp_path / "backup disk", 2 << 20) as disk:
-        backups = disk / "backups"
+    with faults.small_disk(2 << 20) as disk:
+        backups = disk / "my backups"
         backups.mkdir()
         shell = Shell(tmp_path, DATA_DIR=data, BACKUP_DIR=backups)
         create = 'kyrodb_backup create --data-dir "$DATA_DIR" --backup-dir "$BACKUP_DIR"'

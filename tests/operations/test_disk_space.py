@@ -17,7 +17,7 @@ DISK_BYTES = 64 << 20
 
 def test_warning_refusal_and_room_again(tmp_path: Path) -> None:
     with (
-        small_disk(tmp_path / "disk", DISK_BYTES) as disk,
+        small_disk(DISK_BYTES) as disk,
         running_server(tmp_path, hnsw__dimension=DIMENSION, persistence__data_dir=disk / "data") as server,
     ):
         for doc_id in (1, 2):

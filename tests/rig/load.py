@@ -6,9 +6,11 @@ success is in doubt until the next success for the same document or the next loo
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -103,7 +105,19 @@ class Load:
         for writer in self.writers:
             writer.doubting = True
 
-    def start(self, server: RunningServer) -> None:
+    @contextlib.contextmanager
+    def running(self, server: RunningServer) -> Iterator[None]:
+        """Inside, the writers write; afterwards none does, whatever happened."""
+        self._start(server)
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()
+        assert not self._escaped, self._escaped[0]
+
+    def _start(self, server: RunningServer) -> None:
         self._stop.clear()
         for writer in self.writers:
             writer.doubting = False
@@ -112,12 +126,6 @@ class Load:
         ]
         for thread in self._threads:
             thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        assert not self._escaped, self._escaped[0]
 
     def check(self, server: RunningServer) -> None:
         """Every document has a value it may have; from then on that is its value."""

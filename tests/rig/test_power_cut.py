@@ -9,12 +9,11 @@ import fcntl
 import os
 import random
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.operations.faults import Ext4Disk
-from tests.rig.conftest import Start, kill, unmount
+from tests.operations.faults import ext4_disk
+from tests.rig.conftest import Cycles, Start, kill
 from tests.rig.load import Load, check_preloaded, preload
 from tests.rig.test_kill import failing_as, work
 
@@ -34,24 +33,20 @@ def cut_power(disk: Path) -> None:
 
 
 @pytest.mark.timeout(0)
-def test_power_cuts_lose_nothing_that_was_acknowledged(
-    start: Start, tmp_path: Path, cycles: Iterator[int]
-) -> None:
+def test_power_cuts_lose_nothing_that_was_acknowledged(start: Start, cycles: Cycles) -> None:
     seed = 21
     rng, load = random.Random(seed), Load(seed)
-    disk = Ext4Disk(tmp_path / "disk", 160 << 20)
-    try:
+    with ext4_disk(160 << 20) as disk:
         server = start(disk.path)
         preload(server)
-        for cycle in cycles:
-            load.start(server)
-            work(server, rng)
-            # An fsync that is under way while ext4 is shut down may find its transaction gone and report success.
-            load.doubt()
-            cut_power(disk.path)
-            kill(server)
-            load.stop()
-            unmount(disk)
+        for cycle in cycles(1):
+            with load.running(server):
+                work(server, rng)
+                # An fsync that is under way while ext4 is shut down may find its transaction gone and report success.
+                load.doubt()
+                cut_power(disk.path)
+                kill(server)
+            disk.unmount()
             disk.mount()
             with failing_as(f"rig power cut, seed {seed}, cycle {cycle}"):
                 server = start(disk.path)
@@ -59,5 +54,3 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(
                 check_preloaded(server)
         assert load.acknowledged > 20 * (cycle + 1)
         kill(server)
-    finally:
-        unmount(disk)
