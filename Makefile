@@ -34,7 +34,7 @@ crash: .venv/.dev ## power cuts, disk errors and bit flips on a disk in memory, 
 	$(BIN)/python -m tests.crash.campaign all --seconds $(SECONDS_BUDGET) --seed $(SEED)
 
 rig: .venv/.dev ## the real server killed, cut off and starved of disk; root and Linux
-	KYRODB_RIG_SECONDS=$(SECONDS_BUDGET) $(BIN)/python -m pytest -q -p no:cacheprovider --timeout 0 tests/rig
+	KYRODB_RIG_SECONDS=$(SECONDS_BUDGET) $(BIN)/python -m pytest -q -s -p no:cacheprovider --timeout 0 tests/rig
 
 fuzz: .venv/.dev ## every decoder from the kept corpus, for SECONDS_BUDGET
 	$(BIN)/python -m fuzz.run --seconds $(SECONDS_BUDGET) --seed $(SEED)

@@ -39,6 +39,7 @@ def lift_file_size_limit(pid: int) -> None:
 @contextlib.contextmanager
 def small_disk(size_bytes: int) -> Iterator[Path]:
     """A disk of its own, in memory. Needs root; without it the test is skipped."""
+    _require_root()
     with mounts.directory() as directory:
         disk = directory / "disk"
         disk.mkdir()
@@ -84,13 +85,17 @@ class Ext4Disk:
 @contextlib.contextmanager
 def ext4_disk(size_bytes: int) -> Iterator[Ext4Disk]:
     """One that is mounted, and gone afterwards."""
+    _require_root()
     with mounts.directory() as directory:
         yield Ext4Disk(directory, size_bytes)
 
 
-def _mount(what: str, *arguments: str) -> None:
+def _require_root() -> None:
     if os.geteuid() != 0:
-        pytest.skip(f"mounting a {what} needs root")
+        pytest.skip("mounting a disk needs root")
+
+
+def _mount(what: str, *arguments: str) -> None:
     mounted = subprocess.run(["mount", *arguments], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"cannot mount a {what}: {mounted.stderr.decode().strip()}")
