@@ -153,6 +153,7 @@ def test_a_stored_graph_answers_the_same(case: tuple[Graph, Matrix, Matrix, Metr
     expected = graph.search(query, K, 64, None)
     for loaded in (
         load_graph(str(tmp_path / "graph"), rows=ROWS, dimension=rows.shape[1]),
+        load_graph(str(tmp_path / "graph"), rows=ROWS, dimension=rows.shape[1], mapped=False),
         graph_from_bytes(graph.to_bytes(), rows=ROWS, dimension=rows.shape[1]),
     ):
         assert (loaded.ntotal, loaded.dimension) == (ROWS, rows.shape[1])

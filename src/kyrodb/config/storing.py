@@ -45,6 +45,11 @@ class HnswSettings(Section):
     distance: Annotated[Literal["cosine", "euclidean", "innerproduct"], LOWERCASE] = key(
         "cosine", "How far apart two vectors are."
     )
+    mapped_graphs: bool = key(
+        False,
+        "Graphs are mapped files, which the system can let go of when memory is short. Otherwise they are held in "
+        "memory, in huge pages where the system has them, and searches are faster.",
+    )
     disable_normalization_check: bool = key(
         False, "Vectors are stored as they were sent, so there is no such check.", compatibility_only=True
     )

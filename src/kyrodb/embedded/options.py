@@ -57,6 +57,8 @@ class DatabaseOptions(TypedDict, total=False):
     """Which answers of the query cache are served: see kyrodb.cache.query_cache."""
     build_threads: int
     """Threads that build a graph."""
+    mapped_graphs: bool
+    """True: graphs are mapped files, which the system can let go of when memory is short, and searches slower."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
 
@@ -89,7 +91,7 @@ def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> Eng
         elif name == "query_cache_mode":
             mode = Mode(_one_of(value, name, [mode.value for mode in Mode]))
             values["cache"] = CacheOptions(query_mode=mode)
-        elif name == "background" and isinstance(value, bool):
+        elif name in ("background", "mapped_graphs") and isinstance(value, bool):
             values[name] = value
         elif name in DatabaseOptions.__annotations__:
             raise InvalidArgument(f"{name} must be True or False, got {value!r}", field=name)

@@ -285,14 +285,22 @@ class ColdSegment:
 
 
 def open_segment(
-    filesystem: FileSystem, directory: Path, entry: SegmentEntry, metric: Metric, *, verify: bool = True
+    filesystem: FileSystem,
+    directory: Path,
+    entry: SegmentEntry,
+    metric: Metric,
+    *,
+    verify: bool = True,
+    mapped_graph: bool = True,
 ) -> ColdSegment:
     """Map a segment the MANIFEST names, every byte proved first. Raises DataDamaged, OSError.
 
-    `verify=False` is for files this process has just written and synced.
+    `verify=False` is for files this process has just written and synced. Without `mapped_graph` the graph is read
+    into memory, for searches that last.
     """
     file = open_section_file(filesystem, directory / entry.rows.name, entry.rows.facts, verify=verify)
-    graph = _open_graph(filesystem, directory, entry, int(file.section("vectors").shape[1]), verify=verify)
+    dimension = int(file.section("vectors").shape[1])
+    graph = _open_graph(filesystem, directory, entry, dimension, verify=verify, mapped=mapped_graph)
     dead = BitMap()
     if entry.dead is not None:
         path = directory / entry.dead.name
@@ -304,7 +312,13 @@ def open_segment(
 
 
 def _open_graph(
-    filesystem: FileSystem, directory: Path, entry: SegmentEntry, dimension: int, *, verify: bool
+    filesystem: FileSystem,
+    directory: Path,
+    entry: SegmentEntry,
+    dimension: int,
+    *,
+    verify: bool,
+    mapped: bool,
 ) -> Graph | None:
     if entry.graph is None:
         return None
@@ -315,7 +329,7 @@ def _open_graph(
     try:
         native = filesystem.native_path(path)
         if native is not None:
-            return load_graph(native, rows=entry.row_count, dimension=dimension)
+            return load_graph(native, rows=entry.row_count, dimension=dimension, mapped=mapped)
         data = np.frombuffer(filesystem.map(path), dtype=np.uint8)
         return graph_from_bytes(data, rows=entry.row_count, dimension=dimension)
     except ValueError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from kyrodb.clock import Clock
 from kyrodb.engine.builder import Builder
 from kyrodb.engine.caches import Caches
+from kyrodb.engine.cold_segment import ColdSegment, open_segment
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.state import State
 from kyrodb.engine.write_path import WritePath
@@ -17,7 +18,7 @@ from kyrodb.errors import WriteFailed
 from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.log import Log
-from kyrodb.storage.manifest import Manifest
+from kyrodb.storage.manifest import Manifest, SegmentEntry
 from kyrodb.storage.manifest_store import ManifestStore
 
 
@@ -43,6 +44,17 @@ class EngineContext:
             self.log.breaker.trip(error, doing)
         return WriteFailed(
             str(error), path=self.directory, hint="Writes are refused until the disk is proved good"
+        )
+
+    def open_new_segment(self, entry: SegmentEntry) -> ColdSegment:
+        """Open files that were just written and synced. Raises DataDamaged, OSError."""
+        return open_segment(
+            self.filesystem,
+            self.directory,
+            entry,
+            self.options.metric,
+            verify=False,
+            mapped_graph=self.options.mapped_graphs,
         )
 
     def change_manifest(self, change: Callable[[Manifest], Manifest]) -> set[str]:

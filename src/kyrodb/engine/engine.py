@@ -275,7 +275,10 @@ def open_engine(
         if not recovery.manifest.tenants and (legacy := read_legacy_tenants(filesystem, directory)):
             recovery.manifests.update(lambda manifest: manifest.model_copy(update={"tenants": legacy}))
         manifest = recovery.manifest
-        segments = [open_segment(filesystem, directory, e, options.metric) for e in manifest.segments]
+        segments = [
+            open_segment(filesystem, directory, e, options.metric, mapped_graph=options.mapped_graphs)
+            for e in manifest.segments
+        ]
         state = State(options.dimension, options.metric, segments, manifest.sealed_lsn)
         state.tenants.follow(manifest.tenants.values(), segments)
         for lsn, records in recovery.replay():

@@ -21,7 +21,7 @@ from pyroaring import BitMap
 
 from kyrodb.engine.build_protocol import MergeRequest
 from kyrodb.engine.builder import Build
-from kyrodb.engine.cold_segment import ColdSegment, open_segment
+from kyrodb.engine.cold_segment import ColdSegment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.sealing import write_dead
 from kyrodb.engine.segment_builder import MergeInput, MergeJob
@@ -133,9 +133,7 @@ class Merging:
                 update={"dead": write_dead(context, entry.number, dead), "dead_count": len(dead)}
             )
             context.filesystem.sync_directory(context.directory)
-        merged = open_segment(
-            context.filesystem, context.directory, entry, context.options.metric, verify=False
-        )
+        merged = context.open_new_segment(entry)
         numbers = {segment.entry.number for segment in running.segments}
 
         def change(manifest: Manifest) -> Manifest:

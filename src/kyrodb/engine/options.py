@@ -62,10 +62,11 @@ class EngineOptions:
 
     `documents_max` counts live documents. The hot tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at
     `hot_age_max_s`, or after `mutations_per_checkpoint` writes, whichever comes first; writers wait while it
-    holds more than `hot_bytes_max`. `sync_interval_ms` 0 syncs before the acknowledgement. After a disk error
-    the disk is tried again every `breaker_cooldown_s`. `snapshots_kept`
-    newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for backups. With
-    `background` off nothing is sealed or merged until `maintain` or `flush` is called.
+    holds more than `hot_bytes_max`. Graphs are kept in memory, in huge pages where the system has them; with
+    `mapped_graphs` they are mapped files, which the system can let go of when memory is short. `sync_interval_ms`
+    0 syncs before the acknowledgement. After a disk error the disk is tried again every `breaker_cooldown_s`.
+    `snapshots_kept` newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for
+    backups. With `background` off nothing is sealed or merged until `maintain` or `flush` is called.
     """
 
     dimension: int
@@ -85,6 +86,7 @@ class EngineOptions:
     breaker_cooldown_s: float = COOLDOWN_S
     snapshots_kept: int = 2
     build_threads: int = 1
+    mapped_graphs: bool = False
     background: bool = True
     cache: CacheOptions = CacheOptions()
     recall: RecallOptions = RecallOptions()

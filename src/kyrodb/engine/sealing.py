@@ -19,7 +19,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from kyrodb.engine.build_protocol import GraphRequest
-from kyrodb.engine.cold_segment import DEAD_SECTION, ColdSegment, open_segment
+from kyrodb.engine.cold_segment import DEAD_SECTION, ColdSegment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.hot_tier import HotTier
 from kyrodb.engine.segment_builder import RowSource, write_rows
@@ -180,9 +180,7 @@ class Sealing:
 
         segment = None
         if entry is not None:
-            segment = open_segment(
-                context.filesystem, context.directory, entry, context.options.metric, verify=False
-            )
+            segment = context.open_new_segment(entry)
         obsolete = context.change_manifest(change)
         with context.writes.lock:
             for known in context.state.version.cold:

@@ -39,6 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kyrodb.distance import norms
+from kyrodb.index.huge_pages import want_huge_pages
 from kyrodb.index.links import connect, merged
 from kyrodb.types import Bits, Matrix, Metric, Rows, Vector
 
@@ -101,7 +102,7 @@ class Graph:
         return found, values
 
     def search_many(
-        self, queries: Sequence[Vector], k: int, ef: int, selected: Bits | None
+        self, queries: Sequence[Vector] | Matrix, k: int, ef: int, selected: Bits | None
     ) -> tuple[npt.NDArray[np.int64], Similarities]:
         """`search` for each of n queries: rows and similarities of shape (n, k), row -1 where there is
         none."""
@@ -164,13 +165,19 @@ def extend_graph(source: npt.NDArray[np.uint8] | str | Path, rows: Matrix, threa
     return Graph(_connected(_grown(graph._stored, rows, threads)))
 
 
-def load_graph(path: str, *, rows: int | None = None, dimension: int | None = None) -> Graph:
-    """A graph whose file is mapped into memory, read as it is needed.
+def load_graph(
+    path: str, *, rows: int | None = None, dimension: int | None = None, mapped: bool = True
+) -> Graph:
+    """A graph whose file is mapped into memory, read as it is needed; or not `mapped`, read into huge pages.
 
     The file must have passed its digest: the library believes what it reads. Raises ValueError when it cannot
     be loaded, is no graph of this module, or has not the `rows` or `dimension` expected.
     """
-    return _expected(Graph(_checked("load", faiss.read_index, path, faiss.IO_FLAG_MMAP_IFC)), rows, dimension)
+    stored = _checked("load", faiss.read_index, path, faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+    graph = _expected(Graph(stored), rows, dimension)
+    if not mapped:
+        _move_to_huge_pages(graph._index)
+    return graph
 
 
 def graph_from_bytes(
@@ -266,6 +273,12 @@ def _merge_links(index: Any, angular: Any) -> None:
     own[:] = other
     own[bottom] = joined
     index.hnsw.entry_point = angular.hnsw.entry_point
+
+
+def _move_to_huge_pages(index: Any) -> None:
+    codes, links = faiss.downcast_index(index.storage).codes, index.hnsw.neighbors
+    want_huge_pages(int(codes.data()), codes.size())
+    want_huge_pages(int(links.data()), 4 * links.size())
 
 
 def _connected(index: Any) -> Any:

@@ -30,6 +30,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         m=hnsw.m,
         ef_construction=hnsw.ef_construction,
         ef_search=hnsw.ef_search,
+        mapped_graphs=hnsw.mapped_graphs,
         documents_max=hnsw.max_elements,
         hot_rows_max=cache.capacity,
         hot_age_max_s=float(cache.hot_tier_max_age_secs or cache.training_interval_secs),
