@@ -61,6 +61,20 @@ STREAM_LINGER_S: Final = 0.01
 STREAM_GROUP_BYTES_MAX: Final = 8 << 20
 STREAM_SEARCHES_MAX: Final = 128
 """Searches of one stream under way at once."""
+STREAMS_MAX: Final = 1000
+"""Streams of messages from clients that are open at once."""
+STREAM_SILENT_S: Final = 10.0
+"""When there are so many, one that has been silent for so long makes room for another."""
+OPEN_CONNECTIONS_MAX: Final = 8192
+"""Connections to the ports; fewer when the process may not open twice as many files."""
+CONNECTION_SILENT_S: Final = 10.0
+"""While memory is short, connections that have been silent for so long are shut down."""
+MEMORY_SHARE_HIGH: Final = 0.9
+"""Of the memory the server may occupy; above it memory is short."""
+HANDSHAKE_S_MAX: Final = 20.0
+"""Time a connection may take until HTTP/2, and TLS before it, is agreed on."""
+HTTP_REQUEST_S_MAX: Final = 10.0
+"""Time a connection to the HTTP port may take until the headers of a request are there."""
 REQUEST_ID_CHARS_MAX: Final = 64
 SLOW_QUERY_LINES_PER_S: Final = 20
 STALL_S_MAX: Final = 30.0
@@ -127,3 +141,4 @@ assert (TENANT_INDEX_MAX << 32 | TENANT_DOC_ID_MAX) == DOC_ID_MAX
 assert len("kyro_") + 1 + len("_") + API_KEY_SECRET_CHARS_MIN == API_KEY_CHARS_MIN
 assert HNSW_M_MIN < HNSW_M_MAX < EF_CONSTRUCTION_MAX
 assert HTTP_PORT_OFFSET < PORT_MAX
+assert STREAMS_MAX < OPEN_CONNECTIONS_MAX

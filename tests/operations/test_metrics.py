@@ -18,6 +18,9 @@ ELSEWHERE = {
     # by a reload and by chance: tests/engine/test_recall_monitor.py
     "kyrodb_ef_search",
     "kyrodb_recall_overtaken_total",
+    # by clients that cling to the ports: tests/server/test_hostile.py, tests/server/test_connections.py
+    "kyrodb_connections",
+    "kyrodb_connections_shed_total",
     # by a tier that is slow: tests/server/test_timeouts.py
     "kyrodb_searches_partial_total",
 }

@@ -22,6 +22,7 @@ from kyrodb.errors import KyroError, Unavailable
 from kyrodb.observe import logs
 from kyrodb.observe.health import Phase
 from kyrodb.server.companion import ScheduledBackups
+from kyrodb.server.connections import Connections, raise_file_limit
 from kyrodb.server.database import open_database
 from kyrodb.server.http import serving_http
 from kyrodb.server.protection import Protection, TlsPorts, read_keys
@@ -65,6 +66,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 async def _serve(
     settings: Settings, load_again: Callable[[], Loaded], backups: ScheduledBackups | None
 ) -> None:
+    files_max = raise_file_limit()
     transport = choose(settings)
     vitals = Vitals(settings)
     vitals.backups = backups
@@ -86,7 +88,15 @@ async def _serve(
             credentials = ports.grpc.credentials if ports.grpc is not None else None
             server = GrpcServer(settings, transport, service.handlers(), service.under_way, credentials)
             vitals.accounts = protection.accounts
-            running = (reload.run(), seals.run(), protection.run(), _beat(vitals))
+            both = (settings.server.port, http.port)
+            vitals.connections = Connections(both, files_max=files_max, process=vitals.process)
+            running = (
+                reload.run(),
+                seals.run(),
+                protection.run(),
+                vitals.connections.run(),
+                _beat(vitals),
+            )
             background = [asyncio.create_task(work) for work in running]
             try:
                 if backups is not None:

@@ -6,12 +6,11 @@ import array
 import asyncio
 import contextlib
 import fcntl
-import os
-import socket
 import termios
 from typing import Final
 
 from kyrodb.errors import Unavailable
+from kyrodb.server.own_sockets import connections_to
 
 _LOOK_S: Final = 0.02
 _QUIET_S: Final = 0.25
@@ -56,19 +55,8 @@ def _unsent_bytes(port: int) -> int:
     """Bytes that the clients connected to this port have not yet acknowledged."""
     unsent = array.array("i", [0])
     total = 0
-    for name in os.listdir("/dev/fd"):
-        with contextlib.suppress(OSError), _socket(int(name)) as connection:
-            if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.getsockname()[1] == port:
-                fcntl.ioctl(connection, termios.TIOCOUTQ, unsent)
-                total += unsent[0]
+    for _, connection in connections_to((port,)):
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(connection, termios.TIOCOUTQ, unsent)
+            total += unsent[0]
     return total
-
-
-def _socket(descriptor: int) -> socket.socket:
-    """A copy of a socket of this process. Raises OSError when it is something else."""
-    copy = os.dup(descriptor)
-    try:
-        return socket.socket(fileno=copy)
-    except OSError:
-        os.close(copy)
-        raise

@@ -29,6 +29,7 @@ from kyrodb.observe.health import HealthStatus
 from kyrodb.observe.window import WINDOW_S
 from kyrodb.server.dashboard import Dashboard
 from kyrodb.server.http_access import DASHBOARD, KEY_IN_SCOPE, KeyGate
+from kyrodb.server.http_deadline import DeadlineProtocol
 from kyrodb.server.measurements import families
 from kyrodb.server.vitals import Vitals
 from kyrodb.tenancy.api_keys import ApiKey
@@ -135,7 +136,13 @@ class HttpServer:
 
     def __init__(self, app: Starlette, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
-            app, log_config=None, log_level="warning", lifespan="off", http="h11", ws="none"
+            # A line for each bad request would let anybody fill the log.
+            app,
+            log_config=None,
+            log_level="error",
+            lifespan="off",
+            http=DeadlineProtocol,
+            ws="none",
         )
         config.load()
         config.ssl = tls

@@ -163,6 +163,13 @@ def _process(vitals: Vitals) -> Iterator[Family]:
         yield gauge(
             "backup_last_size_bytes", "Size of the last scheduled backup.", vitals.backups.last_size_bytes
         )
+    if vitals.connections is not None:
+        yield gauge("connections", "Connections to both ports.", vitals.connections.open)
+        yield counter(
+            "connections_shed_total",
+            "Connections shut down because there were too many.",
+            vitals.connections.shed_total,
+        )
     yield counter("log_lines_lost_total", "Log lines that could not be written.", logs.lost_lines())
     yield counter("uptime_seconds", "Whole seconds since the server started.", int(process.uptime_s))
     yield Family(

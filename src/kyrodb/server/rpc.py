@@ -17,6 +17,7 @@ from kyrodb.observe.counters import Counters
 from kyrodb.server.access import Access, Caller
 from kyrodb.server.call_log import RUNNING, CallLog, RunningCall
 from kyrodb.server.draining import UnderWay
+from kyrodb.server.open_streams import OpenStreams
 from kyrodb.server.status import CallError, Status, status_of
 from kyrodb.server.terms import TERMS, Terms
 
@@ -43,6 +44,7 @@ class Rpcs:
         self._access = access
         self._counters = counters
         self._calls = calls
+        self._streams = OpenStreams()
         self._admins_only = admins_only
 
     def unary(self, name: str, handler: Unary) -> Handler:
@@ -51,7 +53,12 @@ class Rpcs:
 
     def client_stream(self, name: str, handler: ClientStream) -> Handler:
         """Many messages in, one out."""
-        return grpc.stream_unary_rpc_method_handler(self._answering(name, handler, may_be_slow=False))
+
+        async def within(messages: AsyncIterator[bytes], caller: Caller) -> bytes:
+            with self._streams.opened(messages) as opened:
+                return await handler(opened, caller)
+
+        return grpc.stream_unary_rpc_method_handler(self._answering(name, within, may_be_slow=False))
 
     def both_streams(self, name: str, handler: BothStreams) -> Handler:
         """Many messages in, many out."""
@@ -62,8 +69,10 @@ class Rpcs:
             self.under_way.calls += 1
             RUNNING.set(call)
             try:
-                async for response in handler(messages, self._admitted(name, terms, context)):
-                    yield response
+                caller = self._admitted(name, terms, context)
+                with self._streams.opened(messages) as opened:
+                    async for response in handler(opened, caller):
+                        yield response
             except asyncio.CancelledError:
                 code = self._cancelled(context)
                 raise

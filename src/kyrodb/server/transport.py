@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from kyrodb.config import Settings
 from kyrodb.config.serving import ServerSettings
 from kyrodb.errors import ConfigError
-from kyrodb.limits import MESSAGE_BYTES_MAX
+from kyrodb.limits import HANDSHAKE_S_MAX, MESSAGE_BYTES_MAX
 from kyrodb.proto.methods import SERVICE
 from kyrodb.server.draining import UnderWay, answers_have_left
 from kyrodb.server.rpc import Handler
@@ -120,6 +120,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     options = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_concurrent_streams", settings.max_connections),
+        ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S_MAX * 1000)),
         # Two servers on one port would each get half of the calls.
         ("grpc.so_reuseport", 0),
     ]

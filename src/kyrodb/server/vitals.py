@@ -20,6 +20,7 @@ from kyrodb.server.accounts import Accounts
 from kyrodb.server.call_log import CallLog
 from kyrodb.server.commits import Commits
 from kyrodb.server.companion import ScheduledBackups
+from kyrodb.server.connections import Connections
 from kyrodb.tenancy.key_ring import KeyRing
 
 HEARTBEAT_S: Final = 1.0
@@ -44,6 +45,8 @@ class Vitals:
         """Usage of the tenants; None without auth and while there is no open engine."""
         self.backups: ScheduledBackups | None = None
         """Those the server takes by itself, if it does."""
+        self.connections: Connections | None = None
+        """Those to the ports, once both are served."""
         self.config_fault = ""
         """Why the last reload of the configuration was refused."""
         self._beat_s = time.monotonic()

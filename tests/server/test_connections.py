@@ -1,0 +1,114 @@
+"""The connections of a process beyond the number it should have."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kyrodb.observe.process import ProcessProbe
+from kyrodb.server import connections
+from kyrodb.server.connections import Connections, raise_file_limit
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+class Pairs:
+    """Connections to a port of this process, both ends."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.clients: list[socket.socket] = []
+        self.accepted: list[socket.socket] = []
+
+    def connect(self) -> None:
+        client = socket.create_connection(self._listener.getsockname(), timeout=10)
+        self.clients.append(client)
+        self.accepted.append(self._listener.accept()[0])
+
+    def alive(self) -> list[bool]:
+        """Which of the clients still have a server."""
+        for client in self.clients:
+            client.setblocking(False)
+        return [_is_open(client) for client in self.clients]
+
+    def close(self) -> None:
+        for end in (*self.clients, *self.accepted):
+            end.close()
+
+
+def _is_open(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) != b""
+    except BlockingIOError:
+        return True
+
+
+@pytest.fixture
+def pairs(listener: socket.socket) -> Iterator[Pairs]:
+    pairs = Pairs(listener)
+    yield pairs
+    pairs.close()
+
+
+def watching(listener: socket.socket, tmp_path: Path, *, files_max: int) -> Connections:
+    return Connections([listener.getsockname()[1]], files_max=files_max, process=ProcessProbe(tmp_path))
+
+
+def test_what_is_allowed_is_left_alone(listener: socket.socket, pairs: Pairs, tmp_path: Path) -> None:
+    watch = watching(listener, tmp_path, files_max=6)
+    for _ in range(3):
+        pairs.connect()
+    assert watch.sweep() == 0
+    assert (watch.open, watch.connections_max) == (3, 3)
+    assert pairs.alive() == [True] * 3
+
+
+def test_those_silent_longest_go_first(listener: socket.socket, pairs: Pairs, tmp_path: Path) -> None:
+    watch = watching(listener, tmp_path, files_max=6)
+    for _ in range(5):
+        pairs.connect()
+    # The kernel counts from the last byte, in milliseconds.
+    while min(one.silent_s for one in watch._accepted()) < 0.05:
+        pass
+    for at in (0, 3, 4):
+        pairs.clients[at].send(b"!")
+    assert watch.sweep() == 2
+    assert pairs.alive() == [True, False, False, True, True]
+    assert watch.shed_total == 2
+
+
+def test_other_sockets_are_not_touched(listener: socket.socket, pairs: Pairs, tmp_path: Path) -> None:
+    pairs.connect()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert watching(other, tmp_path, files_max=0).sweep() == 0
+    assert pairs.alive() == [True]
+
+
+def test_while_memory_is_short_the_silent_ones_go(
+    listener: socket.socket, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CONNECTION_SILENT_S", 0.0)
+    watch = watching(listener, tmp_path, files_max=100)
+    pairs.connect()
+    assert watch.sweep() == 0
+    monkeypatch.setattr(connections, "MEMORY_SHARE_HIGH", 0.0)
+    assert watch.sweep() == 1
+    assert pairs.alive() == [False]
+
+
+def test_the_process_may_open_all_the_files_that_are_allowed() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        assert raise_file_limit() == before[1]
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
