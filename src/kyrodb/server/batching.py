@@ -31,6 +31,7 @@ RETRY_AFTER_S: Final = 0.05
 class _Waiting(Generic[Item, Answer]):
     item: Item
     weight: int
+    requests: int
     future: asyncio.Future[Answer]
     since_s: float
 
@@ -39,7 +40,7 @@ class Batcher(Generic[Item, Answer]):
     """Answers items in batches on threads of its own.
 
     `answer` gets up to `batch_max` items, whose weights together exceed `weight_max` by one item at most, and
-    returns one answer or error for each. Beyond `waiting_max` items not answered yet, `submit` refuses.
+    returns one answer or error for each. Beyond `waiting_max` requests not answered yet, `submit` refuses.
     """
 
     def __init__(
@@ -75,21 +76,23 @@ class Batcher(Generic[Item, Answer]):
 
     @property
     def waiting(self) -> int:
-        """Items submitted and not answered."""
+        """Requests submitted and not answered."""
         return self._waiting
 
-    def submit(self, item: Item, *, weight: int = 1, may_shed: bool = True) -> asyncio.Future[Answer]:
+    def submit(
+        self, item: Item, *, weight: int = 1, requests: int = 1, may_shed: bool = True
+    ) -> asyncio.Future[Answer]:
         """The answer to come. Cancelling it before a worker takes the item withdraws the item.
 
-        Called on the event loop. Raises ResourceExhausted, unless `may_shed` is False because the caller
-        bounds what it submits by itself.
+        `requests` says for how many the item stands. Called on the event loop. Raises ResourceExhausted, unless
+        `may_shed` is False because the caller bounds what it submits by itself.
         """
-        if may_shed and self._waiting >= self._waiting_max:
+        if may_shed and self._waiting + requests > self._waiting_max:
             raise ResourceExhausted(
                 self._full.format(waiting=self._waiting, max=self._waiting_max), retry_after_s=RETRY_AFTER_S
             )
-        self._waiting += 1
-        waiting = _Waiting(item, weight, self._loop.create_future(), time.monotonic())
+        self._waiting += requests
+        waiting = _Waiting(item, weight, requests, self._loop.create_future(), time.monotonic())
         self._queue.put(waiting)
         return waiting.future
 
@@ -108,12 +111,13 @@ class Batcher(Generic[Item, Answer]):
     def _work(self, number: int) -> None:
         while (first := self._queue.get()) is not None:
             batch = self._gather(first)
+            requests = sum([waiting.requests for waiting in batch])
             live = [waiting for waiting in batch if not waiting.future.cancelled()]
             self._busy_since[number] = taken_s = time.monotonic()
             waited_s = taken_s - first.since_s
             answers = self._answered(live)
             del self._busy_since[number]
-            self._loop.call_soon_threadsafe(self._resolve, len(batch), live, answers, waited_s)
+            self._loop.call_soon_threadsafe(self._resolve, requests, live, answers, waited_s)
 
     def _gather(self, first: _Waiting[Item, Answer]) -> list[_Waiting[Item, Answer]]:
         batch, weight = [first], first.weight
@@ -144,12 +148,12 @@ class Batcher(Generic[Item, Answer]):
 
     def _resolve(
         self,
-        count: int,
+        requests: int,
         live: list[_Waiting[Item, Answer]],
         answers: Sequence[Answer | Exception],
         waited_s: float,
     ) -> None:
-        self._waiting -= count
+        self._waiting -= requests
         self._observe_wait(waited_s)
         for waiting, answer in zip(live, answers, strict=True):
             if waiting.future.done():

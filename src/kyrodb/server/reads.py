@@ -104,7 +104,7 @@ class Reads:
     async def search(self, payload: bytes, caller: Caller) -> bytes:
         self._counters.calls_in_flight += 1
         try:
-            return await self._searches.answer(self._searches.ask(payload, caller), caller)
+            return await self._searches.answer(payload, caller)
         finally:
             self._counters.calls_in_flight -= 1
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import islice
+from typing import Final, TypeAlias
 
 from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import SearchRequest, Tier
+from kyrodb.engine.requests import SearchRequest, SearchResult, Tier
 from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
 from kyrodb.interface.arguments import Schema
 from kyrodb.limits import SEARCH_BATCH
@@ -35,9 +37,9 @@ _PATHS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A SearchRequest as it came, who sent it and when."""
+    """SearchRequests as they came together, who sent them and when."""
 
-    payload: bytes
+    payloads: Sequence[bytes]
     caller: Caller
     started_ns: int
 
@@ -51,6 +53,10 @@ class Answered:
     left_out: frozenset[Tier]
     plan: str
     duration_ns: int
+
+
+Outcomes: TypeAlias = Sequence[Answered | KyroError]
+"""Of searches that were asked together, in their order."""
 
 
 class Searches:
@@ -69,69 +75,86 @@ class Searches:
         self._engine = engine
         self._schema = schema
         self._counters = counters
-        self._batcher: Batcher[Asked, Answered] = Batcher(
+        self._batcher: Batcher[Asked, Outcomes] = Batcher(
             "search",
             self._answer_batch,
             threads=threads,
             batch_max=SEARCH_BATCH,
+            weight_max=SEARCH_BATCH,
             waiting_max=concurrent_max,
             full="Query queue saturated: {waiting} in-flight queries (max: {max})",
             observe_wait=counters.queue_waits["search"].observe,
         )
 
-    def ask(self, payload: bytes, caller: Caller) -> asyncio.Future[Answered]:
-        """Put a search in the queue; `answer` is owed for it. Raises CallError when there is no room."""
+    def ask(self, payloads: Sequence[bytes], caller: Caller) -> asyncio.Future[Outcomes]:
+        """Put searches in the queue, to be answered together. Raises CallError when there is no room."""
+        asked = Asked(payloads, caller, time.perf_counter_ns())
         try:
-            return self._batcher.submit(Asked(payload, caller, time.perf_counter_ns()))
+            return self._batcher.submit(asked, weight=len(payloads), requests=len(payloads))
         except ResourceExhausted as error:
             self._counters.query_failed()
             raise _failure(error) from error
 
-    async def answer(self, asked: asyncio.Future[Answered], caller: Caller) -> bytes:
+    async def answer(self, payload: bytes, caller: Caller) -> bytes:
         """The SearchResponse, as bytes. Raises CallError or InvalidArgument."""
+        (outcome,) = await self.outcomes((payload,), self.ask((payload,), caller))
+        return self.response(outcome, caller)
+
+    async def outcomes(self, payloads: Sequence[bytes], asked: asyncio.Future[Outcomes]) -> Outcomes:
+        """What became of each of the searches that were asked together."""
         try:
-            answered = await asked
+            return await asked
         except KyroError as error:
-            if not isinstance(error, InvalidArgument):
+            return [error] * len(payloads)
+
+    def response(self, outcome: Answered | KyroError, caller: Caller) -> bytes:
+        """Count a search; the SearchResponse, as bytes. Raises CallError or InvalidArgument."""
+        if isinstance(outcome, KyroError):
+            if not isinstance(outcome, InvalidArgument):
                 self._counters.query_failed()
-            raise _failure(error) from error
+            raise _failure(outcome) from outcome
         caller.usage.queries += 1
-        self._counters.search(answered.duration_ns, _PATHS[answered.tiers])
-        self._counters.searched_partly([tier.value for tier in answered.left_out])
-        note_plan(answered.plan)
-        tiers = answered.tiers
+        self._counters.search(outcome.duration_ns, _PATHS[outcome.tiers])
+        self._counters.searched_partly([tier.value for tier in outcome.left_out])
+        note_plan(outcome.plan)
+        tiers = outcome.tiers
         self._counters.served(cache=Tier.CACHE in tiers, hot=Tier.HOT in tiers, cold=Tier.COLD in tiers)
-        return answered.response
+        return outcome.response
 
     async def close(self) -> None:
         """Answer what is in the queue and stop."""
         await self._batcher.close()
 
-    def _answer_batch(self, batch: list[Asked]) -> list[Answered | KyroError]:
-        requests = [self._decoded(asked) for asked in batch]
+    def _answer_batch(self, batch: list[Asked]) -> list[Outcomes]:
+        requests = [self._decoded(payload, asked.caller) for asked in batch for payload in asked.payloads]
         results = iter(self._engine.search_many([one for one in requests if isinstance(one, SearchRequest)]))
-        answers: list[Answered | KyroError] = []
-        for asked, request in zip(batch, requests):
-            result = next(results) if isinstance(request, SearchRequest) else request
-            if isinstance(result, KyroError):
-                answers.append(result)
-                continue
-            duration_ns = time.perf_counter_ns() - asked.started_ns
-            response = search_response(
-                result,
-                duration_ns / 1e6,
-                id_mask=asked.caller.id_mask,
-                # It tells how many rows there are, other tenants' too.
-                with_plan=asked.caller.is_admin,
-            )
-            answers.append(Answered(response, result.tiers, result.left_out, result.plan, duration_ns))
+        decoded = iter(requests)
+        answers: list[Outcomes] = []
+        for asked in batch:
+            outcomes: list[Answered | KyroError] = []
+            for request in islice(decoded, len(asked.payloads)):
+                result = next(results) if isinstance(request, SearchRequest) else request
+                outcomes.append(result if isinstance(result, KyroError) else _answered(result, asked))
+            answers.append(outcomes)
         return answers
 
-    def _decoded(self, asked: Asked) -> SearchRequest | KyroError:
+    def _decoded(self, payload: bytes, caller: Caller) -> SearchRequest | KyroError:
         try:
-            return decode.search(asked.payload, self._schema, asked.caller)
+            return decode.search(payload, self._schema, caller)
         except InvalidArgument as fault:
             return fault
+
+
+def _answered(result: SearchResult, asked: Asked) -> Answered:
+    duration_ns = time.perf_counter_ns() - asked.started_ns
+    response = search_response(
+        result,
+        duration_ns / 1e6,
+        id_mask=asked.caller.id_mask,
+        # It tells how many rows there are, other tenants' too.
+        with_plan=asked.caller.is_admin,
+    )
+    return Answered(response, result.tiers, result.left_out, result.plan, duration_ns)
 
 
 def _failure(error: KyroError) -> Exception:

@@ -12,10 +12,11 @@ from kyrodb.server.access import Access
 from kyrodb.server.admin import Admin
 from kyrodb.server.commits import start_commits
 from kyrodb.server.draining import UnderWay
+from kyrodb.server.insert_streams import InsertStreams
 from kyrodb.server.reads import Reads, start_lookups
 from kyrodb.server.rpc import Handler, Rpcs
+from kyrodb.server.search_streams import SearchStreams
 from kyrodb.server.searches import Searches
-from kyrodb.server.streams import InsertStreams, SearchStreams
 from kyrodb.server.threads import Threads
 from kyrodb.server.vitals import Vitals
 from kyrodb.server.writes import Writes

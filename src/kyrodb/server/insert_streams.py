@@ -1,30 +1,23 @@
-"""BulkInsert, BulkLoadHnsw, BulkSearch."""
+"""BulkInsert and BulkLoadHnsw."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from kyrodb.errors import KyroError, ResourceExhausted
+from kyrodb.errors import ResourceExhausted
 from kyrodb.limits import (
     BULK_LOAD_BATCH,
     BULK_LOAD_DOCUMENTS_MAX,
     STREAM_MESSAGES_MAX,
-    STREAM_SEARCHES_MAX,
 )
 from kyrodb.observe.counters import Counters
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.server import decode
 from kyrodb.server.access import Caller
-from kyrodb.server.call_log import RUNNING, CallLog
 from kyrodb.server.commits import Commits
 from kyrodb.server.ingest import Ingest
-from kyrodb.server.searches import Answered, Searches
-from kyrodb.server.status import CallError
 
 _MEMORY_SAMPLE_DOCUMENTS: Final = 1000
 
@@ -99,75 +92,3 @@ def _load_error(ingest: Ingest) -> str:
         f"Loaded {ingest.stored} docs; {ingest.invalid} failed validation, {ingest.failed} failed insertion; "
         f"last_error={ingest.last_error}"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A search of a stream that was asked."""
-
-    payload: bytes
-    answer: asyncio.Future[Answered]
-
-
-_Turn: TypeAlias = _UnderWay | Exception | None
-"""What is to be answered next; None is the end of the stream."""
-
-
-class SearchStreams:
-    """BulkSearch: requests are read ahead and searched together, answers keep the order of the requests."""
-
-    def __init__(self, searches: Searches, counters: Counters, calls: CallLog) -> None:
-        self._searches = searches
-        self._counters = counters
-        self._calls = calls
-
-    async def bulk_search(self, messages: AsyncIterator[bytes], caller: Caller) -> AsyncIterator[bytes]:
-        turns: asyncio.Queue[_Turn] = asyncio.Queue()
-        # Alone, a stream must not be refused for what it has under way itself.
-        room = asyncio.Semaphore(min(STREAM_SEARCHES_MAX, self._searches.concurrent_max))
-        reader = asyncio.create_task(self._read(messages, caller, turns, room))
-        try:
-            while (turn := await turns.get()) is not None:
-                if isinstance(turn, Exception):
-                    raise turn
-                yield await self._answer(turn, caller)
-                room.release()
-        finally:
-            reader.cancel()
-            while not turns.empty():
-                turn = turns.get_nowait()
-                if isinstance(turn, _UnderWay):
-                    turn.answer.cancel()
-
-    async def _read(
-        self,
-        messages: AsyncIterator[bytes],
-        caller: Caller,
-        turns: asyncio.Queue[_Turn],
-        room: asyncio.Semaphore,
-    ) -> None:
-        """Ask every search of the stream, in order; the first that comes too fast or finds no room ends it."""
-        received = 0
-        try:
-            async for payload in messages:
-                received += 1
-                if received > STREAM_MESSAGES_MAX:
-                    raise ResourceExhausted(f"bulk_search batch size exceeds maximum {STREAM_MESSAGES_MAX}")
-                caller.spend()
-                await room.acquire()
-                turns.put_nowait(_UnderWay(payload, self._searches.ask(payload, caller)))
-        except Exception as error:
-            turns.put_nowait(error)
-        else:
-            turns.put_nowait(None)
-
-    async def _answer(self, turn: _UnderWay, caller: Caller) -> bytes:
-        try:
-            response = await self._searches.answer(turn.answer, caller)
-        except (KyroError, CallError) as error:
-            if not decode.wants_inline_errors(turn.payload):
-                raise
-            self._counters.error(error.cause if isinstance(error, CallError) else error)
-            return pb.SearchResponse(error=str(error)).SerializeToString()
-        self._calls.ended(RUNNING.get(), "OK", turn.answer.result().duration_ns)
-        return response
