@@ -20,6 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 
 from tests.crash import rigs
 from tests.crash.log_rig import log_crash_points
+from tests.crash.start_rig import interrupted_starts
 
 
 def _points(seed: int) -> int:
@@ -28,6 +29,10 @@ def _points(seed: int) -> int:
 
 def _every_point(seed: int) -> int:
     return rigs.every_crash_point(seed, steps_count=3)
+
+
+def _every_error(seed: int) -> int:
+    return rigs.every_disk_error(seed, steps_count=4)
 
 
 def _errors(seed: int) -> int:
@@ -39,11 +44,13 @@ RIGS: dict[str, Callable[[int], int]] = {
     "points": _points,
     "every-point": _every_point,
     "errors": _errors,
+    "every-error": _every_error,
+    "starts": interrupted_starts,
     "lives": rigs.lives,
     "flips": rigs.bit_flips,
     "log": log_crash_points,
 }
-"""One unit of work of each rig: a seed in, the number of crashes, cuts or flips looked at out."""
+"""One unit of work of each rig: a seed in, the number of crashes, faults or flips looked at out."""
 
 
 def one(rig: str, seed: int) -> tuple[str, int, str]:

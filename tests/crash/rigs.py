@@ -203,6 +203,7 @@ FAULTS = {
     "enospc": Fault(0, "error", errno.ENOSPC),
     "late": Fault(0, "late-error"),
     "short": Fault(0, "short"),
+    "short-lasting": Fault(0, "short", lasting=True),
     "eio-lasting": lasting(Fault(0, "error")),
     "enospc-lasting": lasting(Fault(0, "error", errno.ENOSPC)),
     "fsync-lasting": Fault(0, "error", lasting=True, calls=frozenset({"sync", "sync_directory"})),
@@ -234,6 +235,15 @@ def disk_error(seed: int, *, fault: str, call: int, steps_count: int = 40) -> in
         session.close()
         start_and_check(session, disk.crash(loss_named("all-lost")))
     return crashes + 2
+
+
+def every_disk_error(seed: int, *, steps_count: int) -> int:
+    """Every fault at every call of a short life. Returns the number of faults."""
+    calls = changing_calls(seed, steps_count=steps_count)
+    for call in calls:
+        for fault in FAULTS:
+            disk_error(seed, fault=fault, call=call, steps_count=steps_count)
+    return len(calls) * len(FAULTS)
 
 
 def _require_recovery(session: Session, rng: random.Random) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.crash import rigs
 from tests.crash.log_rig import log_crash_points
 from tests.crash.session import DATA, Session, conditions
+from tests.crash.start_rig import interrupted_starts
 from tests.crash.workload import steps
 
 SEEDS, POINTS = 8, 1000
@@ -16,9 +17,8 @@ SEEDS, POINTS = 8, 1000
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_random_crash_points(seed: int) -> None:
     calls = len(rigs.changing_calls(seed, steps_count=60))
-    # Some calls are looked at more often than others, so fewer are asked for than are wanted.
     count = rigs.crash_points(seed, steps_count=60, looks=POINTS / SEEDS / calls)
-    assert count >= 0.8 * POINTS / SEEDS
+    assert count >= POINTS / SEEDS
 
 
 def test_every_loss_at_every_call_of_a_short_life() -> None:
@@ -35,6 +35,15 @@ def test_one_fault_at_random_calls(fault: str) -> None:
     for seed in range(6):
         call = rigs.random_call(seed, random.Random(f"{fault}{seed}"), steps_count=30)
         assert rigs.disk_error(seed, fault=fault, call=call, steps_count=30) >= 2
+
+
+def test_every_fault_at_every_call_of_a_short_life() -> None:
+    assert rigs.every_disk_error(1, steps_count=3) > 100
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_start_that_is_disturbed_at_every_call(seed: int) -> None:
+    assert interrupted_starts(seed, steps_count=12) > 100
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -321,3 +321,24 @@ def test_short_write_is_not_continued_in_the_same_segment() -> None:
         for unit in disk.pending_units:
             for loss in (OneLost(unit), TornAt(unit, grown=True), AllKept()):
                 assert open_log(disk.crash(loss)).contents == [put(1)]
+
+
+def test_manifest_whose_name_may_not_last_is_written_again_before_there_is_a_log() -> None:
+    """The fsync of the directory failed when the database was created, and the kernel forgot the MANIFEST's name. The
+    next start believed it and made a log; a power cut left the log alone, as if the MANIFEST had been lost."""
+    undisturbed, disk = FaultFS(), FaultFS()
+    open_log(undisturbed)
+    disk.faults = [Fault(undisturbed.calls.index(Call("sync_directory", DATA)), "error")]
+    with pytest.raises(OSError, match="Input/output error"):
+        open_log(disk)
+    cuts = 0
+
+    def start_after_a_cut(index: int, call: Call) -> None:
+        nonlocal cuts
+        cuts += 1
+        assert open_log(disk.crash(AllLost())).contents == []
+        assert open_log(disk.crash(AllKept())).contents == []
+
+    disk.before_change = start_after_a_cut
+    open_log(disk)
+    assert cuts > 5

@@ -108,9 +108,15 @@ class Recovery:
 
     def _read_or_create(self, dimension: int, metric: Metric) -> Manifest:
         try:
-            return read_manifest(self._filesystem, self._directory)
+            manifest = read_manifest(self._filesystem, self._directory)
         except FileNotFoundError:
             pass
+        else:
+            if not manifest.file_names:
+                # The start that created it did not come to its end, so perhaps only the page cache knows its name; a
+                # log whose name is durable before that of the MANIFEST would look as if the MANIFEST had been lost.
+                write_manifest(self._filesystem, self._directory, manifest)
+            return manifest
         data = [n for n in self._filesystem.names(self._directory) if filename.is_data_file(n)]
         if [name for name in data if name != filename.temporary(filename.MANIFEST)]:
             raise DataDamaged(
