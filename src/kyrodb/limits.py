@@ -91,6 +91,16 @@ BACKUP_RECORD_BYTES_MAX: Final = 32 << 20
 """What a backup says about itself: a line for each file and each piece of the log."""
 BACKUP_MEMBERS_MAX: Final = 1_000_000
 BACKUP_DESCRIPTION_CHARS_MAX: Final = 4096
+IMPORT_LINE_BYTES_MAX: Final = 16 << 20
+"""A document as a line of JSON; every byte of its metadata may be an escape of six."""
+IMPORT_GROUP_ROWS_MAX: Final = 1000
+"""Rows of an import that are acknowledged together."""
+IMPORT_GROUP_BYTES_MAX: Final = 16 << 20
+EXPORT_BATCH_BYTES_MAX: Final = 16 << 20
+"""Documents of an export in memory at once, exceeded by one document at most."""
+EXPORT_BATCH_ROWS_MAX: Final = 8192
+EXPORT_RECORD_BYTES_MAX: Final = 64 << 20
+EXPORT_PART_ROWS_MAX: Final = 10_000_000
 DISK_FREE_SHARE_LOW: Final = 0.10
 """With less of the disk free than this, an operator is told."""
 DISK_FREE_SHARE_MIN: Final = 0.05
@@ -129,6 +139,7 @@ ADMISSION_BIAS_MAX: Final = 0.5
 CONFIG_DEPTH_MAX: Final = 6
 """Sections and the values in them; a file nested deeper is no configuration, and aliases could nest for ever."""
 
+assert 6 * METADATA_BYTES_MAX + 32 * DIMENSION_MAX < IMPORT_LINE_BYTES_MAX
 assert METADATA_KEY_BYTES_MAX <= METADATA_BYTES_MAX < MESSAGE_BYTES_MAX
 assert DIMENSION_MAX * 4 + METADATA_BYTES_MAX < MESSAGE_BYTES_MAX
 assert MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX < 2**32

@@ -30,14 +30,27 @@ from kyrodb.types import Document, Matrix, Vector
 _CHUNK_ROWS: Final = 8192
 
 
+class _MetadataColumn:
+    """The metadata of a segment's rows, one of the two kinds."""
+
+    def __init__(self, file: SectionFile, name: str) -> None:
+        self._bytes = file.section(name)
+        self._offsets = file.section(f"{name}_offsets")
+
+    def of(self, row: int) -> dict[str, str]:
+        start, end = self._offsets[row : row + 2].tolist()
+        return decode_metadata(self._bytes[start:end].tobytes())
+
+
 @dataclass(slots=True)
 class _Segment:
-    file: SectionFile
     ids: Ids
     sorted_ids: Ids
     sorted_rows: npt.NDArray[np.uint32]
     vectors: Matrix
     live: npt.NDArray[np.bool_]
+    public: _MetadataColumn
+    reserved: _MetadataColumn
 
     def row_of(self, doc_id: int) -> int | None:
         """The live row of a document."""
@@ -48,12 +61,8 @@ class _Segment:
         return row if self.live[row] else None
 
     def document(self, row: int) -> Document:
-        metadata = self._metadata("public", row) | self._metadata("reserved", row)
+        metadata = self.public.of(row) | self.reserved.of(row)
         return Document(int(self.ids[row]), self.vectors[row], metadata)
-
-    def _metadata(self, name: str, row: int) -> dict[str, str]:
-        start, end = self.file.section(f"{name}_offsets")[row : row + 2].tolist()
-        return decode_metadata(self.file.section(name)[start:end].tobytes())
 
 
 class Recovered:
@@ -118,8 +127,15 @@ class Recovered:
         ids, vectors = file.section(IDS), file.section("vectors")
         if len(ids) != entry.row_count or vectors.shape != (entry.row_count, self.manifest.dimension):
             raise DataDamaged("sections do not have the rows MANIFEST states", path=path)
-        live = live_mask(self._directory, entry, content)
-        return _Segment(file, ids, file.section("sorted_ids"), file.section("sorted_rows"), vectors, live)
+        return _Segment(
+            ids,
+            file.section("sorted_ids"),
+            file.section("sorted_rows"),
+            vectors,
+            live_mask(self._directory, entry, content),
+            _MetadataColumn(file, "public"),
+            _MetadataColumn(file, "reserved"),
+        )
 
     def _replay(self) -> None:
         chain = WalChain(self._filesystem, self._directory, self.manifest)

@@ -105,16 +105,27 @@ class Progress:
 
 
 @contextlib.contextmanager
-def progress(doing: str, total_bytes: int = 0) -> Iterator[Progress]:
-    """A bar on stderr, if that is a terminal and there is rich."""
+def progress(doing: str, total_bytes: int = 0, *, counts: str = "bytes") -> Iterator[Progress]:
+    """A bar on stderr, if that is a terminal and there is rich. What it counts need not be bytes."""
     if not sys.stderr.isatty() or not has_tables():
         yield Progress(lambda done, total: None, total_bytes)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn(doing), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    amounts: tuple[ProgressColumn, ...] = (DownloadColumn(), TransferSpeedColumn())
+    if counts != "bytes":
+        amounts = (MofNCompleteColumn(), TextColumn(counts))
+    columns = (TextColumn(doing), BarColumn(), *amounts, TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(doing, total=total_bytes or None)
-        yield Progress(lambda done, total: bar.update(task, completed=done, total=total), total_bytes)
+        yield Progress(lambda done, total: bar.update(task, completed=done, total=total or None), total_bytes)

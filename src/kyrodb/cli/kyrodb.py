@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from kyrodb.cli import doctor, drill, keys, top
+from kyrodb.cli import doctor, drill, keys, migration, top
 from kyrodb.errors import KyroError
 from kyrodb.version import __version__
 
@@ -18,6 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int | None = options.run(options)
     except (KyroError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Error: interrupted", file=sys.stderr)
         return 1
     return code or 0
 
@@ -32,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_command(commands)
     drill.add_command(commands)
     top.add_command(commands)
+    migration.add_commands(commands)
     return parser
 
 

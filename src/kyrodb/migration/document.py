@@ -1,0 +1,109 @@
+"""A document on its way between databases: reserved metadata taken apart into what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kyrodb.backup.recovered import Recovered
+from kyrodb.errors import InvalidArgument
+from kyrodb.limits import TENANT_DOC_ID_MAX
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.manifest import Manifest
+from kyrodb.types import (
+    NAMESPACE_KEY,
+    RESERVED_KEYS,
+    TENANT_ID_KEY,
+    TENANT_INDEX_KEY,
+    TENANT_SHIFT,
+    Document,
+    Scope,
+    Vector,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PortableDocument:
+    """`doc_id` is the id its owner knows it by; `namespace` and `tenant` are "" for none. `vector` has shape
+    (dimension,), float32, and `metadata` holds the client's entries only."""
+
+    doc_id: int
+    vector: Vector
+    metadata: Mapping[str, str]
+    namespace: str = ""
+    tenant: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory."""
+        return self.vector.nbytes + sum(len(key) + len(value) for key, value in self.metadata.items()) + 200
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Documents of one tenant (None: of all) and one namespace ("": of all)."""
+
+    tenant: str | None = None
+    namespace: str = ""
+
+
+EVERYTHING: Final = Selection()
+
+
+class Documents:
+    """The documents of a directory that nobody changes, in an order that is always the same."""
+
+    def __init__(self, filesystem: FileSystem, directory: Path, selection: Selection) -> None:
+        """Raises InvalidArgument when there is no such tenant, DataDamaged, OSError."""
+        self._recovered = Recovered(filesystem, directory)
+        self._names = {str(index): name for name, index in self.manifest.tenants.items()}
+        tenant = None
+        if selection.tenant is not None:
+            tenant = self.manifest.tenants.get(selection.tenant)
+            if tenant is None:
+                known = ", ".join(sorted(self.manifest.tenants)) or "none"
+                raise InvalidArgument(
+                    f"tenant {selection.tenant!r} has never used this database; its tenants are: {known}",
+                    field="tenant",
+                )
+        self._scope = Scope(tenant, selection.namespace)
+        self.has_tenants = bool(self.manifest.tenants) and tenant is None
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._recovered.manifest
+
+    @property
+    def count(self) -> int:
+        """Live documents, selected or not."""
+        return self._recovered.count
+
+    def each(self) -> Iterator[PortableDocument | None]:
+        """Every live document; None stands for one that is not selected. Raises DataDamaged."""
+        for document in self._recovered.documents():
+            yield self._portable(document) if self._scope.admits(document.metadata) else None
+
+    def _portable(self, document: Document) -> PortableDocument:
+        stored = document.metadata
+        public = {key: value for key, value in stored.items() if key not in RESERVED_KEYS}
+        namespace, index = stored.get(NAMESPACE_KEY, ""), stored.get(TENANT_INDEX_KEY)
+        if index is None:
+            return PortableDocument(document.doc_id, document.vector, public, namespace)
+        tenant = (
+            "" if self._scope.tenant is not None else self._names.get(index, stored.get(TENANT_ID_KEY, ""))
+        )
+        return PortableDocument(
+            document.doc_id & TENANT_DOC_ID_MAX, document.vector, public, namespace, tenant
+        )
+
+
+def stored_document(document: PortableDocument, tenant_index: int | None) -> Document:
+    """The document as a database stores it, under the tenant's number there."""
+    reserved = Scope(tenant_index, document.namespace).constraints
+    doc_id = document.doc_id
+    if tenant_index is not None:
+        reserved[TENANT_ID_KEY] = document.tenant
+        doc_id |= tenant_index << TENANT_SHIFT
+    return Document(doc_id, document.vector, {**document.metadata, **reserved})

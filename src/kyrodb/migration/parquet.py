@@ -1,0 +1,148 @@
+"""Parquet, through pyarrow (the `parquet` extra).
+
+    id         uint64
+    vector     fixed_size_list<float32>[dimension]
+    metadata   map<string, string>
+    namespace  string, null for none
+    tenant     string, null for none; only in an export of all tenants
+
+Read are also lists of any numbers, integers of any width, metadata as a struct, and files without the last three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from kyrodb.errors import InvalidArgument
+from kyrodb.interface.arguments import groups
+from kyrodb.limits import EXPORT_BATCH_BYTES_MAX, EXPORT_BATCH_ROWS_MAX
+from kyrodb.migration.document import PortableDocument
+from kyrodb.migration.rows import BadRow, Row
+
+import pyarrow as pa  # isort: skip
+import pyarrow.parquet as pq  # isort: skip
+
+_COLUMNS: Final = ("id", "vector", "metadata", "namespace", "tenant")
+_READ_ROWS: Final = 256
+
+
+def write_part(path: Path, documents: Iterable[PortableDocument], dimension: int, *, tenants: bool) -> None:
+    """A file of these documents, a row group for every 16 MiB of them. Raises OSError."""
+    fields = [
+        pa.field("id", pa.uint64(), nullable=False),
+        pa.field("vector", pa.list_(pa.field("element", pa.float32(), nullable=False), dimension)),
+        pa.field("metadata", pa.map_(pa.string(), pa.string())),
+        pa.field("namespace", pa.string()),
+    ]
+    if tenants:
+        fields.append(pa.field("tenant", pa.string()))
+    schema = pa.schema(fields)
+    # Random mantissas do not compress, and a dictionary of them is larger than they are.
+    with pq.ParquetWriter(
+        path, schema, compression="snappy", use_dictionary=["namespace", "tenant"]
+    ) as writer:
+        for batch in groups(
+            documents,
+            count_max=EXPORT_BATCH_ROWS_MAX,
+            bytes_max=EXPORT_BATCH_BYTES_MAX,
+            bytes_of=lambda document: document.size_bytes,
+        ):
+            writer.write_batch(_batch(batch, schema, dimension))
+
+
+def _batch(documents: list[PortableDocument], schema: Any, dimension: int) -> Any:
+    components = np.concatenate([document.vector for document in documents])
+    columns = {
+        "id": np.array([document.doc_id for document in documents], dtype=np.uint64),
+        "vector": pa.FixedSizeListArray.from_arrays(
+            pa.array(components, pa.float32()), type=schema.field("vector").type
+        ),
+        "metadata": [list(document.metadata.items()) for document in documents],
+        "namespace": [document.namespace or None for document in documents],
+        "tenant": [document.tenant or None for document in documents],
+    }
+    return pa.record_batch(
+        [
+            column if isinstance(column, pa.Array) else pa.array(column, type=field.type)
+            for field in schema
+            for column in (columns[field.name],)
+        ],
+        schema=schema,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetReader:
+    """Rows of one file."""
+
+    path: Path
+
+    def rows(self, start: int) -> Iterator[Row | BadRow]:
+        number = 0
+        with _readable(self.path), pq.ParquetFile(self.path, memory_map=True) as file:
+            columns = self._columns(file.schema_arrow)
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if number + rows <= start:
+                    number += rows
+                    continue
+                for batch in file.iter_batches(_READ_ROWS, row_groups=[group], columns=columns):
+                    for at in range(batch.num_rows):
+                        number += 1
+                        if number > start:
+                            yield _row(number, batch, at)
+
+    def _columns(self, schema: Any) -> list[str]:
+        for name in ("id", "vector"):
+            if name not in schema.names:
+                raise InvalidArgument(
+                    f"{self.path}: column {name!r} is missing; the file has {', '.join(schema.names)[:400]}"
+                )
+        kind = schema.field("vector").type
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+            raise InvalidArgument(f"{self.path}: column 'vector' must be a list of numbers, it is {kind}")
+        return [name for name in _COLUMNS if name in schema.names]
+
+
+def _row(number: int, batch: Any, at: int) -> Row | BadRow:
+    try:
+        values = {name: batch.column(name)[at] for name in batch.schema.names}
+        vector = values["vector"].values
+        if vector is None:
+            return BadRow(number, "vector is null")
+        metadata = values["metadata"].as_py() if "metadata" in values else None
+        if isinstance(metadata, dict):
+            metadata = {key: value for key, value in metadata.items() if value is not None}
+        elif isinstance(metadata, list):
+            metadata = dict(metadata)
+        return Row(
+            number,
+            values["id"].as_py(),
+            vector.to_numpy(zero_copy_only=False),
+            metadata,
+            values["namespace"].as_py() if "namespace" in values else "",
+            values["tenant"].as_py() if "tenant" in values else "",
+        )
+    except UnicodeDecodeError as error:
+        return BadRow(number, f"text is not UTF-8: {error.reason} at byte {error.start}")
+    except (ValueError, TypeError) as error:
+        return BadRow(number, f"metadata cannot be read: {error}")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise InvalidArgument(f"{path} is no usable Parquet file: {error}") from error
+    except OSError as error:
+        # What pyarrow raises for pages that do not decompress has no number; the system's own errors have.
+        if error.errno is None:
+            raise InvalidArgument(f"{path} is no usable Parquet file: {error}") from error
+        raise
