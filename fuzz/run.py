@@ -51,8 +51,7 @@ def run_one(target: str, data: bytes) -> None:
 def fuzz(target: str, *, seconds: float, seed: int, wanted: int | None = None) -> tuple[int, int]:
     """Mutated inputs until the time is up or there were `wanted`; how many there were, and how many failed."""
     run, rng, corpus = TARGETS[target], random.Random(seed), corpus_of(target)
-    _limit_memory()
-    signal.signal(signal.SIGPROF, _give_up)
+    _set_limits()
     count, found = 0, 0
     end = time.perf_counter() + seconds
     for data in corpus:
@@ -95,15 +94,17 @@ def _keep(target: str, data: bytes) -> Path:
     return path
 
 
-def _limit_memory() -> None:
-    """The data segment may grow by MEMORY_MAX from here; beyond it, allocation fails."""
+def _set_limits() -> None:
+    """The data segment may grow by MEMORY_MAX from here; beyond it, allocation fails. Endless loops are given up."""
+    signal.signal(signal.SIGPROF, _give_up)
     status = Path("/proc/self/status").read_text().split("VmData:")[1]
     used = int(status.split()[0]) << 10
     resource.setrlimit(resource.RLIMIT_DATA, (used + MEMORY_MAX, resource.RLIM_INFINITY))
 
 
-def guided(target: str, *, seconds: float, seed: int) -> int:
-    """atheris in a process of its own; what it finds new goes into the corpus directory given last."""
+def guided(target: str, *, seconds: float, seed: int) -> tuple[int, int]:
+    """atheris in a process of its own, which keeps every input that reaches something new. Those are then run within
+    the limits, which it does not know; how many there were, and how many failed."""
     grown = HERE / "grown" / target
     grown.mkdir(parents=True, exist_ok=True)
     found = HERE / "found"
@@ -113,11 +114,14 @@ def guided(target: str, *, seconds: float, seed: int) -> int:
         f"-max_total_time={seconds:.0f}",
         f"-seed={seed + 1}",
         f"-artifact_prefix={found}/{target}-",
-        "-timeout=2",
+        "-timeout=20",
         "-rss_limit_mb=1024",
         "-max_len=2000",
     ]
-    return subprocess.run(command, check=False, cwd=HERE.parent).returncode  # noqa: S603
+    failed = subprocess.run(command, check=False, cwd=HERE.parent).returncode != 0  # noqa: S603
+    _set_limits()
+    inputs = [path.read_bytes() for path in sorted(grown.iterdir())]
+    return len(inputs), failed + sum(_failed(target, TARGETS[target], data) for data in inputs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,7 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for target in targets:
         share = options.seconds / len(targets)
         if options.guided:
-            failures += guided(target, seconds=share, seed=options.seed) != 0
+            count, found = guided(target, seconds=share, seed=options.seed)
+            failures += found
+            print(f"{target}: {count} inputs kept of those guided by coverage, {found} failed", flush=True)
             continue
         wanted = options.count and -(-options.count // len(targets))
         count, found = fuzz(target, seconds=share, seed=options.seed, wanted=wanted)
