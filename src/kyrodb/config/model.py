@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kyrodb.config.caching import CacheSettings
 from kyrodb.config.declare import Section
-from kyrodb.config.observing import EnvironmentSettings, LoggingSettings, SloSettings
+from kyrodb.config.observing import EnvironmentSettings, LoggingSettings, SloSettings, TracingSettings
 from kyrodb.config.serving import AuthSettings, RateLimitSettings, ServerSettings, TimeoutSettings
 from kyrodb.config.storing import BackupSettings, HnswSettings, PersistenceSettings, SearchSettings
 
@@ -21,6 +21,7 @@ class Settings(Section):
     slo: SloSettings = SloSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
     auth: AuthSettings = AuthSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     environment: EnvironmentSettings = EnvironmentSettings()

@@ -1,4 +1,4 @@
-"""Keys of what operators watch: slo, logging; and environment, which decides what is demanded."""
+"""Keys of what operators watch: slo, logging, tracing; and environment, which decides what is demanded."""
 
 from __future__ import annotations
 
@@ -73,6 +73,31 @@ class LoggingSettings(Section):
         le=limits.DURATION_MAX,
         example=100,
         reloads=True,
+    )
+
+
+class TracingSettings(Section):
+    """Traces of calls, sent by OpenTelemetry's protocol. Needs the extra otel."""
+
+    enabled: bool = key(
+        False, "Trace calls; the OTEL_ variables of the environment hold where a key says nothing."
+    )
+    endpoint: str | None = key(
+        None,
+        "Collector to send spans to by OTLP over gRPC, http:// or https://; null is OTEL_EXPORTER_OTLP_ENDPOINT, or "
+        "port 4317 of this machine.",
+        example="http://localhost:4317",
+    )
+    sample_ratio: Number | None = key(
+        None,
+        "Share of calls that are traced when their client did not decide; null is OTEL_TRACES_SAMPLER, or all.",
+        unit="ratio",
+        ge=0,
+        le=1,
+        example=0.01,
+    )
+    service_name: str | None = key(
+        None, "Name of this server in traces; null is OTEL_SERVICE_NAME, or kyrodb.", example="kyrodb"
     )
 
 

@@ -54,6 +54,8 @@ class TierBudgets:
     cache_ms: float = math.inf
     hot_tier_ms: float = math.inf
     cold_tier_ms: float = math.inf
+    timed: bool = False
+    """Whether answers tell when each tier was searched, for traces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from kyrodb.cache.answer import Kind
 from kyrodb.errors import ResourceExhausted
@@ -146,6 +146,14 @@ class Hit:
         return decode_metadata(self.metadata_wire)
 
 
+class Stage(NamedTuple):
+    """A step on the way to an answer, and when it was done, in microseconds since the Unix epoch."""
+
+    name: str
+    start_us: int
+    end_us: int
+
+
 @dataclass(slots=True)
 class SearchResult:
     """An answer, best first, ties by ascending doc_id.
@@ -169,6 +177,8 @@ class SearchResult:
     plan: str = ""
     cached: Kind | None = None
     margin: float = math.nan
+    stages: Sequence[Stage] = ()
+    """The search of each tier, if TierBudgets.timed."""
 
     @property
     def complete(self) -> bool:

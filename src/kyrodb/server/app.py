@@ -31,6 +31,7 @@ from kyrodb.server.seal_requests import SealRequests
 from kyrodb.server.service import Service
 from kyrodb.server.signals import Stop
 from kyrodb.server.systemd import notify, notify_alive, notify_ready
+from kyrodb.server.tracing import start_tracing
 from kyrodb.server.transport import GrpcServer, choose
 from kyrodb.server.vitals import HEARTBEAT_S, Vitals
 from kyrodb.version import __version__
@@ -72,6 +73,7 @@ async def _serve(
     vitals.backups = backups
     vitals.keys = read_keys(settings)
     ports = TlsPorts.open(settings)
+    tracing = start_tracing(settings.tracing)
     stop = Stop()
     with serving_http(vitals, ports.http) as http:
         _log.info("HTTP on %s port %d", settings.server.observability_host, http.port)
@@ -84,7 +86,7 @@ async def _serve(
             seals = SealRequests(engine)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.request)
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, seals.request)
-            service = Service(settings, engine, protection.access, vitals)
+            service = Service(settings, engine, protection.access, vitals, tracing)
             credentials = ports.grpc.credentials if ports.grpc is not None else None
             server = GrpcServer(settings, transport, service.handlers(), service.under_way, credentials)
             vitals.accounts = protection.accounts
@@ -108,6 +110,8 @@ async def _serve(
                 if backups is not None:
                     await asyncio.to_thread(backups.stop)
                 await service.close()
+                if tracing is not None:
+                    await asyncio.to_thread(tracing.close)
                 await asyncio.to_thread(protection.close)
         finally:
             vitals.phase = Phase.STOPPED

@@ -25,13 +25,14 @@ _log: Final = logging.getLogger(__name__)
 
 
 class RunningCall:
-    """A call while it is being served. Whatever serves it may say how, in `plan`."""
+    """A call while it is being served. Whatever serves it may say how, in `plan`; `code` is how it ended."""
 
-    __slots__ = ("_context", "_request_id", "plan", "rpc")
+    __slots__ = ("_context", "_request_id", "code", "plan", "rpc")
 
     def __init__(self, rpc: str, context: Call) -> None:
         self.rpc = rpc
         self.plan = ""
+        self.code = ""
         self._context = context
         self._request_id = ""
 

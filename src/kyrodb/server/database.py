@@ -42,7 +42,9 @@ def engine_options(settings: Settings) -> EngineOptions:
         breaker_cooldown_s=float(persistence.wal_breaker_cooldown_secs),
         cache=_cache_options(settings),
         recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE, target=settings.search.target_recall),
-        budgets=TierBudgets(timeouts.cache_ms, timeouts.hot_tier_ms, timeouts.cold_tier_ms),
+        budgets=TierBudgets(
+            timeouts.cache_ms, timeouts.hot_tier_ms, timeouts.cold_tier_ms, settings.tracing.enabled
+        ),
     )
 
 

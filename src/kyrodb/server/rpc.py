@@ -20,6 +20,7 @@ from kyrodb.server.draining import UnderWay
 from kyrodb.server.open_streams import OpenStreams
 from kyrodb.server.status import CallError, Status, status_of
 from kyrodb.server.terms import TERMS, Terms
+from kyrodb.server.tracing import Tracing
 
 Request = TypeVar("Request")
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -38,12 +39,21 @@ so: with so little left it was the deadline."""
 class Rpcs:
     """Turns handlers into what a gRPC server serves."""
 
-    def __init__(self, access: Access, counters: Counters, calls: CallLog, *, admins_only: bool) -> None:
+    def __init__(
+        self,
+        access: Access,
+        counters: Counters,
+        calls: CallLog,
+        *,
+        admins_only: bool,
+        tracing: Tracing | None = None,
+    ) -> None:
         """`admins_only` keeps what acts on the whole server for keys with is_admin."""
         self.under_way = UnderWay()
         self._access = access
         self._counters = counters
         self._calls = calls
+        self._tracing = tracing
         self._streams = OpenStreams()
         self._admins_only = admins_only
 
@@ -83,7 +93,8 @@ class Rpcs:
             finally:
                 self._ended(call, code, started_ns, may_be_slow=False)
 
-        return grpc.stream_stream_rpc_method_handler(serve)
+        traced = serve if self._tracing is None else self._tracing.stream(name, serve)
+        return grpc.stream_stream_rpc_method_handler(traced)
 
     def _answering(
         self, name: str, handler: Callable[[Request, Caller], Awaitable[bytes]], *, may_be_slow: bool
@@ -106,7 +117,7 @@ class Rpcs:
             finally:
                 self._ended(call, code, started_ns, may_be_slow=may_be_slow)
 
-        return serve
+        return serve if self._tracing is None else self._tracing.unary(name, serve)
 
     def _admitted(self, name: str, terms: Terms, context: Context) -> Caller:
         """Who calls. Raises Unavailable, Unauthenticated, PermissionDenied, ResourceExhausted when the call may not
@@ -125,6 +136,7 @@ class Rpcs:
 
     def _ended(self, call: RunningCall, code: str, started_ns: int, *, may_be_slow: bool) -> None:
         self.under_way.calls -= 1
+        call.code = code
         duration_ns = time.perf_counter_ns() - started_ns
         self._counters.call(call.rpc, code, duration_ns)
         self._calls.ended(call, code, duration_ns, may_be_slow=may_be_slow)

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import SearchRequest, SearchResult, Tier
+from kyrodb.engine.requests import SearchRequest, SearchResult, Stage, Tier
 from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
 from kyrodb.interface.arguments import Schema
 from kyrodb.limits import SEARCH_BATCH
@@ -25,6 +25,7 @@ from kyrodb.server.batching import Batcher
 from kyrodb.server.call_log import note_plan
 from kyrodb.server.encode import search_response
 from kyrodb.server.status import CallError
+from kyrodb.server.tracing import Tracing
 
 _PATHS: Final = {
     frozenset[Tier](): "none",
@@ -46,13 +47,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The SearchResponse, the tiers it came from and those left out, how it was found and how long it took."""
+    """The SearchResponse, the tiers it came from and those left out, how it was found and how long it took; with
+    tracing also the stages of that."""
 
     response: bytes
     tiers: frozenset[Tier]
     left_out: frozenset[Tier]
     plan: str
     duration_ns: int
+    stages: Sequence[Stage] = ()
 
 
 Outcomes: TypeAlias = Sequence[Answered | KyroError]
@@ -70,8 +73,10 @@ class Searches:
         *,
         concurrent_max: int,
         threads: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self.concurrent_max = concurrent_max
+        self._tracing = tracing
         self._engine = engine
         self._schema = schema
         self._counters = counters
@@ -98,6 +103,8 @@ class Searches:
     async def answer(self, payload: bytes, caller: Caller) -> bytes:
         """The SearchResponse, as bytes. Raises CallError or InvalidArgument."""
         (outcome,) = await self.outcomes((payload,), self.ask((payload,), caller))
+        if self._tracing is not None and isinstance(outcome, Answered):
+            self._tracing.note(outcome.stages)
         return self.response(outcome, caller)
 
     async def outcomes(self, payloads: Sequence[bytes], asked: asyncio.Future[Outcomes]) -> Outcomes:
@@ -126,15 +133,20 @@ class Searches:
         await self._batcher.close()
 
     def _answer_batch(self, batch: list[Asked]) -> list[Outcomes]:
+        times = None if self._tracing is None else _Times()
         requests = [self._decoded(payload, asked.caller) for asked in batch for payload in asked.payloads]
+        if times is not None:
+            times.decoded_us = _now_us()
         results = iter(self._engine.search_many([one for one in requests if isinstance(one, SearchRequest)]))
+        if times is not None:
+            times.searched_us = _now_us()
         decoded = iter(requests)
         answers: list[Outcomes] = []
         for asked in batch:
             outcomes: list[Answered | KyroError] = []
             for request in islice(decoded, len(asked.payloads)):
                 result = next(results) if isinstance(request, SearchRequest) else request
-                outcomes.append(result if isinstance(result, KyroError) else _answered(result, asked))
+                outcomes.append(result if isinstance(result, KyroError) else _answered(result, asked, times))
             answers.append(outcomes)
         return answers
 
@@ -145,7 +157,32 @@ class Searches:
             return fault
 
 
-def _answered(result: SearchResult, asked: Asked) -> Answered:
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class _Times:
+    """When a batch was taken, was decoded, was searched for: microseconds since the Unix epoch."""
+
+    __slots__ = ("decoded_us", "searched_us", "taken_us")
+
+    def __init__(self) -> None:
+        self.taken_us = self.decoded_us = self.searched_us = _now_us()
+
+    def stages(self, asked: Asked, result: SearchResult) -> list[Stage]:
+        """Those of one of the batch, encoded just now; what is within a stage comes behind it."""
+        now_us = _now_us()
+        asked_us = now_us - (time.perf_counter_ns() - asked.started_ns) // 1000
+        return [
+            Stage("queue", asked_us, self.taken_us),
+            Stage("decode", self.taken_us, self.decoded_us),
+            Stage("search", self.decoded_us, self.searched_us),
+            *result.stages,
+            Stage("encode", self.searched_us, now_us),
+        ]
+
+
+def _answered(result: SearchResult, asked: Asked, times: _Times | None) -> Answered:
     duration_ns = time.perf_counter_ns() - asked.started_ns
     response = search_response(
         result,
@@ -154,7 +191,8 @@ def _answered(result: SearchResult, asked: Asked) -> Answered:
         # It tells how many rows there are, other tenants' too.
         with_plan=asked.caller.is_admin,
     )
-    return Answered(response, result.tiers, result.left_out, result.plan, duration_ns)
+    stages = () if times is None else times.stages(asked, result)
+    return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages)
 
 
 def _failure(error: KyroError) -> Exception:

@@ -18,6 +18,7 @@ from kyrodb.server.rpc import Handler, Rpcs
 from kyrodb.server.search_streams import SearchStreams
 from kyrodb.server.searches import Searches
 from kyrodb.server.threads import Threads
+from kyrodb.server.tracing import Tracing
 from kyrodb.server.vitals import Vitals
 from kyrodb.server.writes import Writes
 from kyrodb.types import Metric
@@ -32,7 +33,14 @@ SLOW_THREADS: Final = 4
 class Service:
     """All RPCs over one engine. Made on the event loop that serves."""
 
-    def __init__(self, settings: Settings, engine: Engine, access: Access, vitals: Vitals) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        access: Access,
+        vitals: Vitals,
+        tracing: Tracing | None = None,
+    ) -> None:
         counters = vitals.counters
         schema = Schema(settings.hnsw.dimension, Metric(settings.hnsw.distance))
         self._commits = vitals.commits = start_commits(engine, schema, counters)
@@ -44,11 +52,16 @@ class Service:
             counters,
             concurrent_max=settings.timeouts.max_concurrent_queries,
             threads=SEARCH_THREADS,
+            tracing=tracing,
         )
         self._rpcs = Rpcs(
-            access, counters, vitals.calls, admins_only=settings.auth.admin_rpcs_require_admin_key
+            access,
+            counters,
+            vitals.calls,
+            admins_only=settings.auth.admin_rpcs_require_admin_key,
+            tracing=tracing,
         )
-        self._writes = Writes(self._commits, counters)
+        self._writes = Writes(self._commits, counters, tracing)
         self._reads = Reads(engine, self._searches, self._lookups, self._threads, counters)
         self._insert_streams = InsertStreams(self._commits, counters, vitals.process)
         self._search_streams = SearchStreams(self._searches, counters, vitals.calls)

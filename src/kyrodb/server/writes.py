@@ -10,6 +10,7 @@ from kyrodb.engine.requests import (
     DeleteMany,
     DeleteMatching,
     Operation,
+    Stage,
     UpdateMetadata,
 )
 from kyrodb.errors import InvalidArgument, KyroError
@@ -23,14 +24,16 @@ from kyrodb.server.access import Caller
 from kyrodb.server.commits import Commits, Inserts, Write
 from kyrodb.server.decode_filter import decode_filter
 from kyrodb.server.status import CallError
+from kyrodb.server.tracing import Tracing
 from kyrodb.tenancy.quota import QuotaExceeded
 
 
 class Writes:
     """The unary RPCs that change something. Each acknowledges what is as durable as the policy promises."""
 
-    def __init__(self, commits: Commits, counters: Counters) -> None:
+    def __init__(self, commits: Commits, counters: Counters, tracing: Tracing | None = None) -> None:
         self._commits = commits
+        self._tracing = tracing
         self._counters = counters
 
     async def insert(self, payload: bytes, caller: Caller) -> bytes:
@@ -89,10 +92,14 @@ class Writes:
         return ack
 
     async def _commit(self, write: Write, payload: bytes, doing: str) -> Ack:
+        start_us = 0 if self._tracing is None else time.time_ns() // 1000
         try:
             (outcome,) = await self._commits.submit(write, weight=len(payload))
         except KyroError as error:
             raise CallError(doing, error) from error
+        finally:
+            if self._tracing is not None:
+                self._tracing.note([Stage("group commit", start_us, time.time_ns() // 1000)])
         if isinstance(outcome, (InvalidArgument, QuotaExceeded)):
             raise outcome
         if isinstance(outcome, KyroError):
