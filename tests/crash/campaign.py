@@ -53,6 +53,10 @@ RIGS: dict[str, Callable[[int], int]] = {
 """One unit of work of each rig: a seed in, the number of crashes, faults or flips looked at out."""
 
 
+_TELL_S = 60.0
+"""How often a campaign says how far it is."""
+
+
 def one(rig: str, seed: int) -> tuple[str, int, str]:
     """Run one seed; what it looked at, and the report of a failure."""
     try:
@@ -66,7 +70,8 @@ def campaign(names: list[str], *, seconds: float, seed: int, jobs: int, wanted: 
     every failure and the totals. Returns the failures."""
     counts: Counter[str] = Counter()
     failures = 0
-    end = time.monotonic() + seconds
+    told = time.monotonic()
+    end = told + seconds
 
     def goes_on() -> bool:
         return time.monotonic() < end if wanted is None else counts.total() < wanted
@@ -86,9 +91,16 @@ def campaign(names: list[str], *, seconds: float, seed: int, jobs: int, wanted: 
                 if report:
                     failures += 1
                     print(f"FAILED {report}", flush=True)
-    looked_at = ", ".join(f"{name} {counts[name]}" for name in names)
-    print(f"seeds {seed}..{last}: {looked_at}; {failures} failures")
+            if time.monotonic() - told > _TELL_S:
+                told = time.monotonic()
+                print(_summary(counts, names, seed, last, failures), flush=True)
+    print(_summary(counts, names, seed, last, failures))
     return failures
+
+
+def _summary(counts: Counter[str], names: list[str], first: int, last: int, failures: int) -> str:
+    looked_at = ", ".join(f"{name} {counts[name]}" for name in names)
+    return f"seeds {first}..{last}: {looked_at}; {failures} failures"
 
 
 def repeat(arguments: argparse.Namespace) -> int:
