@@ -10,6 +10,7 @@ python -m tests.crash.campaign errors --seed 3 --fault fsync-lasting --call 88  
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import random
 import sys
@@ -23,34 +24,27 @@ from tests.crash.log_rig import log_crash_points
 from tests.crash.start_rig import interrupted_starts
 
 
-def _points(seed: int) -> int:
-    return rigs.crash_points(seed, looks=0.1)
-
-
-def _every_point(seed: int) -> int:
-    return rigs.every_crash_point(seed, steps_count=3)
-
-
-def _every_error(seed: int) -> int:
-    return rigs.every_disk_error(seed, steps_count=4)
-
-
-def _errors(seed: int) -> int:
+def _errors(seed: int, steps_count: int = 40) -> int:
     rng = random.Random(seed)
-    return sum(rigs.disk_error(seed, fault=fault, call=rigs.random_call(seed, rng)) for fault in rigs.FAULTS)
+    calls = {fault: rigs.random_call(seed, rng, steps_count=steps_count) for fault in rigs.FAULTS}
+    return sum(
+        rigs.disk_error(seed, fault=fault, call=call, steps_count=steps_count)
+        for fault, call in calls.items()
+    )
 
 
-RIGS: dict[str, Callable[[int], int]] = {
-    "points": _points,
-    "every-point": _every_point,
+RIGS: dict[str, Callable[..., int]] = {
+    "points": functools.partial(rigs.crash_points, looks=0.1),
+    "every-point": rigs.every_crash_point,
     "errors": _errors,
-    "every-error": _every_error,
+    "every-error": rigs.every_disk_error,
     "starts": interrupted_starts,
     "lives": rigs.lives,
     "flips": rigs.bit_flips,
     "log": log_crash_points,
 }
-"""One unit of work of each rig: a seed in, the number of crashes, faults or flips looked at out."""
+"""One unit of work of each rig: a seed in, and if wanted `steps_count`; the number of crashes, faults or flips looked
+at out."""
 
 
 _TELL_S = 60.0
@@ -105,15 +99,13 @@ def _summary(counts: Counter[str], names: list[str], first: int, last: int, fail
 
 def repeat(arguments: argparse.Namespace) -> int:
     """One failure again, with its traceback."""
+    seed, call = arguments.seed, arguments.call
+    steps = {} if arguments.steps is None else {"steps_count": arguments.steps}
     if arguments.rig == "points":
-        return rigs.crash_points(
-            arguments.seed, steps_count=arguments.steps, call=arguments.call, loss=arguments.loss
-        )
-    if arguments.rig == "errors":
-        return rigs.disk_error(
-            arguments.seed, fault=arguments.fault, call=arguments.call, steps_count=arguments.steps
-        )
-    return RIGS[arguments.rig](arguments.seed)
+        return rigs.crash_points(seed, call=call, loss=arguments.loss, **steps)
+    if arguments.rig == "errors" and call is not None:
+        return rigs.disk_error(seed, fault=arguments.fault, call=call, **steps)
+    return RIGS[arguments.rig](seed, **steps)
 
 
 def main() -> int:
@@ -123,7 +115,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="go on until so many were looked at, instead of --seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, help="repeat one: the length of the workload")
     parser.add_argument("--call", type=int, help="repeat one: the index of the call")
     parser.add_argument("--loss", help="repeat one crash: all-lost, torn:7, random:7, ...")
     parser.add_argument("--fault", choices=list(rigs.FAULTS), help="repeat one fault")

@@ -97,7 +97,7 @@ def log_crash_points(seed: int, steps_count: int = 12) -> int:
                 raise AssertionError(f"call {index} ({met}), loss {name}: {error}") from error
 
     session.disk.before_change = look
-    with repeatable("log", seed=seed, once=""), conditions(seed):
+    with repeatable("log", seed=seed, steps=steps_count, once=""), conditions(seed):
         for _ in range(steps_count):
             session.step()
     return count

@@ -62,10 +62,10 @@ def crash_points(
         name = random_loss(rng, session.disk)
         if call is None and chosen:
             count += 1
-            examine(session, index, met, name)
+            examine(session, index, name, steps_count)
         elif index == call:
             count += 1
-            examine(session, index, met, loss or name)
+            examine(session, index, loss or name, steps_count)
 
     session.disk.before_change = look
     with repeatable("points", seed=seed, steps=steps_count, once=""), conditions(seed):
@@ -75,7 +75,7 @@ def crash_points(
     return count
 
 
-def every_crash_point(seed: int, *, steps_count: int) -> int:
+def every_crash_point(seed: int, *, steps_count: int = 3) -> int:
     """As `crash_points`, with every loss at every call: all lost, all kept, each one lost, torn at each unit."""
     session = Session(seed)
     count = 0
@@ -84,10 +84,10 @@ def every_crash_point(seed: int, *, steps_count: int) -> int:
         nonlocal count
         for name in every_loss(session.disk):
             count += 1
-            examine(session, index, met, name)
+            examine(session, index, name, steps_count)
 
     session.disk.before_change = look
-    with repeatable("every-point", seed=seed, once=""), conditions(seed):
+    with repeatable("every-point", seed=seed, steps=steps_count, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
     return count
@@ -114,9 +114,10 @@ def random_loss(rng: random.Random, disk: FaultFS) -> str:
     return f"{kind}:{rng.getrandbits(32) if kind == 'random' else rng.choice(units)}"
 
 
-def examine(session: Session, index: int, met: Call, loss: str) -> None:
-    """Start the database on what this power cut leaves, and again, and every third time with a crash inside."""
-    where = repeatable("points", seed=session.seed, call=index, loss=loss)
+def examine(session: Session, index: int, loss: str, steps_count: int) -> None:
+    """Start the database on what a power cut at call `index` leaves, and again, and every third time with a crash
+    inside."""
+    where = repeatable("points", seed=session.seed, steps=steps_count, call=index, loss=loss)
     with where, conditions(session.seed, randomness=index):
         image = session.disk.crash(loss_named(loss))
         found = start_and_check(session, image)
@@ -175,7 +176,7 @@ def lives(seed: int, *, generations: int = 8, steps_count: int = 120) -> int:
             session.disk.faults.append(replace(fault, at=now + rng.randint(0, 200)))
 
     arm()
-    with repeatable("lives", seed=seed, once=""), conditions(seed):
+    with repeatable("lives", seed=seed, steps=steps_count, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             try:
                 session.run(step)
@@ -237,7 +238,7 @@ def disk_error(seed: int, *, fault: str, call: int, steps_count: int = 40) -> in
     return crashes + 2
 
 
-def every_disk_error(seed: int, *, steps_count: int) -> int:
+def every_disk_error(seed: int, *, steps_count: int = 4) -> int:
     """Every fault at every call of a short life. Returns the number of faults."""
     calls = changing_calls(seed, steps_count=steps_count)
     for call in calls:
@@ -287,7 +288,7 @@ def _calls(seed: int, steps_count: int) -> tuple[Call, ...]:
 def bit_flips(seed: int, *, flips: int = 50, steps_count: int = 25) -> int:
     """Turn single bits of the files a workload leaves. Each is refused by name, or changes no answer."""
     session, rng = Session(seed), random.Random(seed)
-    with repeatable("flips", seed=seed, once=""), conditions(seed):
+    with repeatable("flips", seed=seed, steps=steps_count, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
         session.run(Step("commit", (operation(rng, 10_000),)))

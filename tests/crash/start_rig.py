@@ -32,7 +32,7 @@ _DISTURBANCES = {
 def interrupted_starts(seed: int, *, steps_count: int = 25) -> int:
     """Run a workload, cut the power, and disturb the start in every way at every call; the number of starts."""
     session, rng = Session(seed), random.Random(seed)
-    with repeatable("starts", seed=seed, once=""), conditions(seed):
+    with repeatable("starts", seed=seed, steps=steps_count, once=""), conditions(seed):
         for step in steps(seed, steps_count):
             session.run(step)
         image = session.disk.crash(loss_named(random_loss(rng, session.disk)))

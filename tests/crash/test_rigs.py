@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
-from tests.crash import rigs
+from tests.crash import campaign, rigs
+from tests.crash.defects import DEFECTS
 from tests.crash.log_rig import log_crash_points
+from tests.crash.planted import planted
 from tests.crash.session import DATA, Session, conditions
 from tests.crash.start_rig import interrupted_starts
 from tests.crash.workload import steps
@@ -53,7 +56,7 @@ def test_several_lives(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_bit_flips_in_a_directory(seed: int) -> None:
-    assert rigs.bit_flips(seed, flips=60) == 60
+    assert rigs.bit_flips(seed) == 50
 
 
 def test_workload_meets_everything_it_is_there_for() -> None:
@@ -81,12 +84,27 @@ def test_workload_meets_everything_it_is_there_for() -> None:
     assert acknowledged > 300
 
 
-def test_a_failure_says_how_to_repeat_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rigs, "require_allowed", lambda engine, allowed: {0: None})
-    with pytest.raises(
-        rigs.Found, match=r"repeat: python -m tests.crash.campaign points --seed 3 --call \d+ --loss"
-    ):
-        rigs.crash_points(3, steps_count=5)
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: rigs.crash_points(3, steps_count=12),
+        lambda: rigs.every_crash_point(4, steps_count=3),
+        lambda: log_crash_points(0, steps_count=6),
+        lambda: rigs.lives(1, steps_count=40),
+    ],
+    ids=["points", "every-point", "log", "lives"],
+)
+def test_the_line_a_failure_prints_repeats_it(
+    run: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with planted(next(defect for defect in DEFECTS if defect.name == "acknowledge without any fsync")):
+        with pytest.raises(rigs.Found) as found:
+            run()
+        command = str(found.value).splitlines()[-1].removeprefix("repeat: python -m tests.crash.campaign ")
+        monkeypatch.setattr("sys.argv", ["campaign", *command.split()])
+        with pytest.raises(rigs.Found) as again:
+            campaign.main()
+    assert str(again.value) == str(found.value)
 
 
 def test_the_same_seed_makes_the_same_run() -> None:
