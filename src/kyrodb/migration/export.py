@@ -84,12 +84,8 @@ def export(out: Path, make_copy: MakeCopy, options: ExportOptions) -> ExportReco
         _require_ours(out, record, options)
         source = out / _SOURCE
         if record is None:
-            _remove(source)
-            make_copy(filesystem, source)
+            record = _begin(filesystem, out, make_copy, options)
         documents = Documents(filesystem, source, options.selection)
-        if record is None:
-            record = _begin(documents, options)
-            write_record(filesystem, out, record)
         record = _write_parts(filesystem, out, record, documents, options)
         record = record.model_copy(update={"complete": True})
         write_record(filesystem, out, record)
@@ -97,7 +93,21 @@ def export(out: Path, make_copy: MakeCopy, options: ExportOptions) -> ExportReco
     return record
 
 
-def _begin(documents: Documents, options: ExportOptions) -> ExportRecord:
+def _begin(filesystem: FileSystem, out: Path, make_copy: MakeCopy, options: ExportOptions) -> ExportRecord:
+    """Make the still copy and the record of an export of it; neither is left when that fails."""
+    source = out / _SOURCE
+    _remove(source)
+    try:
+        make_copy(filesystem, source)
+        record = _first_record(Documents(filesystem, source, options.selection), options)
+        write_record(filesystem, out, record)
+    except BaseException:
+        _remove(source)
+        raise
+    return record
+
+
+def _first_record(documents: Documents, options: ExportOptions) -> ExportRecord:
     manifest = documents.manifest
     ends = [entry.last_lsn for entry in manifest.wal if entry.last_lsn is not None]
     return ExportRecord(
@@ -235,8 +245,8 @@ def _held(filesystem: FileSystem, out: Path) -> Iterator[None]:
         raise FailedPrecondition(f"process {error.filename or 'unknown'} is exporting into {out}") from None
     try:
         yield
-        path.unlink()
     finally:
+        path.unlink(missing_ok=True)
         lock.release()
 
 

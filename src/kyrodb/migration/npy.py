@@ -131,5 +131,6 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
     except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
         raise InvalidArgument(f"{path} is no usable npy file: {error}") from error
     if not isinstance(array, np.ndarray):
+        array.close()
         raise InvalidArgument(f"{path} must be an npy file of one array, it is an archive of several")
     return array
