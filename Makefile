@@ -18,14 +18,14 @@ test: .venv/.dev ## run the whole test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: .venv/.dev ## format, lint, types and layers, as continuous integration does
-	$(BIN)/ruff format --check src tests benchmarks scripts examples
-	$(BIN)/ruff check src tests benchmarks scripts examples
+	$(BIN)/ruff format --check src tests fuzz benchmarks scripts examples
+	$(BIN)/ruff check src tests fuzz benchmarks scripts examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: .venv/.dev ## format the code and fix what can be fixed
-	$(BIN)/ruff format src tests benchmarks scripts examples
-	$(BIN)/ruff check --fix src tests benchmarks scripts examples
+	$(BIN)/ruff format src tests fuzz benchmarks scripts examples
+	$(BIN)/ruff check --fix src tests fuzz benchmarks scripts examples
 
 bench: .venv/.dev ## run the benchmarks on made-up data; DATA=dir runs them on yours
 	$(BIN)/python -m benchmarks.run $(if $(DATA),--data $(DATA))
