@@ -9,6 +9,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from tests.backup.conftest import BUCKET
 from tests.backup.played import DATA, Played, played, write
 from tests.crash.clock import FakeClock
@@ -107,6 +108,31 @@ def test_second_writer_is_refused_until_the_first_is_done_or_long_dead(
     assert keys() == ["LOCK"]
     taken.release()
     lock.release()
+
+
+def test_lock_whose_answer_is_lost_is_neither_left_behind_nor_anothers(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = ObjectStoreTarget(bucket, "")
+    put = target._s3.put_object
+
+    def lost(**request: object) -> None:
+        put(**request)
+        raise ReadTimeoutError(endpoint_url="http://store")
+
+    def sent_again(**request: object) -> None:
+        put(**request)
+        put(**request)
+
+    monkeypatch.setattr(target._s3, "put_object", lost)
+    with pytest.raises(OSError, match="Read timeout"):
+        target.lock()
+    assert keys() == []
+    monkeypatch.setattr(target._s3, "put_object", sent_again)
+    lock = target.lock()
+    assert keys() == ["LOCK"]
+    lock.release()
+    assert keys() == []
 
 
 def test_missing_objects_and_refused_requests_are_os_errors(bucket: str) -> None:

@@ -50,7 +50,7 @@ def test_killed_export_goes_on_with_the_instant_it_began(kind: Format, tmp_path:
     arguments = command(data, out, kind, "--rows-per-part", "100")
     program = [sys.executable, "-m", "kyrodb.cli.kyrodb", *arguments]
     parts_before = 0
-    for _ in range(2):
+    for death in range(2):
         process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
@@ -65,7 +65,8 @@ def test_killed_export_goes_on_with_the_instant_it_began(kind: Format, tmp_path:
         assert not record.complete
         assert parts_before < len(record.parts) < 30
         parts_before = len(record.parts)
-        change(data)
+        if death == 0:
+            change(data)
     subprocess.run(program, check=True, capture_output=True)
     record = read_record(out)
     assert record is not None
@@ -213,6 +214,16 @@ def test_damaged_database_is_refused_and_leaves_no_export(tmp_path: Path) -> Non
     rows.unlink()
     with pytest.raises(DataDamaged, match="MANIFEST names this file, and it is missing"):
         export_from(data, out, "jsonl")
+
+
+def test_export_into_the_database_itself_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path / "data", many(3))
+    for out in (tmp_path / "data", tmp_path / "data" / "out"):
+        assert main(command(tmp_path / "data", out, "jsonl")) == 1
+        assert "lies inside --data-dir" in capsys.readouterr().err
+    assert not (tmp_path / "data" / "out").exists()
 
 
 def test_tenant_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:

@@ -35,6 +35,24 @@ def test_the_owner_can_be_told_without_touching_anything(tmp_path: Path) -> None
     assert owner_of(tmp_path) is None
 
 
+def test_the_owner_can_be_told_where_the_kernel_names_another_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on btrfs and overlayfs: then it is whoever the file names, if that process has it open."""
+    read_text = Path.read_text
+
+    def without_locks(path: Path, *arguments: str) -> str:
+        return "" if path == Path("/proc/locks") else read_text(path, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", without_locks)
+    lock = lock_directory(LocalFileSystem(), tmp_path)
+    assert owner_of(tmp_path) == os.getpid()
+    lock.release()
+    assert owner_of(tmp_path) is None
+    (tmp_path / "LOCK").write_text("no pid")
+    assert owner_of(tmp_path) is None
+
+
 def test_second_owner_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", _OWNER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

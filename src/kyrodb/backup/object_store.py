@@ -90,10 +90,15 @@ class ObjectStoreTarget:
                     self._s3.put_object(**self._key(filename.LOCK), Body=body, IfNoneMatch="*")
                 return _ObjectLock(self)
             except FileExistsError:
+                # Made by a request whose answer was lost and that was sent again, it is ours.
+                if self._lock_is(body, place):
+                    return _ObjectLock(self)
                 self._remove_stale_lock(place)
             except BaseException:
                 # It may be there although its answer never came.
-                self._remove_own_lock(body, place)
+                with contextlib.suppress(OSError):
+                    if self._lock_is(body, place):
+                        self.remove(filename.LOCK)
                 raise
         raise DataDirInUse(
             "another process took the lock just now",
@@ -123,10 +128,12 @@ class ObjectStoreTarget:
             )
         self.remove(filename.LOCK)
 
-    def _remove_own_lock(self, body: bytes, place: str) -> None:
-        with contextlib.suppress(OSError), _as_os_error(place):
-            if self._s3.get_object(**self._key(filename.LOCK))["Body"].read(1000) == body:
-                self.remove(filename.LOCK)
+    def _lock_is(self, body: bytes, place: str) -> bool:
+        try:
+            with _as_os_error(place):
+                return bool(self._s3.get_object(**self._key(filename.LOCK))["Body"].read(1000) == body)
+        except FileNotFoundError:
+            return False
 
     def _key(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + name}

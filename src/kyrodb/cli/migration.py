@@ -157,6 +157,8 @@ def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
     """The source in words, which are the same whenever it is, and what makes a still copy of it."""
     if options.data_dir is not None:
         data_dir = options.data_dir.resolve()
+        if options.out.resolve().is_relative_to(data_dir):
+            raise InvalidArgument(f"--out {options.out} lies inside --data-dir {data_dir}", field="out")
         return str(data_dir), lambda filesystem, place: copy_directory(filesystem, data_dir, place)
     where = options.backup_dir if is_url(options.backup_dir) else str(Path(options.backup_dir).resolve())
     backup_id = options.backup_id

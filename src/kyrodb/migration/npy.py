@@ -128,7 +128,10 @@ class NpyReader:
 def _mapped(path: Path) -> npt.NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+    except OSError:
+        raise
+    except Exception as error:
+        # The header is a Python literal, and whatever reading one can raise comes through.
         raise InvalidArgument(f"{path} is no usable npy file: {error}") from error
     if not isinstance(array, np.ndarray):
         array.close()

@@ -33,8 +33,9 @@ def owner_of(directory: Path) -> int | None:
 
     It only looks: taking the lock to see whether it is free could refuse a server that starts at that moment.
     """
+    path = directory / filename.LOCK
     try:
-        facts = os.stat(directory / filename.LOCK)
+        facts = os.stat(path)
         locks = Path("/proc/locks").read_text("ascii")
     except OSError:
         return None
@@ -43,6 +44,23 @@ def owner_of(directory: Path) -> int | None:
         words = line.split()
         if words[1] == "FLOCK" and words[5] == place:
             return int(words[4])
+    return _opener_of(path, facts)
+
+
+def _opener_of(path: Path, facts: os.stat_result) -> int | None:
+    """The pid that the lock file states, if that process has the file open.
+
+    On file systems of several devices, such as btrfs and overlayfs, the kernel's list names another than stat does.
+    """
+    try:
+        pid = int(path.read_text("ascii"))
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except (OSError, ValueError):
+        return None
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(descriptor.stat(), facts):
+                return pid
     return None
 
 
