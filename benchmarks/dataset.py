@@ -28,7 +28,7 @@ class Dataset:
 def load(directory: Path | None, count: int) -> Dataset:
     """The first `count` rows of a directory, or as many made-up ones."""
     if directory is None:
-        return _made_up(count)
+        return made_up(count)
     rows = _unit(np.load(directory / "docs.npy", mmap_mode="r", allow_pickle=False)[:count])
     queries = _unit(np.load(directory / "queries.npy", allow_pickle=False))
     truth = np.load(directory / "gt_ids.npy", allow_pickle=False)[:, :10].astype(np.int64)
@@ -43,7 +43,7 @@ def exact(rows: Floats, queries: Floats) -> npt.NDArray[np.int64]:
     return np.concatenate(parts)
 
 
-def _made_up(count: int, dimension: int = 384) -> Dataset:
+def made_up(count: int, dimension: int = 384) -> Dataset:
     rng = np.random.default_rng(1)
     centres = rng.standard_normal((max(16, count // 50), dimension)).astype(np.float32)
     rows = _unit(centres[rng.integers(len(centres), size=count)] + rng.standard_normal((count, dimension)))

@@ -11,6 +11,7 @@ _MODULES = (
     "filtered_search",
     "search_during_writes",
     "startup_and_memory",
+    "memory",
     "grpc_search",
     "grpc_bulk_insert",
     "grpc_bulk_search",

@@ -14,6 +14,8 @@ import psutil
 from kyrodb.cli.diagnosis.finding import Finding, note, ok, wrong
 from kyrodb.clock import SystemClock
 from kyrodb.config import Settings
+from kyrodb.config.memory import memory_need
+from kyrodb.limits import MEMORY_SHARE_HIGH
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.filesystem import LocalFileSystem
@@ -85,14 +87,17 @@ def check_limits(pid: int | None) -> Iterator[Finding]:
 
 def check_memory(settings: Settings) -> Iterator[Finding]:
     """Whether a full database would fit into memory, and how the system gives memory out."""
-    hnsw, limit = settings.hnsw, ProcessProbe.memory_limit_bytes()
-    # Vectors in the graph are bfloat16; level 0 has 2m neighbours of 4 bytes.
-    graph = hnsw.max_elements * (2 * hnsw.dimension + 8 * hnsw.m + 32)
-    need = f"graphs of hnsw.max_elements = {hnsw.max_elements} documents need about {graph / 2**20:.0f} MiB"
+    limit, needed = ProcessProbe.memory_limit_bytes(), memory_need(settings)
+    need = (
+        f"hnsw.max_elements = {settings.hnsw.max_elements} documents need about "
+        f"{needed.total_bytes / 2**20:.0f} MiB, {needed.graph_bytes / 2**20:.0f} of it for graphs"
+    )
     have = f"{limit / 2**20:.0f} MiB may be used"
-    if graph > 0.8 * limit:
+    if needed.total_bytes > MEMORY_SHARE_HIGH * limit:
         yield note(
-            "memory", f"{need}, {have}", "lower hnsw.max_elements or hnsw.m, or give the server more memory"
+            "memory",
+            f"{need}, {have}",
+            "lower hnsw.max_elements, hnsw.m or cache.capacity, or give the server more memory",
         )
     else:
         yield ok("memory", f"{need}, {have}")
