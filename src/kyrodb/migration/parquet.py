@@ -139,7 +139,7 @@ def _row(number: int, batch: Any, at: int) -> Row | BadRow:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{path} is no usable Parquet file: {error}") from error
     except OSError as error:
         # What pyarrow raises for pages that do not decompress has no number; the system's own errors have.
