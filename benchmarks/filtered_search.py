@@ -1,9 +1,15 @@
-"""Filtered search: recall and latency at every selectivity, against exact answers and the unfiltered search."""
+"""Filtered search: recall and latency at every selectivity, against exact answers and the unfiltered search.
+
+With `--data`, docs_meta.jsonl.gz beside the vectors gives filters that real data has: by source, and by kind.
+"""
 
 from __future__ import annotations
 
+import gzip
+import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,27 +26,41 @@ from kyrodb.types import TENANT_INDEX_KEY, Scope
 
 _QUERIES = 200
 _MARKS = {"m50": 0.5, "m10": 0.1, "m1": 0.01, "m01": 0.001, "m001": 0.0001}
+_OWN_KEYS = ("source", "kind")
 _WANTED = {"m10": "≤ 5", "m1": "≤ 1.0", "m01": "≤ 0.5"}
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """Metadata by row: random marks, a tenant among 50 of very unequal size, a length, a side of a hyperplane."""
+    """Metadata by row: random marks, a tenant among 50 of very unequal size, a length, a side of a hyperplane, and
+    what the data itself says of it."""
 
     marks: dict[str, npt.NDArray[np.bool_]]
     tenants: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     far: npt.NDArray[np.bool_]
+    own: list[dict[str, str]]
 
     def of(self, at: int) -> dict[str, str]:
-        entries = {name: "y" for name, chosen in self.marks.items() if chosen[at]}
+        entries = self.own[at] if self.own else {}
+        entries |= {name: "y" for name, chosen in self.marks.items() if chosen[at]}
         entries["length"] = str(self.lengths[at])
         entries["far"] = "y" if self.far[at] else "n"
         entries[TENANT_INDEX_KEY] = str(self.tenants[at])
         return entries
 
 
-def marked(data: dataset.Dataset) -> Marked:
+def own_metadata(directory: Path | None, count: int) -> list[dict[str, str]]:
+    """Source and kind of each document, if the data tells."""
+    path = None if directory is None else directory / "docs_meta.jsonl.gz"
+    if path is None or not path.exists():
+        return []
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        told = [json.loads(line) for _, line in zip(range(count), lines, strict=False)]
+    return [{key: str(entry[key]) for key in _OWN_KEYS} for entry in told]
+
+
+def marked(data: dataset.Dataset, own: list[dict[str, str]]) -> Marked:
     rng = np.random.default_rng(3)
     count = len(data.rows)
     sizes = 1 / np.arange(1, 51) ** 1.5
@@ -51,6 +71,7 @@ def marked(data: dataset.Dataset) -> Marked:
         rng.choice(50, size=count, p=sizes / sizes.sum()),
         rng.integers(0, 1000, size=count),
         likeness <= np.quantile(likeness, 0.01),
+        own,
     )
 
 
@@ -95,6 +116,12 @@ def measure(data: dataset.Dataset, engine: Engine, facts: Marked) -> list[Row]:
         rows.append(_row(label, found, truth(data, chosen), us, base_us, _WANTED.get(name, "")))
     found, us = ask(engine, data, Exact("far", "y"))
     rows.append(_row("rows least like the questions, 1 %", found, truth(data, facts.far), us, base_us, ""))
+    for key in _OWN_KEYS if facts.own else ():
+        values = [entry[key] for entry in facts.own]
+        for value, size in Counter(values).most_common():
+            found, us = ask(engine, data, Exact(key, value))
+            expected = truth(data, np.array([one == value for one in values]))
+            rows.append(_row(f"{key} of {size:,} documents", found, expected, us, base_us, ""))
     three = And((Range("length", "lt", "500"), In("m50", ("y",)), Exact("far", "n")))
     chosen = (facts.lengths < 500) & facts.marks["m50"] & ~facts.far
     found, us = ask(engine, data, three)
@@ -130,7 +157,7 @@ def _row(
 def main() -> None:
     options = arguments(__doc__)
     data = dataset.load(options.data, options.count)
-    facts = marked(data)
+    facts = marked(data, own_metadata(options.data, len(data.rows)))
     with tempfile.TemporaryDirectory() as directory:
         engine = store.one_segment(Path(directory) / "data", data, facts.of)
         show(measure(data, engine, facts))

@@ -54,7 +54,7 @@ def main() -> None:
             for _ in range(serving.ROUNDS):
                 started = time.perf_counter()
                 for start in range(0, len(unit), _BATCH):
-                    graph.search_many(unit[start : start + _BATCH], K, EF, None)
+                    graph.search_many(unit[start : start + _BATCH], K, EF)
                 floors.append(len(unit) / (time.perf_counter() - started))
                 stream = serving.h2load(running.port, "BulkSearch", payloads, requests=1, callers=1)
                 ours.append(len(payloads) * stream.requests_per_s)

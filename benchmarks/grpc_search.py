@@ -36,7 +36,7 @@ def floor_handlers(docs: Matrix) -> dict[str, Any]:
         request = wire.SearchRequest.FromString(payload)
         query = np.frombuffer(request.query_embedding, np.float32)
         query = query / np.sqrt(np.dot(query, query))
-        rows, scores = graph.search(query, request.k, request.ef_search, None)
+        rows, scores = graph.search(query, request.k, request.ef_search)
         hits = [Hit(row + 1, score) for row, score in zip(rows.tolist(), scores.tolist())]
         result = SearchResult(hits, len(hits), position=0, tiers=frozenset((Tier.COLD,)), exact=False)
         return search_response(result, 0.0)

@@ -205,7 +205,7 @@ def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
     for question, shift in zip(vectors(40, seed=6, dimension=32), noise, strict=True):
         engine.search(SearchRequest(question, 5))
         indexed = distance.index_form(question[np.newaxis], metric)[0]
-        met = segment.graph.search(indexed, 40, 40, None)[0]
+        met = segment.graph.search(indexed, 40, 40)[0]
         for asked in (question, question + shift):
             found = engine.search(SearchRequest(asked, 5))
             kinds[found.cached] += 1

@@ -34,7 +34,7 @@ def recall(graph: Graph, rows: Matrix, queries: Matrix, metric: Metric, ef: int)
     shared = 0
     for query in queries:
         best = np.argsort(-distance.similarities(rows, query, metric), kind="stable")[:K]
-        found, _ = graph.search(distance.index_form(query[np.newaxis], metric)[0], K, ef, None)
+        found, _ = graph.search(distance.index_form(query[np.newaxis], metric)[0], K, ef)
         shared += len(np.intersect1d(found, best))
     return shared / (K * len(queries))
 
@@ -55,7 +55,7 @@ def test_with_every_row_a_candidate_nothing_is_missed(case: tuple[Graph, Matrix,
     graph, rows, queries, metric = case
     for query in queries:
         question = distance.index_form(query[np.newaxis], metric)[0]
-        found, _ = graph.search(question, ROWS, ROWS, None)
+        found, _ = graph.search(question, ROWS, ROWS)
         assert (np.sort(found) == np.arange(ROWS)).all()
         # The bfloat16 similarities order rows so well that rescoring a few more than k gives the true answer.
         best = np.argsort(-distance.similarities(rows, query, metric), kind="stable")[:K]
@@ -68,11 +68,11 @@ def test_short_rows_are_found_when_only_they_are_asked_for() -> None:
     lengths = distance.norms(rows)
     short = lengths < np.quantile(lengths, 0.5)
     graph = build(rows, Metric.INNER_PRODUCT)
-    bits = np.packbits(short, bitorder="little")
     shared = 0
     queries = clustered(40, 32, 2)
     for query in queries:
-        found, _ = graph.search(query, K, 256, bits)
+        met, _ = graph.search(query, ROWS, ROWS)
+        found = met[short[met]][:K]
         shared += len(np.intersect1d(found, np.argsort(-np.where(short, rows @ query, -np.inf))[:K]))
     assert shared / (K * len(queries)) >= 0.95
 
@@ -81,7 +81,7 @@ def test_rows_of_zeros_do_no_harm_to_inner_products() -> None:
     rows = clustered(600, 16, 1)
     rows[::50] = 0
     graph = extend_graph(build(rows, Metric.INNER_PRODUCT).to_bytes(), np.zeros((1, 16), dtype=np.float32))
-    found, similarities = graph.search(rows[1], 601, 601, None)
+    found, similarities = graph.search(rows[1], 601, 601)
     assert (np.sort(found) == np.arange(601)).all()
     assert np.isfinite(similarities).all()
 
@@ -91,7 +91,7 @@ def test_similarities_are_near_the_canonical_and_best_first(
 ) -> None:
     graph, rows, queries, metric = case
     query = distance.index_form(queries[:1], metric)[0]
-    found, similarities = graph.search(query, K, 64, None)
+    found, similarities = graph.search(query, K, 64)
     assert found.dtype == np.int64
     assert similarities.dtype == np.float32
     assert (np.diff(similarities) <= 0).all()
@@ -99,17 +99,19 @@ def test_similarities_are_near_the_canonical_and_best_first(
     assert np.allclose(similarities, canonical, rtol=0.02, atol=0.02)
 
 
-def test_only_selected_rows_are_found(case: tuple[Graph, Matrix, Matrix, Metric]) -> None:
+def test_a_scan_finds_the_best_of_the_selected_rows(case: tuple[Graph, Matrix, Matrix, Metric]) -> None:
     graph, rows, queries, metric = case
     mask = np.random.default_rng(3).random(ROWS) < 0.2
-    bits = np.packbits(mask, bitorder="little")
-    shared = 0
-    for query in queries:
-        found, _ = graph.search(distance.index_form(query[np.newaxis], metric)[0], K, 500, bits)
-        assert mask[found].all()
-        similarities = np.where(mask, distance.similarities(rows, query, metric), -np.inf)
-        shared += len(np.intersect1d(found, np.argsort(-similarities)[:K]))
-    assert shared / (K * len(queries)) >= 0.95
+    for selected, alive in ((None, np.ones(ROWS, np.bool_)), (np.packbits(mask, bitorder="little"), mask)):
+        for query in queries:
+            question = distance.index_form(query[np.newaxis], metric)[0]
+            found, similarities = graph.scan(question, 3 * K, selected)
+            assert alive[found].all()
+            assert (np.diff(similarities) <= 0).all()
+            canonical = distance.similarities(rows[found], query, metric)
+            assert np.allclose(similarities, canonical, rtol=0.02, atol=0.02)
+            everything = np.where(alive, distance.similarities(rows, query, metric), -np.inf)
+            assert np.isin(np.argsort(-everything, kind="stable")[:K], found).all()
 
 
 def test_fewer_rows_than_k_are_given_as_they_are(case: tuple[Graph, Matrix, Matrix, Metric]) -> None:
@@ -117,40 +119,40 @@ def test_fewer_rows_than_k_are_given_as_they_are(case: tuple[Graph, Matrix, Matr
     questions = distance.index_form(queries[:2], metric)
     bits = np.zeros(-(-ROWS // 8), dtype=np.uint8)
     bits[0] = 0b0010_0100
-    found, similarities = graph.search(questions[0], K, ROWS, bits)
-    assert set(found) <= {2, 5}
+    found, similarities = graph.scan(questions[0], K, bits)
+    assert set(found) == {2, 5}
     assert np.isfinite(similarities).all()
     bits[:] = 0
-    found, similarities = graph.search(questions[0], K, 100, bits)
+    found, similarities = graph.scan(questions[0], K, bits)
     assert found.shape == similarities.shape == (0,)
-    many, _ = graph.search_many(questions, K, 100, bits)
+    empty = build(np.empty((0, questions.shape[1]), dtype=np.float32), metric)
+    many, _ = empty.search_many(questions, K, 100)
+    assert many.shape == (2, K)
     assert (many == -1).all()
 
 
 def test_ef_is_at_least_k(case: tuple[Graph, Matrix, Matrix, Metric]) -> None:
     graph, _, queries, metric = case
-    found, _ = graph.search(distance.index_form(queries[:1], metric)[0], 200, 1, None)
+    found, _ = graph.search(distance.index_form(queries[:1], metric)[0], 200, 1)
     assert len(found) == len(np.unique(found)) == 200
 
 
 def test_many_queries_answer_as_one_by_one(case: tuple[Graph, Matrix, Matrix, Metric]) -> None:
     graph, _, queries, metric = case
     questions = distance.index_form(queries, metric)
-    bits = np.packbits(np.arange(ROWS) % 3 == 0, bitorder="little")
-    for selected in (None, bits):
-        rows, similarities = graph.search_many(questions, K, 64, selected)
-        assert rows.shape == similarities.shape == (len(queries), K)
-        for one, found, values in zip(questions, rows, similarities, strict=True):
-            expected = graph.search(one, K, 64, selected)
-            assert (expected[0] == found).all()
-            assert (expected[1] == values).all()
+    rows, similarities = graph.search_many(questions, K, 64)
+    assert rows.shape == similarities.shape == (len(queries), K)
+    for one, found, values in zip(questions, rows, similarities, strict=True):
+        expected = graph.search(one, K, 64)
+        assert (expected[0] == found).all()
+        assert (expected[1] == values).all()
 
 
 def test_a_stored_graph_answers_the_same(case: tuple[Graph, Matrix, Matrix, Metric], tmp_path: Path) -> None:
     graph, rows, queries, metric = case
     graph.write(str(tmp_path / "graph"))
     query = distance.index_form(queries[:1], metric)[0]
-    expected = graph.search(query, K, 64, None)
+    expected = graph.search(query, K, 64)
     for loaded in (
         load_graph(str(tmp_path / "graph"), rows=ROWS, dimension=rows.shape[1]),
         load_graph(str(tmp_path / "graph"), rows=ROWS, dimension=rows.shape[1], mapped=False),
@@ -158,7 +160,7 @@ def test_a_stored_graph_answers_the_same(case: tuple[Graph, Matrix, Matrix, Metr
     ):
         assert (loaded.ntotal, loaded.dimension) == (ROWS, rows.shape[1])
         assert loaded.memory_bytes == graph.memory_bytes > ROWS * rows.shape[1] * 2
-        found = loaded.search(query, K, 64, None)
+        found = loaded.search(query, K, 64)
         assert np.array_equal(expected[0], found[0])
         assert np.array_equal(expected[1], found[1])
 
@@ -183,7 +185,8 @@ def test_threads_may_search_one_graph_together(case: tuple[Graph, Matrix, Matrix
     bits = np.packbits(np.arange(ROWS) % 2 == 0, bitorder="little")
 
     def ask(turn: int) -> npt.NDArray[np.int64]:
-        return graph.search(questions[turn % len(questions)], K, 64, bits if turn % 2 else None)[0]
+        question = questions[turn % len(questions)]
+        return (graph.scan(question, K, bits) if turn % 2 else graph.search(question, K, 64))[0]
 
     alone = [ask(turn) for turn in range(400)]
     with ThreadPoolExecutor(4) as pool:
@@ -204,7 +207,7 @@ def test_building_leaves_the_number_of_threads_alone() -> None:
 
 def test_a_graph_without_rows_finds_nothing() -> None:
     graph = build(np.empty((0, 8), dtype=np.float32), Metric.EUCLIDEAN)
-    assert graph.search(np.ones(8, dtype=np.float32), 3, 10, None)[0].shape == (0,)
+    assert graph.search(np.ones(8, dtype=np.float32), 3, 10)[0].shape == (0,)
     assert extend_graph(graph.to_bytes(), np.eye(8, dtype=np.float32)).ntotal == 8
 
 

@@ -23,7 +23,7 @@ def test_no_row_is_more_similar_than_its_report_allows(metric: Metric, dimension
     graph = build_graph(distance.index_form(rows, metric), GraphParameters(16, 100, metric))
     for query in (source.standard_normal((10, dimension)) * scale).astype(np.float32):
         question = distance.Question(query, metric)
-        found, reported = graph.search(question.indexed, 500, 500, None)
+        found, reported = graph.search(question.indexed, 500, 500)
         true = question.similarities(rows[found])
         bounds = np.array(
             [

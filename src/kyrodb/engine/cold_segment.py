@@ -16,38 +16,31 @@ The .graph file is the HNSW graph over the rows in index form; small segments ha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from pyroaring import BitMap, FrozenBitMap
+from pyroaring import BitMap
 
-from kyrodb.distance import Question, similarities_together
 from kyrodb.engine.requests import Tier
+from kyrodb.engine.segment_search import LiveRows, SegmentSearch
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned
+from kyrodb.engine.tier import Candidates, TierQuery
 from kyrodb.errors import DataDamaged
-from kyrodb.index import flat, planner
-from kyrodb.index.bitmaps import rows_of, to_bits
+from kyrodb.index.bitmaps import rows_of
 from kyrodb.index.filter import Filter
 from kyrodb.index.hnsw import Graph, graph_from_bytes, load_graph
 from kyrodb.index.metadata_index import FrozenMetadataIndex
-from kyrodb.index.rounding import similarity_at_most
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import SegmentEntry
 from kyrodb.storage.section_file import SectionFile, open_section_file
 from kyrodb.storage.verify import verify_graph
-from kyrodb.types import Bits, Matrix, Metric, Rows, Vector
+from kyrodb.types import Matrix, Metric, Rows, Vector
 
 INDEX_PREFIX: Final = "index:"
 DEAD_SECTION: Final = "dead_rows"
-_WIDENING: Final = 4
-"""A graph walk that met too few matching rows is repeated once this much wider before the rows are scanned."""
 
 
 class ColdSegment:
@@ -63,8 +56,7 @@ class ColdSegment:
         self.rows = entry.row_count
         self.checkpoint_dead: BitMap = dead.copy()
         """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
-        self.dead: BitMap = dead.copy()
-        self._metric = metric
+        self._live = LiveRows(self.rows, dead)
         self.graph = graph
         self._ids = file.section("ids")
         self._sorted_ids = file.section("sorted_ids")
@@ -85,147 +77,29 @@ class ColdSegment:
             self._index = FrozenMetadataIndex(index, self.rows)
         except ValueError as error:
             raise DataDamaged(f"metadata index: {error}", path=file.path) from None
-        self._live_bits: Bits = np.packbits(np.ones(self.rows, dtype=np.bool_), bitorder="little")
-        for row in dead:
-            self._clear_bit(row)
+        self._searches = SegmentSearch(
+            entry.number, self._ids, self.vectors, self.norms, graph, metric, self._live
+        )
         self._first_id, self._last_id = int(self._sorted_ids[0]), int(self._sorted_ids[-1])
 
     @property
     def live(self) -> int:
         return self.rows - len(self.dead)
 
+    @property
+    def dead(self) -> BitMap:
+        """Rows that are dead now; `kill` adds to it."""
+        return self._live.dead
+
     def search_many(self, query: TierQuery) -> list[Candidates]:
         matching = None if query.filter is None else self._index.match(query.filter)
         if matching is not None and len(matching) == self.rows:
             # As in a database of one tenant. Of all rows ever, not of the live ones: that number never changes.
             matching = None
-        matched = self._live_among(matching)
-        plan = planner.choose(
-            rows=self.rows,
-            matched=matched,
-            k=query.k,
-            ef=query.ef,
-            has_graph=self.graph is not None,
-            exact=query.exact,
-        )
-        text = f"cold {self.entry.number}: {plan.reason}"
-        if plan.kind == "graph":
-            return self._walk_or_scan(query, matching, matched, plan.ef, text)
-        if plan.kind == "scan":
-            return [self._scan(query, question, matching, matched, text) for question in query.questions]
-        return [no_candidates(text)] * len(query.questions)
+        return self._searches.search_many(query, matching)
 
     def count(self, condition: Filter | None) -> int:
-        return self._live_among(None if condition is None else self._index.match(condition))
-
-    def _live_among(self, matching: FrozenBitMap | None) -> int:
-        """How many of these rows, None being all, are alive."""
-        if matching is None:
-            return self.live
-        return len(matching) - (matching.intersection_cardinality(self.dead) if self.dead else 0)
-
-    def _walk_or_scan(
-        self, query: TierQuery, matching: FrozenBitMap | None, matched: int, ef: int, plan: str
-    ) -> list[Candidates]:
-        """What the graph finds; for questions of which it does not reach k rows, even when wider, a scan."""
-        answers = self._walk(query, matching, matched, ef, plan)
-        short = [at for at, answer in enumerate(answers) if answer is None]
-        if short:
-            again = replace(query, questions=[query.questions[at] for at in short])
-            wider = self._walk(again, matching, matched, ef * _WIDENING, plan)
-            for at, question, answer in zip(short, again.questions, wider, strict=True):
-                answers[at] = answer or self._scan(query, question, matching, matched, plan)
-        return [answer for answer in answers if answer is not None]
-
-    def _walk(
-        self, query: TierQuery, matching: FrozenBitMap | None, matched: int, ef: int, plan: str
-    ) -> list[Candidates | None]:
-        """What the graph finds for each; None for one that does not reach k of the rows that match."""
-        graph, questions = self.graph, query.questions
-        assert graph is not None
-        if matching is None:
-            selected = self._live_bits if self.dead else None
-        else:
-            selected = to_bits(matching, self.rows)
-            np.bitwise_and(selected, self._live_bits, out=selected)
-        # Rows beyond k make up for what bfloat16 put in the wrong order.
-        ranked = min(matched, query.k + max(5, query.k // 4))
-        wanted = min(matched, max(ranked, min(ef, query.wanted)))
-        found, reported = graph.search_many([one.indexed for one in questions], wanted, ef, selected)
-        counts, best = [wanted] * len(questions), found if wanted == ranked else found[:, :ranked]
-        if any(found.item(at, -1) < 0 for at in range(len(questions))):
-            # Places where nothing was found hold row 0 for the arithmetic, and are cut off behind it.
-            counts, best = np.count_nonzero(found >= 0, axis=1).tolist(), np.maximum(best, 0)
-        similarities = similarities_together(questions, self.vectors.take(best, 0), self.norms.take(best))
-        doc_ids = self._ids.take(best)
-        answers: list[Candidates | None] = []
-        for at, count in enumerate(counts):
-            if count < min(query.k, matched):
-                answers.append(None)
-                continue
-            shown, beyond = min(ranked, count), math.inf
-            if query.spare is not None:
-                last = float(reported[at, count - 1])
-                beyond = self._beyond(questions[at], last, count, wanted, matched)
-            answers.append(
-                Candidates(
-                    best[at, :shown],
-                    doc_ids[at, :shown],
-                    similarities[at, :shown],
-                    matched,
-                    ef,
-                    False,
-                    plan,
-                    found[at, ranked:count],
-                    beyond,
-                )
-            )
-        return answers
-
-    def _beyond(self, question: Question, last: float, found: int, wanted: int, matched: int) -> float:
-        """`Candidates.beyond` of a walk that found so many of the rows wanted, the last this similar."""
-        if found >= matched:
-            return -math.inf
-        if found < wanted:
-            return math.inf
-        return similarity_at_most(
-            last,
-            self._metric,
-            dimension=self.vectors.shape[1],
-            query_length=question.length,
-            longest_row=self._longest_row,
-        )
-
-    @cached_property
-    def _longest_row(self) -> float:
-        return 1.0 if self._metric is Metric.COSINE else float(self.norms.max())
-
-    def _scan(
-        self,
-        query: TierQuery,
-        question: Question,
-        matching: FrozenBitMap | None,
-        matched: int,
-        plan: str,
-    ) -> Candidates:
-        """What looking at every live row that matches finds."""
-        selected: npt.NDArray[np.integer] | None
-        if matching is None and not self.dead:
-            selected = None
-        elif matching is None:
-            selected = np.flatnonzero(np.unpackbits(self._live_bits, count=self.rows, bitorder="little"))
-        else:
-            selected = rows_of(matching - self.dead if self.dead else matching)
-        found, _ = flat.scan(
-            self.vectors,
-            question.vector,
-            self._metric,
-            query.wanted,
-            norms=self.norms,
-            selected=selected,
-        )
-        similarities = question.similarities(self.vectors[found], self.norms[found])
-        return scanned(query, found, self._ids[found], similarities, matched, plan)
+        return self._live.among(None if condition is None else self._index.match(condition))
 
     def lookup(self, doc_id: int) -> int | None:
         if not self._first_id <= doc_id <= self._last_id:
@@ -262,17 +136,12 @@ class ColdSegment:
 
     def kill(self, row: int) -> None:
         if row not in self.dead:
-            self._clear_bit(row)
-            self.dead.add(row)
+            self._live.kill(row)
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
         live = BitMap(range(self.rows)) if condition is None else BitMap(self._index.match(condition))
         live -= self.dead
         return self.doc_ids_of(rows_of(live).astype(np.int64))
-
-    def _clear_bit(self, row: int) -> None:
-        # Searches in flight read this bitmap; one byte changes at once or not at all.
-        self._live_bits[row >> 3] &= np.uint8(0xFF ^ (1 << (row & 7)))
 
     def _shapes_agree(self) -> bool:
         per_row = (self._ids, self._sorted_ids, self._sorted_rows, self.vectors, self.norms)

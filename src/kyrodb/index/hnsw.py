@@ -72,6 +72,7 @@ class Graph:
         """
         self._stored = index  # owns the memory of `_index`
         self._index = _searchable(index)
+        self._codes = faiss.downcast_index(self._index.storage)
         self.dimension = int(index.d)
         self.ntotal = int(self._index.ntotal)
         self._padding = int(self._index.d) - self.dimension
@@ -82,19 +83,18 @@ class Graph:
         """Bytes of codes and links, whether in memory or mapped; an estimate."""
         links = self._index.hnsw
         return int(
-            self.ntotal * faiss.downcast_index(self._index.storage).code_size
+            self.ntotal * self._codes.code_size
             + 4 * links.neighbors.size()
             + 8 * links.offsets.size()
             + 4 * links.levels.size()
         )
 
-    def search(self, query: Vector, k: int, ef: int, selected: Bits | None) -> tuple[Rows, Similarities]:
+    def search(self, query: Vector, k: int, ef: int) -> tuple[Rows, Similarities]:
         """The up to `k` rows most similar to `query`, best first, and their approximate similarities.
 
-        `query` is in index form. `ef` candidates are kept on the way, at least `k`. `selected`, if given, has
-        a bit for each row; only rows whose bit is set are returned, fewer than `k` when the walk meets fewer.
+        `query` is in index form. `ef` candidates are kept on the way, at least `k`.
         """
-        rows, similarities = self.search_many([query], k, ef, selected)
+        rows, similarities = self.search_many([query], k, ef)
         found, values = rows[0], similarities[0]
         if k and found[-1] < 0:
             real = found >= 0
@@ -102,29 +102,41 @@ class Graph:
         return found, values
 
     def search_many(
-        self, queries: Sequence[Vector] | Matrix, k: int, ef: int, selected: Bits | None
+        self, queries: Sequence[Vector] | Matrix, k: int, ef: int
     ) -> tuple[npt.NDArray[np.int64], Similarities]:
         """`search` for each of n queries: rows and similarities of shape (n, k), row -1 where there is
         none."""
-        asked = np.array(queries) if len(queries) > 1 else queries[0][np.newaxis]
-        if self._padding:
-            padded = np.zeros((len(asked), self._index.d), dtype=np.float32)  # np.pad takes ten times as long
-            padded[:, : self.dimension] = asked
-            asked = padded
-        if selected is None:
-            parameters = _parameters(max(ef, k))
-        else:
-            # Python references keep selector and bitmap alive: the C++ objects only point at them.
-            selector = faiss.IDSelectorBitmap(selected)
-            parameters = faiss.SearchParametersHNSW(efSearch=max(ef, k), sel=selector)
+        asked = self._padded(np.array(queries) if len(queries) > 1 else queries[0][np.newaxis])
         if len(queries) > 1:
             # OpenMP would share even two questions out to a team of threads, each thread that asks to its own.
             # The caller has threads of its own; the setting counts for this one only.
             faiss.omp_set_num_threads(1)
-        values, rows = self._index.search(asked, k, params=parameters)
+        values, rows = self._index.search(asked, k, params=_parameters(max(ef, k)))
         if not self._larger_is_nearer:
             np.negative(values, out=values)
         return rows, values
+
+    def scan(self, query: Vector, k: int, selected: Bits | None) -> tuple[Rows, Similarities]:
+        """Of all rows, or those whose bit is set, the `k` whose bfloat16 forms are most similar to `query`, which
+        is in index form: rows, best first, and these similarities. Fewer when there are fewer.
+
+        Half the bytes of the rows themselves have to be read.
+        """
+        parameters = faiss.SearchParameters()
+        if selected is not None:
+            selector = faiss.IDSelectorBitmap(selected)  # kept alive here: the C++ object only points at it
+            parameters.sel = selector
+        values, rows = self._codes.search(self._padded(query[np.newaxis]), k, params=parameters)
+        found = rows[0] >= 0
+        similarities = values[0][found]
+        return rows[0][found], similarities if self._larger_is_nearer else -similarities
+
+    def _padded(self, queries: Matrix) -> Matrix:
+        if not self._padding:
+            return queries
+        padded = np.zeros((len(queries), self._index.d), dtype=np.float32)  # np.pad takes ten times as long
+        padded[:, : self.dimension] = queries
+        return padded
 
     def to_bytes(self) -> npt.NDArray[np.uint8]:
         """The graph serialised, shape (bytes,); `graph_from_bytes` reads it."""
@@ -315,7 +327,7 @@ def _searchable(index: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _parameters(ef: int) -> Any:
-    """Search parameters without a selector: never written to, so threads share them; 3 us to make."""
+    """Search parameters: never written to, so threads share them; 3 us to make."""
     return faiss.SearchParametersHNSW(efSearch=ef)
 
 
