@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.migration.databases import build, content, many
-from tests.migration.importer import Importer, rows_file
+from tests.migration.importer import NEW, Importer, rows_file
 from tests.migration.test_round_trip import FORMATS, export_from
 
 from kyrodb.migration.export_record import Format
@@ -152,12 +155,25 @@ def good_parquet(tmp_path: Path) -> bytes:
     return parquet_bytes(tmp_path, id=range(1, 501), vector=list(vectors))
 
 
+def twice(tmp_path: Path) -> bytes:
+    path = tmp_path / "made.parquet"
+    columns = [pa.array([1]), pa.array([[1, 2, 3]]), pa.array([2])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["id", "vector", "id"]), path)
+    return path.read_bytes()
+
+
 BAD_PARQUET: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "truncated": (lambda p: good_parquet(p)[:-20], "no usable Parquet file"),
     "cut in the middle": (lambda p: good_parquet(p)[:300] + good_parquet(p)[-900:], "no usable Parquet file"),
     "empty": (lambda p: b"", "no usable Parquet file"),
     "text": (lambda p: b"PAR1 nothing of the kind PAR1", "no usable Parquet file"),
     "no vectors": (lambda p: parquet_bytes(p, id=[1], embedding=[[1.0]]), "column 'vector' is missing"),
+    "twice": (twice, "column 'id' is there more than once"),
+    "names not UTF-8": (
+        lambda p: good_parquet(p).replace(b"vector", b"v\x80ctor"),
+        "no usable Parquet file",
+    ),
+    "lists of lists": (lambda p: parquet_bytes(p, id=[1], vector=[[[1.0]]]), "row 1: "),
     "no lists": (lambda p: parquet_bytes(p, id=[1], vector=[1.0]), "column 'vector' must be a list"),
     "texts": (lambda p: parquet_bytes(p, id=[1], vector=[["a", "b", "c"]]), "row 1: vector must be"),
     "null": (lambda p: parquet_bytes(p, id=[1, 2], vector=[[1, 2, 3], None]), "row 2: vector is null"),
@@ -178,6 +194,38 @@ def test_bad_parquet_is_refused_by_name(case: str, tmp_path: Path, importer: Imp
     told = importer.refused(path)
     assert str(path) in told
     assert expected in told
+
+
+def test_small_parquet_that_stands_for_a_great_deal_is_read_in_little_memory(tmp_path: Path) -> None:
+    """Five thousand bytes: a text of 20 MB in each of a thousand rows."""
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array(["x" * 20_000_000]))
+    table = pa.table({"id": range(1, 1001), "vector": [[1.0, 2, 3]] * 1000, "namespace": long})
+    pq.write_table(table, tmp_path / "bomb.parquet", compression="zstd", store_schema=False)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 20_000
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
+        "from kyrodb.cli.kyrodb import main; sys.exit(main(sys.argv[1:]))"
+    )
+    place = ["--in", str(tmp_path / "bomb.parquet"), "--data-dir", str(tmp_path / "data")]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "import", *place, *NEW, "--skip-bad"],
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "row 1: namespace has 20000000 bytes; the maximum is 1024" in ended.stderr
+    assert "1000 rows left out" in ended.stdout
+
+
+def test_parquet_with_more_components_than_its_rows_can_have_is_refused(
+    tmp_path: Path, importer: Importer
+) -> None:
+    table = pa.table({"id": [1], "vector": pa.array([np.zeros(5000)], pa.list_(pa.float32()))})
+    pq.write_table(table, tmp_path / "long.parquet")
+    told = importer.refused(tmp_path / "long.parquet")
+    assert "rows 1 to 1: column 'vector' has 5000 values; the maximum for so many rows is 4096" in told
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -139,7 +139,7 @@ def _size_bytes(row: Row | BadRow) -> int:
     if isinstance(row, BadRow):
         return len(row.reason)
     metadata = row.metadata if isinstance(row.metadata, dict) else {}
-    texts: Iterable[object] = (*metadata.keys(), *metadata.values())
+    texts: Iterable[object] = (*metadata.keys(), *metadata.values(), row.namespace, row.tenant)
     return (
         getattr(row.vector, "nbytes", 1000) + sum(len(text) for text in texts if isinstance(text, str)) + 200
     )

@@ -21,7 +21,12 @@ import numpy as np
 
 from kyrodb.errors import InvalidArgument
 from kyrodb.interface.arguments import groups
-from kyrodb.limits import EXPORT_BATCH_BYTES_MAX, EXPORT_BATCH_ROWS_MAX
+from kyrodb.limits import (
+    DIMENSION_MAX,
+    EXPORT_BATCH_BYTES_MAX,
+    EXPORT_BATCH_ROWS_MAX,
+    METADATA_ENTRIES_MAX,
+)
 from kyrodb.migration.document import PortableDocument
 from kyrodb.migration.rows import BadRow, Row
 
@@ -85,10 +90,11 @@ class ParquetReader:
 
     def rows(self, start: int) -> Iterator[Row | BadRow]:
         number = 0
-        with _readable(self.path), pq.ParquetFile(self.path, memory_map=True) as file:
+        with _readable(self.path), _opened(self.path) as file:
             columns = self._columns(file.schema_arrow)
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
+                self._require_sane(file.metadata.row_group(group), number)
                 if number + rows <= start:
                     number += rows
                     continue
@@ -98,16 +104,39 @@ class ParquetReader:
                         if number > start:
                             yield _row(number, batch, at)
 
+    def _require_sane(self, group: Any, before: int) -> None:
+        """A few bytes can stand for any number of equal values: count them before they are made."""
+        for at in range(group.num_columns):
+            column = group.column(at)
+            name = column.path_in_schema.partition(".")[0]
+            most = group.num_rows * (DIMENSION_MAX if name == "vector" else METADATA_ENTRIES_MAX)
+            if name in _COLUMNS and column.num_values > most:
+                raise InvalidArgument(
+                    f"{self.path} rows {before + 1} to {before + group.num_rows}: column {name!r} has "
+                    f"{column.num_values} values; the maximum for so many rows is {most}"
+                )
+
     def _columns(self, schema: Any) -> list[str]:
         for name in ("id", "vector"):
             if name not in schema.names:
                 raise InvalidArgument(
                     f"{self.path}: column {name!r} is missing; the file has {', '.join(schema.names)[:400]}"
                 )
+        if twice := [name for name in _COLUMNS if schema.names.count(name) > 1]:
+            raise InvalidArgument(f"{self.path}: column {twice[0]!r} is there more than once")
         kind = schema.field("vector").type
         if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
             raise InvalidArgument(f"{self.path}: column 'vector' must be a list of numbers, it is {kind}")
         return [name for name in _COLUMNS if name in schema.names]
+
+
+def _opened(path: Path) -> Any:
+    """The file, its texts kept as numbers of a dictionary: equal long ones, which take no room in a file, would else
+    be made again for each row."""
+    with pq.ParquetFile(path, memory_map=True) as file:
+        leaves = [file.metadata.schema.column(at) for at in range(len(file.metadata.schema))]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    return pq.ParquetFile(path, memory_map=True, read_dictionary=texts)
 
 
 def _row(number: int, batch: Any, at: int) -> Row | BadRow:
@@ -132,7 +161,7 @@ def _row(number: int, batch: Any, at: int) -> Row | BadRow:
     except UnicodeDecodeError as error:
         return BadRow(number, f"text is not UTF-8: {error.reason} at byte {error.start}")
     except (ValueError, TypeError) as error:
-        return BadRow(number, f"metadata cannot be read: {error}")
+        return BadRow(number, f"the row cannot be read: {error}")
 
 
 @contextlib.contextmanager
