@@ -15,6 +15,9 @@ _MODULES = (
     "grpc_search",
     "grpc_bulk_insert",
     "grpc_bulk_search",
+    "observability",
+    "auth",
+    "hostile_clients",
 )
 
 

@@ -74,7 +74,9 @@ def floor(transport: str, handlers: Callable[..., dict[str, Any]], *arguments: o
         process.join()
 
 
-def h2load(port: int, rpc: str, messages: Iterable[bytes], *, requests: int, callers: int) -> Load:
+def h2load(
+    port: int, rpc: str, messages: Iterable[bytes], *, requests: int, callers: int, key: str = ""
+) -> Load:
     """Calls that all send these messages, over `callers` connections (Debian: nghttp2-client).
 
     A Python client would be slower than the servers it measures, most of all when it streams.
@@ -87,6 +89,7 @@ def h2load(port: int, rpc: str, messages: Iterable[bytes], *, requests: int, cal
         payload.flush()
         command = [program, "-n", str(requests), "-c", str(callers), "-m", "1", "-t", "1", "-d", payload.name]
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+        command += ["-H", f"x-api-key: {key}"] if key else []
         command.append(f"http://127.0.0.1:{port}/{SERVICE}/{rpc}")
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if f"{requests} succeeded" not in output:

@@ -1,0 +1,36 @@
+"""kyrodb_server with nothing counted: what benchmarks/observability.py compares with. Not for use.
+
+Only the code that counts, times and logs calls is taken out; /metrics then says nothing true.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from kyrodb.cli.kyrodb_server import main
+from kyrodb.observe.counters import Counters
+from kyrodb.observe.latency import Histogram, RecentLatencies
+from kyrodb.server.call_log import CallLog
+
+_COUNTING = (
+    (
+        Counters,
+        ("call", "query", "query_failed", "search", "searched_partly", "served", "inserts", "error", "tick"),
+    ),
+    (Histogram, ("observe",)),
+    (RecentLatencies, ("record",)),
+    (CallLog, ("ended",)),
+)
+
+
+def count_nothing() -> None:
+    for owner, methods in _COUNTING:
+        for method in methods:
+            if not callable(getattr(owner, method, None)):
+                raise SystemExit(f"{owner.__name__}.{method} is gone: say here what took its place")
+            setattr(owner, method, lambda *arguments, **named: None)
+
+
+if __name__ == "__main__":
+    count_nothing()
+    sys.exit(main([]))
