@@ -137,7 +137,7 @@ class HotTier:
         if not len(rows):
             return _NONE_MATCHES
         dense = len(rows) == rows[-1] + 1
-        found, _ = flat.scan(
+        found = flat.scan(
             columns.vectors[: len(rows)] if dense else columns.vectors,
             question.vector,
             self._metric,

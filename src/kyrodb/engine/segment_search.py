@@ -209,7 +209,7 @@ class SegmentSearch:
             proved = self._scan_codes(query, question, among)
             if proved is not None:
                 return proved
-        found, _ = flat.scan(
+        found = flat.scan(
             self._vectors,
             question.vector,
             self._metric,

@@ -21,6 +21,8 @@ from kyrodb.types import Matrix, Metric, Rows, Vector
 Doubles = npt.NDArray[np.float64]
 RowNumbers = npt.NDArray[np.integer]
 
+FEW_ROWS: Final = 128
+"""So many rows are ranked by the caller as fast as they are sifted here."""
 _CHUNK_ROWS: Final = 1024
 """Rows gathered at a time: few enough to stay in a core's cache, and what bounds the memory of a scan."""
 _DENSE: Final = 0.5
@@ -40,8 +42,8 @@ def scan(
     *,
     norms: Doubles | None,
     selected: RowNumbers | None,
-) -> tuple[Rows, npt.NDArray[np.float32]]:
-    """The rows, in ascending order, among which the `k` most similar to `query` are, and their similarities.
+) -> Rows:
+    """The rows, in ascending order, among which the `k` most similar to `query` are.
 
     `rows` and `query` are as stored, not normalised; `rows` may be mapped read-only. `norms`, shape (n,),
     holds distance.norms of the rows and is computed when None, which costs more than the scan. `selected`,
@@ -52,7 +54,11 @@ def scan(
     rows = np.asarray(rows)  # sheds np.memmap, whose every slice costs microseconds
     count = rows.shape[0] if selected is None else len(selected)
     if k <= 0 or count == 0:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        return np.empty(0, dtype=np.int64)
+    if selected is not None and selected[-1] >= rows.shape[0]:
+        raise ValueError(f"row {selected[-1]} selected of {rows.shape[0]}")
+    if count <= max(k, FEW_ROWS):
+        return np.arange(count) if selected is None else selected.astype(np.int64)
     with np.errstate(over="ignore", invalid="ignore"):
         similarities, errors = _approximate(rows, query, metric, norms, selected)
         if np.isfinite(similarities).all():
@@ -61,12 +67,9 @@ def scan(
         else:  # a float32 product overflowed and tells nothing
             kept, decided = np.arange(count), False
         found = kept if selected is None else selected[kept].astype(np.int64)
-        similarities = similarities[kept]
         if not decided:
-            similarities = _canonical(rows, query, metric, found)
-            kept = _within_reach(similarities, np.float64(0), k)
-            found, similarities = found[kept], similarities[kept]
-        return found, similarities.astype(np.float32)
+            found = found[_within_reach(_canonical(rows, query, metric, found), np.float64(0), k)]
+        return found
 
 
 def _approximate(
@@ -96,8 +99,6 @@ def _products(
         products = np.asarray(rows @ question)
         lengths = _lengths(rows) if norms is None else norms
         return (products, lengths) if selected is None else (products[selected], lengths[selected])
-    if selected[-1] >= rows.shape[0]:
-        raise ValueError(f"row {selected[-1]} selected of {rows.shape[0]}")
     products = np.empty(len(selected), dtype=np.float32)
     lengths = np.empty(len(selected)) if norms is None else norms[selected]
     block = np.empty((min(_CHUNK_ROWS, len(selected)), rows.shape[1]), dtype=np.float32)
