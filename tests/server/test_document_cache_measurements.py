@@ -52,6 +52,7 @@ def test_everything_moves_with_what_happens(tmp_path: Path) -> None:
     moved = {name for name in now if now[name] != fresh.get(name)}
     still = {
         "training_crashes_total",
+        "training_restarts_total",
         "hsc_admission_bias",  # went and came back
         "document_cache_switches_total",
         "hsc_admission_controller_enabled",
@@ -86,7 +87,8 @@ def test_a_training_that_fails_is_counted_and_tried_again(
     monkeypatch.setattr(training._stopping, "wait", lambda seconds: next(turns))
     monkeypatch.setattr(training, "step", lambda: 1 // 0)
     training._run()
-    assert scrape(engine)["training_crashes_total"] == 2
+    now = scrape(engine)
+    assert (now["training_crashes_total"], now["training_restarts_total"]) == (2, 1)
     engine.close()
 
 

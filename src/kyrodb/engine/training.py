@@ -37,6 +37,8 @@ class Training:
         self._thread: threading.Thread | None = None
         self.failures = 0
         """Times training ended by an error."""
+        self.restarts = 0
+        """Times it went on after one."""
         self._restore()
 
     def start(self) -> None:
@@ -66,6 +68,7 @@ class Training:
 
     def _run(self) -> None:
         while not self._stopping.wait(_COMPARE_S):
+            self.restarts = self.failures
             try:
                 self.step()
             except Exception:

@@ -50,6 +50,7 @@ def document_cache_families(cache: DocumentCache, training: Training | None) -> 
     if training is not None:
         yield counter("training_cycles_completed_total", "Trainings of the predictor.", cache.trainings)
         yield counter("training_crashes_total", "Trainings that ended by an error.", training.failures)
+        yield counter("training_restarts_total", "Times training went on after one.", training.restarts)
         yield counter(
             "hsc_training_skips_total", "Trainings that had too few accesses.", cache.trainings_skipped
         )
