@@ -21,7 +21,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 
 from tests.crash import rigs
 from tests.crash.log_rig import log_crash_points
-from tests.crash.start_rig import interrupted_starts
+from tests.crash.start_rig import interrupted_starts, killed_and_cut
 
 
 def _errors(seed: int, steps_count: int = 40) -> int:
@@ -38,7 +38,9 @@ RIGS: dict[str, Callable[..., int]] = {
     "every-point": rigs.every_crash_point,
     "errors": _errors,
     "every-error": rigs.every_disk_error,
+    "log-errors": rigs.every_log_error,
     "starts": interrupted_starts,
+    "killed": killed_and_cut,
     "lives": rigs.lives,
     "flips": rigs.bit_flips,
     "log": log_crash_points,

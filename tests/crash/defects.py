@@ -88,7 +88,7 @@ DEFECTS: tuple[Defect, ...] = (
         f"{_LOG}._move_to_new_ground",
         "ground = failed.synced",
         "ground = failed.written",
-        "errors",
+        "log-errors",
     ),
     _defect(
         "new ground believed without reading it back",
@@ -269,7 +269,7 @@ DEFECTS: tuple[Defect, ...] = (
         f"{_RECOVERY}.start_log",
         "if self._unsealed is not None:",
         "self._remove_strangers()\n    if self._unsealed is not None:",
-        "lives",
+        "killed",
     ),
     _defect(
         "numbers of files left by a crash given out again",

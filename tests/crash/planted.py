@@ -21,6 +21,7 @@ import pytest
 from tests.crash import rigs
 from tests.crash.defects import DEFECTS, Defect, Edit
 from tests.crash.log_rig import log_crash_points
+from tests.crash.start_rig import killed_and_cut
 
 
 @contextmanager
@@ -85,6 +86,16 @@ def _errors() -> None:
             rigs.disk_error(seed, fault=fault, call=call, steps_count=30)
 
 
+def _log_errors() -> None:
+    for seed in range(4):
+        rigs.every_log_error(seed)
+
+
+def _killed() -> None:
+    for seed in range(8):
+        killed_and_cut(seed)
+
+
 def _log() -> None:
     for seed in range(3):
         log_crash_points(seed, steps_count=8)
@@ -96,7 +107,7 @@ def _lives() -> None:
 
 
 def _flips() -> None:
-    for seed in range(4):
+    for seed in range(10):
         rigs.bit_flips(seed, flips=100)
 
 
@@ -104,7 +115,9 @@ CHECKS: dict[str, Callable[[], None]] = {
     "log": _log,
     "points": _points,
     "errors": _errors,
+    "log-errors": _log_errors,
     "flips": _flips,
+    "killed": _killed,
     "lives": _lives,
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from tests.crash.clock import FakeClock
 from tests.crash.disk import loss_named
 from tests.crash.fault_filesystem import CHANGES, Call, Fault, FaultFS, PowerCut, lasting
 from tests.crash.oracle import State
-from tests.crash.session import DATA, Session, conditions, open_on
+from tests.crash.session import DATA, Session, conditions, open_on, options_for
 from tests.crash.workload import Step, operation, steps
 
 from kyrodb.errors import StorageError
@@ -247,6 +248,20 @@ def every_disk_error(seed: int, *, steps_count: int = 4) -> int:
     return len(calls) * len(FAULTS)
 
 
+def every_log_error(seed: int, *, steps_count: int = 30) -> int:
+    """A longer life with an error at each write and fsync of the log, of an engine that syncs at intervals when the
+    seed is odd, so that the log fails with frames that were acknowledged and not synced. Returns the faults."""
+    seed = next(number for number in itertools.count(10 * seed) if _at_intervals(number) == (seed % 2 == 1))
+    calls = calls_of_log(seed, steps_count)
+    for call in calls:
+        disk_error(seed, fault="eio", call=call, steps_count=steps_count)
+    return len(calls)
+
+
+def _at_intervals(seed: int) -> bool:
+    return not options_for(seed).log.syncs_before_ack
+
+
 def _require_recovery(session: Session, rng: random.Random) -> None:
     """A mended disk and a minute later, every write is accepted again, with no restart."""
     session.clock.advance(61)
@@ -259,22 +274,25 @@ def _require_recovery(session: Session, rng: random.Random) -> None:
 
 def changing_calls(seed: int, *, steps_count: int = 40) -> list[int]:
     """Indices of the calls of this workload that change the disk, when nothing fails."""
-    return [index for index, call in enumerate(_calls(seed, steps_count)) if call.name in CHANGES]
+    return [index for index, call in enumerate(calls_of(seed, steps_count)) if call.name in CHANGES]
 
 
 def random_call(seed: int, rng: random.Random, *, steps_count: int = 40) -> int:
     """The index of one of them, every other time of a write or an fsync of the log."""
-    calls = _calls(seed, steps_count)
-    of_log = [
-        i for i, call in enumerate(calls) if call.name in ("write", "sync") and call.path.suffix == ".wal"
-    ]
     if rng.random() < 0.5:
-        return rng.choice(of_log)
-    return rng.choice([index for index, call in enumerate(calls) if call.name in CHANGES])
+        return rng.choice(calls_of_log(seed, steps_count))
+    return rng.choice(changing_calls(seed, steps_count=steps_count))
+
+
+def calls_of_log(seed: int, steps_count: int) -> list[int]:
+    """Indices of the writes and fsyncs of log segments."""
+    calls = enumerate(calls_of(seed, steps_count))
+    return [i for i, call in calls if call.name in ("write", "sync") and call.path.suffix == ".wal"]
 
 
 @functools.lru_cache(maxsize=64)
-def _calls(seed: int, steps_count: int) -> tuple[Call, ...]:
+def calls_of(seed: int, steps_count: int) -> tuple[Call, ...]:
+    """The calls of this workload when nothing fails."""
     session = Session(seed)
     with conditions(seed):
         for step in steps(seed, steps_count):

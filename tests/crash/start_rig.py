@@ -1,6 +1,6 @@
-"""A start that is interrupted at each of its calls in turn: power cut, process killed, disk errors once and for ever.
+"""Starts that are interrupted: by power cuts and disk errors at each of their calls, or after a kill.
 
-Whatever happens to it, the next start on a mended disk finds what an undisturbed one finds.
+Whatever happens to one, the next on a mended disk finds what an undisturbed one finds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.crash.clock import FakeClock
 from tests.crash.disk import loss_named
 from tests.crash.fault_filesystem import CHANGES, Fault, FaultFS, PowerCut
 from tests.crash.oracle import State
-from tests.crash.rigs import FAULTS, random_loss, repeatable
+from tests.crash.rigs import FAULTS, calls_of, random_loss, repeatable
 from tests.crash.session import Session, conditions, open_on
 from tests.crash.workload import steps
 
@@ -62,6 +62,37 @@ def _disturbed(session: Session, image: FaultFS, expected: State, fault: Fault, 
     loss = random_loss(rng, disk)
     after = _start(session, disk.crash(loss_named(loss)))
     assert after == expected, f"after a power cut behind it, {loss}"
+
+
+def killed_and_cut(seed: int, *, steps_count: int = 20) -> int:
+    """Kill the process before each moment in which names become durable, and cut the power at some call of the start
+    that follows: what it saw was the page cache, what is left is the disk. Returns the number of cuts."""
+    rng, calls = random.Random(seed), calls_of(seed, steps_count)
+    moments = [index for index, call in enumerate(calls) if call.name == "sync_directory"]
+    with repeatable("killed", seed=seed, steps=steps_count, once=""), conditions(seed):
+        for call in moments * 2:
+            session = _killed(seed, steps_count, call)
+            session.disk.faults = [Fault(len(session.disk.calls) + rng.randint(0, 30), "cut")]
+            try:
+                with suppress(PowerCut):
+                    session.open()
+                session.lose_power(random_loss(rng, session.disk))
+                session.open()
+                session.check()
+            except Exception as error:
+                raise AssertionError(f"killed at call {call}: {error}") from error
+    return len(moments) * 2
+
+
+def _killed(seed: int, steps_count: int, call: int) -> Session:
+    """A session whose process died in this call; the page cache lives on."""
+    session = Session(seed)
+    session.disk.faults = [Fault(call, "cut")]
+    with suppress(PowerCut):
+        for step in steps(seed, steps_count):
+            session.run(step)
+    session.die()
+    return session
 
 
 def _start(session: Session, disk: FaultFS) -> State:

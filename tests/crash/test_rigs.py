@@ -11,7 +11,7 @@ from tests.crash.defects import DEFECTS
 from tests.crash.log_rig import log_crash_points
 from tests.crash.planted import planted
 from tests.crash.session import DATA, Session, conditions
-from tests.crash.start_rig import interrupted_starts
+from tests.crash.start_rig import interrupted_starts, killed_and_cut
 from tests.crash.workload import steps
 
 SEEDS, POINTS = 8, 1000
@@ -42,6 +42,16 @@ def test_one_fault_at_random_calls(fault: str) -> None:
 
 def test_every_fault_at_every_call_of_a_short_life() -> None:
     assert rigs.every_disk_error(1, steps_count=3) > 100
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_error_at_every_call_of_the_log(seed: int) -> None:
+    assert rigs.every_log_error(seed, steps_count=12) > 10
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_power_cut_in_the_start_after_a_kill(seed: int) -> None:
+    assert killed_and_cut(seed) > 30
 
 
 @pytest.mark.parametrize("seed", [0, 3])
