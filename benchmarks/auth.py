@@ -39,7 +39,7 @@ def guarded(keys: Path) -> dict[str, Any]:
     }
 
 
-def throughput(docs: Matrix, transport: str, requests: int) -> Row:
+def throughput(docs: Matrix, transport: str, requests: int) -> list[Row]:
     settings = {
         "server__transport": transport,
         "hnsw__dimension": docs.shape[1],
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, default=10_000)
     options = parser.parse_args()
     docs = serving.vectors(options.data, options.count, DIMENSION)
-    rows = [throughput(docs, transport, options.requests) for transport in options.transport]
+    rows = [row for transport in options.transport for row in throughput(docs, transport, options.requests)]
     show(rows + tenants(options.tenants))
 
 

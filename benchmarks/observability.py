@@ -66,19 +66,21 @@ def main() -> None:
             quiet = paired.searching(observed, docs, requests=options.requests)
             uncounted = paired.searching(unobserved, docs, requests=options.requests)
 
-            def while_scraped(running: RunningServer = observed, measure: paired.Measure = quiet) -> float:
+            def while_scraped(
+                running: RunningServer = observed, measure: paired.Measure = quiet
+            ) -> tuple[float, float]:
                 with scraped(running):
                     return measure()
 
             rows += [
-                paired.compare(
+                *paired.compare(
                     f"Search with metrics and objectives, {transport}",
                     quiet,
                     uncounted,
                     "not counted",
                     "≥ 0.95",
                 ),
-                paired.compare(
+                *paired.compare(
                     f"Search while scraped every second, {transport}",
                     while_scraped,
                     quiet,
