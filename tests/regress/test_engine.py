@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.crash.clock import FakeClock
@@ -13,13 +17,14 @@ from kyrodb.engine import builder, segment_builder, write_path
 from kyrodb.engine.build_protocol import BuildRequest
 from kyrodb.engine.builder import Build, BuildFailed, InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
+from kyrodb.engine.hot_tier import HotTier
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Delete, Operation, Put, UpdateMetadata
 from kyrodb.engine.write_path import _Pending
 from kyrodb.errors import DataDamaged, Unavailable, WriteFailed
 from kyrodb.storage.manifest import write_manifest
 from kyrodb.storage.records import PutRecord
-from kyrodb.types import Document
+from kyrodb.types import Document, Metric
 
 OPTIONS = EngineOptions(dimension=4, background=False)
 
@@ -243,3 +248,31 @@ def test_log_that_changes_a_document_that_is_not_there_is_refused(operation: Ope
     write_manifest(disk, DATA, manifest.model_copy(update={"segments": ()}))
     with pytest.raises(DataDamaged, match="changes document 1, which is not there"):
         start(disk)
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+def test_lookup_beside_a_write_is_never_behind_a_search(replaces: bool) -> None:
+    """Searches saw the new row a moment before lookups did, so who looked after a search could find the old one."""
+    tier, vector = HotTier(4, Metric.EUCLIDEAN), np.ones(4, dtype=np.float32)
+    if replaces:
+        tier.put(1, vector, {}, b"")
+    first = 0 if replaces else None
+    seen: list[tuple[int | None, int | None]] = []
+
+    def look(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code is not HotTier.put.__code__:
+            return None
+        live = tier.live_rows().tolist()
+        seen.append((max(live, default=None), tier.lookup(1)))
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        tier.put(1, vector, {}, b"")
+    finally:
+        sys.settrace(before)
+    assert len(seen) > 10
+    assert seen[0] == (first, first)
+    assert seen[-1] == (tier.rows - 1, tier.rows - 1)
+    assert all(found == searched for searched, found in seen), seen

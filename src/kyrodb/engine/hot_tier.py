@@ -3,7 +3,8 @@
 One thread writes (under the write path's lock), any number read without a lock. What keeps readers right is
 the order of things: a writer first adds the new row, then marks the old one dead; a reader first copies the
 marks, then looks at the rows. So of a document that is being replaced a reader sees the old row or the new one,
-never neither.
+never neither. The new one counts from the moment its mark is set, for searches and lookups alike: nobody who looks
+after somebody else has seen it finds the old one.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class HotTier:
         self._metadata: list[StoredMetadata] = []
         self._index = MutableMetadataIndex()
         self._row_of: dict[int, int] = {}
+        self._adding: tuple[int, int | None] | None = None
+        """The row that a put under way adds, and the live row it replaces."""
         self._bytes_per_row = 4 * dimension + 32
         self._metadata_bytes = 0
         self.live = 0
@@ -85,12 +88,16 @@ class HotTier:
         self._index.add(row, metadata)
         self._metadata.append(stored)
         self._metadata_bytes += len(stored.public) + len(stored.reserved)
+        older = self._row_of.get(doc_id)
+        if older is not None and not columns.alive[older]:
+            older = None
+        self._adding = row, older
+        self._row_of[doc_id] = row
         columns.alive[row] = True
         self.live += 1
-        older = self._row_of.get(doc_id)
-        self._row_of[doc_id] = row
-        if older is not None and columns.alive[older]:
+        if older is not None:
             self.kill(older)
+        self._adding = None
 
     def kill(self, row: int) -> None:
         if self._columns.alive[row]:
@@ -102,8 +109,14 @@ class HotTier:
             row = self._row_of.get(doc_id)
             if row is None or self._columns.alive[row]:
                 return row
-            # Dead: deleted, or replaced since the line above, and then there is a newer row.
-            if self._row_of.get(doc_id) == row:
+            adding = self._adding
+            if adding is not None and adding[0] == row:
+                # Not yet alive: until it is, the row it replaces counts. When that is dead, the new one is alive.
+                older = adding[1]
+                if older is None or self._columns.alive[older]:
+                    return older
+            elif self._row_of.get(doc_id) == row and not self._columns.alive[row]:
+                # Deleted. Otherwise it was replaced since the first line, or has come alive since the second.
                 return None
 
     def vector(self, row: int) -> Vector:
