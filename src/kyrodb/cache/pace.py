@@ -1,8 +1,9 @@
 """How much trouble to take over questions that do not repeat.
 
-Looking for near questions and keeping answers each cost a search about a tenth of its time. While nothing is
-ever answered that way, only a share of the questions is looked for and only a share of the answers kept; one
-that is answered brings everything back. Counts may be off by a few when threads meet, which does no harm.
+Looking for near questions and keeping answers each cost a search about a tenth of its time, so they pay from one
+answer in six on. While fewer than one in a thousand is answered that way, only a share of the questions is looked
+for and only a share of the answers kept, enough to notice questions that come again; one that is answered brings
+everything back. Counts may be off by a few when threads meet, which does no harm.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Final
 _BATCH: Final = 16
 """Answers that become entries together, which takes half the time; until then only the same question finds them."""
 _BATCH_FROM: Final = 64
-_LOOK_LESS_FROM: Final = 2048
-_LOOK_SHARE: Final = 1 / 8
-_KEEP_LESS_FROM: Final = 4096
-_KEEP_SHARE: Final = 1 / 4
+_LOOK_LESS_FROM: Final = 1024
+_LOOK_SHARE: Final = 1 / 16
+_KEEP_LESS_FROM: Final = 1024
+_KEEP_SHARE: Final = 1 / 8
 
 
 class Pace:

@@ -132,7 +132,11 @@ def scanned(
     similarity."""
     wanted = query.wanted
     beyond = math.inf  # rows that die during the scan can leave it with fewer than it should have found
-    if len(found) >= matched:
+    if query.spare is not None and len(found) > wanted:
+        beyond = _nth(similarities, wanted)
+        best = similarities >= beyond
+        found, doc_ids, similarities = found[best], doc_ids[best], similarities[best]
+    elif len(found) >= matched:
         beyond = -math.inf
     elif len(found) >= wanted:
         beyond = _nth(similarities, wanted)

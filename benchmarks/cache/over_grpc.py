@@ -1,0 +1,129 @@
+"""What a hit of the query cache saves over gRPC, and what the cache costs a stream of questions that never repeat.
+
+python -m benchmarks.cache.over_grpc [--data DIR] [--count N] [--transport native]
+
+Latencies are those of one caller; the call of a handler that answers at once is taken off both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from tests.server.running import RunningServer
+
+from benchmarks import serving
+from benchmarks.grpc_search import EF, K, load
+from benchmarks.report import Row, show
+from kyrodb.limits import STREAM_MESSAGES_MAX
+from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.proto.methods import SERVICE
+from kyrodb.types import Matrix
+
+_QUESTIONS = 400
+_ROUNDS = 3
+_NEARLY = np.float32(1.001)
+
+
+def floor_handlers(response: bytes) -> dict[str, Any]:
+    async def search(payload: bytes, context: object) -> bytes:
+        return response
+
+    return {"Search": grpc.unary_unary_rpc_method_handler(search)}
+
+
+def questions(docs: Matrix, count: int, seed: int) -> Matrix:
+    """Each between two documents."""
+    pairs = np.random.default_rng(seed).integers(len(docs), size=(count, 2))
+    return np.ascontiguousarray(docs[pairs[:, 0]] + docs[pairs[:, 1]])
+
+
+def message(question: Matrix, *, ef: int = 0) -> bytes:
+    """An ef of its own makes a search go past the cache."""
+    return pb.SearchRequest(query_embedding=question.tolist(), k=K, ef_search=ef).SerializeToString()
+
+
+def timed(call: Any, payload: bytes, taken: list[float]) -> pb.SearchResponse:
+    started = time.perf_counter()
+    answer = call(payload)
+    taken.append(time.perf_counter() - started)
+    return pb.SearchResponse.FromString(answer)
+
+
+def hits(running: RunningServer, floor_port: int, docs: Matrix, transport: str) -> Row:
+    """Searches that go past the cache, answers it proves, and calls answered at once, in turns."""
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{running.port}") as ours,
+        grpc.insecure_channel(f"127.0.0.1:{floor_port}") as least,
+    ):
+        search, nothing = (one.unary_unary(f"/{SERVICE}/Search", bytes, bytes) for one in (ours, least))
+        plain: list[float] = []
+        proved: list[float] = []
+        floor: list[float] = []
+        for question in questions(docs, _QUESTIONS, 5):
+            timed(search, message(question), [])
+            for _ in range(_ROUNDS):
+                timed(search, message(question, ef=EF), plain)
+                answer = timed(search, message(question * _NEARLY), near := list[float]())
+                if answer.cache_kind == pb.SearchResponse.CERTIFIED:
+                    proved += near
+                timed(nothing, message(question), floor)
+    us = [1e6 * statistics.median(taken) for taken in (proved, plain, floor)]
+    share = len(proved) / (_QUESTIONS * _ROUNDS)
+    return Row(
+        f"an answer the cache proves ({share:.0%} of near questions), {transport}, over {us[2]:.0f} µs for a call",
+        f"{us[0] - us[2]:.0f} µs",
+        f"search {us[1] - us[2]:.0f} µs",
+        (us[0] - us[2]) / (us[1] - us[2]),
+        "≤ 0.35",
+    )
+
+
+def misses(running: RunningServer, docs: Matrix, transport: str) -> Row:
+    """Streams of questions never asked before, through the cache and past it."""
+    pairs = []
+    for number in range(2 * _ROUNDS + 2):
+        asked = questions(docs, STREAM_MESSAGES_MAX, 100 + number)
+        payloads = [message(question, ef=0 if number % 2 else EF) for question in asked]
+        stream = serving.h2load(running.port, "BulkSearch", payloads, requests=1, callers=1)
+        pairs.append(len(payloads) * stream.requests_per_s)
+    past, through = pairs[2::2], pairs[3::2]
+    return Row(
+        f"questions that never repeat, {transport}",
+        f"{statistics.median(through):,.0f}/s",
+        f"past the cache {statistics.median(past):,.0f}/s",
+        statistics.median(a / b for a, b in zip(through, past, strict=True)),
+        "≥ 0.95",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    options = parser.parse_args()
+    docs = serving.vectors(options.data, options.count, 384)
+    rows = []
+    for transport in options.transport:
+        settings = {
+            "server__transport": transport,
+            "hnsw__dimension": docs.shape[1],
+            "hnsw__max_elements": 2 * len(docs),
+            "cache__query_cache_capacity": 1000,
+        }
+        with serving.server(**settings) as running:
+            load(running, docs)
+            answer = running.stub.Search(pb.SearchRequest(query_embedding=docs[0].tolist(), k=K))
+            with serving.floor(transport, floor_handlers, answer.SerializeToString()) as floor_port:
+                rows += [hits(running, floor_port, docs, transport), misses(running, docs, transport)]
+    show(rows)
+
+
+if __name__ == "__main__":
+    main()
