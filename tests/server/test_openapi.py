@@ -57,7 +57,10 @@ def test_the_description_is_of_the_routes_there_are(tmp_path: Path) -> None:
 def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
     directory = tmp_path_factory.mktemp("openapi")
     with shared_server(
-        directory, server__observability_auth="metrics_and_slo", server__dashboard="true", server__transport="grpcio"
+        directory,
+        server__observability_auth="metrics_and_slo",
+        server__dashboard="true",
+        server__transport="grpcio",
     ) as shared:
         yield shared
 
