@@ -354,7 +354,7 @@ DEFECTS: tuple[Defect, ...] = (
     _defect(
         "scope left out of searches",
         "kyrodb.index.filter:with_constraints",
-        "if not parts:",
+        "if not constraints:",
         "if True:",
         "points",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.crash.defects import DEFECTS, Defect
-from tests.crash.planted import CHECKS, caught_by
+from tests.crash.planted import CHECKS, caught_by, planted
 from tests.regress.test_storage import (
     test_power_cut_never_leaves_a_snapshot_with_a_manifest_and_missing_files,
 )
@@ -20,6 +20,13 @@ QUICK = [defect for defect in DEFECTS if defect.suspects[0] == "log" or ":" in d
 @pytest.mark.parametrize("defect", QUICK, ids=lambda defect: defect.name.replace(" ", "-"))
 def test_defect_is_caught(defect: Defect) -> None:
     assert caught_by(defect), "planted, and every check passed"
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name.replace(" ", "-"))
+def test_defect_can_still_be_planted(defect: Defect) -> None:
+    """The list is of the program as it is now."""
+    with planted(defect):
+        pass
 
 
 def test_there_are_enough_of_them_and_each_is_another() -> None:
