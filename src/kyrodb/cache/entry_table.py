@@ -98,7 +98,7 @@ class EntryTable:
         """Up to `count` entries of this key whose questions seem nearest, best first."""
         columns = self._columns
         sketch = indexed[:: self._step]
-        half_squares = columns.half_squares - columns.sketches @ sketch
+        half_squares = columns.half_squares - np.vecdot(columns.sketches, sketch)
         slots = [int(half_squares.argmin())]
         if count > 1 or columns.numbers[slots[0]] != number:
             half_squares[columns.numbers != number] = np.inf

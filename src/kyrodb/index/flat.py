@@ -1,5 +1,8 @@
 """Exact search: score every row in float32, keep all that could belong to the answer.
 
+Products are taken row by row, which is as fast as a matrix product on one thread. A matrix product would wake a team
+of threads that keep spinning afterwards, on processors that other searches and the building of graphs need.
+
 The caller ranks what `scan` returns with the canonical float64 arithmetic (kyrodb.distance). So the scan must
 not lose a row to rounding: it bounds the error of each float32 product by the standard bound,
 |error| <= gamma |x| |q| with gamma = n u / (1 - n u) for n roundings in any order (Higham, Accuracy and
@@ -96,7 +99,7 @@ def _products(
 ) -> tuple[npt.NDArray[np.float32], Doubles]:
     """Inner product with `question` and length of each row looked at."""
     if selected is None or len(selected) >= _DENSE * rows.shape[0]:
-        products = np.asarray(rows @ question)
+        products = np.asarray(np.vecdot(rows, question))
         lengths = _lengths(rows) if norms is None else norms
         return (products, lengths) if selected is None else (products[selected], lengths[selected])
     products = np.empty(len(selected), dtype=np.float32)
@@ -107,7 +110,7 @@ def _products(
         np.take(
             rows, selected[part], axis=0, out=gathered, mode="clip"
         )  # "raise" would copy through a buffer
-        np.dot(gathered, question, out=products[part])
+        np.vecdot(gathered, question, out=products[part])
         if norms is None:
             lengths[part] = distance.norms(gathered)
     return products, lengths

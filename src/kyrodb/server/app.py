@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvloop
+from threadpoolctl import threadpool_limits
 
 from kyrodb.config import Loaded, Settings
 from kyrodb.engine.engine import Engine
@@ -49,6 +50,8 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
     for warning in loaded.warnings:
         _log.warning("%s", warning)
+    # One search is one thread's work; a team for each matrix product would spin on the processors of the others.
+    threadpool_limits(limits=1, user_api="blas")
     try:
         uvloop.run(_serve(settings, load_again, backups))
     except (KyroError, OSError) as error:
