@@ -19,7 +19,6 @@ from kyrodb.cache.query_cache import Mode
 from kyrodb.distance import Question
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import SearchRequest
-from kyrodb.storage.filename import segment_graph
 from kyrodb.types import Metric
 
 faiss: Any = untyped_faiss
@@ -31,9 +30,8 @@ def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
     faiss.omp_set_num_threads(1)
     engine.context.caches.answers.queries.mode = mode
     (segment,) = engine.context.state.version.cold
-    graph = faiss.read_index(
-        str(engine.directory / segment_graph(segment.entry.number)), faiss.IO_FLAG_MMAP_IFC
-    )
+    assert segment.graph is not None
+    graph = segment.graph._index  # the very same, in the same memory
     parameters = faiss.SearchParametersHNSW(efSearch=engine.ef_search)
     questions = [np.ascontiguousarray(q) for q in data.queries[: len(data.truth)]]
     unit = [Question(q, Metric.COSINE).indexed[np.newaxis] for q in questions]
