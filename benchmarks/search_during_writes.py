@@ -1,7 +1,11 @@
-"""Search latency while rows arrive and are sealed and merged, against the same database at rest."""
+"""Search latency while rows arrive and are sealed and merged, against the same database at rest.
+
+Threads hand the interpreter over as soon as the server's do.
+"""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 import time
@@ -11,6 +15,7 @@ from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, p99_us, show
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.requests import Put, SearchRequest
+from kyrodb.server.app import SWITCH_INTERVAL_S
 from kyrodb.types import Document
 
 _RATE_PER_S = 500
@@ -65,6 +70,7 @@ def measure(data: dataset.Dataset, engine: Engine) -> list[Row]:
 
 def main() -> None:
     options = arguments(__doc__)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     data = dataset.load(options.data, options.count)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "data"

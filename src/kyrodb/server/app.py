@@ -40,7 +40,7 @@ from kyrodb.version import __version__
 
 _log: Final = logging.getLogger(__name__)
 
-_SWITCH_INTERVAL_S: Final = 0.0005
+SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread may keep the interpreter while others want it. With Python's own 5 ms the event loop, which wants
 it for microseconds at a time, stands still whenever a worker decodes: BulkSearch does a fifth more with this."""
 
@@ -55,7 +55,7 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
     for warning in loaded.warnings:
         _log.warning("%s", warning)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     # One search is one thread's work; a team for each matrix product would spin on the processors of the others.
     threadpool_limits(limits=1, user_api="blas")
     try:
