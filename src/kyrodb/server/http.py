@@ -54,32 +54,7 @@ def application(vitals: Vitals) -> Starlette:
         return _json({"ready": is_ready, "status": status}, 200 if is_ready else 503)
 
     def slo(request: Request) -> Response:
-        report, objectives = vitals.slo(), vitals.settings.slo
-        return _json(
-            _recall(vitals)
-            | {
-                "slo_breaches": {name: bool(sentence) for name, sentence in report.breaches.items()},
-                "current_metrics": {
-                    "p99_latency_ns": report.p99_latency_ns,
-                    "cache_hit_rate": report.lately.hit_rate,
-                    "error_rate": report.lately.error_rate,
-                    "availability": report.lately.availability,
-                },
-                "since_start": {
-                    "cache_hit_rate": vitals.counters.totals.hit_rate,
-                    "error_rate": vitals.counters.totals.error_rate,
-                    "availability": vitals.counters.totals.availability,
-                },
-                "window_seconds": int(WINDOW_S),
-                "slo_thresholds": {
-                    "p99_latency_ns": objectives.p99_latency_ns,
-                    "min_cache_hit_rate": objectives.cache_hit_rate,
-                    "max_error_rate": objectives.error_rate,
-                    "min_availability": objectives.availability,
-                    "min_samples": objectives.min_samples,
-                },
-            }
-        )
+        return _json(_slo(vitals))
 
     def metrics(request: Request) -> Response:
         # Content type as a header: the media type would get a second charset.
@@ -113,6 +88,33 @@ def application(vitals: Vitals) -> Starlette:
         middleware=[Middleware(KeyGate, vitals)],
         exception_handlers={HTTPException: _empty},
     )
+
+
+def _slo(vitals: Vitals) -> dict[str, object]:
+    """The body of /slo."""
+    report, objectives, totals = vitals.slo(), vitals.settings.slo, vitals.counters.totals
+    return _recall(vitals) | {
+        "slo_breaches": {name: bool(sentence) for name, sentence in report.breaches.items()},
+        "current_metrics": {
+            "p99_latency_ns": report.p99_latency_ns,
+            "cache_hit_rate": report.lately.hit_rate,
+            "error_rate": report.lately.error_rate,
+            "availability": report.lately.availability,
+        },
+        "since_start": {
+            "cache_hit_rate": totals.hit_rate,
+            "error_rate": totals.error_rate,
+            "availability": totals.availability,
+        },
+        "window_seconds": int(WINDOW_S),
+        "slo_thresholds": {
+            "p99_latency_ns": objectives.p99_latency_ns,
+            "min_cache_hit_rate": objectives.cache_hit_rate,
+            "max_error_rate": objectives.error_rate,
+            "min_availability": objectives.availability,
+            "min_samples": objectives.min_samples,
+        },
+    }
 
 
 def _recall(vitals: Vitals) -> dict[str, object]:

@@ -17,6 +17,7 @@ from kyrodb.errors import ConfigError, KyroError
 from kyrodb.observe import logs
 from kyrodb.observe.health import Phase
 from kyrodb.server.protection import Protection, Replacement
+from kyrodb.server.signals import SignalledWork
 from kyrodb.server.systemd import notify_ready, notify_reloading
 from kyrodb.server.vitals import Vitals
 
@@ -32,33 +33,25 @@ class _Reading:
     protection: Replacement
 
 
-class Reload:
-    """One reload at a time; a signal during one asks for another."""
+class Reload(SignalledWork):
+    """Reads the configuration and puts it in force."""
 
     def __init__(
         self, vitals: Vitals, engine: Engine, protection: Protection, load_again: Callable[[], Loaded]
     ) -> None:
+        super().__init__()
         self._vitals = vitals
         self._engine = engine
         self._protection = protection
         self._load_again = load_again
-        self._wanted = asyncio.Event()
 
-    def request(self) -> None:
-        """What the signal calls."""
-        self._wanted.set()
-
-    async def run(self) -> None:
-        """Reload whenever it is asked for, until cancelled."""
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            notify_reloading()
-            reading = await asyncio.to_thread(self._read)
-            if reading is not None:
-                self._apply(reading)
-            if self._vitals.phase is Phase.SERVING:
-                notify_ready(self._vitals.config_fault or "configuration reloaded")
+    async def work(self) -> None:
+        notify_reloading()
+        reading = await asyncio.to_thread(self._read)
+        if reading is not None:
+            self._apply(reading)
+        if self._vitals.phase is Phase.SERVING:
+            notify_ready(self._vitals.config_fault or "configuration reloaded")
 
     def _read(self) -> _Reading | None:
         """Everything anew, None when any of it cannot be used."""

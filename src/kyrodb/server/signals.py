@@ -1,14 +1,41 @@
-"""The signals that end the server: the first asks it to finish, the second not to wait."""
+"""What signals set off: the end of the server, or work that it does beside serving."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 
 
+class SignalledWork(ABC):
+    """Work that a signal asks for. It is done once at a time; a signal during it asks for another time, so that what
+    came meanwhile is not missed. Made on the event loop."""
+
+    def __init__(self) -> None:
+        self._wanted = asyncio.Event()
+
+    def request(self) -> None:
+        """What the signal calls."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Work whenever it is asked for, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self.work()
+
+    @abstractmethod
+    async def work(self) -> None:
+        """Do it once."""
+
+
 class Stop:
-    """Made on the event loop of the main thread; SIGTERM and SIGINT set it off."""
+    """SIGTERM and SIGINT end the server: the first asks it to finish, the second not to wait.
+
+    Made on the event loop of the main thread.
+    """
 
     def __init__(self) -> None:
         self._first = asyncio.Event()
