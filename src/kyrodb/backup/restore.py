@@ -15,7 +15,7 @@ The restored database begins a history of its own: the positions behind the rest
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,7 @@ from kyrodb.backup.timeline import RestorePlan
 from kyrodb.clock import Clock
 from kyrodb.errors import DataDamaged, FailedPrecondition, ResourceExhausted
 from kyrodb.storage import filename as data_filename
-from kyrodb.storage.filesystem import FileSystem, Lock, write_all
+from kyrodb.storage.filesystem import FileSystem, Lock, write_new_file
 from kyrodb.storage.lock import lock_directory, make_directories
 from kyrodb.storage.manifest import Manifest, WalEntry, write_manifest
 from kyrodb.storage.verify import verify_directory
@@ -199,14 +199,12 @@ class _Staging:
         )
 
     def _write(self, name: str, chunks: Iterable[BytesLike]) -> None:
-        file = self._filesystem.create(self._directory / name)
-        try:
-            for chunk in chunks:
-                write_all(file, chunk)
-                self._step(len(chunk))
-            file.sync(data_only=False)
-        finally:
-            file.close()
+        write_new_file(self._filesystem, self._directory / name, self._stepping(chunks))
+
+    def _stepping(self, chunks: Iterable[BytesLike]) -> Iterator[BytesLike]:
+        for chunk in chunks:
+            yield chunk
+            self._step(len(chunk))  # the next is asked for once this one is written
 
 
 def _prove(filesystem: FileSystem, staging: Path, plan: RestorePlan) -> None:

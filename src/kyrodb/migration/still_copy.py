@@ -21,7 +21,7 @@ from kyrodb.backup.target import CHUNK_BYTES, Target
 from kyrodb.backup.timeline import plan_backup
 from kyrodb.clock import Clock
 from kyrodb.errors import DataDamaged, FailedPrecondition
-from kyrodb.storage.filesystem import FileSystem, write_all
+from kyrodb.storage.filesystem import FileSystem, write_new_file
 from kyrodb.storage.manifest import Manifest, write_manifest
 from kyrodb.storage.verify import verify_directory
 from kyrodb.types import BytesLike
@@ -96,10 +96,5 @@ def _link_or_copy(filesystem: FileSystem, data_dir: Path, file: SourceFile, plac
 
 
 def _write(filesystem: FileSystem, path: Path, content: BytesLike) -> None:
-    file = filesystem.create(path)
-    try:
-        for at in range(0, len(content), CHUNK_BYTES):
-            write_all(file, content[at : at + CHUNK_BYTES])
-        file.sync(data_only=False)
-    finally:
-        file.close()
+    pieces = (content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES))
+    write_new_file(filesystem, path, pieces)

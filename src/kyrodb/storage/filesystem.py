@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -105,6 +106,20 @@ class FileSystem(Protocol):
         """Take the exclusive lock that `path` stands for. BlockingIOError, whose `filename` is the owner's pid as
         text (or ""), when another process holds it."""
         ...
+
+
+def write_new_file(filesystem: FileSystem, path: Path, pieces: Iterable[BytesLike]) -> None:
+    """Create a file of these pieces. Its content is durable when this returns, its name once the directory is synced.
+
+    Raises OSError, FileExistsError among them.
+    """
+    file = filesystem.create(path)
+    try:
+        for piece in pieces:
+            write_all(file, piece)
+        file.sync(data_only=False)
+    finally:
+        file.close()
 
 
 def write_all(file: WritableFile, data: BytesLike) -> None:
