@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from kyrodb.cli.arguments import API_KEY_VARIABLE
 from kyrodb.cli.diagnosis.directory import check_directory
 from kyrodb.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from kyrodb.cli.diagnosis.machine import check_disk, check_limits, check_memory, check_ports
@@ -109,7 +110,7 @@ def _check_secrets(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_service(settings: Settings, owner: int | None) -> Iterator[Finding]:
-    endpoint = endpoint_of(settings, os.environ.get("KYRODB_API_KEY", ""))
+    endpoint = endpoint_of(settings, os.environ.get(API_KEY_VARIABLE, ""))
     try:
         yield from check_server(endpoint)
     except Unavailable as error:

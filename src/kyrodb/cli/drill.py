@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from kyrodb.backup.catalog import Entry, read_catalog
 from kyrodb.backup.locate import open_target
@@ -24,6 +24,7 @@ from kyrodb.backup.restore import restore
 from kyrodb.backup.store import Store
 from kyrodb.backup.timeline import plan_backup
 from kyrodb.backup.trial import try_recovery
+from kyrodb.cli.arguments import API_KEY_VARIABLE
 from kyrodb.clock import SystemClock
 from kyrodb.distance import scores, similarities
 from kyrodb.errors import DataDamaged, FailedPrecondition
@@ -33,8 +34,6 @@ from kyrodb.types import TENANT_INDEX_KEY, Document
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-_API_KEY: Final = "KYRODB_API_KEY"
 
 
 @dataclass(slots=True)
@@ -82,7 +81,7 @@ def add_command(commands: Commands) -> None:
     parser.add_argument(
         "--server",
         metavar="HOST:PORT",
-        help=f"the live server to compare with; {_API_KEY} in the environment is the key to use there",
+        help=f"the live server to compare with; {API_KEY_VARIABLE} in the environment is the key to use there",
     )
     parser.add_argument("--tenant", metavar="ID", help="the tenant that key belongs to")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
@@ -174,7 +173,7 @@ def _compare(
         index = str(tenants[options.tenant])
         sample = [d for d in sample if d.metadata.get(TENANT_INDEX_KEY) == index]
     ids = [d.doc_id & TENANT_DOC_ID_MAX if tenants else d.doc_id for d in sample]
-    with Client(options.server, api_key=os.environ.get(_API_KEY)) as client:
+    with Client(options.server, api_key=os.environ.get(API_KEY_VARIABLE)) as client:
         report.live_documents = client.stats().documents
         live = client.get_many(ids)
     same = [

@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from kyrodb.cli.arguments import integer
 from kyrodb.config import load_settings
 from kyrodb.errors import ConfigError
 from kyrodb.limits import COUNT_MAX, MAX_QPS_MAX
@@ -48,13 +49,13 @@ def _add_new(verbs: Commands) -> None:
     parser.add_argument("--name", metavar="TEXT", help="name of the tenant for people")
     parser.add_argument(
         "--max-vectors",
-        type=_number(1, COUNT_MAX),
+        type=integer(1, COUNT_MAX),
         metavar="N",
         help="documents the tenant may hold",
     )
     parser.add_argument(
         "--max-qps",
-        type=_number(0, MAX_QPS_MAX),
+        type=integer(0, MAX_QPS_MAX),
         metavar="N",
         help="requests a second; 0 is the server's default",
     )
@@ -189,13 +190,3 @@ def _print_table(rows: Sequence[Mapping[str, object]]) -> None:
 
 def _cell(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value} is not from {least} to {most}")
-        return value
-
-    return number

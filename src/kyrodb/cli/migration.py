@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, get_args
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 from kyrodb.backup.filename import is_backup_id
 from kyrodb.backup.locate import is_url, open_target
 from kyrodb.cli import backup_output as output
+from kyrodb.cli.arguments import API_KEY_VARIABLE, integer
 from kyrodb.clock import SystemClock
 from kyrodb.errors import InvalidArgument
 from kyrodb.limits import DIMENSION_MAX, DOC_ID_MAX, EXPORT_PART_ROWS_MAX
@@ -23,6 +24,7 @@ from kyrodb.migration.import_progress import default_path
 from kyrodb.migration.importing import ImportOptions, import_documents
 from kyrodb.migration.input_files import Input, find_input
 from kyrodb.migration.still_copy import copy_backup, copy_directory
+from kyrodb.storage import filename
 from kyrodb.types import Metric
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-_API_KEY: Final = "KYRODB_API_KEY"
 _BAD_ROWS_SHOWN: Final = 100
 
 
@@ -59,7 +60,7 @@ def _add_export(commands: Commands) -> None:
     parser.add_argument("--namespace", default="", metavar="NAME", help="this namespace's documents alone")
     parser.add_argument(
         "--rows-per-part",
-        type=_integer(1, EXPORT_PART_ROWS_MAX),
+        type=integer(1, EXPORT_PART_ROWS_MAX),
         default=ROWS_PER_PART,
         metavar="N",
         help="documents in a file (default: %(default)s)",
@@ -84,7 +85,7 @@ def _add_import(commands: Commands) -> None:
     )
     parser.add_argument(
         "--first-id",
-        type=_integer(1, DOC_ID_MAX),
+        type=integer(1, DOC_ID_MAX),
         default=1,
         metavar="N",
         help="id of the first row of vectors without ids (default: %(default)s)",
@@ -111,11 +112,14 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
         "--data-dir", type=Path, metavar="DIR", help="the directory to store into; no server has it"
     )
     new = parser.add_argument_group("a new --data-dir, unless the input is an export")
-    new.add_argument("--dimension", type=_integer(1, DIMENSION_MAX), metavar="N")
+    new.add_argument("--dimension", type=integer(1, DIMENSION_MAX), metavar="N")
     new.add_argument("--distance", choices=[metric.value for metric in Metric])
     server = parser.add_argument_group("a server")
     server.add_argument(
-        "--api-key-file", type=Path, metavar="FILE", help=f"file of the API key (environment: {_API_KEY})"
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help=f"file of the API key (environment: {API_KEY_VARIABLE})",
     )
     server.add_argument("--tls", action="store_true", help="talk TLS; the next four do too")
     server.add_argument(
@@ -216,7 +220,7 @@ def _destination(options: argparse.Namespace, source: Input) -> Iterator[Destina
         dimension = options.dimension or (record.dimension if record is not None else None)
         # What an export says is for a new database; an old one may well have another distance.
         distance = options.distance
-        if distance is None and record is not None and not (directory / "MANIFEST").exists():
+        if distance is None and record is not None and not (directory / filename.MANIFEST).exists():
             distance = record.distance.value
         engine = open_directory(directory, dimension, distance)
         try:
@@ -233,7 +237,7 @@ def _destination(options: argparse.Namespace, source: Input) -> Iterator[Destina
 
 def _api_key(options: argparse.Namespace) -> str | None:
     if options.api_key_file is None:
-        return os.environ.get(_API_KEY)
+        return os.environ.get(API_KEY_VARIABLE)
     text: str = options.api_key_file.read_text("ascii", "replace").strip()
     return text
 
@@ -257,13 +261,3 @@ class _BadRows:
 def _speed(documents: int, began_s: float) -> str:
     seconds = max(time.monotonic() - began_s, 1e-9)
     return f"{seconds:.2f} s, {documents / seconds:.0f} documents a second"
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value} is not from {least} to {most}")
-        return value
-
-    return integer

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from kyrodb.cli.arguments import API_KEY_VARIABLE
 from kyrodb.cli.exposition import parse
 from kyrodb.cli.observability import Endpoint, checked_url, endpoint_of
 from kyrodb.cli.reading import Reading
@@ -91,7 +92,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _endpoint(options: argparse.Namespace) -> Endpoint:
-    key = os.environ.get("KYRODB_API_KEY", "")
+    key = os.environ.get(API_KEY_VARIABLE, "")
     if options.url is not None:
         return Endpoint(checked_url(options.url), key)
     return endpoint_of(load_settings(options.config, os.environ).settings, key)
