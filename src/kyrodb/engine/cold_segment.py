@@ -84,7 +84,7 @@ class ColdSegment:
 
     @property
     def live(self) -> int:
-        return self.rows - len(self.dead)
+        return self._live.among(None)
 
     @property
     def dead(self) -> BitMap:

@@ -47,10 +47,12 @@ def rank(request: SearchRequest, found: Found, position: LSN, metric: Metric) ->
 
 def _hits(request: SearchRequest, parts: Found, metric: Metric, result: SearchResult) -> float:
     """Fills in the hits; returns the similarity of the k-th best."""
-    (tier, only), *others = parts
-    owners, rows, doc_ids, similarities = None, only.rows, only.doc_ids, only.similarities
-    if others or tier.kind is Tier.HOT:  # a segment alone holds no document twice
-        owners, rows, doc_ids, similarities = _merged([candidates for _, candidates in parts])
+    owners, rows, doc_ids, similarities = _side_by_side([candidates for _, candidates in parts])
+    if owners is not None or parts[0][0].kind is Tier.HOT:  # a segment alone holds no document twice
+        newest = _newest(doc_ids)
+        if newest is not None:
+            owners = None if owners is None else owners[newest]
+            rows, doc_ids, similarities = rows[newest], doc_ids[newest], similarities[newest]
     order = np.lexsort((doc_ids, -similarities))
     count = result.total_found = len(order)
     if request.min_score > 0:
@@ -62,7 +64,7 @@ def _hits(request: SearchRequest, parts: Found, metric: Metric, result: SearchRe
     scores = distance.scores(similarities[best], metric).tolist()
     result.hits = list(map(Hit, doc_ids[best].tolist(), scores))
     if owners is None:
-        _hydrate(result.hits, rows[best].tolist(), tier, request)
+        _hydrate(result.hits, rows[best].tolist(), parts[0][0], request)
     else:
         for number, (tier, _) in enumerate(parts):
             places = np.flatnonzero(owners[best] == number)
@@ -71,29 +73,28 @@ def _hits(request: SearchRequest, parts: Found, metric: Metric, result: SearchRe
     return kth
 
 
-def _merged(
+def _side_by_side(
     parts: Sequence[Candidates],
 ) -> tuple[_AnyRows | None, Rows, npt.NDArray[np.uint64], distance.Similarities]:
-    """Candidates of all tiers side by side: number of the tier (None with only one), row, doc_id, similarity.
-
-    Of a document met twice only the newest row stays, which is the last met.
-    """
-    owners: _AnyRows | None
+    """Candidates of all tiers: number of the tier (None with only one), row, doc_id, similarity."""
     if len(parts) == 1:
         (only,) = parts
-        owners, rows, doc_ids, similarities = None, only.rows, only.doc_ids, only.similarities
-    else:
-        owners = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
-        rows = np.concatenate([part.rows for part in parts])
-        doc_ids = np.concatenate([part.doc_ids for part in parts])
-        similarities = np.concatenate([part.similarities for part in parts])
+        return None, only.rows, only.doc_ids, only.similarities
+    return (
+        np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.doc_ids for part in parts]),
+        np.concatenate([part.similarities for part in parts]),
+    )
+
+
+def _newest(doc_ids: npt.NDArray[np.uint64]) -> _AnyRows | None:
+    """Where the newest row of each document stands, which is the last; None when no document is there twice."""
     ids = doc_ids.tolist()
-    if len(set(ids)) < len(ids):
-        newest = {doc_id: at for at, doc_id in enumerate(ids)}
-        kept = np.fromiter(newest.values(), dtype=np.int64, count=len(newest))
-        owners = None if owners is None else owners[kept]
-        return owners, rows[kept], doc_ids[kept], similarities[kept]
-    return owners, rows, doc_ids, similarities
+    if len(set(ids)) == len(ids):
+        return None
+    newest = {doc_id: at for at, doc_id in enumerate(ids)}
+    return np.fromiter(newest.values(), dtype=np.int64, count=len(newest))
 
 
 def _hydrate(hits: Sequence[Hit], rows: Sequence[int], tier: SearchTier, request: SearchRequest) -> None:

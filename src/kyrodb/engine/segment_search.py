@@ -66,10 +66,12 @@ class LiveRows:
 
 @dataclass(frozen=True, slots=True)
 class _Matching:
-    """The rows a search is about: those a filter matches, None being all, and how many of them are alive."""
+    """The rows a search is about: those a filter matches, None being all; how many of them are alive; and, if the
+    graph is to be asked, those as bits, see LiveRows.bits_of."""
 
     rows: FrozenBitMap | None
     count: int
+    bits: Bits | None
     plan: str
 
 
@@ -107,7 +109,9 @@ class SegmentSearch:
             has_graph=self._graph is not None,
             exact=query.exact,
         )
-        among = _Matching(matching, matched, f"cold {self._number}: {plan.reason}")
+        asks_graph = plan.kind == "graph" or self._scans_codes(matched)
+        bits = self._live.bits_of(matching) if asks_graph else None
+        among = _Matching(matching, matched, bits, f"cold {self._number}: {plan.reason}")
         if plan.kind == "graph":
             return self._walk_or_scan(query, among, plan.ef)
         if plan.kind == "scan":
@@ -140,17 +144,18 @@ class SegmentSearch:
         # Rows beyond k make up for what bfloat16 put in the wrong order.
         ranked = min(matched, query.k + max(5, query.k // 4))
         kept = min(matched, max(ranked, min(ef, query.wanted)))
-        selected = self._live.bits_of(among.rows)
         wanted, width = min(query.k, matched), kept
-        if selected is not None:
+        if among.bits is not None:
             wanted = max(ranked, self._wanted(query, among))
             width = max(ef, ranked)
         found, reported = graph.search_many([one.indexed for one in questions], width, ef)
         counts = [width] * len(questions)
-        if selected is not None:
-            found, reported, counts = _selected_first(found, reported, selected)
+        if among.bits is not None:
+            found, reported, counts = _selected_first(found, reported, among.bits)
         elif any(found.item(at, -1) < 0 for at in range(len(questions))):
             counts = np.count_nonzero(found >= 0, axis=1).tolist()
+        if max(counts) < wanted:
+            return [*counts]
         best = found[:, :ranked]
         if min(counts) < ranked:
             # Places where nothing was found hold row 0 for the arithmetic, and are cut off behind it.
@@ -205,7 +210,7 @@ class SegmentSearch:
 
     def _scan(self, query: TierQuery, question: Question, among: _Matching) -> Candidates:
         """What looking at every live row that matches finds."""
-        if self._graph is not None and among.count >= _CODES_SHARE_MIN * self._live.count:
+        if self._scans_codes(among.count):
             proved = self._scan_codes(query, question, among)
             if proved is not None:
                 return proved
@@ -220,6 +225,9 @@ class SegmentSearch:
         similarities = question.similarities(self._vectors[found], self._norms[found])
         return scanned(query, found, self._ids[found], similarities, among.count, among.plan)
 
+    def _scans_codes(self, matched: int) -> bool:
+        return self._graph is not None and matched >= _CODES_SHARE_MIN * self._live.count
+
     def _scan_codes(self, query: TierQuery, question: Question, among: _Matching) -> Candidates | None:
         """`_scan`, looking at the bfloat16 forms in the graph; None when their errors leave the answer open.
 
@@ -229,7 +237,7 @@ class SegmentSearch:
         assert self._graph is not None
         wanted, matched = query.wanted, among.count
         taken = min(matched, wanted + max(wanted, _CODES_BEYOND_MIN))
-        found, reported = self._graph.scan(question.indexed, taken, self._live.bits_of(among.rows))
+        found, reported = self._graph.scan(question.indexed, taken, among.bits)
         if len(found) < taken:  # rows died meanwhile
             return None
         similarities = question.similarities(self._vectors.take(found, 0), self._norms.take(found))

@@ -138,6 +138,12 @@ class Graph:
         padded[:, : self.dimension] = queries
         return padded
 
+    def move_to_huge_pages(self) -> None:
+        """For a graph in memory of its own; see huge_pages.py."""
+        codes, links = self._codes.codes, self._index.hnsw.neighbors
+        want_huge_pages(int(codes.data()), codes.size())
+        want_huge_pages(int(links.data()), 4 * links.size())
+
     def to_bytes(self) -> npt.NDArray[np.uint8]:
         """The graph serialised, shape (bytes,); `graph_from_bytes` reads it."""
         return np.asarray(_checked("serialise", faiss.serialize_index, self._stored), dtype=np.uint8)
@@ -188,7 +194,7 @@ def load_graph(
     stored = _checked("load", faiss.read_index, path, faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     graph = _expected(Graph(stored), rows, dimension)
     if not mapped:
-        _move_to_huge_pages(graph._index)
+        graph.move_to_huge_pages()
     return graph
 
 
@@ -285,12 +291,6 @@ def _merge_links(index: Any, angular: Any) -> None:
     own[:] = other
     own[bottom] = joined
     index.hnsw.entry_point = angular.hnsw.entry_point
-
-
-def _move_to_huge_pages(index: Any) -> None:
-    codes, links = faiss.downcast_index(index.storage).codes, index.hnsw.neighbors
-    want_huge_pages(int(codes.data()), codes.size())
-    want_huge_pages(int(links.data()), 4 * links.size())
 
 
 def _connected(index: Any) -> Any:
