@@ -40,11 +40,7 @@ def guarded(keys: Path) -> dict[str, Any]:
 
 
 def throughput(docs: Matrix, transport: str, requests: int) -> list[Row]:
-    settings = {
-        "server__transport": transport,
-        "hnsw__dimension": docs.shape[1],
-        "hnsw__max_elements": 2 * len(docs),
-    }
+    settings = serving.room_for(docs, transport)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         keys = write_keys(
             Path(one) / "keys.yaml", entry("acme", key=KEY, is_admin="true", max_vectors=PLENTY)

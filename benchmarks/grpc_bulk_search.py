@@ -9,24 +9,15 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks import serving
 from benchmarks.grpc_search import EF, K, load
 from kyrodb import distance
 from kyrodb.index.hnsw import GraphParameters, build_graph
 from kyrodb.limits import STREAM_MESSAGES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.types import Matrix, Metric
+from kyrodb.types import Metric
 
 _BATCH = 128
-
-
-def questions(docs: Matrix) -> Matrix:
-    """As many as a stream may hold, each between two documents."""
-    rng = np.random.default_rng(5)
-    pairs = rng.integers(len(docs), size=(STREAM_MESSAGES_MAX, 2))
-    return np.ascontiguousarray(docs[pairs[:, 0]] + docs[pairs[:, 1]])
 
 
 def main() -> None:
@@ -36,18 +27,14 @@ def main() -> None:
     parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
     options = parser.parse_args()
     docs = serving.vectors(options.data, options.count, 384)
-    asked = questions(docs)
+    asked = serving.questions(docs, STREAM_MESSAGES_MAX, seed=5)
     graph = build_graph(distance.normalised(docs), GraphParameters(16, 200, Metric.COSINE), threads=2)
     unit = distance.normalised(asked)
     payloads = [
         pb.SearchRequest(query_embedding=row.tolist(), k=K, ef_search=EF).SerializeToString() for row in asked
     ]
     for transport in options.transport:
-        settings = {
-            "server__transport": transport,
-            "hnsw__dimension": docs.shape[1],
-            "hnsw__max_elements": 2 * len(docs),
-        }
+        settings = serving.room_for(docs, transport)
         ours, floors = [], []
         with serving.server(**settings) as running:
             load(running, docs)

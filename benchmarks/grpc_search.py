@@ -79,11 +79,7 @@ def main() -> None:
         query_embedding=(docs[3] + docs[8]).tolist(), k=K, ef_search=EF
     ).SerializeToString()
     for transport in options.transport:
-        settings = {
-            "server__transport": transport,
-            "hnsw__dimension": docs.shape[1],
-            "hnsw__max_elements": 2 * len(docs),
-        }
+        settings = serving.room_for(docs, transport)
         with (
             serving.server(**settings) as running,
             serving.floor(transport, floor_handlers, docs) as floor_port,

@@ -50,11 +50,7 @@ def main() -> None:
     docs = serving.vectors(options.data, options.count, DIMENSION)
     rows = []
     for transport in options.transport:
-        settings = {
-            "server__transport": transport,
-            "hnsw__dimension": docs.shape[1],
-            "hnsw__max_elements": 2 * len(docs),
-        }
+        settings = serving.room_for(docs, transport)
         with (
             tempfile.TemporaryDirectory() as one,
             tempfile.TemporaryDirectory() as other,

@@ -51,6 +51,21 @@ def vectors(path: Path | None, rows: int, dimension: int) -> Matrix:
     return np.asarray(around + 0.4 * random.standard_normal((rows, dimension)), dtype=np.float32)
 
 
+def questions(docs: Matrix, count: int, *, seed: int) -> Matrix:
+    """So many, each between two documents."""
+    pairs = np.random.default_rng(seed).integers(len(docs), size=(count, 2))
+    return np.ascontiguousarray(docs[pairs[:, 0]] + docs[pairs[:, 1]])
+
+
+def room_for(docs: Matrix, transport: str) -> dict[str, Any]:
+    """Settings of a server that is to hold these documents, and as many again."""
+    return {
+        "server__transport": transport,
+        "hnsw__dimension": docs.shape[1],
+        "hnsw__max_elements": 2 * len(docs),
+    }
+
+
 @contextlib.contextmanager
 def server(**settings: Any) -> Iterator[RunningServer]:
     """A real server over an empty directory."""

@@ -37,12 +37,6 @@ def floor_handlers(response: bytes) -> dict[str, Any]:
     return {"Search": grpc.unary_unary_rpc_method_handler(search)}
 
 
-def questions(docs: Matrix, count: int, seed: int) -> Matrix:
-    """Each between two documents."""
-    pairs = np.random.default_rng(seed).integers(len(docs), size=(count, 2))
-    return np.ascontiguousarray(docs[pairs[:, 0]] + docs[pairs[:, 1]])
-
-
 def message(question: Matrix, *, ef: int = 0) -> bytes:
     """An ef of its own makes a search go past the cache."""
     return pb.SearchRequest(query_embedding=question.tolist(), k=K, ef_search=ef).SerializeToString()
@@ -65,7 +59,7 @@ def hits(running: RunningServer, floor_port: int, docs: Matrix, transport: str) 
         plain: list[float] = []
         proved: list[float] = []
         floor: list[float] = []
-        for question in questions(docs, _QUESTIONS, 5):
+        for question in serving.questions(docs, _QUESTIONS, seed=5):
             timed(search, message(question), [])
             for _ in range(_ROUNDS):
                 timed(search, message(question, ef=EF), plain)
@@ -88,7 +82,7 @@ def misses(running: RunningServer, docs: Matrix, transport: str) -> Row:
     """Streams of questions never asked before, through the cache and past it."""
     pairs = []
     for number in range(2 * _ROUNDS + 2):
-        asked = questions(docs, STREAM_MESSAGES_MAX, 100 + number)
+        asked = serving.questions(docs, STREAM_MESSAGES_MAX, seed=100 + number)
         payloads = [message(question, ef=0 if number % 2 else EF) for question in asked]
         stream = serving.h2load(running.port, "BulkSearch", payloads, requests=1, callers=1)
         pairs.append(len(payloads) * stream.requests_per_s)
@@ -111,12 +105,7 @@ def main() -> None:
     docs = serving.vectors(options.data, options.count, 384)
     rows = []
     for transport in options.transport:
-        settings = {
-            "server__transport": transport,
-            "hnsw__dimension": docs.shape[1],
-            "hnsw__max_elements": 2 * len(docs),
-            "cache__query_cache_capacity": 1000,
-        }
+        settings = serving.room_for(docs, transport) | {"cache__query_cache_capacity": 1000}
         with serving.server(**settings) as running:
             load(running, docs)
             answer = running.stub.Search(pb.SearchRequest(query_embedding=docs[0].tolist(), k=K))
