@@ -27,6 +27,8 @@ from kyrodb.types import Matrix
 
 _QUESTIONS = 400
 _ROUNDS = 3
+_IN_TURN = 40
+"""Calls of one kind in a row: as with traffic that mostly hits, or mostly misses."""
 _NEARLY = np.float32(1.001)
 
 
@@ -59,13 +61,18 @@ def hits(running: RunningServer, floor_port: int, docs: Matrix, transport: str) 
         plain: list[float] = []
         proved: list[float] = []
         floor: list[float] = []
-        for question in serving.questions(docs, _QUESTIONS, seed=5):
+        asked = serving.questions(docs, _QUESTIONS, seed=5)
+        for question in asked:
             timed(search, message(question), [])
-            for _ in range(_ROUNDS):
+        for at in [*range(0, _QUESTIONS, _IN_TURN)] * _ROUNDS:
+            turn = asked[at : at + _IN_TURN]
+            for question in turn:
                 timed(search, message(question, ef=EF), plain)
+            for question in turn:
                 answer = timed(search, message(question * _NEARLY), near := list[float]())
                 if answer.cache_kind == pb.SearchResponse.CERTIFIED:
                     proved += near
+            for question in turn:
                 timed(nothing, message(question), floor)
     us = [1e6 * statistics.median(taken) for taken in (proved, plain, floor)]
     share = len(proved) / (_QUESTIONS * _ROUNDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import grpc
 import pytest
 from tests.server.running import RunningServer, running_server
 
@@ -53,6 +54,33 @@ def test_a_repeated_question_is_a_cache_hit_that_says_so_and_follows_writes(tmp_
         assert after.search_path == pb.SearchResponse.CACHE_HIT
         assert ids(after)[:2] == ids(first)[1:]
         assert (events(server, "exact"), events(server, "certified"), events(server, "miss")) == (2, 1, 1)
+
+
+def batches(server: RunningServer) -> int:
+    """Batches of searches that workers took."""
+    name = 'kyrodb_queue_wait_seconds_count{queue="search"} '
+    (line,) = [line for line in server.http("/metrics").text.splitlines() if line.startswith(name)]
+    return int(line.removeprefix(name))
+
+
+def test_what_is_cached_is_answered_without_a_worker_unless_a_filter_has_to_be_counted(tmp_path: Path) -> None:
+    with running_server(tmp_path, hnsw__dimension=3) as server:
+        fill(server)
+        filtered = pb.SearchRequest(query_embedding=QUESTION, k=3, metadata_filters={"absent": "x"})
+        ask(server, QUESTION)
+        server.stub.Search(filtered)
+        asked = batches(server)
+        assert asked == 2
+        for scale in (1.0, 1.5, 2.0):
+            answer = ask(server, [scale * component for component in QUESTION])
+            assert answer.search_path == pb.SearchResponse.CACHE_HIT
+        assert batches(server) == asked
+        assert server.stub.Search(filtered).search_path == pb.SearchResponse.CACHE_HIT
+        assert batches(server) == asked + 1
+        with pytest.raises(grpc.RpcError) as refused:
+            ask(server, [1.0])
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert batches(server) == asked + 1
 
 
 @pytest.mark.parametrize(

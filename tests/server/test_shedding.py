@@ -13,7 +13,8 @@ from tests.server.running import RunningServer, running_server
 
 from kyrodb.proto import kyrodb_pb2 as pb
 
-SEARCH = pb.SearchRequest(query_embedding=[1.0, 0.0, 0.0, 0.0], k=5)
+SEARCH = pb.SearchRequest(query_embedding=[1.0, 0.0, 0.0, 0.0], k=5, ef_search=50)
+"""With an ef of its own, so that the query cache does not answer it."""
 
 
 @pytest.fixture(scope="module")

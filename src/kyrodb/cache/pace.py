@@ -35,13 +35,18 @@ class Pace:
         """How many answers to gather before they become entries."""
         return 1 if self._unlike < _BATCH_FROM else _BATCH
 
+    @property
+    def expects_repeats(self) -> bool:
+        """Whether one of the latest questions was answered."""
+        return self._unanswered < _KEEP_LESS_FROM
+
     def looks(self) -> bool:
         """Whether to look for a near question."""
         return self._unlike < _LOOK_LESS_FROM or random.random() < _LOOK_SHARE
 
     def keeps(self) -> bool:
         """Whether to keep the answer of a search."""
-        return self._unanswered < _KEEP_LESS_FROM or random.random() < _KEEP_SHARE
+        return self.expects_repeats or random.random() < _KEEP_SHARE
 
     def looked(self, *, found: bool) -> None:
         """A near question was looked for."""

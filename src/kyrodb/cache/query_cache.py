@@ -137,6 +137,11 @@ class QueryCache:
             return not len(self)
 
     @property
+    def expects_repeats(self) -> bool:
+        """Whether questions were answered lately, or have hardly been asked."""
+        return self.mode is not Mode.OFF and self._pace.expects_repeats
+
+    @property
     def size_bytes(self) -> int:
         """Of vectors, metadata and columns held."""
         return self._table.size_bytes

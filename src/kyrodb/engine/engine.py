@@ -16,7 +16,7 @@ from kyrodb.engine.cold_segment import open_segment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.maintenance import Maintenance
 from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.read_path import ReadPath
+from kyrodb.engine.read_path import Pending, ReadPath
 from kyrodb.engine.recall_monitor import RecallMonitor
 from kyrodb.engine.requests import (
     Ack,
@@ -96,11 +96,30 @@ class Engine:
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
         """`search` for each request, in order; errors stand in their places."""
-        results = self._reads.search_many(requests)
-        for request, result in zip(requests, results, strict=True):
+        begun = [self.begin(request) for request in requests]
+        found = iter(self.finish([one for one in begun if isinstance(one, Pending)]))
+        return [next(found) if isinstance(one, Pending) else one for one in begun]
+
+    def begin(self, request: SearchRequest) -> SearchResult | Pending:
+        """The first half of `search`, which takes microseconds unless a filter has to be counted: the answer of the
+        query cache, or else what `finish` takes."""
+        result = self._reads.begin(request)
+        if isinstance(result, SearchResult):
+            self._answered(request, result)
+        return result
+
+    def finish(self, pending: Sequence[Pending]) -> list[SearchResult | KyroError]:
+        """The second half of `search` for each of these, in order; errors stand in their places."""
+        results = self._reads.finish(pending)
+        for asked, result in zip(pending, results, strict=True):
             if isinstance(result, SearchResult):
-                self._answered(request, result)
+                self._answered(asked.request, result)
         return results
+
+    @property
+    def expects_repeats(self) -> bool:
+        """Whether questions have lately been answered by the query cache, so that a look into it may pay."""
+        return self.context.caches.answers.queries.expects_repeats
 
     def get(self, doc_id: int, scope: Scope = EVERYTHING, *, cached: bool = True) -> Found | None:
         """The document, or None when it is absent or out of scope; without `cached`, never from a cache."""

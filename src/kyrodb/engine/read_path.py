@@ -33,8 +33,8 @@ _TOGETHER_MAX: Final = 16
 """Questions searched together: the rows they score again should stay in the processor's cache."""
 
 
-class _Asked:
-    """A request on its way through the tiers."""
+class Pending:
+    """A request on its way: what the query cache could not answer, and what is to be found for it."""
 
     __slots__ = ("ef", "question", "request", "spare", "ticket")
 
@@ -57,30 +57,28 @@ class ReadPath:
         self.ef_search = options.ef_search
 
     def search(self, request: SearchRequest) -> SearchResult:
-        asked = self._asked(request)
-        cached = self._cached(asked)
-        if cached is not None:
-            return cached
-        return self._search_and_keep([asked])[0]
+        pending = self.begin(request)
+        return pending if isinstance(pending, SearchResult) else self._search_and_keep([pending])[0]
 
     def search_tiers(self, request: SearchRequest) -> SearchResult:
         """`search` without a look into any cache."""
         (answer,) = self._search_tiers([self._asked(request)])
         return answer.result
 
-    def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
-        """`search` for each; one that fails does not harm the others.
+    def begin(self, request: SearchRequest) -> SearchResult | Pending:
+        """The cached answer, or what `finish` takes to answer the request."""
+        pending = self._asked(request)
+        return self._cached(pending) or pending
+
+    def finish(self, pending: Sequence[Pending]) -> list[SearchResult | KyroError]:
+        """Search for each; one that fails does not harm the others.
 
         Those that differ only in their vectors are searched together, which costs each of them less.
         """
         answers: dict[int, SearchResult | KyroError] = {}
-        alike: dict[Hashable, list[tuple[int, _Asked]]] = {}
-        for at, request in enumerate(requests):
-            asked = self._asked(request)
-            cached = self._cached(asked)
-            if cached is not None:
-                answers[at] = cached
-                continue
+        alike: dict[Hashable, list[tuple[int, Pending]]] = {}
+        for at, asked in enumerate(pending):
+            request = asked.request
             kind = (request.k, asked.ef, asked.spare, request.filter, request.scope, request.exact)
             alike.setdefault(kind, []).append((at, asked))
         for group in alike.values():
@@ -88,13 +86,13 @@ class ReadPath:
                 part = group[start : start + _TOGETHER_MAX]
                 results = self._each_or_error([asked for _, asked in part])
                 answers.update(zip([at for at, _ in part], results, strict=True))
-        return [answers[at] for at in range(len(requests))]
+        return [answers[at] for at in range(len(pending))]
 
-    def _asked(self, request: SearchRequest) -> _Asked:
+    def _asked(self, request: SearchRequest) -> Pending:
         question = distance.Question(request.vector, self._metric)
-        return _Asked(request, question, request.ef_search or self.ef_search)
+        return Pending(request, question, request.ef_search or self.ef_search)
 
-    def _cached(self, asked: _Asked) -> SearchResult | None:
+    def _cached(self, asked: Pending) -> SearchResult | None:
         """The cached answer, if there is one; notes in `asked` what a search has to find for the cache."""
         caches = self._caches.answers
         asked.ticket = caches.ticket(asked.request, asked.question, asked.ef)
@@ -107,7 +105,7 @@ class ReadPath:
             asked.ticket = None
         return answer
 
-    def _each_or_error(self, group: Sequence[_Asked]) -> Sequence[SearchResult | KyroError]:
+    def _each_or_error(self, group: Sequence[Pending]) -> Sequence[SearchResult | KyroError]:
         try:
             return self._search_and_keep(group)
         except KyroError as error:
@@ -115,7 +113,7 @@ class ReadPath:
                 return [error]
             return [answer for asked in group for answer in self._each_or_error([asked])]
 
-    def _search_and_keep(self, group: Sequence[_Asked]) -> list[SearchResult]:
+    def _search_and_keep(self, group: Sequence[Pending]) -> list[SearchResult]:
         """Search the tiers for questions that differ in nothing else, and offer the cache what was found."""
         results = []
         for asked, answer in zip(group, self._search_tiers(group), strict=True):
@@ -144,7 +142,7 @@ class ReadPath:
             documents.keep(doc_id, vector, metadata.public, metadata.reserved, since)
         return _found(doc_id, vector, metadata, place.tier.kind, scope)
 
-    def _search_tiers(self, group: Sequence[_Asked]) -> list[Ranked]:
+    def _search_tiers(self, group: Sequence[Pending]) -> list[Ranked]:
         """The answer to each of the group, all alike but for their vectors."""
         first = group[0]
         request = first.request

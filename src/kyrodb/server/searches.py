@@ -1,7 +1,9 @@
 """Searches on their way through the engine, from Search and BulkSearch alike.
 
 A worker thread decodes, searches and encodes a whole batch. The event loop only carries bytes: were it to decode
-while a worker searches, both would spend their time handing the interpreter lock back and forth.
+while a worker searches, both would spend their time handing the interpreter lock back and forth. Only when no worker
+has anything to do, and questions do repeat, the loop looks into the query cache itself: the way to a worker and back
+takes longer than an answer that is there already.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from kyrodb.engine.engine import Engine
+from kyrodb.engine.read_path import Pending
 from kyrodb.engine.requests import SearchRequest, SearchResult, Stage, Tier
 from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
 from kyrodb.interface.arguments import Schema
@@ -36,11 +39,15 @@ _PATHS: Final = {
 }
 
 
+Search: TypeAlias = bytes | SearchRequest | Pending
+"""A SearchRequest as far as it has come: as it came in, decoded, or not found in the query cache."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """SearchRequests as they came together, who sent them and when."""
+    """Searches that came together, who sent them and when."""
 
-    payloads: Sequence[bytes]
+    searches: Sequence[Search]
     caller: Caller
     started_ns: int
 
@@ -91,28 +98,32 @@ class Searches:
             observe_wait=counters.queue_waits["search"].observe,
         )
 
-    def ask(self, payloads: Sequence[bytes], caller: Caller) -> asyncio.Future[Outcomes]:
-        """Put searches in the queue, to be answered together. Raises CallError when there is no room."""
-        asked = Asked(payloads, caller, time.perf_counter_ns())
-        try:
-            return self._batcher.submit(asked, weight=len(payloads), requests=len(payloads))
-        except ResourceExhausted as error:
-            self._counters.query_failed()
-            raise _failure(error) from error
-
     async def answer(self, payload: bytes, caller: Caller) -> bytes:
         """The SearchResponse, as bytes. Raises CallError or InvalidArgument."""
-        (outcome,) = await self.outcomes((payload,), self.ask((payload,), caller))
+        begun = self._begin_here(payload, caller)
+        if isinstance(begun, (Answered, KyroError)):
+            outcome = begun
+        else:
+            (outcome,) = await self.outcomes((begun,), self.ask((begun,), caller))
         if self._tracing is not None and isinstance(outcome, Answered):
             self._tracing.note(outcome.stages)
         return self.response(outcome, caller)
 
-    async def outcomes(self, payloads: Sequence[bytes], asked: asyncio.Future[Outcomes]) -> Outcomes:
+    def ask(self, searches: Sequence[Search], caller: Caller) -> asyncio.Future[Outcomes]:
+        """Put searches in the queue, to be answered together. Raises CallError when there is no room."""
+        asked = Asked(searches, caller, time.perf_counter_ns())
+        try:
+            return self._batcher.submit(asked, weight=len(searches), requests=len(searches))
+        except ResourceExhausted as error:
+            self._counters.query_failed()
+            raise _failure(error) from error
+
+    async def outcomes(self, searches: Sequence[Search], asked: asyncio.Future[Outcomes]) -> Outcomes:
         """What became of each of the searches that were asked together."""
         try:
             return await asked
         except KyroError as error:
-            return [error] * len(payloads)
+            return [error] * len(searches)
 
     def response(self, outcome: Answered | KyroError, caller: Caller) -> bytes:
         """Count a search; the SearchResponse, as bytes. Raises CallError or InvalidArgument."""
@@ -132,27 +143,49 @@ class Searches:
         """Answer what is in the queue and stop."""
         await self._batcher.close()
 
-    def _answer_batch(self, batch: list[Asked]) -> list[Outcomes]:
+    def _begin_here(self, payload: bytes, caller: Caller) -> Search | Answered | KyroError:
+        """On the event loop: what becomes of a search without a worker, or how far it has come."""
+        if self._batcher.waiting or not self._engine.expects_repeats:
+            return payload
+        asked = Asked((), caller, time.perf_counter_ns())
         times = None if self._tracing is None else _Times()
-        requests = [self._decoded(payload, asked.caller) for asked in batch for payload in asked.payloads]
+        request = self._decoded(payload, caller)
+        # To count what a filter matches may take long.
+        if not isinstance(request, SearchRequest) or request.filter is not None:
+            return request
         if times is not None:
             times.decoded_us = _now_us()
-        results = iter(self._engine.search_many([one for one in requests if isinstance(one, SearchRequest)]))
+        begun = self._engine.begin(request)
+        if isinstance(begun, Pending):
+            return begun
         if times is not None:
             times.searched_us = _now_us()
-        decoded = iter(requests)
+        return _answered(begun, asked, times)
+
+    def _answer_batch(self, batch: list[Asked]) -> list[Outcomes]:
+        times = None if self._tracing is None else _Times()
+        requests = [self._decoded(search, asked.caller) for asked in batch for search in asked.searches]
+        if times is not None:
+            times.decoded_us = _now_us()
+        begun = [self._engine.begin(one) if isinstance(one, SearchRequest) else one for one in requests]
+        found = iter(self._engine.finish([one for one in begun if isinstance(one, Pending)]))
+        if times is not None:
+            times.searched_us = _now_us()
+        results = iter(begun)
         answers: list[Outcomes] = []
         for asked in batch:
             outcomes: list[Answered | KyroError] = []
-            for request in islice(decoded, len(asked.payloads)):
-                result = next(results) if isinstance(request, SearchRequest) else request
+            for one in islice(results, len(asked.searches)):
+                result = next(found) if isinstance(one, Pending) else one
                 outcomes.append(result if isinstance(result, KyroError) else _answered(result, asked, times))
             answers.append(outcomes)
         return answers
 
-    def _decoded(self, payload: bytes, caller: Caller) -> SearchRequest | KyroError:
+    def _decoded(self, search: Search, caller: Caller) -> SearchRequest | Pending | KyroError:
+        if isinstance(search, (SearchRequest, Pending)):
+            return search
         try:
-            return decode.search(payload, self._schema, caller)
+            return decode.search(search, self._schema, caller)
         except InvalidArgument as fault:
             return fault
 
