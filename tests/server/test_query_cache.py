@@ -63,7 +63,9 @@ def batches(server: RunningServer) -> int:
     return int(line.removeprefix(name))
 
 
-def test_what_is_cached_is_answered_without_a_worker_unless_a_filter_has_to_be_counted(tmp_path: Path) -> None:
+def test_what_is_cached_is_answered_without_a_worker_unless_a_filter_has_to_be_counted(
+    tmp_path: Path,
+) -> None:
     with running_server(tmp_path, hnsw__dimension=3) as server:
         fill(server)
         filtered = pb.SearchRequest(query_embedding=QUESTION, k=3, metadata_filters={"absent": "x"})
