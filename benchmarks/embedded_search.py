@@ -1,6 +1,7 @@
 """Embedded search against the bare call of the vector library on the same graph at the same ef.
 
-Once as it is, and once with the query cache off: none of the questions repeats while the cache still knows it.
+Once as it is, and once with the query cache off: none of the questions repeats while the cache still knows it. And
+many questions at once against the library's call for as many on one thread.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kyrodb.types import Metric
 
 faiss: Any = untyped_faiss
 _ROUNDS = 3
+_TOGETHER = 64
 
 
 def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
@@ -68,13 +70,44 @@ def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
     ]
 
 
+def measure_together(data: dataset.Dataset, engine: Engine) -> Row:
+    """`search_many` of so many questions, and the library's call, in turns."""
+    faiss.omp_set_num_threads(1)
+    engine.context.caches.answers.queries.mode = Mode.OFF
+    (segment,) = engine.context.state.version.cold
+    assert segment.graph is not None
+    graph = segment.graph._index
+    parameters = faiss.SearchParametersHNSW(efSearch=engine.ef_search)
+    ours: list[float] = []
+    bare: list[float] = []
+    for start in list(range(0, len(data.truth) - 2 * _TOGETHER, 2 * _TOGETHER)) * _ROUNDS:
+        asked = data.queries[start : start + _TOGETHER]
+        other = data.queries[start + _TOGETHER : start + 2 * _TOGETHER]
+        unit = np.array([Question(question, Metric.COSINE).indexed for question in other])
+        started = time.perf_counter()
+        engine.search_many([SearchRequest(question, 10) for question in asked])
+        middle = time.perf_counter()
+        faiss.omp_set_num_threads(1)
+        graph.search(unit, 10, params=parameters)
+        ours.append((middle - started) / _TOGETHER)
+        bare.append((time.perf_counter() - middle) / _TOGETHER)
+    return Row(
+        f"embedded search_many, {_TOGETHER} questions at once, each",
+        f"{median_us(ours):.0f} µs",
+        f"bare library call on one thread {median_us(bare):.0f} µs",
+        median_us(ours) / median_us(bare),
+        "",
+    )
+
+
 def main() -> None:
     options = arguments(__doc__)
     data = dataset.load(options.data, options.count)
     print(f"{data.name}, one segment")
     with tempfile.TemporaryDirectory() as directory:
         engine = store.one_segment(Path(directory) / "data", data)
-        show([row for mode in (Mode.OFF, Mode.CERTIFIED) for row in measure(data, engine, mode)])
+        rows = [row for mode in (Mode.OFF, Mode.CERTIFIED) for row in measure(data, engine, mode)]
+        show([*rows, measure_together(data, engine)])
         engine.close()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 from tests.server.running import RunningServer
 
 from benchmarks import serving
@@ -25,8 +26,8 @@ from kyrodb.types import Matrix, Metric
 
 EF = 50
 K = 10
-QUIET = 10
-"""Looks at the segments, two seconds apart, that have to be alike."""
+QUIET = 6
+"""Seconds without a process that builds a graph, after which none is expected."""
 
 
 def floor_handlers(docs: Matrix) -> dict[str, Any]:
@@ -53,11 +54,11 @@ def load(running: RunningServer, docs: Matrix) -> None:
     if not response.success:
         raise RuntimeError(response.error)
     running.stub.FlushHotTier(pb.FlushRequest(force=True))
-    seen = [_segments(running)]
-    while len(seen) < QUIET or len(set(seen[-QUIET:])) > 1:
-        time.sleep(2)
-        seen.append(_segments(running))
-    print(f"loaded {len(docs)} rows: {seen[-1]}", flush=True)
+    process, quiet = psutil.Process(running.process.pid), 0
+    while quiet < QUIET:
+        time.sleep(1)
+        quiet = 0 if process.children() else quiet + 1  # graphs are built by a process of their own
+    print(f"loaded {len(docs)} rows: {_segments(running)}", flush=True)
 
 
 def _segments(running: RunningServer) -> str:

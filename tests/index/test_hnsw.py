@@ -99,13 +99,16 @@ def test_similarities_are_near_the_canonical_and_best_first(
     assert np.allclose(similarities, canonical, rtol=0.02, atol=0.02)
 
 
-def test_a_scan_finds_the_best_of_the_selected_rows(case: tuple[Graph, Matrix, Matrix, Metric]) -> None:
+@pytest.mark.parametrize("count", [1, 1_000_000], ids=["whole", "in halves"])
+def test_a_scan_finds_the_best_of_the_selected_rows(
+    case: tuple[Graph, Matrix, Matrix, Metric], count: int
+) -> None:
     graph, rows, queries, metric = case
     mask = np.random.default_rng(3).random(ROWS) < 0.2
     for selected, alive in ((None, np.ones(ROWS, np.bool_)), (np.packbits(mask, bitorder="little"), mask)):
         for query in queries:
             question = distance.index_form(query[np.newaxis], metric)[0]
-            found, similarities = graph.scan(question, 3 * K, selected)
+            found, similarities = graph.scan(question, 3 * K, selected, count)
             assert alive[found].all()
             assert (np.diff(similarities) <= 0).all()
             canonical = distance.similarities(rows[found], query, metric)
@@ -119,11 +122,12 @@ def test_fewer_rows_than_k_are_given_as_they_are(case: tuple[Graph, Matrix, Matr
     questions = distance.index_form(queries[:2], metric)
     bits = np.zeros(-(-ROWS // 8), dtype=np.uint8)
     bits[0] = 0b0010_0100
-    found, similarities = graph.scan(questions[0], K, bits)
-    assert set(found) == {2, 5}
-    assert np.isfinite(similarities).all()
+    for count in (1, 1_000_000):
+        found, similarities = graph.scan(questions[0], K, bits, count)
+        assert set(found) == {2, 5}
+        assert np.isfinite(similarities).all()
     bits[:] = 0
-    found, similarities = graph.scan(questions[0], K, bits)
+    found, similarities = graph.scan(questions[0], K, bits, 1)
     assert found.shape == similarities.shape == (0,)
     empty = build(np.empty((0, questions.shape[1]), dtype=np.float32), metric)
     many, _ = empty.search_many(questions, K, 100)
@@ -186,7 +190,9 @@ def test_threads_may_search_one_graph_together(case: tuple[Graph, Matrix, Matrix
 
     def ask(turn: int) -> npt.NDArray[np.int64]:
         question = questions[turn % len(questions)]
-        return (graph.scan(question, K, bits) if turn % 2 else graph.search(question, K, 64))[0]
+        if turn % 2:
+            return graph.scan(question, K, bits, count=1 if turn % 4 == 1 else 1_000_000)[0]
+        return graph.search(question, K, 64)[0]
 
     alone = [ask(turn) for turn in range(400)]
     with ThreadPoolExecutor(4) as pool:

@@ -237,7 +237,7 @@ class SegmentSearch:
         assert self._graph is not None
         wanted, matched = query.wanted, among.count
         taken = min(matched, wanted + max(wanted, _CODES_BEYOND_MIN))
-        found, reported = self._graph.scan(question.indexed, taken, among.bits)
+        found, reported = self._graph.scan(question.indexed, taken, among.bits, matched)
         if len(found) < taken:  # rows died meanwhile
             return None
         similarities = question.similarities(self._vectors.take(found, 0), self._norms.take(found))

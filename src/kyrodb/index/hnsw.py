@@ -1,7 +1,7 @@
 """Approximate search: a hierarchical navigable small world graph over bfloat16 rows.
 
 The graph is Malkov and Yashunin's (IEEE TPAMI 42(4), 2020, arXiv:1603.09320), built and searched by faiss
-(`IndexHNSWSQ`, `QT_bf16`); this module is the only one that imports it. Points in the graph are row numbers.
+(`IndexHNSWSQ`, `QT_bf16`); this module is the only one that calls it. Points in the graph are row numbers.
 A graph is immutable: the library crashes when one thread adds while another searches, so `extend_graph`
 grows a private copy. Quantising costs about 0.2 % recall, which callers win back by rescoring the rows found.
 
@@ -28,28 +28,36 @@ the shortest.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import faiss as untrue_to_its_stubs
 import numpy as np
 import numpy.typing as npt
 
 from kyrodb.distance import norms
+from kyrodb.index.helper import Helpers
 from kyrodb.index.huge_pages import want_huge_pages
+from kyrodb.index.library import faiss
 from kyrodb.index.links import connect, merged
 from kyrodb.types import Bits, Matrix, Metric, Rows, Vector
 
-faiss: Any = untrue_to_its_stubs
 Similarities = npt.NDArray[np.float32]
 
 _WIDTH_MULTIPLE: Final = 16
 _LENGTH_TOLERANCE: Final = 0.01
 """A row this near to length one counts as one; bfloat16 moves a length by less."""
 _CHUNK_ROWS: Final = 1 << 14
+_TEAM: Final = min(2, os.cpu_count() or 1)
+"""Threads that walk the graph for questions asked together; the processors have other things to do as well."""
+_TEAM_FROM: Final = 8
+"""Questions from which on waking a second thread pays."""
+_HALVES_FROM: Final = 6000
+"""Rows from which on a scan is done in two halves."""
+_helpers: Final = Helpers((os.cpu_count() or 1) // 2)
 _Result = TypeVar("_Result")
 
 
@@ -108,28 +116,43 @@ class Graph:
         none."""
         asked = self._padded(np.array(queries) if len(queries) > 1 else queries[0][np.newaxis])
         if len(queries) > 1:
-            # OpenMP would share even two questions out to a team of threads, each thread that asks to its own.
-            # The caller has threads of its own; the setting counts for this one only.
-            faiss.omp_set_num_threads(1)
+            # Otherwise OpenMP would share even two questions out to all processors. The setting counts for this
+            # thread only.
+            faiss.omp_set_num_threads(_TEAM if len(queries) >= _TEAM_FROM else 1)
         values, rows = self._index.search(asked, k, params=_parameters(max(ef, k)))
         if not self._larger_is_nearer:
             np.negative(values, out=values)
         return rows, values
 
-    def scan(self, query: Vector, k: int, selected: Bits | None) -> tuple[Rows, Similarities]:
+    def scan(self, query: Vector, k: int, selected: Bits | None, count: int) -> tuple[Rows, Similarities]:
         """Of all rows, or those whose bit is set, the `k` whose bfloat16 forms are most similar to `query`, which
         is in index form: rows, best first, and these similarities. Fewer when there are fewer.
 
-        Half the bytes of the rows themselves have to be read.
+        `count` is about how many rows that concerns. Half the bytes of the rows themselves have to be read.
         """
+        asked = self._padded(query[np.newaxis])
+        if count < _HALVES_FROM:
+            values, rows = self._scan(asked, k, selected)
+        else:
+            lower, upper = _halves(selected, self.ntotal)
+            parts = _helpers.both(lambda: self._scan(asked, k, lower), lambda: self._scan(asked, k, upper))
+            values = np.concatenate([values for values, _ in parts])
+            rows = np.concatenate([rows for _, rows in parts])
+            best = np.argsort(-values if self._larger_is_nearer else values, kind="stable")[:k]
+            values, rows = values[best], rows[best]
+        return rows, values if self._larger_is_nearer else -values
+
+    def _scan(
+        self, asked: Matrix, k: int, selected: Bits | None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """What the library calls distances, and the rows."""
         parameters = faiss.SearchParameters()
         if selected is not None:
             selector = faiss.IDSelectorBitmap(selected)  # kept alive here: the C++ object only points at it
             parameters.sel = selector
-        values, rows = self._codes.search(self._padded(query[np.newaxis]), k, params=parameters)
+        values, rows = self._codes.search(asked, k, params=parameters)
         found = rows[0] >= 0
-        similarities = values[0][found]
-        return rows[0][found], similarities if self._larger_is_nearer else -similarities
+        return values[0][found], rows[0][found]
 
     def _padded(self, queries: Matrix) -> Matrix:
         if not self._padding:
@@ -323,6 +346,17 @@ def _searchable(index: Any) -> Any:
             f"{stored.ntotal} codes of {stored.d}"
         )
     return inner
+
+
+def _halves(selected: Bits | None, rows: int) -> tuple[Bits, Bits]:
+    """Two parts of the bits, with as many set in each; missing bits count as unset."""
+    if selected is None:
+        selected = np.packbits(np.ones(rows, np.bool_), bitorder="little")
+    set_before = np.cumsum(np.bitwise_count(selected), dtype=np.int64)
+    middle = int(np.searchsorted(set_before, set_before[-1] // 2)) + 1
+    upper = selected.copy()
+    upper[:middle] = 0
+    return selected[:middle], upper
 
 
 @lru_cache(maxsize=256)
