@@ -112,3 +112,25 @@ def test_the_process_may_open_all_the_files_that_are_allowed() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_after_a_wave_of_connections_memory_is_given_back_now_and_a_little_later(
+    listener: socket.socket, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = watching(listener, tmp_path, files_max=100)
+    given_back: list[bool] = []
+    monkeypatch.setattr(connections, "_WAVE", 4)
+    monkeypatch.setattr(connections, "_give_memory_back", lambda: given_back.append(True))
+
+    def gives_back() -> bool:
+        given_back.clear()
+        watch.sweep()
+        return bool(given_back)
+
+    for _ in range(5):
+        pairs.connect()
+    assert not any(gives_back() for _ in range(3))
+    assert watch.open == 5
+    pairs.close()
+    assert [look for look in range(1, 31) if gives_back()] == [1, 5, 15]
+    assert watch.open == 0

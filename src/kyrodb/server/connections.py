@@ -27,7 +27,10 @@ _log: Final = logging.getLogger(__name__)
 _SWEEP_S: Final = 1.0
 _LAST_DATA_RECEIVED: Final = struct.Struct("=52xI")
 """In struct tcp_info of linux/tcp.h: milliseconds since data came in."""
-_TRIM_BELOW: Final = 0.5
+_FALLEN: Final = 0.5
+_WAVE: Final = 64
+_TRIM_AFTER: Final = (1, 5, 15)
+"""Looks after a wave of connections fell to this share of its peak: servers let go of some of their memory late."""
 
 
 class _Accepted(NamedTuple):
@@ -60,6 +63,7 @@ class Connections:
         self._ports = frozenset(ports)
         self._process = process
         self._peak = 0
+        self._trim_after: tuple[int, ...] = ()
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
@@ -79,11 +83,16 @@ class Connections:
         if shed:
             _log.warning("%d of %d connections were shut down, those silent longest", shed, self.open)
         self.shed_total += shed
-        if self.open < _TRIM_BELOW * self._peak and self._peak >= 64:
-            # What they left behind stays with the allocator unless it is told otherwise.
-            self._peak = self.open
-            _give_memory_back()
+        self._trim()
         return shed
+
+    def _trim(self) -> None:
+        """What a wave of connections left behind stays with the allocator unless it is told otherwise."""
+        if self.open < _FALLEN * self._peak and self._peak >= _WAVE:
+            self._peak, self._trim_after = self.open, _TRIM_AFTER
+        if 1 in self._trim_after:
+            _give_memory_back()
+        self._trim_after = tuple([looks - 1 for looks in self._trim_after if looks > 1])
 
     def _memory_is_short(self) -> bool:
         return self._process.resident_bytes() > MEMORY_SHARE_HIGH * self._process.memory_limit_bytes()
