@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from kyrodb.cache.pace import Pace
 
@@ -21,7 +22,12 @@ def test_with_questions_that_never_repeat_only_some_are_looked_for_and_kept() ->
         pace.looked(found=False)
     assert pace.batch == 16
     assert 40 < sum(pace.looks() for _ in range(1000)) < 90
-    assert 90 < sum(pace.keeps() for _ in range(1000)) < 170
+    kept = []
+    for _ in range(64 * 1000):
+        pace.asked(answered=False)
+        kept.append(pace.keeps())
+    assert 90 < sum(kept) / 64 < 170
+    assert sum(one != other for one, other in pairwise(kept)) <= 2 * 170  # whole runs of them
     pace.asked(answered=True)
     assert all(pace.keeps() for _ in range(100))
     pace.looked(found=True)

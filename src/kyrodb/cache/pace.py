@@ -1,9 +1,10 @@
 """How much trouble to take over questions that do not repeat.
 
 Looking for near questions and keeping answers each cost a search about a tenth of its time, so they pay from one
-answer in six on. While fewer than one in a thousand is answered that way, only a share of the questions is looked
-for and only a share of the answers kept, enough to notice questions that come again; one that is answered brings
-everything back. Counts may be off by a few when threads meet, which does no harm.
+answer in six on. While not one of some hundreds is answered that way, near questions are looked for only now and
+then; while not one of a thousand is answered at all, only a share of the answers is kept, enough to notice questions
+that come again. One that is answered brings everything back. Counts may be off by a few when threads meet, which
+does no harm.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ from typing import Final
 _BATCH: Final = 16
 """Answers that become entries together, which takes half the time; until then only the same question finds them."""
 _BATCH_FROM: Final = 64
-_LOOK_LESS_FROM: Final = 1024
+_LOOK_LESS_FROM: Final = 256
 _LOOK_SHARE: Final = 1 / 16
 _KEEP_LESS_FROM: Final = 1024
 _KEEP_SHARE: Final = 1 / 8
+_KEEP_RUN: Final = 64
+"""Answers in a row that are kept or not: questions of which all are kept, or none, can be searched together."""
 
 
 class Pace:
     """Counts questions since the last one that was answered."""
 
-    __slots__ = ("_unanswered", "_unlike")
+    __slots__ = ("_keeps_run", "_unanswered", "_unlike")
 
     def __init__(self) -> None:
+        self._keeps_run = True
         self._unanswered = 0
         self._unlike = 0
         """Questions for which no near one could answer."""
@@ -46,7 +50,7 @@ class Pace:
 
     def keeps(self) -> bool:
         """Whether to keep the answer of a search."""
-        return self.expects_repeats or random.random() < _KEEP_SHARE
+        return self.expects_repeats or self._keeps_run
 
     def looked(self, *, found: bool) -> None:
         """A near question was looked for."""
@@ -55,3 +59,5 @@ class Pace:
     def asked(self, *, answered: bool) -> None:
         """A question was asked."""
         self._unanswered = 0 if answered else self._unanswered + 1
+        if self._unanswered % _KEEP_RUN == 0:
+            self._keeps_run = random.random() < _KEEP_SHARE
