@@ -174,7 +174,8 @@ def test_searches_beyond_the_limit_are_refused_at_once(tmp_path: Path) -> None:
     """timeouts.max_concurrent_queries: what is admitted stays fast."""
     with running_server(tmp_path, timeouts__max_concurrent_queries=1, **SETTINGS) as server:
         insert(server, 1)
-        request = pb.SearchRequest(query_embedding=[1.0, 2.0, 3.0, 4.0], k=1)
+        # With an ef of its own a request goes past the query cache, which would answer it at once.
+        request = pb.SearchRequest(query_embedding=[1.0, 2.0, 3.0, 4.0], k=1, ef_search=50)
         calls = [server.stub.Search.future(request) for _ in range(300)]
         codes = [call.code().name for call in calls]
         assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}

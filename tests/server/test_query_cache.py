@@ -79,10 +79,15 @@ def test_what_is_cached_is_answered_without_a_worker_unless_a_filter_has_to_be_c
         assert batches(server) == asked
         assert server.stub.Search(filtered).search_path == pb.SearchResponse.CACHE_HIT
         assert batches(server) == asked + 1
+        large = pb.SearchRequest(query_embedding=QUESTION, k=3, metadata_filters={"absent": "x" * 300})
+        named = pb.SearchRequest(query_embedding=QUESTION, k=3, namespace="absent")
+        for number, request in enumerate((large, named), asked + 2):
+            server.stub.Search(request)
+            assert batches(server) == number
         with pytest.raises(grpc.RpcError) as refused:
             ask(server, [1.0])
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert batches(server) == asked + 1
+        assert batches(server) == asked + 3
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,10 @@ class Engine:
         return [next(found) if isinstance(one, Pending) else one for one in begun]
 
     def begin(self, request: SearchRequest) -> SearchResult | Pending:
-        """The first half of `search`, which takes microseconds unless a filter has to be counted: the answer of the
-        query cache, or else what `finish` takes."""
+        """The first half of `search`: the answer of the query cache, or else what `finish` takes.
+
+        Takes microseconds, unless what a filter or scope leaves has to be counted, or an answer is served for the
+        first time and its rows have to be read from disk."""
         result = self._reads.begin(request)
         if isinstance(result, SearchResult):
             self._answered(request, result)

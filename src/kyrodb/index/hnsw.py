@@ -33,13 +33,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from kyrodb.distance import norms
-from kyrodb.index.helper import Helpers
+from kyrodb.index.helper import Helpers, Work
 from kyrodb.index.huge_pages import want_huge_pages
 from kyrodb.index.library import faiss
 from kyrodb.index.links import connect, merged
@@ -51,14 +51,18 @@ _WIDTH_MULTIPLE: Final = 16
 _LENGTH_TOLERANCE: Final = 0.01
 """A row this near to length one counts as one; bfloat16 moves a length by less."""
 _CHUNK_ROWS: Final = 1 << 14
-_TEAM: Final = min(2, os.cpu_count() or 1)
+_PROCESSORS: Final = len(os.sched_getaffinity(0))
+_TEAM: Final = min(2, _PROCESSORS)
 """Threads that walk the graph for questions asked together; the processors have other things to do as well."""
 _TEAM_FROM: Final = 8
 """Questions from which on waking a second thread pays."""
-_HALVES_FROM: Final = 6000
-"""Rows from which on a scan is done in two halves."""
-_helpers: Final = Helpers((os.cpu_count() or 1) // 2)
+_HALVES_FROM_BYTES: Final = 4 << 20
+"""A scan of so many bytes of selected rows is done in two halves; of all rows, whose bits need no look, of four times
+as many."""
+_helpers: Final = Helpers(_PROCESSORS // 2)
 _Result = TypeVar("_Result")
+_Scanned: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+"""What the library calls distances, and the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +135,28 @@ class Graph:
         `count` is about how many rows that concerns. Half the bytes of the rows themselves have to be read.
         """
         asked = self._padded(query[np.newaxis])
-        if count < _HALVES_FROM:
+
+        def halves() -> tuple[Work[_Scanned], Work[_Scanned]]:
+            lower, upper = _halves(selected, self.ntotal)
+            return lambda: self._scan(asked, k, lower), lambda: self._scan(asked, k, upper)
+
+        least = _HALVES_FROM_BYTES * (4 if selected is None else 1)
+        parts = _helpers.both(halves) if count * self._codes.code_size >= least else None
+        if parts is None:
             values, rows = self._scan(asked, k, selected)
         else:
-            lower, upper = _halves(selected, self.ntotal)
-            parts = _helpers.both(lambda: self._scan(asked, k, lower), lambda: self._scan(asked, k, upper))
             values = np.concatenate([values for values, _ in parts])
             rows = np.concatenate([rows for _, rows in parts])
             best = np.argsort(-values if self._larger_is_nearer else values, kind="stable")[:k]
             values, rows = values[best], rows[best]
         return rows, values if self._larger_is_nearer else -values
 
-    def _scan(
-        self, asked: Matrix, k: int, selected: Bits | None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """What the library calls distances, and the rows."""
+    def _scan(self, asked: Matrix, k: int, selected: Bits | None) -> _Scanned:
         parameters = faiss.SearchParameters()
         if selected is not None:
             selector = faiss.IDSelectorBitmap(selected)  # kept alive here: the C++ object only points at it
             parameters.sel = selector
+        faiss.omp_set_num_threads(1)  # one question needs no team to be woken
         values, rows = self._codes.search(asked, k, params=parameters)
         found = rows[0] >= 0
         return values[0][found], rows[0][found]

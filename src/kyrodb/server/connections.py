@@ -30,7 +30,8 @@ _LAST_DATA_RECEIVED: Final = struct.Struct("=52xI")
 _FALLEN: Final = 0.5
 _WAVE: Final = 64
 _TRIM_AFTER: Final = (1, 5, 15)
-"""Looks after a wave of connections fell to this share of its peak: servers let go of some of their memory late."""
+"""Looks from the one on that saw a wave of connections fallen to this share of its peak: servers let go of some of
+their memory late."""
 
 
 class _Accepted(NamedTuple):

@@ -39,6 +39,9 @@ _PATHS: Final = {
 }
 
 
+_PLAIN_BYTES_MAX: Final = 256
+"""Of a request besides its vector: what is larger holds a filter, and takes long to decode."""
+
 Search: TypeAlias = bytes | SearchRequest | Pending
 """A SearchRequest as far as it has come: as it came in, decoded, or not found in the query cache."""
 
@@ -100,18 +103,22 @@ class Searches:
 
     async def answer(self, payload: bytes, caller: Caller) -> bytes:
         """The SearchResponse, as bytes. Raises CallError or InvalidArgument."""
-        begun = self._begin_here(payload, caller)
+        started_ns = time.perf_counter_ns()
+        begun = self._begin_here(payload, caller, started_ns)
         if isinstance(begun, (Answered, KyroError)):
             outcome = begun
         else:
-            (outcome,) = await self.outcomes((begun,), self.ask((begun,), caller))
+            (outcome,) = await self.outcomes((begun,), self.ask((begun,), caller, started_ns))
         if self._tracing is not None and isinstance(outcome, Answered):
             self._tracing.note(outcome.stages)
         return self.response(outcome, caller)
 
-    def ask(self, searches: Sequence[Search], caller: Caller) -> asyncio.Future[Outcomes]:
-        """Put searches in the queue, to be answered together. Raises CallError when there is no room."""
-        asked = Asked(searches, caller, time.perf_counter_ns())
+    def ask(
+        self, searches: Sequence[Search], caller: Caller, started_ns: int | None = None
+    ) -> asyncio.Future[Outcomes]:
+        """Put searches in the queue, to be answered together; `started_ns` is when they came in, if not just now.
+        Raises CallError when there is no room."""
+        asked = Asked(searches, caller, started_ns or time.perf_counter_ns())
         try:
             return self._batcher.submit(asked, weight=len(searches), requests=len(searches))
         except ResourceExhausted as error:
@@ -143,15 +150,21 @@ class Searches:
         """Answer what is in the queue and stop."""
         await self._batcher.close()
 
-    def _begin_here(self, payload: bytes, caller: Caller) -> Search | Answered | KyroError:
+    def _begin_here(self, payload: bytes, caller: Caller, started_ns: int) -> Search | Answered | KyroError:
         """On the event loop: what becomes of a search without a worker, or how far it has come."""
-        if self._batcher.waiting or not self._engine.expects_repeats:
+        if (
+            self._batcher.waiting
+            or not self._engine.expects_repeats
+            or len(payload) > 4 * self._schema.dimension + _PLAIN_BYTES_MAX
+        ):
             return payload
-        asked = Asked((), caller, time.perf_counter_ns())
+        asked = Asked((), caller, started_ns)
         times = None if self._tracing is None else _Times()
         request = self._decoded(payload, caller)
-        # To count what a filter matches may take long.
-        if not isinstance(request, SearchRequest) or request.filter is not None:
+        if not isinstance(request, SearchRequest):
+            return request
+        # To count what a filter, a tenant or a namespace leaves may take long.
+        if request.filter is not None or request.scope.constraints:
             return request
         if times is not None:
             times.decoded_us = _now_us()
