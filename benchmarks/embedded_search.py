@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import faiss as untyped_faiss
 import numpy as np
 
 from benchmarks import dataset, store
@@ -20,21 +19,25 @@ from kyrodb.cache.query_cache import Mode
 from kyrodb.distance import Question
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import SearchRequest
+from kyrodb.index.library import faiss
 from kyrodb.types import Metric
 
-faiss: Any = untyped_faiss
 _ROUNDS = 3
 _TOGETHER = 64
 
 
-def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
-    """Each question is asked of the engine and of the library in turn, never the same one in a row."""
+def bare_library(engine: Engine) -> tuple[Any, Any]:
+    """The engine's own graph, in the same memory, and the parameters for its ef; on one thread."""
     faiss.omp_set_num_threads(1)
-    engine.context.caches.answers.queries.mode = mode
     (segment,) = engine.context.state.version.cold
     assert segment.graph is not None
-    graph = segment.graph._index  # the very same, in the same memory
-    parameters = faiss.SearchParametersHNSW(efSearch=engine.ef_search)
+    return segment.graph._index, faiss.SearchParametersHNSW(efSearch=engine.ef_search)
+
+
+def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
+    """Each question is asked of the engine and of the library in turn, never the same one in a row."""
+    engine.context.caches.answers.queries.mode = mode
+    graph, parameters = bare_library(engine)
     questions = [np.ascontiguousarray(q) for q in data.queries[: len(data.truth)]]
     unit = [Question(q, Metric.COSINE).indexed[np.newaxis] for q in questions]
     ours: list[float] = []
@@ -72,12 +75,8 @@ def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
 
 def measure_together(data: dataset.Dataset, engine: Engine) -> Row:
     """`search_many` of so many questions, and the library's call, in turns."""
-    faiss.omp_set_num_threads(1)
     engine.context.caches.answers.queries.mode = Mode.OFF
-    (segment,) = engine.context.state.version.cold
-    assert segment.graph is not None
-    graph = segment.graph._index
-    parameters = faiss.SearchParametersHNSW(efSearch=engine.ef_search)
+    graph, parameters = bare_library(engine)
     ours: list[float] = []
     bare: list[float] = []
     for start in list(range(0, len(data.truth) - 2 * _TOGETHER, 2 * _TOGETHER)) * _ROUNDS:

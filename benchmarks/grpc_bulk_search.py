@@ -8,19 +8,16 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
-
-import faiss as untyped_faiss
 
 from benchmarks import serving
 from benchmarks.grpc_search import EF, K, load
 from kyrodb import distance
 from kyrodb.index.hnsw import GraphParameters, build_graph
+from kyrodb.index.library import faiss
 from kyrodb.limits import STREAM_MESSAGES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.types import Metric
 
-faiss: Any = untyped_faiss
 _BATCH = 128
 
 

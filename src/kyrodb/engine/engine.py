@@ -96,9 +96,7 @@ class Engine:
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
         """`search` for each request, in order; errors stand in their places."""
-        begun = [self.begin(request) for request in requests]
-        found = iter(self.finish([one for one in begun if isinstance(one, Pending)]))
-        return [next(found) if isinstance(one, Pending) else one for one in begun]
+        return self.finish([self.begin(request) for request in requests])
 
     def begin(self, request: SearchRequest) -> SearchResult | Pending:
         """The first half of `search`: the answer of the query cache, or else what `finish` takes.
@@ -110,13 +108,16 @@ class Engine:
             self._answered(request, result)
         return result
 
-    def finish(self, pending: Sequence[Pending]) -> list[SearchResult | KyroError]:
-        """The second half of `search` for each of these, in order; errors stand in their places."""
+    def finish(self, begun: Sequence[SearchResult | Pending | KyroError]) -> list[SearchResult | KyroError]:
+        """The second half of `search` for each that is pending, in order; errors stand in their places, and what is
+        settled already stays as it is."""
+        pending = [one for one in begun if isinstance(one, Pending)]
         results = self._reads.finish(pending)
         for asked, result in zip(pending, results, strict=True):
             if isinstance(result, SearchResult):
                 self._answered(asked.request, result)
-        return results
+        found = iter(results)
+        return [next(found) if isinstance(one, Pending) else one for one in begun]
 
     @property
     def expects_repeats(self) -> bool:

@@ -181,16 +181,15 @@ class Searches:
         if times is not None:
             times.decoded_us = _now_us()
         begun = [self._engine.begin(one) if isinstance(one, SearchRequest) else one for one in requests]
-        found = iter(self._engine.finish([one for one in begun if isinstance(one, Pending)]))
+        results = iter(self._engine.finish(begun))
         if times is not None:
             times.searched_us = _now_us()
-        results = iter(begun)
         answers: list[Outcomes] = []
         for asked in batch:
-            outcomes: list[Answered | KyroError] = []
-            for one in islice(results, len(asked.searches)):
-                result = next(found) if isinstance(one, Pending) else one
-                outcomes.append(result if isinstance(result, KyroError) else _answered(result, asked, times))
+            outcomes = [
+                result if isinstance(result, KyroError) else _answered(result, asked, times)
+                for result in islice(results, len(asked.searches))
+            ]
             answers.append(outcomes)
         return answers
 
