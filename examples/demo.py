@@ -6,6 +6,7 @@ the process with SIGKILL, starts it again, and asks once more.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -55,7 +56,7 @@ class Server:
     """A kyrodb_server of our own on free ports."""
 
     def __init__(self, data: Path) -> None:
-        self.port, http_port = free_port(), free_port()
+        self.port, http_port = free_ports(2)
         environment = os.environ | {
             "KYRODB__SERVER__HTTP_PORT": str(http_port),
             "KYRODB__HNSW__DIMENSION": "384",
@@ -88,10 +89,13 @@ class Server:
         self._log.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on; all are held until the last is found, so no two are the same."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def documents(

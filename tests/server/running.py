@@ -10,6 +10,7 @@ Settings are keys of the configuration with "__" for ".", and go in through the 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -47,11 +48,19 @@ def stub(channel: grpc.Channel) -> Any:
     return SimpleNamespace(**calls)
 
 
+FIRST_PORT, PORTS = 10_000, 20_000
+"""Below those the system gives to outgoing connections, one of which could take a port found free."""
+
+_candidates = itertools.count(os.getpid() * 1_009)
+
+
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on now, not given before; processes that test side by side start far apart."""
+    for candidate in itertools.islice(_candidates, PORTS):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", FIRST_PORT + candidate % PORTS))
+            return int(probe.getsockname()[1])
+    raise RuntimeError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free")
 
 
 class RunningServer:
