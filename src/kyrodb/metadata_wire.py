@@ -14,6 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _ENTRY, _KEY, _VALUE = 0x22, 0x0A, 0x12
+_LAST_GROUP = [bytes((bits,)) for bits in range(0x80)]
+_GROUP = [bytes((bits | 0x80,)) for bits in range(0x80)]
+"""Of a varint: seven bits, and whether more follow."""
 _SHORT = b"\x22%c\x0a%c%b\x12%c%b"
 
 
@@ -53,13 +56,10 @@ def decode_metadata(data: bytes | memoryview) -> dict[str, str]:
 def varint(value: int) -> bytes:
     """`value` >= 0 in base 128, least significant group first."""
     if value < 0x80:
-        return bytes((value,))
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+        return _LAST_GROUP[value]
+    if value < 0x4000:
+        return _GROUP[value & 0x7F] + _LAST_GROUP[value >> 7]
+    return _GROUP[value & 0x7F] + _GROUP[value >> 7 & 0x7F] + varint(value >> 14)
 
 
 def _delimited(buffer: bytes, position: int, tag: int) -> tuple[bytes, int]:

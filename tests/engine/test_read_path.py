@@ -163,15 +163,22 @@ def test_searches_asked_together_are_answered_as_if_asked_alone(tmp_path: Path, 
     fill(engine, rows[2000:], first_id=2001, metadata={"half": "b"})
     engine.commit([Delete(doc_id) for doc_id in range(1, 500, 3)])
     requests = [
-        SearchRequest(question, k, filter=condition)
+        SearchRequest(question, k, filter=condition, min_score=min_score, include_vectors=k == 3)
         for question in vectors(20, seed=11)
         for k, condition in ((10, None), (3, None), (5, Exact("half", "a")), (7, Exact("half", "none")))
+        for min_score in (0.0, 0.3)
     ]
     together = engine.search_many(requests)
     for request, answer in zip(requests, together, strict=True):
         assert isinstance(answer, SearchResult)
         alone = engine.search(request)
-        assert [(hit.doc_id, hit.score) for hit in answer.hits] == [
-            (hit.doc_id, hit.score) for hit in alone.hits
-        ]
+        assert shown(answer) == shown(alone)
+        assert answer.matched == alone.matched
     engine.close()
+
+
+def shown(result: SearchResult) -> list[tuple[int, float, bytes, bytes | None]]:
+    return [
+        (hit.doc_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.tobytes())
+        for hit in result.hits
+    ]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kyrodb import limits
+from kyrodb.engine.requests import SearchRequest
 from kyrodb.errors import InvalidArgument
 from kyrodb.interface.arguments import Schema
 from kyrodb.metadata_wire import varint
@@ -207,6 +208,14 @@ def test_bad_search_is_refused_in_the_words_clients_know(fields: dict[str, objec
     with pytest.raises(InvalidArgument) as refused:
         decode.search(asked(**fields), COSINE, ANYBODY)
     assert message in str(refused.value)
+    payloads = [(asked(), ANYBODY), (asked(**fields), ANYBODY), (asked(), Caller(tenant=2))]
+    first, bad, last = decode.searches(payloads, COSINE)
+    assert isinstance(bad, InvalidArgument)
+    assert (str(bad), bad.field) == (str(refused.value), refused.value.field)
+    assert isinstance(first, SearchRequest)
+    assert isinstance(last, SearchRequest)
+    assert (first.scope, last.scope) == (EVERYTHING, Scope(2, ""))
+    assert first.vector.tolist() == last.vector.tolist() == VECTOR
 
 
 @pytest.mark.parametrize(("k", "ef"), [(1, 0), (1000, 10_000)])

@@ -96,17 +96,18 @@ class Engine:
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
         """`search` for each request, in order; errors stand in their places."""
-        return self.finish([self.begin(request) for request in requests])
+        return self.finish(self.begin(requests))
 
-    def begin(self, request: SearchRequest) -> SearchResult | Pending:
-        """The first half of `search`: the answer of the query cache, or else what `finish` takes.
+    def begin(self, requests: Sequence[SearchRequest]) -> list[SearchResult | Pending]:
+        """The first half of `search` for each: the answer of the query cache, or else what `finish` takes.
 
         Takes microseconds, unless what a filter or scope leaves has to be counted, or an answer is served for the
         first time and its rows have to be read from disk."""
-        result = self._reads.begin(request)
-        if isinstance(result, SearchResult):
-            self._answered(request, result)
-        return result
+        begun = self._reads.begin(requests)
+        for request, one in zip(requests, begun, strict=True):
+            if isinstance(one, SearchResult):
+                self._answered(request, one)
+        return begun
 
     def finish(self, begun: Sequence[SearchResult | Pending | KyroError]) -> list[SearchResult | KyroError]:
         """The second half of `search` for each that is pending, in order; errors stand in their places, and what is

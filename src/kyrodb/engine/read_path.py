@@ -29,7 +29,7 @@ from kyrodb.index.filter import with_constraints
 from kyrodb.types import Scope, Vector
 
 _ATTEMPTS: Final = 4
-_TOGETHER_MAX: Final = 16
+_TOGETHER_MAX: Final = 32
 """Questions searched together: the rows they score again should stay in the processor's cache."""
 
 
@@ -45,6 +45,22 @@ class Pending:
         self.ticket: Ticket | None = None
         self.spare: int | None = None
 
+    @property
+    def kind(self) -> Hashable:
+        """Equal for two that differ in their vectors only."""
+        request = self.request
+        return (
+            request.k,
+            self.ef,
+            self.spare,
+            request.filter,
+            request.scope,
+            request.min_score,
+            request.exact,
+            request.include_vectors,
+            request.include_metadata,
+        )
+
 
 class ReadPath:
     """Searches and point lookups. Thread-safe, takes no lock."""
@@ -57,18 +73,17 @@ class ReadPath:
         self.ef_search = options.ef_search
 
     def search(self, request: SearchRequest) -> SearchResult:
-        pending = self.begin(request)
-        return pending if isinstance(pending, SearchResult) else self._search_and_keep([pending])[0]
+        (begun,) = self.begin([request])
+        return begun if isinstance(begun, SearchResult) else self._search_and_keep([begun])[0]
 
     def search_tiers(self, request: SearchRequest) -> SearchResult:
         """`search` without a look into any cache."""
-        (answer,) = self._search_tiers([self._asked(request)])
+        (answer,) = self._search_tiers(self._asked([request]))
         return answer.result
 
-    def begin(self, request: SearchRequest) -> SearchResult | Pending:
-        """The cached answer, or what `finish` takes to answer the request."""
-        pending = self._asked(request)
-        return self._cached(pending) or pending
+    def begin(self, requests: Sequence[SearchRequest]) -> list[SearchResult | Pending]:
+        """For each the cached answer, or what `finish` takes to answer the request."""
+        return [self._cached(asked) or asked for asked in self._asked(requests)]
 
     def finish(self, pending: Sequence[Pending]) -> list[SearchResult | KyroError]:
         """Search for each; one that fails does not harm the others.
@@ -78,9 +93,7 @@ class ReadPath:
         answers: dict[int, SearchResult | KyroError] = {}
         alike: dict[Hashable, list[tuple[int, Pending]]] = {}
         for at, asked in enumerate(pending):
-            request = asked.request
-            kind = (request.k, asked.ef, asked.spare, request.filter, request.scope, request.exact)
-            alike.setdefault(kind, []).append((at, asked))
+            alike.setdefault(asked.kind, []).append((at, asked))
         for group in alike.values():
             for start in range(0, len(group), _TOGETHER_MAX):
                 part = group[start : start + _TOGETHER_MAX]
@@ -88,9 +101,12 @@ class ReadPath:
                 answers.update(zip([at for at, _ in part], results, strict=True))
         return [answers[at] for at in range(len(pending))]
 
-    def _asked(self, request: SearchRequest) -> Pending:
-        question = distance.Question(request.vector, self._metric)
-        return Pending(request, question, request.ef_search or self.ef_search)
+    def _asked(self, requests: Sequence[SearchRequest]) -> list[Pending]:
+        questions = distance.Question.each([request.vector for request in requests], self._metric)
+        return [
+            Pending(request, question, request.ef_search or self.ef_search)
+            for request, question in zip(requests, questions, strict=True)
+        ]
 
     def _cached(self, asked: Pending) -> SearchResult | None:
         """The cached answer, if there is one; notes in `asked` what a search has to find for the cache."""
@@ -154,12 +170,9 @@ class ReadPath:
             by_tier, left_out = self._tiers.search(version, query)
             if self._state.version is version:
                 break
-        answers = []
-        for at, asked in enumerate(group):
-            found = [(tier, candidates[at]) for tier, candidates in by_tier]
-            answer = rank(asked.request, found, position, self._metric)
+        answers = rank(request, by_tier, position, self._metric)
+        for answer in answers:
             left_out.mark(answer.result)
-            answers.append(answer)
         return answers
 
 

@@ -6,7 +6,7 @@ Everything here raises InvalidArgument, whose message names the field, the value
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -62,7 +62,7 @@ def documents(payloads: Sequence[bytes], schema: Schema, caller: Caller) -> list
 
     Vectors are checked all at once, which one by one would take as long as all the rest.
     """
-    parsed = [_parsed_insert(payload, schema) for payload in payloads]
+    parsed = [_or_fault(_parsed_insert, payload, schema) for payload in payloads]
     vectors = [one[1] for one in parsed if not isinstance(one, InvalidArgument)]
     sound = iter(_plainly_sound(vectors, schema))
     answers: list[Document | InvalidArgument] = []
@@ -84,12 +84,42 @@ def documents(payloads: Sequence[bytes], schema: Schema, caller: Caller) -> list
 
 def search(payload: bytes, schema: Schema, caller: Caller) -> SearchRequest:
     """The search a SearchRequest asks for."""
+    request, vector = _parsed_search(payload, schema)
+    _check_vector_asked(vector, schema)
+    return _asked(request, vector, caller)
+
+
+def searches(
+    payloads: Sequence[tuple[bytes, Caller]], schema: Schema
+) -> list[SearchRequest | InvalidArgument]:
+    """`search` for each payload, the error of a refused one in its place; vectors are checked all at once."""
+    parsed = [_or_fault(_parsed_search, payload, schema) for payload, _ in payloads]
+    vectors = [one[1] for one in parsed if not isinstance(one, InvalidArgument)]
+    sound = iter(_plainly_sound(vectors, schema))
+    answers: list[SearchRequest | InvalidArgument] = []
+    for (_, caller), one in zip(payloads, parsed):
+        if isinstance(one, InvalidArgument):
+            answers.append(one)
+            continue
+        request, vector = one
+        try:
+            if not next(sound):
+                _check_vector_asked(vector, schema)
+            answers.append(_asked(request, vector, caller))
+        except InvalidArgument as fault:
+            answers.append(fault)
+    return answers
+
+
+def _parsed_search(payload: bytes, schema: Schema) -> tuple[wire.SearchRequest, Vector]:
     request = parse(wire.SearchRequest, payload)
     if _came_whole(request, payload) and len(request.query_embedding) == 4 * schema.dimension:
-        vector = np.frombuffer(request.query_embedding, np.float32)
-    else:
-        vector = np.array(parse(pb.SearchRequest, payload).query_embedding, np.float32)
-    _check_asked(vector, schema, request)
+        return request, np.frombuffer(request.query_embedding, np.float32)
+    return request, np.array(parse(pb.SearchRequest, payload).query_embedding, np.float32)
+
+
+def _asked(request: wire.SearchRequest, vector: Vector, caller: Caller) -> SearchRequest:
+    _check_asked(request)
     filter_message = request.filter if request.HasField("filter") else None
     return SearchRequest(
         vector=vector,
@@ -150,21 +180,28 @@ def check_batch(size: int) -> None:
         raise InvalidArgument(f"Batch size {size} exceeds maximum {STREAM_MESSAGES_MAX}", field="doc_ids")
 
 
-def _parsed_insert(payload: bytes, schema: Schema) -> tuple[wire.InsertRequest, Vector] | InvalidArgument:
+def _parsed_insert(payload: bytes, schema: Schema) -> tuple[wire.InsertRequest, Vector]:
+    request = parse(wire.InsertRequest, payload)
+    if request.doc_id < DOC_ID_MIN:
+        raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
+    if _came_whole(request, payload) and len(request.embedding) == 4 * schema.dimension:
+        return request, np.frombuffer(request.embedding, np.float32)
+    return request, np.array(parse(pb.InsertRequest, payload).embedding, np.float32)
+
+
+def _or_fault(
+    parsed: Callable[[bytes, Schema], tuple[Request, Vector]], payload: bytes, schema: Schema
+) -> tuple[Request, Vector] | InvalidArgument:
     try:
-        request = parse(wire.InsertRequest, payload)
-        if request.doc_id < DOC_ID_MIN:
-            return InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
-        if _came_whole(request, payload) and len(request.embedding) == 4 * schema.dimension:
-            return request, np.frombuffer(request.embedding, np.float32)
-        return request, np.array(parse(pb.InsertRequest, payload).embedding, np.float32)
+        return parsed(payload, schema)
     except InvalidArgument as fault:
         return fault
 
 
 def _plainly_sound(vectors: Sequence[Vector], schema: Schema) -> list[bool]:
-    """For which vectors `check_vector` need not be asked; it decides about those near a bound."""
-    if any(vector.shape[0] != schema.dimension for vector in vectors):
+    """For which vectors `check_vector` need not be asked; it decides about those near a bound, and about one alone
+    sooner."""
+    if len(vectors) == 1 or any(vector.shape[0] != schema.dimension for vector in vectors):
         return [False] * len(vectors)
     rows = np.array(vectors, np.float32).reshape(len(vectors), schema.dimension)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -194,7 +231,7 @@ def _check_inserted(vector: Vector, schema: Schema) -> None:
         raise
 
 
-def _check_asked(vector: Vector, schema: Schema, request: wire.SearchRequest) -> None:
+def _check_vector_asked(vector: Vector, schema: Schema) -> None:
     found = vector.shape[0]
     if 0 < found <= DIMENSION_MAX and found != schema.dimension:
         raise InvalidArgument(
@@ -206,6 +243,9 @@ def _check_asked(vector: Vector, schema: Schema, request: wire.SearchRequest) ->
         if found == schema.dimension and np.isfinite(vector).all():
             raise InvalidArgument(f"Search failed: {fault}", field="query_embedding") from None
         raise
+
+
+def _check_asked(request: wire.SearchRequest) -> None:
     if request.k == 0:
         raise InvalidArgument("k must be greater than 0", field="k")
     if request.k > K_MAX:

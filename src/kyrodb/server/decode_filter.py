@@ -16,6 +16,8 @@ def search_filter(message: pb.MetadataFilter | None, entries: Mapping[str, str])
 
     None when nothing is asked. Raises InvalidArgument for a filter too deep or too wide.
     """
+    if message is None and not entries:
+        return None
     parts: list[Filter] = [] if message is None else [decode_filter(message)]
     exact = tuple(Exact(key, value) for key, value in entries.items())
     if exact:

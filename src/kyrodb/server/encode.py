@@ -64,10 +64,14 @@ def search_response(
     """The bytes of a SearchResponse. `id_mask` are the bits of a stored id that the client knows."""
     out: list[bytes] = []
     for hit in result.hits:
-        head = _DOC_ID + varint(hit.doc_id & id_mask) + _TAGGED_FLOAT.pack(_SCORE, hit.score)
+        doc_id, metadata = varint(hit.doc_id & id_mask), hit.metadata_wire
+        length = len(_DOC_ID) + len(doc_id) + _TAGGED_FLOAT.size + len(metadata)
+        vector = b""
         if hit.vector is not None:
-            head += _delimited(_EMBEDDING, hit.vector.tobytes())
-        out += (_RESULT, varint(len(head) + len(hit.metadata_wire)), head, hit.metadata_wire)
+            vector = _delimited(_EMBEDDING, hit.vector.tobytes())
+            length += len(vector)
+        score = _TAGGED_FLOAT.pack(_SCORE, hit.score)
+        out += (_RESULT, varint(length), _DOC_ID, doc_id, score, vector, metadata)
     out += (
         _TOTAL_FOUND + varint(result.total_found),
         _TAGGED_FLOAT.pack(_LATENCY, latency_ms),

@@ -160,15 +160,16 @@ class Searches:
             return payload
         asked = Asked((), caller, started_ns)
         times = None if self._tracing is None else _Times()
-        request = self._decoded(payload, caller)
-        if not isinstance(request, SearchRequest):
-            return request
+        try:
+            request = decode.search(payload, self._schema, caller)
+        except InvalidArgument as fault:
+            return fault
         # To count what a filter, a tenant or a namespace leaves may take long.
         if request.filter is not None or request.scope.constraints:
             return request
         if times is not None:
             times.decoded_us = _now_us()
-        begun = self._engine.begin(request)
+        (begun,) = self._engine.begin([request])
         if isinstance(begun, Pending):
             return begun
         if times is not None:
@@ -177,11 +178,13 @@ class Searches:
 
     def _answer_batch(self, batch: list[Asked]) -> list[Outcomes]:
         times = None if self._tracing is None else _Times()
-        requests = [self._decoded(search, asked.caller) for asked in batch for search in asked.searches]
+        requests = self._decoded(batch)
         if times is not None:
             times.decoded_us = _now_us()
-        begun = [self._engine.begin(one) if isinstance(one, SearchRequest) else one for one in requests]
-        results = iter(self._engine.finish(begun))
+        begun = iter(self._engine.begin([one for one in requests if isinstance(one, SearchRequest)]))
+        results = iter(
+            self._engine.finish([next(begun) if isinstance(one, SearchRequest) else one for one in requests])
+        )
         if times is not None:
             times.searched_us = _now_us()
         answers: list[Outcomes] = []
@@ -193,13 +196,11 @@ class Searches:
             answers.append(outcomes)
         return answers
 
-    def _decoded(self, search: Search, caller: Caller) -> SearchRequest | Pending | KyroError:
-        if isinstance(search, (SearchRequest, Pending)):
-            return search
-        try:
-            return decode.search(search, self._schema, caller)
-        except InvalidArgument as fault:
-            return fault
+    def _decoded(self, batch: list[Asked]) -> Sequence[SearchRequest | Pending | KyroError]:
+        searches = [(search, asked.caller) for asked in batch for search in asked.searches]
+        payloads = [(search, caller) for search, caller in searches if isinstance(search, bytes)]
+        decoded = iter(decode.searches(payloads, self._schema))
+        return [next(decoded) if isinstance(search, bytes) else search for search, _ in searches]
 
 
 def _now_us() -> int:
