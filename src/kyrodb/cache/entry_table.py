@@ -23,6 +23,8 @@ FIRST_SLOTS: Final = 64
 _ENTRY_BYTES: Final = 2048
 """Of an entry besides its documents and vectors."""
 _NEVER: Final = np.iinfo(np.int64).max
+_PRODUCT_MAX: Final = 8192
+"""Components that are multiplied at once: OpenBLAS wakes its threads, which then spin, from 9,216 on (gemv.c)."""
 
 
 @dataclass(slots=True)
@@ -97,8 +99,8 @@ class EntryTable:
     def nearest(self, number: int, indexed: Vector, count: int = 1) -> list[Near]:
         """Up to `count` entries of this key whose questions seem nearest, best first."""
         columns = self._columns
-        sketch = indexed[:: self._step]
-        half_squares = columns.half_squares - np.vecdot(columns.sketches, sketch)
+        sketch = np.ascontiguousarray(indexed[:: self._step])
+        half_squares = columns.half_squares - columns.products(sketch)
         slots = [int(half_squares.argmin())]
         if count > 1 or columns.numbers[slots[0]] != number:
             half_squares[columns.numbers != number] = np.inf
@@ -207,6 +209,13 @@ class _Columns:
         self.sketches: Matrix = np.zeros((slots, width), np.float32)
         self.half_squares = np.full(slots, np.inf, np.float32)
         self.touched: npt.NDArray[np.int64] = np.full(slots, _NEVER)
+
+    def products(self, sketch: Vector) -> Vector:
+        """With each of the sketches."""
+        slots, width = self.sketches.shape
+        rows = max(1, _PRODUCT_MAX // width)
+        parts = [self.sketches[at : at + rows].dot(sketch) for at in range(0, slots, rows)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def grown(self) -> _Columns:
         slots, width = self.sketches.shape
