@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import logging
 import signal
@@ -12,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.contract.conftest import TRANSPORTS
 from tests.operations.faults import wait_until
 from tests.server.calls import Sent, running_call
 from tests.server.running import RunningServer, running_server
@@ -21,7 +21,6 @@ from kyrodb.limits import REQUEST_ID_CHARS_MAX, SLOW_QUERY_LINES_PER_S
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server.call_log import CallLog, RunningCall
 
-TRANSPORTS = ["grpcio"] + (["native"] if importlib.util.find_spec("pygrpc_native") else [])
 MS = 1_000_000
 CANARY = "canary-4d1f"
 CANARY_KEY = "CANARYcanaryCANARYcanaryCANARYcanary0"

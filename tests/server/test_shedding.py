@@ -1,7 +1,9 @@
-"""A server that may do one search at a time: who comes too many is refused at once, a stream alone is not."""
+"""Who comes too many is refused at once and by name; a stream alone is not."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,9 +11,11 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.contract.conftest import TRANSPORTS
 from tests.server.running import RunningServer, running_server
 
 from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.proto.methods import METHODS
 
 SEARCH = pb.SearchRequest(query_embedding=[1.0, 0.0, 0.0, 0.0], k=5, ef_search=50)
 """With an ef of its own, so that the query cache does not answer it."""
@@ -50,3 +54,30 @@ def test_searches_at_once_are_refused_with_a_hint(server: RunningServer) -> None
     assert f'kyrodb_errors_total{{category="resource_exhausted"}} {len(refusals)}\n' in metrics
     assert f"kyrodb_queries_failed {len(refusals)}\n" in metrics
     server.stub.Search(SEARCH)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_burst_from_many_connections_is_answered_or_refused_by_name(tmp_path: Path, transport: str) -> None:
+    """More calls at once than the event loop has taken up; grpcio would cancel some of a thousand or more."""
+    connections, each = 30, 100
+
+    async def burst(port: int) -> list[grpc.StatusCode]:
+        async with contextlib.AsyncExitStack() as held:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channels = [
+                await held.enter_async_context(
+                    grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
+                )
+                for _ in range(connections)
+            ]
+            calls = [channel.unary_unary(METHODS["Search"].path, bytes, bytes) for channel in channels]
+            payload = SEARCH.SerializeToString()
+            await asyncio.gather(*(call(payload) for call in calls))
+            made = [call(payload) for call in calls for _ in range(each)]
+            return list(await asyncio.gather(*(call.code() for call in made)))
+
+    with running_server(tmp_path, hnsw__dimension=4, server__transport=transport) as server:
+        codes = asyncio.run(burst(server.port))
+    assert len(codes) == connections * each
+    assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert grpc.StatusCode.OK in codes

@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from kyrodb.config import Settings
 from kyrodb.config.serving import ServerSettings
 from kyrodb.errors import ConfigError
-from kyrodb.limits import HANDSHAKE_S_MAX, MESSAGE_BYTES_MAX
+from kyrodb.limits import HANDSHAKE_S_MAX, MESSAGE_BYTES_MAX, PENDING_CALLS_MAX
 from kyrodb.proto.methods import SERVICE
 from kyrodb.server.draining import UnderWay, answers_have_left
 from kyrodb.server.rpc import Handler
@@ -123,6 +123,10 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S_MAX * 1000)),
         # Two servers on one port would each get half of the calls.
         ("grpc.so_reuseport", 0),
+        # Calls that nobody has looked at yet. What is beyond is cancelled without a reason, by chance from the first
+        # number on, so that is to be out of reach of bursts: those are refused by name, see Batcher.
+        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
     ]
     if settings.connection_timeout_secs:
         options.append(("grpc.keepalive_time_ms", min(settings.connection_timeout_secs * 1000, 2**31 - 1)))
