@@ -49,8 +49,8 @@ def throughput(docs: Matrix, transport: str, requests: int) -> list[Row]:
             running_server(Path(one), **settings, **guarded(keys)) as closed,
             running_server(Path(other), **settings) as free,
         ):
-            paired.load(closed, docs, KEY)
-            paired.load(free, docs)
+            serving.load(closed, docs, KEY)
+            serving.load(free, docs)
             return paired.compare(
                 f"Search with a key and rate limits, {transport}",
                 paired.searching(closed, docs, requests=requests, key=KEY),

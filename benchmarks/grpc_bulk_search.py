@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks import serving
-from benchmarks.grpc_search import EF, K, load
+from benchmarks.grpc_search import EF, K
 from kyrodb import distance
 from kyrodb.index.hnsw import GraphParameters, build_graph
 from kyrodb.index.library import faiss
@@ -40,7 +40,7 @@ def main() -> None:
         settings = serving.room_for(docs, transport)
         ours, floors = [], []
         with serving.server(**settings) as running:
-            load(running, docs)
+            serving.load(running, docs)
             for _ in range(serving.ROUNDS):
                 started = time.perf_counter()
                 for start in range(0, len(unit), _BATCH):

@@ -6,14 +6,11 @@ python -m benchmarks.grpc_search [--data DIR] [--count N] [--transport native] [
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
-import psutil
-from tests.server.running import RunningServer
 
 from benchmarks import serving
 from kyrodb import distance
@@ -26,8 +23,6 @@ from kyrodb.types import Matrix, Metric
 
 EF = 50
 K = 10
-QUIET = 6
-"""Seconds without a process that builds a graph, after which none is expected."""
 
 
 def floor_handlers(docs: Matrix) -> dict[str, Any]:
@@ -43,27 +38,6 @@ def floor_handlers(docs: Matrix) -> dict[str, Any]:
         return search_response(result, 0.0)
 
     return {"Search": grpc.unary_unary_rpc_method_handler(search)}
-
-
-def load(running: RunningServer, docs: Matrix) -> None:
-    """Store the documents and wait until they lie in segments that nobody merges any more."""
-    messages = (
-        pb.InsertRequest(doc_id=row + 1, embedding=vector.tolist()) for row, vector in enumerate(docs)
-    )
-    response = running.stub.BulkLoadHnsw(messages)
-    if not response.success:
-        raise RuntimeError(response.error)
-    running.stub.FlushHotTier(pb.FlushRequest(force=True))
-    process, quiet = psutil.Process(running.process.pid), 0
-    while quiet < QUIET:
-        time.sleep(1)
-        quiet = 0 if process.children() else quiet + 1  # graphs are built by a process of their own
-    print(f"loaded {len(docs)} rows: {_segments(running)}", flush=True)
-
-
-def _segments(running: RunningServer) -> str:
-    lines = running.http("/metrics").text.splitlines()
-    return ", ".join(line for line in lines if line.startswith(("kyrodb_segments ", "kyrodb_merges_total ")))
 
 
 def main() -> None:
@@ -85,7 +59,7 @@ def main() -> None:
             serving.server(**settings) as running,
             serving.floor(transport, floor_handlers, docs) as floor_port,
         ):
-            load(running, docs)
+            serving.load(running, docs)
             for callers in options.callers:
                 ours: list[serving.Load] = []
                 floors: list[serving.Load] = []

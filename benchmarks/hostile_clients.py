@@ -21,7 +21,7 @@ import psutil
 from tests.server.running import RunningServer, running_server
 from tests.tenancy.keys import entry, key_of, write_keys
 
-from benchmarks import paired, serving
+from benchmarks import serving
 from benchmarks.report import Row, p99_us, show
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -106,7 +106,7 @@ def measure(transport: str, attacks: int, at_once: int) -> list[Row]:
             auth__enabled="true",
             auth__api_keys_file=keys,
         ) as running:
-            paired.load(running, docs, KEY)
+            serving.load(running, docs, KEY)
             process = psutil.Process(running.process.pid)
             ask(running, questions, after(QUIET_S / 3))
             memory, files = process.memory_info().rss, process.num_fds()

@@ -58,7 +58,7 @@ def main() -> None:
             running_server(Path(other), (), UNOBSERVED, **settings) as unobserved,
         ):
             for running in (observed, unobserved):
-                paired.load(running, docs)
+                serving.load(running, docs)
             quiet = paired.searching(observed, docs, requests=options.requests)
             uncounted = paired.searching(unobserved, docs, requests=options.requests)
 

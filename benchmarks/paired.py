@@ -26,16 +26,6 @@ Measure = Callable[[], tuple[float, float]]
 """Searches a second, and searches for each second of processor time."""
 
 
-def load(running: RunningServer, docs: Matrix, key: str = "") -> None:
-    """Store the documents and seal them."""
-    metadata = (("x-api-key", key),) if key else ()
-    messages = (pb.InsertRequest(doc_id=at + 1, embedding=row.tolist()) for at, row in enumerate(docs))
-    response = running.stub.BulkInsert(messages, metadata=metadata)
-    if not response.success:
-        raise RuntimeError(response.error)
-    running.stub.FlushHotTier(pb.FlushRequest(force=True), metadata=metadata)
-
-
 def searching(running: RunningServer, docs: Matrix, *, requests: int, key: str = "") -> Measure:
     """Searches for the same question; it names an ef, so that no cache answers."""
     question = np.asarray(docs[3] + docs[8]).tolist()

@@ -14,6 +14,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,18 @@ from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 import uvloop
 from tests.server.running import RunningServer, free_port, running_server
 
 from kyrodb.limits import MESSAGE_BYTES_MAX
+from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.proto.methods import SERVICE
 from kyrodb.types import Matrix
 
 ROUNDS = 3
+_QUIET = 6
+"""Seconds without a process that builds a graph, after which none is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,28 @@ def questions(docs: Matrix, count: int, *, seed: int) -> Matrix:
     """So many, each between two documents."""
     pairs = np.random.default_rng(seed).integers(len(docs), size=(count, 2))
     return np.ascontiguousarray(docs[pairs[:, 0]] + docs[pairs[:, 1]])
+
+
+def load(running: RunningServer, docs: Matrix, key: str = "") -> None:
+    """Store the documents and wait until they lie in segments that nobody merges any more."""
+    messages = (
+        pb.InsertRequest(doc_id=row + 1, embedding=vector.tolist()) for row, vector in enumerate(docs)
+    )
+    metadata = (("x-api-key", key),) if key else ()
+    response = running.stub.BulkLoadHnsw(messages, metadata=metadata)
+    if not response.success:
+        raise RuntimeError(response.error)
+    running.stub.FlushHotTier(pb.FlushRequest(force=True), metadata=metadata)
+    process, quiet = psutil.Process(running.process.pid), 0
+    while quiet < _QUIET:
+        time.sleep(1)
+        quiet = 0 if process.children() else quiet + 1  # graphs are built by a process of their own
+    print(f"loaded {len(docs)} rows: {_segments(running)}", flush=True)
+
+
+def _segments(running: RunningServer) -> str:
+    lines = running.http("/metrics").text.splitlines()
+    return ", ".join(line for line in lines if line.startswith(("kyrodb_segments ", "kyrodb_merges_total ")))
 
 
 def room_for(docs: Matrix, transport: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from tests.server.running import RunningServer
 
 from benchmarks import serving
-from benchmarks.grpc_search import EF, K, load
+from benchmarks.grpc_search import EF, K
 from benchmarks.report import Row, show
 from kyrodb.limits import STREAM_MESSAGES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -114,7 +114,7 @@ def main() -> None:
     for transport in options.transport:
         settings = serving.room_for(docs, transport) | {"cache__query_cache_capacity": 1000}
         with serving.server(**settings) as running:
-            load(running, docs)
+            serving.load(running, docs)
             answer = running.stub.Search(pb.SearchRequest(query_embedding=docs[0].tolist(), k=K))
             with serving.floor(transport, floor_handlers, answer.SerializeToString()) as floor_port:
                 rows += [hits(running, floor_port, docs, transport), misses(running, docs, transport)]

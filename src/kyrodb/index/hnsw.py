@@ -28,7 +28,6 @@ the shortest.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,6 +42,7 @@ from kyrodb.index.helper import Helpers, Work
 from kyrodb.index.huge_pages import want_huge_pages
 from kyrodb.index.library import faiss
 from kyrodb.index.links import connect, merged
+from kyrodb.processors import PROCESSORS
 from kyrodb.types import Bits, Matrix, Metric, Rows, Vector
 
 Similarities = npt.NDArray[np.float32]
@@ -51,15 +51,14 @@ _WIDTH_MULTIPLE: Final = 16
 _LENGTH_TOLERANCE: Final = 0.01
 """A row this near to length one counts as one; bfloat16 moves a length by less."""
 _CHUNK_ROWS: Final = 1 << 14
-_PROCESSORS: Final = len(os.sched_getaffinity(0))
-_TEAM: Final = min(2, _PROCESSORS)
+_TEAM: Final = min(2, PROCESSORS)
 """Threads that walk the graph for questions asked together; the processors have other things to do as well."""
 _TEAM_FROM: Final = 8
 """Questions from which on waking a second thread pays."""
 _HALVES_FROM_BYTES: Final = 4 << 20
 """A scan of so many bytes of selected rows is done in two halves; of all rows, whose bits need no look, of four times
 as many."""
-_helpers: Final = Helpers(_PROCESSORS // 2)
+_helpers: Final = Helpers(PROCESSORS // 2)
 _Result = TypeVar("_Result")
 _Scanned: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 """What the library calls distances, and the rows."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine
 from kyrodb.interface.arguments import Schema
+from kyrodb.processors import PROCESSORS
 from kyrodb.server.access import Access
 from kyrodb.server.admin import Admin
 from kyrodb.server.commits import start_commits
@@ -23,7 +23,7 @@ from kyrodb.server.vitals import Vitals
 from kyrodb.server.writes import Writes
 from kyrodb.types import Metric
 
-SEARCH_THREADS: Final = max(1, min(4, (os.cpu_count() or 1) // 2))
+SEARCH_THREADS: Final = max(1, min(4, PROCESSORS // 2))
 """A search holds the interpreter lock half of its time, so more threads than that only wait for it; on two
 cores a second one already costs more in handing the lock over than it brings."""
 SLOW_THREADS: Final = 4
