@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from tests.engine.opening import DIMENSION, fill, ids, nearest, open_small, put, vectors
 
 from kyrodb import distance
+from kyrodb.distance import Question, Similarities
+from kyrodb.engine import read_path
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import Delete, SearchRequest, SearchResult, Tier, UpdateMetadata
 from kyrodb.index.filter import Exact, Range
@@ -182,3 +186,25 @@ def shown(result: SearchResult) -> list[tuple[int, float, bytes, bytes | None]]:
         (hit.doc_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.tobytes())
         for hit in result.hits
     ]
+
+
+def test_the_rows_of_questions_asked_together_are_bounded(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(engine, vectors(2000, seed=12))
+    engine.flush()
+    taken: list[tuple[int, int]] = []
+
+    def recorded(questions: Sequence[Question], rows: npt.NDArray[np.float32], norms: Any) -> Similarities:
+        taken.append((len(questions), 3 * rows.nbytes))
+        return distance.similarities_together(questions, rows, norms)
+
+    monkeypatch.setattr("kyrodb.engine.segment_search.similarities_together", recorded)
+    monkeypatch.setattr(read_path, "_TOGETHER_BYTES", 10_000)
+    for k in (2, 20):
+        requests = [SearchRequest(question, k) for question in vectors(40, seed=k)]
+        assert all(isinstance(answer, SearchResult) for answer in engine.search_many(requests))
+    assert max(count for count, _ in taken) > 1
+    assert sum(count for count, _ in taken) == 80
+    room_for_spare_rows = 4
+    assert all(count == 1 or size <= 10_000 * room_for_spare_rows for count, size in taken)

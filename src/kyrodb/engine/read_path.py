@@ -30,7 +30,9 @@ from kyrodb.types import Scope, Vector
 
 _ATTEMPTS: Final = 4
 _TOGETHER_MAX: Final = 32
-"""Questions searched together: the rows they score again should stay in the processor's cache."""
+_TOGETHER_BYTES: Final = 4 << 20
+"""Of the rows that questions searched together score again, as float32 and as float64: they should stay in the
+processor's cache, and a thousand rows each of many questions would take hundreds of megabytes."""
 
 
 class Pending:
@@ -95,11 +97,17 @@ class ReadPath:
         for at, asked in enumerate(pending):
             alike.setdefault(asked.kind, []).append((at, asked))
         for group in alike.values():
-            for start in range(0, len(group), _TOGETHER_MAX):
-                part = group[start : start + _TOGETHER_MAX]
+            together = self._together(group[0][1].request)
+            for start in range(0, len(group), together):
+                part = group[start : start + together]
                 results = self._each_or_error([asked for _, asked in part])
                 answers.update(zip([at for at, _ in part], results, strict=True))
         return [answers[at] for at in range(len(pending))]
+
+    def _together(self, request: SearchRequest) -> int:
+        """How many questions like this one to search together."""
+        row_bytes = len(request.vector) * (4 + 8)
+        return max(1, min(_TOGETHER_MAX, _TOGETHER_BYTES // (row_bytes * request.k)))
 
     def _asked(self, requests: Sequence[SearchRequest]) -> list[Pending]:
         questions = distance.Question.each([request.vector for request in requests], self._metric)
