@@ -72,7 +72,8 @@ CONNECTION_SILENT_S: Final = 10.0
 MEMORY_SHARE_HIGH: Final = 0.9
 """Of the memory the server may occupy; above it memory is short."""
 PENDING_CALLS_MAX: Final = 8192
-"""Calls that have come in and that the event loop has not taken up; it refuses those it has no room for."""
+"""Calls that have come in and that the event loop has not taken up yet, which answers or refuses them by name. Those
+beyond, grpcio cancels."""
 HANDSHAKE_S_MAX: Final = 20.0
 """Time a connection may take until HTTP/2, and TLS before it, is agreed on."""
 HTTP_REQUEST_S_MAX: Final = 10.0

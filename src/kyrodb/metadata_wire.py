@@ -56,6 +56,8 @@ def decode_metadata(data: bytes | memoryview) -> dict[str, str]:
 def varint(value: int) -> bytes:
     """`value` >= 0 in base 128, least significant group first."""
     if value < 0x80:
+        if value < 0:
+            raise ValueError(f"{value} has no varint")
         return _LAST_GROUP[value]
     if value < 0x4000:
         return _GROUP[value & 0x7F] + _LAST_GROUP[value >> 7]

@@ -1,4 +1,4 @@
-"""Answers of questions ranked together, held to what a plain loop over the candidates says."""
+"""Ranking, held to what a plain loop over the candidates says; and questions made together, to those made alone."""
 
 from __future__ import annotations
 
@@ -52,41 +52,37 @@ def expected(by_tier: list[tuple[Any, Candidates]], request: SearchRequest) -> l
 
 
 @st.composite
-def finds(draw: st.DrawFn) -> list[tuple[Any, list[Candidates]]]:
-    """Of each of some tiers what it found for each of some questions; a segment holds no document twice."""
+def finds(draw: st.DrawFn) -> list[tuple[Any, Candidates]]:
+    """What each of some tiers found; a segment holds no document twice."""
     kinds = draw(st.sampled_from([[Tier.COLD], [Tier.HOT], [Tier.COLD, Tier.COLD, Tier.HOT]]))
-    questions = draw(st.integers(1, 4))
-    fewest, most = draw(st.sampled_from([(0, 0), (0, 8), (2, 2), (5, 5)]))
-    found = st.dictionaries(_DOC_IDS, _SIMILARITIES, min_size=fewest, max_size=most)
-    return [
-        (_Tier(number, kind), [candidates(draw(found)) for _ in range(questions)])
-        for number, kind in enumerate(kinds)
-    ]
+    found = st.dictionaries(_DOC_IDS, _SIMILARITIES, max_size=8).map(candidates)
+    return [(_Tier(number, kind), draw(found)) for number, kind in enumerate(kinds)]
 
 
 @given(finds(), st.integers(1, 6), st.sampled_from([0.0, 0.25, 0.6]), st.booleans())
-def test_each_line_is_ranked_as_a_loop_ranks_it(
-    by_tier: list[tuple[Any, list[Candidates]]], k: int, min_score: float, include_vectors: bool
+def test_candidates_are_ranked_as_a_loop_ranks_them(
+    found: list[tuple[Any, Candidates]], k: int, min_score: float, include_vectors: bool
 ) -> None:
     request = SearchRequest(np.ones(2, np.float32), k, min_score=min_score, include_vectors=include_vectors)
-    answers = rank(request, by_tier, 7, Metric.INNER_PRODUCT)
-    assert len(answers) == len(by_tier[0][1])
-    for at, (result, found, kth) in enumerate(answers):
-        assert found == [(tier, each[at]) for tier, each in by_tier]
-        wanted = expected(found, request)
-        assert [(hit.doc_id, hit.score, hit.metadata_wire) for hit in result.hits] == wanted[:k]
-        assert result.total_found == len(wanted)
-        assert result.position == 7
-        assert result.matched == 50 * len(by_tier)
-        everything = expected(found, SearchRequest(request.vector, k))
-        assert float(np.float32(kth)) == (everything[k - 1][1] if len(everything) >= k else -np.inf)
-        for hit in result.hits:
-            assert (hit.vector is not None) == include_vectors
-            if hit.vector is not None:
-                assert b"%d/%d" % tuple(hit.vector.astype(int).tolist()) == hit.metadata_wire
+    result, _, kth = rank(request, found, 7, Metric.INNER_PRODUCT)
+    wanted = expected(found, request)
+    assert [(hit.doc_id, hit.score, hit.metadata_wire) for hit in result.hits] == wanted[:k]
+    assert result.total_found == len(wanted)
+    assert (result.position, result.matched) == (7, 50 * len(found))
+    everything = expected(found, SearchRequest(request.vector, k))
+    assert float(np.float32(kth)) == (everything[k - 1][1] if len(everything) >= k else -np.inf)
+    for hit in result.hits:
+        assert (hit.vector is not None) == include_vectors
+        if hit.vector is not None:
+            assert b"%d/%d" % tuple(hit.vector.astype(int).tolist()) == hit.metadata_wire
 
 
-@given(st.integers(0, 5), st.integers(1, 40), st.sampled_from(list(Metric)), st.integers(0, 2**32 - 1))
+@given(
+    st.integers(0, 9),
+    st.sampled_from([1, 3, 40, 384, 1024, 3000]),
+    st.sampled_from(list(Metric)),
+    st.integers(0, 2**32 - 1),
+)
 def test_questions_made_together_are_those_made_alone(
     count: int, dimension: int, metric: Metric, seed: int
 ) -> None:

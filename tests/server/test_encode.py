@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kyrodb.cache.answer import Kind
 from kyrodb.engine.requests import Found, Hit, SearchResult, Tier
-from kyrodb.metadata_wire import encode_metadata
+from kyrodb.metadata_wire import encode_metadata, varint
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server.encode import bulk_query_response, query_response, search_path, search_response
 from kyrodb.types import Vector
@@ -139,3 +139,13 @@ def test_bulk_query_response_keeps_the_order() -> None:
 )
 def test_search_path_names_what_was_searched(searched: set[Tier], path: str) -> None:
     assert pb.SearchResponse.SearchPath.Name(search_path(frozenset(searched))) == path
+
+
+@pytest.mark.parametrize("value", [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 0x1FFFFF, 0x200000, 2**63, 2**64 - 1])
+def test_numbers_are_written_as_protobuf_writes_them(value: int) -> None:
+    assert b"\x08" + varint(value) == (pb.InsertRequest(doc_id=value).SerializeToString() or b"\x08\x00")
+
+
+def test_no_negative_number_is_written() -> None:
+    with pytest.raises(ValueError, match="-1"):
+        varint(-1)

@@ -2,7 +2,7 @@
 
 A slot is one entry. To find the entry whose question is nearest to another, the table keeps a few evenly spaced
 components of each question, its sketch: their squared distance, scaled up, estimates that of the whole vectors,
-and one matrix product over a small matrix gives it for all entries. It only chooses what is tried; what is
+and products with a small matrix give it for all entries. It only chooses what is tried; what is
 served is proved from the vectors themselves. Components that deceive cost a vain try or a missed hit.
 """
 

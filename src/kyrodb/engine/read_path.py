@@ -22,7 +22,7 @@ from kyrodb.engine.ranking import Ranked, rank
 from kyrodb.engine.requests import Found, SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.engine.tier import TierQuery
+from kyrodb.engine.tier import TierQuery, scored_rows
 from kyrodb.engine.tier_search import TierSearch
 from kyrodb.errors import KyroError
 from kyrodb.index.filter import with_constraints
@@ -46,22 +46,6 @@ class Pending:
         self.ef = ef
         self.ticket: Ticket | None = None
         self.spare: int | None = None
-
-    @property
-    def kind(self) -> Hashable:
-        """Equal for two that differ in their vectors only."""
-        request = self.request
-        return (
-            request.k,
-            self.ef,
-            self.spare,
-            request.filter,
-            request.scope,
-            request.min_score,
-            request.exact,
-            request.include_vectors,
-            request.include_metadata,
-        )
 
 
 class ReadPath:
@@ -95,7 +79,9 @@ class ReadPath:
         answers: dict[int, SearchResult | KyroError] = {}
         alike: dict[Hashable, list[tuple[int, Pending]]] = {}
         for at, asked in enumerate(pending):
-            alike.setdefault(asked.kind, []).append((at, asked))
+            request = asked.request
+            kind = (request.k, asked.ef, asked.spare, request.filter, request.scope, request.exact)
+            alike.setdefault(kind, []).append((at, asked))
         for group in alike.values():
             together = self._together(group[0][1].request)
             for start in range(0, len(group), together):
@@ -107,7 +93,7 @@ class ReadPath:
     def _together(self, request: SearchRequest) -> int:
         """How many questions like this one to search together."""
         row_bytes = len(request.vector) * (4 + 8)
-        return max(1, min(_TOGETHER_MAX, _TOGETHER_BYTES // (row_bytes * request.k)))
+        return max(1, min(_TOGETHER_MAX, _TOGETHER_BYTES // (row_bytes * scored_rows(request.k))))
 
     def _asked(self, requests: Sequence[SearchRequest]) -> list[Pending]:
         questions = distance.Question.each([request.vector for request in requests], self._metric)
@@ -178,9 +164,12 @@ class ReadPath:
             by_tier, left_out = self._tiers.search(version, query)
             if self._state.version is version:
                 break
-        answers = rank(request, by_tier, position, self._metric)
-        for answer in answers:
+        answers = []
+        for at, asked in enumerate(group):
+            found = [(tier, candidates[at]) for tier, candidates in by_tier]
+            answer = rank(asked.request, found, position, self._metric)
             left_out.mark(answer.result)
+            answers.append(answer)
         return answers
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pyroaring import BitMap, FrozenBitMap
 
 from kyrodb.distance import Question, similarities_together
-from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned
+from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned, scored_rows
 from kyrodb.index import flat, planner
 from kyrodb.index.bitmaps import rows_of, to_bits
 from kyrodb.index.hnsw import Graph
@@ -141,8 +141,7 @@ class SegmentSearch:
         """What the graph finds for each; for one whose walk does not meet enough rows that match, how many it met."""
         graph, questions, matched = self._graph, query.questions, among.count
         assert graph is not None
-        # Rows beyond k make up for what bfloat16 put in the wrong order.
-        ranked = min(matched, query.k + max(5, query.k // 4))
+        ranked = min(matched, scored_rows(query.k))
         kept = min(matched, max(ranked, min(ef, query.wanted)))
         wanted, width = min(query.k, matched), kept
         if among.bits is not None:

@@ -17,6 +17,12 @@ from kyrodb.index.filter import Filter
 from kyrodb.types import Matrix, Rows, Vector
 
 
+def scored_rows(k: int) -> int:
+    """Rows a graph is asked for to be scored as they are: those beyond `k` make up for what bfloat16 put in the wrong
+    order."""
+    return k + max(5, k // 4)
+
+
 @dataclass(slots=True)
 class TierQuery:
     """One search, or several that differ only in their questions, as every tier gets it. `filter` includes the
