@@ -208,14 +208,23 @@ def test_bad_search_is_refused_in_the_words_clients_know(fields: dict[str, objec
     with pytest.raises(InvalidArgument) as refused:
         decode.search(asked(**fields), COSINE, ANYBODY)
     assert message in str(refused.value)
-    payloads = [(asked(), ANYBODY), (asked(**fields), ANYBODY), (asked(), Caller(tenant=2))]
-    first, bad, last = decode.searches(payloads, COSINE)
+    few = [(asked(), ANYBODY), (asked(**fields), ANYBODY), (asked(), Caller(tenant=2))]
+    for payloads in (few, few[:1] * 8 + few[1:]):  # from eight on they are checked all at once
+        *first, bad, last = decode.searches(payloads, COSINE)
+        assert_neighbours_unharmed(first, bad, last, refused.value)
+
+
+def assert_neighbours_unharmed(
+    first: list[SearchRequest | InvalidArgument],
+    bad: SearchRequest | InvalidArgument,
+    last: SearchRequest | InvalidArgument,
+    refused: InvalidArgument,
+) -> None:
     assert isinstance(bad, InvalidArgument)
-    assert (str(bad), bad.field) == (str(refused.value), refused.value.field)
-    assert isinstance(first, SearchRequest)
-    assert isinstance(last, SearchRequest)
-    assert (first.scope, last.scope) == (EVERYTHING, Scope(2, ""))
-    assert first.vector.tolist() == last.vector.tolist() == VECTOR
+    assert (str(bad), bad.field) == (str(refused), refused.field)
+    for sound, scope in [*((one, EVERYTHING) for one in first), (last, Scope(2, ""))]:
+        assert isinstance(sound, SearchRequest)
+        assert (sound.scope, sound.vector.tolist()) == (scope, VECTOR)
 
 
 @pytest.mark.parametrize(("k", "ef"), [(1, 0), (1000, 10_000)])
