@@ -6,8 +6,8 @@ Everything here raises InvalidArgument, whose message names the field, the value
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -37,6 +37,8 @@ from kyrodb.server.decode_filter import search_filter
 from kyrodb.types import RESERVED_KEYS, Document, Metric, Vector
 
 Request = TypeVar("Request", bound=Message)
+_Made = TypeVar("_Made")
+_Given = ParamSpec("_Given")
 
 _CHECKED_TOGETHER_FROM: Final = 8
 """Vectors from which on a check of all at once takes less time than one of each."""
@@ -66,23 +68,10 @@ def documents(payloads: Sequence[bytes], schema: Schema, caller: Caller) -> list
     Vectors are checked all at once, which one by one would take as long as all the rest.
     """
     parsed = [_or_fault(_parsed_insert, payload, schema) for payload in payloads]
-    vectors = [one[1] for one in parsed if not isinstance(one, InvalidArgument)]
-    sound = iter(_plainly_sound(vectors, schema))
-    answers: list[Document | InvalidArgument] = []
-    for payload, one in zip(payloads, parsed):
-        if isinstance(one, InvalidArgument):
-            answers.append(one)
-            continue
-        request, vector = one
-        try:
-            if not next(sound):
-                _check_inserted(vector, schema)
-            metadata = client_metadata(request.metadata, bytes_max=len(payload) - vector.nbytes)
-            metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
-            answers.append(Document(caller.stored_id(request.doc_id), vector, metadata))
-        except InvalidArgument as fault:
-            answers.append(fault)
-    return answers
+    return [
+        one if isinstance(one, InvalidArgument) else _or_fault(_document, *one, len(payload), caller)
+        for payload, one in zip(payloads, _checked(parsed, schema, _check_inserted))
+    ]
 
 
 def search(payload: bytes, schema: Schema, caller: Caller) -> SearchRequest:
@@ -97,21 +86,10 @@ def searches(
 ) -> list[SearchRequest | InvalidArgument]:
     """`search` for each payload, the error of a refused one in its place; vectors are checked all at once."""
     parsed = [_or_fault(_parsed_search, payload, schema) for payload, _ in payloads]
-    vectors = [one[1] for one in parsed if not isinstance(one, InvalidArgument)]
-    sound = iter(_plainly_sound(vectors, schema))
-    answers: list[SearchRequest | InvalidArgument] = []
-    for (_, caller), one in zip(payloads, parsed):
-        if isinstance(one, InvalidArgument):
-            answers.append(one)
-            continue
-        request, vector = one
-        try:
-            if not next(sound):
-                _check_vector_asked(vector, schema)
-            answers.append(_asked(request, vector, caller))
-        except InvalidArgument as fault:
-            answers.append(fault)
-    return answers
+    return [
+        one if isinstance(one, InvalidArgument) else _or_fault(_asked, *one, caller)
+        for (_, caller), one in zip(payloads, _checked(parsed, schema, _check_vector_asked))
+    ]
 
 
 def _parsed_search(payload: bytes, schema: Schema) -> tuple[wire.SearchRequest, Vector]:
@@ -192,13 +170,35 @@ def _parsed_insert(payload: bytes, schema: Schema) -> tuple[wire.InsertRequest, 
     return request, np.array(parse(pb.InsertRequest, payload).embedding, np.float32)
 
 
+def _document(request: wire.InsertRequest, vector: Vector, payload_bytes: int, caller: Caller) -> Document:
+    metadata = client_metadata(request.metadata, bytes_max=payload_bytes - vector.nbytes)
+    metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
+    return Document(caller.stored_id(request.doc_id), vector, metadata)
+
+
 def _or_fault(
-    parsed: Callable[[bytes, Schema], tuple[Request, Vector]], payload: bytes, schema: Schema
-) -> tuple[Request, Vector] | InvalidArgument:
+    made: Callable[_Given, _Made], *given: _Given.args, **named: _Given.kwargs
+) -> _Made | InvalidArgument:
+    """What is made of what is given, or why it is refused."""
     try:
-        return parsed(payload, schema)
+        return made(*given, **named)
     except InvalidArgument as fault:
         return fault
+
+
+def _checked(
+    parsed: Sequence[tuple[Request, Vector] | InvalidArgument],
+    schema: Schema,
+    check: Callable[[Vector, Schema], None],
+) -> Iterator[tuple[Request, Vector] | InvalidArgument]:
+    """What was parsed, the error in place of each whose vector `check` refuses; all are checked at once."""
+    sound = iter(_plainly_sound([one[1] for one in parsed if not isinstance(one, InvalidArgument)], schema))
+    for one in parsed:
+        if isinstance(one, InvalidArgument) or next(sound):
+            yield one
+        else:
+            fault = _or_fault(check, one[1], schema)
+            yield one if fault is None else fault
 
 
 def _plainly_sound(vectors: Sequence[Vector], schema: Schema) -> list[bool]:
