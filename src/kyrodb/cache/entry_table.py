@@ -213,7 +213,7 @@ class _Columns:
     def products(self, sketch: Vector) -> Vector:
         """With each of the sketches."""
         slots, width = self.sketches.shape
-        rows = max(1, _PRODUCT_MAX // width)
+        rows = _PRODUCT_MAX // width
         parts = [self.sketches[at : at + rows].dot(sketch) for at in range(0, slots, rows)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

@@ -65,7 +65,7 @@ def document(payload: bytes, schema: Schema, caller: Caller) -> Document:
 def documents(payloads: Sequence[bytes], schema: Schema, caller: Caller) -> list[Document | InvalidArgument]:
     """`document` for each payload, the error of a refused one in its place.
 
-    Vectors are checked all at once, which one by one would take as long as all the rest.
+    Vectors are checked all at once: one by one, a batch would take up to a fifth longer.
     """
     parsed = [_or_fault(_parsed_insert, payload, schema) for payload in payloads]
     return [
