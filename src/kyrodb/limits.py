@@ -77,7 +77,9 @@ beyond, grpcio cancels."""
 HANDSHAKE_S_MAX: Final = 20.0
 """Time a connection may take until HTTP/2, and TLS before it, is agreed on."""
 HTTP_REQUEST_S_MAX: Final = 10.0
-"""Time a connection to the HTTP port may take until the headers of a request are there."""
+"""Time a connection to the HTTP port may take until a whole request is there."""
+HTTP_REQUEST_BYTES_MAX: Final = 64 << 10
+"""Line, headers and body of a request to the HTTP port, where nothing takes a body."""
 REQUEST_ID_CHARS_MAX: Final = 64
 SLOW_QUERY_LINES_PER_S: Final = 20
 STALL_S_MAX: Final = 30.0

@@ -1,26 +1,35 @@
-"""Connections to the HTTP port that never come to the point are closed, those that do are not."""
+"""Connections to the HTTP port that never come to the point are closed, those that do are not; nor does one take
+memory without bound."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from tests.server.test_http import settings_of
 
+from kyrodb.limits import HTTP_REQUEST_BYTES_MAX
 from kyrodb.server import http_deadline
 from kyrodb.server.http import serving_http
 from kyrodb.server.vitals import Vitals
 
 
+@contextmanager
+def connected(directory: Path) -> Iterator[socket.socket]:
+    with (
+        serving_http(Vitals(settings_of(directory)), None) as http,
+        socket.create_connection(("127.0.0.1", http.port), timeout=10) as connection,
+    ):
+        yield connection
+
+
 @pytest.fixture
 def connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     monkeypatch.setattr(http_deadline, "HTTP_REQUEST_S_MAX", 0.2)
-    with (
-        serving_http(Vitals(settings_of(tmp_path)), None) as http,
-        socket.create_connection(("127.0.0.1", http.port), timeout=10) as connection,
-    ):
+    with connected(tmp_path) as connection:
         yield connection
 
 
@@ -49,3 +58,34 @@ def test_requests_on_one_connection_are_all_answered(connection: socket.socket) 
         connection.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 503")
     assert everything(connection) == b""
+
+
+HEAD = b"GET /ready HTTP/1.1\r\nHost: x\r\n"
+LONG_LINE = b"X-Y: " + b"y" * 1000 + b"\r\n"
+
+
+def test_a_request_may_be_as_long_as_the_bound(connection: socket.socket) -> None:
+    lines = (HTTP_REQUEST_BYTES_MAX - len(HEAD) - 2) // len(LONG_LINE)
+    connection.sendall(HEAD + LONG_LINE * lines + b"\r\n")
+    assert everything(connection).startswith(b"HTTP/1.1 503")
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (HEAD, LONG_LINE),
+        (HEAD + b"X-Y: ", b"y" * 1000),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"3e8\r\n" + b"y" * 1000 + b"\r\n"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", LONG_LINE),
+    ],
+    ids=["headers", "a header", "a body", "trailers"],
+)
+def test_a_request_without_end_is_refused(tmp_path: Path, begun: bytes, more: bytes) -> None:
+    sent = 0
+    with connected(tmp_path) as connection, suppress(OSError):
+        connection.sendall(begun)
+        while sent < 100 * HTTP_REQUEST_BYTES_MAX:
+            connection.sendall(more)
+            sent += len(more)
+    # What was under way when the server closed it was sent as well.
+    assert sent < 100 * HTTP_REQUEST_BYTES_MAX

@@ -1,18 +1,21 @@
-"""HTTP connections that have to come to the point: uvicorn waits for the headers of a request for ever."""
+"""HTTP connections that have to come to the point: uvicorn waits for a request for ever, whatever its size."""
 
 from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kyrodb.limits import HTTP_REQUEST_S_MAX
+from kyrodb.limits import HTTP_REQUEST_BYTES_MAX, HTTP_REQUEST_S_MAX
 
 
-class DeadlineProtocol(H11Protocol):
-    """Closes a connection on which no whole request came for HTTP_REQUEST_S_MAX since it opened or since the last."""
+class DeadlineProtocol(HttpToolsProtocol):
+    """Closes a connection on which no whole request came for HTTP_REQUEST_S_MAX since it opened or since the last,
+    and refuses requests of more than HTTP_REQUEST_BYTES_MAX."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _request_bytes = 0
+    """Of the request that is coming in."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -22,6 +25,16 @@ class DeadlineProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._request_bytes += len(data)
+        super().data_received(data)
+        if self._request_bytes > HTTP_REQUEST_BYTES_MAX and not self.transport.is_closing():
+            self.send_400_response(f"The request exceeds {HTTP_REQUEST_BYTES_MAX} bytes.")
+
+    def on_message_complete(self) -> None:
+        self._request_bytes = 0
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
