@@ -12,6 +12,7 @@ import pytest
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.server import connections
 from kyrodb.server.connections import Connections, raise_file_limit
+from kyrodb.server.own_sockets import open_files
 
 
 @pytest.fixture
@@ -133,4 +134,18 @@ def test_after_a_wave_of_connections_memory_is_given_back_now_and_a_little_later
     assert watch.open == 5
     pairs.close()
     assert [look for look in range(1, 31) if gives_back()] == [1, 5, 15]
-    assert watch.open == 0
+
+
+def test_connections_within_what_is_allowed_are_looked_at_a_small_share_of_the_time(
+    listener: socket.socket, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_LOOKING_SHARE", 1e-9)
+    watch = watching(listener, tmp_path, files_max=2 * (open_files() + 8))
+    for _ in range(3):
+        pairs.connect()
+    assert (watch.sweep(), watch.open) == (0, 3)
+    pairs.connect()
+    assert (watch.sweep(), watch.open) == (0, 3)
+    # From as many files on there may be too many connections.
+    pairs.connect()
+    assert (watch.sweep(), watch.open) == (0, 5)

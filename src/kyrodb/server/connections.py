@@ -15,22 +15,25 @@ import logging
 import resource
 import socket
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from kyrodb.limits import CONNECTION_SILENT_S, MEMORY_SHARE_HIGH, OPEN_CONNECTIONS_MAX
 from kyrodb.observe.process import ProcessProbe
-from kyrodb.server.own_sockets import connections_to, handle_of
+from kyrodb.server.own_sockets import connections_to, handle_of, open_files
 
 _log: Final = logging.getLogger(__name__)
 
 _SWEEP_S: Final = 1.0
+_LOOKING_SHARE: Final = 0.01
+"""Of the time, spent on looking at connections that are within what is allowed."""
 _LAST_DATA_RECEIVED: Final = struct.Struct("=52xI")
 """In struct tcp_info of linux/tcp.h: milliseconds since data came in."""
 _FALLEN: Final = 0.5
 _WAVE: Final = 64
 _TRIM_AFTER: Final = (1, 5, 15)
-"""Looks from the one on that saw a wave of connections fallen to this share of its peak: servers let go of some of
+"""Sweeps from the one on that saw a wave of connections fallen to this share of its peak: servers let go of some of
 their memory late."""
 
 
@@ -63,6 +66,8 @@ class Connections:
         self.shed_total = 0
         self._ports = frozenset(ports)
         self._process = process
+        self._look_at_s = 0.0
+        self._files_before = open_files()
         self._peak = 0
         self._trim_after: tuple[int, ...] = ()
 
@@ -73,27 +78,38 @@ class Connections:
             await asyncio.sleep(_SWEEP_S)
 
     def sweep(self) -> int:
-        """Look once; how many connections were shut down."""
+        """Look whether there are too many connections; how many were shut down."""
+        files, memory_is_short = open_files(), self._memory_is_short()
+        self._trim(files - self._files_before)
+        started_s = time.monotonic()
+        if files <= self.connections_max and not memory_is_short and started_s < self._look_at_s:
+            return 0
+        shed = self._shed(memory_is_short=memory_is_short)
+        ended_s = time.monotonic()
+        self._look_at_s = ended_s + (ended_s - started_s) / _LOOKING_SHARE
+        return shed
+
+    def _shed(self, *, memory_is_short: bool) -> int:
         accepted = sorted(self._accepted(), reverse=True)
         self.open = len(accepted)
-        self._peak = max(self._peak, self.open)
         surplus = accepted[: max(0, self.open - self.connections_max)]
-        if self._memory_is_short():
+        if memory_is_short:
             surplus = [one for one in accepted if one.silent_s >= CONNECTION_SILENT_S] or surplus
         shed = sum(_shut_down(one) for one in surplus)
         if shed:
             _log.warning("%d of %d connections were shut down, those silent longest", shed, self.open)
         self.shed_total += shed
-        self._trim()
         return shed
 
-    def _trim(self) -> None:
-        """What a wave of connections left behind stays with the allocator unless it is told otherwise."""
-        if self.open < _FALLEN * self._peak and self._peak >= _WAVE:
-            self._peak, self._trim_after = self.open, _TRIM_AFTER
+    def _trim(self, files: int) -> None:
+        """What a wave of connections left behind stays with the allocator unless it is told otherwise; `files` is
+        how many more there are than before the first came."""
+        self._peak = max(self._peak, files)
+        if files < _FALLEN * self._peak and self._peak >= _WAVE:
+            self._peak, self._trim_after = files, _TRIM_AFTER
         if 1 in self._trim_after:
             _give_memory_back()
-        self._trim_after = tuple([looks - 1 for looks in self._trim_after if looks > 1])
+        self._trim_after = tuple([sweeps - 1 for sweeps in self._trim_after if sweeps > 1])
 
     def _memory_is_short(self) -> bool:
         return self._process.resident_bytes() > MEMORY_SHARE_HIGH * self._process.memory_limit_bytes()
