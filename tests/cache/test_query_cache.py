@@ -223,6 +223,22 @@ def test_questions_that_wait_to_become_entries_are_found_again_and_follow_writes
     assert rig.ask(rows(1, 7)[0]).kind is Kind.EXACT
 
 
+def test_while_questions_do_not_repeat_most_go_past_and_count_as_missed() -> None:
+    random.seed(1)
+    rig, again = Rig(), rows(1, 2)[0]
+    rig.store(again, MANY)
+    missed = rig.cache.counts["miss"]
+    asked = 0
+    for question in rows(5000, 1):
+        if rig.cache.is_asked():
+            assert rig.ask(question) is None
+            asked += 1
+    assert 1024 <= asked < 2500
+    assert rig.cache.counts["miss"] == missed + 5000 - asked
+    assert rig.ask(again).kind is Kind.EXACT
+    assert all(rig.cache.is_asked() for _ in range(100))
+
+
 def test_mode_threshold_and_its_bound() -> None:
     rig = Rig(mode=Mode.THRESHOLD)
     axes = np.eye(DIMENSION, dtype=np.float32)

@@ -2,9 +2,9 @@
 
 Looking for near questions and keeping answers each cost a search about a tenth of its time, so they pay from one
 answer in six on. While not one of some hundreds is answered that way, near questions are looked for only now and
-then; while not one of a thousand is answered at all, only a share of the answers is kept, enough to notice questions
-that come again. One that is answered brings everything back. Counts may be off by a few when threads meet, which
-does no harm.
+then; while not one of a thousand is answered at all, only a share of the answers is kept, and the cache is asked only
+a share of the questions at all, enough to notice those that come again. One that is answered brings everything back.
+Counts may be off by a few when threads meet, which does no harm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ _BATCH_FROM: Final = 64
 _LOOK_LESS_FROM: Final = 256
 _LOOK_SHARE: Final = 1 / 16
 _KEEP_LESS_FROM: Final = 1024
-_KEEP_SHARE: Final = 1 / 8
+_KEEP_SHARE: Final = 1 / 16
+_ASK_SHARE: Final = 1 / 4
+"""Of the questions whose answers are not kept."""
 _KEEP_RUN: Final = 64
 """Answers in a row that are kept or not: questions of which all are kept, or none, can be searched together."""
 
@@ -43,6 +45,10 @@ class Pace:
     def expects_repeats(self) -> bool:
         """Whether one of the latest questions was answered."""
         return self._unanswered < _KEEP_LESS_FROM
+
+    def asks(self) -> bool:
+        """Whether to ask the cache a question; if not, its answer is not kept either."""
+        return self.expects_repeats or self._keeps_run or random.random() < _ASK_SHARE
 
     def looks(self) -> bool:
         """Whether to look for a near question."""

@@ -154,6 +154,15 @@ class QueryCache:
 
     # --- serving --------------------------------------------------------------------------------
 
+    def is_asked(self) -> bool:
+        """Whether to ask for a `ticket` for a question; else it counts as missed."""
+        if self.mode is Mode.OFF or self._pace.asks():
+            return self.mode is not Mode.OFF
+        self._pace.asked(answered=False)
+        with self._lock:
+            self.counts["miss"] += 1
+        return False
+
     def ticket(self, key: Hashable, question: Question) -> Ticket | None:
         """What to ask and to store with; None while a commit is being applied."""
         since = self._commits.quiet()

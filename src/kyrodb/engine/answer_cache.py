@@ -9,7 +9,7 @@ import numpy as np
 from kyrodb.cache.answer import Cached
 from kyrodb.cache.commit_sequence import CommitSequence
 from kyrodb.cache.documents import DocIds, Documents
-from kyrodb.cache.query_cache import Mode, QueryCache, Ticket
+from kyrodb.cache.query_cache import QueryCache, Ticket
 from kyrodb.clock import Clock
 from kyrodb.distance import Question
 from kyrodb.engine.options import EngineOptions
@@ -48,9 +48,10 @@ class AnswerCache:
     def ticket(self, request: SearchRequest, question: Question, ef: int) -> Ticket | None:
         """What to ask the cache with; None for a request that goes past it.
 
-        That is one that chose its own effort (`ef_search`, `exact`), and any while a commit is being applied.
+        That is one that chose its own effort (`ef_search`, `exact`), any while a commit is being applied, and some
+        while questions do not repeat.
         """
-        if self.queries.mode is Mode.OFF or request.ef_search or request.exact:
+        if request.ef_search or request.exact or not self.queries.is_asked():
             return None
         scope = request.scope
         key: Key = (scope.tenant, scope.namespace, request.filter, request.k, ef)
