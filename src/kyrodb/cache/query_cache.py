@@ -156,8 +156,10 @@ class QueryCache:
 
     def is_asked(self) -> bool:
         """Whether to ask for a `ticket` for a question; else it counts as missed."""
-        if self.mode is Mode.OFF or self._pace.asks():
-            return self.mode is not Mode.OFF
+        if self.mode is Mode.OFF:
+            return False
+        if self._pace.asks():
+            return True
         self._pace.asked(answered=False)
         with self._lock:
             self.counts["miss"] += 1
