@@ -22,9 +22,13 @@ def connections_to(ports: Container[int]) -> Iterator[tuple[int, socket.socket]]
     Whoever uses one meets OSError when the client has just left, which ends nothing but that turn.
     """
     for name in os.listdir(_DESCRIPTORS):
-        with contextlib.suppress(OSError), handle_of(int(name)) as connection:
-            if _is_of(connection, ports):
-                yield int(name), connection
+        with contextlib.suppress(OSError):
+            # Files of the database are not touched: to close a copy of a descriptor may mean something to a file.
+            if not os.readlink(f"{_DESCRIPTORS}/{name}").startswith("socket:"):
+                continue
+            with handle_of(int(name)) as connection:
+                if _is_of(connection, ports):
+                    yield int(name), connection
 
 
 def handle_of(descriptor: int) -> socket.socket:
