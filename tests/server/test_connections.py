@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import socket
 from collections.abc import Iterator
@@ -121,6 +122,7 @@ def test_after_a_wave_of_connections_memory_is_given_back_now_and_a_little_later
     watch = watching(listener, tmp_path, files_max=100)
     given_back: list[bool] = []
     monkeypatch.setattr(connections, "_WAVE", 4)
+    monkeypatch.setattr(connections, "_LOOKING_SHARE", math.inf)
     monkeypatch.setattr(connections, "_give_memory_back", lambda: given_back.append(True))
 
     def gives_back() -> bool:
@@ -134,6 +136,7 @@ def test_after_a_wave_of_connections_memory_is_given_back_now_and_a_little_later
     assert watch.open == 5
     pairs.close()
     assert [look for look in range(1, 31) if gives_back()] == [1, 5, 15]
+    assert watch.open == 0
 
 
 def test_connections_within_what_is_allowed_are_looked_at_a_small_share_of_the_time(
@@ -149,3 +152,14 @@ def test_connections_within_what_is_allowed_are_looked_at_a_small_share_of_the_t
     # From as many files on there may be too many connections.
     pairs.connect()
     assert (watch.sweep(), watch.open) == (0, 5)
+
+
+def test_but_not_too_seldom(
+    listener: socket.socket, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_LOOKING_SHARE", 1e-9)
+    monkeypatch.setattr(connections, "_LOOK_AGAIN_S_MAX", 0.0)
+    watch = watching(listener, tmp_path, files_max=1000)
+    for number in (1, 2):
+        pairs.connect()
+        assert (watch.sweep(), watch.open) == (0, number)

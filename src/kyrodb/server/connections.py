@@ -28,6 +28,8 @@ _log: Final = logging.getLogger(__name__)
 _SWEEP_S: Final = 1.0
 _LOOKING_SHARE: Final = 0.01
 """Of the time, spent on looking at connections that are within what is allowed."""
+_LOOK_AGAIN_S_MAX: Final = 10.0
+"""Looking takes long while others want the interpreter; the number of connections is not to be that old."""
 _LAST_DATA_RECEIVED: Final = struct.Struct("=52xI")
 """In struct tcp_info of linux/tcp.h: milliseconds since data came in."""
 _FALLEN: Final = 0.5
@@ -86,7 +88,7 @@ class Connections:
             return 0
         shed = self._shed(memory_is_short=memory_is_short)
         ended_s = time.monotonic()
-        self._look_at_s = ended_s + (ended_s - started_s) / _LOOKING_SHARE
+        self._look_at_s = ended_s + min(_LOOK_AGAIN_S_MAX, (ended_s - started_s) / _LOOKING_SHARE)
         return shed
 
     def _shed(self, *, memory_is_short: bool) -> int:
