@@ -17,12 +17,6 @@ from kyrodb.types import Metric
 NUMBERS = [key for key in KEYS.values() if key.kind in (int, float)]
 RELATED: dict[str, dict[str, object]] = {
     # What must move along so that a rule between keys does not refuse an extreme value.
-    "cache.capacity": {"cache.min_training_samples": 1},
-    "cache.min_training_samples": {"cache.capacity": 2**64 - 1},
-    "cache.semantic.low_confidence_threshold": {"cache.semantic.high_confidence_threshold": 1.0},
-    "cache.semantic.high_confidence_threshold": {"cache.semantic.low_confidence_threshold": 0.0},
-    "cache.semantic.max_cached_embeddings": {"cache.semantic.similarity_scan_limit": 1},
-    "cache.semantic.similarity_scan_limit": {"cache.semantic.max_cached_embeddings": 2**64 - 1},
     "hnsw.ef_construction": {"hnsw.m": 5},
     "server.port": {"server.http_port": 2000},
     "backup.interval_secs": {"backup.dir": "backups"},
@@ -157,9 +151,18 @@ def test_every_key_says_what_it_is_for() -> None:
         assert key.help.endswith("."), key.name
 
 
-def test_compatibility_keys_are_the_two_that_cannot_have_an_effect() -> None:
+def test_keys_without_effect_are_those_of_the_learned_admission_and_of_a_check_nobody_needs() -> None:
     assert {key.name for key in KEYS.values() if key.compatibility_only} == {
-        "cache.semantic.low_confidence_threshold",
+        "cache.strategy",
+        "cache.enable_training_task",
+        "cache.logger_window_size",
+        "cache.predictor_capacity_multiplier",
+        "cache.search_access_log_top_n",
+        "cache.training_window_secs",
+        "cache.recency_halflife_secs",
+        "cache.min_training_samples",
+        "cache.admission_threshold",
+        *(name for name in KEYS if name.startswith(("cache.adaptive_admission.", "cache.semantic."))),
         "hnsw.disable_normalization_check",
     }
 

@@ -12,7 +12,7 @@ from kyrodb.config import Settings
 from kyrodb.config.caching import CacheSettings
 from kyrodb.config.observing import SloSettings
 from kyrodb.config.serving import ServerSettings
-from kyrodb.config.storing import HnswSettings, RetentionSettings
+from kyrodb.config.storing import RetentionSettings
 
 
 def test_settings_are_frozen_and_closed() -> None:
@@ -54,12 +54,6 @@ def test_hot_tier_age_follows_the_training_interval_until_it_is_set() -> None:
 @pytest.mark.parametrize(("milliseconds", "nanoseconds"), [(10.0, 10_000_000), (1e-7, 1), (0.0000015, 2)])
 def test_latency_objective_in_nanoseconds_is_rounded_up(milliseconds: float, nanoseconds: int) -> None:
     assert SloSettings(p99_latency_ms=milliseconds).p99_latency_ns == nanoseconds
-
-
-def test_predictor_never_ranks_more_documents_than_there_can_be() -> None:
-    cache = CacheSettings(capacity=1000, predictor_capacity_multiplier=4)
-    assert Settings(cache=cache).predictor_capacity == 4000
-    assert Settings(cache=cache, hnsw=HnswSettings(max_elements=3999)).predictor_capacity == 3999
 
 
 def test_retention_prunes_once_one_period_is_stated() -> None:

@@ -60,21 +60,6 @@ CASES = [
         for mend in ({f"rate_limit.{name}": "1"}, {"rate_limit.enabled": "false"})
     ),
     (
-        {"cache.capacity": "99"},
-        "cache.min_training_samples = 100: must be at most cache.capacity (99)",
-        {"cache.min_training_samples": "99"},
-    ),
-    (
-        {"cache.semantic.low_confidence_threshold": "0.61"},
-        "cache.semantic.low_confidence_threshold = 0.61",
-        {"cache.semantic.high_confidence_threshold": "0.61"},
-    ),
-    (
-        {"cache.semantic.max_cached_embeddings": "1999"},
-        "cache.semantic.similarity_scan_limit = 2000",
-        {"cache.semantic.similarity_scan_limit": "1999"},
-    ),
-    (
         {"hnsw.ef_construction": "15"},
         "hnsw.ef_construction = 15: must be at least hnsw.m (16)",
         {"hnsw.m": "15"},

@@ -30,7 +30,6 @@ def test_every_kind_of_fault_is_told_together_one_a_line(tmp_path: Path) -> None
         f"hnsw.distance = 'Manhattan' ({path} line 8): must be one of cosine, euclidean, innerproduct",
         "persistence.data_dir = ' ' (KYRODB_DATA_DIR): must be a path, not blank",
         "slo.error_rate = '2' (KYRODB__SLO__ERROR_RATE): must be a number from 0 to 1",
-        "cache.min_training_samples = 100: must be at most cache.capacity (10)",
         "Pilot mode requires auth.enabled=true; set it and auth.api_keys_file",
         "Pilot mode requires rate_limit.enabled=true; set it",
         "Pilot mode requires server.observability_auth to be metrics_and_slo or all, it is disabled",

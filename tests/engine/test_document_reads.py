@@ -1,4 +1,4 @@
-"""Lookups through the document cache, and what it learns."""
+"""Lookups through the document cache."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from tests.engine.opening import DIMENSION, fill, open_small, put, vectors
 
-from kyrodb.cache.document_cache import DocumentOptions
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.options import CacheOptions
-from kyrodb.engine.requests import Delete, SearchRequest, Tier, UpdateMetadata
-from kyrodb.storage.filename import PREDICTOR
+from kyrodb.engine.requests import Delete, Tier, UpdateMetadata
 from kyrodb.types import NAMESPACE_KEY, Scope
 
 
-def caching_engine(path: Path, strategy: str = "learned", **options: Any) -> Engine:
-    documents = DocumentOptions(strategy, options.pop("capacity", 100), 400, samples_min=10)
-    return open_small(path, cache=CacheOptions(documents=documents), **options)
+def caching_engine(path: Path, *, capacity: int = 100) -> Engine:
+    return open_small(path, cache=CacheOptions(documents_max=capacity))
 
 
 def tier_of(engine: Engine, doc_id: int, **how: Any) -> Tier | None:
@@ -28,11 +24,8 @@ def tier_of(engine: Engine, doc_id: int, **how: Any) -> Tier | None:
     return None if found is None else found.tier
 
 
-@pytest.mark.parametrize("strategy", ["lru", "learned", "abtest", "auto"])
-def test_a_document_comes_from_the_cache_the_second_time_and_is_the_same(
-    tmp_path: Path, strategy: str
-) -> None:
-    engine = caching_engine(tmp_path / "data", strategy)
+def test_a_document_comes_from_the_cache_the_second_time_and_is_the_same(tmp_path: Path) -> None:
+    engine = caching_engine(tmp_path / "data")
     rows = vectors(20)
     fill(engine, rows, metadata={"colour": "red"})
     engine.flush()
@@ -118,57 +111,10 @@ def test_readers_beside_a_writer_never_see_a_version_go_back(tmp_path: Path) -> 
     assert sum(hits) > 50
 
 
-def test_what_was_learned_survives_a_restart_and_a_damaged_file_is_no_obstacle(tmp_path: Path) -> None:
-    engine = caching_engine(tmp_path / "data")
-    fill(engine, vectors(20))
-    for _ in range(20):
-        engine.get(3)
-    assert engine.training is not None
-    assert not engine.training.step()  # not due yet
-    assert engine.context.caches.documents is not None
-    assert engine.context.caches.documents.train()
-    engine.close()
-    state = tmp_path / "data" / PREDICTOR
-    assert state.exists()
-    engine = caching_engine(tmp_path / "data")
-    documents = engine.context.caches.documents
-    assert documents is not None
-    assert documents.predictor.trained
-    assert documents.predictor.heat(3) > documents.predictor.heat(4)
-    engine.close()
-    state.write_bytes(state.read_bytes()[:-3])
-    engine = caching_engine(tmp_path / "data")
-    documents = engine.context.caches.documents
-    assert documents is not None
-    assert not documents.predictor.trained
-    assert engine.get(3) is not None
-    engine.close()
-
-
-def test_training_happens_when_it_is_due_and_learns_from_searches(tmp_path: Path) -> None:
-    documents = DocumentOptions("learned", 100, 400, samples_min=10)
-    engine = open_small(
-        tmp_path / "data", cache=CacheOptions(documents=documents, training_interval_s=0.0, logged_hits_max=2)
-    )
-    rows = vectors(20)
-    fill(engine, rows)
-    for _ in range(10):
-        engine.search(SearchRequest(rows[4], 5))
-    assert engine.training is not None
-    assert engine.training.step()
-    cache = engine.context.caches.documents
-    assert cache is not None
-    assert len(cache.log) == 20
-    assert cache.predictor.heat(5) > 0
-    assert (tmp_path / "data" / PREDICTOR).exists()
-    engine.close()
-
-
-def test_without_a_strategy_there_is_no_cache(tmp_path: Path) -> None:
+def test_without_room_for_documents_there_is_no_cache(tmp_path: Path) -> None:
     engine = open_small(tmp_path / "data")
     fill(engine, vectors(3))
     engine.get(1)
     assert tier_of(engine, 1) is Tier.HOT
     assert engine.context.caches.documents is None
-    assert engine.training is None
     engine.close()

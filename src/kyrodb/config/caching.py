@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from kyrodb import limits
 from kyrodb.config.declare import LOWERCASE, Integer, Number, Section, key
 
+_ONE_POLICY: Final = "The document cache has one policy, SIEVE."
+
+
+def _no_effect(
+    default: object, *, ge: float | None = None, gt: float | None = None, le: float | None = None
+) -> Any:
+    """A key of the learned admission that earlier versions had."""
+    return key(default, _ONE_POLICY, ge=ge, gt=gt, le=le, compatibility_only=True)
+
 
 class AdaptiveAdmissionSettings(Section):
-    """How the learned admission threshold follows the state of the document cache."""
+    """How the learned admission of earlier versions adapted its threshold."""
 
-    enabled: bool = key(True, "Move the admission threshold with fill, evictions and wrong predictions.")
-    target_utilization: Number = key(
-        0.90, "Share of the document cache that should be in use.", unit="ratio", ge=0, le=1
-    )
-    control_interval_secs: Integer = key(
-        15, "Least time between two moves of the threshold.", unit="s", ge=1, le=limits.DURATION_MAX
-    )
-    max_bias: Number = key(
-        0.18,
-        "Farthest the threshold may move either way.",
-        unit="ratio",
-        gt=0,
-        le=limits.ADMISSION_BIAS_MAX,
-    )
+    enabled: bool = _no_effect(True)
+    target_utilization: Number = _no_effect(0.90, ge=0, le=1)
+    control_interval_secs: Integer = _no_effect(15, ge=1, le=limits.DURATION_MAX)
+    max_bias: Number = _no_effect(0.18, gt=0, le=limits.ADMISSION_BIAS_MAX)
 
 
 class SemanticSettings(Section):
-    """Admission by likeness to what was admitted before."""
+    """How the learned admission of earlier versions compared documents."""
 
-    high_confidence_threshold: Number = key(
-        0.60, "Predicted score from which a document is admitted without comparing vectors.", ge=0, le=1
-    )
-    low_confidence_threshold: Number = key(
-        0.25,
-        "At most high_confidence_threshold; admission has no lower threshold.",
-        ge=0,
-        le=1,
-        compatibility_only=True,
-    )
-    semantic_similarity_threshold: Number = key(
-        0.80, "Cosine similarity from which two documents count as alike.", ge=0, le=1
-    )
-    max_cached_embeddings: Integer = key(
-        100_000,
-        "Vectors of admitted documents kept for comparing.",
-        unit="vectors",
-        ge=1,
-        le=limits.COUNT_MAX,
-    )
-    similarity_scan_limit: Integer = key(
-        2000,
-        "Newest of those vectors a decision looks at; at most max_cached_embeddings.",
-        unit="vectors",
-        ge=1,
-        le=limits.COUNT_MAX,
-    )
+    high_confidence_threshold: Number = _no_effect(0.60, ge=0, le=1)
+    low_confidence_threshold: Number = _no_effect(0.25, ge=0, le=1)
+    semantic_similarity_threshold: Number = _no_effect(0.80, ge=0, le=1)
+    max_cached_embeddings: Integer = _no_effect(100_000, ge=1, le=limits.COUNT_MAX)
+    similarity_scan_limit: Integer = _no_effect(2000, ge=1, le=limits.COUNT_MAX)
 
 
 class CacheSettings(Section):
@@ -70,24 +47,18 @@ class CacheSettings(Section):
         le=limits.COUNT_MAX,
     )
     strategy: Annotated[Literal["lru", "learned", "abtest", "auto"], LOWERCASE] = key(
-        "learned",
-        "Which documents the cache keeps: the most recently used, those predicted to be read again, half the "
-        "traffic each way to compare the two, or whichever is measured to serve best. lru and abtest are for "
-        "environment.type benchmark.",
+        "learned", _ONE_POLICY, compatibility_only=True
     )
     training_interval_secs: Integer = key(
-        600, "Time between two trainings of the predictor.", unit="s", ge=1, le=limits.DURATION_MAX
-    )
-    enable_training_task: bool = key(True, "Log accesses and train the predictor.")
-    logger_window_size: Integer = key(
-        1_000_000, "Latest accesses kept for training.", unit="accesses", ge=1, le=limits.COUNT_MAX
-    )
-    predictor_capacity_multiplier: Integer = key(
-        4,
-        "Documents the predictor ranks, as a multiple of capacity; never more than hnsw.max_elements.",
+        600,
+        "Age at which the hot tier is sealed though not full, unless hot_tier_max_age_secs is set.",
+        unit="s",
         ge=1,
-        le=limits.COUNT_MAX,
+        le=limits.DURATION_MAX,
     )
+    enable_training_task: bool = _no_effect(True)
+    logger_window_size: Integer = _no_effect(1_000_000, ge=1, le=limits.COUNT_MAX)
+    predictor_capacity_multiplier: Integer = _no_effect(4, ge=1, le=limits.COUNT_MAX)
     query_cache_capacity: Integer = key(
         100, "Searches the query cache holds.", unit="searches", ge=1, le=limits.COUNT_MAX
     )
@@ -112,13 +83,7 @@ class CacheSettings(Section):
         ge=0,
         le=1,
     )
-    search_access_log_top_n: Integer = key(
-        16,
-        "First results of a search that count as accesses in training.",
-        unit="results",
-        ge=1,
-        le=limits.COUNT_MAX,
-    )
+    search_access_log_top_n: Integer = _no_effect(16, ge=1, le=limits.COUNT_MAX)
     hot_tier_max_age_secs: Integer | None = key(
         None,
         "Age at which the hot tier is sealed though not full; null is training_interval_secs.",
@@ -127,29 +92,10 @@ class CacheSettings(Section):
         le=limits.DURATION_MAX,
         example=600,
     )
-    training_window_secs: Integer = key(
-        3600, "Oldest access a training looks at.", unit="s", ge=1, le=limits.DURATION_MAX
-    )
-    recency_halflife_secs: Integer = key(
-        1800,
-        "Age at which an access weighs 1/e of a fresh one in training.",
-        unit="s",
-        ge=1,
-        le=limits.DURATION_MAX,
-    )
-    min_training_samples: Integer = key(
-        100,
-        "Accesses below which a training is skipped; at most capacity.",
-        unit="accesses",
-        ge=1,
-        le=limits.COUNT_MAX,
-    )
-    admission_threshold: Number = key(
-        0.15,
-        "Predicted score from which a document is admitted, before training has set its own.",
-        ge=0,
-        le=1,
-    )
+    training_window_secs: Integer = _no_effect(3600, ge=1, le=limits.DURATION_MAX)
+    recency_halflife_secs: Integer = _no_effect(1800, ge=1, le=limits.DURATION_MAX)
+    min_training_samples: Integer = _no_effect(100, ge=1, le=limits.COUNT_MAX)
+    admission_threshold: Number = _no_effect(0.15, ge=0, le=1)
     adaptive_admission: AdaptiveAdmissionSettings = AdaptiveAdmissionSettings()
     semantic: SemanticSettings = SemanticSettings()
 

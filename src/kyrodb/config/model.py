@@ -25,8 +25,3 @@ class Settings(Section):
     auth: AuthSettings = AuthSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     environment: EnvironmentSettings = EnvironmentSettings()
-
-    @property
-    def predictor_capacity(self) -> int:
-        """Documents the predictor ranks."""
-        return min(self.cache.capacity * self.cache.predictor_capacity_multiplier, self.hnsw.max_elements)

@@ -113,25 +113,6 @@ RULES: Final = (
     _needs_a_rate("max_qps_global"),
     _needs_a_rate("burst_capacity"),
     Rule(
-        ("cache.min_training_samples", "cache.capacity"),
-        lambda s: s.cache.min_training_samples > s.cache.capacity,
-        "cache.min_training_samples = {0.cache.min_training_samples}: "
-        "must be at most cache.capacity ({0.cache.capacity})",
-    ),
-    Rule(
-        ("cache.semantic.low_confidence_threshold", "cache.semantic.high_confidence_threshold"),
-        lambda s: s.cache.semantic.low_confidence_threshold > s.cache.semantic.high_confidence_threshold,
-        "cache.semantic.low_confidence_threshold = {0.cache.semantic.low_confidence_threshold}: "
-        "must be at most cache.semantic.high_confidence_threshold "
-        "({0.cache.semantic.high_confidence_threshold})",
-    ),
-    Rule(
-        ("cache.semantic.similarity_scan_limit", "cache.semantic.max_cached_embeddings"),
-        lambda s: s.cache.semantic.similarity_scan_limit > s.cache.semantic.max_cached_embeddings,
-        "cache.semantic.similarity_scan_limit = {0.cache.semantic.similarity_scan_limit}: must be at most "
-        "cache.semantic.max_cached_embeddings ({0.cache.semantic.max_cached_embeddings})",
-    ),
-    Rule(
         ("hnsw.ef_construction", "hnsw.m"),
         lambda s: s.hnsw.ef_construction < s.hnsw.m,
         "hnsw.ef_construction = {0.hnsw.ef_construction}: must be at least hnsw.m ({0.hnsw.m})",

@@ -13,7 +13,6 @@ from kyrodb.cache.documents import Documents
 from kyrodb.clock import Clock
 from kyrodb.engine.answer_cache import AnswerCache
 from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import SearchResult
 from kyrodb.engine.state import State
 from kyrodb.storage.records import DeleteRecord, Record
 
@@ -28,11 +27,9 @@ class Caches:
         self._watched: set[int] | None = None
         self.answers = AnswerCache(options, state, self.commits, clock)
 
-        documents = options.cache.documents
-        self._logged_hits_max = options.cache.logged_hits_max
         self.documents: DocumentCache | None = None
-        if documents.strategy != "off":
-            self.documents = DocumentCache(documents, options.dimension, self.commits, clock.monotonic_s)
+        if options.cache.documents_max:
+            self.documents = DocumentCache(options.cache.documents_max, self.commits)
 
     def begin(self) -> None:
         """The documents are about to change: until `committed` no cache answers. For the writer."""
@@ -51,11 +48,6 @@ class Caches:
             doc_ids = np.fromiter(last, np.uint64, len(last))
             self.answers.queries.carry(doc_ids, arriving, metadata)
         self.commits.end()
-
-    def note_hits(self, result: SearchResult) -> None:
-        """Documents a search returned count as read, as far as the document cache learns from that."""
-        if self.documents is not None and self.documents.logs_accesses and result.hits:
-            self.documents.note([hit.doc_id for hit in result.hits[: self._logged_hits_max]])
 
     def watch(self) -> set[int]:
         """A set that gets the id of each document written from now on, until `unwatch`; one at a time."""

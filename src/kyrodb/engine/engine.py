@@ -29,7 +29,6 @@ from kyrodb.engine.requests import (
     SnapshotReport,
 )
 from kyrodb.engine.state import State
-from kyrodb.engine.training import Training
 from kyrodb.engine.write_path import WritePath
 from kyrodb.errors import KyroError, ResourceExhausted
 from kyrodb.storage.disk_space import DiskSpace
@@ -52,11 +51,6 @@ class Engine:
         self._recall = RecallMonitor(
             context.options.recall, self._reads, context.state, context.caches, context.clock
         )
-        documents, cache = context.caches.documents, context.options.cache
-        self.training: Training | None = None
-        """What teaches the document cache, if there is one that learns."""
-        if documents is not None and documents.logs_accesses:
-            self.training = Training(context, documents, cache.training_interval_s)
         self._maintenance = Maintenance(context)
         self._closing = threading.Lock()
         self._closed = False
@@ -66,8 +60,6 @@ class Engine:
         if context.options.background:
             self._maintenance.start()
             self._recall.start()
-            if self.training is not None:
-                self.training.start()
 
     # --- writes ---
 
@@ -130,7 +122,6 @@ class Engine:
         return self._reads.get(doc_id, scope, cached=cached)
 
     def _answered(self, request: SearchRequest, result: SearchResult) -> None:
-        self.context.caches.note_hits(result)
         self._recall.offer(request, result)
 
     def watch_syncs(self, observer: Callable[[float], None]) -> None:
@@ -265,8 +256,6 @@ class Engine:
             self._closed = True
             self.context.writes.close()
             self._recall.stop()
-            if self.training is not None:
-                self.training.stop()
             self._maintenance.stop()
             try:
                 with self.context.writes.lock:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from kyrodb.cache.document_cache import DocumentOptions
 from kyrodb.cache.query_cache import Mode
 from kyrodb.index.hnsw import GraphParameters
 from kyrodb.limits import QUERY_CACHE_BYTES_MAX
@@ -23,8 +22,8 @@ class CacheOptions:
     """What may be answered from memory, see kyrodb.cache.
 
     `query_similarity_threshold` is the cosine from which the unproved modes go by similarity at all,
-    `query_recall_min` what mode RESCORED keeps of a real search on average. The document cache trains every
-    `training_interval_s`, from lookups and from the first `logged_hits_max` hits of each search.
+    `query_recall_min` what mode RESCORED keeps of a real search on average. The document cache holds `documents_max`
+    documents; with 0 there is none.
     """
 
     query_mode: Mode = Mode.CERTIFIED
@@ -32,9 +31,7 @@ class CacheOptions:
     query_bytes_max: int = QUERY_CACHE_BYTES_MAX
     query_similarity_threshold: float = 0.52
     query_recall_min: float = 0.95
-    documents: DocumentOptions = field(default_factory=DocumentOptions)
-    training_interval_s: float = 600.0
-    logged_hits_max: int = 16
+    documents_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)

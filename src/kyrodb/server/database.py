@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-from kyrodb.cache.document_cache import DocumentOptions
 from kyrodb.cache.query_cache import Mode
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine, open_engine
@@ -50,31 +49,12 @@ def engine_options(settings: Settings) -> EngineOptions:
 
 def _cache_options(settings: Settings) -> CacheOptions:
     cache = settings.cache
-    adaptive, semantic = cache.adaptive_admission, cache.semantic
     return CacheOptions(
         query_mode=Mode(cache.query_cache_mode),
         query_capacity=cache.query_cache_capacity,
         query_similarity_threshold=cache.query_cache_similarity_threshold,
         query_recall_min=cache.query_cache_min_recall,
-        documents=DocumentOptions(
-            strategy=cache.strategy,
-            capacity=cache.capacity,
-            tracked_max=min(cache.capacity * cache.predictor_capacity_multiplier, settings.hnsw.max_elements),
-            log_max=cache.logger_window_size,
-            window_s=float(cache.training_window_secs),
-            halflife_s=float(cache.recency_halflife_secs),
-            samples_min=cache.min_training_samples,
-            threshold_min=cache.admission_threshold,
-            target_fill=adaptive.target_utilization,
-            control_interval_s=float(adaptive.control_interval_secs) if adaptive.enabled else None,
-            bias_max=adaptive.max_bias,
-            score_high=semantic.high_confidence_threshold,
-            similarity_min=semantic.semantic_similarity_threshold,
-            vectors_max=min(semantic.max_cached_embeddings, semantic.similarity_scan_limit),
-            logs_accesses=cache.enable_training_task,
-        ),
-        training_interval_s=float(cache.training_interval_secs),
-        logged_hits_max=cache.search_access_log_top_n,
+        documents_max=cache.capacity,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 
+from kyrodb.cache.document_cache import DocumentCache
 from kyrodb.cache.query_cache import Mode
 from kyrodb.observe import logs
 from kyrodb.observe.backups import newest_backup_s
@@ -12,7 +13,6 @@ from kyrodb.observe.counters import Counters, ratio
 from kyrodb.observe.exposition import Family, counter, gauge, labelled
 from kyrodb.observe.health import HealthStatus, Phase
 from kyrodb.server.admin import GIT_COMMIT
-from kyrodb.server.document_cache_measurements import document_cache_families
 from kyrodb.server.recall_measurements import checked_families, recall_families
 from kyrodb.server.storage_measurements import storage_families
 from kyrodb.server.vitals import Vitals
@@ -30,7 +30,7 @@ def families(vitals: Vitals) -> Iterator[Family]:
     if vitals.engine is not None and stats is not None:
         documents = vitals.engine.context.caches.documents
         if documents is not None:
-            yield from document_cache_families(documents, vitals.engine.training)
+            yield from document_cache_families(documents)
         queries = vitals.engine.context.caches.answers.queries
         if queries.mode is Mode.RESCORED:
             yield from checked_families(queries.control)
@@ -50,6 +50,19 @@ def families(vitals: Vitals) -> Iterator[Family]:
         "1 while requests are served.",
         int(vitals.phase is Phase.SERVING and vitals.readiness() != "not_ready"),
     )
+
+
+def document_cache_families(cache: DocumentCache) -> Iterator[Family]:
+    """What the document cache did."""
+    yield gauge("document_cache_size", "Documents in the document cache.", len(cache))
+    yield labelled(
+        "document_cache_lookups_total",
+        "counter",
+        "Lookups of documents that exist, by whether the document cache had them.",
+        "outcome",
+        {"hit": cache.hits, "miss": cache.misses},
+    )
+    yield counter("document_cache_evictions_total", "Documents let go to make room.", cache.evictions)
 
 
 def _requests(counters: Counters) -> Iterator[Family]:

@@ -27,7 +27,6 @@ LOCK: Final = "LOCK"
 SNAPSHOTS: Final = "snapshots"
 LEGACY_TENANTS: Final = "tenants.json"
 USAGE: Final = "tenant_usage.state"
-PREDICTOR: Final = "predictor.state"
 USAGE_CSV: Final = "tenant_usage_latest.csv"
 TEMPORARY_SUFFIX: Final = ".tmp"
 

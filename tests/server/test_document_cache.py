@@ -1,0 +1,28 @@
+"""The metrics of the document cache say what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.engine.opening import fill, open_small, vectors
+
+from kyrodb.engine.options import CacheOptions
+from kyrodb.observe.exposition import render
+from kyrodb.server.measurements import document_cache_families
+
+
+def test_lookups_and_evictions_are_counted(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data", cache=CacheOptions(documents_max=3))
+    fill(engine, vectors(5))
+    for doc_id in (1, 1, 2, 3, 4, 5):
+        engine.get(doc_id)
+    cache = engine.context.caches.documents
+    assert cache is not None
+    lines = render(document_cache_families(cache)).splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        "kyrodb_document_cache_size 3",
+        'kyrodb_document_cache_lookups_total{outcome="hit"} 1',
+        'kyrodb_document_cache_lookups_total{outcome="miss"} 5',
+        "kyrodb_document_cache_evictions_total 2",
+    ]
+    engine.close()
