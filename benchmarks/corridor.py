@@ -1,0 +1,149 @@
+"""The way of one warm Search and one Insert through the server: which files and functions they pass.
+
+Every thread of a real server is profiled (sys.setprofile) while one call is answered. Printed are the files and the
+functions of the package in the order in which they are first met, and how often the way changes from one file to
+another. `--steps` prints every call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Final
+
+import grpc
+import numpy as np
+
+import kyrodb
+from benchmarks.serving import free_port
+from kyrodb.cli.kyrodb_server import main as serve
+from kyrodb.proto import kyrodb_pb2 as pb
+
+_PACKAGE: Final = Path(kyrodb.__file__).parent
+_DIMENSION: Final = 384
+_ROWS: Final = 3000
+_SERVICE: Final = "/kyrodb.v1.KyroDBService/"
+
+
+@dataclass
+class Trace:
+    """What happened inside the package while `recording` was set."""
+
+    recording: bool = False
+    calls: list[tuple[int, CodeType]] = field(default_factory=list)
+    """Depth in its thread and code of each call, in order of time."""
+    changes: int = 0
+    _file: str = ""
+    _depth: dict[int, int] = field(default_factory=dict)
+
+    def observe(self, frame: FrameType, event: str, argument: object) -> None:
+        """For sys.setprofile."""
+        if not self.recording or event not in ("call", "return"):
+            return
+        code = frame.f_code
+        if not code.co_filename.startswith(str(_PACKAGE)):
+            return
+        thread = threading.get_ident()
+        depth = self._depth.get(thread, 0)
+        if event == "call":
+            self.calls.append((depth, code))
+            self._depth[thread] = depth + 1
+        else:
+            self._depth[thread] = max(0, depth - 1)
+        if code.co_filename != self._file:
+            self._file = code.co_filename
+            self.changes += 1
+
+    def start(self) -> None:
+        self.calls, self.changes, self._file, self._depth = [], 0, "", {}
+        self.recording = True
+
+    def print(self, name: str, *, steps: bool) -> None:
+        files = list(dict.fromkeys(_place(code) for _, code in self.calls))
+        functions = {code for _, code in self.calls}
+        print(f"\n## {name}: {len(files)} files, {len(functions)} functions, {self.changes} changes of file")
+        if steps:
+            for depth, code in self.calls:
+                print(f"{'  ' * depth}{_place(code)}: {code.co_qualname}")
+            return
+        for file in files:
+            names = dict.fromkeys(code.co_qualname for _, code in self.calls if _place(code) == file)
+            print(f"{file}: {', '.join(names)}")
+
+
+def _place(code: CodeType) -> str:
+    return str(Path(code.co_filename).relative_to(_PACKAGE))
+
+
+def _ask(port: int, trace: Trace, *, steps: bool) -> None:
+    """Fill the database, then trace one call of each kind; ends the server."""
+    rows = np.random.default_rng(1).standard_normal((_ROWS + 100, _DIMENSION)).astype(np.float32)
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            grpc.channel_ready_future(channel).result(60)
+            insert = channel.unary_unary(_SERVICE + "Insert")
+            search = channel.unary_unary(_SERVICE + "Search")
+            load = channel.stream_unary(_SERVICE + "BulkInsert")
+            load(iter([_insert(number + 1, rows[number]) for number in range(_ROWS)]))
+            channel.unary_unary(_SERVICE + "FlushHotTier")(b"")
+            for row in rows[_ROWS:-2]:
+                search(pb.SearchRequest(query_embedding=row, k=10).SerializeToString())
+                insert(_insert(1, row))
+            last = rows[-1]
+            with _recorded(trace):
+                search(pb.SearchRequest(query_embedding=last, k=10).SerializeToString())
+            trace.print("Search", steps=steps)
+            with _recorded(trace):
+                insert(_insert(_ROWS + 1, last))
+            trace.print("Insert", steps=steps)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _recorded(trace: Trace) -> Iterator[None]:
+    trace.start()
+    yield
+    threading.Event().wait(0.2)  # what the server does behind its answer belongs to the call
+    trace.recording = False
+
+
+def _insert(doc_id: int, row: np.typing.NDArray[np.float32]) -> bytes:
+    return pb.InsertRequest(doc_id=doc_id, embedding=row, metadata={"topic": "a"}).SerializeToString()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", action="store_true", help="print every call")
+    parser.add_argument("--transport", choices=("native", "grpcio"), default="native")
+    options = parser.parse_args()
+    trace, port = Trace(), free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        os.environ |= {
+            "KYRODB__HNSW__DIMENSION": str(_DIMENSION),
+            "KYRODB__SERVER__TRANSPORT": options.transport,
+            "KYRODB__LOGGING__LEVEL": "error",
+        }
+        client = threading.Thread(target=_ask, args=(port, trace), kwargs={"steps": options.steps})
+        client.start()
+        threading.setprofile(trace.observe)
+        sys.setprofile(trace.observe)
+        sys.argv = ["kyrodb_server", "--data-dir", directory, "--port", str(port)]
+        try:
+            return serve() or 0
+        finally:
+            sys.setprofile(None)
+            client.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
