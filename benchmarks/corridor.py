@@ -22,16 +22,16 @@ from typing import Final
 
 import grpc
 import numpy as np
+from tests.server.running import free_port, stub
 
 import kyrodb
-from benchmarks.serving import free_port
 from kyrodb.cli.kyrodb_server import main as serve
 from kyrodb.proto import kyrodb_pb2 as pb
+from kyrodb.types import Vector
 
 _PACKAGE: Final = Path(kyrodb.__file__).parent
 _DIMENSION: Final = 384
 _ROWS: Final = 3000
-_SERVICE: Final = "/kyrodb.v1.KyroDBService/"
 
 
 @dataclass
@@ -90,20 +90,20 @@ def _ask(port: int, trace: Trace, *, steps: bool) -> None:
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             grpc.channel_ready_future(channel).result(60)
-            insert = channel.unary_unary(_SERVICE + "Insert")
-            search = channel.unary_unary(_SERVICE + "Search")
-            load = channel.stream_unary(_SERVICE + "BulkInsert")
-            load(iter([_insert(number + 1, rows[number]) for number in range(_ROWS)]))
-            channel.unary_unary(_SERVICE + "FlushHotTier")(b"")
+            server = stub(channel)
+            server.BulkInsert(_insert(number + 1, rows[number]) for number in range(_ROWS))
+            server.FlushHotTier(pb.FlushRequest(force=True))
             for row in rows[_ROWS:-2]:
-                search(pb.SearchRequest(query_embedding=row, k=10).SerializeToString())
-                insert(_insert(1, row))
-            last = rows[-1]
+                server.Search(_search(row))
+                server.Insert(_insert(1, row))
+            server.FlushHotTier(pb.FlushRequest(force=True))
+            for row in rows[_ROWS:-2]:
+                server.Search(_search(row))
             with _recorded(trace):
-                search(pb.SearchRequest(query_embedding=last, k=10).SerializeToString())
+                server.Search(_search(rows[-1]))
             trace.print("Search", steps=steps)
             with _recorded(trace):
-                insert(_insert(_ROWS + 1, last))
+                server.Insert(_insert(_ROWS + 1, rows[-1]))
             trace.print("Insert", steps=steps)
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -117,8 +117,12 @@ def _recorded(trace: Trace) -> Iterator[None]:
     trace.recording = False
 
 
-def _insert(doc_id: int, row: np.typing.NDArray[np.float32]) -> bytes:
-    return pb.InsertRequest(doc_id=doc_id, embedding=row, metadata={"topic": "a"}).SerializeToString()
+def _search(row: Vector) -> pb.SearchRequest:
+    return pb.SearchRequest(query_embedding=row.tolist(), k=10)
+
+
+def _insert(doc_id: int, row: Vector) -> pb.InsertRequest:
+    return pb.InsertRequest(doc_id=doc_id, embedding=row.tolist(), metadata={"topic": "a"})
 
 
 def main() -> int:
