@@ -7,6 +7,10 @@ from pathlib import Path
 
 SOURCE_ROOT = Path(__file__).resolve().parent.parent / "src"
 PROTO_FILES = ("kyrodb/proto/kyrodb.proto", "kyrodb/proto/kyrodb_wire.proto")
+# See kyrodb/proto/pool.py for the reason.
+DEFAULT_POOL_IMPORT = "from google.protobuf import descriptor_pool as _descriptor_pool\n"
+OWN_POOL_IMPORT = "from kyrodb.proto.pool import POOL as _pool\n"
+DEFAULT_POOL, OWN_POOL = "_descriptor_pool.Default()", "_pool"
 # protoc's stubs say `Mapping` without its arguments, which a strict type check refuses.
 STUB_HEADER = '# mypy: disable-error-code="type-arg"\n'
 
@@ -32,6 +36,14 @@ def generate(output_root: Path) -> None:
     if status != 0:
         raise RuntimeError(f"protoc ended with status {status}")
     for proto_file in PROTO_FILES:
+        module = output_root / proto_file.replace(".proto", "_pb2.py")
+        text = module.read_text()
+        if text.count(DEFAULT_POOL) != 1 or text.count(DEFAULT_POOL_IMPORT) != 1:
+            raise RuntimeError(
+                f"{module} has another form; its descriptor pool must be kyrodb.proto.pool"
+            )
+        text = text.replace(DEFAULT_POOL_IMPORT, OWN_POOL_IMPORT).replace(DEFAULT_POOL, OWN_POOL)
+        module.write_text(text)
         stub = output_root / proto_file.replace(".proto", "_pb2.pyi")
         stub.write_text(STUB_HEADER + stub.read_text())
 

@@ -49,7 +49,7 @@ class InsertResponse(_message.Message):
     tier: InsertResponse.Tier
     total_inserted: int
     total_failed: int
-    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., inserted_at: _Optional[int] = ..., tier: _Optional[_Union[InsertResponse.Tier, str]] = ..., total_inserted: _Optional[int] = ..., total_failed: _Optional[int] = ...) -> None: ...
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., inserted_at: _Optional[int] = ..., tier: _Optional[_Union[InsertResponse.Tier, str]] = ..., total_inserted: _Optional[int] = ..., total_failed: _Optional[int] = ...) -> None: ...
 
 class BulkLoadResponse(_message.Message):
     __slots__ = ("success", "error", "total_loaded", "total_failed", "load_duration_ms", "avg_insert_rate", "peak_memory_bytes")
@@ -67,7 +67,7 @@ class BulkLoadResponse(_message.Message):
     load_duration_ms: float
     avg_insert_rate: float
     peak_memory_bytes: int
-    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., total_loaded: _Optional[int] = ..., total_failed: _Optional[int] = ..., load_duration_ms: _Optional[float] = ..., avg_insert_rate: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., total_loaded: _Optional[int] = ..., total_failed: _Optional[int] = ..., load_duration_ms: _Optional[float] = ..., avg_insert_rate: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
     __slots__ = ("doc_id", "namespace")
@@ -85,7 +85,7 @@ class DeleteResponse(_message.Message):
     success: bool
     error: str
     existed: bool
-    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., existed: _Optional[bool] = ...) -> None: ...
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
 
 class UpdateMetadataRequest(_message.Message):
     __slots__ = ("doc_id", "metadata", "merge", "namespace")
@@ -104,7 +104,7 @@ class UpdateMetadataRequest(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     merge: bool
     namespace: str
-    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: _Optional[bool] = ..., namespace: _Optional[str] = ...) -> None: ...
+    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class UpdateMetadataResponse(_message.Message):
     __slots__ = ("success", "error", "existed")
@@ -114,7 +114,7 @@ class UpdateMetadataResponse(_message.Message):
     success: bool
     error: str
     existed: bool
-    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., existed: _Optional[bool] = ...) -> None: ...
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
 
 class BatchDeleteRequest(_message.Message):
     __slots__ = ("ids", "filter", "namespace")
@@ -140,7 +140,7 @@ class BatchDeleteResponse(_message.Message):
     success: bool
     deleted_count: int
     error: str
-    def __init__(self, success: _Optional[bool] = ..., deleted_count: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+    def __init__(self, success: bool = ..., deleted_count: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class QueryRequest(_message.Message):
     __slots__ = ("doc_id", "include_embedding", "namespace")
@@ -150,7 +150,7 @@ class QueryRequest(_message.Message):
     doc_id: int
     include_embedding: bool
     namespace: str
-    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: _Optional[bool] = ..., namespace: _Optional[str] = ...) -> None: ...
+    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
     __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error")
@@ -183,7 +183,7 @@ class QueryResponse(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     served_from: QueryResponse.ServedFrom
     error: str
-    def __init__(self, found: _Optional[bool] = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ...) -> None: ...
+    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class BulkQueryRequest(_message.Message):
     __slots__ = ("doc_ids", "include_embeddings", "namespace")
@@ -193,7 +193,7 @@ class BulkQueryRequest(_message.Message):
     doc_ids: _containers.RepeatedScalarFieldContainer[int]
     include_embeddings: bool
     namespace: str
-    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: _Optional[bool] = ..., namespace: _Optional[str] = ...) -> None: ...
+    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: bool = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class BulkQueryResponse(_message.Message):
     __slots__ = ("results", "total_found", "total_requested", "error")
@@ -238,7 +238,7 @@ class SearchRequest(_message.Message):
     exact: bool
     exclude_metadata: bool
     inline_errors: bool
-    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: _Optional[bool] = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: _Optional[bool] = ..., exclude_metadata: _Optional[bool] = ..., inline_errors: _Optional[bool] = ...) -> None: ...
+    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ...) -> None: ...
 
 class MetadataFilter(_message.Message):
     __slots__ = ("exact", "range", "in_match", "and_filter", "or_filter", "not_filter")
@@ -373,7 +373,7 @@ class SearchResponse(_message.Message):
     matched: int
     cache_kind: SearchResponse.CacheKind
     cache_margin: float
-    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: _Optional[bool] = ..., exact: _Optional[bool] = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ...) -> None: ...
+    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: bool = ..., exact: bool = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
     __slots__ = ("component",)
@@ -472,7 +472,7 @@ class FlushRequest(_message.Message):
     __slots__ = ("force",)
     FORCE_FIELD_NUMBER: _ClassVar[int]
     force: bool
-    def __init__(self, force: _Optional[bool] = ...) -> None: ...
+    def __init__(self, force: bool = ...) -> None: ...
 
 class FlushResponse(_message.Message):
     __slots__ = ("success", "error", "documents_flushed", "flush_duration_ms")
@@ -484,7 +484,7 @@ class FlushResponse(_message.Message):
     error: str
     documents_flushed: int
     flush_duration_ms: float
-    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., documents_flushed: _Optional[int] = ..., flush_duration_ms: _Optional[float] = ...) -> None: ...
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., documents_flushed: _Optional[int] = ..., flush_duration_ms: _Optional[float] = ...) -> None: ...
 
 class SnapshotRequest(_message.Message):
     __slots__ = ("path",)
@@ -504,7 +504,7 @@ class SnapshotResponse(_message.Message):
     snapshot_path: str
     documents_snapshotted: int
     snapshot_size_bytes: int
-    def __init__(self, success: _Optional[bool] = ..., error: _Optional[str] = ..., snapshot_path: _Optional[str] = ..., documents_snapshotted: _Optional[int] = ..., snapshot_size_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., snapshot_path: _Optional[str] = ..., documents_snapshotted: _Optional[int] = ..., snapshot_size_bytes: _Optional[int] = ...) -> None: ...
 
 class ConfigRequest(_message.Message):
     __slots__ = ()
@@ -540,4 +540,4 @@ class ConfigResponse(_message.Message):
     hnsw_ef_search: int
     hnsw_distance: str
     hnsw_disable_normalization_check: bool
-    def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: _Optional[bool] = ...) -> None: ...
+    def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: bool = ...) -> None: ...

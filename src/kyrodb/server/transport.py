@@ -14,14 +14,16 @@ from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from kyrodb.config import Settings
 from kyrodb.config.serving import ServerSettings
 from kyrodb.errors import ConfigError
 from kyrodb.limits import HANDSHAKE_S_MAX, MESSAGE_BYTES_MAX, PENDING_CALLS_MAX
+from kyrodb.proto import kyrodb_pb2
 from kyrodb.proto.methods import SERVICE
 from kyrodb.server.draining import UnderWay, answers_have_left
 from kyrodb.server.rpc import Handler
@@ -79,7 +81,7 @@ class GrpcServer:
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.enable_server_reflection(names, self._server, pool=_described())
 
     async def start(self) -> int:
         """Bind and serve; the port. Raises ConfigError when the address cannot be had."""
@@ -105,6 +107,14 @@ class GrpcServer:
         # that have come in and not yet begun, which are refused by name until then.
         await answers_have_left(self._under_way, self._port, grace_s)
         await self._server.stop(max(0.0, end_s - time.monotonic()))
+
+
+def _described() -> DescriptorPool:
+    """What reflection tells of: our own messages, which are in no pool of others, and the standard services."""
+    pool = DescriptorPool()
+    for file in (kyrodb_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
+        pool.AddSerializedFile(file.serialized_pb)
+    return pool
 
 
 def _new_server(transport: Transport, options: list[tuple[str, int]]) -> grpc.aio.Server:
