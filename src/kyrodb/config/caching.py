@@ -45,7 +45,7 @@ class SemanticSettings(Section):
     )
     max_cached_embeddings: Integer = key(
         100_000,
-        "Vectors of admitted documents kept for comparing.",
+        "Most vectors of admitted documents that may be kept for comparing; similarity_scan_limit says how many are.",
         unit="vectors",
         ge=1,
         le=limits.COUNT_MAX,
