@@ -159,6 +159,15 @@ def test_auto_takes_the_policy_that_is_clearly_better_and_only_after_a_while() -
     assert rig.cache.switches == 1
 
 
+@pytest.mark.parametrize("capacity", [1, 2, 3, 5])
+@pytest.mark.parametrize("strategy", ["lru", "learned", "abtest", "auto"])
+def test_a_small_capacity_is_a_bound_too(strategy: str, capacity: int) -> None:
+    rig = Rig(strategy, capacity=capacity)
+    for doc_id in [*range(1, 50)] * 4:
+        rig.look_up(doc_id)
+        assert 1 <= len(rig.cache) <= capacity
+
+
 def test_abtest_gives_half_of_the_ids_to_each() -> None:
     rig = Rig("abtest")
     for doc_id in (2, 3):

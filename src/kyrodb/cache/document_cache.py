@@ -233,10 +233,11 @@ class DocumentCache:
     # --- policies ---------------------------------------------------------------------------------
 
     def _policy(self, name: str, capacity: int) -> Policy:
-        if name == "abtest":
-            half = max(1, capacity // 2)
-            return Split({"lru": Lru(half), "learned": self._policy("learned", max(1, capacity - half))})
-        if name != "learned":
+        if name == "abtest" and capacity > 1:
+            half = capacity // 2
+            return Split({"lru": Lru(half), "learned": self._policy("learned", capacity - half)})
+        # One document cannot be shared out.
+        if name not in ("learned", "abtest"):
             return _PLAIN[name](capacity)
         return Learned(
             capacity,
