@@ -17,8 +17,9 @@ from kyrodb.backup.archive_format import decode_header
 from kyrodb.backup.record import decode_record, seal_json
 from kyrodb.config import Overrides, load_settings
 from kyrodb.errors import ConfigError, DataDamaged, DataDirMismatch, InvalidArgument
-from kyrodb.index.filter import Filter, check_filter, matches, parse_number
+from kyrodb.index.filter import Filter, check_filter, matches
 from kyrodb.index.filter_dict import parse_filter
+from kyrodb.index.number import parse_number
 from kyrodb.interface.arguments import Schema
 from kyrodb.metadata_wire import decode_metadata
 from kyrodb.proto import kyrodb_pb2 as pb

@@ -88,6 +88,9 @@ STALL_S_MAX: Final = 30.0
 # --- files ----------------------------------------------------------------------------------------
 WAL_FRAME_BODY_BYTES_MAX: Final = 64 << 20
 """A group of records that share one frame; a longer length in a header is damage."""
+GROUP_FRAMES_BYTES_MAX: Final = 32 << 20
+"""Frames that are in memory and written together, exceeded by one frame at most: a small update may come to a large
+document. The operations of a group behind them follow in a write of their own."""
 MANIFEST_BYTES_MAX: Final = 256 << 20
 WAL_SEGMENTS_RETAINED_MAX: Final = 512
 """Sealed segments of the log that stay for backups; each has its line in MANIFEST, which is rewritten
@@ -148,6 +151,7 @@ assert 6 * METADATA_BYTES_MAX + 32 * DIMENSION_MAX < IMPORT_LINE_BYTES_MAX
 assert METADATA_KEY_BYTES_MAX <= METADATA_BYTES_MAX < MESSAGE_BYTES_MAX
 assert DIMENSION_MAX * 4 + METADATA_BYTES_MAX < MESSAGE_BYTES_MAX
 assert MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX < 2**32
+assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX + MESSAGE_BYTES_MAX < GROUP_FRAMES_BYTES_MAX
 assert BULK_LOAD_BATCH <= STREAM_MESSAGES_MAX
 assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX + MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX
 assert K_MAX <= EF_SEARCH_MAX

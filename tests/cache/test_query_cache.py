@@ -169,6 +169,40 @@ def test_the_least_recently_used_entries_make_room() -> None:
     assert rig.cache.counts["evicted"] == 5
 
 
+@pytest.mark.parametrize("capacity", [1, 2, 5, 16, 17, 100])
+@pytest.mark.parametrize("mode", [Mode.EXACT, Mode.CERTIFIED, Mode.THRESHOLD])
+def test_a_capacity_is_a_bound_and_is_used_to_the_full(capacity: int, mode: Mode) -> None:
+    """Answers that waited to become entries came on top: 20 were held where 5 are allowed, 115 for 100."""
+    rig = Rig(capacity=capacity, mode=mode)
+    questions = rows(400, 1)
+    for at, question in enumerate(questions):
+        rig.store(question, MANY)
+        assert len(rig.cache) == min(at + 1, capacity)
+    rig.store(questions[-1], MANY)
+    assert len(rig.cache) == capacity
+    assert len(rig.cache.entries()) == capacity
+    assert rig.cache.counts["evicted"] == 400 - capacity
+    latest = rig.ask(questions[-1])
+    assert latest is not None
+    assert latest.kind is Kind.EXACT
+
+
+def test_a_cache_without_room_keeps_nothing() -> None:
+    cache = Rig(capacity=0).cache
+    assert cache.mode is Mode.OFF
+    assert not cache.is_asked()
+
+
+def test_writes_cannot_swell_entries_beyond_the_bytes() -> None:
+    rig = Rig(bytes_max=60_000)
+    for question in rows(5, 1):
+        rig.store(question, MANY, keep=20)
+        rig.ask(question)
+    for at in range(40):
+        rig.commit([], documents(1000 + at, rows(1, 50 + at)))
+        assert rig.cache.size_bytes <= 60_000
+
+
 def test_bytes_are_bounded_and_counted() -> None:
     rig = Rig(bytes_max=20_000)
     for question in rows(50, 1):

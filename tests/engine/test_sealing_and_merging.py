@@ -213,3 +213,63 @@ def test_a_merged_graph_recalls_like_a_fresh_one(tmp_path: Path) -> None:
     assert found / 400 >= 0.95
     assert np.isclose(engine.search(SearchRequest(rows[0], 1)).hits[0].score, 1.0)
     engine.close()
+
+
+def test_checkpoints_after_no_number_of_writes_are_never_taken(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data", mutations_per_checkpoint=0)
+    for at in range(20):
+        engine.write(put(at + 1, vectors(1)[0]))
+        assert not engine.maintain()
+    assert engine.stats().hot_flushes == 0
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mutations_per_checkpoint": 0},
+        {"mutations_per_checkpoint": 1},
+        {"mutations_per_checkpoint": 2**64 - 1},
+        {"hot_rows_max": 1},
+        {"hot_rows_max": 2**64 - 1},
+        {"hot_age_max_s": 1e-9},
+        {"hot_age_max_s": float(2**31 - 1)},
+        {"hot_bytes_max": 1},
+        {"hot_bytes_max": 2**64 - 1},
+        {"wal_segment_bytes_max": 1},
+        {"wal_segment_bytes_max": 2**64 - 1},
+        {"wal_retention_bytes": 0},
+        {"wal_retention_bytes": 2**64 - 1},
+    ],
+    ids=str,
+)
+def test_at_every_end_of_every_bound_the_background_comes_to_rest(
+    tmp_path: Path, options: dict[str, float]
+) -> None:
+    engine = open_small(tmp_path / "data", **options)
+    rows = vectors(20)
+    for at, row in enumerate(rows):
+        engine.write(put(at + 1, row))
+        steps = 0
+        while engine.maintain():
+            steps += 1
+            assert steps < 10
+    before = engine.stats()
+    assert not engine.maintain()
+    assert engine.stats().hot_flushes == before.hot_flushes
+    assert before.documents == 20
+    engine.close()
+    again = open_small(tmp_path / "data", **options)
+    assert again.stats().documents == 20
+    again.close()
+
+
+def test_large_documents_are_sealed_before_writers_have_to_wait_for_room(tmp_path: Path) -> None:
+    """Few rows with much metadata filled the hot tier long before their number or age was a reason to seal it."""
+    engine = open_small(tmp_path / "data", hot_bytes_max=40_000)
+    for at in range(30):
+        engine.write(put(at + 1, vectors(1)[0], text="x" * 5000))
+        settle(engine)
+        assert engine.context.state.version.active.size_bytes < 40_000
+    assert engine.stats().hot_flushes > 0
+    engine.close()

@@ -22,9 +22,9 @@ from kyrodb.index.filter import (
     Range,
     check_filter,
     matches,
-    parse_number,
     with_constraints,
 )
+from kyrodb.index.number import parse_number
 from kyrodb.limits import FILTER_DEPTH_MAX, FILTER_NODES_MAX
 
 

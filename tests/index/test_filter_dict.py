@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kyrodb.errors import InvalidArgument
-from kyrodb.index.filter import And, Anything, Exact, Filter, In, Not, Or, Range, matches, parse_number
+from kyrodb.index.filter import And, Anything, Exact, Filter, In, Not, Or, Range, matches
 from kyrodb.index.filter_dict import parse_filter, text_of
+from kyrodb.index.number import parse_number
 from kyrodb.limits import FILTER_DEPTH_MAX, FILTER_NODES_MAX
 
 MEANINGS: list[tuple[dict[str, object], Filter]] = [

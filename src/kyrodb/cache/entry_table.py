@@ -116,13 +116,9 @@ class EntryTable:
 
     # --- changes --------------------------------------------------------------------------------
 
-    def least_recently(self, count: int) -> list[int]:
-        """The slots of the `count` entries that were of use longest ago; there must be as many."""
-        touched = self._columns.touched[: len(self._entries)]
-        if count == 1:
-            return [int(touched.argmin())]
-        oldest: list[int] = touched.argpartition(count - 1)[:count].tolist()
-        return oldest
+    def least_recent(self) -> int:
+        """The slot of the entry that was of use longest ago; there must be one."""
+        return int(self._columns.touched[: len(self._entries)].argmin())
 
     def touch(self, slot: int, tick: int) -> None:
         """The entry in this slot was of use."""

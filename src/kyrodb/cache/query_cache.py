@@ -104,8 +104,8 @@ class QueryCache:
         commits: CommitSequence,
         admits: Admits,
     ) -> None:
-        """At most `capacity` entries and about `bytes_max` bytes. `similarity_threshold` is a cosine."""
-        self.mode = mode
+        """At most `capacity` entries (0: OFF) and `bytes_max` bytes. `similarity_threshold` is a cosine."""
+        self.mode = mode if capacity > 0 else Mode.OFF
         self.control = SimilarityControl(similarity_threshold, recall_min)
         self.counts: Counter[str] = Counter()
         """By kind found, of which "late" ones were not served; "miss", of which "overtaken" by a commit and so not
@@ -270,8 +270,6 @@ class QueryCache:
         found.similarity = similarity
         return found if found.examined >= k or entry.beyond == -math.inf else None
 
-    # --- storing --------------------------------------------------------------------------------
-
     def store(self, ticket: Ticket, source: Source) -> bool:
         """Keep what the search with this ticket found; whether it is kept.
 
@@ -285,7 +283,11 @@ class QueryCache:
             if self._commits.number != ticket.since:
                 self.counts["overtaken"] += 1
                 return False
-            self._waiting[ticket.key, ticket.asked] = (ticket.question.indexed, source)
+            repeat = (ticket.key, ticket.asked)
+            if repeat not in self._waiting:
+                self._drop(self._repeats.get(repeat))
+                self._make_room()
+            self._waiting[repeat] = (ticket.question.indexed, source)
             if len(self._waiting) >= self._pace.batch:
                 self._take_in()
         return True
@@ -309,15 +311,9 @@ class QueryCache:
 
     def _take_in(self) -> None:
         """Make entries of what waits."""
-        waiting = list(self._waiting.items())[-self._capacity :]
-        self._waiting.clear()
-        if not waiting:
+        if not self._waiting:
             return
-        for repeat, _ in waiting:
-            self._drop(self._repeats.get(repeat))
-        surplus = len(self._table) + len(waiting) - self._capacity
-        if surplus > 0:
-            self._evict(surplus)
+        waiting, self._waiting = list(self._waiting.items()), {}
         entries = [self._entry(key, asked, source) for (key, asked), (_, source) in waiting]
         self._tick += len(entries)
         slots = self._table.add(entries, [indexed for _, (indexed, _) in waiting], self._tick)
@@ -338,8 +334,6 @@ class QueryCache:
             exact=source.exact,
             documents_max=_GROWTH_MAX * max(count, _SMALL),
         )
-
-    # --- following writes -----------------------------------------------------------------------
 
     def carry(self, doc_ids: DocIds, arriving: Documents, metadata: Sequence[Mapping[str, str]]) -> None:
         """Carry a commit into the entries. For the writer, between `begin` and `end` of the CommitSequence.
@@ -364,6 +358,7 @@ class QueryCache:
                     self._change(slot, gone, arriving, rows)
                 else:
                     self._drop(slot)
+            self._shrink()
 
     def _joins(
         self, entry: Entry, arriving: Documents, metadata: Sequence[Mapping[str, str]], row: int
@@ -384,14 +379,18 @@ class QueryCache:
             self._table.replace(slot, replace(entry, held=HeldDocuments.of(documents), repeated=None))
             self._changed.add(slot)
 
+    def _make_room(self) -> None:
+        """For one more; what waits counts too."""
+        while len(self) >= self._capacity:
+            self._evict() if len(self._table) else self._take_in()
+
     def _shrink(self) -> None:
         while self._table.size_bytes > self._bytes_max:
-            self._evict(1)
+            self._evict()
 
-    def _evict(self, count: int) -> None:
-        for slot in self._table.least_recently(count):
-            self.counts["evicted"] += 1
-            self._drop(slot)
+    def _evict(self) -> None:
+        self.counts["evicted"] += 1
+        self._drop(self._table.least_recent())
 
     def _drop(self, slot: int | None) -> None:
         if slot is not None:

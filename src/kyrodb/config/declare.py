@@ -35,12 +35,14 @@ def key(
     former_name: str = "",
     reloads: bool = False,
     compatibility_only: bool = False,
+    without_effect: tuple[str, ...] = (),
 ) -> Any:
     """Declare one key.
 
     `unit` is what the number counts ("s", "bytes", "documents"); `ge`, `gt` and `le` bound it;
     `example` is a value for a key whose default is null; `former_name` is an old spelling that still
-    works; `reloads` says that SIGHUP applies a new value; `compatibility_only` that it has no effect.
+    works; `reloads` says that SIGHUP applies a new value; `compatibility_only` that the key has no effect,
+    `without_effect` which of its words have none. Who sets one of those is told so at the start.
     """
     return Field(
         default,
@@ -54,6 +56,7 @@ def key(
             "former_name": former_name,
             "reloads": reloads,
             "compatibility_only": compatibility_only,
+            "without_effect": list(without_effect),
         },
     )
 

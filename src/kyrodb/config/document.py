@@ -49,6 +49,9 @@ def _meaning(key: Key) -> str:
     parts = [key.help.replace("|", "\\|")]
     if key.compatibility_only:
         parts.append("**Accepted for compatibility, no effect.**")
+    if key.without_effect:
+        words = ", ".join(f"`{word}`" for word in key.without_effect)
+        parts.append(f"**{words}: accepted for compatibility, no effect.**")
     if key.former_name:
         parts.append(f"Old name: `{key.former_name}`.")
     if key.reloads:

@@ -35,14 +35,16 @@ GUARDRAILS: Final = (
     Rule(
         ("environment.type", "persistence.snapshot_interval_mutations"),
         lambda s: s.persistence.snapshot_interval_mutations == 0,
-        "Unsafe persistence configuration: snapshot_interval_mutations=0 lets the log grow for ever; "
+        "Unsafe persistence configuration: snapshot_interval_mutations=0 lets a start replay all writes since the "
+        "hot tier was full or old; "
         "set persistence.snapshot_interval_mutations to at least 1, or environment.type=benchmark",
         _REAL,
     ),
     Rule(
         ("environment.type", "persistence.recovery_mode"),
         lambda s: s.persistence.recovery_mode == "best_effort",
-        "Unsafe recovery configuration: persistence.recovery_mode=best_effort may drop acknowledged writes; "
+        "Unsafe recovery configuration: persistence.recovery_mode=best_effort asks to drop acknowledged "
+        "writes, which is never done; "
         "set persistence.recovery_mode=strict, or environment.type=benchmark",
         _REAL,
     ),

@@ -40,6 +40,12 @@ class Key:
     """Old full name that still works, "" when there is none."""
     reloads: bool
     compatibility_only: bool
+    without_effect: tuple[str, ...]
+    """Words that are accepted for compatibility alone."""
+
+    def has_effect(self, value: Value) -> bool:
+        """Whether setting the key to this value can change anything."""
+        return not self.compatibility_only and value not in self.without_effect
 
     @property
     def section(self) -> str:
@@ -112,6 +118,7 @@ def _key(section: str, name: str, field: FieldInfo) -> Key:
         former_name=section + extra["former_name"] if extra["former_name"] else "",
         reloads=extra["reloads"],
         compatibility_only=extra["compatibility_only"],
+        without_effect=tuple(extra["without_effect"]),
     )
 
 

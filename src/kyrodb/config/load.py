@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from kyrodb.config.files import read_file
-from kyrodb.config.keys import KEYS
+from kyrodb.config.keys import KEYS, value_of
 from kyrodb.config.layer import Entry, Layer
 from kyrodb.config.model import Settings
 from kyrodb.config.validate import validated
@@ -60,7 +60,9 @@ def load_settings(
     layers = (_file(path), _environment(environ), _direct(environ), _command_line(overrides))
     entries = {name: entry for layer in layers for name, entry in layer.entries.items()}
     settings = validated(entries, (fault for layer in layers for fault in layer.faults))
-    compatibility_keys = tuple(name for name in entries if KEYS[name].compatibility_only)
+    compatibility_keys = tuple(
+        name for name in entries if not KEYS[name].has_effect(value_of(settings, name))
+    )
     return Loaded(settings, path, compatibility_keys, _warnings(settings, entries))
 
 
@@ -104,14 +106,22 @@ def _command_line(overrides: Overrides) -> Layer:
 def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ...]:
     found = []
     for name, entry in entries.items():
+        value = value_of(settings, name)
         if KEYS[name].compatibility_only:
             found.append(f"{name} ({entry.source}) is accepted for compatibility and has no effect")
+        elif not KEYS[name].has_effect(value):
+            found.append(f"{name} = {value} ({entry.source}) is accepted for compatibility and has no effect")
         if entry.spelled != name:
             found.append(f"{entry.spelled} ({entry.source}) is the old name of {name}")
     if settings.hnsw.ef_search > settings.hnsw.ef_construction:
         found.append(
             f"hnsw.ef_search = {settings.hnsw.ef_search} is above hnsw.ef_construction "
             f"({settings.hnsw.ef_construction}): the graph was built with less care than it is searched"
+        )
+    if settings.persistence.wal_flush_interval_ms and settings.persistence.fsync_policy != "data_only":
+        found.append(
+            f"persistence.wal_flush_interval_ms = {settings.persistence.wal_flush_interval_ms} has no effect: "
+            f"persistence.fsync_policy is {settings.persistence.fsync_policy}"
         )
     if settings.server.tls.require_client_cert and not settings.server.tls.enabled:
         found.append("server.tls.require_client_cert = true has no effect: server.tls.enabled is false")

@@ -69,7 +69,7 @@ class ServerSettings(Section):
         le=limits.CONNECTIONS_MAX,
     )
     connection_timeout_secs: Integer = key(
-        300, "Idle time after which a connection is probed.", unit="s", ge=0, le=limits.DURATION_MAX
+        300, "Idle time after which a connection is probed; 0: never.", unit="s", ge=0, le=limits.DURATION_MAX
     )
     shutdown_timeout_secs: Integer = key(
         30,

@@ -89,8 +89,8 @@ class PersistenceSettings(Section):
     )
     snapshot_interval_mutations: Integer = key(
         10_000,
-        "Writes after which a snapshot is taken and the log before it is dropped; 0 is never, for "
-        "environment.type benchmark.",
+        "Writes after which the hot tier is sealed though neither full nor old, so that a start need not replay the "
+        "log before them; 0: never because of their number, for environment.type benchmark.",
         unit="writes",
         ge=0,
         le=limits.COUNT_MAX,
@@ -119,8 +119,9 @@ class PersistenceSettings(Section):
     )
     recovery_mode: Annotated[Literal["strict", "best_effort"], LOWERCASE] = key(
         "strict",
-        "What damage does at the start: refuse to start, or start with what is whole. best_effort may lose "
-        "acknowledged writes and is for environment.type benchmark.",
+        "What damage does at the start: the server refuses to start and names the file, whatever this says. Only "
+        "environment.type benchmark accepts best_effort.",
+        without_effect=("best_effort",),
     )
     allow_fresh_start_on_recovery_failure: bool = key(
         False, "Start with an empty database when recovery fails. Refused in pilot."

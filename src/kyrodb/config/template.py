@@ -48,6 +48,8 @@ def remarks(key: Key) -> Iterator[str]:
         facts.append("SIGHUP applies a new value")
     if key.compatibility_only:
         facts.append("accepted for compatibility, no effect")
+    if key.without_effect:
+        facts.append(f"{', '.join(key.without_effect)}: accepted for compatibility, no effect")
     if facts:
         sentence = "; ".join(facts)
         yield f"{sentence[0].upper()}{sentence[1:]}."

@@ -42,7 +42,7 @@ class DatabaseOptions(TypedDict, total=False):
     hot_bytes_max: int
     """Writers wait while unsealed rows take more."""
     mutations_per_checkpoint: int
-    """Writes after which it is sealed."""
+    """Writes after which it is sealed; 0: however many."""
     wal_segment_bytes_max: int
     """Size at which the log goes on in a new file."""
     wal_retention_bytes: int
@@ -71,7 +71,7 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "hot_rows_max": (1, COUNT_MAX),
     "hot_age_max_s": (1, DURATION_MAX),
     "hot_bytes_max": (1, COUNT_MAX),
-    "mutations_per_checkpoint": (1, COUNT_MAX),
+    "mutations_per_checkpoint": (0, COUNT_MAX),
     "wal_segment_bytes_max": (1, COUNT_MAX),
     "wal_retention_bytes": (0, COUNT_MAX),
     "sync_interval_ms": (0, DURATION_MAX),

@@ -60,10 +60,11 @@ class EngineOptions:
     """Everything the engine needs to know; the server fills it from its configuration.
 
     `documents_max` counts live documents. The hot tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at
-    `hot_age_max_s`, or after `mutations_per_checkpoint` writes, whichever comes first; writers wait while it
-    holds more than `hot_bytes_max`. Graphs are kept in memory, in huge pages where the system has them; with
-    `mapped_graphs` they are mapped files, which the system can let go of when memory is short. `sync_interval_ms`
-    0 syncs before the acknowledgement. After a disk error the disk is tried again every `breaker_cooldown_s`.
+    `hot_age_max_s`, or after `mutations_per_checkpoint` writes (0: however many), whichever comes first; writers
+    wait while it holds more than `hot_bytes_max`, of which half is a reason to seal it too. Graphs are kept in
+    memory, in huge pages where the system has them; with `mapped_graphs` they are mapped files, which the system
+    can let go of when memory is short. `sync_interval_ms` 0 syncs before the acknowledgement. After a disk error the
+    disk is tried again every `breaker_cooldown_s`.
     `snapshots_kept` newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for
     backups. With `background` off nothing is sealed or merged until `maintain` or `flush` is called.
     """

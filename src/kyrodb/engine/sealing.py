@@ -69,12 +69,15 @@ class Sealing:
     def due(self) -> bool:
         """Whether something is frozen, or the hot tier is full, much changed or old enough."""
         options, state = self._context.options, self._context.state
-        mutations, age_s = state.mutations_since_freeze, self._context.clock.monotonic_s() - self._sealed_s
+        mutations, active = state.mutations_since_freeze, state.version.active
+        if self.interrupted or not mutations:
+            return self.interrupted
         return (
-            self.interrupted
-            or state.version.active.rows >= options.seal_rows * (BURST_FACTOR if self._in_burst else 1)
-            or mutations >= options.mutations_per_checkpoint
-            or (mutations > 0 and age_s >= options.hot_age_max_s)
+            active.rows >= options.seal_rows * (BURST_FACTOR if self._in_burst else 1)
+            # Later, writers would wait for room that nobody makes.
+            or active.size_bytes >= options.hot_bytes_max // 2
+            or 0 < options.mutations_per_checkpoint <= mutations
+            or self._context.clock.monotonic_s() - self._sealed_s >= options.hot_age_max_s
         )
 
     @property

@@ -1,6 +1,7 @@
 """The way of a write, and the only place that decides its order:
 
-    resolve (what does it change?) → log append and sync → apply to the tiers → tell the caches → acknowledge
+    resolve and encode (what does it change?) → log append and sync → apply to the tiers → tell the caches →
+    acknowledge
 
 Writers that arrive while a group is being written wait and then share one group, with one fsync: the first of
 them leads, the others find their answers (Tim Hesterberg's "leader/follower" group commit, as in LevelDB's
@@ -17,12 +18,12 @@ from typing import TypeAlias
 from kyrodb.engine.caches import Caches
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation
-from kyrodb.engine.resolve import Resolver
+from kyrodb.engine.resolve import Resolved, Resolver
 from kyrodb.engine.state import State
 from kyrodb.errors import KyroError, ResourceExhausted, Unavailable
+from kyrodb.limits import GROUP_FRAMES_BYTES_MAX
 from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.log import Log
-from kyrodb.storage.records import Record, encode_records
 from kyrodb.types import LSN
 
 Answer: TypeAlias = Ack | KyroError
@@ -121,6 +122,13 @@ class WritePath:
             at += len(pending.operations)
 
     def _write(self, operations: Sequence[Operation]) -> list[Answer]:
+        answers: list[Answer] = []
+        while len(answers) < len(operations):
+            answers += self._write_run(operations[len(answers) :] if answers else operations)
+        return answers
+
+    def _write_run(self, operations: Sequence[Operation]) -> list[Answer]:
+        """Commit as many of the operations as come to GROUP_FRAMES_BYTES_MAX, nearly always all; their answers."""
         if self._refusal:
             self.refusing = self._refusal
             return [Unavailable(self._refusal)] * len(operations)
@@ -128,19 +136,22 @@ class WritePath:
         no_room = self._disk.room().refusal
         resolver = Resolver(self._state, self._options)
         answers: list[Answer] = []
-        frames: list[tuple[int, list[Record]]] = []
+        frames: list[tuple[int, Resolved]] = []
+        frame_bytes = 0
         for operation in operations:
             if no_room and not isinstance(operation, _DELETES):
                 answers.append(Unavailable(no_room))
                 continue
-            try:
-                existed, records = resolver.resolve(operation)
-            except KyroError as error:
-                answers.append(error)
+            resolved = resolver.resolve(operation)
+            if isinstance(resolved, KyroError):
+                answers.append(resolved)
                 continue
-            if records:
-                frames.append((len(answers), records))
-            answers.append(Ack(self._state.position, existed))
+            if resolved.records:
+                frames.append((len(answers), resolved))
+                frame_bytes += len(resolved.content)
+            answers.append(Ack(self._state.position, resolved.existed))
+            if frame_bytes >= GROUP_FRAMES_BYTES_MAX:
+                break
         # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
         # is written until a restart replays the log.
         self._refusal = (
@@ -158,23 +169,23 @@ class WritePath:
         return answers
 
     def _apply(
-        self, lsns: Sequence[LSN], frames: Sequence[tuple[int, list[Record]]], answers: Sequence[Answer]
+        self, lsns: Sequence[LSN], frames: Sequence[tuple[int, Resolved]], answers: Sequence[Answer]
     ) -> None:
         if not frames:
             return
         self._caches.begin()
-        for lsn, (at, records) in zip(lsns, frames, strict=True):
-            self._state.apply(lsn, records)
+        for lsn, (at, resolved) in zip(lsns, frames, strict=True):
+            self._state.apply(lsn, resolved.records)
             answer = answers[at]
             assert isinstance(answer, Ack)
             answer.lsn = lsn
-        self._caches.committed([record for _, records in frames for record in records])
+        self._caches.committed([record for _, resolved in frames for record in resolved.records])
 
-    def _append(self, frames: Sequence[tuple[int, list[Record]]]) -> list[LSN]:
+    def _append(self, frames: Sequence[tuple[int, Resolved]]) -> list[LSN]:
         if not frames:
             self._log.require_ground()
             return []
-        return self._log.append([encode_records(records) for _, records in frames])
+        return self._log.append([resolved.content for _, resolved in frames])
 
     def _wait_for_room(self) -> bool:
         """Writers wait while sealing catches up, so that a burst cannot fill memory; False when it does not."""

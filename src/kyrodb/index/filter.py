@@ -6,13 +6,13 @@ A filter is a value: frozen, hashable and compared in full, so it can be part of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any, Final, Literal, TypeAlias, assert_never
 
 from kyrodb.errors import InvalidArgument
+from kyrodb.index.number import exact_order, parse_number
 from kyrodb.limits import FILTER_DEPTH_MAX, FILTER_NODES_MAX
 
 RangeOperator: TypeAlias = Literal["gte", "lte", "gt", "lt"]
@@ -35,7 +35,7 @@ class Exact:
 class Range:
     """The key is present and its value lies on the right side of `bound`.
 
-    Both are compared as numbers when both parse as one (`parse_number`), otherwise as byte strings. `op` None
+    Both are compared as numbers when both are some (kyrodb.index.number), otherwise as byte strings. `op` None
     (bound unset) asks only that the key is present.
     """
 
@@ -82,21 +82,6 @@ COMPARE: Final[Mapping[RangeOperator, Callable[[Any, Any], Any]]] = {
     "lt": lt,
 }
 
-# The grammar of Rust's f64::from_str, which clients have been relying on. Possessive quantifiers keep the
-# match linear in the length of hostile text.
-_NUMBER: Final = re.compile(
-    r"[+-]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?|(?i:inf(?:inity)?|nan))", re.ASCII
-)
-
-
-def parse_number(text: str) -> float | None:
-    """The number `text` spells, or None.
-
-    Decimal digits with an optional sign, point and exponent, or inf, infinity, nan in any case. Not what
-    float() also takes: surrounding space, underscores, digits of other scripts. Too large is infinite.
-    """
-    return float(text) if _NUMBER.fullmatch(text) else None
-
 
 def matches(condition: Filter, metadata: Mapping[str, str]) -> bool:
     """Whether a document with this metadata satisfies `condition`."""
@@ -126,6 +111,8 @@ def _in_range(condition: Range, value: str | None) -> bool:
         return True
     number, bound = parse_number(value), parse_number(condition.bound)
     if number is not None and bound is not None:
+        if number == bound:
+            return bool(COMPARE[condition.op](exact_order(value), exact_order(condition.bound)))
         return bool(COMPARE[condition.op](number, bound))
     # Python orders str by code point, which is the order of the UTF-8 bytes.
     return bool(COMPARE[condition.op](value, condition.bound))

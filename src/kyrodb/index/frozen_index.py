@@ -13,7 +13,8 @@ import numpy.typing as npt
 from pyroaring import FrozenBitMap
 
 from kyrodb.index.bitmaps import EMPTY, Leaf, evaluate, everything, from_mask, from_rows
-from kyrodb.index.filter import Exact, Filter, In, Range, RangeOperator, parse_number
+from kyrodb.index.filter import COMPARE, Exact, Filter, In, Range, RangeOperator
+from kyrodb.index.number import ExactOrder, exact_order, parse_number
 from kyrodb.index.result_cache import ResultCache
 from kyrodb.index.section_checks import checked_sections
 from kyrodb.index.sections import CODE_DTYPES, dense_from, utf8
@@ -21,6 +22,9 @@ from kyrodb.index.sections import CODE_DTYPES, dense_from, utf8
 CACHE_BYTES: Final = 4 << 20
 _SEPARATE_VALUES_MAX: Final = 16
 """Up to this many values are looked up one by one and united, more in one pass over the column."""
+_TIES_COMPARED_MAX: Final = 16
+"""Numbers with one float64, up to which each is compared; of more the order is found out and remembered."""
+_TIE_ORDERS_MAX: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class FrozenMetadataIndex:
             for name in ("key_values", "key_numbers", "code_width", "code_starts")
         }
         self._results = ResultCache(cache_bytes)
+        self._tie_orders: dict[tuple[int, int], npt.NDArray[np.uint32]] = {}
+        """By column and first place, the places of numbers with one float64 as the numbers themselves ascend."""
 
     def match(self, condition: Filter) -> FrozenBitMap:
         """The rows that match `condition`."""
@@ -152,9 +158,36 @@ class FrozenMetadataIndex:
         if isnan(number):
             return matched
         real = column.num_values[: np.searchsorted(column.num_values, np.nan)]
-        cut = int(np.searchsorted(real, number, side="left" if equal_behind else "right"))
-        start, end = kept(cut, len(real))
-        return matched | self._run(column, column.texts + start, column.texts + end)
+        tied_from, tied_to = (int(np.searchsorted(real, number, side=side)) for side in ("left", "right"))
+        tied = self._tied(column, tied_from, tied_to, op, bound) if tied_from < tied_to else []
+        if len(tied) == tied_to - tied_from:
+            start, end = (tied_from, len(real)) if keeps_behind else (0, tied_to)
+            return matched | self._run(column, column.texts + start, column.texts + end)
+        start, end = (tied_to, len(real)) if keeps_behind else (0, tied_from)
+        rest = self._run(column, column.texts + start, column.texts + end)
+        return matched | rest | self._some(column, tied)
+
+    def _tied(self, column: _Column, start: int, end: int, op: RangeOperator, bound: str) -> list[int]:
+        """The places, ascending, of those numbers from `start` to `end` that are in the range.
+
+        They all have the float64 of the bound, so their digits decide.
+        """
+
+        def order_at(place: int) -> ExactOrder:
+            return exact_order(column.text(column.texts + place).decode("ascii"))
+
+        compare, order = COMPARE[op], exact_order(bound)
+        if end - start <= _TIES_COMPARED_MAX:
+            return [column.texts + place for place in range(start, end) if compare(order_at(place), order)]
+        places = self._tie_orders.get((column.first, start))
+        if places is None:
+            places = np.array(sorted(range(start, end), key=order_at), dtype=np.uint32)
+            if len(self._tie_orders) >= _TIE_ORDERS_MAX:
+                self._tie_orders.clear()
+            self._tie_orders[column.first, start] = places
+        cut = (bisect_left if op in ("gte", "lt") else bisect_right)(places, order, key=order_at)
+        kept = places[cut:] if op in ("gte", "gt") else places[:cut]
+        return [column.texts + place for place in sorted(kept.tolist())]
 
     def _run(self, column: _Column, start: int, end: int) -> FrozenBitMap:
         """The rows whose value's place is in a range."""

@@ -12,7 +12,8 @@ from pyroaring import BitMap, FrozenBitMap
 
 from kyrodb.index.bitmaps import EMPTY, Leaf, evaluate, everything, from_mask, from_rows
 from kyrodb.index.column import Column
-from kyrodb.index.filter import COMPARE, Anything, Exact, Filter, In, Range, matches, parse_number
+from kyrodb.index.filter import COMPARE, Anything, Exact, Filter, In, Range, matches
+from kyrodb.index.number import exact_order, parse_number
 from kyrodb.index.result_cache import ResultCache
 
 CACHE_BYTES: Final = 4 << 20
@@ -104,7 +105,12 @@ def _in_range(column: Column, condition: Range) -> npt.NDArray[np.bool_]:
     if number is None:
         return np.fromiter((compare(value, bound) for value in column.values), dtype=np.bool_)
     # Values that are no numbers count as NaN here, for which every comparison is false.
-    admitted = np.asarray(compare(np.array(column.numbers), number), dtype=np.bool_)
+    numbers = np.array(column.numbers)
+    admitted = np.asarray(compare(numbers, number), dtype=np.bool_)
+    tied = np.flatnonzero(numbers == number).tolist()
+    if tied:
+        order = exact_order(bound)
+        admitted[tied] = [compare(column.order_of(code), order) for code in tied]
     if not all(column.is_number):
         texts = zip(column.values, column.is_number, strict=True)
         admitted |= np.fromiter((not known and compare(text, bound) for text, known in texts), dtype=np.bool_)

@@ -3,7 +3,8 @@
 Keys are sorted by their bytes and so numbered. Each key has its distinct values: first those that are no
 numbers, by their bytes; then those that are (parse_number), by number, NaN last, equal ones by their bytes.
 In this order the values of a key are numbered through all keys; a range of numbers, a range of texts and a
-single value are all runs of values. All text is UTF-8.
+single value are all runs of values. All text is UTF-8. Numbers that float64 cannot tell apart are equal here;
+who needs their order looks at their texts (kyrodb.index.number).
 
     name          dtype    length        content
     key_ends      uint64   keys + 1      where key i lies in key_text: [i] to [i + 1]
@@ -121,7 +122,7 @@ class _Frozen:
 
 
 def _freeze(column: Column, rows: int) -> _Frozen:
-    values = list(column.values)
+    values = column.texts
     numbers = column.numbers
     texts = sorted(
         (code for code in range(len(values)) if not column.is_number[code]), key=values.__getitem__

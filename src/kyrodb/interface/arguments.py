@@ -15,15 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kyrodb.distance import check_vector
+from kyrodb.engine.metadata_bounds import check_metadata_entries, check_metadata_size
 from kyrodb.errors import InvalidArgument
 from kyrodb.index.filter_dict import text_of
 from kyrodb.interface.answers import Refusal, StoredDocument
 from kyrodb.limits import (
     DOC_ID_MAX,
     DOC_ID_MIN,
-    METADATA_BYTES_MAX,
-    METADATA_ENTRIES_MAX,
-    METADATA_KEY_BYTES_MAX,
     NAMESPACE_BYTES_MAX,
 )
 from kyrodb.types import RESERVED_KEYS, Document, Metric, Vector
@@ -120,31 +118,6 @@ def checked_metadata(metadata: Metadata | None) -> dict[str, str]:
     check_metadata_entries(texts)
     check_metadata_size(texts)
     return texts
-
-
-def check_metadata_entries(metadata: Mapping[str, str]) -> None:
-    """Refuse more entries than a document may have."""
-    if len(metadata) > METADATA_ENTRIES_MAX:
-        raise InvalidArgument(
-            f"metadata has {len(metadata)} entries; the maximum is {METADATA_ENTRIES_MAX}", field="metadata"
-        )
-
-
-def check_metadata_size(metadata: Mapping[str, str]) -> None:
-    """Refuse a key, or all entries together, that are too long."""
-    size = 0
-    for key, value in metadata.items():
-        key_bytes = len(key.encode())
-        if key_bytes > METADATA_KEY_BYTES_MAX:
-            raise InvalidArgument(
-                f"metadata key {key[:40]!r}… has {key_bytes} bytes; the maximum is {METADATA_KEY_BYTES_MAX}",
-                field="metadata",
-            )
-        size += key_bytes + len(value.encode())
-    if size > METADATA_BYTES_MAX:
-        raise InvalidArgument(
-            f"metadata has {size} bytes; the maximum is {METADATA_BYTES_MAX}", field="metadata"
-        )
 
 
 def checked_document(

@@ -13,12 +13,11 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from kyrodb.distance import check_vector
+from kyrodb.engine.metadata_bounds import check_metadata_entries, check_metadata_size
 from kyrodb.engine.requests import SearchRequest
 from kyrodb.errors import InvalidArgument
 from kyrodb.interface.arguments import (
     Schema,
-    check_metadata_entries,
-    check_metadata_size,
     checked_namespace,
 )
 from kyrodb.limits import (

@@ -126,11 +126,16 @@ def _new_server(transport: Transport, options: list[tuple[str, int]]) -> grpc.ai
     return grpc.aio.server(options=options)
 
 
+_NEVER_MS: Final = 2**31 - 1
+"""As gRPC writes it; left out, it would be two hours."""
+
+
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
-    options = [
+    return [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_concurrent_streams", settings.max_connections),
         ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S_MAX * 1000)),
+        ("grpc.keepalive_time_ms", min(settings.connection_timeout_secs * 1000, _NEVER_MS) or _NEVER_MS),
         # Two servers on one port would each get half of the calls.
         ("grpc.so_reuseport", 0),
         # Calls that nobody has looked at yet. What is beyond is cancelled without a reason, by chance from the first
@@ -138,9 +143,6 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
         ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
     ]
-    if settings.connection_timeout_secs:
-        options.append(("grpc.keepalive_time_ms", min(settings.connection_timeout_secs * 1000, 2**31 - 1)))
-    return options
 
 
 def _resolved(address: str) -> str:
