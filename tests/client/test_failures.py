@@ -251,8 +251,8 @@ def _refusing(bad: set[int]) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize("bad", [set(), {1}, {7, 8, 300}, set(range(1, 301)), set(range(200, 301))], ids=len)
-def test_it_is_found_out_which_documents_were_refused(kind: str, bad: set[int]) -> None:
+@pytest.mark.parametrize("bad", [set(), {1}, {7, 8, 300}, set(range(1, 300)), set(range(200, 301))], ids=len)
+def test_it_is_found_out_what_a_server_refused_that_does_not_say(kind: str, bad: set[int]) -> None:
     with (
         scripted_server({"GetConfig": [CONFIG], "BulkInsert": [_refusing(bad)]}) as script,
         client_of(kind, script.target) as client,
@@ -262,6 +262,16 @@ def test_it_is_found_out_which_documents_were_refused(kind: str, bad: set[int]) 
     assert [(refusal.id, refusal.reason) for refusal in report.refused] == [
         (doc_id, "the disk says no") for doc_id in sorted(bad)
     ]
+
+
+def test_nothing_stored_is_an_error_whoever_refused(kind: str) -> None:
+    with (
+        scripted_server({"GetConfig": [CONFIG], "BulkInsert": [_refusing({1, 2, 3})]}) as script,
+        client_of(kind, script.target) as client,
+        pytest.raises(FailedPrecondition, match="the disk says no"),
+    ):
+        client.insert_many((doc_id, ONES) for doc_id in (1, 2, 3))
+    assert len(script.asked_of("BulkInsert")) == 1
 
 
 def test_a_request_larger_than_a_message_is_not_sent(kind: str) -> None:

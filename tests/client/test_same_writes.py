@@ -177,8 +177,8 @@ def test_the_last_of_equal_ids_stays(store: Store) -> None:
 
 def test_what_is_no_document_is_refused(store: Store) -> None:
     wrong: list[Any] = [5, None, (1,), (1, ONES, {}, "extra"), ("x", ONES), (1, ONES, "no dict")]
-    report = store.insert_many(wrong)
-    assert report.inserted == 0
+    report = store.insert_many([*wrong, (7, ONES)])
+    assert report.inserted == 1
     assert [refusal.id for refusal in report.refused] == [None, None, None, None, "x", 1]
     assert "must be (id, vector), (id, vector, metadata) or a StoredDocument" in report.refused[0].reason
     assert store.insert_many([]) == store.insert_many(iter(())) == type(report)(0, [])
@@ -192,7 +192,7 @@ def test_documents_that_were_looked_up_can_be_stored_again(store: Store) -> None
     assert stored(store, 2).metadata == {"n": "2", "parity": "even"}
     bare = store.get(2, include_vector=False)
     assert bare is not None
-    assert "looked up without its vector" in store.insert_many([bare]).refused[0].reason
+    assert "looked up without its vector" in store.insert_many([bare, (9, ONES)]).refused[0].reason
 
 
 def test_metadata_is_merged_or_replaced(store: Store) -> None:

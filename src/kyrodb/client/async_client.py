@@ -23,8 +23,10 @@ from kyrodb.client.status import error_of
 from kyrodb.engine.requests import FlushReport
 from kyrodb.errors import KyroError, Unavailable
 from kyrodb.interface.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
-from kyrodb.interface.arguments import DocId, DocumentLike, Metadata, VectorLike
+from kyrodb.interface.arguments import DocId, Metadata
 from kyrodb.interface.criteria import search_options
+from kyrodb.interface.documents import DocumentLike
+from kyrodb.interface.vectors import VectorLike
 from kyrodb.proto.methods import METHODS
 
 

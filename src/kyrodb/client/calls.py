@@ -14,13 +14,13 @@ from google.protobuf.message import Message
 
 from kyrodb.client import decode, encode
 from kyrodb.client.retry import CALL, STREAM, TRIAL, Pace
+from kyrodb.client.status import refusal_error
 from kyrodb.engine.requests import FlushReport
-from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
+from kyrodb.errors import InvalidArgument, ResourceExhausted
 from kyrodb.index.filter_dict import FilterLike, parse_filter
 from kyrodb.interface.answers import (
     Health,
     InsertReport,
-    Refusal,
     SearchAnswer,
     Snapshot,
     Stats,
@@ -28,19 +28,17 @@ from kyrodb.interface.answers import (
 )
 from kyrodb.interface.arguments import (
     DocId,
-    DocumentLike,
     Metadata,
     Schema,
-    VectorLike,
-    accepted,
     checked_doc_id,
-    checked_document,
     checked_ids,
     checked_metadata,
     checked_namespace,
     groups,
 )
 from kyrodb.interface.criteria import SearchOptions, check_one_criterion
+from kyrodb.interface.documents import DocumentLike, Intake, checked_document
+from kyrodb.interface.vectors import VectorLike
 from kyrodb.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.types import Metric
@@ -56,6 +54,10 @@ _STREAM_BYTES: Final = 16 << 20
 _LOOKUPS_WITH_VECTORS: Final = 1000
 assert _STREAM_MESSAGES < STREAM_MESSAGES_MAX
 assert _LOOKUPS_WITH_VECTORS < STREAM_MESSAGES_MAX
+
+
+_UNNAMED: Final = pb.InsertResponse.Refusal(code=9)
+"""Of a server that does not name what it refused: FAILED_PRECONDITION, for it may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,36 +90,41 @@ def insert(doc_id: DocId, vector: VectorLike, metadata: Metadata | None, namespa
 
 
 def insert_many(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
-    namespace = checked_namespace(namespace)
-    # The server counts what it refuses and names only the last; what can be known beforehand is told apart here.
+    return (yield from _stored(documents, namespace)).checked_report()
+
+
+def insert_each(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
+    """`insert_many` for a caller that looks at the report also when nothing was stored."""
+    return (yield from _stored(documents, namespace)).report
+
+
+def _stored(documents: Iterable[DocumentLike], namespace: str) -> Steps[Intake]:
+    intake, namespace = Intake(documents), checked_namespace(namespace)
+    # What can be known beforehand is refused here, and the server need not take it.
     config = yield from _ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
     schema = Schema(config.embedding_dimension, Metric(config.hnsw_distance.lower()))
-    refused: list[Refusal] = []
-    inserted, size = 0, _STREAM_MESSAGES
+    size = _STREAM_MESSAGES
     encoded = (
-        (document.doc_id, encode.insert_request(document, namespace))
-        for document in accepted(documents, schema, refused)
+        (document.doc_id, encode.insert_request(document, namespace)) for document in intake.accepted(schema)
     )
-    for group in groups(
-        encoded, count_max=_STREAM_MESSAGES, bytes_max=_STREAM_BYTES, bytes_of=lambda pair: len(pair[1])
-    ):
-        try:
-            failed, size = yield from _bulk_insert(group, size)
-        except KyroError as error:
-            error.add_note(f"{inserted} documents of this insert_many are stored; of others it is not known")
-            raise
-        refused += failed
-        inserted += len(group) - len(failed)
-    return InsertReport(inserted, refused)
+    try:
+        for group in groups(
+            encoded, count_max=_STREAM_MESSAGES, bytes_max=_STREAM_BYTES, bytes_of=lambda pair: len(pair[1])
+        ):
+            size = yield from _bulk_insert(group, size, intake)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        intake.note(error)
+        raise
+    return intake
 
 
-def _bulk_insert(group: list[tuple[int, bytes]], size: int) -> Steps[tuple[list[Refusal], int]]:
-    """Store documents in streams of at most `size`; what was refused, and the size that the server's rate allows.
+def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> Steps[int]:
+    """Store documents in streams of at most `size`; the size that the server's rate allows.
 
-    A stream that fails in part is sent again in halves until it is known who failed, and so is one that asks for
-    more than the rate allows. Storing a document twice is storing it.
+    A stream that asks for more than the rate allows is sent again in halves. Storing a document twice is storing it.
     """
-    refused: list[Refusal] = []
     waiting = list(_slices(group, size))[::-1]
     while waiting:
         documents = waiting.pop()
@@ -132,11 +139,18 @@ def _bulk_insert(group: list[tuple[int, bytes]], size: int) -> Steps[tuple[list[
             waiting += [documents[half:], documents[:half]]
             continue
         response = pb.InsertResponse.FromString(payload)
-        if response.total_failed == len(documents):
-            refused += [Refusal(doc_id, response.error) for doc_id, _ in documents]
-        elif response.total_failed:
+        failed = response.total_failed
+        refusals = {refusal.position: refusal for refusal in response.refusals}
+        if len(refusals) != failed and failed != len(documents):
+            # A server that does not name what it refused: in halves, until that is known.
             waiting += [documents[half:], documents[:half]]
-    return refused, size
+            continue
+        intake.inserted += len(documents) - failed
+        if failed:
+            for position, (doc_id, _) in enumerate(documents):
+                if refusal := refusals.get(position, None if refusals else _UNNAMED):
+                    intake.refuse(doc_id, refusal_error(refusal.code, refusal.error or response.error))
+    return size
 
 
 def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: str) -> Steps[bool]:

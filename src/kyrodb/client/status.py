@@ -39,16 +39,23 @@ def error_of(failed: grpc.RpcError) -> errors.KyroError:
     Its text is the server's, or gRPC's own when no server was reached.
     """
     call = cast(FailedCall, failed)
-    code, text = call.code(), call.details() or ""
-    error: errors.KyroError
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        error = errors.ResourceExhausted(text, retry_after_s=_retry_after_s(call))
-    elif code in _KINDS:
-        error = _KINDS[code](text)
-    else:
-        error = errors.KyroError(f"{code.name}: {text}")
+    error = _error(call.code(), call.details() or "", _retry_after_s(call))
     error.__cause__ = failed
     return error
+
+
+def refusal_error(code: int, text: str) -> errors.KyroError:
+    """The error that a document of a stream was refused with, from the number of its status."""
+    found = next((known for known in grpc.StatusCode if known.value[0] == code), grpc.StatusCode.UNKNOWN)
+    return _error(found, text, None)
+
+
+def _error(code: grpc.StatusCode, text: str, retry_after_s: float | None) -> errors.KyroError:
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return errors.ResourceExhausted(text, retry_after_s=retry_after_s)
+    if code in _KINDS:
+        return _KINDS[code](text)
+    return errors.KyroError(f"{code.name}: {text}")
 
 
 def _retry_after_s(call: FailedCall) -> float | None:

@@ -23,8 +23,10 @@ from kyrodb.client.status import error_of
 from kyrodb.engine.requests import FlushReport
 from kyrodb.errors import KyroError, Unavailable
 from kyrodb.interface.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
-from kyrodb.interface.arguments import DocId, DocumentLike, Metadata, VectorLike
+from kyrodb.interface.arguments import DocId, Metadata
 from kyrodb.interface.criteria import search_options
+from kyrodb.interface.documents import DocumentLike
+from kyrodb.interface.vectors import VectorLike
 from kyrodb.proto.methods import METHODS
 
 
@@ -221,3 +223,8 @@ class Client:
     def _require_open(self) -> None:
         if self._closed:
             raise Unavailable("the client is closed")
+
+
+def insert_each(client: Client, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
+    """`client.insert_many`, with a report also when no document is stored."""
+    return client._run(calls.insert_each(documents, namespace))

@@ -33,7 +33,6 @@ from kyrodb.interface.answers import (
     Health,
     Hit,
     InsertReport,
-    Refusal,
     SearchAnswer,
     Snapshot,
     Stats,
@@ -41,20 +40,17 @@ from kyrodb.interface.answers import (
 )
 from kyrodb.interface.arguments import (
     DocId,
-    DocumentLike,
     Metadata,
     Schema,
-    VectorLike,
-    accepted,
     checked_doc_id,
-    checked_document,
     checked_ids,
     checked_metadata,
     checked_namespace,
-    document_bytes,
     groups,
 )
 from kyrodb.interface.criteria import check_deletion_filter, check_one_criterion, search_options
+from kyrodb.interface.documents import DocumentLike, Intake, checked_document, document_bytes
+from kyrodb.interface.vectors import VectorLike
 from kyrodb.limits import (
     SEARCH_BATCH,
     STREAM_GROUP_BYTES_MAX,
@@ -99,27 +95,29 @@ class Database:
     def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
         """Store documents, (id, vector) or (id, vector, metadata) each, a few hundred to one fsync.
 
-        A document that cannot be stored is reported and the others go in. What `documents` itself raises ends the
-        call; the documents of earlier groups are stored.
+        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
+        Each is copied when it comes, so one buffer may be filled again for the next. What `documents` itself raises
+        ends the call; the documents of earlier groups are stored, and a note of the error says how many.
         """
         engine, scope = self._open_engine(), checked_namespace(namespace)
-        refused: list[Refusal] = []
-        inserted = 0
-        for group in groups(
-            accepted(documents, self._schema, refused),
-            count_max=STREAM_GROUP_DOCUMENTS_MAX,
-            bytes_max=STREAM_GROUP_BYTES_MAX,
-            bytes_of=document_bytes,
-        ):
-            outcomes = engine.commit([Put(_scoped(document, scope)) for document in group])
-            failed = [
-                Refusal(document.doc_id, str(outcome))
-                for document, outcome in zip(group, outcomes, strict=True)
-                if isinstance(outcome, KyroError)
-            ]
-            refused += failed
-            inserted += len(group) - len(failed)
-        return InsertReport(inserted, refused)
+        intake = Intake(documents)
+        try:
+            for group in groups(
+                intake.accepted(self._schema),
+                count_max=STREAM_GROUP_DOCUMENTS_MAX,
+                bytes_max=STREAM_GROUP_BYTES_MAX,
+                bytes_of=document_bytes,
+            ):
+                outcomes = engine.commit([Put(_scoped(document, scope)) for document in group])
+                for document, outcome in zip(group, outcomes, strict=True):
+                    if isinstance(outcome, KyroError):
+                        intake.refuse(document.doc_id, outcome)
+                    else:
+                        intake.inserted += 1
+        except BaseException as error:
+            intake.note(error)
+            raise
+        return intake.checked_report()
 
     def update_metadata(
         self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""

@@ -66,9 +66,10 @@ def text_of(value: object, field: str) -> str:
     number, bool included: whether it means "true", "True" or "1" is for the caller to say.
     """
     if isinstance(value, str):
-        return _utf8(value, field)
+        # A plain one of the same characters, for the classes of others (an Enum that is a str) bring methods along.
+        return _utf8(value if type(value) is str else str.__str__(value), field)
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InvalidArgument(f"{field} must be text or a number, got {_shown(value)}", field=field)
+        raise InvalidArgument(f"{field} must be text or a number, got {shown(value)}", field=field)
     if isinstance(value, (int, np.integer)):
         return _integer(int(value), field)
     number = float(value)
@@ -76,8 +77,8 @@ def text_of(value: object, field: str) -> str:
         raise InvalidArgument(f"{field} must be text or a number, got NaN", field=field)
     if abs(number) <= _WHOLE_MAX and number.is_integer():
         return str(int(number))
-    # str, not repr: NumPy writes the shortest text of its own floats with it.
-    return str(value)
+    # str of NumPy's own floats, because it is the shortest text that reads back as one of that width.
+    return str(value) if isinstance(value, np.floating) else float.__repr__(number)
 
 
 def _filter(condition: object, path: str, depth: int) -> Filter:
@@ -124,7 +125,7 @@ def _condition(key: str, operand: object, path: str, depth: int) -> Filter:
 def _equal(key: str, value: object, path: str, depth: int) -> Filter:
     if isinstance(value, (list, tuple, set, frozenset)):
         raise InvalidArgument(
-            f"{path} must be text or a number, got {_shown(value)}; for any of several values write "
+            f"{path} must be text or a number, got {shown(value)}; for any of several values write "
             f'{{"$in": […]}}',
             field=path,
         )
@@ -138,14 +139,14 @@ def _one_of(key: str, value: object, path: str, depth: int) -> Filter:
 
 def _exists(key: str, value: object, path: str, depth: int) -> Filter:
     if not isinstance(value, bool):
-        raise InvalidArgument(f"{path} must be True or False, got {_shown(value)}", field=path)
+        raise InvalidArgument(f"{path} must be True or False, got {shown(value)}", field=path)
     present = Range(key, None)
     return present if value else Not(present)
 
 
 def _not(key: str, value: object, path: str, depth: int) -> Filter:
     if not isinstance(value, Mapping):
-        raise InvalidArgument(f"{path} must be a dict of operators, got {_shown(value)}", field=path)
+        raise InvalidArgument(f"{path} must be a dict of operators, got {shown(value)}", field=path)
     return Not(_condition(key, value, path, depth + 1))
 
 
@@ -184,18 +185,18 @@ def _entries(value: object, path: str, depth: int, wanted: str) -> dict[str, obj
             f"filter is nested more than {FILTER_DEPTH_MAX} levels deep, the maximum", field="filter"
         )
     if not isinstance(value, Mapping):
-        raise InvalidArgument(f"{path} must be {wanted}, got {_shown(value)}", field=path)
+        raise InvalidArgument(f"{path} must be {wanted}, got {shown(value)}", field=path)
     entries: dict[str, object] = {}
     for key, operand in value.items():
         if not isinstance(key, str):
-            raise InvalidArgument(f"{path} has a key that is not text: {_shown(key)}", field=path)
+            raise InvalidArgument(f"{path} has a key that is not text: {shown(key)}", field=path)
         entries[_utf8(key, f"{path}.{key!r}")] = operand
     return entries
 
 
 def _listed(value: object, path: str, wanted: str) -> Iterable[object]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise InvalidArgument(f"{path} must be a list of {wanted}, got {_shown(value)}", field=path)
+        raise InvalidArgument(f"{path} must be a list of {wanted}, got {shown(value)}", field=path)
     return value
 
 
@@ -219,6 +220,20 @@ def _utf8(text: str, field: str) -> str:
     return text
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown(value: object) -> str:
+    """The value and its type in words for a message, short, whatever the value is."""
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"that cannot be shown ({type(error).__name__})"
+    text = " ".join(text.split())
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '…'}"
+
+
+def shown_error(error: BaseException) -> str:
+    """The class of an error and the first words of its text."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -12,30 +12,23 @@ from dataclasses import dataclass
 from typing import SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from kyrodb.distance import check_vector
 from kyrodb.engine.metadata_bounds import check_metadata_entries, check_metadata_size
 from kyrodb.errors import InvalidArgument
-from kyrodb.index.filter_dict import text_of
-from kyrodb.interface.answers import Refusal, StoredDocument
+from kyrodb.index.filter_dict import shown, shown_error, text_of
+from kyrodb.interface.vectors import VectorLike, copied_vector
 from kyrodb.limits import (
     DOC_ID_MAX,
     DOC_ID_MIN,
     NAMESPACE_BYTES_MAX,
 )
-from kyrodb.types import RESERVED_KEYS, Document, Metric, Vector
+from kyrodb.types import RESERVED_KEYS, Metric, Vector
 
 DocId: TypeAlias = SupportsIndex
 """An int, or an integer of NumPy's; 1 to 2**64 - 1."""
-VectorLike: TypeAlias = npt.ArrayLike
-"""Whatever NumPy makes a one-dimensional array of numbers of; it becomes float32."""
 Metadata: TypeAlias = Mapping[str, str | float | np.integer | np.floating]
 """Numbers are stored as their text: kyrodb.index.filter_dict.text_of."""
-DocumentLike: TypeAlias = (
-    tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | StoredDocument
-)
-"""(id, vector), (id, vector, metadata), or a document as a lookup returned it."""
 
 Item = TypeVar("Item")
 
@@ -49,13 +42,11 @@ class Schema:
 
 
 def checked_vector(value: VectorLike, field: str, schema: Schema | None) -> Vector:
-    """`value` as float32, contiguous, shape (n,); not a copy when it is that already.
+    """`value` as float32, contiguous, shape (n,), in memory of its own: what is checked is what is stored.
 
     With a schema it is one the database can store and be asked; without, it has components and all are finite.
     """
-    vector = _array(value, field)
-    if vector.ndim != 1:
-        raise InvalidArgument(f"{field} must have one dimension, got shape {vector.shape}", field=field)
+    vector = copied_vector(value, field)
     if schema is None:
         schema = Schema(vector.shape[0], Metric.INNER_PRODUCT)
     check_vector(vector, dimension=schema.dimension, metric=schema.metric, field=field)
@@ -76,17 +67,26 @@ def checked_ids(ids: Iterable[DocId]) -> list[int]:
 
 def bounded_integer(value: object, field: str, low: int, high: int) -> int:
     """`value` as an int within these bounds: Python's or NumPy's, no bool."""
-    if isinstance(value, (bool, np.bool_)):
-        raise InvalidArgument(f"{field} must be an integer, got {value}", field=field)
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InvalidArgument(
-            f"{field} must be an integer, got {type(value).__name__} {value!r}", field=field
-        ) from None
+    number = value if type(value) is int else _integer(value, field)
     if not low <= number <= high:
         raise InvalidArgument(f"{field} must be >= {low} and <= {high}, got {number}", field=field)
     return number
+
+
+def _integer(value: object, field: str) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise InvalidArgument(f"{field} must be an integer, got {value}", field=field)
+    # Below a mask lies whatever was there before.
+    if not isinstance(value, np.ma.MaskedArray):
+        try:
+            return operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+        except Exception as error:
+            raise InvalidArgument(
+                f"{field} must be an integer; reading it failed with {shown_error(error)}", field=field
+            ) from error
+    raise InvalidArgument(f"{field} must be an integer, got {shown(value)}", field=field)
 
 
 def checked_namespace(namespace: object) -> str:
@@ -108,11 +108,9 @@ def checked_metadata(metadata: Metadata | None) -> dict[str, str]:
     if not isinstance(metadata, Mapping):
         raise InvalidArgument(f"metadata must be a dict, got {type(metadata).__name__}", field="metadata")
     texts: dict[str, str] = {}
-    for key, value in metadata.items():
+    for key, value in _entries(metadata).items():
         if not isinstance(key, str):
-            raise InvalidArgument(
-                f"metadata has a key that is not text: {type(key).__name__} {key!r}", field="metadata"
-            )
+            raise InvalidArgument(f"metadata has a key that is not text: {shown(key)}", field="metadata")
         if key not in RESERVED_KEYS:
             texts[text_of(key, f"metadata key {key[:40]!r}")] = text_of(value, f"metadata.{key}")
     check_metadata_entries(texts)
@@ -120,29 +118,14 @@ def checked_metadata(metadata: Metadata | None) -> dict[str, str]:
     return texts
 
 
-def checked_document(
-    doc_id: object, vector: VectorLike, metadata: Metadata | None, schema: Schema | None
-) -> Document:
-    """A document whose metadata holds the caller's entries only."""
-    return Document(
-        checked_doc_id(doc_id), checked_vector(vector, "vector", schema), checked_metadata(metadata)
-    )
-
-
-def accepted(documents: Iterable[DocumentLike], schema: Schema, refused: list[Refusal]) -> Iterator[Document]:
-    """The documents that can be stored; the others are added to `refused`."""
-    for document in documents:
-        doc_id: object = None
-        try:
-            doc_id, vector, metadata = _unpacked(document)
-            yield checked_document(doc_id, vector, metadata, schema)
-        except InvalidArgument as fault:
-            refused.append(Refusal(doc_id, str(fault)))
-
-
-def document_bytes(document: Document) -> int:
-    """About what a document takes on its way: its vector and its metadata."""
-    return document.vector.nbytes + sum(len(key) + len(value) for key, value in document.metadata.items())
+def _entries(metadata: Metadata) -> Metadata:
+    """A dict of these entries, as they are at one moment."""
+    try:
+        return dict(metadata)
+    except Exception as error:
+        raise InvalidArgument(
+            f"metadata must be a dict; reading it failed with {shown_error(error)}", field="metadata"
+        ) from error
 
 
 def groups(
@@ -159,34 +142,3 @@ def groups(
             group, size = [], 0
     if group:
         yield group
-
-
-def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | None]:
-    match document:
-        case StoredDocument(id=doc_id, vector=vector, metadata=metadata):
-            if vector is None:
-                raise InvalidArgument(f"document {doc_id} was looked up without its vector", field="vector")
-            return doc_id, vector, metadata
-        case (doc_id, vector):
-            return doc_id, vector, None
-        case (doc_id, vector, metadata):
-            return doc_id, vector, metadata
-        case _:
-            raise InvalidArgument(
-                f"a document must be (id, vector), (id, vector, metadata) or a StoredDocument, got "
-                f"{type(document).__name__}",
-                field="documents",
-            )
-
-
-def _array(value: VectorLike, field: str) -> npt.NDArray[np.float32]:
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise InvalidArgument(f"{field} must be an array of numbers: {error}", field=field) from None
-    # An empty list has no numbers to tell its type by; check_vector has the right words for it.
-    if array.dtype.kind not in "fiu" and array.size:
-        raise InvalidArgument(f"{field} must be an array of numbers, got dtype {array.dtype}", field=field)
-    # What float32 cannot hold becomes infinite, and is refused as such.
-    with np.errstate(over="ignore"):
-        return array.astype(np.float32, order="C", copy=False)

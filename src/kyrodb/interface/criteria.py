@@ -11,13 +11,8 @@ import numpy as np
 from kyrodb.engine.requests import SearchRequest
 from kyrodb.errors import InvalidArgument
 from kyrodb.index.filter import Anything, Filter, names_a_condition
-from kyrodb.interface.arguments import (
-    Schema,
-    VectorLike,
-    bounded_integer,
-    checked_namespace,
-    checked_vector,
-)
+from kyrodb.interface.arguments import Schema, bounded_integer, checked_namespace, checked_vector
+from kyrodb.interface.vectors import VectorLike
 from kyrodb.limits import EF_SEARCH_MAX, K_MAX
 from kyrodb.types import Scope
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from kyrodb.client.sync_client import Client
+from kyrodb.client.sync_client import Client, insert_each
 from kyrodb.embedded.options import engine_options
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.requests import Put
@@ -59,7 +59,8 @@ class ServerDestination:
         refused: list[tuple[int, str]] = []
         for run in _runs(documents):
             namespace = documents[run[0]].namespace
-            report = self._client.insert_many(
+            report = insert_each(
+                self._client,
                 ((documents[at].doc_id, documents[at].vector, documents[at].metadata) for at in run),
                 namespace,
             )

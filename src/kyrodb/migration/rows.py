@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kyrodb.errors import InvalidArgument
-from kyrodb.interface.arguments import Schema, checked_document, checked_namespace
+from kyrodb.interface.arguments import Schema, checked_namespace
+from kyrodb.interface.documents import checked_document
 from kyrodb.limits import TENANT_DOC_ID_MAX, TENANT_ID_CHARS_MAX
 from kyrodb.migration.document import PortableDocument
 

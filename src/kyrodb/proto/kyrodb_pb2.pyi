@@ -28,7 +28,7 @@ class InsertRequest(_message.Message):
     def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class InsertResponse(_message.Message):
-    __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed")
+    __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed", "refusals")
     class Tier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[InsertResponse.Tier]
@@ -37,19 +37,30 @@ class InsertResponse(_message.Message):
     UNKNOWN: InsertResponse.Tier
     HOT_TIER: InsertResponse.Tier
     COLD_TIER: InsertResponse.Tier
+    class Refusal(_message.Message):
+        __slots__ = ("position", "error", "code")
+        POSITION_FIELD_NUMBER: _ClassVar[int]
+        ERROR_FIELD_NUMBER: _ClassVar[int]
+        CODE_FIELD_NUMBER: _ClassVar[int]
+        position: int
+        error: str
+        code: int
+        def __init__(self, position: _Optional[int] = ..., error: _Optional[str] = ..., code: _Optional[int] = ...) -> None: ...
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     INSERTED_AT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     TOTAL_INSERTED_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FAILED_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
     success: bool
     error: str
     inserted_at: int
     tier: InsertResponse.Tier
     total_inserted: int
     total_failed: int
-    def __init__(self, success: bool = ..., error: _Optional[str] = ..., inserted_at: _Optional[int] = ..., tier: _Optional[_Union[InsertResponse.Tier, str]] = ..., total_inserted: _Optional[int] = ..., total_failed: _Optional[int] = ...) -> None: ...
+    refusals: _containers.RepeatedCompositeFieldContainer[InsertResponse.Refusal]
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., inserted_at: _Optional[int] = ..., tier: _Optional[_Union[InsertResponse.Tier, str]] = ..., total_inserted: _Optional[int] = ..., total_failed: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[InsertResponse.Refusal, _Mapping]]] = ...) -> None: ...
 
 class BulkLoadResponse(_message.Message):
     __slots__ = ("success", "error", "total_loaded", "total_failed", "load_duration_ms", "avg_insert_rate", "peak_memory_bytes")

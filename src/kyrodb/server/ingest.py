@@ -12,24 +12,37 @@ from typing import Self
 
 from kyrodb.engine.requests import Ack
 from kyrodb.errors import InvalidArgument, KyroError
-from kyrodb.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX, STREAM_LINGER_S
+from kyrodb.limits import (
+    REFUSAL_TEXT_BYTES_MAX,
+    STREAM_GROUP_BYTES_MAX,
+    STREAM_GROUP_DOCUMENTS_MAX,
+    STREAM_LINGER_S,
+)
 from kyrodb.observe.counters import Counters
+from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
 from kyrodb.server.commits import Commits, Inserts, Outcome
+from kyrodb.server.status import code_of
 from kyrodb.tenancy.quota import QuotaExceeded
 
 
 class Ingest:
     """One stream. `stored`, `invalid` (the request is wrong) and `failed` (the database could not) count
-    documents; `last_error` is the text of the latest refusal, `quota_exceeded` the latest for want of quota."""
+    documents; `last_error` is the text of the latest refusal, `quota_exceeded` the latest for want of quota.
+    `refusals` are those refused, if they are to be named: then the stream is of STREAM_MESSAGES_MAX at most."""
 
-    def __init__(self, caller: Caller, commits: Commits, counters: Counters) -> None:
+    def __init__(
+        self, caller: Caller, commits: Commits, counters: Counters, *, names_refused: bool = False
+    ) -> None:
         self.stored = 0
         self.invalid = 0
         self.failed = 0
         self.last_error = ""
         self.quota_exceeded: QuotaExceeded | None = None
+        self.refusals: list[pb.InsertResponse.Refusal] = []
+        self._names_refused = names_refused
+        self._text_bytes = 0
         self._caller = caller
         self._commits = commits
         self._counters = counters
@@ -79,8 +92,9 @@ class Ingest:
 
     def refuse(self, fault: KyroError) -> None:
         """Count a message that is not even looked at."""
-        self.invalid += 1
         self.last_error = str(fault)
+        self._name(self._settled_count, fault)
+        self.invalid += 1
         self._counters.inserts(1, 1)
         self._counters.error(fault)
 
@@ -117,11 +131,12 @@ class Ingest:
     def _on_committed(self, future: asyncio.Future[list[Outcome]]) -> None:
         error = future.exception()
         outcomes = future.result() if error is None else [error] * len(self._committing)
-        refused = 0
-        for payload, outcome in zip(self._committing, outcomes, strict=True):
+        refused, first = 0, self._settled_count
+        for position, (payload, outcome) in enumerate(zip(self._committing, outcomes, strict=True), first):
             if isinstance(outcome, Exception):
                 refused += 1
                 self._count(payload, outcome)
+                self._name(position, outcome)
             elif isinstance(outcome, Ack) and not outcome.existed:
                 self._caller.usage.inserts += 1
         self.stored += len(outcomes) - refused
@@ -132,6 +147,20 @@ class Ingest:
         elif self._gathered:
             self._linger()
         self._settled.set()
+
+    @property
+    def _settled_count(self) -> int:
+        return self.stored + self.invalid + self.failed
+
+    def _name(self, position: int, error: Exception) -> None:
+        """Say of which message `last_error` is the reason."""
+        if not self._names_refused:
+            return
+        self._text_bytes += len(self.last_error.encode())
+        text = self.last_error if self._text_bytes <= REFUSAL_TEXT_BYTES_MAX else ""
+        self.refusals.append(
+            pb.InsertResponse.Refusal(position=position, error=text, code=code_of(error).value[0])
+        )
 
     def _count(self, payload: bytes, error: Exception) -> None:
         self._counters.error(error)

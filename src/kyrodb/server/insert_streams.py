@@ -32,7 +32,7 @@ class InsertStreams:
 
     async def bulk_insert(self, messages: AsyncIterator[bytes], caller: Caller) -> bytes:
         received = 0
-        with Ingest(caller, self._commits, self._counters) as ingest:
+        with Ingest(caller, self._commits, self._counters, names_refused=True) as ingest:
             async for payload in messages:
                 received += 1
                 if received > STREAM_MESSAGES_MAX:
@@ -49,6 +49,7 @@ class InsertStreams:
             tier=pb.InsertResponse.HOT_TIER if ingest.stored else pb.InsertResponse.UNKNOWN,
             total_inserted=ingest.stored,
             total_failed=refused,
+            refusals=ingest.refusals,
         ).SerializeToString()
 
     async def bulk_load(self, messages: AsyncIterator[bytes], caller: Caller) -> bytes:

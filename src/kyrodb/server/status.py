@@ -66,8 +66,12 @@ def status_of(error: Exception, call: RunningCall) -> Status:
             f"internal server error; the server's log has the details under request_id {request_id}",
             ((REQUEST_ID_KEY, request_id),),
         )
-    code = next(CODES[kind] for kind in type(cause).__mro__ if kind in CODES)
-    return Status(code, str(error), _retry_hint(cause))
+    return Status(code_of(cause), str(error), _retry_hint(cause))
+
+
+def code_of(error: Exception) -> grpc.StatusCode:
+    """The code for this error, INTERNAL for one nobody foresaw."""
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), grpc.StatusCode.INTERNAL)
 
 
 def _retry_hint(cause: errors.KyroError) -> tuple[tuple[str, str], ...]:
