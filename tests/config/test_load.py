@@ -189,3 +189,8 @@ def test_legal_settings_that_are_hardly_meant_are_reported(environ: dict[str, st
     (warning,) = load_settings(None, environ).warnings
     assert fragment in warning
     assert load_settings(None, {"KYRODB__HNSW__EF_SEARCH": "200"}).warnings == ()
+
+
+def test_what_a_fast_transport_costs_is_said() -> None:
+    (warning,) = loaded(KYRODB__SERVER__TRANSPORT="native").warnings
+    assert "does not bound the memory" in warning

@@ -23,7 +23,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, installed: bool, **settings: Any) ->
 @pytest.mark.parametrize(
     ("wanted", "installed", "tls", "chosen"),
     [
-        ("auto", True, {}, "native"),
+        ("auto", True, {}, "grpcio"),
         ("auto", False, {}, "grpcio"),
         ("auto", True, TLS, "grpcio"),
         ("grpcio", True, {}, "grpcio"),
@@ -46,11 +46,3 @@ def test_native_that_cannot_be_had_is_an_error(
 ) -> None:
     with pytest.raises(ConfigError, match=text):
         choose(monkeypatch, installed, server={"transport": "native", "tls": tls})
-
-
-@pytest.mark.parametrize(("auth", "chosen"), [(False, "grpcio"), (True, "native")])
-def test_limits_by_address_need_the_transport_that_knows_addresses(
-    monkeypatch: pytest.MonkeyPatch, auth: bool, chosen: str
-) -> None:
-    settings = {"auth": {"enabled": auth}, "rate_limit": {"enabled": True}}
-    assert choose(monkeypatch, True, **settings) == chosen

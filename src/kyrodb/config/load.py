@@ -125,6 +125,11 @@ def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ..
         )
     if settings.server.tls.require_client_cert and not settings.server.tls.enabled:
         found.append("server.tls.require_client_cert = true has no effect: server.tls.enabled is false")
+    if settings.server.transport == "native":
+        found.append(
+            "server.transport = native does not bound the memory a message takes, compressed or not: whoever reaches "
+            "the gRPC port, with a key or without, can end the server; grpcio bounds it"
+        )
     backup = settings.backup
     if backup.dir is not None and backup.directory is None and backup.interval_secs is None:
         found.append(f"backup.dir = {backup.dir} has no effect: backup.interval_secs is null")

@@ -58,8 +58,8 @@ class ServerSettings(Section):
     )
     transport: Annotated[Literal["auto", "grpcio", "native"], LOWERCASE] = key(
         "auto",
-        "gRPC implementation. auto takes native (the extra of that name) when it is installed and TLS is "
-        "off, else grpcio.",
+        "gRPC implementation. auto is grpcio. native (the extra of that name) is faster and does not bound the "
+        "memory a message takes: only for clients that are trusted.",
     )
     max_connections: Integer = key(
         10_000,

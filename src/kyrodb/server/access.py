@@ -102,7 +102,7 @@ class OpenAccess:
     """auth.enabled=false: everybody may do everything, each address as fast as rate_limit says.
 
     An address that cannot be told, because rate_limit was enabled by a reload and the transport is native, is held
-    to the global rate alone; at the start the transport is chosen so that it can.
+    to the global rate alone.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:

@@ -3,6 +3,9 @@
 `grpcio` is grpc.aio. `native` is the optional package pygrpc-native, whose HTTP/2 runs outside the interpreter
 lock: several times faster for unary calls, without TLS, and with a grpcio server of its own behind it for calls
 that stream requests.
+
+grpcio stops a message at MESSAGE_BYTES_MAX while it comes in and while it is inflated (from its 1.84 on). native
+looks at the size only when all of it is in memory, so it serves only where it was asked for by name.
 """
 
 from __future__ import annotations
@@ -35,25 +38,18 @@ NATIVE_PACKAGE: Final = "pygrpc_native"
 def choose(settings: Settings) -> Transport:
     """The transport these settings ask for. Raises ConfigError when they ask for one that cannot be had."""
     server = settings.server
-    installed = importlib.util.find_spec(NATIVE_PACKAGE) is not None
-    # native does not tell where a call comes from.
-    by_address = settings.rate_limit.enabled and not settings.auth.enabled
-    match server.transport:
-        case "grpcio":
-            return "grpcio"
-        case "auto":
-            return "native" if installed and not server.tls.enabled and not by_address else "grpcio"
-        case "native" if not installed:
-            raise ConfigError(
-                "server.transport = native needs the package pygrpc-native: "
-                "pip install 'kyrodb-server[native]', or set server.transport to auto"
-            )
-        case "native" if server.tls.enabled:
-            raise ConfigError(
-                "server.transport = native has no TLS: set server.transport to grpcio or server.tls.enabled to false"
-            )
-        case _:
-            return "native"
+    if server.transport != "native":
+        return "grpcio"
+    if importlib.util.find_spec(NATIVE_PACKAGE) is None:
+        raise ConfigError(
+            "server.transport = native needs the package pygrpc-native: "
+            "pip install 'kyrodb-server[native]', or set server.transport to auto"
+        )
+    if server.tls.enabled:
+        raise ConfigError(
+            "server.transport = native has no TLS: set server.transport to grpcio or server.tls.enabled to false"
+        )
+    return "native"
 
 
 class GrpcServer:
