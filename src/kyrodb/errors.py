@@ -20,7 +20,13 @@ Every message states the field or file, the value met and the bound or the way o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Final
+
+CAUSES_MAX: Final = 20
+"""So many causes of an error are told; more say nothing new."""
 
 
 class KyroError(Exception):
@@ -101,3 +107,18 @@ class DataDirMismatch(StorageError):
 
 class WriteFailed(StorageError):
     """The operating system refused a write, an fsync, a rename or a directory fsync."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """What caused an error, what caused that, and so on: each once, so that a circle has an end, and at most
+    CAUSES_MAX."""
+    return islice(_causes(error), CAUSES_MAX)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    cause = error.__cause__
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__

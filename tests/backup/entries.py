@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from kyrodb.backup.catalog import Catalog, Entry, age_order
+from kyrodb.backup.catalog import Catalog, Entry, newest_first
 from kyrodb.backup.record import LogPiece, LogSegment, Position, Record, StoredFile
 from kyrodb.types import Metric
 
@@ -35,26 +35,28 @@ def entry(
     history: str = "h",
     continues: str | None = None,
     last_write_hours: float | None = None,
+    sequence: int = 0,
 ) -> Entry:
     """A backup that refers to files in the archives `needs`."""
     own = backup_id(hours, number)
     files = [
         StoredFile(
-            name=f"segment_{at:012d}.rows",
+            name=_file_of(archive),
             size_bytes=1,
             digest=NO_DIGEST,
             manifest_digest=NO_DIGEST,
             archive=archive,
         )
-        for at, archive in enumerate(needs)
+        for archive in (own, *needs)
     ]
     manifest = StoredFile(name="MANIFEST", size_bytes=1, digest=NO_DIGEST, manifest_digest="", archive=own)
     written = hours if last_write_hours is None else last_write_hours
     record = Record(
         id=own,
-        backup_type="Incremental" if files else "Full",
+        backup_type="Incremental" if len(files) > 1 else "Full",
         parent_id=None,
         continues=continues,
+        sequence=sequence,
         created_us=time_us(hours),
         description="",
         program="0",
@@ -69,6 +71,12 @@ def entry(
         log=tuple(log),
     )
     return Entry(record, 1)
+
+
+def _file_of(archive: str) -> str:
+    """The name of a file that this archive alone holds."""
+    number = int(archive.replace("T", "").replace("Z", "").replace("-", ""))
+    return f"segment_{number % 10**12:012d}.rows"
 
 
 def segment(number: int, first: int, last: int, archive: str) -> LogSegment:
@@ -87,4 +95,4 @@ def segment(number: int, first: int, last: int, archive: str) -> LogSegment:
 
 
 def catalog(entries: Iterable[Entry]) -> Catalog:
-    return Catalog(sorted(entries, key=age_order, reverse=True))
+    return Catalog(newest_first(entries))

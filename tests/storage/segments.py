@@ -30,13 +30,21 @@ class SegmentBuilder:
         lsn: int | None = None,
         previous: int | None = None,
         time_us: int | None = None,
+        behind_us: int = 0,
     ) -> SegmentBuilder:
         self.lsn = self.lsn + 1 if lsn is None else lsn
         self.time_us = self.time_us + 1 if time_us is None else time_us
         follows = self.previous if previous is None else previous
         self.starts.append(SEGMENT_HEADER.size + len(self.clear))
         data, self.previous = encode_frame(
-            self.header.seed, self.lsn, self.time_us, follows, kind, content, synced=synced
+            self.header.seed,
+            self.lsn,
+            self.time_us,
+            follows,
+            kind,
+            content,
+            synced=synced,
+            behind_us=behind_us,
         )
         self.clear += data
         return self

@@ -15,19 +15,20 @@ from kyrodb.storage.wal_writer import PendingFrame, WalWriter
 ROOT = Path("/")
 
 
-def segment(contents: list[bytes], *, sealed: bool) -> memoryview:
+def segment(contents: list[bytes], *, sealed: bool, set_back_us: int = 0) -> memoryview:
     disk, clock = FaultFS(), FakeClock()
     writer = WalWriter(disk, ROOT, 1, SegmentHeader(7, 99, clock.wall_us(), b"salt" * 4))
     writer.append([PendingFrame(OPERATION, content, clock.wall_us()) for content in contents])
     if sealed:
-        writer.seal(clock.wall_us())
+        writer.seal(clock.wall_us() - set_back_us)
     writer.close()
     return disk.map(ROOT / writer.name)
 
 
+@pytest.mark.parametrize("set_back_us", [0, 10**9])
 @pytest.mark.parametrize("contents", [[], [b"x"], [b"x" * 1000, b"y" * 31, b"z" * 4096]])
-def test_seal_is_the_last_frame(contents: list[bytes]) -> None:
-    data = segment(contents, sealed=True)
+def test_seal_is_the_last_frame(contents: list[bytes], set_back_us: int) -> None:
+    data = segment(contents, sealed=True, set_back_us=set_back_us)
     seal = read_seal(data, len(data))
     assert seal == read_segment(data, ROOT).frames[-1]
     assert seal is not None

@@ -9,6 +9,7 @@ from kyrodb.errors import DataDamaged
 from kyrodb.limits import WAL_FRAME_BODY_BYTES_MAX
 from kyrodb.storage import wal_reader
 from kyrodb.storage.wal_format import (
+    BEHIND,
     FRAME_HEADER,
     OPERATION,
     PROBE,
@@ -60,10 +61,31 @@ def test_second_frame_must_continue_the_first(change: dict[str, int], reason: st
     assert result == (reason or ([b"a"] if change == {"kind": PROBE} else [b"a", b"b"]))
 
 
+def test_clock_that_was_set_back_is_known_to_the_frame() -> None:
+    segment = SegmentBuilder().add(b"a", time_us=9000).add(b"b", time_us=9000, behind_us=700).add(b"c")
+    frames = segment.read().frames
+    assert [(f.content, f.time_us, f.wall_us) for f in frames] == [
+        (b"a", 9000, 9000),
+        (b"b", 9000, 8300),
+        (b"c", 9001, 9001),
+    ]
+    assert [frame.end_offset for frame in frames[:-1]] == segment.starts[1:]
+
+
+@pytest.mark.parametrize(("content", "behind_us"), [(bytes(7), None), (bytes(8), None), (b"x", 1001)])
+def test_frame_that_says_it_is_behind_states_by_how_much(content: bytes, behind_us: int | None) -> None:
+    segment = SegmentBuilder()
+    if behind_us is None:
+        segment.add(content, kind=OPERATION | BEHIND, time_us=1000)
+    else:
+        segment.add(content, time_us=1000, behind_us=behind_us)
+    assert read_result(segment.data) == "frame body does not have the form it announces"
+
+
 def test_length_is_bounded_before_it_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wal_reader, "WAL_FRAME_BODY_BYTES_MAX", 10)
-    assert read_result(SegmentBuilder().add(bytes(9)).data) == [bytes(9)]
-    assert read_result(SegmentBuilder().add(bytes(10)).data) == "frame length 11 is outside 1..10"
+    assert read_result(SegmentBuilder().add(bytes(17)).data) == [bytes(17)]
+    assert read_result(SegmentBuilder().add(bytes(18)).data) == "frame length 19 is outside 1..18"
     assert WAL_FRAME_BODY_BYTES_MAX > 10
 
 

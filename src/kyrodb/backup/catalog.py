@@ -8,6 +8,7 @@ archive is gone says nothing.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kyrodb.backup import filename
 from kyrodb.backup.archive_reader import open_archive
+from kyrodb.backup.order import oldest_first
 from kyrodb.backup.record import Count, Digest, Record, seal_json, unseal_json
 from kyrodb.backup.target import Target
 from kyrodb.errors import DataDamaged, InvalidArgument, StorageError
@@ -44,7 +46,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Catalog:
-    """All backups of a target, newest first, and a line for everything that is not as it should be.
+    """All backups of a target, the one made last first, and a line for everything that is not as it should be.
 
     `damaged` are archives that cannot be used, `orphans` labels whose archive is gone.
     """
@@ -54,6 +56,8 @@ class Catalog:
     orphans: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     ids_taken: set[str] = field(default_factory=set)
+    _faults: dict[str, str] = field(default_factory=dict)
+    _members: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
 
     def find(self, backup_id: str) -> Entry:
         """Raises InvalidArgument when there is no such backup."""
@@ -61,6 +65,10 @@ class Catalog:
             if entry.id == backup_id:
                 return entry
         raise InvalidArgument(f"Backup {backup_id} not found", field="backup_id")
+
+    def record(self, backup_id: str | None) -> Record | None:
+        """The record of a backup, None when it is not there."""
+        return next((entry.record for entry in self.entries if entry.id == backup_id), None)
 
     def missing(self, entry: Entry) -> list[str]:
         """Archives this backup needs and that are gone or damaged, oldest first."""
@@ -71,9 +79,26 @@ class Catalog:
         wanted = entry.record.needs | {entry.id}
         return [other for other in reversed(self.entries) if other.id in wanted]
 
+    def fault(self, entry: Entry) -> str:
+        """Why a backup cannot be restored, as far as the records tell; "" when they tell nothing against it."""
+        if entry.id not in self._faults:
+            self._faults[entry.id] = self._find_fault(entry)
+        return self._faults[entry.id]
+
     def restorable(self) -> list[Entry]:
-        """Backups with all they need, newest first."""
-        return [entry for entry in self.entries if not self.missing(entry)]
+        """Backups with all they need, the one made last first."""
+        return [entry for entry in self.entries if not self.fault(entry)]
+
+    def _find_fault(self, entry: Entry) -> str:
+        missing = self.missing(entry)
+        if missing:
+            return f"it needs {', '.join(missing)}, which is gone or damaged"
+        if not self._members:
+            self._members = {other.id: other.record.members for other in self.entries}
+        for archive, name, facts in entry.record.parts:
+            if self._members[archive].get(name) != facts:
+                return f"the archive of backup {archive} holds another {name} than was meant"
+        return ""
 
 
 def read_catalog(target: Target) -> Catalog:
@@ -97,13 +122,15 @@ def read_catalog(target: Target) -> Catalog:
         except StorageError as error:
             catalog.damaged.append(backup_id)
             catalog.warnings.append(str(error))
-    catalog.entries.sort(key=age_order, reverse=True)
+    catalog.entries = newest_first(catalog.entries)
     return catalog
 
 
-def age_order(entry: Entry) -> tuple[int, int, str]:
-    """Sorts from the oldest to the newest."""
-    return entry.record.created_us, len(entry.id), entry.id
+def newest_first(entries: Iterable[Entry]) -> list[Entry]:
+    """By when they were made, whatever the clock said: order.py."""
+    known = {entry.id: entry for entry in entries}
+    ordered = oldest_first([entry.record for entry in known.values()])
+    return [known[record.id] for record in reversed(ordered)]
 
 
 def write_label(target: Target, entry: Entry) -> None:
@@ -135,6 +162,8 @@ def summary(entry: Entry) -> dict[str, Any]:
         "checksum": entry.checksum,
         "parent_id": record.parent_id,
         "description": record.description,
+        "full_because": record.full_because or None,
+        "sequence": record.sequence,
         "created_us": record.created_us,
         "position": record.position.lsn,
         "position_time_us": record.position.time_us,
@@ -142,6 +171,7 @@ def summary(entry: Entry) -> dict[str, Any]:
         "log_from_position": record.log[0].base_lsn - 1 if record.log else record.position.lsn,
         "continues": record.continues,
         "history": record.history,
+        "branched_from": record.branched_from and record.branched_from.model_dump(),
         "chain": [*sorted(record.needs), record.id],
         "dimension": record.dimension,
         "distance": record.metric.value,

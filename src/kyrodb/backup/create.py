@@ -1,8 +1,9 @@
 """Making a backup, of a stopped database or of one whose server goes on writing.
 
 look     at the earlier backups and at the database: source.py
-relate   which files and which part of the log earlier archives hold already: lineage.py
+relate   which files and which part of the log earlier archives hold already: lineage.py, create_plan.py
 write    the archive: what is new, proved while it is copied; it appears whole or not at all
+prove    that it restores: its structure, and every frame of its log, wherever the pieces are
 label    it in the catalog, which could also be made again from the archive
 """
 
@@ -10,52 +11,27 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from kyrodb.backup import filename, lineage
 from kyrodb.backup.archive_writer import ArchiveWriter
 from kyrodb.backup.catalog import Catalog, Entry, read_catalog, write_label
-from kyrodb.backup.census import live_ids
+from kyrodb.backup.create_plan import CreateOptions, Plan, end_of, make_plan
+from kyrodb.backup.order import CLOCK_TOLERANCE_US
 from kyrodb.backup.proved_copy import proved_chunks
 from kyrodb.backup.record import LogPiece, LogSegment, Record, StoredFile
-from kyrodb.backup.source import Source, capture, require_manifest
-from kyrodb.backup.source_log import SourceSegment
+from kyrodb.backup.source import require_manifest
+from kyrodb.backup.store import Store
 from kyrodb.backup.target import Target
 from kyrodb.clock import Clock
-from kyrodb.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from kyrodb.errors import DataDamaged, InvalidArgument, ResourceExhausted
 from kyrodb.limits import BACKUP_DESCRIPTION_CHARS_MAX
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.filesystem import FileSystem
-from kyrodb.storage.manifest import Manifest, encode_manifest
+from kyrodb.storage.manifest import encode_manifest
 from kyrodb.version import __version__
 
-_CANDIDATES_MAX: Final = 3
-_SPARE_BYTES: Final = 1 << 20
-_DAY_US: Final = 86_400_000_000
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
-
-
-def silent(done_bytes: int, total_bytes: int) -> None:
-    """Progress nobody watches."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreateOptions:
-    """`reference` builds on that backup instead of the newest that fits and takes `incremental`. With
-    `full_after_days` an incremental backup becomes a full one when there is none to build on, or when the oldest
-    archive it would need is older. `pace` is called with the size of each piece before it is written:
-    Throttle.take."""
-
-    incremental: bool = False
-    reference: str | None = None
-    full_after_days: float | None = None
-    description: str = ""
-    pace: Callable[[int], None] = lambda size_bytes: None
-    progress: Progress = silent
+__all__ = ["CreateOptions", "create_backup"]
 
 
 def create_backup(
@@ -72,12 +48,33 @@ def create_backup(
     lock = target.lock()
     try:
         catalog = read_catalog(target)
-        plan = _Plan(filesystem, data_dir, catalog, options, _new_id(catalog, created_us), created_us)
-        entry = _write(target, plan)
+        plan = make_plan(filesystem, data_dir, catalog, options, _new_id(catalog, created_us), created_us)
+        try:
+            entry = _write_proved(filesystem, target, plan)
+        except DataDamaged as error:
+            if plan.parent is None or not str(error.path).startswith(target.location):
+                raise
+            reason = f"what an incremental one would build on is damaged: {error}"
+            plan = plan.as_full(reason[:BACKUP_DESCRIPTION_CHARS_MAX])
+            entry = _write_proved(filesystem, target, plan)
         write_label(target, entry)
+        _warn(plan, catalog)
         return entry
     finally:
         lock.release()
+
+
+def _warn(plan: Plan, catalog: Catalog) -> None:
+    if plan.full_because:
+        plan.options.warn(f"a full backup was made: {plan.full_because}")
+    elif plan.line.strayed:
+        plan.options.warn(plan.line.new_because)
+    later = [e.record for e in catalog.entries if e.record.created_us > plan.created_us + CLOCK_TOLERANCE_US]
+    if later:
+        plan.options.warn(
+            f"the clock was set back: {len(later)} backups that were made before this one are dated later, "
+            f"{later[0].id} among them. Backups are listed and kept in the order in which they were made"
+        )
 
 
 def _check(options: CreateOptions) -> None:
@@ -102,87 +99,18 @@ def _new_id(catalog: Catalog, created_us: int) -> str:
     return backup_id
 
 
-class _Plan:
-    """What the archive will hold, and what earlier ones hold already."""
-
-    def __init__(
-        self,
-        filesystem: FileSystem,
-        data_dir: Path,
-        catalog: Catalog,
-        options: CreateOptions,
-        backup_id: str,
-        created_us: int,
-    ) -> None:
-        self.filesystem = filesystem
-        self.data_dir = data_dir
-        self.options = options
-        self.id = backup_id
-        self.created_us = created_us
-        manifest = require_manifest(filesystem, data_dir)
-        self.parent = self._choose_parent(catalog, manifest) if options.incremental else None
-        self.source, self.continues = self._capture(catalog)
-        history = self.source.manifest.history
-        same_history = self.parent is not None and self.parent.history == history
-        self.log_parent = self.parent if same_history else None
-        sealed_lsn = self.source.manifest.sealed_lsn
-        start = min(sealed_lsn, self.continues.position.lsn) if self.continues else sealed_lsn
-        self.log = [segment for segment in self.source.log.segments if segment.last_lsn > start]
-        needed = tuple(s.entry for s in self.log if s.last_lsn > sealed_lsn)
-        self.manifest = self.source.manifest.model_copy(update={"wal": needed})
-
-    def _choose_parent(self, catalog: Catalog, manifest: Manifest) -> Record | None:
-        days = self.options.full_after_days
-        try:
-            parent = lineage.choose_parent(catalog, manifest, self.options.reference)
-        except FailedPrecondition:
-            if days is None:
-                raise
-            return None
-        oldest_us = min(entry.record.created_us for entry in catalog.chain(parent))
-        too_old = days is not None and self.created_us - oldest_us > days * _DAY_US
-        return None if too_old else parent.record
-
-    def _capture(self, catalog: Catalog) -> tuple[Source, Record | None]:
-        """The database with its log from the end of the newest backup on that is on the same line of writes."""
-        manifest = require_manifest(self.filesystem, self.data_dir)
-        for earlier in lineage.of_same_history(catalog, manifest)[:_CANDIDATES_MAX]:
-            lsn = earlier.position.lsn
-            source = capture(self.filesystem, self.data_dir, lsn, {lsn})
-            if lineage.continues(source.log, earlier):
-                return source, earlier
-        return capture(self.filesystem, self.data_dir, manifest.sealed_lsn), None
-
-    def known_pieces(self, segment: SourceSegment) -> tuple[LogPiece, ...]:
-        """The beginning of a WAL segment that earlier archives hold and this backup may refer to.
-
-        What it needs for itself comes from its parent's archives alone; what only rolls an earlier one forward may
-        be in any.
-        """
-        known = lineage.pieces_in(self.log_parent, segment) if self.log_parent else ()
-        if not known and self.continues and segment.last_lsn <= self.source.manifest.sealed_lsn:
-            known = lineage.pieces_in(self.continues, segment)
-        return known
-
-    @property
-    def new_bytes(self) -> int:
-        """About what the archive will need."""
-        files = sum(len(f.content) for f in self.source.files if self.known_file(f.entry.name) is None)
-        log = sum(s.end_offset - _end(self.known_pieces(s)) for s in self.log)
-        return files + log + sum(map(len, self.source.beside.values())) + _SPARE_BYTES
-
-    def known_file(self, name: str) -> StoredFile | None:
-        entry = next(file.entry for file in self.source.files if file.entry.name == name)
-        return lineage.stored_in(self.parent, entry) if self.parent else None
-
-    @property
-    def documents(self) -> int:
-        content = {file.entry.name: file.content for file in self.source.files}
-        segments = self.source.manifest.segments
-        return self.source.log.effect.count_after([live_ids(self.data_dir, e, content) for e in segments])
+def _write_proved(filesystem: FileSystem, target: Target, plan: Plan) -> Entry:
+    """Write the archive and prove that it restores; otherwise there is none."""
+    entry = _write(filesystem, target, plan)
+    try:
+        Store(target).require_restorable(entry.record)
+    except BaseException:
+        target.remove(filename.archive(entry.id))
+        raise
+    return entry
 
 
-def _write(target: Target, plan: _Plan) -> Entry:
+def _write(filesystem: FileSystem, target: Target, plan: Plan) -> Entry:
     """Write the archive. Raises DataDamaged, ResourceExhausted, OSError; then there is none."""
     free = target.free_bytes()
     if free is not None and free < plan.new_bytes:
@@ -193,7 +121,7 @@ def _write(target: Target, plan: _Plan) -> Entry:
     documents = plan.documents
     writer = ArchiveWriter(target, plan.id, plan.created_us // 1_000_000, _paced(plan))
     try:
-        files = [*_write_files(writer, plan), *_write_beside(writer, plan)]
+        files = [*_write_files(filesystem, writer, plan), *_write_beside(writer, plan)]
         log = _write_log(writer, plan)
         record = _record(plan, documents, files, log)
         facts = writer.finish(record)
@@ -203,7 +131,7 @@ def _write(target: Target, plan: _Plan) -> Entry:
     return Entry(record, facts.size_bytes, facts.digest)
 
 
-def _paced(plan: _Plan) -> Callable[[int], None]:
+def _paced(plan: Plan) -> Callable[[int], None]:
     total, done = plan.new_bytes, 0
 
     def take(size_bytes: int) -> None:
@@ -215,7 +143,7 @@ def _paced(plan: _Plan) -> Callable[[int], None]:
     return take
 
 
-def _write_files(writer: ArchiveWriter, plan: _Plan) -> list[StoredFile]:
+def _write_files(filesystem: FileSystem, writer: ArchiveWriter, plan: Plan) -> list[StoredFile]:
     stored = []
     for file in plan.source.files:
         entry = file.entry
@@ -223,7 +151,7 @@ def _write_files(writer: ArchiveWriter, plan: _Plan) -> list[StoredFile]:
         if known is None:
             chunks = proved_chunks(plan.data_dir / entry.name, file.content, entry)
             digest = writer.add(entry.name, len(file.content), chunks)
-            plan.filesystem.release_pages(file.content)
+            filesystem.release_pages(file.content)
             known = StoredFile(
                 name=entry.name,
                 size_bytes=entry.size_bytes,
@@ -235,8 +163,11 @@ def _write_files(writer: ArchiveWriter, plan: _Plan) -> list[StoredFile]:
     return stored
 
 
-def _write_beside(writer: ArchiveWriter, plan: _Plan) -> list[StoredFile]:
-    contents = plan.source.beside | {data_filename.MANIFEST: encode_manifest(plan.manifest)}
+def _write_beside(writer: ArchiveWriter, plan: Plan) -> list[StoredFile]:
+    sealed_lsn = plan.source.manifest.sealed_lsn
+    needed = tuple(segment.entry for segment in plan.log if segment.last_lsn > sealed_lsn)
+    manifest = plan.source.manifest.model_copy(update={"wal": needed})
+    contents = plan.source.beside | {data_filename.MANIFEST: encode_manifest(manifest)}
     return [
         StoredFile(
             name=name,
@@ -249,11 +180,11 @@ def _write_beside(writer: ArchiveWriter, plan: _Plan) -> list[StoredFile]:
     ]
 
 
-def _write_log(writer: ArchiveWriter, plan: _Plan) -> list[LogSegment]:
+def _write_log(writer: ArchiveWriter, plan: Plan) -> list[LogSegment]:
     stored = []
     for segment in plan.log:
         pieces = plan.known_pieces(segment)
-        start, end = _end(pieces), segment.end_offset
+        start, end = end_of(pieces), segment.end_offset
         if start < end:
             member = filename.piece(segment.entry.name, start)
             digest = writer.add_bytes(member, segment.content[start:end])
@@ -262,23 +193,23 @@ def _write_log(writer: ArchiveWriter, plan: _Plan) -> list[LogSegment]:
     return stored
 
 
-def _end(pieces: tuple[LogPiece, ...]) -> int:
-    return pieces[-1].end if pieces else 0
-
-
-def _record(plan: _Plan, documents: int, files: list[StoredFile], log: list[LogSegment]) -> Record:
+def _record(plan: Plan, documents: int, files: list[StoredFile], log: list[LogSegment]) -> Record:
     manifest, source = plan.source.manifest, plan.source.log
     return Record(
         id=plan.id,
         backup_type="Incremental" if plan.parent else "Full",
         parent_id=plan.parent.id if plan.parent else None,
-        continues=plan.continues.id if plan.continues else None,
+        continues=plan.line.continues.id if plan.line.continues else None,
+        sequence=plan.sequence,
         created_us=plan.created_us,
         description=plan.options.description,
         program=__version__,
         dimension=manifest.dimension,
         metric=manifest.metric,
-        history=manifest.history,
+        full_because=plan.full_because,
+        history=plan.line.history,
+        origin=manifest.history if manifest.history != plan.line.history else "",
+        branched_from=plan.line.branched_from,
         documents=documents,
         sealed_lsn=manifest.sealed_lsn,
         sealed_time_us=source.sealed_time_us,

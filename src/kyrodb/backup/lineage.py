@@ -1,38 +1,65 @@
-"""How a new backup relates to the earlier ones: which it builds on, and from where its log continues theirs."""
+"""How a new backup relates to the earlier ones: on which line of positions it is, and what they hold of it.
+
+A line is the way positions went: within one, a position means one state. MANIFEST names it (`history`), and a restore
+begins a new one. A database that went on from an older state than an earlier backup had seen (a disk rolled back to
+an image, a power cut that took what nobody was promised) does not know that it has; the backups do, because the frame
+at which the earlier one ends is not in the log. Nothing is matched by its name: names and positions repeat.
+"""
 
 from __future__ import annotations
 
-from kyrodb.backup.catalog import Catalog, Entry
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from kyrodb.backup.catalog import Catalog
+from kyrodb.backup.order import oldest_first
 from kyrodb.backup.record import LogPiece, LogSegment, Record, StoredFile
+from kyrodb.backup.source import Source, capture, require_manifest
 from kyrodb.backup.source_log import SourceLog, SourceSegment
-from kyrodb.errors import FailedPrecondition
-from kyrodb.storage.manifest import FileEntry, Manifest
+from kyrodb.storage.checksum import digest
+from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.manifest import Branch, FileEntry, Manifest
+
+_CANDIDATES_MAX: Final = 6
 
 
-def choose_parent(catalog: Catalog, manifest: Manifest, reference: str | None) -> Entry:
-    """The backup an incremental one builds on: the one asked for, or the newest that fits.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The line of positions a database is on. `continues` is the backup whose log it carries on; `new_because` says
+    why no earlier backup is on it, "" when there is one."""
 
-    One fits that can be restored itself and is of the same history of the database, or holds a file of it.
-    Raises InvalidArgument when the one asked for does not exist, FailedPrecondition when none fits.
+    history: str
+    continues: Record | None
+    branched_from: Branch | None
+    new_because: str
+    strayed: bool = False
+    """Whether it left a line that a backup has seen further on."""
+
+
+def capture_line(filesystem: FileSystem, directory: Path, catalog: Catalog) -> tuple[Source, Line]:
+    """The database as it is now, with its log from the end of the newest backup on its line on.
+
+    Raises what `capture` raises.
     """
-    if reference is not None:
-        entry = catalog.find(reference)
-        missing = catalog.missing(entry)
-        if missing:
-            raise FailedPrecondition(f"Backup {reference} cannot be built on: it needs {', '.join(missing)}")
-        return entry
-    for entry in catalog.restorable():
-        if entry.record.history == manifest.history or _shares_a_file(entry.record, manifest):
-            return entry
-    raise FailedPrecondition(
-        "Reference backup ID required: no backup of this database is there; make a full one"
+    manifest = require_manifest(filesystem, directory)
+    siblings = _of_same_database(catalog, manifest)
+    if not siblings:
+        source = capture(filesystem, directory, manifest.sealed_lsn)
+        return source, Line(manifest.history, None, manifest.branched_from, _first_of_database(manifest))
+    source, earlier = _capture_from(filesystem, directory, manifest, siblings)
+    strayed = _strayed(catalog, source.log, siblings, earlier)
+    if strayed is None:
+        known = earlier or oldest_first(siblings)[-1]
+        return source, Line(known.history, earlier, known.branched_from, "")
+    left = earlier.position.lsn if earlier else source.manifest.sealed_lsn
+    reason = (
+        f"the database went on from an older state than backup {strayed.id} saw, which ends at position "
+        f"{strayed.position.lsn} of another line: the disk was rolled back, or lost what was not yet synced"
     )
-
-
-def of_same_history(catalog: Catalog, manifest: Manifest) -> list[Record]:
-    """Earlier backups whose log this one may continue, the one furthest ahead first."""
-    records = [entry.record for entry in catalog.entries if entry.record.history == manifest.history]
-    return sorted(records, key=lambda record: (record.position.lsn, record.created_us), reverse=True)
+    return source, Line(uuid4().hex, earlier, Branch(history=strayed.history, lsn=left), reason, strayed=True)
 
 
 def continues(log: SourceLog, earlier: Record) -> bool:
@@ -50,6 +77,16 @@ def continues(log: SourceLog, earlier: Record) -> bool:
     return (log.position.lsn, log.position.checksum) == (position.lsn, position.checksum)
 
 
+def chain_of(catalog: Catalog, record: Record) -> Iterator[Record]:
+    """The backup, the one whose log it continues, and so on, as far as they are there."""
+    seen: set[str] = set()
+    at: Record | None = record
+    while at is not None and at.id not in seen:
+        seen.add(at.id)
+        yield at
+        at = catalog.record(at.continues)
+
+
 def stored_in(record: Record, entry: FileEntry) -> StoredFile | None:
     """The same file as an earlier backup has it, or None."""
     wanted = (entry.name, entry.size_bytes, entry.digest)
@@ -60,15 +97,17 @@ def stored_in(record: Record, entry: FileEntry) -> StoredFile | None:
 
 
 def pieces_in(record: Record, segment: SourceSegment) -> tuple[LogPiece, ...]:
-    """The beginning of a WAL segment as an earlier backup of the same history has it; () when it has none of it.
-
-    A segment only grows, and no number is used twice in a history, so what the earlier one has is its beginning,
-    unless the segment met a disk error and now ends before what was seen then.
-    """
+    """The beginning of a WAL segment as far as an earlier backup holds the same bytes; () when it has none of it."""
+    same: list[LogPiece] = []
     for known in record.log:
-        if known.name == segment.entry.name and known.end_offset <= segment.end_offset:
-            return known.pieces
-    return ()
+        if known.name != segment.entry.name:
+            continue
+        for piece in known.pieces:
+            content = segment.content[piece.start : piece.end]
+            if len(content) < piece.end - piece.start or digest(content) != piece.digest:
+                break
+            same.append(piece)
+    return tuple(same)
 
 
 def log_segment(segment: SourceSegment, pieces: tuple[LogPiece, ...]) -> LogSegment:
@@ -81,9 +120,59 @@ def log_segment(segment: SourceSegment, pieces: tuple[LogPiece, ...]) -> LogSegm
         created_us=segment.created_us,
         first_time_us=segment.first_time_us,
         last_time_us=segment.last_time_us,
+        clock=segment.clock,
+        dated=segment.dated,
         pieces=pieces,
     )
 
 
-def _shares_a_file(record: Record, manifest: Manifest) -> bool:
-    return any(stored_in(record, file) for segment in manifest.segments for file in segment.files)
+def _of_same_database(catalog: Catalog, manifest: Manifest) -> list[Record]:
+    """Earlier backups of the database, the one furthest ahead first, of equals the one made last."""
+    records = [e.record for e in catalog.entries if e.record.database == manifest.history]
+    return sorted(records, key=lambda record: record.position.lsn, reverse=True)
+
+
+def _capture_from(
+    filesystem: FileSystem, directory: Path, manifest: Manifest, siblings: list[Record]
+) -> tuple[Source, Record | None]:
+    """The database with its log from the end of the first of these backups on that it continues, if there is one."""
+    positions = {record.position.lsn for record in siblings}
+    end: int | None = None
+    tries = 0
+    for earlier in siblings:
+        lsn = earlier.position.lsn
+        if end is not None and lsn > end:
+            continue
+        if tries == _CANDIDATES_MAX:
+            break
+        tries += 1
+        source = capture(filesystem, directory, lsn, positions)
+        if continues(source.log, earlier):
+            return source, earlier
+        end = source.log.position.lsn
+    return capture(filesystem, directory, manifest.sealed_lsn, positions), None
+
+
+def _strayed(
+    catalog: Catalog, log: SourceLog, siblings: list[Record], earlier: Record | None
+) -> Record | None:
+    """The newest backup that saw what is not in this log, though it was made after the one that is continued."""
+    line = {record.id for record in chain_of(catalog, earlier)} if earlier else set()
+    for record in reversed(oldest_first(siblings)):
+        if earlier is not None and record.id == earlier.id:
+            return None
+        lsn = record.position.lsn
+        # A frame that the log no longer holds says nothing.
+        told = lsn in log.marks or lsn > log.position.lsn
+        if told and record.id not in line and not continues(log, record):
+            return record
+    return None
+
+
+def _first_of_database(manifest: Manifest) -> str:
+    if manifest.branched_from is None:
+        return "no earlier backup there is of this database"
+    return (
+        f"the database began a new history at position {manifest.branched_from.lsn} of "
+        f"{manifest.branched_from.history}: it was restored, or started from its last checkpoint"
+    )

@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kyrodb.backup.scratch import remove_stale_scratch
 from kyrodb.backup.target import DirectoryTarget, Target
 from kyrodb.errors import FailedPrecondition, InvalidArgument
 from kyrodb.storage.filesystem import LocalFileSystem
@@ -17,13 +18,15 @@ def is_url(place: str) -> bool:
 
 
 def open_target(place: str) -> Target:
-    """A directory, or s3://bucket/prefix.
+    """A directory, or s3://bucket/prefix. What killed trial recoveries left in a directory is removed.
 
     Raises what `check_place` raises, OSError.
     """
     check_place(place)
     if not is_url(place):
-        return DirectoryTarget(LocalFileSystem(), Path(place).absolute())
+        directory = Path(place).absolute()
+        remove_stale_scratch(directory)
+        return DirectoryTarget(LocalFileSystem(), directory)
     from kyrodb.backup.object_store import ObjectStoreTarget
 
     url = urlsplit(place)

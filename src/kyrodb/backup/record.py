@@ -10,6 +10,7 @@ the earlier one can be rolled forward to any position in between (timeline.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -18,6 +19,7 @@ from kyrodb.backup import filename
 from kyrodb.limits import BACKUP_DESCRIPTION_CHARS_MAX, DIMENSION_MAX
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.checksum import digest
+from kyrodb.storage.manifest import Branch
 from kyrodb.storage.wal_format import Frame
 from kyrodb.types import Metric
 
@@ -29,6 +31,7 @@ BackupId = Annotated[str, StringConstraints(pattern=filename.BACKUP_ID_PATTERN)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Count = Annotated[int, Field(ge=0, lt=2**64, strict=True)]
 _Checksum = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+_History = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 _SegmentName = Annotated[str, StringConstraints(pattern=r"^wal_[0-9]{12}\.wal$")]
 
 
@@ -65,11 +68,21 @@ class LogPiece(_Part):
         return filename.piece(segment, self.start)
 
 
+class ClockRange(_Part):
+    """What the clock showed at a segment's first and last frame, and the least and the most it showed."""
+
+    first_us: Count
+    last_us: Count
+    least_us: Count
+    most_us: Count
+
+
 class LogSegment(_Part):
     """A WAL segment up to `end_offset`, as pieces in order without a gap.
 
     `created_us` is the time in its header; `first_time_us` and `last_time_us` are those of its first and last
-    frame. It holds at least one frame.
+    frame, which never run backwards; `clock` is there when the clock was behind them at some frame. `dated` says that
+    the frames tell so; those of earlier versions do not. It holds at least one frame.
     """
 
     name: _SegmentName
@@ -79,7 +92,15 @@ class LogSegment(_Part):
     created_us: Count
     first_time_us: Count
     last_time_us: Count
+    clock: ClockRange | None = None
+    dated: bool = False
     pieces: tuple[LogPiece, ...]
+
+    @property
+    def shown(self) -> ClockRange:
+        """What the clock showed while it was written."""
+        first, last = self.first_time_us, self.last_time_us
+        return self.clock or ClockRange(first_us=first, last_us=last, least_us=first, most_us=last)
 
     @model_validator(mode="after")
     def _is_whole(self) -> LogSegment:
@@ -108,19 +129,30 @@ class Position(_Part):
 
 class Record(_Part):
     """A backup. `sealed_time_us` is a time at which `sealed_lsn` had been reached, `documents` counts the live ones
-    at `position`."""
+    at `position`.
+
+    `sequence` is larger than that of every backup made before at the same place, whatever the clock said; 0 in
+    those of earlier versions. `history` names the line of positions. It is that of MANIFEST, which is `origin` then,
+    unless the database went on from an older state than an earlier backup had seen: that is a line of its own too.
+    `branched_from` says which line was left and where. `full_because` says why a backup that was to be incremental
+    is a full one.
+    """
 
     format: Literal[1] = FORMAT
     id: BackupId
     backup_type: Literal["Full", "Incremental"]
     parent_id: BackupId | None
     continues: BackupId | None
+    sequence: Count = 0
     created_us: Count
     description: Annotated[str, StringConstraints(max_length=BACKUP_DESCRIPTION_CHARS_MAX)]
     program: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z.+-]{1,64}$")]
     dimension: Annotated[int, Field(ge=1, le=DIMENSION_MAX, strict=True)]
     metric: Metric
-    history: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+    full_because: Annotated[str, StringConstraints(max_length=BACKUP_DESCRIPTION_CHARS_MAX)] = ""
+    history: _History
+    origin: _History | Literal[""] = ""
+    branched_from: Branch | None = None
     documents: Count
     sealed_lsn: Count
     sealed_time_us: Count
@@ -147,6 +179,11 @@ class Record(_Part):
         return self
 
     @property
+    def database(self) -> str:
+        """The history that MANIFEST stated."""
+        return self.origin or self.history
+
+    @property
     def needed_log(self) -> tuple[LogSegment, ...]:
         """The part of the log that restoring this backup to its own position takes."""
         return tuple(segment for segment in self.log if segment.last_lsn > self.sealed_lsn)
@@ -157,6 +194,16 @@ class Record(_Part):
         archives = {file.archive for file in self.files}
         archives.update(piece.archive for segment in self.needed_log for piece in segment.pieces)
         return frozenset(archives - {self.id})
+
+    @property
+    def parts(self) -> Iterator[tuple[str, str, tuple[int, str]]]:
+        """All that restoring this backup to its own position takes: the archive, the name of the member, and its size
+        in bytes and digest."""
+        for file in self.files:
+            yield file.archive, file.name, (file.size_bytes, file.digest)
+        for segment in self.needed_log:
+            for piece in segment.pieces:
+                yield piece.archive, piece.member(segment.name), (piece.end - piece.start, piece.digest)
 
     @property
     def members(self) -> dict[str, tuple[int, str]]:
@@ -197,7 +244,13 @@ def unseal_json(data: bytes) -> bytes:
     return record
 
 
-def frame_mark(frame: Frame) -> str:
-    """Recognises a frame by what it says, wherever it is written."""
+def frame_mark(frame: Frame, epoch: bytes) -> str:
+    """Recognises a frame by what it says and by the opening that wrote it, wherever it is written.
+
+    A database that went on twice from the same state gives out the same positions; only the epoch tells two writes
+    of the same content at the same time apart. Segments of earlier versions have none.
+    """
     head = f"{frame.lsn} {frame.time_us} {frame.kind} ".encode()
+    if any(epoch):
+        head += f"{epoch.hex()} {frame.behind_us} ".encode()
     return digest(head + frame.content)

@@ -1,68 +1,29 @@
 """The documents of a data directory, put together from its files without the engine that would serve them.
 
-Sections of a cold segment that are read here: "ids", "sorted_ids", "sorted_rows", "vectors", and metadata, "public"
-and "reserved" with their "_offsets"; engine/cold_segment.py states their format. The log after them replaces,
-changes or removes.
+Segments are read by storage/segment_reader.py, as the engine reads them; the log after them replaces, changes or
+removes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from kyrodb.backup.census import IDS, Ids, live_mask
 from kyrodb.distance import Question
 from kyrodb.errors import DataDamaged
 from kyrodb.metadata_wire import decode_metadata
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import Manifest, SegmentEntry, read_manifest
 from kyrodb.storage.records import DeleteRecord, PutRecord, Record
-from kyrodb.storage.section_file import SectionFile, read_section_file
+from kyrodb.storage.segment_reader import DocIds, SegmentRows, read_segment_rows
 from kyrodb.storage.wal_chain import WalChain
 from kyrodb.storage.wal_retention import is_sealed
 from kyrodb.types import Document, Matrix, Vector
 
 _CHUNK_ROWS: Final = 8192
-
-
-class _MetadataColumn:
-    """The metadata of a segment's rows, one of the two kinds."""
-
-    def __init__(self, file: SectionFile, name: str) -> None:
-        self._bytes = file.section(name)
-        self._offsets = file.section(f"{name}_offsets")
-
-    def of(self, row: int) -> dict[str, str]:
-        start, end = self._offsets[row : row + 2].tolist()
-        return decode_metadata(self._bytes[start:end].tobytes())
-
-
-@dataclass(slots=True)
-class _Segment:
-    ids: Ids
-    sorted_ids: Ids
-    sorted_rows: npt.NDArray[np.uint32]
-    vectors: Matrix
-    live: npt.NDArray[np.bool_]
-    public: _MetadataColumn
-    reserved: _MetadataColumn
-
-    def row_of(self, doc_id: int) -> int | None:
-        """The live row of a document."""
-        at = int(np.searchsorted(self.sorted_ids, np.uint64(doc_id)))
-        if at == len(self.sorted_ids) or self.sorted_ids[at] != doc_id:
-            return None
-        row = int(self.sorted_rows[at])
-        return row if self.live[row] else None
-
-    def document(self, row: int) -> Document:
-        metadata = self.public.of(row) | self.reserved.of(row)
-        return Document(int(self.ids[row]), self.vectors[row], metadata)
 
 
 class Recovered:
@@ -79,21 +40,21 @@ class Recovered:
     @property
     def count(self) -> int:
         """Live documents."""
-        return sum(int(segment.live.sum()) for segment in self._segments) + len(self._later)
+        return sum(segment.rows - len(segment.dead) for segment in self._segments) + len(self._later)
 
     def documents(self) -> Iterator[Document]:
         """Every live document, those of the log last."""
         for segment in self._segments:
-            for row in np.flatnonzero(segment.live):
-                yield segment.document(int(row))
+            for row in segment.live_rows():
+                yield _document(segment, int(row))
         yield from self._later.values()
 
     def some(self, count: int) -> list[Document]:
         """Up to `count` live documents, spread over the segments and the log."""
         found = []
         for segment in self._segments:
-            rows = np.flatnonzero(segment.live)
-            found += [segment.document(int(row)) for row in rows[:: max(1, len(rows) // count)][:count]]
+            rows = segment.live_rows()
+            found += [_document(segment, int(row)) for row in rows[:: max(1, len(rows) // count)][:count]]
         found += list(self._later.values())[:count]
         return found[:: max(1, len(found) // count)][:count]
 
@@ -110,9 +71,9 @@ class Recovered:
         assert best is not None
         return best[1], -best[0]
 
-    def _chunks(self) -> Iterator[tuple[Ids, Matrix]]:
+    def _chunks(self) -> Iterator[tuple[DocIds, Matrix]]:
         for segment in self._segments:
-            rows = np.flatnonzero(segment.live)
+            rows = segment.live_rows()
             for start in range(0, len(rows), _CHUNK_ROWS):
                 part = rows[start : start + _CHUNK_ROWS]
                 yield segment.ids[part], segment.vectors[part]
@@ -120,22 +81,16 @@ class Recovered:
             ids = np.fromiter(self._later, dtype=np.uint64, count=len(self._later))
             yield ids, np.stack([document.vector for document in self._later.values()])
 
-    def _open(self, entry: SegmentEntry) -> _Segment:
-        content = {file.name: self._filesystem.map(self._directory / file.name) for file in entry.files}
-        path = self._directory / entry.rows.name
-        file = read_section_file(content[entry.rows.name], path, entry.rows.facts)
-        ids, vectors = file.section(IDS), file.section("vectors")
-        if len(ids) != entry.row_count or vectors.shape != (entry.row_count, self.manifest.dimension):
-            raise DataDamaged("sections do not have the rows MANIFEST states", path=path)
-        return _Segment(
-            ids,
-            file.section("sorted_ids"),
-            file.section("sorted_rows"),
-            vectors,
-            live_mask(self._directory, entry, content),
-            _MetadataColumn(file, "public"),
-            _MetadataColumn(file, "reserved"),
+    def _open(self, entry: SegmentEntry) -> SegmentRows:
+        segment = read_segment_rows(
+            self._directory, entry, lambda file: self._filesystem.map(self._directory / file.name)
         )
+        if segment.vectors.shape[1] != self.manifest.dimension:
+            raise DataDamaged(
+                f"vectors have dimension {segment.vectors.shape[1]}, MANIFEST states {self.manifest.dimension}",
+                path=self._directory / entry.rows.name,
+            )
+        return segment
 
     def _replay(self) -> None:
         chain = WalChain(self._filesystem, self._directory, self.manifest)
@@ -159,8 +114,13 @@ class Recovered:
         if doc_id in self._later:
             return self._later.pop(doc_id)
         for segment in self._segments:
-            row = segment.row_of(doc_id)
+            row = segment.lookup(doc_id)
             if row is not None:
-                segment.live[row] = False
-                return segment.document(row)
+                segment.kill(row)
+                return _document(segment, row)
         return None
+
+
+def _document(segment: SegmentRows, row: int) -> Document:
+    metadata = decode_metadata(segment.public_of(row)) | decode_metadata(segment.reserved_of(row))
+    return Document(int(segment.ids[row]), segment.vectors[row], metadata)

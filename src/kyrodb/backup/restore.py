@@ -32,7 +32,7 @@ from kyrodb.errors import DataDamaged, FailedPrecondition, ResourceExhausted
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.filesystem import FileSystem, Lock, write_new_file
 from kyrodb.storage.lock import lock_directory, make_directories
-from kyrodb.storage.manifest import Manifest, WalEntry, write_manifest
+from kyrodb.storage.manifest import Branch, Manifest, WalEntry, write_manifest
 from kyrodb.storage.verify import verify_directory
 from kyrodb.types import BytesLike
 
@@ -193,6 +193,7 @@ class _Staging:
                 # A tenant that came later has documents in the log perhaps, and must keep its number in any case.
                 "tenants": base.tenants | latest.tenants,
                 "history": uuid4().hex,
+                "branched_from": Branch(history=self._plan.latest.history, lsn=self._plan.lsn),
                 "next_number": number,
                 "updated_us": clock.wall_us(),
             }

@@ -1,8 +1,9 @@
 """Which backups stay: the newest of each of the last so many hours, days, weeks and months that have one.
 
-Periods are counted only when there is a backup in them, so a server that stood still for a month keeps its seven
-daily ones. Weeks begin on Monday (ISO 8601), all in UTC. What a kept backup needs is kept, and so is the newest
-that can be restored, whatever the numbers say.
+"Newest" goes by the order in which backups were made, whatever the clock said. Periods are counted only when there
+is a backup in them, so a server that stood still for a month keeps its seven daily ones. Weeks begin on Monday (ISO
+8601), all in UTC. What a kept backup needs is kept, and so is the newest that can be restored, whatever the numbers
+say.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ class Retention:
 
 def backups_to_prune(catalog: Catalog, retention: Retention, now_us: int) -> list[Entry]:
     """The backups that may go, oldest first."""
-    kept = _kept_by_period(catalog, retention)
-    youngest_us = now_us - int(retention.min_age_days * _DAY_US)
-    kept |= {entry.id for entry in catalog.entries if entry.record.created_us > youngest_us}
+    kept = _kept_by_period(catalog, retention) | _young(catalog, retention, now_us)
     kept |= {entry.id for entry in catalog.restorable()[:1]}
     while needed := {i for e in catalog.entries if e.id in kept for i in e.record.needs} - kept:
         kept |= needed
@@ -46,6 +45,25 @@ def _kept_by_period(catalog: Catalog, retention: Retention) -> set[str]:
         (retention.monthly, _month),
     )
     return {backup_id for count, period in rules for backup_id in _newest_of_each(catalog, count, period)}
+
+
+def _young(catalog: Catalog, retention: Retention, now_us: int) -> set[str]:
+    """Backups younger than `min_age_days`, or of unknown age.
+
+    None is older than one made before it. One that is dated in the future says nothing of its age.
+    """
+    if not retention.min_age_days:
+        return set()
+    limit_us = now_us - int(retention.min_age_days * _DAY_US)
+    young: set[str] = set()
+    latest_us: int | None = None
+    for entry in reversed(catalog.entries):
+        created_us = entry.record.created_us
+        if created_us <= now_us:
+            latest_us = max(created_us, latest_us or 0)
+        if latest_us is None or latest_us > limit_us:
+            young.add(entry.id)
+    return young
 
 
 def _newest_of_each(

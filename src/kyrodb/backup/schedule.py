@@ -104,6 +104,8 @@ class BackupSchedule:
         self.last_success_s = self._clock.wall_us() / 1e6
         self.last_duration_s = self._clock.monotonic_s() - started_s
         self.last_size_bytes, self.last_documents = report.size_bytes, report.documents
+        for text in report.warnings:
+            _log.warning("scheduled backup %s: %s", report.backup_id, text)
         _log.info(
             "scheduled backup %s: %d bytes, %d documents, %.1f s, %d pruned",
             report.backup_id,
@@ -133,7 +135,8 @@ class BackupSchedule:
             return 0.0
         if newest_us is None:
             return 0.0
-        self.last_success_s = newest_us / 1e6
+        # A clock that was ahead when it was made must not hide for months that none is made any more.
+        self.last_success_s = min(newest_us, self._clock.wall_us()) / 1e6
         due_s = self.last_success_s + self._interval_s - self._clock.wall_us() / 1e6
         return min(max(0.0, due_s), self._interval_s)
 

@@ -45,7 +45,7 @@ class RunRequest(BaseModel):
 
 
 class RunReport(BaseModel):
-    """The backup that was made, and the ids of those that were pruned."""
+    """The backup that was made, the ids of those that were pruned, and what the operator should know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,6 +53,7 @@ class RunReport(BaseModel):
     size_bytes: int
     documents: int
     pruned: list[str]
+    warnings: list[str] = []
 
 
 class LookReport(BaseModel):
@@ -72,13 +73,21 @@ def look(request: RunRequest) -> LookReport:
 def run(request: RunRequest) -> RunReport:
     """Back up, then prune. Raises what `create_backup` and `prune_backups` raise."""
     target, clock = open_target(request.backup_dir), SystemClock()
+    warnings: list[str] = []
     options = CreateOptions(
-        incremental=True, full_after_days=request.full_after_days, description="scheduled by the server"
+        incremental=True,
+        full_after_days=request.full_after_days,
+        description="scheduled by the server",
+        warn=warnings.append,
     )
     entry = create_backup(LocalFileSystem(), request.data_dir, target, clock, options)
     pruned = prune_backups(target, request.retention, clock) if request.retention is not None else []
     return RunReport(
-        backup_id=entry.id, size_bytes=entry.size_bytes, documents=entry.record.documents, pruned=pruned
+        backup_id=entry.id,
+        size_bytes=entry.size_bytes,
+        documents=entry.record.documents,
+        pruned=pruned,
+        warnings=warnings,
     )
 
 

@@ -21,7 +21,7 @@ from kyrodb.errors import DataDamaged, FailedPrecondition
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import FileEntry, Manifest, WalEntry, read_manifest
-from kyrodb.storage.wal_format import Frame
+from kyrodb.storage.wal_format import SEGMENT_HEADER, Frame, SegmentHeader
 from kyrodb.storage.wal_reader import read_seal
 from kyrodb.storage.wal_retention import is_sealed
 from kyrodb.types import LSN
@@ -65,7 +65,9 @@ def capture(
         except (FileNotFoundError, DataDamaged) as error:
             latest = require_manifest(filesystem, directory)
             if latest == manifest:
-                raise _explained(error, directory) from error
+                if isinstance(error, DataDamaged):
+                    raise
+                raise _missing(error, directory) from error
             manifest = latest
     raise FailedPrecondition(f"{directory}: files went away {_ATTEMPTS_MAX} times while they were opened")
 
@@ -131,17 +133,19 @@ def _present(filesystem: FileSystem, directory: Path, manifest: Manifest, wanted
     return chosen
 
 
-def _seal_before(entries: list[WalEntry], mapped: list[memoryview], wanted: LSN) -> Frame | None:
-    """The last frame of a first segment that ends right at `wanted`: nothing else of it need be read."""
+def _seal_before(
+    entries: list[WalEntry], mapped: list[memoryview], wanted: LSN
+) -> tuple[Frame, bytes] | None:
+    """The last frame of a first segment that ends right at `wanted`, and its epoch: no more of it need be read."""
     if not entries or entries[0].last_lsn != wanted or entries[0].end_offset is None:
         return None
     seal = read_seal(mapped[0], entries[0].end_offset)
-    return seal if seal is not None and seal.lsn == wanted else None
+    if seal is None or seal.lsn != wanted:
+        return None
+    return seal, SegmentHeader.decode(bytes(mapped[0][: SEGMENT_HEADER.size])).epoch
 
 
-def _explained(error: FileNotFoundError | DataDamaged, directory: Path) -> DataDamaged:
-    if isinstance(error, DataDamaged):
-        return error
+def _missing(error: FileNotFoundError, directory: Path) -> DataDamaged:
     return DataDamaged(
         "MANIFEST names this file, and it is missing",
         path=error.filename or directory,

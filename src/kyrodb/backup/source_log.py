@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kyrodb.backup.census import LogEffect
-from kyrodb.backup.record import Position, frame_mark
+from kyrodb.backup.record import ClockRange, Position, frame_mark
 from kyrodb.errors import DataDamaged
 from kyrodb.storage.manifest import Manifest, WalEntry
 from kyrodb.storage.records import decode_records
@@ -19,7 +19,7 @@ from kyrodb.types import LSN
 @dataclass(frozen=True, slots=True)
 class SourceSegment:
     """A WAL segment up to the end of its last frame; it has at least one. Times are those of its header and of its
-    first and last frame."""
+    first and last frame; `clock` and `dated` as in record.LogSegment."""
 
     entry: WalEntry
     content: memoryview
@@ -27,6 +27,8 @@ class SourceSegment:
     created_us: int
     first_time_us: int
     last_time_us: int
+    clock: ClockRange | None
+    dated: bool
 
     @property
     def end_offset(self) -> int:
@@ -60,11 +62,11 @@ def read_log(
     manifest: Manifest,
     mapped: Sequence[tuple[str, memoryview, int | None]],
     positions: Collection[LSN],
-    before: Frame | None,
+    before: tuple[Frame, bytes] | None,
 ) -> SourceLog:
     """Prove the segments, given as name, content and end in the order of the log. Raises DataDamaged.
 
-    `before` is the frame that the first segment follows, if it is known.
+    `before` is the frame that the first segment follows and the epoch it is of, if they are known.
     """
     reader = _Reader(directory, manifest, frozenset(positions), before)
     for name, content, end_offset in mapped:
@@ -81,7 +83,11 @@ def read_log(
 
 class _Reader:
     def __init__(
-        self, directory: Path, manifest: Manifest, positions: frozenset[LSN], before: Frame | None
+        self,
+        directory: Path,
+        manifest: Manifest,
+        positions: frozenset[LSN],
+        before: tuple[Frame, bytes] | None,
     ) -> None:
         self._directory = directory
         self._sealed_lsn = manifest.sealed_lsn
@@ -94,18 +100,18 @@ class _Reader:
         self.sealed_time_us = manifest.updated_us
         self.position = Position(lsn=manifest.sealed_lsn, time_us=manifest.updated_us, checksum=0, mark="")
         if before is not None:
-            mark = frame_mark(before)
-            self.position = Position(
-                lsn=before.lsn, time_us=before.time_us, checksum=before.checksum, mark=mark
-            )
-            self.marks[before.lsn] = mark
+            frame, epoch = before
+            mark = frame_mark(frame, epoch)
+            self.position = Position(lsn=frame.lsn, time_us=frame.time_us, checksum=frame.checksum, mark=mark)
+            self.marks[frame.lsn] = mark
 
     def read(self, name: str, content: memoryview, end_offset: int | None) -> None:
         path = self._directory / name
         contents = read_segment(content, path, end_offset=end_offset)
         self._require_continuation(contents, path)
         if contents.header.base_lsn == self._sealed_lsn + 1:
-            self.sealed_time_us = contents.header.created_us
+            # A header never is older than the frame before it, whatever the clock said when it was written.
+            self.sealed_time_us = min(contents.header.created_us, self.sealed_time_us)
         self._move_on(contents)
         if contents.frames:
             self.segments.append(_segment(name, content, contents))
@@ -114,7 +120,7 @@ class _Reader:
     def _read_frames(self, contents: SegmentContents, path: Path) -> None:
         for frame in contents.frames:
             if frame.lsn in self._wanted:
-                self.marks[frame.lsn] = frame_mark(frame)
+                self.marks[frame.lsn] = frame_mark(frame, contents.header.epoch)
         for frame in contents.operations:
             if frame.lsn > self._sealed_lsn:
                 self.last_write = max(self.last_write, frame.lsn)
@@ -140,7 +146,7 @@ class _Reader:
         """The position becomes that of the segment's last frame; in an empty one, that of the frame before it."""
         mark, time_us = self.position.mark, self.position.time_us
         if contents.frames:
-            mark, time_us = frame_mark(contents.frames[-1]), contents.last_time_us
+            mark, time_us = frame_mark(contents.frames[-1], contents.header.epoch), contents.last_time_us
         elif not mark:
             time_us = contents.header.created_us
         self.position = Position(
@@ -161,4 +167,13 @@ def _segment(name: str, content: memoryview, contents: SegmentContents) -> Sourc
         contents.header.created_us,
         contents.frames[0].time_us,
         contents.last_time_us,
+        _clock(contents),
+        any(contents.header.epoch),
     )
+
+
+def _clock(contents: SegmentContents) -> ClockRange | None:
+    if not any(frame.behind_us for frame in contents.frames):
+        return None
+    shown = [frame.wall_us for frame in contents.frames]
+    return ClockRange(first_us=shown[0], last_us=shown[-1], least_us=min(shown), most_us=max(shown))

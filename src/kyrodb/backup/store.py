@@ -69,6 +69,24 @@ class Store:
             )
         return AssembledSegment(data, contents)
 
+    def require_restorable(self, record: Record) -> None:
+        """Prove that the backup can be put together: every archive is one and holds the very files and pieces that
+        are meant, and the log, every frame of it, runs without a gap from the segments to the backup's position.
+
+        What the files hold is not read. Raises DataDamaged, FileNotFoundError, OSError.
+        """
+        for archive_id, member, (size_bytes, digest) in record.parts:
+            self._require(self.archive(archive_id), member, size_bytes, digest)
+        previous: SegmentContents | None = None
+        for segment in record.needed_log:
+            contents = self.assemble(segment).contents
+            if previous is not None and contents.header.previous != previous.last_checksum:
+                raise DataDamaged(
+                    f"{segment.name} does not continue position {previous.last_lsn}: it is of another line",
+                    path=self._target.location,
+                )
+            previous = contents
+
     def manifest(self, record: Record) -> Manifest:
         """The MANIFEST in a backup's own archive."""
         file = next(file for file in record.files if file.name == data_filename.MANIFEST)

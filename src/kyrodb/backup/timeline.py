@@ -4,32 +4,40 @@ Each backup of a history is a state at its sealed position and a stretch of the 
 another, their stretches join. So a position can be reached from any sealed position before it, if the log in
 between is there without a gap. An instant is the position of the last frame written at or before it.
 
-After a restore, or after the log was removed by hand, positions are given out a second time: another history.
-An instant then belongs to the history of the first backup that was made after it; a position to the newest
-history that reaches it.
+After a restore, or after the disk was rolled back to an image, positions are given out a second time: another line.
+An instant then belongs to the line of the first backup that was made after it; a position to the line made last that
+reaches it, unless the line of another backup is asked for. Lines are what backups that `continue` each other prove.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
 
-from kyrodb.backup.catalog import Catalog, Entry
+from kyrodb.backup.catalog import Catalog
+from kyrodb.backup.instants import Fit, fits
+from kyrodb.backup.line import log_of, share_position, tip_of, tips
+from kyrodb.backup.lineage import chain_of
 from kyrodb.backup.record import LogSegment, Record
 from kyrodb.backup.store import Store
 from kyrodb.errors import FailedPrecondition
 from kyrodb.types import LSN
 
+_CHOICES_MAX: Final = 20
+
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """Segments of `base`, then `log` up to position `lsn`; tenants and usage as `latest` has them."""
+    """Segments of `base`, then `log` up to position `lsn`; tenants and usage as `latest` has them. `note` is what the
+    operator should know about it, "" for nothing."""
 
     base: Record
     latest: Record
     log: tuple[LogSegment, ...]
     lsn: LSN
+    note: str = ""
 
     @property
     def archives(self) -> list[str]:
@@ -56,87 +64,118 @@ def plan_backup(catalog: Catalog, backup_id: str) -> RestorePlan:
     return RestorePlan(record, record, record.needed_log, record.position.lsn)
 
 
-def plan_position(catalog: Catalog, lsn: LSN) -> RestorePlan:
-    """The state right after position `lsn`. Raises FailedPrecondition when no backup reaches it."""
-    for history in _histories(catalog.entries):
-        for latest in history:
-            plan = _reach(catalog, latest, lsn) if latest.position.lsn >= lsn else None
-            if plan is not None:
-                return plan
-    raise FailedPrecondition(f"No backup reaches position {lsn}: {_reach_of(catalog)}")
+def plan_position(catalog: Catalog, lsn: LSN, line: str | None = None) -> RestorePlan:
+    """The state right after position `lsn`, on the line of the backup `line` if that is given.
+
+    Raises InvalidArgument when there is no such backup, FailedPrecondition when none reaches the position.
+    """
+    ends = tips(catalog) if line is None else [tip_of(catalog, catalog.find(line).record)]
+    found = [(tip, plan) for tip in ends if (plan := _on_line(catalog, tip, lsn)) is not None]
+    if not found:
+        where = f"position {lsn}" if line is None else f"position {lsn} on the line of {line}"
+        raise FailedPrecondition(f"No backup reaches {where}: {_reach_of(catalog)}")
+    tip, plan = found[0]
+    others = [other.id for other, _ in found[1:] if not share_position(catalog, tip, other, lsn)]
+    if not others:
+        return plan
+    note = (
+        f"position {lsn} was given out more than once; this is the one of the line of {tip.id}, the newest. "
+        f"--line ID restores another: {', '.join(others[:_CHOICES_MAX])}"
+    )
+    return replace(plan, note=note)
 
 
 def plan_time(catalog: Catalog, time_us: int, store: Store) -> RestorePlan:
     """The state after the last write at or before the instant, in microseconds of Unix time.
 
-    Raises FailedPrecondition when no backup reaches it, DataDamaged, OSError.
+    Raises FailedPrecondition when no backup reaches it, or when the clock was wrong and several positions fit;
+    DataDamaged, OSError.
     """
-    history = _history_at(catalog, time_us)
-    later = [record for record in history if time_us <= max(record.created_us, record.position.time_us)]
-    for latest in later or history[-1:]:
-        lsn = _lsn_at(catalog, latest, time_us, store)
-        plan = _reach(catalog, latest, lsn) if lsn is not None else None
-        if plan is not None:
-            return plan
-    raise FailedPrecondition(f"No full backup found before {instant(time_us)}: {_reach_of(catalog)}")
+    if not catalog.entries:
+        raise FailedPrecondition(f"No full backup found before {instant(time_us)}: there are no backups")
+    found: list[tuple[Fit, RestorePlan]] = []
+    for tip in _tips_at(catalog, time_us):
+        for fit in fits(catalog, tip, time_us, store):
+            plan = _on_line(catalog, tip, fit.at.lsn)
+            if plan is not None:
+                _add(catalog, found, fit, plan)
+    if not found:
+        raise FailedPrecondition(f"No full backup found before {instant(time_us)}: {_reach_of(catalog)}")
+    if len(found) > 1:
+        raise FailedPrecondition(_ambiguous(time_us, [fit for fit, _ in found]))
+    fit, plan = found[0]
+    if fit.behind is None and time_us > max(fit.at.wall_us, fit.tip.created_us):
+        made = instant(fit.tip.created_us)
+        return replace(
+            plan, note=f"no backup was made after that; what was written since {made} is not in it"
+        )
+    return plan
 
 
 def instant(time_us: int) -> str:
     """A moment as people write it, in UTC."""
-    stamp = datetime.datetime.fromtimestamp(time_us // 1_000_000, datetime.UTC)
+    try:
+        stamp = datetime.datetime.fromtimestamp(time_us // 1_000_000, datetime.UTC)
+    except (ValueError, OverflowError):
+        # A clock that was wrong enough, or what somebody made up.
+        return f"{time_us // 1_000_000} s after 1970"
     return f"{stamp:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _histories(entries: Sequence[Entry]) -> Iterator[list[Record]]:
-    """The records of each history by position, the history with the newest backup first."""
-    histories: dict[str, list[Record]] = {}
-    for entry in entries:
-        histories.setdefault(entry.record.history, []).append(entry.record)
-    for records in histories.values():
-        yield sorted(records, key=lambda record: (record.position.lsn, record.created_us))
+def _tips_at(catalog: Catalog, time_us: int) -> list[Record]:
+    """Ends of the lines on which the database was at an instant, as far as the times of the backups tell."""
+    made = [entry.record for entry in reversed(catalog.entries)]
+    after = [
+        record
+        for before, record in zip([None, *made], made, strict=False)
+        if time_us <= record.created_us and (before is None or before.created_us < time_us)
+    ]
+    if made[-1].created_us < time_us:
+        after.append(made[-1])
+    ends = {tip.id: tip for tip in (tip_of(catalog, record) for record in after)}
+    return list(ends.values())
 
 
-def _history_at(catalog: Catalog, time_us: int) -> list[Record]:
-    """The history that was the database's at an instant."""
-    after = [entry for entry in catalog.entries if entry.record.created_us >= time_us]
-    chosen = after[-1:] or catalog.entries[:1]
-    if not chosen:
-        raise FailedPrecondition(f"No full backup found before {instant(time_us)}: there are no backups")
-    name = chosen[0].record.history
-    return next(records for records in _histories(catalog.entries) if records[0].history == name)
+def _on_line(catalog: Catalog, tip: Record, lsn: LSN) -> RestorePlan | None:
+    """The way to a position of the line that ends with `tip`, tenants and usage as soon after it as possible."""
+    for latest in reversed(list(chain_of(catalog, tip))):
+        if latest.position.lsn >= lsn:
+            plan = _reach(catalog, tip, latest, lsn)
+            if plan is not None:
+                return plan
+    return None
 
 
-def _line(catalog: Catalog, latest: Record) -> list[LogSegment]:
-    """The log that ends at a backup's position, as far back as it is there without a gap."""
-    present = {entry.id: entry.record for entry in catalog.entries}
-    line: list[LogSegment] = []
-    record: Record | None = latest
-    next_lsn = latest.position.lsn + 1
-    while record is not None:
-        for segment in reversed(record.log):
-            if segment.base_lsn >= next_lsn:
-                continue
-            if segment.last_lsn + 1 != next_lsn or not _is_there(segment, present):
-                return line
-            line.insert(0, segment)
-            next_lsn = segment.base_lsn
-        record = present.get(record.continues or "")
-    return line
+def _add(catalog: Catalog, found: list[tuple[Fit, RestorePlan]], fit: Fit, plan: RestorePlan) -> None:
+    """Add it unless the same position is there already."""
+    lsn = fit.at.lsn
+    if not any(f.at.lsn == lsn and share_position(catalog, f.tip, fit.tip, lsn) for f, _ in found):
+        found.append((fit, plan))
 
 
-def _is_there(segment: LogSegment, present: dict[str, Record]) -> bool:
-    return all(piece.archive in present for piece in segment.pieces)
+def _ambiguous(time_us: int, found: list[Fit]) -> str:
+    several_lines = len({fit.tip.id for fit in found}) > 1
+    choices = []
+    for fit in found[:_CHOICES_MAX]:
+        line = f" --line {fit.tip.id}" if several_lines else ""
+        behind = (
+            "nothing later is known" if fit.behind is None else f"the next: {instant(fit.behind.wall_us)}"
+        )
+        choices.append(f"--lsn {fit.at.lsn}{line} (the clock showed {instant(fit.at.wall_us)}; {behind})")
+    more = f"; and {len(found) - _CHOICES_MAX} more" if len(found) > _CHOICES_MAX else ""
+    return (
+        f"{instant(time_us)} fits {len(found)} positions, because the clock was set back or was ahead for a while. "
+        f"Choose one of these instead of --point-in-time: {'; '.join(choices)}{more}"
+    )
 
 
-def _reach(catalog: Catalog, latest: Record, lsn: LSN) -> RestorePlan | None:
+def _reach(catalog: Catalog, tip: Record, latest: Record, lsn: LSN) -> RestorePlan | None:
     """The way to a position at or before that of `latest`, from the nearest segments; None when there is none."""
-    line = _line(catalog, latest)
-    present = {entry.id for entry in catalog.entries}
+    line = log_of(catalog, latest)
     best: Record | None = None
-    for base in (entry.record for entry in catalog.entries if entry.record.history == latest.history):
+    for base in chain_of(catalog, tip):
         reached = base.sealed_lsn == lsn or (line and line[0].base_lsn - 1 <= base.sealed_lsn < lsn)
-        whole = present.issuperset(file.archive for file in base.files)
-        if reached and whole and (best is None or base.sealed_lsn > best.sealed_lsn):
+        if reached and _has_files(catalog, base) and (best is None or base.sealed_lsn > best.sealed_lsn):
             best = base
     if best is None:
         return None
@@ -144,21 +183,9 @@ def _reach(catalog: Catalog, latest: Record, lsn: LSN) -> RestorePlan | None:
     return RestorePlan(best, latest, log, lsn)
 
 
-def _lsn_at(catalog: Catalog, latest: Record, time_us: int, store: Store) -> LSN | None:
-    """The last position of a backup's line at an instant; None when the line begins later."""
-    if latest.position.time_us <= time_us:
-        return latest.position.lsn
-    line = _line(catalog, latest)
-    for segment in reversed(line):
-        if segment.first_time_us <= time_us:
-            frames = store.assemble(segment).contents.frames
-            return max(frame.lsn for frame in frames if frame.time_us <= time_us)
-    begin = line[0].base_lsn - 1 if line else latest.position.lsn
-    for record in (entry.record for entry in catalog.entries):
-        same_place = record.history == latest.history and record.sealed_lsn == begin
-        if same_place and record.sealed_time_us <= time_us:
-            return begin
-    return None
+def _has_files(catalog: Catalog, base: Record) -> bool:
+    present: Iterable[str] = {entry.id for entry in catalog.entries}
+    return {file.archive for file in base.files} <= set(present)
 
 
 def _reach_of(catalog: Catalog) -> str:

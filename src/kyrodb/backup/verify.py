@@ -36,7 +36,7 @@ def verify_backup(
         step(verified.size_bytes)
         if needed.id == backup_id:
             entry = verified
-    _require_what_is_referred_to(store, entry)
+    store.require_restorable(entry.record)
     return entry
 
 
@@ -77,11 +77,3 @@ def _verify_archive(target: Target, store: Store, entry: Entry, clock: Clock) ->
     except OSError:
         # On a read-only medium the backup is no worse for it.
         return replace(entry, digest=digest)
-
-
-def _require_what_is_referred_to(store: Store, entry: Entry) -> None:
-    """Every file and piece that is in an earlier archive must be the very one that was meant."""
-    for file in entry.record.files:
-        store.file(file)
-    for segment in entry.record.needed_log:
-        store.require_log(segment)

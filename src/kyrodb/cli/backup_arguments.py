@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from kyrodb.backup.seal_request import WAIT_S
+from kyrodb.cli.instants import parse_instant
 from kyrodb.limits import COUNT_MAX
 from kyrodb.version import __version__
 
 CLEAR: Final = "BACKUP_ALLOW_CLEAR"
 
+_NEEDS: Final = {
+    "--reference": "--incremental",
+    "--full-after-days": "--incremental",
+    "--seal-wait-secs": "--seal",
+    "--scratch-dir": "--deep",
+}
+"""Options that have no effect without another one."""
+
 Verb: TypeAlias = Callable[[argparse.Namespace], None]
+
+
+def parse_arguments(verbs: Mapping[str, Verb], arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, `run` being the verb that was asked for; ends the program with 2 for wrong usage."""
+    parser = backup_parser(verbs)
+    options = parser.parse_args(arguments)
+    _require_sense(parser, options)
+    return options
 
 
 def backup_parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
@@ -75,7 +91,7 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         "--full-after-days",
         type=_days,
         metavar="N",
-        help="with --incremental: make a full one if there is none to build on, or what it rests on is older",
+        help="with --incremental: make a full one if there is none at all, or what it rests on is older",
     )
     parser.add_argument(
         "--seal",
@@ -85,9 +101,8 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seal-wait-secs",
         type=_rate,
-        default=WAIT_S,
         metavar="N",
-        help="with --seal: the time it may take (default: %(default)g)",
+        help=f"with --seal: the time it may take (default: {WAIT_S:g})",
     )
     parser.add_argument(
         "--max-mb-per-s", type=_rate, metavar="N", help="copy no faster than so many megabytes a second"
@@ -120,12 +135,17 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--backup-id", metavar="ID", help="the state of this backup")
     which.add_argument(
         "--point-in-time",
-        type=_instant,
+        type=parse_instant,
         metavar="TIME",
         help="the state at an instant: Unix seconds, or RFC 3339 as 2025-06-01T12:00:00Z",
     )
     which.add_argument(
         "--lsn", type=_count, metavar="N", help="the state right after this position of the log"
+    )
+    parser.add_argument(
+        "--line",
+        metavar="ID",
+        help="with --lsn: the position on the way to this backup (default: to the newest that reaches it)",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, and change nothing")
     parser.epilog = f"A directory that holds files is replaced only with {CLEAR}=true in the environment."
@@ -167,15 +187,15 @@ def _rate(text: str) -> float:
     return value
 
 
-def _instant(text: str) -> int:
-    """Microseconds of Unix time."""
-    try:
-        value = float(text)
-    except ValueError:
-        stamp = datetime.datetime.fromisoformat(text)
-        if stamp.tzinfo is None:
-            raise argparse.ArgumentTypeError(f"{text} names no time zone; write {text}Z for UTC") from None
-        value = stamp.timestamp()
-    if not 0 <= value < 2**40:
-        raise argparse.ArgumentTypeError(f"{text} is outside the time of this world")
-    return round(value * 1_000_000)
+def _require_sense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse options that would be without effect beside the others: they were meant to do something."""
+    for option, wanted in _NEEDS.items():
+        value = getattr(options, _name(option), None)
+        if value is not None and value is not False and not getattr(options, _name(wanted)):
+            parser.error(f"{option} needs {wanted}")
+    if getattr(options, "line", None) is not None and options.lsn is None:
+        parser.error("--line needs --lsn")
+
+
+def _name(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")

@@ -9,7 +9,7 @@ import contextlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from typing import Final
 from kyrodb.backup.catalog import Catalog, summary
 from kyrodb.backup.restore import RestoreReport
 from kyrodb.backup.timeline import RestorePlan, instant
+from kyrodb.errors import causes
 
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 
@@ -24,10 +25,8 @@ _UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 def error(failure: BaseException) -> None:
     """The failure and what caused it."""
     print(f"Error: {failure}", file=sys.stderr)
-    cause = failure.__cause__
-    while cause is not None:
+    for cause in causes(failure):
         print(f"Caused by: {cause}", file=sys.stderr)
-        cause = cause.__cause__
 
 
 def warn(text: str) -> None:
@@ -39,8 +38,14 @@ def has_tables() -> bool:
     return importlib.util.find_spec("rich") is not None
 
 
-def print_json(catalog: Catalog) -> None:
-    print(json.dumps([summary(entry) for entry in catalog.entries], indent=2))
+def print_json(catalog: Catalog, clock_faults: Mapping[str, str]) -> None:
+    """`clock_faults` say what is wrong with the times of backups, by id."""
+    found = [
+        summary(entry)
+        | {"clock_fault": clock_faults.get(entry.id), "cannot_restore": catalog.fault(entry) or None}
+        for entry in catalog.entries
+    ]
+    print(json.dumps(found, indent=2))
 
 
 def print_table(catalog: Catalog) -> None:
@@ -54,7 +59,7 @@ def print_table(catalog: Catalog) -> None:
     table = Table("Backup ID", "Type", "Created", "Size", "Vectors", "Description")
     for entry in catalog.entries:
         record = entry.record
-        broken = "" if not catalog.missing(entry) else " (cannot be restored: needs what is gone)"
+        broken = f" (cannot be restored: {catalog.fault(entry)})" if catalog.fault(entry) else ""
         table.add_row(
             record.id,
             record.backup_type,

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +19,7 @@ from kyrodb.backup.catalog import Entry, read_catalog
 from kyrodb.backup.locate import open_target
 from kyrodb.backup.recovered import Recovered
 from kyrodb.backup.restore import restore
+from kyrodb.backup.scratch import scratch_directory
 from kyrodb.backup.store import Store
 from kyrodb.backup.timeline import plan_backup
 from kyrodb.backup.trial import try_recovery
@@ -89,11 +88,8 @@ def add_command(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix="kyrodb-drill-", dir=options.scratch_dir))
-    try:
+    with scratch_directory(options.scratch_dir) as scratch:
         report = _drill(options, scratch / "data")
-    finally:
-        shutil.rmtree(scratch)
     print(json.dumps(asdict(report), indent=2) if options.format == "json" else "\n".join(report.lines()))
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,17 +12,20 @@ from kyrodb.backup.catalog import Catalog, read_catalog
 from kyrodb.backup.create import CreateOptions, create_backup
 from kyrodb.backup.filename import is_backup_id
 from kyrodb.backup.locate import is_url, open_target
+from kyrodb.backup.order import clock_faults
 from kyrodb.backup.prune import prune_backups
 from kyrodb.backup.restore import describe_restore, restore
 from kyrodb.backup.retention import Retention
-from kyrodb.backup.seal_request import seal_first
+from kyrodb.backup.scratch import scratch_directory
+from kyrodb.backup.seal_request import WAIT_S, seal_first
 from kyrodb.backup.store import Store
 from kyrodb.backup.target import Target
 from kyrodb.backup.throttle import Throttle
 from kyrodb.backup.timeline import RestorePlan, instant, plan_backup, plan_position, plan_time
 from kyrodb.backup.verify import verify_backup, verify_deep
 from kyrodb.cli import backup_output as output
-from kyrodb.cli.backup_arguments import CLEAR, backup_parser
+from kyrodb.cli.backup_arguments import CLEAR, parse_arguments
+from kyrodb.cli.ending import orderly_end
 from kyrodb.clock import SystemClock
 from kyrodb.errors import FailedPrecondition, InvalidArgument, KyroError
 from kyrodb.storage.filesystem import LocalFileSystem
@@ -32,9 +33,10 @@ from kyrodb.storage.filesystem import LocalFileSystem
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
-    options = backup_parser(_VERBS).parse_args(arguments)
+    options = parse_arguments(_VERBS, arguments)
     try:
-        options.run(options)
+        with orderly_end():
+            options.run(options)
     except (KyroError, OSError) as error:
         output.error(error)
         return 1
@@ -52,7 +54,7 @@ def _create(options: argparse.Namespace) -> None:
     _require_apart(data_dir, options.backup_dir)
     rate = None if options.max_mb_per_s is None else options.max_mb_per_s * 1e6
     if options.seal:
-        seal_first(LocalFileSystem(), data_dir, options.seal_wait_secs)
+        seal_first(LocalFileSystem(), data_dir, options.seal_wait_secs or WAIT_S)
     with output.progress("Copying") as progress:
         entry = create_backup(
             LocalFileSystem(),
@@ -66,6 +68,7 @@ def _create(options: argparse.Namespace) -> None:
                 description=options.description,
                 pace=Throttle(rate).take,
                 progress=progress.reach,
+                warn=output.warn,
             ),
         )
     print(f"\nBackup ID: {entry.id}")
@@ -86,7 +89,7 @@ def _list(options: argparse.Namespace) -> None:
         )
     catalog = _catalog(_target(options))
     if chosen == "json":
-        output.print_json(catalog)
+        output.print_json(catalog, _clock_faults(catalog))
     else:
         output.print_table(catalog)
 
@@ -102,11 +105,8 @@ def _verify(options: argparse.Namespace) -> None:
         entry = verify_backup(target, catalog, backup_id, clock, progress.step)
     trial = None
     if options.deep:
-        scratch = Path(tempfile.mkdtemp(prefix="kyrodb-verify-", dir=options.scratch_dir))
-        try:
+        with scratch_directory(options.scratch_dir) as scratch:
             trial = verify_deep(LocalFileSystem(), scratch / "data", target, catalog, backup_id, clock)
-        finally:
-            shutil.rmtree(scratch)
     print(f"\nBackup {backup_id} is valid")
     print(f"Size: {entry.size_bytes} bytes")
     print(f"Checksum: 0x{entry.checksum:08X} (verified)")
@@ -123,6 +123,8 @@ def _restore(options: argparse.Namespace) -> None:
     target = _target(options)
     store, catalog = Store(target), _catalog(target)
     plan = _plan(options, catalog, store)
+    if plan.note:
+        output.warn(plan.note)
     filesystem = LocalFileSystem()
     if options.dry_run:
         output.print_restore(describe_restore(filesystem, data_dir, plan), plan, data_dir)
@@ -151,8 +153,7 @@ def _prune(options: argparse.Namespace) -> None:
         options.min_age_days,
     )
     target = _target(options)
-    if options.dry_run:
-        _catalog(target)
+    _catalog(target)
     pruned = prune_backups(target, retention, SystemClock(), dry_run=options.dry_run)
     if not pruned:
         print("No backups pruned (all within retention policy)")
@@ -169,21 +170,28 @@ def _plan(options: argparse.Namespace, catalog: Catalog, store: Store) -> Restor
     if options.backup_id is not None:
         return plan_backup(catalog, _backup_id(options.backup_id))
     if options.lsn is not None:
-        return plan_position(catalog, options.lsn)
-    plan = plan_time(catalog, options.point_in_time, store)
-    latest = plan.latest
-    if options.point_in_time > max(latest.created_us, latest.position.time_us):
-        output.warn(
-            f"no backup was made after that; what was written since {instant(latest.created_us)} is not in it"
-        )
-    return plan
+        return plan_position(catalog, options.lsn, options.line and _backup_id(options.line))
+    return plan_time(catalog, options.point_in_time, store)
 
 
 def _catalog(target: Target) -> Catalog:
     catalog = read_catalog(target)
     for line in catalog.warnings:
         output.warn(line)
+    faults = _clock_faults(catalog)
+    if faults:
+        backup_id, fault = next(iter(faults.items()))
+        others = f", and the times of {len(faults) - 1} more are wrong too" if len(faults) > 1 else ""
+        output.warn(
+            f"the clock was wrong: backup {backup_id} {fault}{others}. Backups are listed and kept in the order in "
+            f"which they were made"
+        )
     return catalog
+
+
+def _clock_faults(catalog: Catalog) -> dict[str, str]:
+    records = [entry.record for entry in reversed(catalog.entries)]
+    return clock_faults(records, SystemClock().wall_us())
 
 
 def _target(options: argparse.Namespace) -> Target:

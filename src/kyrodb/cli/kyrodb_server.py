@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kyrodb.clock import SystemClock
 from kyrodb.config import Loaded, Overrides, Settings, generate_template, load_settings
-from kyrodb.errors import ConfigError, KyroError
+from kyrodb.errors import ConfigError, KyroError, causes
 from kyrodb.limits import PORT_MAX
 from kyrodb.version import __version__
 
@@ -98,10 +98,8 @@ def _check(loaded: Loaded) -> None:
 
 def _report(error: BaseException) -> None:
     print(f"Error: {error}", file=sys.stderr)
-    cause = error.__cause__
-    while cause is not None:
+    for cause in causes(error):
         print(f"Caused by: {cause}", file=sys.stderr)
-        cause = cause.__cause__
 
 
 def _port(text: str) -> int:

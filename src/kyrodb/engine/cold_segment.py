@@ -1,15 +1,8 @@
 """A cold segment: rows that never change, mapped from disk, and the bitmap of those that have died.
 
-Sections of its .rows file, one entry a row unless said otherwise:
+What its .rows file holds of each row stands in storage/segment_reader.py; beside that there are
 
-    ids             u64   doc_id
-    sorted_ids      u64   the same, ascending
-    sorted_rows     u32   the row of each sorted id
-    vectors         f32   (rows, dimension), as the client sent them
-    norms           f64   their Euclidean lengths
-    public_offsets  u64   rows + 1 offsets into `public`: metadata for clients, see metadata_wire.py
-    reserved_offsets, reserved   the same for the reserved keys
-    index:*               the metadata index, see index/metadata_index.py
+    index:*         the metadata index, see index/metadata_index.py
 
 The .graph file is the HNSW graph over the rows in index form; small segments have none and are scanned.
 """
@@ -36,14 +29,14 @@ from kyrodb.index.metadata_index import FrozenMetadataIndex
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import SegmentEntry
 from kyrodb.storage.section_file import SectionFile, open_section_file
+from kyrodb.storage.segment_reader import SegmentRows, open_dead_rows
 from kyrodb.storage.verify import verify_graph
 from kyrodb.types import Matrix, Metric, Rows, Vector
 
 INDEX_PREFIX: Final = "index:"
-DEAD_SECTION: Final = "dead_rows"
 
 
-class ColdSegment:
+class ColdSegment(SegmentRows):
     """An open segment. `kill` edits the bitmap in place; everything else only reads."""
 
     kind = Tier.COLD
@@ -51,23 +44,12 @@ class ColdSegment:
     def __init__(
         self, entry: SegmentEntry, file: SectionFile, graph: Graph | None, metric: Metric, dead: BitMap
     ) -> None:
-        self.entry = entry
-        self.mapping = file.data
-        self.rows = entry.row_count
         self.checkpoint_dead: BitMap = dead.copy()
         """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
-        self._live = LiveRows(self.rows, dead)
+        self._live = LiveRows(entry.row_count, dead)
+        super().__init__(file, entry.row_count, self._live.dead)
+        self.entry = entry
         self.graph = graph
-        self._ids = file.section("ids")
-        self._sorted_ids = file.section("sorted_ids")
-        self._sorted_rows = file.section("sorted_rows")
-        self.vectors = file.section("vectors")
-        self.norms = file.section("norms")
-        self._public_offsets = file.section("public_offsets").data
-        self._public = file.section("public").data
-        self._reserved_offsets, self._reserved = file.section("reserved_offsets"), file.section("reserved")
-        if not self._shapes_agree():
-            raise DataDamaged("sections have different numbers of rows", path=file.path)
         index = {
             name.removeprefix(INDEX_PREFIX): file.section(name)
             for name in file.section_names
@@ -78,18 +60,12 @@ class ColdSegment:
         except ValueError as error:
             raise DataDamaged(f"metadata index: {error}", path=file.path) from None
         self._searches = SegmentSearch(
-            entry.number, self._ids, self.vectors, self.norms, graph, metric, self._live
+            entry.number, self.ids, self.vectors, self.norms, graph, metric, self._live
         )
-        self._first_id, self._last_id = int(self._sorted_ids[0]), int(self._sorted_ids[-1])
 
     @property
     def live(self) -> int:
         return self._live.among(None)
-
-    @property
-    def dead(self) -> BitMap:
-        """Rows that are dead now; `kill` adds to it."""
-        return self._live.dead
 
     def search_many(self, query: TierQuery) -> list[Candidates]:
         matching = None if query.filter is None else self._index.match(query.filter)
@@ -101,26 +77,12 @@ class ColdSegment:
     def count(self, condition: Filter | None) -> int:
         return self._live.among(None if condition is None else self._index.match(condition))
 
-    def lookup(self, doc_id: int) -> int | None:
-        if not self._first_id <= doc_id <= self._last_id:
-            return None
-        # A merge that extends a graph keeps dead rows, so an id may stand here more than once; one at most lives.
-        at = int(np.searchsorted(self._sorted_ids, np.uint64(doc_id)))
-        while at < self.rows and self._sorted_ids[at] == doc_id:
-            row = int(self._sorted_rows[at])
-            if row not in self.dead:
-                return row
-            at += 1
-        return None
-
     def vector(self, row: int) -> Vector:
         vector: Vector = self.vectors[row]
         return vector
 
     def metadata(self, row: int) -> StoredMetadata:
-        start, end = self._reserved_offsets[row : row + 2].tolist()
-        (public,) = self.public_metadata([row])
-        return StoredMetadata(public, self._reserved[start:end].tobytes())
+        return StoredMetadata(self.public_of(row), self.reserved_of(row))
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         offsets, public = self._public_offsets, self._public
@@ -128,10 +90,10 @@ class ColdSegment:
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
         """Copies of doc_ids, vectors and norms of these rows."""
-        return self._ids[rows], np.asarray(self.vectors)[rows], self.norms[rows]
+        return self.ids[rows], np.asarray(self.vectors)[rows], self.norms[rows]
 
     def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
-        ids: npt.NDArray[np.uint64] = self._ids[rows]
+        ids: npt.NDArray[np.uint64] = self.ids[rows]
         return ids
 
     def kill(self, row: int) -> None:
@@ -142,15 +104,6 @@ class ColdSegment:
         live = BitMap(range(self.rows)) if condition is None else BitMap(self._index.match(condition))
         live -= self.dead
         return self.doc_ids_of(rows_of(live).astype(np.int64))
-
-    def _shapes_agree(self) -> bool:
-        per_row = (self._ids, self._sorted_ids, self._sorted_rows, self.vectors, self.norms)
-        offsets = (self._public_offsets, self._reserved_offsets)
-        return (
-            self.rows > 0
-            and all(len(array) == self.rows for array in per_row)
-            and all(len(array) == self.rows + 1 for array in offsets)
-        )
 
 
 def open_segment(
@@ -170,14 +123,7 @@ def open_segment(
     file = open_section_file(filesystem, directory / entry.rows.name, entry.rows.facts, verify=verify)
     dimension = int(file.section("vectors").shape[1])
     graph = _open_graph(filesystem, directory, entry, dimension, verify=verify, mapped=mapped_graph)
-    dead = BitMap()
-    if entry.dead is not None:
-        path = directory / entry.dead.name
-        rows = open_section_file(filesystem, path, entry.dead.facts).section(DEAD_SECTION)
-        if len(rows) != entry.dead_count or (len(rows) and int(rows.max()) >= entry.row_count):
-            raise DataDamaged("dead rows do not fit the segment", path=path)
-        dead = BitMap(rows)
-    return ColdSegment(entry, file, graph, metric, dead)
+    return ColdSegment(entry, file, graph, metric, open_dead_rows(filesystem, directory, entry))
 
 
 def _open_graph(

@@ -19,13 +19,14 @@ import numpy as np
 from pyroaring import BitMap
 
 from kyrodb.engine.build_protocol import GraphRequest
-from kyrodb.engine.cold_segment import DEAD_SECTION, ColdSegment
+from kyrodb.engine.cold_segment import ColdSegment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.hot_tier import HotTier
 from kyrodb.engine.segment_builder import RowSource, write_rows
 from kyrodb.storage import filename
 from kyrodb.storage.manifest import FileEntry, Manifest, SegmentEntry
 from kyrodb.storage.section_file import SectionWriter
+from kyrodb.storage.segment_reader import DEAD_SECTION
 from kyrodb.storage.wal_retention import kept_wal, retained_bytes_max
 from kyrodb.types import LSN, Rows
 

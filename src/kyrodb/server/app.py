@@ -12,7 +12,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import uvloop
@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from kyrodb.config import Loaded, Settings
 from kyrodb.engine.engine import Engine
-from kyrodb.errors import KyroError, Unavailable
+from kyrodb.errors import KyroError, Unavailable, causes
 from kyrodb.observe import logs
 from kyrodb.observe.health import Phase
 from kyrodb.server.companion import ScheduledBackups
@@ -62,15 +62,8 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
         uvloop.run(_serve(settings, load_again, backups))
     except (KyroError, OSError) as error:
         # Also to the log file, where somebody will look.
-        _log.error("stopped: %s", " <- ".join(str(cause) for cause in _causes(error)))
+        _log.error("stopped: %s", " <- ".join(map(str, (error, *causes(error)))))
         raise
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what caused it, what caused that."""
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 async def _serve(

@@ -26,7 +26,7 @@ from kyrodb.storage.breaker import COOLDOWN_S, Breaker
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import Manifest, WalEntry
 from kyrodb.storage.manifest_store import ManifestStore
-from kyrodb.storage.wal_format import OPERATION, PROBE, SegmentHeader
+from kyrodb.storage.wal_format import EPOCH_BYTES, OPERATION, PROBE, SegmentHeader
 from kyrodb.storage.wal_reader import read_segment
 from kyrodb.storage.wal_writer import PendingFrame, WalPosition, WalWriter
 from kyrodb.types import LSN
@@ -82,6 +82,7 @@ class Log:
         self._clock = clock
         self._options = options
         self._manifests = manifests
+        self._epoch = os.urandom(EPOCH_BYTES)
         self._unsynced: deque[tuple[LSN, PendingFrame]] = deque()
         self._unsynced_bytes = 0
         self._syncing = threading.Lock()
@@ -261,6 +262,7 @@ class Log:
             previous=follows.checksum,
             created_us=max(follows.time_us, self._clock.wall_us()),
             salt=os.urandom(16),
+            epoch=self._epoch,
         )
         return WalWriter(self._filesystem, self._directory, self._manifests.take_number(), header)
 

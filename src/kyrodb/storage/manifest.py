@@ -74,18 +74,27 @@ class SegmentEntry(_Entry):
         return [file for file in (self.rows, self.graph, self.dead) if file is not None]
 
 
+class Branch(_Entry):
+    """Where a history leaves the one before it: what that one holds behind this position belongs to it alone."""
+
+    history: str
+    lsn: _Count
+
+
 class Manifest(_Entry):
     """One state of the database on disk.
 
     `sealed_lsn` is the position up to which the segments hold everything; the log holds what came after.
-    `history` names the line of positions: it changes when positions are given out a second time, after
-    recovery from segments alone. `next_number` is the next file number. `tenants` are the numbers that stand in
-    the documents' ids for their tenants; a tenant is never taken out, so that no number is given out twice.
+    `history` names the line of positions: it changes when positions are given out a second time, after a restore or
+    recovery from segments alone, and `branched_from` says which line was left and where. `next_number` is the next
+    file number. `tenants` are the numbers that stand in the documents' ids for their tenants; a tenant is never
+    taken out, so that no number is given out twice.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
     metric: Metric
     history: str
+    branched_from: Branch | None = None
     next_number: _Count
     sealed_lsn: _Count
     segments: tuple[SegmentEntry, ...] = ()
@@ -129,7 +138,9 @@ class Manifest(_Entry):
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    body = manifest.model_dump_json(indent=2).encode() + b"\n"
+    # A history that left no other says nothing of it, so that earlier versions can read what they could always read.
+    left_out = {"branched_from"} if manifest.branched_from is None else None
+    body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{FORMAT} {digest(body)}\n".encode() + body
 
 

@@ -24,7 +24,7 @@ from kyrodb.errors import DataDamaged, DataDirMismatch
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.log import Log, LogOptions
-from kyrodb.storage.manifest import Manifest, WalEntry, read_manifest, write_manifest
+from kyrodb.storage.manifest import Branch, Manifest, WalEntry, read_manifest, write_manifest
 from kyrodb.storage.manifest_store import ManifestStore
 from kyrodb.storage.records import Record
 from kyrodb.storage.wal_chain import WalChain
@@ -161,7 +161,13 @@ class Recovery:
         )
         # Positions after the checkpoint will be given out again, so this is another history from here on.
         self.manifests.update(
-            lambda manifest: manifest.model_copy(update={"wal": (), "history": _new_history()})
+            lambda manifest: manifest.model_copy(
+                update={
+                    "wal": (),
+                    "history": _new_history(),
+                    "branched_from": Branch(history=manifest.history, lsn=manifest.sealed_lsn),
+                }
+            )
         )
 
     def _copy_unsealed(self, entry: WalEntry, contents: SegmentContents) -> None:
@@ -170,13 +176,13 @@ class Recovery:
             self._replace_entry(entry, None)
             return
         first = contents.header
-        header = SegmentHeader(first.base_lsn, first.previous, first.created_us, os.urandom(16))
+        header = SegmentHeader(first.base_lsn, first.previous, first.created_us, os.urandom(16), first.epoch)
         copy = WalWriter(self._filesystem, self._directory, self.manifests.take_number(), header)
         try:
             copy.append(
-                [PendingFrame(f.kind, f.content, f.time_us) for f in contents.frames if f.kind != SEAL]
+                [PendingFrame(f.kind, f.content, f.wall_us) for f in contents.frames if f.kind != SEAL]
             )
-            copy.seal(contents.last_time_us)
+            copy.seal(contents.frames[-1].wall_us)
         finally:
             copy.close()
         end = copy.synced

@@ -15,6 +15,8 @@ from kyrodb.errors import DataDamaged
 from kyrodb.limits import WAL_FRAME_BODY_BYTES_MAX
 from kyrodb.storage.wal_format import (
     ALIGNMENT,
+    BEHIND,
+    BEHIND_US,
     FRAME_HEADER,
     OPERATION,
     PROBE,
@@ -33,6 +35,10 @@ _RESTORE: Final = (
     "Restore from a backup, or start from the last checkpoint by removing all WAL files "
     "(recent writes are lost)"
 )
+_SEAL_BODY_BYTES: Final = ALIGNMENT
+"""With padding; with and without BEHIND."""
+
+assert 1 + BEHIND_US.size + SEAL_CONTENT.size <= _SEAL_BODY_BYTES
 
 
 class End(Enum):
@@ -108,9 +114,7 @@ def read_seal(data: memoryview, end_offset: int) -> Frame | None:
 
     Raises DataDamaged never: a segment that does not end so is read from its beginning to see what it holds.
     """
-    body_bytes = 1 + SEAL_CONTENT.size
-    size = FRAME_HEADER.size + body_bytes + -body_bytes % ALIGNMENT
-    start = end_offset - size
+    start = end_offset - FRAME_HEADER.size - _SEAL_BODY_BYTES
     if start < SEGMENT_HEADER.size or end_offset > len(data):
         return None
     try:
@@ -118,14 +122,30 @@ def read_seal(data: memoryview, end_offset: int) -> Frame | None:
     except ValueError:
         return None
     clear = Whitening(header.salt).apply(data[start:end_offset], start).tobytes()
-    head, body = clear[: FRAME_HEADER.size], clear[FRAME_HEADER.size : FRAME_HEADER.size + body_bytes]
+    head = clear[: FRAME_HEADER.size]
     length, lsn, time_us, _, checksum, header_checksum = FRAME_HEADER.unpack(head)
-    whole = (
-        zlib.crc32(head[:-4], header.seed) == header_checksum and zlib.crc32(body, header.seed) == checksum
-    )
-    if not whole or length != body_bytes or body[0] & ~SYNCED != SEAL:
+    if zlib.crc32(head[:-4], header.seed) != header_checksum or not 1 <= length <= _SEAL_BODY_BYTES:
         return None
-    return Frame(lsn, time_us, SEAL, bool(body[0] & SYNCED), body[1:], start, checksum)
+    body = clear[FRAME_HEADER.size : FRAME_HEADER.size + length]
+    if zlib.crc32(body, header.seed) != checksum:
+        return None
+    frame = _frame(lsn, time_us, body, start, checksum)
+    sealed = frame is not None and frame.kind == SEAL and len(frame.content) == SEAL_CONTENT.size
+    return frame if sealed else None
+
+
+def _frame(lsn: LSN, time_us: int, body: bytes, offset: int, checksum: int) -> Frame | None:
+    """A frame whose checksums match; None when its body is not of the form that its first byte announces."""
+    kind, synced = body[0] & ~(SYNCED | BEHIND), bool(body[0] & SYNCED)
+    if not body[0] & BEHIND:
+        return Frame(lsn, time_us, kind, synced, body[1:], offset, checksum)
+    start = 1 + BEHIND_US.size
+    if len(body) < start:
+        return None
+    (behind_us,) = BEHIND_US.unpack_from(body, 1)
+    if not 0 < behind_us <= time_us:
+        return None
+    return Frame(lsn, time_us, kind, synced, body[start:], offset, checksum, behind_us)
 
 
 class _Scan:
@@ -178,15 +198,20 @@ class _Scan:
             if self._sector_never_written(body_start, frame_end):
                 return None
             raise self._damage("frame body checksum does not match")
-        return Frame(lsn, time_us, body[0] & ~SYNCED, bool(body[0] & SYNCED), body[1:], offset, checksum)
+        frame = _frame(lsn, time_us, body, offset, checksum)
+        if frame is None:
+            raise self._damage("frame body does not have the form it announces")
+        return frame
 
     def _check_header(self, length: int, lsn: LSN, time_us: int, previous: int) -> None:
         if lsn != self.lsn + 1:
             raise self._damage(f"frame has position {lsn}, expected {self.lsn + 1}")
         if previous != self.previous:
             raise self._damage("frame does not follow the frame before it")
-        if not 1 <= length <= WAL_FRAME_BODY_BYTES_MAX:
-            raise self._damage(f"frame length {length} is outside 1..{WAL_FRAME_BODY_BYTES_MAX}")
+        # The writer's bound is on what a frame holds: a clock that was set back makes no frame too long.
+        longest = WAL_FRAME_BODY_BYTES_MAX + BEHIND_US.size
+        if not 1 <= length <= longest:
+            raise self._damage(f"frame length {length} is outside 1..{longest}")
         if time_us < self.time_us:
             raise self._damage("frame is older than the frame before it")
 

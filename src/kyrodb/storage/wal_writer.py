@@ -39,7 +39,7 @@ class WalPosition:
 
 @dataclass(frozen=True, slots=True)
 class PendingFrame:
-    """A frame before it has an LSN."""
+    """A frame before it has an LSN. `time_us` is what the clock showed."""
 
     kind: int
     content: bytes
@@ -91,7 +91,14 @@ class WalWriter:
             # A clock that steps back must not make the log run backwards in time.
             time_us = max(time_us, frame.time_us)
             piece, checksum = encode_frame(
-                self._seed, lsn, time_us, checksum, frame.kind, frame.content, synced=synced
+                self._seed,
+                lsn,
+                time_us,
+                checksum,
+                frame.kind,
+                frame.content,
+                synced=synced,
+                behind_us=time_us - frame.time_us,
             )
             synced = False
             pieces.append(piece)
