@@ -20,7 +20,7 @@ Every message states the field or file, the value met and the bound or the way o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,20 @@ CAUSES_MAX: Final = 20
 
 
 class KyroError(Exception):
-    """Base of every error KyroDB raises on purpose."""
+    """Base of every error KyroDB raises on purpose. All of them can be pickled and copied, whatever they are made
+    from."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Python would call the class with the message alone, which is not what every class is made from.
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(kind: type[KyroError], args: tuple[object, ...], state: Mapping[str, object]) -> KyroError:
+    """An error as it was when it was pickled or copied."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidArgument(KyroError):

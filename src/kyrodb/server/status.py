@@ -38,8 +38,11 @@ class CallError(Exception):
     """What a call was doing when the database refused: the client reads "{doing}: {cause}"."""
 
     def __init__(self, doing: str, cause: errors.KyroError) -> None:
-        super().__init__(f"{doing}: {cause}")
+        super().__init__(doing, cause)
         self.cause = cause
+
+    def __str__(self) -> str:
+        return "{}: {}".format(*self.args)
 
 
 @dataclass(frozen=True, slots=True)
