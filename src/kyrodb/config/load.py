@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from kyrodb.config.files import read_file
-from kyrodb.config.keys import KEYS
+from kyrodb.config.keys import KEYS, value_of
 from kyrodb.config.layer import Entry, Layer
 from kyrodb.config.model import Settings
 from kyrodb.config.validate import validated
@@ -29,6 +29,8 @@ class Overrides:
 
     port: int | None = None
     data_dir: Path | None = None
+    dimension: int | None = None
+    distance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Loaded:
     path: Path | None
     """The file that was read."""
     compatibility_keys: tuple[str, ...]
-    """Keys that were set and have no effect."""
+    """Keys that were set to another value than their default and have no effect."""
     warnings: tuple[str, ...]
     """Sentences for the log: those keys, old names, settings that are legal and hardly meant."""
 
@@ -60,7 +62,7 @@ def load_settings(
     layers = (_file(path), _environment(environ), _direct(environ), _command_line(overrides))
     entries = {name: entry for layer in layers for name, entry in layer.entries.items()}
     settings = validated(entries, (fault for layer in layers for fault in layer.faults))
-    compatibility_keys = tuple(name for name in entries if KEYS[name].compatibility_only)
+    compatibility_keys = tuple(name for name in entries if _has_no_effect(settings, name))
     return Loaded(settings, path, compatibility_keys, _warnings(settings, entries))
 
 
@@ -94,17 +96,27 @@ def _direct(environ: Mapping[str, str]) -> Layer:
 
 def _command_line(overrides: Overrides) -> Layer:
     layer = Layer()
-    if overrides.port is not None:
-        layer.put("server.port", overrides.port, "--port")
-    if overrides.data_dir is not None:
-        layer.put("persistence.data_dir", overrides.data_dir, "--data-dir")
+    stated = (
+        ("server.port", overrides.port, "--port"),
+        ("persistence.data_dir", overrides.data_dir, "--data-dir"),
+        ("hnsw.dimension", overrides.dimension, "--dimension"),
+        ("hnsw.distance", overrides.distance, "--distance"),
+    )
+    for name, value, flag in stated:
+        if value is not None:
+            layer.put(name, value, flag)
     return layer
+
+
+def _has_no_effect(settings: Settings, name: str) -> bool:
+    """Whether a key that is only accepted was set to something else than what a generated file says."""
+    return KEYS[name].compatibility_only and value_of(settings, name) != KEYS[name].default
 
 
 def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ...]:
     found = []
     for name, entry in entries.items():
-        if KEYS[name].compatibility_only:
+        if _has_no_effect(settings, name):
             found.append(f"{name} ({entry.source}) is accepted for compatibility and has no effect")
         if entry.spelled != name:
             found.append(f"{entry.spelled} ({entry.source}) is the old name of {name}")

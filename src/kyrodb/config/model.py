@@ -29,4 +29,4 @@ class Settings(Section):
     @property
     def predictor_capacity(self) -> int:
         """Documents the predictor ranks."""
-        return min(self.cache.capacity * self.cache.predictor_capacity_multiplier, self.hnsw.max_elements)
+        return min(self.cache.capacity * self.cache.predictor_capacity_multiplier, self.hnsw.documents_max)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.capacity import Capacity
 from kyrodb.engine.requests import Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
 from kyrodb.engine.state import State
 from kyrodb.errors import ResourceExhausted
@@ -26,9 +26,9 @@ class Resolver:
     other documents are as the state has them.
     """
 
-    def __init__(self, state: State, options: EngineOptions) -> None:
+    def __init__(self, state: State, capacity: Capacity) -> None:
         self._state = state
-        self._options = options
+        self._capacity = capacity
         self._changed: dict[int, Mapping[str, str] | None] = {}
         self._documents = state.documents
         self._by_tenant: Counter[int] = Counter()
@@ -53,11 +53,8 @@ class Resolver:
         document = operation.document
         existed = self._exists(document.doc_id)
         if not existed:
-            if self._documents >= self._options.documents_max:
-                raise ResourceExhausted(
-                    f"HNSW index full: {self._documents} elements (max {self._options.documents_max}); delete "
-                    "documents or raise hnsw.max_elements"
-                )
+            if self._documents >= self._capacity.documents_max:
+                raise self._capacity.refusal(self._documents)
             tenant = document.doc_id >> TENANT_SHIFT
             if operation.limit is not None:
                 present = self._state.tenants.of(tenant) + self._by_tenant[tenant]

@@ -31,7 +31,8 @@ def engine_options(settings: Settings) -> EngineOptions:
         ef_construction=hnsw.ef_construction,
         ef_search=hnsw.ef_search,
         mapped_graphs=hnsw.mapped_graphs,
-        documents_max=hnsw.max_elements,
+        documents_max=hnsw.documents_max,
+        documents_max_name="hnsw.max_elements",
         hot_rows_max=cache.capacity,
         hot_age_max_s=float(cache.hot_tier_max_age_secs or cache.training_interval_secs),
         mutations_per_checkpoint=persistence.snapshot_interval_mutations,
@@ -59,7 +60,9 @@ def _cache_options(settings: Settings) -> CacheOptions:
         documents=DocumentOptions(
             strategy=cache.strategy,
             capacity=cache.capacity,
-            tracked_max=min(cache.capacity * cache.predictor_capacity_multiplier, settings.hnsw.max_elements),
+            tracked_max=min(
+                cache.capacity * cache.predictor_capacity_multiplier, settings.hnsw.documents_max
+            ),
             log_max=cache.logger_window_size,
             window_s=float(cache.training_window_secs),
             halflife_s=float(cache.recency_halflife_secs),

@@ -73,6 +73,11 @@ def is_data_file(name: str) -> bool:
     return _OURS.fullmatch(name) is not None
 
 
+def is_known(name: str) -> bool:
+    """Whether the database itself gives a file such a name."""
+    return is_data_file(name) or name in (MANIFEST, LOCK, LEGACY_TENANTS, USAGE, PREDICTOR, USAGE_CSV)
+
+
 def is_snapshot(name: str) -> bool:
     """Whether the database itself gives a directory below snapshots/ such a name."""
     return _SNAPSHOT.fullmatch(name) is not None
