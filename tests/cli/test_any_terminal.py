@@ -26,7 +26,7 @@ def command(
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("KYRODB", "PYTHONIO", "LC_", "LANG"))}
     return subprocess.run(
         [sys.executable, "-m", f"kyrodb.cli.{name}", *map(str, arguments)],
-        env=kept | env,
+        env=kept | dict(env),
         cwd=cwd,
         stdout=stdout,
         stderr=subprocess.PIPE,

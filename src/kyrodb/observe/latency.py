@@ -59,14 +59,11 @@ class RecentLatencies:
 
 
 def percentiles_ns(durations_ns: Sequence[int], *percents: int) -> list[int]:
-    """The least duration that so many of a hundred do not exceed; zeros without durations.
-
-    By nearest rank, so that one in a hundred that is slow does not decide about the 99th.
-    """
+    """The duration below which that share of the durations lies; zeros without durations."""
     ordered = sorted(durations_ns)
     if not ordered:
         return [0] * len(percents)
-    return [ordered[max(0, -(-percent * len(ordered) // 100) - 1)] for percent in percents]
+    return [ordered[min(percent * len(ordered) // 100, len(ordered) - 1)] for percent in percents]
 
 
 class Histogram:
