@@ -114,7 +114,7 @@ def main() -> None:
     rows = []
     for case in CASES:
         used = measured(case)
-        need = memory_need(case.settings)
+        need = memory_need(case.settings, case.documents)
         rows.append(
             Row(
                 f"resident memory, {case}",

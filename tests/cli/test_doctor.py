@@ -19,6 +19,7 @@ from tests.operations.observed import insert, try_insert
 from tests.server.running import RunningServer, free_port, running_server
 
 from kyrodb.cli.kyrodb import main
+from kyrodb.engine.requests import Delete
 
 Examine = Callable[..., dict[str, list[dict[str, str]]]]
 
@@ -68,7 +69,8 @@ def test_a_sound_installation_that_does_not_run(tmp_path: Path, data: Path, exam
     config = write_config(tmp_path / "config.json", persistence={"data_dir": str(data)})
     found = examine("--config", config)
     assert found["wrong"] == []
-    assert "50 documents up to position" in texts(found["ok"])
+    assert "55 documents up to position" in texts(found["ok"])
+    assert "5 of them in the log" in texts(found["ok"])
     assert "(gRPC) and" in texts(found["ok"])
     assert "no server runs on this data directory" in texts(found["note"])
 
@@ -115,13 +117,79 @@ def test_files_that_are_not_as_they_should_be(
     assert words in texts(examine("--data-dir", data)["wrong"])
 
 
+def test_a_directory_that_does_not_exist(tmp_path: Path, examine: Examine) -> None:
+    found = examine("--data-dir", tmp_path / "misspelt")
+    assert f"data directory: {tmp_path}/misspelt does not exist" in texts(found["wrong"])
+    config = write_config(tmp_path / "config.json", persistence={"data_dir": str(tmp_path / "misspelt")})
+    assert "misspelt does not exist" in texts(examine("--config", config)["wrong"])
+
+
+def test_documents_that_only_the_log_holds_are_counted(tmp_path: Path, examine: Examine) -> None:
+    engine = open_small(tmp_path / "data")
+    fill(engine, vectors(60))
+    engine.write(Delete(1))
+    found = examine("--data-dir", tmp_path / "data")  # also while somebody has it open
+    assert "59 documents up to position 61, 59 of them in the log" in texts(found["ok"])
+    engine.flush()
+    fill(engine, vectors(2), first_id=2)
+    engine.close()
+    assert "59 documents up to position" in texts(examine("--data-dir", tmp_path / "data", "--deep")["ok"])
+
+
+def test_more_documents_than_the_bound(tmp_path: Path, data: Path, examine: Examine) -> None:
+    hnsw = {"dimension": DIMENSION, "max_elements": 60}
+    config = write_config(tmp_path / "config.json", persistence={"data_dir": str(data)}, hnsw=hnsw)
+    found = examine("-c", config)
+    assert found["wrong"] == []
+    assert "nearly full: 55 documents of hnsw.max_elements = 60" in texts(found["note"])
+    write_config(config, persistence={"data_dir": str(data)}, hnsw=hnsw | {"max_elements": 50})
+    assert "the database is full: 55 documents, hnsw.max_elements = 50" in texts(
+        examine("-c", config)["wrong"]
+    )
+
+
+def test_things_that_are_no_files_are_named_and_left_alone(data: Path, examine: Examine) -> None:
+    (data / "old").symlink_to("gone")
+    (data / "here").symlink_to(data / "MANIFEST")
+    (data / "notes.txt").write_text("x")
+    (data / "folder").mkdir()
+    os.mkfifo(data / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(data / "socket"))
+        found = examine("--data-dir", data)
+    assert found["wrong"] == []
+    notes = texts(found["note"])
+    for words in (
+        "folder is a directory, and none of the database's",
+        "old is a symbolic link to gone, which does not exist",
+        "pipe is a named pipe",
+        "socket is a socket",
+    ):
+        assert words in notes
+    assert "here" not in notes
+    assert "notes.txt" not in notes
+    assert "chown" not in json.dumps(found)
+
+
+def test_a_link_to_nowhere_in_the_place_of_a_file(data: Path, examine: Examine) -> None:
+    rows = next(data.glob("segment_*.rows"))
+    rows.unlink()
+    rows.symlink_to("/gone/rows")
+    found = texts(examine("--data-dir", data)["wrong"])
+    assert (
+        f"{rows.name} is a symbolic link to /gone/rows, which does not exist, where a file of the database"
+        in found
+    )
+    assert "chown" not in found
+
+
 def test_a_configuration_that_cannot_work(tmp_path: Path, data: Path, examine: Examine) -> None:
     config = tmp_path / "config.json"
     config.write_text('{"server": {"prot": 1}, "hnsw": {"m": 1}}')
     found = examine("--config", config, "--data-dir", data)
     assert "did you mean 'server.port'?" in texts(found["wrong"])
     assert "hnsw.m = 1" in texts(found["wrong"])
-    assert "50 documents" in texts(found["ok"])
+    assert "55 documents" in texts(found["ok"])
 
 
 def test_a_directory_of_other_settings(tmp_path: Path, data: Path, examine: Examine) -> None:

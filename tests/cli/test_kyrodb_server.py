@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from kyrodb.cli.kyrodb_server import main
+from kyrodb.config import Overrides, Settings, load_settings
 from kyrodb.version import __version__
 
 
@@ -32,6 +34,8 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         "--port",
         "-d",
         "--data-dir",
+        "--dimension",
+        "--distance",
         "--check-config",
         "--generate-config",
         "-V",
@@ -127,3 +131,48 @@ def test_object_store_without_the_extra_is_told_before_anything_is_served(
         assert main([*arguments, "--config", str(config)]) == 1
         assert "backup.dir = s3://bucket/prefix needs the s3 extra" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+def test_a_check_tells_what_a_start_would_meet_a_line_each_and_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    config = tmp_path / "config.json"
+    tls = {"enabled": True, "cert_path": "gone.pem", "key_path": "gone.key"}
+    auth = {"enabled": True, "api_keys_file": "gone.yaml"}
+    persistence = {"data_dir": str(tmp_path / "file")}
+    config.write_text(json.dumps({"server": {"tls": tls}, "auth": auth, "persistence": persistence}))
+    assert main(["--check-config", "--config", str(config)]) == 1
+    lines = capsys.readouterr().err.removeprefix("Error: ").splitlines()
+    assert [line.split(":")[0].split(" ")[0] for line in lines if not line.startswith("Note")] == [
+        "auth.api_keys_file",
+        "server.tls.cert_path",
+        "server.tls.key_path",
+        "persistence.data_dir",
+    ]
+
+
+def test_what_was_generated_is_valid_and_warns_of_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for format in ("yaml", "toml"):
+        assert main(["--generate-config", format]) == 0
+        config = tmp_path / f"config.{format}"
+        config.write_text(capsys.readouterr().out)
+        loaded = load_settings(config, {})
+        assert (loaded.settings, loaded.warnings, loaded.compatibility_keys) == (Settings(), (), ())
+
+
+def test_dimension_and_distance_are_flags_and_win(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("hnsw: {dimension: 8, distance: cosine}")
+    arguments = ["--config", str(config), "--data-dir", str(tmp_path / "data"), "--check-config"]
+    assert main([*arguments, "--dimension", "3", "--distance", "euclidean"]) == 0
+    loaded = load_settings(
+        config, {"KYRODB__HNSW__DIMENSION": "5"}, Overrides(dimension=3, distance="euclidean")
+    )
+    assert (loaded.settings.hnsw.dimension, loaded.settings.hnsw.distance) == (3, "euclidean")
+    for wrong in (["--dimension", "0"], ["--dimension", "4097"], ["--distance", "hamming"]):
+        with pytest.raises(SystemExit) as exit:
+            main([*arguments, *wrong])
+        assert exit.value.code == 2

@@ -145,6 +145,20 @@ def test_host_that_is_no_address_is_refused(name: str, host: object) -> None:
         settings_with(name, host)
 
 
+@every(KEYS.values())
+def test_what_is_wanted_is_said_in_the_words_of_its_kind(key: Key) -> None:
+    """A fault that says "must be a number" where a text is wanted sends its reader the wrong way."""
+    with pytest.raises(ConfigError) as caught:
+        settings_with(key.name, ["a", "list"])
+    (fault,) = (fault for fault in caught.value.faults if fault.startswith(f"{key.name} = "))
+    said = fault.rpartition("must be ")[2].removesuffix(", or null")
+    kinds = {bool: "true or false", int: "an integer ", float: "a number ", Path: "a path, not blank"}
+    wanted = kinds.get(key.kind, said)
+    assert said.startswith(wanted)
+    assert key.kind in (int, float) or "number" not in said
+    assert fault.endswith(", or null") == key.optional
+
+
 def test_every_key_says_what_it_is_for() -> None:
     for key in KEYS.values():
         assert len(key.help) > 10, key.name
@@ -185,14 +199,14 @@ def test_keys_and_defaults_of_the_compatible_surface() -> None:
         "cache.adaptive_admission.control_interval_secs": 15, "cache.adaptive_admission.max_bias": 0.18,
         "cache.semantic.high_confidence_threshold": 0.60, "cache.semantic.low_confidence_threshold": 0.25,
         "cache.semantic.semantic_similarity_threshold": 0.80, "cache.semantic.max_cached_embeddings": 100000,
-        "cache.semantic.similarity_scan_limit": 2000, "hnsw.max_elements": 100000, "hnsw.m": 16,
+        "cache.semantic.similarity_scan_limit": 2000, "hnsw.max_elements": None, "hnsw.m": 16,
         "hnsw.ef_construction": 200, "hnsw.ef_search": 50, "hnsw.dimension": 768, "hnsw.distance": "cosine",
         "hnsw.disable_normalization_check": False, "persistence.data_dir": Path("./data"),
         "persistence.wal_flush_interval_ms": 0, "persistence.fsync_policy": "data_only",
         "persistence.snapshot_interval_mutations": 10000, "persistence.max_wal_size_bytes": 104857600,
         "persistence.enable_recovery": True, "persistence.recovery_mode": "strict",
         "persistence.allow_fresh_start_on_recovery_failure": False, "slo.p99_latency_ms": 10.0,
-        "slo.cache_hit_rate": 0.70, "slo.error_rate": 0.001, "slo.availability": 0.999, "slo.min_samples": 100,
+        "slo.cache_hit_rate": None, "slo.error_rate": 0.001, "slo.availability": 0.999, "slo.min_samples": 100,
         "rate_limit.enabled": False, "rate_limit.max_qps_per_connection": 1000,
         "rate_limit.max_qps_global": 100000, "rate_limit.burst_capacity": 10000, "logging.level": "info",
         "logging.format": "text", "logging.file": None, "logging.rotation": True,

@@ -21,9 +21,10 @@ def settings_of(**sections: Any) -> Settings:
 def test_each_part_by_hand() -> None:
     need = memory_need(
         settings_of(
-            hnsw={"dimension": 100, "max_elements": 3000, "m": 20, "ef_search": 70},
+            hnsw={"dimension": 100, "m": 20, "ef_search": 70},
             cache={"capacity": 5000, "query_cache_capacity": 10},
-        )
+        ),
+        3000,
     )
     assert need.graph_bytes == 3000 * (2 * 112 + 160 + 24)
     assert need.hot_tier_bytes == 4096 * (400 + 1500)
@@ -41,18 +42,18 @@ def test_each_part_by_hand() -> None:
     ],
 )
 def test_what_is_off_needs_nothing(changed: dict[str, Any], part: str) -> None:
-    assert getattr(memory_need(settings_of()), part) > 0
-    assert getattr(memory_need(settings_of(**changed)), part) == 0
+    assert getattr(memory_need(settings_of(), 100_000), part) > 0
+    assert getattr(memory_need(settings_of(**changed), 100_000), part) == 0
 
 
 def test_the_query_cache_is_bounded() -> None:
-    need = memory_need(settings_of(cache={"query_cache_capacity": 1_000_000}))
+    need = memory_need(settings_of(cache={"query_cache_capacity": 1_000_000}), 1)
     assert need.query_cache_bytes == 256 << 20
 
 
 def test_the_page_says_what_the_defaults_come_to() -> None:
-    total = memory_need(settings_of()).total_bytes
-    assert f"The defaults come to {total / 2**20:.0f} MiB." in PAGE.read_text("utf-8")
+    total = memory_need(settings_of(), 100_000).total_bytes
+    assert f"With 100,000 documents the defaults come to {total / 2**20:.0f} MiB." in PAGE.read_text("utf-8")
 
 
 def test_the_hot_tier_is_sealed_where_the_formula_says() -> None:

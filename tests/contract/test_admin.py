@@ -96,7 +96,7 @@ def test_config_is_shown_in_the_words_clients_know(server: RunningServer) -> Non
     assert response == pb.ConfigResponse(
         hot_tier_max_size=10_000,
         hot_tier_max_age_seconds=600,
-        hnsw_max_elements=100_000,
+        hnsw_max_elements=2**64 - 1,
         fsync_policy="Periodic(0)",
         snapshot_interval=10_000,
         flush_interval_seconds=0,

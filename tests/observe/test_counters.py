@@ -36,6 +36,14 @@ def test_failed_queries_are_queries_too() -> None:
     assert counters.query_latency.percentiles_ns(1, 99) == [1000, 2000]
 
 
+def test_percentiles_of_all_queries_take_in_those_that_came_together() -> None:
+    counters = Counters()
+    counters.query(1000)
+    counters.search(9000, "hot", alone=False)
+    assert counters.latency_percentiles_ns(1, 99) == [1000, 9000]
+    assert counters.query_latency.percentiles_ns(99) == [1000]
+
+
 def test_calls_are_counted_and_timed_by_rpc() -> None:
     counters = Counters()
     counters.call("Search", "OK", 2_000_000)

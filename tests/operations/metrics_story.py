@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "logging__slow_query_ms": 0,
     "persistence__wal_breaker_cooldown_secs": 1,
     "slo__min_samples": 1,
+    "slo__cache_hit_rate": 0.7,
 }
 Scrape = dict[str, float]
 """Values by sample, such as `kyrodb_tier_hits_total{tier="hot"}`."""

@@ -1,4 +1,4 @@
-"""The deployment files: they parse, their limits fit the server's, and every metric they name exists."""
+"""The deployment files: they parse, start as they say, and their limits fit the server's."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.operations.faults import wait_until
-from tests.operations.observed import DIMENSION, get, insert, metric
-from tests.server.running import RunningServer, running_server
+from tests.server.running import running_server
 
 from kyrodb.config import Settings, load_settings
 from kyrodb.config.keys import KEYS
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server.vitals import HEARTBEAT_S
+from kyrodb.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 SHUTDOWN_S = Settings().server.shutdown_timeout_secs
-PROMETHEUS_LABELS = {"job", "instance", "le", "alertname", "severity"}
 
 
 def read_yaml(path: Path) -> list[Any]:
@@ -109,6 +107,17 @@ def test_systemd_finds_the_units_sound_and_hardened(path: Path, tmp_path: Path) 
     assert float(level[1]) < (2.0 if path.name == "kyrodb.service" else 5.0)
 
 
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_systemd_makes_every_directory_a_unit_works_in(path: Path) -> None:
+    """A path of ReadWritePaths= that is not there keeps a unit from starting at all."""
+    values = unit(path)
+    assert "Service.ReadWritePaths" not in values
+    made = [f"/var/lib/{name}" for names in values["Service.StateDirectory"] for name in names.split()]
+    environment = dict(pair.split("=") for pair in values.get("Service.Environment", [""])[0].split())
+    for directory in [*environment.values(), *values.get("Service.WorkingDirectory", [])]:
+        assert any(Path(directory).is_relative_to(place) for place in made), directory
+
+
 # --- containers -----------------------------------------------------------------------------------
 
 
@@ -130,6 +139,50 @@ def test_the_image_has_what_it_needs() -> None:
     assert str(Path(data_dir[1]).parent) in json.loads(volumes)
 
 
+IMAGES = [
+    pytest.param(image, id=f"{path.name}-{number}")
+    for path in sorted([*DEPLOY.rglob("*.y*ml"), *DEPLOY.rglob("Dockerfile")])
+    for number, image in enumerate(re.findall(r"(?:image: |-t )(\S*kyrodb\S*)", path.read_text("utf-8")))
+]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_images_are_of_this_version(image: str) -> None:
+    assert image == f"kyrodb:{__version__}"
+
+
+def test_compose_starts_as_its_comment_says(tmp_path: Path) -> None:
+    """The commands run inside the image, with the volumes below a directory of this test."""
+    text = (DEPLOY / "docker" / "compose.yaml").read_text("utf-8")
+    ((service,),) = [
+        list(document["services"].values()) for document in read_yaml(DEPLOY / "docker" / "compose.yaml")
+    ]
+    volumes = [volume.split(":")[1] for volume in service["volumes"]]
+
+    def below(words: str) -> str:
+        return re.sub(r"(?<!\S)(" + "|".join(volumes) + r")(?=/|\s|$)", rf"{tmp_path}\1", words)
+
+    for volume in volumes:
+        (tmp_path / volume[1:]).mkdir()
+    environment = {name: below(value) for name, value in service["environment"].items()}
+    (make_key,) = re.findall(r"^# .* run --rm kyrodb (kyrodb .+)$", text, flags=re.MULTILINE)
+    program, *arguments = below(make_key).split()
+    made = subprocess.run(
+        [sys.executable, "-m", f"kyrodb.cli.{program}", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert service["command"] == ["kyrodb_server"]
+    settings = {name.removeprefix("KYRODB__").lower(): value for name, value in environment.items()}
+    settings |= {"server__host": "127.0.0.1", "environment__type": "production"}
+    with running_server(tmp_path, **settings) as server:
+        metadata = (("x-api-key", made.stdout.strip()),)
+        insert_768 = pb.InsertRequest(doc_id=1, embedding=[1.0] * 768)
+        assert server.stub.Insert(insert_768, metadata=metadata).success
+        wait_until(lambda: any((tmp_path / "backups").glob("backup_*.tar")), "a backup is taken")
+
+
 def test_compose_stops_gently_and_its_settings_exist() -> None:
     (compose,) = read_yaml(DEPLOY / "docker" / "compose.yaml")
     (service,) = compose["services"].values()
@@ -142,8 +195,61 @@ def test_compose_stops_gently_and_its_settings_exist() -> None:
     assert (ROOT / service["build"]["dockerfile"]).exists()
 
 
+KUBERNETES = read_yaml(DEPLOY / "kubernetes" / "kyrodb.yaml")
+JOBS = [
+    pytest.param(document, id=document["metadata"]["name"])
+    for document in KUBERNETES
+    if document["kind"] == "CronJob"
+]
+
+
+def mounts_of(pod: dict[str, Any], claims: set[str]) -> dict[str, dict[str, Any]]:
+    """Mounts of the only container by path; their volumes are there, and the claims of those."""
+    (container,) = pod["containers"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    found = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    for mount in found.values():
+        assert mount["name"] in volumes.keys() | claims, mount
+    for volume in volumes.values():
+        if claim := volume.get("persistentVolumeClaim"):
+            assert claim["claimName"] in claims
+    return found
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_kubernetes_backs_up(job: dict[str, Any], tmp_path: Path) -> None:
+    documents = {document["kind"]: document for document in KUBERNETES}
+    claim = f"data-{documents['StatefulSet']['metadata']['name']}-0"
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]
+    mounts = mounts_of(pod["spec"], {claim, documents["PersistentVolumeClaim"]["metadata"]["name"]})
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert len(job["spec"]["schedule"].split()) == 5
+    assert pod["metadata"]["labels"] != documents["Service"]["spec"]["selector"]
+    (affinity,) = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert affinity["labelSelector"]["matchLabels"] == documents["Service"]["spec"]["selector"]
+    (container,) = pod["spec"]["containers"]
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    shell, flag, line = container["args"]
+    assert (shell, flag) == ("sh", "-c")
+    commands = [command.split() for command in line.split("&&")]
+    assert commands[0][1] == "create" or "verify" in commands[0]
+    for program, *arguments in commands:
+        paths = [argument for argument in arguments if argument.startswith("/")]
+        assert all(any(Path(path).is_relative_to(mount) for mount in mounts) for path in paths), paths
+        ended = subprocess.run(
+            [sys.executable, "-m", f"kyrodb.cli.{program}"]
+            + [f"{tmp_path}{word}" if word.startswith("/") else word for word in arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        # 2 is wrong usage; there is no database here, so most of them fail.
+        assert ended.returncode in (0, 1), ended.stderr
+        assert "usage:" not in ended.stderr
+
+
 def test_kubernetes_probes_and_configuration(tmp_path: Path) -> None:
-    documents = {document["kind"]: document for document in read_yaml(DEPLOY / "kubernetes" / "kyrodb.yaml")}
+    documents = {document["kind"]: document for document in KUBERNETES}
     pod = documents["StatefulSet"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     config = tmp_path / "config.yaml"
@@ -163,12 +269,14 @@ def test_kubernetes_probes_and_configuration(tmp_path: Path) -> None:
     assert pod["terminationGracePeriodSeconds"] > settings.server.shutdown_timeout_secs
     assert pod["enableServiceLinks"] is False
     assert documents["StatefulSet"]["spec"]["replicas"] == 1
-    mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+    mounts = mounts_of(pod, {"data", documents["PersistentVolumeClaim"]["metadata"]["name"]})
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    assert mounts[str(settings.backup.dir)]["readOnly"]
     for path in (settings.persistence.data_dir, settings.auth.api_keys_file, config.parent / "x"):
         assert path is not None
     assert str(settings.persistence.data_dir).startswith("/data/")
     assert str(settings.auth.api_keys_file).startswith("/run/secrets/kyrodb/")
-    assert {"/data", "/etc/kyrodb", "/run/secrets/kyrodb"} <= set(mounts)
+    assert {"/data", "/etc/kyrodb", "/run/secrets/kyrodb"} <= mounts.keys()
 
 
 def test_pm2_gives_the_server_time_to_stop() -> None:
@@ -179,126 +287,3 @@ def test_pm2_gives_the_server_time_to_stop() -> None:
     assert "instances: 1" in text
     if shutil.which("node"):
         subprocess.run(["node", "--check", str(DEPLOY / "pm2" / "ecosystem.config.js")], check=True)
-
-
-# --- monitoring -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
-    """Labels of every sample of a running server by its name."""
-    directory = tmp_path_factory.mktemp("exported")
-    backup: dict[str, Any] = {"backup__dir": directory / "backups", "backup__interval_secs": 3600}
-    with running_server(directory, hnsw__dimension=DIMENSION, **backup) as server:
-        _use(server)
-        # The first one is taken soon after the start.
-        wait_until(lambda: metric(server, "backups_made_total") > 0, "a backup is taken")
-        wait_until(lambda: "kyrodb_recall_estimate{" in get(server, "/metrics")[1], "recall is measured")
-        found: dict[str, set[str]] = {}
-        for line in get(server, "/metrics")[1].splitlines():
-            if not line.startswith("#"):
-                name, _, labels = line.rpartition(" ")[0].partition("{")
-                found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
-        yield found
-
-
-def _use(server: RunningServer) -> None:
-    insert(server, 1)
-    server.stub.Search(pb.SearchRequest(query_embedding=[1, 2, 3, 4], k=1))
-
-
-def expressions() -> Iterator[tuple[str, str]]:
-    """Where each PromQL expression of the deployment files stands, and itself."""
-    (rules,) = read_yaml(DEPLOY / "prometheus" / "kyrodb.rules.yml")
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            yield rule["alert"], rule["expr"]
-    dashboard = json.loads((DEPLOY / "grafana" / "kyrodb.json").read_text("utf-8"))
-    for panel in dashboard["panels"]:
-        for target in panel.get("targets", []):
-            yield panel["title"], target["expr"]
-    for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query":
-            yield variable["name"], variable["query"]
-    for annotation in dashboard["annotations"]["list"]:
-        yield annotation["name"], annotation["expr"]
-
-
-EXPRESSIONS = [
-    pytest.param(expression, id=f"{where}-{number}")
-    for number, (where, expression) in enumerate(expressions())
-]
-
-
-@pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_query_names_metrics_and_labels_that_exist(
-    exported: dict[str, set[str]], expression: str
-) -> None:
-    names = re.findall(r"\bkyrodb_\w+", re.sub(r'"[^"]*"', '""', expression))
-    assert names or "up{" in expression
-    labels = set(re.findall(r"(\w+)(?:=~?|!=)\"", expression))
-    for group in re.findall(r"\bby \(([^)]*)\)", expression):
-        labels |= {label.strip() for label in group.split(",")}
-    for name in names:
-        assert name in exported, name
-    known = PROMETHEUS_LABELS.union(*(exported[name] for name in names))
-    assert labels <= known, labels - known
-
-
-def test_the_dashboard_shows_the_metrics_an_operator_has_to_know() -> None:
-    shown = set(re.findall(r"\bkyrodb_\w+", (DEPLOY / "grafana" / "kyrodb.json").read_text("utf-8")))
-    to_know = set(re.findall(r"`(kyrodb_\w+)", metrics_to_know()))
-    assert len(to_know) > 15
-    assert to_know <= shown
-
-
-def alerts() -> list[dict[str, Any]]:
-    (rules,) = read_yaml(DEPLOY / "prometheus" / "kyrodb.rules.yml")
-    return [rule for group in rules["groups"] for rule in group["rules"]]
-
-
-def test_there_is_an_alert_for_every_row_of_the_escalation_table() -> None:
-    page = (ROOT / "docs" / "operations.md").read_text("utf-8").split("## Escalation", 1)[1]
-    rows = re.findall(r"^\| (P\d) \| ([^|]+) \|", page, flags=re.MULTILINE)
-    wanted = [
-        ("P0", "server down for more than 5 minutes", "KyroDBDown", "5m"),
-        ("P0", "WAL circuit breaker open for more than 10 minutes", "KyroDBWalBreakerOpen", "10m"),
-        ("P1", "objectives missed for more than 5 minutes", "KyroDBSloBreached", "5m"),
-        ("P1", "server died (out of memory, crash)", "KyroDBDied", None),
-        ("P2", "backups fail", "KyroDBBackupMissing", "10m"),
-    ]
-    assert rows == [(severity, condition) for severity, condition, _, _ in wanted]
-    known = {alert["alert"]: alert for alert in alerts()}
-    for severity, _, name, duration in wanted:
-        assert known[name]["labels"]["severity"] == severity
-        assert known[name].get("for") == duration
-
-
-def metrics_to_know() -> str:
-    """The metrics of the section Quick checks."""
-    return (
-        (ROOT / "docs" / "operations.md").read_text("utf-8").split("The metrics to know:")[1].split("## ")[0]
-    )
-
-
-def test_every_alert_says_what_to_do_and_where_that_is_written() -> None:
-    headings = re.findall(
-        r"^#+ (.+)$", (ROOT / "docs" / "operations.md").read_text("utf-8"), flags=re.MULTILINE
-    )
-    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-    for alert in alerts():
-        assert alert["labels"]["severity"] in ("P0", "P1", "P2")
-        assert {"summary", "action", "runbook"} <= set(alert["annotations"])
-        page, _, anchor = alert["annotations"]["runbook"].partition("#")
-        assert page == "docs/operations.md"
-        assert anchor in anchors, anchor
-
-
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
-def test_prometheus_understands_the_rules() -> None:
-    for arguments in (
-        ["check", "rules", "kyrodb.rules.yml"],
-        ["test", "rules", "kyrodb.rules.test.yml"],
-        ["check", "config", "--syntax-only", "prometheus.yml"],
-    ):
-        subprocess.run(["promtool", *arguments], cwd=DEPLOY / "prometheus", check=True)

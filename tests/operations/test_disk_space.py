@@ -53,3 +53,14 @@ def test_warning_refusal_and_room_again(tmp_path: Path) -> None:
         wait_until(lambda: health(server)[1]["status"] == "healthy", "the server is well again")
         insert(server, 4)
         assert set(found(server)) == {2, 3, 4}
+        wait_until(lambda: "health: unhealthy -> healthy" in server.log, "the log says so")
+        log = server.log
+        assert (
+            "ERROR kyrodb.storage.disk_space: new documents are refused: disk space critically low (< 5%)"
+            in log
+        )
+        assert "WARN  kyrodb.storage.disk_space: new documents are accepted again" in log
+        assert (
+            "WARN  kyrodb.server.health_log: readiness: ready -> read_only: disk space critically low" in log
+        )
+        assert "health: healthy -> degraded: disk space low (< 10%)" in log

@@ -55,6 +55,29 @@ def test_wall_clock_steps_do_not_shorten_the_cooldown() -> None:
     assert breaker.seconds_to_probe == COOLDOWN_S
 
 
+def test_it_says_once_that_writes_are_refused_why_and_what_to_do_and_once_that_they_are_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = FakeClock()
+    breaker = Breaker(clock, cooldown_s=1)
+    for _ in range(130):
+        breaker.trip(EIO, "write to the log")
+        clock.advance(1)
+        breaker.begin_probe()
+    breaker.close()
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert [level for level, _ in lines] == ["ERROR", "WARNING", "WARNING", "WARNING"]
+    for words in (
+        "writes are refused",
+        "write to the log: Input/output error",
+        "Mend the disk",
+        "no restart",
+    ):
+        assert words in lines[0][1]
+    assert lines[1][1].startswith("writes are still refused: write to the log: Input/output error")
+    assert lines[3][1].startswith("writes are accepted again")
+
+
 # --- with the log ---------------------------------------------------------------------------------
 
 

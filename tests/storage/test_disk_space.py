@@ -53,6 +53,33 @@ def test_a_refusal_needs_a_small_share_and_few_bytes(
     assert (room.free_bytes, room.total_bytes) == (free, total)
 
 
+def test_refusing_and_taking_documents_again_are_a_line_each(caplog: pytest.LogCaptureFixture) -> None:
+    disk, clock = Disk(), FakeClock()
+    watch = DiskSpace(disk, DIRECTORY, clock)
+    for free in (GIB // 2, GIB // 4, GIB // 4, GIB // 2, 10 * GIB):
+        disk.free = free
+        clock.advance(INTERVAL_S)
+        watch.room()
+    lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+    beginnings = [
+        "WARNING disk space low (< 10%)",
+        "ERROR new documents are refused: disk space critically low (< 5%)",
+        "WARNING new documents are accepted again",
+        "WARNING the disk has room again",
+    ]
+    assert [line[: len(words)] for line, words in zip(lines, beginnings, strict=True)] == beginnings
+
+
+def test_free_space_about_a_bound_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    disk, clock = Disk(), FakeClock()
+    watch = DiskSpace(disk, DIRECTORY, clock)
+    for second in range(600):
+        disk.free = (GIB // 2) - second % 2
+        clock.advance(INTERVAL_S)
+        watch.room()
+    assert len(caplog.records) <= 2 + 2 * 600 // 60
+
+
 def test_the_texts_name_the_bound_the_room_and_the_way_out() -> None:
     disk = Disk()
     disk.free = 300 << 20

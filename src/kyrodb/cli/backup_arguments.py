@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from kyrodb.backup.seal_request import WAIT_S
+from kyrodb.cli.command import text_argument
 from kyrodb.cli.instants import parse_instant
 from kyrodb.limits import COUNT_MAX
 from kyrodb.version import __version__
@@ -80,7 +81,9 @@ def _add_directories(parser: argparse.ArgumentParser, data: Path | str, backup: 
 
 
 def _add_create(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--description", default="", metavar="TEXT", help="a note that list shows")
+    parser.add_argument(
+        "--description", type=text_argument, default="", metavar="TEXT", help="a note that list shows"
+    )
     parser.add_argument("--incremental", action="store_true", help="store only what earlier backups lack")
     parser.add_argument(
         "--reference",

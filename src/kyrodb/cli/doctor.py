@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kyrodb.cli.arguments import API_KEY_VARIABLE
-from kyrodb.cli.diagnosis.directory import check_directory
+from kyrodb.cli.diagnosis.directory import check_directory, rows_in_segments
 from kyrodb.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from kyrodb.cli.diagnosis.machine import check_disk, check_limits, check_memory, check_ports
 from kyrodb.cli.diagnosis.running import check_server
 from kyrodb.cli.observability import endpoint_of
 from kyrodb.config import Overrides, Settings, load_settings
 from kyrodb.errors import ConfigError, Unavailable
+from kyrodb.server.preflight import certificate_faults
 from kyrodb.storage.lock import owner_of
 from kyrodb.tenancy.key_file import read_key_file
 
@@ -87,7 +88,7 @@ def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterat
     yield from check_disk(data_dir)
     yield from check_limits(owner)
     if settings is not None:
-        yield from check_memory(settings)
+        yield from check_memory(settings, rows_in_segments(data_dir))
         yield from _check_service(settings, owner)
 
 
@@ -104,9 +105,11 @@ def _check_secrets(settings: Settings) -> Iterator[Finding]:
         else:
             yield ok("API keys", f"{auth.api_keys_file}: {len(file.keys)} keys")
             yield from (note("API keys", warning) for warning in file.warnings)
-    for key, path in (("cert_path", tls.cert_path), ("key_path", tls.key_path)):
-        if tls.enabled and path is not None and not os.access(path, os.R_OK):
-            yield wrong("TLS", f"server.tls.{key}: {path} cannot be read", "name a file the server can read")
+    if tls.enabled:
+        faults = certificate_faults(tls)
+        yield from (
+            wrong("TLS", fault, "name files the server can read and that fit together") for fault in faults
+        )
 
 
 def _check_service(settings: Settings, owner: int | None) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kyrodb.cli.arguments import integer
+from kyrodb.cli.command import text_argument
 from kyrodb.config import load_settings
 from kyrodb.errors import ConfigError
 from kyrodb.limits import COUNT_MAX, MAX_QPS_MAX
@@ -46,7 +47,7 @@ def _add_new(verbs: Commands) -> None:
     )
     _add_file_options(parser)
     parser.add_argument("--tenant", required=True, metavar="ID", help="tenant the key is for: A-Z a-z 0-9 _")
-    parser.add_argument("--name", metavar="TEXT", help="name of the tenant for people")
+    parser.add_argument("--name", type=text_argument, metavar="TEXT", help="name of the tenant for people")
     parser.add_argument(
         "--max-vectors",
         type=integer(1, COUNT_MAX),

@@ -7,24 +7,21 @@ import sys
 from collections.abc import Sequence
 
 from kyrodb.cli import doctor, drill, keys, migration, top
+from kyrodb.cli.command import print_error, run
 from kyrodb.cli.ending import orderly_end
-from kyrodb.errors import KyroError
 from kyrodb.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
-    options = _parser().parse_args(arguments)
-    try:
+
+    def body() -> int | None:
+        options = _parser().parse_args(arguments)
         with orderly_end():
             code: int | None = options.run(options)
-    except (KyroError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Error: interrupted", file=sys.stderr)
-        return 1
-    return code or 0
+        return code
+
+    return run(body, print_error)
 
 
 def _parser() -> argparse.ArgumentParser:

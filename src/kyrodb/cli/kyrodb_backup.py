@@ -25,25 +25,22 @@ from kyrodb.backup.timeline import RestorePlan, instant, plan_backup, plan_posit
 from kyrodb.backup.verify import verify_backup, verify_deep
 from kyrodb.cli import backup_output as output
 from kyrodb.cli.backup_arguments import CLEAR, parse_arguments
+from kyrodb.cli.command import run
 from kyrodb.cli.ending import orderly_end
 from kyrodb.clock import SystemClock
-from kyrodb.errors import FailedPrecondition, InvalidArgument, KyroError
+from kyrodb.errors import FailedPrecondition, InvalidArgument
 from kyrodb.storage.filesystem import LocalFileSystem
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
-    options = parse_arguments(_VERBS, arguments)
-    try:
+
+    def body() -> None:
+        options = parse_arguments(_VERBS, arguments)
         with orderly_end():
             options.run(options)
-    except (KyroError, OSError) as error:
-        output.error(error)
-        return 1
-    except KeyboardInterrupt:
-        print("Error: interrupted", file=sys.stderr)
-        return 1
-    return 0
+
+    return run(body, output.error)
 
 
 # --- verbs ----------------------------------------------------------------------------------------

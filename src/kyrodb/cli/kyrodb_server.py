@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kyrodb.cli.arguments import integer
+from kyrodb.cli.command import run, settle
 from kyrodb.clock import SystemClock
-from kyrodb.config import Loaded, Overrides, Settings, generate_template, load_settings
+from kyrodb.config import KEYS, Loaded, Overrides, Settings, generate_template, load_settings
 from kyrodb.errors import ConfigError, KyroError, causes
-from kyrodb.limits import PORT_MAX
+from kyrodb.limits import DIMENSION_MAX, PORT_MAX
 from kyrodb.version import __version__
 
 if TYPE_CHECKING:
@@ -22,22 +24,17 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 after a clean stop, 1 for any error, 2 for wrong usage."""
-    options = _parser().parse_args(arguments)
-    try:
-        if options.generate_config is not None:
-            sys.stdout.write(generate_template(options.generate_config))
-            return 0
-        overrides = Overrides(options.port, options.data_dir)
-        if options.check_config:
-            loaded = load_settings(options.config, os.environ, overrides)
-            _require_backup_place(loaded.settings)
-            _check(loaded)
-            return 0
+    return run(lambda: _run(_parser().parse_args(arguments)), _report)
+
+
+def _run(options: argparse.Namespace) -> None:
+    overrides = Overrides(options.port, options.data_dir, options.dimension, options.distance)
+    if options.generate_config is not None:
+        sys.stdout.write(generate_template(options.generate_config))
+    elif options.check_config:
+        _check(load_settings(options.config, os.environ, overrides))
+    else:
         _serve(options.config, overrides)
-    except (KyroError, OSError) as error:
-        _report(error)
-        return 1
-    return 0
 
 
 def _serve(config: Path | None, overrides: Overrides) -> None:
@@ -45,14 +42,16 @@ def _serve(config: Path | None, overrides: Overrides) -> None:
     for number in (signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     # Only who serves needs all that comes with a server.
-    from kyrodb.server.app import run
+    from kyrodb.server.app import run as serve
 
     def load() -> Loaded:
         return load_settings(config, os.environ, overrides)
 
     loaded = load()
     _require_backup_place(loaded.settings)
-    run(loaded, load, _scheduled_backups(loaded.settings))
+    serve(loaded, load, _scheduled_backups(loaded.settings))
+    # A log that nobody reads any more is not how a server ended.
+    settle(sys.stdout)
 
 
 def _require_backup_place(settings: Settings) -> None:
@@ -90,9 +89,21 @@ def _scheduled_backups(settings: Settings) -> BackupSchedule | None:
 
 
 def _check(loaded: Loaded) -> None:
-    """Say that the configuration can work, and what is odd about it."""
+    """Say that a server could start as the configuration says, and what is odd about it. Raises ConfigError."""
+    # Only who checks needs all that a start needs.
+    from kyrodb.server.preflight import preflight
+
     for warning in loaded.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
+    faults, notes = preflight(loaded.settings)
+    try:
+        _require_backup_place(loaded.settings)
+    except ConfigError as error:
+        faults += error.faults
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
+    if faults:
+        raise ConfigError(*faults)
     print(f"The configuration is valid: {loaded.path or 'defaults and environment'}")
 
 
@@ -132,9 +143,20 @@ def _parser() -> argparse.ArgumentParser:
         help="directory of the database (environment: KYRODB_DATA_DIR)",
     )
     parser.add_argument(
+        "--dimension",
+        type=integer(1, DIMENSION_MAX),
+        metavar="N",
+        help="length of every vector, hnsw.dimension (default: 768); what there is already keeps its own",
+    )
+    parser.add_argument(
+        "--distance",
+        choices=KEYS["hnsw.distance"].choices,
+        help="how far apart two vectors are, hnsw.distance (default: cosine)",
+    )
+    parser.add_argument(
         "--check-config",
         action="store_true",
-        help="say whether the configuration can work, every fault at once, and exit",
+        help="say whether a server could start like this, every fault at once, and exit; changes nothing",
     )
     parser.add_argument(
         "--generate-config", metavar="FORMAT", help="print the default configuration as yaml or toml and exit"

@@ -14,6 +14,7 @@ from kyrodb.backup.filename import is_backup_id
 from kyrodb.backup.locate import is_url, open_target
 from kyrodb.cli import backup_output as output
 from kyrodb.cli.arguments import API_KEY_VARIABLE, integer
+from kyrodb.cli.command import text_argument
 from kyrodb.clock import SystemClock
 from kyrodb.errors import InvalidArgument
 from kyrodb.limits import DIMENSION_MAX, DOC_ID_MAX, EXPORT_PART_ROWS_MAX
@@ -22,7 +23,7 @@ from kyrodb.migration.export import ROWS_PER_PART, ExportOptions, MakeCopy, expo
 from kyrodb.migration.export_record import Format
 from kyrodb.migration.import_progress import default_path
 from kyrodb.migration.importing import ImportOptions, import_documents
-from kyrodb.migration.input_files import Input, find_input
+from kyrodb.migration.input_files import Input, find_input, path_words
 from kyrodb.migration.still_copy import copy_backup, copy_directory
 from kyrodb.storage import filename
 from kyrodb.types import Metric
@@ -57,7 +58,9 @@ def _add_export(commands: Commands) -> None:
         "--format", choices=get_args(Format), required=True, help="parquet needs the parquet extra"
     )
     parser.add_argument("--tenant", metavar="ID", help="this tenant's documents alone, under its own ids")
-    parser.add_argument("--namespace", default="", metavar="NAME", help="this namespace's documents alone")
+    parser.add_argument(
+        "--namespace", type=text_argument, default="", metavar="NAME", help="this namespace's documents alone"
+    )
     parser.add_argument(
         "--rows-per-part",
         type=integer(1, EXPORT_PART_ROWS_MAX),
@@ -94,7 +97,12 @@ def _add_import(commands: Commands) -> None:
     parser.add_argument(
         "--tenant", metavar="ID", help="this tenant's rows alone; rows without one are taken for its"
     )
-    parser.add_argument("--namespace", metavar="NAME", help="store all rows there instead of where they say")
+    parser.add_argument(
+        "--namespace",
+        type=text_argument,
+        metavar="NAME",
+        help="store all rows there instead of where they say",
+    )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out rows that cannot be stored, and name them"
     )
@@ -163,7 +171,7 @@ def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
         data_dir = options.data_dir.resolve()
         if options.out.resolve().is_relative_to(data_dir):
             raise InvalidArgument(f"--out {options.out} lies inside --data-dir {data_dir}", field="out")
-        return str(data_dir), lambda filesystem, place: copy_directory(filesystem, data_dir, place)
+        return path_words(data_dir), lambda filesystem, place: copy_directory(filesystem, data_dir, place)
     where = options.backup_dir if is_url(options.backup_dir) else str(Path(options.backup_dir).resolve())
     backup_id = options.backup_id
     if backup_id is not None and not is_backup_id(backup_id):
@@ -172,7 +180,7 @@ def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
         )
     target = open_target(where)
     return (
-        f"{where} {backup_id or 'newest'}",
+        f"{path_words(where)} {backup_id or 'newest'}",
         lambda filesystem, place: copy_backup(filesystem, target, backup_id, place, SystemClock()),
     )
 

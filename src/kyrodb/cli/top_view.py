@@ -137,7 +137,11 @@ def _objectives(now: Reading) -> Panel:
             _seconds(current.get("p99_latency_ns", 0) / 1e9),
             _seconds(wanted.get("p99_latency_ns", 0) / 1e9),
         ),
-        ("cache_hit_rate", _share(current.get("cache_hit_rate")), _share(wanted.get("min_cache_hit_rate"))),
+        (
+            "cache_hit_rate",
+            _share(current.get("cache_hit_rate")),
+            _share(wanted.get("min_cache_hit_rate") or None),
+        ),
         ("error_rate", _share(current.get("error_rate")), _share(wanted.get("max_error_rate"))),
         ("availability", _share(current.get("availability")), _share(wanted.get("min_availability"))),
     )

@@ -64,6 +64,8 @@ class Key:
             return "one of " + ", ".join(self.choices)
         if self.kind is bool:
             return "true or false"
+        if self.kind not in (int, float):
+            return "text"
         noun = "an integer" if self.kind is int else "a number"
         limits = [
             (self.minimum, "at least"),

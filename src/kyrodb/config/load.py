@@ -29,6 +29,8 @@ class Overrides:
 
     port: int | None = None
     data_dir: Path | None = None
+    dimension: int | None = None
+    distance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Loaded:
     path: Path | None
     """The file that was read."""
     compatibility_keys: tuple[str, ...]
-    """Keys that were set and have no effect."""
+    """Keys that were set to another value than their default and have no effect."""
     warnings: tuple[str, ...]
     """Sentences for the log: those keys, old names, settings that are legal and hardly meant."""
 
@@ -60,9 +62,7 @@ def load_settings(
     layers = (_file(path), _environment(environ), _direct(environ), _command_line(overrides))
     entries = {name: entry for layer in layers for name, entry in layer.entries.items()}
     settings = validated(entries, (fault for layer in layers for fault in layer.faults))
-    compatibility_keys = tuple(
-        name for name in entries if not KEYS[name].has_effect(value_of(settings, name))
-    )
+    compatibility_keys = tuple(name for name in entries if _has_no_effect(settings, name))
     return Loaded(settings, path, compatibility_keys, _warnings(settings, entries))
 
 
@@ -96,21 +96,30 @@ def _direct(environ: Mapping[str, str]) -> Layer:
 
 def _command_line(overrides: Overrides) -> Layer:
     layer = Layer()
-    if overrides.port is not None:
-        layer.put("server.port", overrides.port, "--port")
-    if overrides.data_dir is not None:
-        layer.put("persistence.data_dir", overrides.data_dir, "--data-dir")
+    stated = (
+        ("server.port", overrides.port, "--port"),
+        ("persistence.data_dir", overrides.data_dir, "--data-dir"),
+        ("hnsw.dimension", overrides.dimension, "--dimension"),
+        ("hnsw.distance", overrides.distance, "--distance"),
+    )
+    for name, value, flag in stated:
+        if value is not None:
+            layer.put(name, value, flag)
     return layer
+
+
+def _has_no_effect(settings: Settings, name: str) -> bool:
+    """Whether a key was set to something that has no effect, other than what a generated file says."""
+    value = value_of(settings, name)
+    return not KEYS[name].has_effect(value) and value != KEYS[name].default
 
 
 def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ...]:
     found = []
     for name, entry in entries.items():
-        value = value_of(settings, name)
-        if KEYS[name].compatibility_only:
-            found.append(f"{name} ({entry.source}) is accepted for compatibility and has no effect")
-        elif not KEYS[name].has_effect(value):
-            found.append(f"{name} = {value} ({entry.source}) is accepted for compatibility and has no effect")
+        if _has_no_effect(settings, name):
+            value = "" if KEYS[name].compatibility_only else f" = {value_of(settings, name)}"
+            found.append(f"{name}{value} ({entry.source}) is accepted for compatibility and has no effect")
         if entry.spelled != name:
             found.append(f"{entry.spelled} ({entry.source}) is the old name of {name}")
     if settings.hnsw.ef_search > settings.hnsw.ef_construction:

@@ -1,7 +1,7 @@
 """How much memory a server with these settings comes to need: the formula of docs/configuration.md, which
 benchmarks/memory.py holds against real servers.
 
-It is for a database that holds as many documents as it may, with caches that are full. Left out are mapped rows,
+It is for a database that holds so many documents, with caches that are full. Left out are mapped rows,
 which the system takes back whenever it wants them, metadata beyond a hundred bytes a document, answers under way,
 and the process that builds graphs, which needs a graph and its rows once more while it runs.
 """
@@ -43,19 +43,17 @@ class MemoryNeed:
         return self.process_bytes + self.graph_bytes + self.hot_tier_bytes + caches
 
 
-def memory_need(settings: Settings) -> MemoryNeed:
-    """What these settings come to."""
+def memory_need(settings: Settings, documents: int) -> MemoryNeed:
+    """What these settings come to with so many documents."""
     hnsw, cache = settings.hnsw, settings.cache
     vector = 4 * hnsw.dimension
     width = -(-hnsw.dimension // _WIDTH_MULTIPLE) * _WIDTH_MULTIPLE
     hits = cache.query_cache_capacity * hnsw.ef_search if cache.query_cache_mode != "off" else 0
-    cached = min(cache.capacity, hnsw.max_elements)
+    cached = min(cache.capacity, documents)
     return MemoryNeed(
         process_bytes=PROCESS_BYTES,
         # bfloat16 components; 2 m neighbours of four bytes at the bottom.
-        graph_bytes=0
-        if hnsw.mapped_graphs
-        else hnsw.max_elements * (2 * width + 8 * hnsw.m + _GRAPH_ROW_BYTES),
+        graph_bytes=0 if hnsw.mapped_graphs else documents * (2 * width + 8 * hnsw.m + _GRAPH_ROW_BYTES),
         hot_tier_bytes=min(cache.capacity, _SEALED_ROWS) * (vector + _HOT_ROW_BYTES),
         document_cache_bytes=cached * (vector + _CACHED_DOCUMENT_BYTES),
         query_cache_bytes=min(QUERY_CACHE_BYTES_MAX, hits * (vector + _CACHED_HIT_BYTES)),

@@ -13,10 +13,21 @@ class SloSettings(Section):
     """Objectives that /slo judges over the last five minutes. A breach makes /health degraded and never 503."""
 
     p99_latency_ms: Number = key(
-        10.0, "Most the slowest 1 % of queries may take.", unit="ms", gt=0, reloads=True
+        10.0,
+        "Most that 99 of 100 lookups and searches asked one at a time (Query, Search) may take.",
+        unit="ms",
+        gt=0,
+        reloads=True,
     )
-    cache_hit_rate: Number = key(
-        0.70, "Least share of lookups the cache should answer.", unit="ratio", ge=0, le=1, reloads=True
+    cache_hit_rate: Number | None = key(
+        None,
+        "Least share of lookups and searches the cache should answer; null is not judged, since how often questions "
+        "repeat is for those who ask.",
+        unit="ratio",
+        ge=0,
+        le=1,
+        example=0.70,
+        reloads=True,
     )
     error_rate: Number = key(
         0.001, "Largest share of queries that may fail.", unit="ratio", ge=0, le=1, reloads=True

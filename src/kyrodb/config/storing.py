@@ -12,12 +12,14 @@ from kyrodb.config.declare import LOWERCASE, Integer, NonBlankPath, Number, Plac
 class HnswSettings(Section):
     """The collection and its graph. Dimension and distance cannot change once there is data."""
 
-    max_elements: Integer = key(
-        100_000,
-        "Live documents the database holds; inserting more is refused with RESOURCE_EXHAUSTED.",
+    max_elements: Integer | None = key(
+        None,
+        "Live documents the database holds; inserting more is refused with RESOURCE_EXHAUSTED. null is no bound: "
+        "nothing is allocated up front.",
         unit="documents",
         ge=1,
         le=limits.COUNT_MAX,
+        example=1_000_000,
     )
     m: Integer = key(
         16,
@@ -53,6 +55,11 @@ class HnswSettings(Section):
     disable_normalization_check: bool = key(
         False, "Vectors are stored as they were sent, so there is no such check.", compatibility_only=True
     )
+
+    @property
+    def documents_max(self) -> int:
+        """`max_elements`, COUNT_MAX for no bound."""
+        return limits.COUNT_MAX if self.max_elements is None else self.max_elements
 
 
 class SearchSettings(Section):

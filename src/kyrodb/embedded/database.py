@@ -242,7 +242,11 @@ class Database:
         """Whether the database is well; "unhealthy" means that writes are refused."""
         stats = self._open_engine().stats()
         status = (
-            "unhealthy" if stats.refusing_writes else "degraded" if stats.maintenance_failure else "healthy"
+            "unhealthy"
+            if stats.refusing_writes
+            else "degraded"
+            if stats.maintenance_failure or stats.capacity_warning or stats.disk_warning
+            else "healthy"
         )
         components = {
             "hot_tier": f"healthy ({stats.hot_documents} docs)",
@@ -251,8 +255,10 @@ class Database:
             if stats.refusing_writes
             else "healthy",
         }
-        if stats.maintenance_failure:
-            components["cold_tier"] = f"degraded ({stats.maintenance_failure})"
+        if stats.maintenance_failure or stats.capacity_warning:
+            components["cold_tier"] = f"degraded ({stats.maintenance_failure or stats.capacity_warning})"
+        if stats.disk_warning and not stats.refusing_writes:
+            components["wal"] = f"degraded ({stats.disk_warning})"
         return Health(status, components, __version__, int(time.monotonic() - self._opened_s))
 
     def stats(self) -> Stats:

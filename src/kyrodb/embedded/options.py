@@ -22,10 +22,7 @@ from kyrodb.types import Metric
 
 
 class DatabaseOptions(TypedDict, total=False):
-    """What `open` takes beside dimension and distance; what is left out has the default of EngineOptions.
-
-    `documents_max` alone has not: an embedded database is as large as its disk unless told otherwise.
-    """
+    """What `open` takes beside dimension and distance; what is left out has the default of EngineOptions."""
 
     m: int
     """Neighbours a vector has in the graph."""
@@ -34,7 +31,7 @@ class DatabaseOptions(TypedDict, total=False):
     ef_search: int
     """Candidates a search of the graph looks at, unless it says itself."""
     documents_max: int
-    """Live documents there may be."""
+    """Live documents there may be; no bound unless it is given."""
     hot_rows_max: int
     """Rows at which the hot tier is sealed."""
     hot_age_max_s: int
@@ -82,7 +79,7 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
 
 def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> EngineOptions:
     """The engine's options for these arguments of `open`. Raises InvalidArgument naming the bad one."""
-    values: dict[str, object] = {"documents_max": COUNT_MAX}
+    values: dict[str, object] = {}
     for name, value in given.items():
         if name in _BOUNDS:
             values[name] = bounded_integer(value, name, *_BOUNDS[name])

@@ -238,6 +238,7 @@ class Engine:
             query_cache_bytes=queries.size_bytes,
             query_cache_counts=dict(queries.counts),
             maintenance_failure=self._maintenance.last_failure,
+            capacity_warning=context.writes.capacity.warning(context.state.documents),
         )
 
     @property
@@ -307,11 +308,12 @@ def open_engine(
             manifests=recovery.manifests,
             log=log,
             state=state,
-            writes=WritePath(options, log, state, disk, caches),
+            writes=WritePath(options, log, state, disk, caches, clock),
             caches=caches,
             builder=builder or ProcessBuilder(filesystem),
             disk=disk,
         )
+        context.writes.capacity.look(state.documents)
         return Engine(context, lock, recovery.report)
     except BaseException:
         lock.release()

@@ -9,6 +9,7 @@ import logging
 import threading
 from typing import Final
 
+from kyrodb.alarm import Alarm
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.merging import Merging
 from kyrodb.engine.sealing import Sealing
@@ -32,6 +33,7 @@ class Maintenance:
         self.merging = Merging(context)
         self.lock = threading.RLock()
         self.last_failure = ""
+        self._failing = Alarm(_log, context.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -87,10 +89,6 @@ class Maintenance:
             with self._context.writes.lock:
                 log.probe()
                 self._context.state.position = log.position
-            _log.warning(
-                "probe of the disk after an error: %s",
-                "writes are accepted again" if log.breaker.closed else log.breaker.reason,
-            )
 
     def _spawn(self, name: str, run: object) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)  # type: ignore[arg-type]
@@ -107,10 +105,12 @@ class Maintenance:
                 self.sealing.observe()
                 pause_s = 0.0 if self.step() else _IDLE_S
                 self.last_failure = ""
+                if self._failing.is_on:
+                    self._failing.off("background work goes on")
             except (KyroError, OSError) as error:
                 self.last_failure = str(error)
                 pause_s = _AFTER_FAILURE_S
-                _log.error("background work failed and will be tried again: %s", error)
+                self._failing.on(f"background work failed and is tried again every second: {error}")
 
     def _run_sync(self) -> None:
         # Half the interval, so that a write that just missed one tick is still synced in time.

@@ -8,7 +8,7 @@ from typing import Final
 
 from kyrodb.cache.query_cache import Mode
 from kyrodb.index.hnsw import GraphParameters
-from kyrodb.limits import QUERY_CACHE_BYTES_MAX
+from kyrodb.limits import COUNT_MAX, QUERY_CACHE_BYTES_MAX
 from kyrodb.storage.breaker import COOLDOWN_S
 from kyrodb.storage.log import LogOptions, SyncPolicy
 from kyrodb.types import Metric
@@ -59,12 +59,12 @@ class TierBudgets:
 class EngineOptions:
     """Everything the engine needs to know; the server fills it from its configuration.
 
-    `documents_max` counts live documents. The hot tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at
-    `hot_age_max_s`, or after `mutations_per_checkpoint` writes (0: however many), whichever comes first; writers
-    wait while it holds more than `hot_bytes_max`, of which half is a reason to seal it too. Graphs are kept in
-    memory, in huge pages where the system has them; with `mapped_graphs` they are mapped files, which the system
-    can let go of when memory is short. `sync_interval_ms` 0 syncs before the acknowledgement. After a disk error the
-    disk is tried again every `breaker_cooldown_s`.
+    `documents_max` counts live documents, COUNT_MAX is no bound; messages call it `documents_max_name`. The hot
+    tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at `hot_age_max_s`, or after `mutations_per_checkpoint`
+    writes (0: however many), whichever comes first; writers wait while it holds more than `hot_bytes_max`, of which
+    half is a reason to seal it too. Graphs are kept in memory, in huge pages where the system has them; with
+    `mapped_graphs` they are mapped files, which the system can let go of when memory is short. `sync_interval_ms` 0
+    syncs before the acknowledgement. After a disk error the disk is tried again every `breaker_cooldown_s`.
     `snapshots_kept` newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for
     backups. With `background` off nothing is sealed or merged until `maintain` or `flush` is called.
     """
@@ -74,7 +74,8 @@ class EngineOptions:
     m: int = 16
     ef_construction: int = 200
     ef_search: int = 50
-    documents_max: int = 100_000
+    documents_max: int = COUNT_MAX
+    documents_max_name: str = "documents_max"
     hot_rows_max: int = 10_000
     hot_age_max_s: float = 600.0
     hot_bytes_max: int = 1 << 30

@@ -240,3 +240,5 @@ class EngineStats:
     """See cache.query_cache.QueryCache.counts."""
     maintenance_failure: str = ""
     """The last thing that went wrong in the background, while it is being tried again."""
+    capacity_warning: str = ""
+    """Set while there are nearly as many documents as there may be, or more."""

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kyrodb.engine.capacity import Capacity
 from kyrodb.engine.metadata_bounds import check_updated
-from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
 from kyrodb.engine.state import State
 from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
@@ -46,9 +46,9 @@ class Resolver:
     other documents are as the state has them.
     """
 
-    def __init__(self, state: State, options: EngineOptions) -> None:
+    def __init__(self, state: State, capacity: Capacity) -> None:
         self._state = state
-        self._options = options
+        self._capacity = capacity
         self._changed: dict[int, Mapping[str, str] | None] = {}
         self._documents = state.documents
         self._by_tenant: Counter[int] = Counter()
@@ -98,19 +98,16 @@ class Resolver:
 
     def _put(self, operation: Put) -> tuple[int, list[Record]]:
         document = operation.document
-        if document.vector.shape != (self._options.dimension,):
+        if document.vector.shape != (self._state.dimension,):
             raise InvalidArgument(
                 f"vector has shape {document.vector.shape}; the database holds vectors of "
-                f"{self._options.dimension} components",
+                f"{self._state.dimension} components",
                 field="vector",
             )
         existed = self._exists(document.doc_id)
         if not existed:
-            if self._documents >= self._options.documents_max:
-                raise ResourceExhausted(
-                    f"HNSW index full: {self._documents} elements (max {self._options.documents_max}); delete "
-                    "documents or raise hnsw.max_elements"
-                )
+            if self._documents >= self._capacity.documents_max:
+                raise self._capacity.refusal(self._documents)
             if operation.limit is not None:
                 tenant = document.doc_id >> TENANT_SHIFT
                 present = self._state.tenants.of(tenant) + self._by_tenant[tenant]

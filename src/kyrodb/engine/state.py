@@ -56,7 +56,7 @@ class State:
     def __init__(
         self, dimension: int, metric: Metric, segments: Sequence[ColdSegment], position: LSN
     ) -> None:
-        self._dimension = dimension
+        self.dimension = dimension
         self._metric = metric
         self.version = Version(tuple(segments), (), self.new_hot_tier())
         self.documents = sum(segment.live for segment in segments)
@@ -66,7 +66,7 @@ class State:
         self._moves = 0
 
     def new_hot_tier(self) -> HotTier:
-        return HotTier(self._dimension, self._metric)
+        return HotTier(self.dimension, self._metric)
 
     def locate(self, doc_id: int) -> Place | None:
         """Where the document is, for the writer. A reader uses `find`."""

@@ -10,12 +10,16 @@ DBImpl::Write). With one caller at a time nothing waits and nothing happens in a
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from kyrodb.alarm import Alarm
+from kyrodb.clock import Clock
 from kyrodb.engine.caches import Caches
+from kyrodb.engine.capacity import Capacity
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation
 from kyrodb.engine.resolve import Resolved, Resolver
@@ -25,6 +29,8 @@ from kyrodb.limits import GROUP_FRAMES_BYTES_MAX
 from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.log import Log
 from kyrodb.types import LSN
+
+_log: Final = logging.getLogger(__name__)
 
 Answer: TypeAlias = Ack | KyroError
 _GROUP_OPERATIONS_MAX = 4096
@@ -46,10 +52,18 @@ class WritePath:
     """Commits operations. `lock` serialises everything that changes the state: writes, freezing, swapping."""
 
     def __init__(
-        self, options: EngineOptions, log: Log, state: State, disk: DiskSpace, caches: Caches
+        self,
+        options: EngineOptions,
+        log: Log,
+        state: State,
+        disk: DiskSpace,
+        caches: Caches,
+        clock: Clock,
     ) -> None:
         self._options = options
         self._log = log
+        self.capacity = Capacity(options.documents_max, options.documents_max_name, clock)
+        self._sealing_behind = Alarm(_log, clock)
         self._disk = disk
         self._caches = caches
         self._state = state
@@ -66,10 +80,11 @@ class WritePath:
     def commit(self, operations: Sequence[Operation]) -> list[Answer]:
         """Make operations durable and visible, each succeeding or failing on its own; see Engine.commit."""
         if not self._wait_for_room():
-            refusal = ResourceExhausted(
-                f"the hot tier holds more than {self._options.hot_bytes_max} bytes and sealing does not keep up",
-                retry_after_s=_ROOM_WAIT_S,
+            text = f"the hot tier holds more than {self._options.hot_bytes_max} bytes and sealing does not keep up"
+            self._sealing_behind.on(
+                f"writes are refused: {text}. The log says above why sealing fails, if it does"
             )
+            refusal = ResourceExhausted(text, retry_after_s=_ROOM_WAIT_S)
             return [refusal] * len(operations)
         pending = _Pending(operations)
         with self._arrivals:
@@ -112,6 +127,8 @@ class WritePath:
         except BaseException as error:
             # `_refusal` stands during every write; only of one that ended like this it is true.
             self.refusing = self._refusal
+            if self._refusal:
+                _log.error("writes are refused: %s (%s)", self._refusal, type(error).__name__)
             # Nobody may be left waiting: a fault of ours, or an interrupt, is every caller's answer.
             for pending in group:
                 pending.answers = [_as_answer(error)] * len(pending.operations)
@@ -134,7 +151,7 @@ class WritePath:
             return [Unavailable(self._refusal)] * len(operations)
         # What deletes add to the log is small, and they are how a caller can make room.
         no_room = self._disk.room().refusal
-        resolver = Resolver(self._state, self._options)
+        resolver = Resolver(self._state, self.capacity)
         answers: list[Answer] = []
         frames: list[tuple[int, Resolved]] = []
         frame_bytes = 0
@@ -180,6 +197,10 @@ class WritePath:
             assert isinstance(answer, Ack)
             answer.lsn = lsn
         self._caches.committed([record for _, resolved in frames for record in resolved.records])
+        if self._state.documents >= self.capacity.watch_from or self.capacity.alarmed:
+            self.capacity.look(self._state.documents)
+        if self._sealing_behind.is_on:
+            self._sealing_behind.off("writes are accepted again: the hot tier has room")
 
     def _append(self, frames: Sequence[tuple[int, Resolved]]) -> list[LSN]:
         if not frames:

@@ -18,6 +18,7 @@ from kyrodb.errors import FailedPrecondition, InvalidArgument, KyroError
 from kyrodb.interface.arguments import Schema, groups
 from kyrodb.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX
 from kyrodb.migration.document import PortableDocument, stored_document
+from kyrodb.migration.input_files import path_words
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.manifest import read_manifest
 from kyrodb.types import Metric
@@ -74,7 +75,7 @@ class DirectoryDestination:
 
     def __init__(self, engine: Engine, directory: Path) -> None:
         self._engine = engine
-        self.name = str(directory)
+        self.name = path_words(directory)
         self.schema = Schema(engine.options.dimension, engine.options.metric)
 
     def store(self, documents: Sequence[PortableDocument]) -> list[tuple[int, str]]:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,9 +137,14 @@ def _parts_of(path: Path) -> list[Path]:
     return [path / name for name in (npy.VECTORS, npy.IDS, npy.METADATA) if (path / name).exists()]
 
 
+def path_words(path: Path | str) -> str:
+    """A path as text that can be stored, whatever bytes its names are of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _identity(files: list[Path]) -> str:
     facts = []
     for path in (part for file in files for part in _parts_of(file)):
         found = path.stat()
-        facts.append(f"{path.name} {found.st_size} {found.st_mtime_ns}")
+        facts.append(f"{path_words(path.name)} {found.st_size} {found.st_mtime_ns}")
     return digest("\n".join(facts).encode())

@@ -17,7 +17,7 @@ from kyrodb.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from kyrodb.observe.latency import Histogram, RecentLatencies
+from kyrodb.observe.latency import Histogram, RecentLatencies, percentiles_ns
 from kyrodb.observe.window import RollingTotals, Totals
 
 ERROR_CATEGORIES: Final = ("validation", "timeout", "internal", "resource_exhausted")
@@ -64,6 +64,9 @@ class Counters:
         self.wal_syncs = Histogram()
         """Duration of syncs of the log; observed by whichever thread synced."""
         self.query_latency = RecentLatencies()
+        """Of lookups and searches asked one at a time, whose caller waits for just them: what an objective is for."""
+        self.bulk_latency = RecentLatencies()
+        """Of the other queries: messages of a stream, which wait for each other, many lookups at once, and writes."""
         self.search_latency = RecentLatencies()
         self._rolling = RollingTotals()
 
@@ -86,19 +89,23 @@ class Counters:
         self.calls[rpc, status] += 1
         self.durations[rpc].observe(duration_ns / 1e9)
 
-    def query(self, duration_ns: int) -> None:
-        """A query was answered."""
+    def query(self, duration_ns: int, *, alone: bool = True) -> None:
+        """A query was answered; `alone` when it was one lookup or search that its caller waited for."""
         self.queries_total += 1
-        self.query_latency.record(duration_ns)
+        (self.query_latency if alone else self.bulk_latency).record(duration_ns)
+
+    def latency_percentiles_ns(self, *percents: int) -> list[int]:
+        """Of all queries, alone or not."""
+        return percentiles_ns([*self.query_latency.recent_ns(), *self.bulk_latency.recent_ns()], *percents)
 
     def query_failed(self) -> None:
         """A query was asked of the database and not answered."""
         self.queries_total += 1
         self.queries_failed += 1
 
-    def search(self, duration_ns: int, path: str) -> None:
-        """A search was answered by way of one of SEARCH_PATHS."""
-        self.query(duration_ns)
+    def search(self, duration_ns: int, path: str, *, alone: bool = True) -> None:
+        """A search was answered by way of one of SEARCH_PATHS; `alone` as for `query`."""
+        self.query(duration_ns, alone=alone)
         self.searches[path].observe(duration_ns / 1e9)
         self.searches_total += 1
         self.search_latency.record(duration_ns)

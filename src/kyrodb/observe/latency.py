@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from kyrodb.observe.window import WINDOW_S
@@ -48,13 +48,22 @@ class RecentLatencies:
         self._samples[self._next] = sample
         self._next = (self._next + 1) % RECENT
 
-    def percentiles_ns(self, *percents: int) -> list[int]:
-        """The duration below which that share of the samples lies; zeros without samples."""
+    def recent_ns(self) -> list[int]:
+        """The samples that count, in no order."""
         oldest_s = self._monotonic_s() - WINDOW_S
-        ordered = sorted(duration_ns for at_s, duration_ns in self._samples.copy() if at_s > oldest_s)
-        if not ordered:
-            return [0] * len(percents)
-        return [ordered[min(percent * len(ordered) // 100, len(ordered) - 1)] for percent in percents]
+        return [duration_ns for at_s, duration_ns in self._samples.copy() if at_s > oldest_s]
+
+    def percentiles_ns(self, *percents: int) -> list[int]:
+        """`percentiles_ns` of the samples that count."""
+        return percentiles_ns(self.recent_ns(), *percents)
+
+
+def percentiles_ns(durations_ns: Sequence[int], *percents: int) -> list[int]:
+    """The duration below which that share of the durations lies; zeros without durations."""
+    ordered = sorted(durations_ns)
+    if not ordered:
+        return [0] * len(percents)
+    return [ordered[min(percent * len(ordered) // 100, len(ordered) - 1)] for percent in percents]
 
 
 class Histogram:

@@ -6,6 +6,7 @@ A log that cannot be written costs lines, never a request; how many is a metric.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
@@ -118,7 +119,9 @@ def _count_lost() -> None:
         _lost[0] += 1
         first = _lost[0] == 1
     if first:
-        print(f"kyrodb: a log line could not be written: {sys.exc_info()[1]}", file=sys.stderr)
+        # Standard error may lie on the same disk: whoever logs must not fail for it.
+        with contextlib.suppress(OSError, ValueError):
+            print(f"kyrodb: a log line could not be written: {sys.exc_info()[1]}", file=sys.stderr)
 
 
 def _thread_died(died: threading.ExceptHookArgs) -> None:

@@ -6,11 +6,13 @@ month before it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from kyrodb.config.observing import SloSettings
 from kyrodb.observe.counters import Counters
+from kyrodb.observe.latency import RECENT
 from kyrodb.observe.window import Totals
 
 OBJECTIVES: Final = ("p99_latency", "cache_hit_rate", "error_rate", "availability")
@@ -32,24 +34,52 @@ class SloReport:
 
 
 def judge(counters: Counters, objectives: SloSettings, recall_at_most: float = 1.0) -> SloReport:
-    """Current values, and which objectives they breach; none with fewer than `min_samples` queries to go by.
+    """Current values, and which objectives they breach; none with fewer than `min_samples` queries to go by, and for
+    the latency as many of those that `Counters.query_latency` holds.
 
     `recall_at_most` is the upper end of the interval of the sampled recall, however few the samples.
     """
-    p99_latency_ns = counters.query_latency.percentiles_ns(99)[0]
+    waited_ns = counters.query_latency.recent_ns()
+    p99_latency_ns = _not_exceeded_by_99_of_100(waited_ns)
     lately = counters.lately
-    hit_rate, error_rate, availability = lately.hit_rate, lately.error_rate, lately.availability
     breaches = dict.fromkeys(OBJECTIVES, "")
+    if len(waited_ns) >= min(objectives.min_samples, RECENT) and p99_latency_ns > objectives.p99_latency_ns:
+        breaches["p99_latency"] = (
+            f"P99 latency {p99_latency_ns / 1e6:.2f} ms exceeds SLO of {objectives.p99_latency_ms:g} ms"
+        )
     if lately.queries >= objectives.min_samples:
-        if p99_latency_ns > objectives.p99_latency_ns:
-            breaches["p99_latency"] = f"P99 latency {p99_latency_ns}ns exceeds SLO"
-        if hit_rate < objectives.cache_hit_rate:
-            breaches["cache_hit_rate"] = f"Cache hit rate {100 * hit_rate:.2f}% below SLO"
-        if error_rate > objectives.error_rate:
-            breaches["error_rate"] = f"Error rate {100 * error_rate:.3f}% exceeds SLO"
-        if availability < objectives.availability:
-            breaches["availability"] = f"Availability {100 * availability:.3f}% below SLO"
+        wanted = objectives.cache_hit_rate
+        if wanted is not None and lately.hit_rate < wanted:
+            breaches["cache_hit_rate"] = (
+                f"Cache hit rate {_percent(lately.hit_rate, 2)} below SLO of {_percent(wanted)}"
+            )
+        if _too_many(lately, objectives.error_rate):
+            breaches["error_rate"] = (
+                f"Error rate {_percent(lately.error_rate, 3)} exceeds SLO of {_percent(objectives.error_rate)}"
+            )
+        if _too_many(lately, 1 - objectives.availability):
+            breaches["availability"] = (
+                f"Availability {_percent(lately.availability, 3)} below SLO of {_percent(objectives.availability)}"
+            )
     if objectives.recall is not None:
         missed = recall_at_most < objectives.recall
         breaches["recall"] = f"Recall at most {100 * recall_at_most:.2f}% below SLO" if missed else ""
     return SloReport(p99_latency_ns, lately, breaches)
+
+
+def _not_exceeded_by_99_of_100(durations_ns: Sequence[int]) -> int:
+    """By nearest rank: of a hundred the second slowest, so that one that is slow does not decide; 0 without any."""
+    if not durations_ns:
+        return 0
+    ordered = sorted(durations_ns)
+    return ordered[-(-99 * len(ordered) // 100) - 1]
+
+
+def _too_many(lately: Totals, share_max: float) -> bool:
+    """Whether more queries failed than that share. Where any may fail, a single one is no rate."""
+    allowed = share_max * lately.queries
+    return lately.failed > (max(1.0, allowed) if share_max > 0 else 0.0)
+
+
+def _percent(share: float, digits: int | None = None) -> str:
+    return f"{100 * share:g}%" if digits is None else f"{100 * share:.{digits}f}%"

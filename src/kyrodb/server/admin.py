@@ -62,7 +62,7 @@ class Admin:
         decode.parse(pb.MetricsRequest, payload)
         stats = await self._threads.run(self._engine.stats)
         counters, process = self._vitals.counters, self._vitals.process
-        p50, p95, p99 = counters.query_latency.percentiles_ns(50, 95, 99)
+        p50, p95, p99 = counters.latency_percentiles_ns(50, 95, 99)
         lookups = counters.cache_hits + counters.cache_misses
         uptime_s = max(process.uptime_s, 1e-9)
         return pb.MetricsResponse(
@@ -151,7 +151,7 @@ def config_response(settings: Settings) -> pb.ConfigResponse:
     return pb.ConfigResponse(
         hot_tier_max_size=cache.capacity,
         hot_tier_max_age_seconds=cache.hot_tier_max_age_secs or cache.training_interval_secs,
-        hnsw_max_elements=hnsw.max_elements,
+        hnsw_max_elements=hnsw.documents_max,
         data_dir=str(persistence.data_dir),
         fsync_policy=policies[persistence.fsync_policy],
         snapshot_interval=persistence.snapshot_interval_mutations,

@@ -26,6 +26,7 @@ from kyrodb.observe.health import Phase
 from kyrodb.server.companion import ScheduledBackups
 from kyrodb.server.connections import Connections, raise_file_limit
 from kyrodb.server.database import open_database
+from kyrodb.server.health_log import logging_health
 from kyrodb.server.http import serving_http
 from kyrodb.server.protection import Protection, TlsPorts, read_keys
 from kyrodb.server.reload import Reload
@@ -77,7 +78,7 @@ async def _serve(
     ports = TlsPorts.open(settings)
     tracing = start_tracing(settings.tracing)
     stop = Stop()
-    with serving_http(vitals, ports.http) as http:
+    with serving_http(vitals, ports.http) as http, logging_health(vitals):
         _log.info("HTTP on %s port %d", settings.server.observability_host, http.port)
         notify("STATUS=recovering the database")
         engine = await _opened(settings, stop)

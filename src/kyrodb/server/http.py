@@ -109,7 +109,8 @@ def _slo(vitals: Vitals) -> dict[str, object]:
         "window_seconds": int(WINDOW_S),
         "slo_thresholds": {
             "p99_latency_ns": objectives.p99_latency_ns,
-            "min_cache_hit_rate": objectives.cache_hit_rate,
+            # 0 where none is asked for: whatever there is is enough.
+            "min_cache_hit_rate": objectives.cache_hit_rate or 0.0,
             "max_error_rate": objectives.error_rate,
             "min_availability": objectives.availability,
             "min_samples": objectives.min_samples,

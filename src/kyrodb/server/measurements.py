@@ -35,7 +35,13 @@ def families(vitals: Vitals) -> Iterator[Family]:
         if queries.mode is Mode.RESCORED:
             yield from checked_families(queries.control)
         yield from recall_families(vitals.engine.recall, vitals.engine.ef_search)
-        yield from storage_families(stats, vitals.engine.recovered, vitals.recovery_s, vitals.counters)
+        yield from storage_families(
+            stats,
+            vitals.engine.recovered,
+            vitals.recovery_s,
+            vitals.counters,
+            vitals.engine.options.documents_max,
+        )
     yield from _process(vitals)
     status = vitals.verdict(stats).status
     yield labelled(
@@ -66,13 +72,13 @@ def document_cache_families(cache: DocumentCache) -> Iterator[Family]:
 
 
 def _requests(counters: Counters) -> Iterator[Family]:
-    p50, p95, p99 = counters.query_latency.percentiles_ns(50, 95, 99)
+    p50, p95, p99 = counters.latency_percentiles_ns(50, 95, 99)
     yield counter("queries_total", "Queries asked of the database, failed ones too.", counters.queries_total)
     yield counter("queries_failed", "Queries the database could not answer.", counters.queries_failed)
     yield labelled(
         "query_latency_ns",
         "gauge",
-        "Duration of the last 1000 queries answered in the last 5 minutes, nanoseconds.",
+        "Duration of the last queries answered in the last 5 minutes, nanoseconds.",
         "percentile",
         {"50": p50, "95": p95, "99": p99},
     )

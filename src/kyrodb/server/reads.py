@@ -70,7 +70,7 @@ class Reads:
             self._counters.query_failed()
             raise CallError("Query failed", error) from error
         caller.usage.queries += 1
-        self._counters.query(time.perf_counter_ns() - started_ns)
+        self._counters.query(time.perf_counter_ns() - started_ns, alone=True)
         self._count(found)
         return query_response(doc_id, found, include_embedding=request.include_embedding)
 
@@ -95,7 +95,7 @@ class Reads:
             self._counters.query_failed()
             raise CallError("Bulk query failed", error) from error
         caller.usage.queries += len(doc_ids)
-        self._counters.query(time.perf_counter_ns() - started_ns)
+        self._counters.query(time.perf_counter_ns() - started_ns, alone=False)
         for found, _ in answers:
             self._count(found)
         total_found = sum(found is not None for found, _ in answers)

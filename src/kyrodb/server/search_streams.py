@@ -134,7 +134,7 @@ class SearchStreams:
 
     def _response(self, payload: bytes, outcome: Answered | KyroError, caller: Caller) -> bytes:
         try:
-            response = self._searches.response(outcome, caller)
+            response = self._searches.response(outcome, caller, alone=False)
         except (KyroError, CallError) as error:
             if not decode.wants_inline_errors(payload):
                 raise

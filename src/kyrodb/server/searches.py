@@ -111,7 +111,7 @@ class Searches:
             (outcome,) = await self.outcomes((begun,), self.ask((begun,), caller, started_ns))
         if self._tracing is not None and isinstance(outcome, Answered):
             self._tracing.note(outcome.stages)
-        return self.response(outcome, caller)
+        return self.response(outcome, caller, alone=True)
 
     def ask(
         self, searches: Sequence[Search], caller: Caller, started_ns: int | None = None
@@ -132,14 +132,15 @@ class Searches:
         except KyroError as error:
             return [error] * len(searches)
 
-    def response(self, outcome: Answered | KyroError, caller: Caller) -> bytes:
-        """Count a search; the SearchResponse, as bytes. Raises CallError or InvalidArgument."""
+    def response(self, outcome: Answered | KyroError, caller: Caller, *, alone: bool) -> bytes:
+        """Count a search, `alone` unless it is one of a stream; the SearchResponse, as bytes. Raises CallError or
+        InvalidArgument."""
         if isinstance(outcome, KyroError):
             if not isinstance(outcome, InvalidArgument):
                 self._counters.query_failed()
             raise _failure(outcome) from outcome
         caller.usage.queries += 1
-        self._counters.search(outcome.duration_ns, _PATHS[outcome.tiers])
+        self._counters.search(outcome.duration_ns, _PATHS[outcome.tiers], alone=alone)
         self._counters.searched_partly([tier.value for tier in outcome.left_out])
         note_plan(outcome.plan)
         tiers = outcome.tiers

@@ -7,6 +7,7 @@ from typing import Final
 
 from kyrodb.cache.answer import Kind
 from kyrodb.engine.requests import EngineStats
+from kyrodb.limits import COUNT_MAX
 from kyrodb.observe.counters import Counters
 from kyrodb.observe.exposition import Family, counter, gauge, labelled
 from kyrodb.storage.recovery import RecoveryReport
@@ -15,10 +16,14 @@ _CACHE_EVENTS: Final = (*(kind.value for kind in Kind), "miss", "unproved", "ove
 
 
 def storage_families(
-    stats: EngineStats, recovered: RecoveryReport, recovery_s: float, counters: Counters
+    stats: EngineStats,
+    recovered: RecoveryReport,
+    recovery_s: float,
+    counters: Counters,
+    documents_max: int,
 ) -> Iterator[Family]:
-    """`recovery_s` is how long the last start took until the database was open."""
-    yield from _tiers(stats)
+    """`recovery_s` is the time from the last start to an open database; `documents_max` COUNT_MAX is no bound."""
+    yield from _tiers(stats, documents_max)
     yield from _log(stats, counters)
     yield gauge("disk_free_bytes", "Free bytes of the disk that holds the data.", stats.disk_free_bytes)
     yield gauge("writes_refused", "1 while documents are refused.", int(bool(stats.refusing_writes)))
@@ -31,8 +36,10 @@ def storage_families(
     )
 
 
-def _tiers(stats: EngineStats) -> Iterator[Family]:
+def _tiers(stats: EngineStats, documents_max: int) -> Iterator[Family]:
     yield gauge("documents", "Live documents.", stats.documents)
+    if documents_max < COUNT_MAX:
+        yield gauge("documents_limit", "Documents there may be, hnsw.max_elements.", documents_max)
     yield labelled(
         "tier_documents",
         "gauge",

@@ -36,14 +36,23 @@ def start_tracing(settings: TracingSettings) -> Tracing | None:
     """What traces calls, None when that is off. Raises ConfigError when the extra is not installed."""
     if not settings.enabled:
         return None
+    require_tracing(settings)
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    return Tracing(settings, OTLPSpanExporter(endpoint=settings.endpoint))
+
+
+def require_tracing(settings: TracingSettings) -> None:
+    """Raises ConfigError when calls are to be traced and the extra is not installed."""
+    if not settings.enabled:
+        return
     try:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        import opentelemetry.exporter.otlp.proto.grpc.trace_exporter  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             "tracing.enabled = true: needs the packages of OpenTelemetry: pip install 'kyrodb-server[otel]', or set "
             "tracing.enabled to false"
         ) from error
-    return Tracing(settings, OTLPSpanExporter(endpoint=settings.endpoint))
 
 
 class Tracing:

@@ -101,6 +101,8 @@ class Vitals:
         warnings = list(self.engine.recovered.warnings) if self.engine is not None else []
         if stats is not None and stats.disk_warning:
             warnings.append(stats.disk_warning)
+        if stats is not None and stats.capacity_warning:
+            warnings.append(stats.capacity_warning)
         if self.config_fault:
             warnings.append(self.config_fault)
         if self.accounts is not None and self.accounts.fault:

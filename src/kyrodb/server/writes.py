@@ -13,7 +13,7 @@ from kyrodb.engine.requests import (
     Stage,
     UpdateMetadata,
 )
-from kyrodb.errors import InvalidArgument, KyroError
+from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
 from kyrodb.index.filter import check_filter, names_a_condition
 from kyrodb.interface.arguments import checked_namespace
 from kyrodb.limits import DOC_ID_MIN
@@ -85,10 +85,11 @@ class Writes:
         started_ns = time.perf_counter_ns()
         try:
             ack = await self._commit(operation, payload, doing)
-        except CallError:
-            self._counters.query_failed()
+        except CallError as error:
+            if not _asked_too_much(error.cause):
+                self._counters.query_failed()
             raise
-        self._counters.query(time.perf_counter_ns() - started_ns)
+        self._counters.query(time.perf_counter_ns() - started_ns, alone=False)
         return ack
 
     async def _commit(self, write: Write, payload: bytes, doing: str) -> Ack:
@@ -105,6 +106,11 @@ class Writes:
         if isinstance(outcome, KyroError):
             raise CallError(doing, outcome) from outcome
         return outcome
+
+
+def _asked_too_much(cause: KyroError) -> bool:
+    """Whether the call was refused for its own size, which no later try would change."""
+    return isinstance(cause, ResourceExhausted) and cause.retry_after_s is None
 
 
 def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:

@@ -4,16 +4,21 @@
                                                                   ▲                     │
                                                                   ╰────probe failed─────╯
 
-The breaker only keeps the state and the reason; how ground is proved is the log's business (log.py).
+The breaker only keeps the state and the reason, and tells the operator; how ground is proved is the log's business
+(log.py).
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 from enum import IntEnum
 from typing import Final
 
+from kyrodb.alarm import QUIET_S, Alarm
 from kyrodb.clock import Clock
+
+_log: Final = logging.getLogger(__name__)
 
 COOLDOWN_S: Final = 60.0
 
@@ -38,6 +43,9 @@ class Breaker:
         self.failures = 0
         self.disk_full_failures = 0
         self.probes = 0
+        self._alarm = Alarm(_log, clock)
+        self._told_s = 0.0
+        """When the log last said that writes are refused."""
 
     @property
     def closed(self) -> bool:
@@ -58,8 +66,19 @@ class Breaker:
             self.reason = f"Disk full - circuit breaker opened: {doing}: {error.strerror}"
         else:
             self.reason = f"{doing}: {error.strerror or error}"
+        failed_probe = self.state is BreakerState.HALF_OPEN
         self.state = BreakerState.OPEN
         self._opened_s = self._clock.monotonic_s()
+        if failed_probe and self._opened_s - self._told_s >= QUIET_S:
+            self._told_s = self._opened_s
+            _log.warning("writes are still refused: %s. Next try in %.0f s", self.reason, self._cooldown_s)
+        if not self._alarm.is_on:
+            self._told_s = self._opened_s
+        self._alarm.on(
+            f"writes are refused, the WAL circuit breaker opened: {self.reason}. Reads go on. Mend the disk, free "
+            f"space or correct permissions; the disk is tried again every {self._cooldown_s:.0f} s, and no restart "
+            "is needed"
+        )
 
     def begin_probe(self) -> None:
         self.probes += 1
@@ -68,3 +87,4 @@ class Breaker:
     def close(self) -> None:
         self.state = BreakerState.CLOSED
         self.reason = ""
+        self._alarm.off("writes are accepted again: the disk was proved good")

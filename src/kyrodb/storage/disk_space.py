@@ -7,13 +7,17 @@ documents are refused while there is still some. Both bounds have to be crossed 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kyrodb.alarm import Alarm
 from kyrodb.clock import Clock
 from kyrodb.limits import DISK_FREE_BYTES_ENOUGH, DISK_FREE_SHARE_LOW, DISK_FREE_SHARE_MIN
 from kyrodb.storage.filesystem import FileSystem
+
+_log: Final = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 1.0
 """A figure is used for so long before the disk is asked again."""
@@ -39,7 +43,9 @@ class DiskSpace:
         self._directory = directory
         self._clock = clock
         self._looked_s = clock.monotonic_s()
+        self._refusing, self._low = Alarm(_log, clock), Alarm(_log, clock)
         self._room = self._look()
+        self._tell(self._room)
 
     def room(self) -> Room:
         """The room there is, measured at most INTERVAL_S ago."""
@@ -47,7 +53,20 @@ class DiskSpace:
         if now_s - self._looked_s >= INTERVAL_S:
             self._looked_s = now_s
             self._room = self._look()
+            self._tell(self._room)
         return self._room
+
+    def _tell(self, room: Room) -> None:
+        """A line in the log when documents begin to be refused, when that is over, and of the warning before."""
+        if room.refusal:
+            self._refusing.on(f"new documents are refused: {room.refusal}")
+        else:
+            if self._refusing.is_on:
+                self._refusing.off("new documents are accepted again: there is room on the disk")
+            if room.warning:
+                self._low.on(room.warning, logging.WARNING)
+            elif self._low.is_on:
+                self._low.off("the disk has room again")
 
     def _look(self) -> Room:
         try:

@@ -27,6 +27,8 @@ LOCK: Final = "LOCK"
 SNAPSHOTS: Final = "snapshots"
 LEGACY_TENANTS: Final = "tenants.json"
 USAGE: Final = "tenant_usage.state"
+PREDICTOR: Final = "predictor.state"
+"""What earlier versions learned of reads; nothing reads it any more."""
 USAGE_CSV: Final = "tenant_usage_latest.csv"
 TEMPORARY_SUFFIX: Final = ".tmp"
 
@@ -70,6 +72,11 @@ def temporary(name: str) -> str:
 def is_data_file(name: str) -> bool:
     """Whether the database itself gives files such names (MANIFEST and LOCK aside)."""
     return _OURS.fullmatch(name) is not None
+
+
+def is_known(name: str) -> bool:
+    """Whether the database itself gives a file such a name."""
+    return is_data_file(name) or name in (MANIFEST, LOCK, LEGACY_TENANTS, USAGE, PREDICTOR, USAGE_CSV)
 
 
 def is_snapshot(name: str) -> bool:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from kyrodb.cli.diagnosis.documents import count_documents
 from kyrodb.cli.diagnosis.finding import Finding, note, ok, wrong
 from kyrodb.config import Settings
-from kyrodb.errors import StorageError
+from kyrodb.engine.capacity import capacity_warning
+from kyrodb.errors import KyroError, StorageError
+from kyrodb.limits import COUNT_MAX
+from kyrodb.server.preflight import directory_faults
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.manifest import Manifest, read_manifest
@@ -24,32 +29,88 @@ _TRIES: Final = 3
 
 def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -> Iterator[Finding]:
     """`settings` None leaves out what they would have to match; `deep` reads every byte."""
-    if not directory.exists():
-        yield note(TOPIC, f"{directory} does not exist", "the server makes it at its first start")
+    faults = list(directory_faults(directory))
+    if faults:
+        yield from (wrong(TOPIC, f"{directory}: {fault}", _advice(directory)) for fault in faults)
         return
     if not directory.is_dir():
-        yield wrong(TOPIC, f"{directory} is not a directory", "name another persistence.data_dir")
+        yield wrong(
+            TOPIC,
+            f"{directory} does not exist",
+            "is it the right one? A server that is started with it makes it, empty",
+        )
         return
-    denied = list(_denied(directory))
+    yield from _check_names(directory)
+    denied = [name for name in sorted(os.listdir(directory)) if _is_denied(directory / name)]
     if denied:
         shown = ", ".join(denied[:3]) + (f" and {len(denied) - 3} more" if len(denied) > 3 else "")
         yield wrong(
             TOPIC,
-            f"user {os.geteuid()} may not read and write {shown}",
-            f"chown -R it to the user the server runs as, or run this as that user; {directory}",
+            f"user {os.geteuid()} may not read and write {shown} in {directory}",
+            _ownership(directory / denied[0]),
         )
         return
     yield from _check_content(directory, settings, deep=deep)
 
 
-def _denied(directory: Path) -> Iterator[str]:
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        yield str(directory)
-        return
+def _advice(directory: Path) -> str:
+    """What to do about a directory that cannot be used."""
+    if not directory.exists() or not directory.is_dir():
+        return "name another persistence.data_dir"
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        return "mount it to be written, or copy it to a place that can be"
+    return _ownership(directory)
+
+
+def _ownership(path: Path) -> str:
+    """What gives the user of this process access: another owner only where the owner is another."""
+    owner, user = path.stat().st_uid, os.geteuid()
+    if owner != user:
+        return f"it belongs to user {owner}: chown -R it to the user the server runs as, or run this as that user"
+    return f"its mode is {stat.S_IMODE(path.stat().st_mode):04o}: chmod -R u+rwX {path}"
+
+
+def _check_names(directory: Path) -> Iterator[Finding]:
+    """What lies there and is no file: the database leaves it alone, unless it stands in the place of one."""
     for name in sorted(os.listdir(directory)):
-        mode = os.R_OK | os.W_OK | (os.X_OK if (directory / name).is_dir() else 0)
-        if not os.access(directory / name, mode):
-            yield name
+        path = directory / name
+        if path.is_file() or (name == filename.SNAPSHOTS and path.is_dir()):
+            continue
+        what = _kind(path)
+        if filename.is_known(name):
+            yield wrong(
+                TOPIC,
+                f"{name} is {what}, where a file of the database should be",
+                f"put it back, or {_RESTORE}",
+            )
+        else:
+            yield note(TOPIC, f"{name} is {what}, and none of the database's", "the database leaves it alone")
+
+
+def _kind(path: Path) -> str:
+    """What lies there, which is no file."""
+    if path.is_symlink() and not path.exists():
+        return f"a symbolic link to {os.readlink(path)}, which does not exist"
+    kinds = ((stat.S_ISDIR, "a directory"), (stat.S_ISSOCK, "a socket"), (stat.S_ISFIFO, "a named pipe"))
+    mode = path.stat().st_mode
+    return next((word for is_one, word in kinds if is_one(mode)), "a device")
+
+
+def _is_denied(path: Path) -> bool:
+    """Whether this process lacks access to a file or directory of the database's."""
+    known = filename.is_known(path.name) or path.name == filename.SNAPSHOTS
+    if not known or not path.exists():
+        return False
+    return not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0))
+
+
+def rows_in_segments(directory: Path) -> int:
+    """Documents that lie in segments; 0 when that cannot be told."""
+    try:
+        manifest = read_manifest(LocalFileSystem(), directory)
+    except (StorageError, OSError):
+        return 0
+    return sum(segment.row_count - segment.dead_count for segment in manifest.segments)
 
 
 def _check_content(directory: Path, settings: Settings | None, *, deep: bool) -> Iterator[Finding]:
@@ -69,6 +130,21 @@ def _check_content(directory: Path, settings: Settings | None, *, deep: bool) ->
     if settings is not None:
         yield from _check_identity(manifest, settings)
     yield from (_read_everything if deep else _compare_sizes)(directory, manifest)
+    yield from _count(directory, manifest, settings)
+
+
+def _count(directory: Path, manifest: Manifest, settings: Settings | None) -> Iterator[Finding]:
+    try:
+        found = count_documents(directory, manifest)
+    except (KyroError, OSError) as error:
+        yield wrong(TOPIC, f"its documents cannot be counted: {error}", _RESTORE)
+        return
+    counted = f"{found.documents} documents up to position {found.position}"
+    yield ok(TOPIC, f"{counted}, {found.in_log} of them in the log and not in a segment yet")
+    bound = settings.hnsw.documents_max if settings is not None else COUNT_MAX
+    if warning := capacity_warning(found.documents, bound, "hnsw.max_elements"):
+        severity = wrong if found.documents >= bound else note
+        yield severity(TOPIC, warning, "raise hnsw.max_elements, or leave it out for no bound")
 
 
 def _check_identity(manifest: Manifest, settings: Settings) -> Iterator[Finding]:
@@ -101,11 +177,10 @@ def _compare_sizes(directory: Path, manifest: Manifest) -> Iterator[Finding]:
             faults.append(f"{entry.name} has {size} bytes, expected at least {entry.end_offset}")
     yield from (wrong(TOPIC, fault, _RESTORE) for fault in faults)
     if not faults:
-        rows = sum(segment.row_count - segment.dead_count for segment in manifest.segments)
         yield ok(
             TOPIC,
-            f"{directory}: {len(manifest.segments)} segments with {rows} documents up to position "
-            f"{manifest.sealed_lsn}, {len(manifest.wal)} log files; --deep reads every byte",
+            f"{directory}: {len(manifest.segments)} segments and {len(manifest.wal)} log files are as long as they "
+            "should be; --deep reads every byte",
         )
 
 

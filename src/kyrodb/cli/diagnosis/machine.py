@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from kyrodb.config import Settings
 from kyrodb.config.memory import memory_need
 from kyrodb.limits import MEMORY_SHARE_HIGH
 from kyrodb.observe.process import ProcessProbe
+from kyrodb.server.preflight import cannot_listen, ports
 from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.filesystem import LocalFileSystem
 
@@ -85,11 +85,14 @@ def check_limits(pid: int | None) -> Iterator[Finding]:
         yield ok("limits", f"{who} may open {shown} files and write files of any size")
 
 
-def check_memory(settings: Settings) -> Iterator[Finding]:
-    """Whether a full database would fit into memory, and how the system gives memory out."""
-    limit, needed = ProcessProbe.memory_limit_bytes(), memory_need(settings)
+def check_memory(settings: Settings, documents: int) -> Iterator[Finding]:
+    """Whether a full database would fit into memory, and how the system gives memory out. Without a bound of
+    documents, whether the `documents` of today would."""
+    bound = settings.hnsw.max_elements
+    wanted = documents if bound is None else bound
+    limit, needed = ProcessProbe.memory_limit_bytes(), memory_need(settings, wanted)
     need = (
-        f"hnsw.max_elements = {settings.hnsw.max_elements} documents need about "
+        f"{'' if bound is None else 'hnsw.max_elements = '}{wanted} documents need about "
         f"{needed.total_bytes / 2**20:.0f} MiB, {needed.graph_bytes / 2**20:.0f} of it for graphs"
     )
     have = f"{limit / 2**20:.0f} MiB may be used"
@@ -97,7 +100,7 @@ def check_memory(settings: Settings) -> Iterator[Finding]:
         yield note(
             "memory",
             f"{need}, {have}",
-            "lower hnsw.max_elements, hnsw.m or cache.capacity, or give the server more memory",
+            "lower hnsw.m or cache.capacity, set hnsw.max_elements lower, or give the server more memory",
         )
     else:
         yield ok("memory", f"{need}, {have}")
@@ -111,31 +114,15 @@ def check_memory(settings: Settings) -> Iterator[Finding]:
 
 def check_ports(settings: Settings) -> Iterator[Finding]:
     """Whether a server that is not running yet could listen."""
-    server = settings.server
-    wanted = (
-        ("server.port", server.host, server.port),
-        ("server.http_port", server.observability_host, server.observability_port),
-    )
     taken = False
-    for key, host, port in wanted:
-        fault = _cannot_listen(host.strip("[]"), port)
-        if fault:
+    for key, host, port in ports(settings):
+        error = cannot_listen(host, port)
+        if error is not None:
             taken = True
+            reason = error.strerror or error
             yield wrong(
-                "ports", f"{key}: {host}:{port}: {fault}", "stop what listens there, or take another port"
+                "ports", f"{key}: {host}:{port}: {reason}", "stop what listens there, or take another port"
             )
     if not taken:
+        server = settings.server
         yield ok("ports", f"{server.port} (gRPC) and {server.observability_port} (HTTP) are free")
-
-
-def _cannot_listen(host: str, port: int) -> str:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""

@@ -58,6 +58,7 @@ def _cure(reason: str) -> str:
             "the disk failed since the start: look at dmesg; a restart takes the mark away",
         ),
         ("background work", "the reason names the file; it is tried again all the time"),
+        ("hnsw.max_elements", "raise hnsw.max_elements, or leave it out for no bound"),
         ("checkpoint", "the log was removed by hand; writes after that position are lost"),
     )
     return next(
@@ -73,10 +74,17 @@ def _objectives(endpoint: Endpoint) -> Iterator[Finding]:
         return
     missed = [name for name, breached in slo["slo_breaches"].items() if breached]
     if missed:
-        values = ", ".join(f"{name} = {value}" for name, value in slo["current_metrics"].items())
+        values = ", ".join(_measured(name, value) for name, value in slo["current_metrics"].items())
         yield note(
             TOPIC, f"objectives missed in the last five minutes: {', '.join(missed)} ({values})", _cure("SLO")
         )
+
+
+def _measured(name: str, value: float) -> str:
+    """As people read it: latencies in milliseconds, shares in per cent."""
+    if name.endswith("_ns"):
+        return f"{name.removesuffix('_ns')} = {value / 1e6:.2f} ms"
+    return f"{name} = {100 * value:.2f} %"
 
 
 def _measurements(endpoint: Endpoint) -> Iterator[Finding]:
