@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.opening import fill, open_small, vectors
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server, start_server
 
 from kyrodb.backup.seal_request import seal_first
@@ -34,7 +35,7 @@ def insert(server: RunningServer, first_id: int, count: int) -> None:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)

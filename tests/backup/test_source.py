@@ -12,7 +12,8 @@ from tests.backup.played import DATA, Played, operations, played, write
 from tests.crash.checker import read_state
 from tests.crash.disk import AllKept
 from tests.crash.fault_filesystem import FaultFS
-from tests.engine.opening import fill, open_small, vectors
+from tests.engine.opening import open_small, put, vectors
+from tests.patience import PATIENCE_S
 from tests.regress.test_storage import fail_next
 
 from kyrodb.backup.catalog import read_catalog
@@ -25,6 +26,7 @@ from kyrodb.backup.target import DirectoryTarget
 from kyrodb.backup.timeline import plan_backup
 from kyrodb.backup.trial import try_recovery
 from kyrodb.clock import SystemClock
+from kyrodb.engine.engine import Engine
 from kyrodb.errors import DataDamaged, WriteFailed
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.filesystem import LocalFileSystem
@@ -130,32 +132,63 @@ def test_segment_that_ends_early_meanwhile_is_taken_to_its_end_alone() -> None:
     assert capture(past.disk, DATA, 0).log.position.lsn == acknowledged
 
 
+class _Load:
+    """A thread that writes document n after document n - 1, as many as it is allowed to."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._rows = vectors(1000)
+        self._allowed = threading.Semaphore(0)
+        self._over = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def allow(self, documents: int) -> None:
+        self._allowed.release(documents)
+
+    def require_seal_after(self, documents: int) -> None:
+        """Return when something was sealed after so many more documents were allowed."""
+        sealed = self._engine.stats().hot_flushes
+        self.allow(documents)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while self._engine.stats().hot_flushes == sealed:
+            assert self._failure is None, self._failure
+            assert time.monotonic() < deadline_s, "nothing was sealed"
+            time.sleep(0.001)
+
+    def stop(self) -> None:
+        self._over = True
+        self.allow(1)
+        self._thread.join()
+        assert self._failure is None, self._failure
+
+    def _run(self) -> None:
+        try:
+            for doc_id in itertools.count(1):
+                self._allowed.acquire()
+                if self._over:
+                    return
+                self._engine.write(put(doc_id, self._rows[doc_id % len(self._rows)]))
+        except BaseException as failure:
+            self._failure = failure
+
+
 def test_backups_of_a_database_under_load_are_states_it_really_had(tmp_path: Path) -> None:
-    """Real threads, real files, sealing and merging in the background: document n is written after n - 1."""
+    """Real threads, real files, sealing and merging in the background."""
     data, target = tmp_path / "data", DirectoryTarget(LocalFileSystem(), tmp_path / "backups")
     engine = open_small(data, background=True, hot_rows_max=40)
-    rows = vectors(1000)
-    stop = threading.Event()
-
-    def load() -> None:
-        for at in itertools.cycle(range(0, len(rows), 4)):
-            if stop.is_set():
-                return
-            fill(engine, rows[at : at + 4], first_id=engine.stats().documents + 1)
-
-    writer = threading.Thread(target=load)
-    writer.start()
+    load = _Load(engine)
     entries = []
     try:
         for number in range(12):
+            load.allow(400)
             options = CreateOptions(incremental=number not in (0, 7))
             entries.append(create_backup(LocalFileSystem(), data, target, SystemClock(), options))
-            sealed = engine.stats().hot_flushes
-            while engine.stats().hot_flushes < sealed + 2:
-                time.sleep(0.001)
+            for _ in range(2):
+                load.require_seal_after(100)
     finally:
-        stop.set()
-        writer.join()
+        load.stop()
         engine.close()
     catalog = read_catalog(target)
     for number, entry in enumerate(reversed(catalog.entries)):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.client.certificates import Certificates, make_certificates
 from tests.client.stores import DIMENSION, client_of
+from tests.patience import PATIENCE_S
 from tests.server.running import start_server
 from tests.tenancy.keys import entry, key_of, write_keys
 
@@ -53,7 +54,7 @@ def target(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory)
     try:
         target = f"127.0.0.1:{server.port}"
         with Client(target, tls=tls_of(certificates), api_key=key_of("acme"), timeout_s=2) as client:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE_S
             while True:
                 try:
                     client.health()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.client.stores import ALL_DOCUMENTS, DIMENSION, client_of, random_vectors
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, free_port, running_server
 
 import kyrodb
@@ -137,5 +138,5 @@ def test_closing_in_another_thread_ends_a_call(server: RunningServer) -> None:
     thread = threading.Thread(target=search)
     thread.start()
     client.close()
-    thread.join(30)
+    thread.join(PATIENCE_S)
     assert [type(outcome) for outcome in outcomes] == [Unavailable]

@@ -14,6 +14,7 @@ import grpc
 import httpx
 from google.protobuf.message import Message
 from tests.contract.corner import DIMENSION
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server
 from tests.tenancy.keys import CANARY, entry, key_of, write_keys
 
@@ -62,14 +63,14 @@ class Tenants:
     def http(self, path: str, key: str | None = None, method: str = "GET") -> httpx.Response:
         headers = {} if key is None else {"x-api-key": key}
         url = f"http://127.0.0.1:{self.server.http_port}{path}"
-        return httpx.request(method, url, headers=headers, trust_env=False, timeout=10)
+        return httpx.request(method, url, headers=headers, trust_env=False, timeout=PATIENCE_S)
 
     def reload(self, *, refused: bool = False) -> None:
         """Send SIGHUP, and return when the log says what came of it."""
         ends = "configuration reload refused" if refused else "configuration reloaded"
         before = self.server.log.count(ends)
         self.server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while self.server.log.count(ends) == before:
             assert time.monotonic() < deadline, self.server.log
             time.sleep(0.02)
@@ -85,9 +86,9 @@ def called(stub: Any, rpc: str, requests: Sequence[Message], metadata: Sequence[
     messages: list[Message] = []
     try:
         if method.server_streaming:
-            messages.extend(call(argument, metadata=metadata, timeout=30))
+            messages.extend(call(argument, metadata=metadata, timeout=PATIENCE_S))
         else:
-            messages.append(call(argument, metadata=metadata, timeout=30))
+            messages.append(call(argument, metadata=metadata, timeout=PATIENCE_S))
     except grpc.RpcError as error:
         ended: Any = error
         trailing = {name: str(value) for name, value in ended.trailing_metadata() or ()}

@@ -26,6 +26,7 @@ from tests.contract.tenants import (
     called,
     shared_server,
 )
+from tests.patience import PATIENCE_S
 from tests.tenancy.keys import CANARY
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -260,10 +261,10 @@ def test_a_tenant_is_not_told_the_plan_of_a_search(stocked: Tenants) -> None:
 
 def test_the_standard_services_answer_without_a_key_and_tell_nothing_of_tenants(tenants: Tenants) -> None:
     health = health_pb2_grpc.HealthStub(tenants.server.channel)
-    assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == SERVING
+    assert health.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S).status == SERVING
     reflection = reflection_pb2_grpc.ServerReflectionStub(tenants.server.channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
-    (answer,) = reflection.ServerReflectionInfo(iter([request]), timeout=10)
+    (answer,) = reflection.ServerReflectionInfo(iter([request]), timeout=PATIENCE_S)
     names = {service.name for service in answer.list_services_response.service}
     assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 

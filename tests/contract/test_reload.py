@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.contract.tenants import OTHER, OWN, Tenants, shared_server
+from tests.patience import PATIENCE_S
 from tests.tenancy.keys import CANARY, entry, key_of, write_keys
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -62,7 +63,7 @@ def test_a_stream_that_is_open_ends_when_its_key_is_disabled(tenants: Tenants) -
     requests: queue.SimpleQueue[pb.SearchRequest | None] = queue.SimpleQueue()
     search = pb.SearchRequest(query_embedding=[1.0, 0, 0, 0], k=1)
     answers: Any = tenants.server.stub.BulkSearch(
-        iter(requests.get, None), metadata=(("x-api-key", OWN),), timeout=30
+        iter(requests.get, None), metadata=(("x-api-key", OWN),), timeout=PATIENCE_S
     )
     requests.put(search)
     next(answers)

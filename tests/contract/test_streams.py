@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.contract.corner import Corner, Refused
+from tests.patience import PATIENCE_S
 
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -79,7 +80,7 @@ def test_documents_of_a_slow_stream_do_not_wait_for_its_end(corner: Corner) -> N
 
     def messages() -> Iterator[pb.InsertRequest]:
         yield corner.document(1, X)
-        assert first_is_in.wait(20)
+        assert first_is_in.wait(PATIENCE_S)
         yield corner.document(2, X)
 
     call = corner.server.stub.BulkInsert.future(messages())
@@ -129,7 +130,7 @@ def test_bulk_search_answers_before_the_stream_ends(corner: Corner) -> None:
 
     def requests() -> Iterator[pb.SearchRequest]:
         yield asked(corner, X)
-        assert answered.wait(20)
+        assert answered.wait(PATIENCE_S)
         yield asked(corner, X)
 
     responses = corner.server.stub.BulkSearch(requests())

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import trustme
 from tests.contract.corner import DIMENSION
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, start_server, stub
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -67,10 +68,10 @@ class TlsServer:
         if client is not None:
             client.configure_cert(context)
         url = f"https://{host}:{self.server.http_port}{path}"
-        return httpx.get(url, verify=context, trust_env=False, timeout=5)
+        return httpx.get(url, verify=context, trust_env=False, timeout=PATIENCE_S)
 
     def wait_ready(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and self.server.process.poll() is None:
             try:
                 if self.http().status_code == 200:
@@ -81,7 +82,7 @@ class TlsServer:
 
     def logs(self, text: str) -> bool:
         """Whether the log says so, if not yet then soon."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while text not in self.server.log and time.monotonic() < deadline:
             time.sleep(0.02)
         return text in self.server.log
@@ -89,7 +90,7 @@ class TlsServer:
     def reload(self, ends: str = "configuration reloaded") -> None:
         before = self.server.log.count(ends)
         self.server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while self.server.log.count(ends) == before:
             assert time.monotonic() < deadline, self.server.log
             time.sleep(0.02)
@@ -98,7 +99,7 @@ class TlsServer:
     def _called(self, channel: grpc.Channel) -> str:
         with channel:
             try:
-                stub(channel).Health(pb.HealthRequest(), timeout=5)
+                stub(channel).Health(pb.HealthRequest(), timeout=PATIENCE_S)
             except grpc.RpcError as error:
                 return str(error.code().name)
         return "OK"
@@ -199,7 +200,9 @@ def test_clear_text_is_refused_and_logged(one_sided: TlsServer) -> None:
     assert one_sided.call_in_clear() == "UNAVAILABLE"
     assert one_sided.logs("WRONG_VERSION_NUMBER")
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://localhost:{one_sided.server.http_port}/health", trust_env=False, timeout=5)
+        httpx.get(
+            f"http://localhost:{one_sided.server.http_port}/health", trust_env=False, timeout=PATIENCE_S
+        )
     assert one_sided.logs("HTTP port: TLS handshake failed: HTTP_REQUEST")
 
 

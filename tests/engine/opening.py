@@ -13,6 +13,7 @@ from kyrodb.engine.builder import InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Put, SearchRequest, SearchResult
+from kyrodb.errors import KyroError
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.types import Document, Vector
 
@@ -45,7 +46,9 @@ def fill(
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Store the rows under ascending ids, all with the same metadata."""
-    engine.commit([put(first_id + at, row, **(metadata or {})) for at, row in enumerate(rows)])
+    for answer in engine.commit([put(first_id + at, row, **(metadata or {})) for at, row in enumerate(rows)]):
+        if isinstance(answer, KyroError):
+            raise answer
 
 
 def ids(result: SearchResult) -> list[int]:

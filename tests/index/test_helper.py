@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from tests.patience import PATIENCE_S
 
 from kyrodb.index.helper import Helpers, Work
 
@@ -42,7 +43,7 @@ def idents() -> tuple[Work[int], Work[int]]:
 
 
 def test_both_halves_are_done_at_the_same_time_while_a_helper_is_free() -> None:
-    meeting = threading.Barrier(2, timeout=30)
+    meeting = threading.Barrier(2, timeout=PATIENCE_S)
 
     def half(name: str) -> tuple[str, int]:
         meeting.wait()

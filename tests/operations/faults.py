@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.operations import mounts
-
-PATIENCE_S = 30.0
+from tests.patience import PATIENCE_S
 
 
 def wait_until(happened: Callable[[], object], what: str) -> None:

@@ -15,6 +15,7 @@ import grpc
 import psutil
 from tests.operations.faults import lift_file_size_limit, limit_file_size, wait_until
 from tests.operations.observed import DIMENSION, get, insert, metric, try_insert
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, start_server
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -223,7 +224,7 @@ class Story:
         wait_until(lambda: metric(self.server, "ready") == 0, "the server drains")
         draining = self.look()
         answers.cancel()
-        assert self.server.process.wait(30) == 0
+        assert self.server.process.wait(PATIENCE_S) == 0
         return draining
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -17,7 +18,7 @@ DIMENSION = 4
 
 def get(server: RunningServer, path: str) -> tuple[int, str]:
     """Status and body of one request to the HTTP port."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -46,7 +47,9 @@ def health(server: RunningServer) -> tuple[int, dict[str, Any]]:
 def insert(server: RunningServer, doc_id: int, **metadata: str) -> None:
     """Store a document; its vector follows from its id."""
     vector = [1.0, float(doc_id), 0.5, -1.0]
-    server.stub.Insert(pb.InsertRequest(doc_id=doc_id, embedding=vector, metadata=metadata), timeout=30)
+    server.stub.Insert(
+        pb.InsertRequest(doc_id=doc_id, embedding=vector, metadata=metadata), timeout=PATIENCE_S
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,11 @@ def try_insert(server: RunningServer, doc_id: int) -> Outcome:
 
 def stored(server: RunningServer, *doc_ids: int) -> set[int]:
     """Those of the documents that are there."""
-    response = server.stub.BulkQuery(pb.BulkQueryRequest(doc_ids=doc_ids), timeout=30)
+    response = server.stub.BulkQuery(pb.BulkQueryRequest(doc_ids=doc_ids), timeout=PATIENCE_S)
     return {result.doc_id for result in response.results if result.found}
 
 
 def found(server: RunningServer) -> list[int]:
     """The documents a search finds."""
     request = pb.SearchRequest(query_embedding=[1.0, 0.0, 0.0, 0.0], k=1000)
-    return [result.doc_id for result in server.stub.Search(request, timeout=30).results]
+    return [result.doc_id for result in server.stub.Search(request, timeout=PATIENCE_S).results]

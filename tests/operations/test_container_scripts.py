@@ -12,6 +12,7 @@ import grpc
 import pytest
 from tests.operations.faults import limit_file_size, wait_until
 from tests.operations.observed import DIMENSION, insert, try_insert
+from tests.patience import PATIENCE_S
 from tests.server.running import free_port, running_server, stub
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -75,7 +76,7 @@ def test_the_entrypoint_makes_a_certificate_where_none_is(tmp_path: Path) -> Non
         assert (tls / "server.key").stat().st_mode & 0o077 == 0
     finally:
         process.terminate()
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=PATIENCE_S)
     assert b"self-signed certificate for db.example" in told
 
 

@@ -15,6 +15,7 @@ from tests.engine.opening import fill, open_small, vectors
 from tests.operations import faults
 from tests.operations.observed import DIMENSION, found, health, insert, try_insert
 from tests.operations.page import Shell, commands, section
+from tests.patience import PATIENCE_S
 from tests.server.running import running_server, start_server
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -40,7 +41,7 @@ def refused_start(tmp_path: Path, **settings: object) -> str:
     server = start_server(tmp_path, SETTINGS | settings)
     server.channel.close()
     try:
-        assert server.process.wait(30) == 1
+        assert server.process.wait(PATIENCE_S) == 1
     finally:
         server.process.kill()
         server.process.wait()

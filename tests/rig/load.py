@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import grpc
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -132,7 +133,7 @@ class Load:
         for writer in self.writers:
             ids = list(writer.possible)
             answer = server.stub.BulkQuery(
-                pb.BulkQueryRequest(doc_ids=ids, include_embeddings=True), timeout=30
+                pb.BulkQueryRequest(doc_ids=ids, include_embeddings=True), timeout=PATIENCE_S
             )
             assert len(answer.results) == len(ids)
             for doc_id, found in zip(ids, answer.results, strict=True):

@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
+from tests.patience import PATIENCE_S
+
 from kyrodb.limits import MESSAGE_BYTES_MAX
 from kyrodb.proto.methods import METHODS
 
@@ -25,8 +27,6 @@ _DATA, _HEADERS, _RST_STREAM, _SETTINGS = 0x0, 0x1, 0x3, 0x4
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _FRAME_BYTES: Final = 16_384
 _WIDE_WINDOW: Final = b"\x00\x04\x7f\xff\xff\xff"
-PATIENCE_S: Final = 20.0
-"""For an answer, and for room to send in."""
 _SEARCH: Final = METHODS["Search"].path
 _INSERTS: Final = METHODS["BulkInsert"].path
 

@@ -25,10 +25,11 @@ from typing import Any
 
 import grpc
 import httpx
+from tests.patience import PATIENCE_S
 
 from kyrodb.proto.methods import METHODS
 
-START_S = 30.0
+START_S = PATIENCE_S
 
 
 def stub(channel: grpc.Channel) -> Any:
@@ -83,7 +84,9 @@ class RunningServer:
 
     def http(self, path: str, method: str = "GET") -> httpx.Response:
         """One request to the HTTP port."""
-        return httpx.request(method, f"http://127.0.0.1:{self.http_port}{path}", trust_env=False, timeout=10)
+        return httpx.request(
+            method, f"http://127.0.0.1:{self.http_port}{path}", trust_env=False, timeout=PATIENCE_S
+        )
 
     def http_json(self, path: str) -> Any:
         """The JSON body of a GET."""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from tests.patience import PATIENCE_S
 
 from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted, Unavailable
 from kyrodb.server.batching import Batcher
@@ -24,7 +25,7 @@ class Desk:
     def answer(self, numbers: list[int]) -> Sequence[int | KyroError]:
         self.batches.append(numbers)
         self.at_work.release()
-        assert self.gate.wait(20)
+        assert self.gate.wait(PATIENCE_S)
         if 13 in numbers:
             raise Unavailable("thirteen breaks the whole batch")
         if 99 in numbers:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE_S
 
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.server import connections
@@ -31,7 +32,7 @@ class Pairs:
         self.accepted: list[socket.socket] = []
 
     def connect(self) -> None:
-        client = socket.create_connection(self._listener.getsockname(), timeout=10)
+        client = socket.create_connection(self._listener.getsockname(), timeout=PATIENCE_S)
         self.clients.append(client)
         self.accepted.append(self._listener.accept()[0])
 

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.patience import PATIENCE_S
 
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine
@@ -64,7 +65,9 @@ def get(vitals: Vitals) -> Iterator[Get]:
     with serving_http(vitals, None) as http:
 
         def request(path: str, method: str = "GET") -> httpx.Response:
-            return httpx.request(method, f"http://127.0.0.1:{http.port}{path}", trust_env=False, timeout=10)
+            return httpx.request(
+                method, f"http://127.0.0.1:{http.port}{path}", trust_env=False, timeout=PATIENCE_S
+            )
 
         yield request
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE_S
 from tests.server.test_http import settings_of
 
 from kyrodb.limits import HTTP_REQUEST_BYTES_MAX
@@ -21,7 +22,7 @@ from kyrodb.server.vitals import Vitals
 def connected(directory: Path) -> Iterator[socket.socket]:
     with (
         serving_http(Vitals(settings_of(directory)), None) as http,
-        socket.create_connection(("127.0.0.1", http.port), timeout=10) as connection,
+        socket.create_connection(("127.0.0.1", http.port), timeout=PATIENCE_S) as connection,
     ):
         yield connection
 

@@ -15,13 +15,14 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server, start_server
 
 from kyrodb.proto import kyrodb_pb2 as pb
 
 X = [1.0, 0.0, 0.0, 0.0]
 DIMENSION: dict[str, Any] = {"hnsw__dimension": 4}
-WAIT_S = 30.0
+WAIT_S = PATIENCE_S
 
 
 def until(holds: Callable[[], bool]) -> None:

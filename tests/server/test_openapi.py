@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.routing import Route
 from tests.contract.tenants import ADMIN, OWN, Tenants, shared_server
+from tests.patience import PATIENCE_S
 from tests.server.test_http import settings_of
 
 from kyrodb.server.http import application
@@ -82,7 +83,7 @@ def test_whatever_is_asked_is_answered_as_described(
             base_url=f"http://127.0.0.1:{tenants.server.http_port}",
             headers=headers,
             checks=CHECKS,
-            timeout=10,
+            timeout=PATIENCE_S,
         )
 
     ask()

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server
 
 from kyrodb.cache.similarity_control import SimilarityControl
@@ -21,7 +22,7 @@ def sampled(server: RunningServer) -> dict[str, float]:
         pb.InsertRequest(doc_id=at, embedding=source.standard_normal(8).tolist()) for at in range(1, 200)
     )
     assert server.stub.BulkInsert(messages).success
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         server.stub.Search(pb.SearchRequest(query_embedding=source.standard_normal(8).tolist(), k=3))
         slo: dict[str, dict[str, float]] = server.http_json("/slo")

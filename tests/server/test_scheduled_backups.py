@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -19,7 +20,7 @@ def metric(server: RunningServer, name: str) -> float:
 
 
 def wait_for(server: RunningServer, name: str, least: float) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while metric(server, name) < least:
         assert time.monotonic() < deadline, server.log
         time.sleep(0.1)

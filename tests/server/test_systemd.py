@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE_S
 from tests.server.running import start_server
 
 from kyrodb.server import systemd
@@ -22,7 +23,7 @@ class Supervisor:
         self.environment = path.replace("\0", "@")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(path)
-        self._socket.settimeout(30)
+        self._socket.settimeout(PATIENCE_S)
 
     def hears(self) -> list[str]:
         """The lines of the next message."""

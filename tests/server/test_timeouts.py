@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
 from tests.server.running import running_server
 
 from kyrodb.limits import FILTER_NODES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
 
-DEADLINE_S = 60
+DEADLINE_S = PATIENCE_S
 
 
 def slow_filter() -> pb.MetadataFilter:
