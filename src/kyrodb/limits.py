@@ -67,6 +67,8 @@ STREAMS_MAX: Final = 1000
 """Streams of messages from clients that are open at once."""
 STREAM_SILENT_S: Final = 10.0
 """When there are so many, one that has been silent for so long makes room for another."""
+STOPPING_STREAM_SILENT_S: Final = 2.0
+"""While the server stops, a stream on which nothing happens for so long is ended."""
 OPEN_CONNECTIONS_MAX: Final = 8192
 """Connections to the ports; fewer when the process may not open twice as many files."""
 CONNECTION_SILENT_S: Final = 10.0
@@ -82,10 +84,20 @@ HTTP_REQUEST_S_MAX: Final = 10.0
 """Time a connection to the HTTP port may take until a whole request is there."""
 HTTP_REQUEST_BYTES_MAX: Final = 64 << 10
 """Line, headers and body of a request to the HTTP port, where nothing takes a body."""
+CERTIFICATE_WARNING_S: Final = 14 * 86_400.0
+"""From so long before a certificate ends it is said."""
 REQUEST_ID_CHARS_MAX: Final = 64
 SLOW_QUERY_LINES_PER_S: Final = 20
 STALL_S_MAX: Final = 30.0
 """An event loop that has not moved for so long is broken; a group commit so long is worth a look."""
+
+LOG_QUEUE_LINES_MAX: Final = 20_000
+LOG_QUEUE_BYTES_MAX: Final = 8 << 20
+"""Log lines that wait to be written; those that come while so many do are dropped and counted."""
+LOG_FLUSH_S_MAX: Final = 2.0
+"""Time the end of the process gives lines that wait."""
+RELOAD_S_MAX: Final = 20.0
+"""Time a reload may take to read what it needs."""
 
 # --- files ----------------------------------------------------------------------------------------
 WAL_FRAME_BODY_BYTES_MAX: Final = 64 << 20
@@ -146,6 +158,9 @@ HNSW_M_MIN: Final = 5
 HNSW_M_MAX: Final = 128
 EF_CONSTRUCTION_MAX: Final = 10_000
 ADMISSION_BIAS_MAX: Final = 0.5
+CONFIG_FILE_BYTES_MAX: Final = 16 << 20
+PEM_FILE_BYTES_MAX: Final = 16 << 20
+"""Certificates or a key; all authorities the world trusts are a hundredth of it."""
 CONFIG_DEPTH_MAX: Final = 6
 """Sections and the values in them; a file nested deeper is no configuration, and aliases could nest for ever."""
 

@@ -55,7 +55,7 @@ def test_file_that_is_refused_says_what(tmp_path: Path, name: str, content: byte
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / "d.yaml"
     directory.mkdir()
-    with pytest.raises(ConfigError, match=r"d.yaml.*cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match=r"d.yaml.*cannot be read: is a directory"):
         read_file(directory)
     with pytest.raises(ConfigError, match=r"absent.toml: configuration file does not exist"):
         read_file(tmp_path / "absent.toml")

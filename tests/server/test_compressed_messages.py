@@ -54,7 +54,8 @@ def peak_mib(server: RunningServer) -> int:
 def end_of(calls: grpc.Channel, path: str, *, streams: bool, before: int = 0) -> grpc.StatusCode:
     """How a call ends that sends so many small messages, then the bomb."""
     messages = [b""] * before + [BOMB]
-    call: Any = calls.stream_stream(path)(iter(messages)) if streams else calls.unary_unary(path)
+    method: Any = calls.stream_stream if streams else calls.unary_unary
+    call = method(path)(iter(messages)) if streams else method(path)
     try:
         list(call) if streams else call(BOMB)
     except grpc.RpcError as error:

@@ -34,7 +34,7 @@ def test_what_fits_together_is_read_and_the_key_is_not_shown(settings: TlsSettin
     certificates = Certificates.read(settings)
     assert certificates.authorities == CA.cert_pem.bytes()
     assert "PRIVATE KEY" not in repr(certificates)
-    http_context(settings)
+    http_context(settings, certificates)
 
 
 @pytest.mark.parametrize("name", ["cert.pem", "key.pem", "ca.pem"])

@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 from kyrodb.config import yaml_text
+from kyrodb.config.regular_files import read_regular
 from kyrodb.errors import ConfigError
+from kyrodb.limits import CONFIG_FILE_BYTES_MAX
 
 
 def read_file(path: Path) -> tuple[dict[str, object], dict[str, int]]:
@@ -20,7 +22,7 @@ def read_file(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     if extension not in (".yaml", ".yml", ".toml", ".json"):
         raise ConfigError(f"{path}: unknown extension '{extension}', must be .yaml, .yml, .toml or .json")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular(path, CONFIG_FILE_BYTES_MAX).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: configuration file does not exist") from error
     except UnicodeDecodeError as error:

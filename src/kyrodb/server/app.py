@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from kyrodb.config import Loaded, Settings
 from kyrodb.engine.engine import Engine
-from kyrodb.errors import KyroError, Unavailable, causes
-from kyrodb.observe import logs
+from kyrodb.errors import KyroError, causes
+from kyrodb.observe import logs, standard_error
 from kyrodb.observe.health import Phase
 from kyrodb.server.companion import ScheduledBackups
 from kyrodb.server.connections import Connections, raise_file_limit
@@ -34,6 +34,7 @@ from kyrodb.server.seal_requests import SealRequests
 from kyrodb.server.service import Service
 from kyrodb.server.signals import Stop
 from kyrodb.server.systemd import notify, notify_alive, notify_ready
+from kyrodb.server.threads import in_thread_of_its_own
 from kyrodb.server.tracing import start_tracing
 from kyrodb.server.transport import GrpcServer, choose
 from kyrodb.server.vitals import HEARTBEAT_S, Vitals
@@ -46,12 +47,17 @@ SWITCH_INTERVAL_S: Final = 0.0005
 it for microseconds at a time, stands still whenever a worker decodes: BulkSearch does a fifth more with this."""
 
 
+_RECOVERY_GRACE_S: Final = 1.0
+"""For a recovery that is about to end when the server is told to stop: then the log is closed as ever."""
+
+
 def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBackups | None = None) -> None:
     """Serve until SIGTERM or SIGINT; `load_again` reads the configuration anew for SIGHUP, `backups` run beside.
 
     Raises KyroError and OSError for whatever keeps the server from starting or from stopping cleanly.
     """
     settings = loaded.settings
+    standard_error.never_wait()
     logs.configure(settings.logging)
     _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
     for warning in loaded.warnings:
@@ -61,10 +67,19 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     threadpool_limits(limits=1, user_api="blas")
     try:
         uvloop.run(_serve(settings, load_again, backups))
+    except _RecoveryAbandoned:
+        _log.info("stopped before recovery had finished; nothing is lost, the next start begins it anew")
+        logs.flush()
+        # Its thread is at work in the middle of everything the interpreter would take apart.
+        os._exit(0)
     except (KyroError, OSError) as error:
         # Also to the log file, where somebody will look.
         _log.error("stopped: %s", " <- ".join(map(str, (error, *causes(error)))))
         raise
+
+
+class _RecoveryAbandoned(Exception):
+    """A signal came before the database was recovered."""
 
 
 async def _serve(
@@ -78,6 +93,7 @@ async def _serve(
     ports = TlsPorts.open(settings)
     tracing = start_tracing(settings.tracing)
     stop = Stop()
+    vitals.certificates = lambda: ports.validity
     with serving_http(vitals, ports.http) as http, logging_health(vitals):
         _log.info("HTTP on %s port %d", settings.server.observability_host, http.port)
         notify("STATUS=recovering the database")
@@ -124,6 +140,8 @@ async def _serve(
 
 async def _serve_grpc(server: GrpcServer, vitals: Vitals, stop: Stop) -> None:
     settings = vitals.settings.server
+    if stop.asked:
+        return
     port = await server.start()
     vitals.phase = Phase.SERVING
     _log.info("gRPC on %s port %d (%s)", settings.host, port, server.transport)
@@ -134,37 +152,17 @@ async def _serve_grpc(server: GrpcServer, vitals: Vitals, stop: Stop) -> None:
     notify("STOPPING=1", "STATUS=finishing the calls under way")
     _log.info("draining: calls under way have %d s to finish", settings.shutdown_timeout_secs)
     await stop.unless_again(server.drain(settings.shutdown_timeout_secs))
+    await server.stop()
 
 
 async def _opened(settings: Settings, stop: Stop) -> Engine:
-    """The engine, recovered in a thread. Raises Unavailable when a signal comes first."""
-    loop = asyncio.get_running_loop()
-    opening: asyncio.Future[Engine] = loop.create_future()
-
-    def settle(engine: Engine | None, error: BaseException | None) -> None:
-        if engine is not None:
-            opening.set_result(engine)
-        elif error is not None:
-            opening.set_exception(error)
-
-    def open_it() -> None:
-        try:
-            engine = open_database(settings)
-        except BaseException as error:
-            loop.call_soon_threadsafe(settle, None, error)
-        else:
-            loop.call_soon_threadsafe(settle, engine, None)
-
-    # Not one of the loop's own threads: those are waited for at the end, this one must not keep anybody.
-    threading.Thread(target=open_it, name="recovery", daemon=True).start()
+    """The engine, recovered. Raises _RecoveryAbandoned when a signal comes first and recovery is not about to end."""
+    opening = in_thread_of_its_own("recovery", lambda: open_database(settings))
     if await stop.comes_before(opening):
-        _log.info("stopping: waiting for the recovery under way")
-        await asyncio.wait({opening}, timeout=settings.server.shutdown_timeout_secs)
+        _log.info("stopping: recovery is not waited for")
+        await stop.unless_again(asyncio.wait({opening}, timeout=_RECOVERY_GRACE_S))
         if not opening.done():
-            raise Unavailable(
-                f"stopped before recovery had finished, which it did not within "
-                f"server.shutdown_timeout_secs = {settings.server.shutdown_timeout_secs}"
-            )
+            raise _RecoveryAbandoned
     return opening.result()
 
 

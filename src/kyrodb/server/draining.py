@@ -1,4 +1,7 @@
-"""Stopping without cutting anybody off: which calls are under way, and whether their answers have left."""
+"""Stopping without cutting anybody off: which calls are under way, and whether their answers have left.
+
+A stream on which nothing happens is not under way: it would hold the server up for as long as its client likes.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ import termios
 from typing import Final
 
 from kyrodb.errors import Unavailable
+from kyrodb.server.open_streams import OpenStreams
 from kyrodb.server.own_sockets import connections_to
 
+SHUTTING_DOWN: Final = "the server is shutting down"
 _LOOK_S: Final = 0.02
 _QUIET_S: Final = 0.25
 """So long nothing was on its way to a client: every answer has been handed to the kernel, which delivers it even
@@ -25,16 +30,18 @@ class UnderWay:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.streams = OpenStreams()
         self._draining = False
 
     def drain(self) -> None:
         """From now on new calls are refused."""
         self._draining = True
+        self.streams.drain()
 
     def require_open(self) -> None:
         """Raises Unavailable when new calls are refused."""
         if self._draining:
-            raise Unavailable("the server is shutting down")
+            raise Unavailable(SHUTTING_DOWN)
 
 
 async def answers_have_left(under_way: UnderWay, port: int, within_s: float) -> None:
@@ -45,6 +52,7 @@ async def answers_have_left(under_way: UnderWay, port: int, within_s: float) -> 
     idle_since_s = quiet_since_s = now_s()
     while now_s() < min(end_s, idle_since_s + _QUIET_SOUGHT_S, quiet_since_s + _QUIET_S):
         await asyncio.sleep(_LOOK_S)
+        under_way.streams.end_silent()
         if under_way.calls:
             idle_since_s = quiet_since_s = now_s()
         elif await asyncio.to_thread(_unsent_bytes, port):

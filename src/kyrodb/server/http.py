@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -34,7 +35,7 @@ from kyrodb.server.measurements import families
 from kyrodb.server.vitals import Vitals
 from kyrodb.tenancy.api_keys import ApiKey
 
-_STOP_TIMEOUT_S: Final = 5.0
+_STOP_TIMEOUT_S: Final = 1.0
 
 
 def application(vitals: Vitals) -> Starlette:
@@ -170,6 +171,12 @@ class HttpServer:
         """Finish what is being answered and close."""
         self._server.should_exit = True
         self._thread.join(_STOP_TIMEOUT_S)
+        if self._thread.is_alive():
+            # A client that does not read its answer, or has not finished its handshake, is not waited for, and what
+            # uvicorn would say about the request that ends so is no error.
+            logging.getLogger("uvicorn.error").disabled = True
+            self._server.force_exit = True
+            self._thread.join(_STOP_TIMEOUT_S)
         self._listener.close()
 
 

@@ -90,6 +90,10 @@ class Ingest:
             await self.finish()
             raise
 
+    def is_idle(self) -> bool:
+        """Whether everything taken is durable or refused."""
+        return not self._committing and not self._gathered
+
     def refuse(self, fault: KyroError) -> None:
         """Count a message that is not even looked at."""
         self.last_error = str(fault)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from typing import Final
 
 from kyrodb.errors import ResourceExhausted
@@ -18,6 +17,7 @@ from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server.access import Caller
 from kyrodb.server.commits import Commits
 from kyrodb.server.ingest import Ingest
+from kyrodb.server.open_streams import OpenStream
 
 _MEMORY_SAMPLE_DOCUMENTS: Final = 1000
 
@@ -30,9 +30,10 @@ class InsertStreams:
         self._counters = counters
         self._process = process
 
-    async def bulk_insert(self, messages: AsyncIterator[bytes], caller: Caller) -> bytes:
+    async def bulk_insert(self, messages: OpenStream, caller: Caller) -> bytes:
         received = 0
         with Ingest(caller, self._commits, self._counters, names_refused=True) as ingest:
+            messages.is_idle = ingest.is_idle
             async for payload in messages:
                 received += 1
                 if received > STREAM_MESSAGES_MAX:
@@ -52,10 +53,11 @@ class InsertStreams:
             refusals=ingest.refusals,
         ).SerializeToString()
 
-    async def bulk_load(self, messages: AsyncIterator[bytes], caller: Caller) -> bytes:
+    async def bulk_load(self, messages: OpenStream, caller: Caller) -> bytes:
         started_s = time.monotonic()
         received = peak_bytes = 0
         with Ingest(caller, self._commits, self._counters) as ingest:
+            messages.is_idle = ingest.is_idle
             async for payload in messages:
                 if received == BULK_LOAD_DOCUMENTS_MAX:
                     await ingest.finish()

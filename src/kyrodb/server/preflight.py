@@ -16,7 +16,7 @@ from pathlib import Path
 from kyrodb.config import Settings
 from kyrodb.config.serving import TlsSettings
 from kyrodb.errors import ConfigError, StorageError
-from kyrodb.server.tls import Certificates, http_context
+from kyrodb.server.tls import Certificates, http_context, read_pem
 from kyrodb.server.tracing import require_tracing
 from kyrodb.server.transport import choose
 from kyrodb.storage import filename
@@ -67,19 +67,19 @@ def _packages(settings: Settings) -> None:
 def certificate_faults(tls: TlsSettings) -> Sequence[str]:
     """What keeps these certificates from being served, with TLS enabled."""
     named = (("cert_path", tls.cert_path), ("key_path", tls.key_path), ("ca_cert_path", tls.ca_cert_path))
-    faults = []
+    faults: list[str] = []
     for key, path in named:
         try:
             if path is not None:
-                path.read_bytes()
-        except OSError as error:
-            faults.append(f"server.tls.{key}: {path} cannot be read: {error.strerror or error}")
+                read_pem(key, path)
+        except ConfigError as error:
+            faults += error.faults
     if faults:
         return faults
     try:
-        Certificates.read(tls)
+        certificates = Certificates.read(tls)
         if tls.http != "off":
-            http_context(tls)
+            http_context(tls, certificates)
     except ConfigError as error:
         return error.faults
     return ()

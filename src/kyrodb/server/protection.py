@@ -12,6 +12,7 @@ from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine
 from kyrodb.server.access import Access, KeyAccess, OpenAccess
 from kyrodb.server.accounts import Accounts
+from kyrodb.server.certificates import Validity
 from kyrodb.server.tls import Certificates, GrpcCertificates, HttpCertificates, http_context
 from kyrodb.tenancy.key_file import read_key_file
 from kyrodb.tenancy.key_ring import KeyRing
@@ -45,6 +46,8 @@ class TlsPorts:
 
     grpc: GrpcCertificates | None = None
     http: HttpCertificates | None = None
+    validity: tuple[Validity, ...] = ()
+    """Of the certificates in force."""
 
     @classmethod
     def open(cls, settings: Settings) -> TlsPorts:
@@ -55,7 +58,8 @@ class TlsPorts:
         certificates = Certificates.read(tls)
         return cls(
             GrpcCertificates(certificates, require_client_cert=tls.require_client_cert),
-            HttpCertificates(http_context(tls)) if tls.http != "off" else None,
+            HttpCertificates(http_context(tls, certificates)) if tls.http != "off" else None,
+            certificates.validity,
         )
 
 
@@ -103,12 +107,13 @@ class Protection:
         Raises ConfigError, WriteFailed, ResourceExhausted.
         """
         keys, tls = read_keys(settings), settings.server.tls
+        certificates = Certificates.read(tls) if self._ports.grpc is not None else None
         return Replacement(
             settings,
             keys,
             self._engine.tenant_indices(sorted(keys.tenants)),
-            Certificates.read(tls) if self._ports.grpc is not None else None,
-            http_context(tls) if self._ports.http is not None else None,
+            certificates,
+            None if self._ports.http is None or certificates is None else http_context(tls, certificates),
         )
 
     def replace(self, replacement: Replacement) -> None:
@@ -118,5 +123,6 @@ class Protection:
             self.access.replace(replacement.keys, replacement.indices)
         if self._ports.grpc is not None and replacement.certificates is not None:
             self._ports.grpc.replace(replacement.certificates)
+            self._ports.validity = replacement.certificates.validity
         if self._ports.http is not None and replacement.http is not None:
             self._ports.http.replace(replacement.http)

@@ -1,6 +1,7 @@
 """SIGHUP: read the configuration again and apply what can change while the server runs.
 
-A configuration that cannot be read or applied changes nothing and makes /health degraded until one can.
+A configuration that cannot be read or applied changes nothing and makes /health degraded until one can. Nothing it
+names can hold a reload up for longer than RELOAD_S_MAX, nor the end of the server.
 """
 
 from __future__ import annotations
@@ -14,23 +15,31 @@ from typing import Final
 from kyrodb.config import Loaded, Settings, changed_keys, reloaded
 from kyrodb.engine.engine import Engine
 from kyrodb.errors import ConfigError, KyroError
+from kyrodb.limits import RELOAD_S_MAX
 from kyrodb.observe import logs
 from kyrodb.observe.health import Phase
+from kyrodb.observe.log_file import Destination
 from kyrodb.server.protection import Protection, Replacement
 from kyrodb.server.signals import SignalledWork
 from kyrodb.server.systemd import notify_ready, notify_reloading
+from kyrodb.server.threads import in_thread_of_its_own
 from kyrodb.server.vitals import Vitals
 
 _log: Final = logging.getLogger(__name__)
 
+_HANGING_MAX: Final = 4
+"""Reloads whose files never came, on a network file system that hangs: each keeps a thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a reload read: the settings to put in force, those that were wanted, and what protects the server."""
+    """What a reload read: the settings to put in force, those that were wanted, what protects the server, and the
+    log's place opened anew."""
 
     settings: Settings
     wanted: Settings
     protection: Replacement
+    log: Destination
 
 
 class Reload(SignalledWork):
@@ -44,31 +53,51 @@ class Reload(SignalledWork):
         self._engine = engine
         self._protection = protection
         self._load_again = load_again
+        self._hanging: list[asyncio.Future[_Reading]] = []
 
     async def work(self) -> None:
         notify_reloading()
-        reading = await asyncio.to_thread(self._read)
-        if reading is not None:
-            self._apply(reading)
+        try:
+            self._apply(await self._reading())
+        except (KyroError, OSError) as error:
+            self._refuse(error)
+        except Exception as error:
+            _log.exception("configuration reload failed unexpectedly")
+            self._refuse(error)
         if self._vitals.phase is Phase.SERVING:
             notify_ready(self._vitals.config_fault or "configuration reloaded")
 
-    def _read(self) -> _Reading | None:
-        """Everything anew, None when any of it cannot be used."""
-        try:
-            wanted = self._load_again().settings
-            settings = reloaded(self._vitals.settings, wanted)
-            protection = self._protection.read(settings)
-            # Also when nothing changed: the file may have been moved away by a log rotation.
-            logs.configure(settings.logging)
-        except (KyroError, OSError) as error:
-            _log.error("configuration reload refused: %s", error)
-            self._vitals.config_fault = f"configuration reload refused: {_public(error)}"
-            return None
-        return _Reading(settings, wanted, protection)
+    def _refuse(self, error: Exception) -> None:
+        _log.error("configuration reload refused: %s", error)
+        self._vitals.config_fault = f"configuration reload refused: {_public(error)}"
+
+    async def _reading(self) -> _Reading:
+        """What `_read` returns or raises. Raises TimeoutError when that takes too long."""
+        self._hanging = [earlier for earlier in self._hanging if not earlier.done()]
+        if len(self._hanging) >= _HANGING_MAX:
+            raise TimeoutError(f"{_HANGING_MAX} reloads before this one still wait for a file to be read")
+        reading = in_thread_of_its_own("reload", self._read)
+        done, _ = await asyncio.wait({reading}, timeout=RELOAD_S_MAX)
+        if not done:
+            self._hanging.append(reading)
+            reading.add_done_callback(_let_go)
+            raise TimeoutError(
+                f"the files it names could not be read within {RELOAD_S_MAX:.0f} s; is one on a network file "
+                "system that hangs?"
+            )
+        return reading.result()
+
+    def _read(self) -> _Reading:
+        """Everything anew, with nothing in force yet. Raises KyroError, OSError."""
+        wanted = self._load_again().settings
+        settings = reloaded(self._vitals.settings, wanted)
+        protection = self._protection.read(settings)
+        # Also when nothing changed: the file may have been moved away by a log rotation.
+        return _Reading(settings, wanted, protection, logs.destination(settings.logging))
 
     def _apply(self, reading: _Reading) -> None:
         before, settings = self._vitals.settings, reading.settings
+        logs.install(settings.logging, reading.log)
         if settings.hnsw.ef_search != before.hnsw.ef_search:
             self._engine.ef_search = settings.hnsw.ef_search
         self._vitals.calls.set_slow(settings.logging.slow_query_ms)
@@ -81,6 +110,12 @@ class Reload(SignalledWork):
         _log.info("configuration reloaded; changed: %s", ", ".join(applied) or "nothing")
         if waiting:
             _log.warning("changed, but only a restart applies it: %s", ", ".join(waiting))
+
+
+def _let_go(reading: asyncio.Future[_Reading]) -> None:
+    """What came too late is not used; the log's file is not left open."""
+    if not reading.cancelled() and reading.exception() is None:
+        reading.result().log.close()
 
 
 def _public(error: Exception) -> str:

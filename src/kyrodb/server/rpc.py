@@ -17,7 +17,7 @@ from kyrodb.observe.counters import Counters
 from kyrodb.server.access import Access, Caller
 from kyrodb.server.call_log import RUNNING, CallLog, RunningCall
 from kyrodb.server.draining import UnderWay
-from kyrodb.server.open_streams import OpenStreams
+from kyrodb.server.open_streams import OpenStream
 from kyrodb.server.status import CallError, Status, status_of
 from kyrodb.server.terms import TERMS, Terms
 from kyrodb.server.tracing import Tracing
@@ -26,8 +26,8 @@ Request = TypeVar("Request")
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 Unary: TypeAlias = Callable[[bytes, Caller], Awaitable[bytes]]
-ClientStream: TypeAlias = Callable[[AsyncIterator[bytes], Caller], Awaitable[bytes]]
-BothStreams: TypeAlias = Callable[[AsyncIterator[bytes], Caller], AsyncIterator[bytes]]
+ClientStream: TypeAlias = Callable[[OpenStream, Caller], Awaitable[bytes]]
+BothStreams: TypeAlias = Callable[[OpenStream, Caller], AsyncIterator[bytes]]
 
 _OK: Final = "OK"
 
@@ -54,7 +54,6 @@ class Rpcs:
         self._counters = counters
         self._calls = calls
         self._tracing = tracing
-        self._streams = OpenStreams()
         self._admins_only = admins_only
 
     def unary(self, name: str, handler: Unary) -> Handler:
@@ -65,7 +64,7 @@ class Rpcs:
         """Many messages in, one out."""
 
         async def within(messages: AsyncIterator[bytes], caller: Caller) -> bytes:
-            with self._streams.opened(messages) as opened:
+            with self.under_way.streams.opened(messages) as opened:
                 return await handler(opened, caller)
 
         return grpc.stream_unary_rpc_method_handler(self._answering(name, within, may_be_slow=False))
@@ -80,7 +79,7 @@ class Rpcs:
             RUNNING.set(call)
             try:
                 caller = self._admitted(name, terms, context)
-                with self._streams.opened(messages) as opened:
+                with self.under_way.streams.opened(messages) as opened:
                     async for response in handler(opened, caller):
                         yield response
             except asyncio.CancelledError:

@@ -19,6 +19,7 @@ from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.server import decode
 from kyrodb.server.access import Caller
 from kyrodb.server.call_log import RUNNING, CallLog
+from kyrodb.server.open_streams import OpenStream
 from kyrodb.server.searches import Answered, Outcomes, Searches
 from kyrodb.server.status import CallError
 
@@ -80,14 +81,17 @@ class SearchStreams:
         self._group_max = min(_GROUP_MAX, max(1, searches.concurrent_max // _GROUPS_UNDER_WAY))
         self._groups_max = min(_GROUPS_UNDER_WAY, searches.concurrent_max)
 
-    async def bulk_search(self, messages: AsyncIterator[bytes], caller: Caller) -> AsyncIterator[bytes]:
+    async def bulk_search(self, messages: OpenStream, caller: Caller) -> AsyncIterator[bytes]:
         ahead = _ReadAhead()
+        answering = False
+        messages.is_idle = lambda: not answering and not under_way and not ahead.payloads
         reader = asyncio.create_task(self._read(messages, caller, ahead))
         under_way: deque[_Group] = deque()
         try:
             while True:
                 self._ask(ahead, under_way, caller)
                 if under_way:
+                    answering = True
                     group = under_way[0]
                     outcomes = await self._searches.outcomes(group.payloads, group.asked)
                     under_way.popleft()
@@ -96,6 +100,7 @@ class SearchStreams:
                     )  # so that it is searched while these answers are written
                     for payload, outcome in zip(group.payloads, outcomes, strict=True):
                         yield self._response(payload, outcome, caller)
+                    answering = False
                 elif ahead.ended:
                     if ahead.error is not None:
                         raise ahead.error

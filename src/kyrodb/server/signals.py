@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
+from typing import Final
+
+from kyrodb.observe import logs
+
+_log: Final = logging.getLogger(__name__)
+
+_LAST_WORDS_S: Final = 0.2
 
 
 class SignalledWork(ABC):
@@ -32,7 +41,8 @@ class SignalledWork(ABC):
 
 
 class Stop:
-    """SIGTERM and SIGINT end the server: the first asks it to finish, the second not to wait.
+    """SIGTERM and SIGINT end the server: the first asks it to finish, the second not to wait for anybody, the third
+    ends the process there and then.
 
     Made on the event loop of the main thread.
     """
@@ -42,7 +52,12 @@ class Stop:
         self._second = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._signalled, number)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the first signal has come."""
+        return self._first.is_set()
 
     async def wait(self) -> None:
         """Return at the first signal."""
@@ -60,8 +75,15 @@ class Stop:
         else:
             await task
 
-    def _signalled(self) -> None:
-        (self._second if self._first.is_set() else self._first).set()
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._second.is_set():
+            _log.error("a third signal: ending at once, as a crash would; no acknowledged write is lost")
+            logs.flush(_LAST_WORDS_S)
+            os._exit(128 + number)
+        if self._first.is_set():
+            _log.warning("a second signal: nothing is waited for any more")
+            self._second.set()
+        self._first.set()
 
 
 async def _first_of(event: asyncio.Event, work: asyncio.Future[object]) -> bool:

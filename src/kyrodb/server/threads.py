@@ -1,13 +1,42 @@
-"""Threads for the rare and long: what must not hold up the event loop and is too seldom to batch."""
+"""Threads for the rare and long: what must not hold up the event loop, is too seldom to batch, or may never end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Answer = TypeVar("Answer")
+
+
+def in_thread_of_its_own(name: str, work: Callable[[], Answer]) -> asyncio.Future[Answer]:
+    """What `work` returns or raises. Nobody has to wait for it: neither the loop's end nor that of the process does,
+    as they do for the threads of a pool."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[Answer] = loop.create_future()
+
+    def settle(answer: Answer | None, error: BaseException | None) -> None:
+        if outcome.done():
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(answer)  # type: ignore[arg-type]
+
+    def run() -> None:
+        answer = failure = None
+        try:
+            answer = work()
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, answer, failure)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return outcome
 
 
 class Threads:

@@ -7,48 +7,50 @@ what they agreed on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
+from kyrodb.config.regular_files import read_regular
 from kyrodb.config.serving import TlsSettings
 from kyrodb.errors import ConfigError
+from kyrodb.limits import PEM_FILE_BYTES_MAX
+from kyrodb.server.certificates import Validity, require_valid
 
 _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """PEM texts that were proved to fit together."""
+    """PEM texts that were proved to fit together, and until when they are good."""
 
     chain: bytes
     key: bytes = field(repr=False)
     authorities: bytes | None
+    validity: tuple[Validity, ...] = ()
 
     @classmethod
     def read(cls, settings: TlsSettings) -> Certificates:
         """The certificates the settings name. Raises ConfigError, which shows nothing of the key."""
         assert settings.cert_path is not None
         assert settings.key_path is not None
-        read = cls(
-            _read("cert_path", settings.cert_path),
-            _read("key_path", settings.key_path),
-            None if settings.ca_cert_path is None else _read("ca_cert_path", settings.ca_cert_path),
+        chain = read_pem("cert_path", settings.cert_path)
+        key = read_pem("key_path", settings.key_path)
+        authorities = (
+            None if settings.ca_cert_path is None else read_pem("ca_cert_path", settings.ca_cert_path)
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        _load_chain(context, settings)
-        if read.authorities is not None:
-            _load_authorities(context, read.authorities, settings)
-        if (read.chain, read.key) != (
-            _read("cert_path", settings.cert_path),
-            _read("key_path", settings.key_path),
-        ):
-            raise ConfigError("server.tls: the files changed while they were read; reload again")
-        return read
+        _load_chain(context, chain, key, settings)
+        if authorities is not None:
+            _load_authorities(context, authorities, settings)
+        return cls(chain, key, authorities, require_valid(settings, chain, authorities))
 
 
 class GrpcCertificates:
@@ -93,15 +95,15 @@ class HttpCertificates(ssl.SSLContext):
         return self._current.wrap_bio(*arguments, **named)
 
 
-def http_context(settings: TlsSettings) -> ssl.SSLContext:
-    """A context of the HTTP port with the files the settings name. Raises ConfigError."""
+def http_context(settings: TlsSettings, certificates: Certificates) -> ssl.SSLContext:
+    """A context of the HTTP port with what was read. Raises ConfigError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslobject_class = _LoggedHandshake
-    _load_chain(context, settings)
+    _load_chain(context, certificates.chain, certificates.key, settings)
     if settings.http == "mtls":
-        assert settings.ca_cert_path is not None
-        _load_authorities(context, _read("ca_cert_path", settings.ca_cert_path), settings)
+        assert certificates.authorities is not None
+        _load_authorities(context, certificates.authorities, settings)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -126,25 +128,34 @@ def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfigur
     )
 
 
-def _read(name: str, path: Path) -> bytes:
+def read_pem(name: str, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, PEM_FILE_BYTES_MAX)
     except OSError as error:
         raise ConfigError(f"server.tls.{name}: {path}: {error.strerror or error}") from None
 
 
-def _load_chain(context: ssl.SSLContext, settings: TlsSettings) -> None:
+def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: TlsSettings) -> None:
     def no_password() -> str:
         raise ConfigError(f"server.tls.key_path: {settings.key_path}: is encrypted; store the key without")
 
-    assert settings.cert_path is not None
     try:
-        context.load_cert_chain(settings.cert_path, settings.key_path, no_password)
+        # OpenSSL takes files only; these are in memory, and hold what was read.
+        with _in_memory(chain) as chain_path, _in_memory(key) as key_path:
+            context.load_cert_chain(chain_path, key_path, no_password)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ConfigError(
             f"server.tls: {settings.cert_path} and {settings.key_path} are no certificate and its key: {reason}"
         ) from None
+
+
+@contextlib.contextmanager
+def _in_memory(text: bytes) -> Iterator[str]:
+    """The path of a file that holds `text` and is on no disk."""
+    with os.fdopen(os.memfd_create("pem"), "wb", buffering=0) as file:
+        file.write(text)
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _load_authorities(context: ssl.SSLContext, authorities: bytes, settings: TlsSettings) -> None:

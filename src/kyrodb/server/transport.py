@@ -10,6 +10,8 @@ looks at the size only when all of it is in memory, so it serves only where it w
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.util
 import socket
 import time
@@ -19,8 +21,7 @@ from typing import Final, Literal, TypeAlias
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from kyrodb.config import Settings
 from kyrodb.config.serving import ServerSettings
@@ -30,8 +31,11 @@ from kyrodb.proto import kyrodb_pb2
 from kyrodb.proto.methods import SERVICE
 from kyrodb.server.draining import UnderWay, answers_have_left
 from kyrodb.server.rpc import Handler
+from kyrodb.server.standing_streams import Health, Reflection
 
 Transport: TypeAlias = Literal["grpcio", "native"]
+_LAST_GRACE_S: Final = 1.0
+"""For what a gRPC server still has to say when all calls have been answered, and for it to end."""
 NATIVE_PACKAGE: Final = "pygrpc_native"
 
 
@@ -74,10 +78,11 @@ class GrpcServer:
         table = dict(handlers)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, table),))
         self._server.add_registered_method_handlers(SERVICE, table)  # type: ignore[attr-defined]
-        self._health = health_aio.HealthServicer()
+        self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool=_described())
+        self._reflection = Reflection(names, pool=_described())
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, self._server)
 
     async def start(self) -> int:
         """Bind and serve; the port. Raises ConfigError when the address cannot be had."""
@@ -90,19 +95,24 @@ class GrpcServer:
         except (RuntimeError, OSError) as error:
             raise ConfigError(f"server.port: cannot listen on {self._address}: {error}") from error
         await self._server.start()
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health.serve("", SERVICE)
         return self._port
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new calls and give those under way so long to finish."""
         end_s = time.monotonic() + grace_s
         self._under_way.drain()
-        await self._health.enter_graceful_shutdown()
+        self._reflection.stop()
+        self._health.stop()
         # The stop() of native closes its connections with answers still in its buffers; that of grpcio cancels calls
         # that have come in and not yet begun, which are refused by name until then.
         await answers_have_left(self._under_way, self._port, grace_s)
-        await self._server.stop(max(0.0, end_s - time.monotonic()))
+        await self.stop(max(0.0, min(_LAST_GRACE_S, end_s - time.monotonic())))
+
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """End everything; nothing of the service is under way any more, or nobody is to be waited for."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._server.stop(grace_s), grace_s + _LAST_GRACE_S)
 
 
 def _described() -> DescriptorPool:

@@ -6,18 +6,21 @@ Written by the event loop that serves, read by any thread.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from kyrodb.config import Settings
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import EngineStats
 from kyrodb.limits import STALL_S_MAX
+from kyrodb.observe import logs
 from kyrodb.observe.counters import Counters
 from kyrodb.observe.health import Findings, Phase, Verdict, readiness, verdict
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.observe.slo import SloReport, judge
 from kyrodb.server.accounts import Accounts
 from kyrodb.server.call_log import CallLog
+from kyrodb.server.certificates import Validity
 from kyrodb.server.commits import Commits
 from kyrodb.server.companion import ScheduledBackups
 from kyrodb.server.connections import Connections
@@ -47,6 +50,8 @@ class Vitals:
         """Those the server takes by itself, if it does."""
         self.connections: Connections | None = None
         """Those to the ports, once both are served."""
+        self.certificates: Callable[[], Sequence[Validity]] = tuple
+        """Until when those in force are good; none without TLS."""
         self.config_fault = ""
         """Why the last reload of the configuration was refused."""
         self._beat_s = time.monotonic()
@@ -89,6 +94,11 @@ class Vitals:
         recall = self.engine.recall.report().overall if self.engine is not None else None
         return judge(self.counters, self.settings.slo, 1.0 if recall is None else recall.high)
 
+    def certificate_warnings(self) -> list[str]:
+        """Which certificates have ended or will soon."""
+        now_s = time.time()
+        return [warning for one in self.certificates() if (warning := one.warning(now_s))]
+
     def _stalled(self) -> str:
         if self.phase is not Phase.SERVING:
             return ""
@@ -105,6 +115,9 @@ class Vitals:
             warnings.append(stats.capacity_warning)
         if self.config_fault:
             warnings.append(self.config_fault)
+        if log_fault := logs.fault():
+            warnings.append(f"the log cannot be written: {log_fault}")
+        warnings += self.certificate_warnings()
         if self.accounts is not None and self.accounts.fault:
             warnings.append(self.accounts.fault)
         if stats is not None and stats.wal_writes_failed:

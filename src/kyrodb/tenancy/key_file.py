@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from kyrodb.config import SAMPLE_KEY
+from kyrodb.config.regular_files import read_regular
 from kyrodb.errors import ConfigError
 from kyrodb.limits import COUNT_MAX, KEY_FILE_BYTES_MAX, MAX_QPS_MAX
 from kyrodb.tenancy.api_keys import ApiKey, digest_from_hash, digest_of, key_fault, tenant_id_fault
@@ -56,12 +57,9 @@ def read_key_file(path: Path, *, only_loopback: bool) -> KeyFile:
 def read_text(path: Path) -> str:
     """The text of the file. Raises ConfigError."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(KEY_FILE_BYTES_MAX + 1)
+        data = read_regular(path, KEY_FILE_BYTES_MAX)
     except OSError as error:
         raise ConfigError(f"auth.api_keys_file: {path}: {error.strerror or error}") from None
-    if len(data) > KEY_FILE_BYTES_MAX:
-        raise ConfigError(f"auth.api_keys_file: {path}: is larger than {KEY_FILE_BYTES_MAX} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,0 +1,125 @@
+"""Until when certificates are good: what is past its end refuses new clients, and is not to be found out by them."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kyrodb.errors import ConfigError
+from kyrodb.limits import CERTIFICATE_WARNING_S
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from kyrodb.config.serving import TlsSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """From when to when a file of certificates is good, in Unix time. `setting` names it."""
+
+    setting: str
+    path: Path
+    subject: str
+    """Of the certificate that ends first."""
+    not_before_s: float
+    not_after_s: float
+
+    def remaining_s(self, now_s: float) -> float:
+        """Below 0 once it has ended."""
+        return self.not_after_s - now_s
+
+    def fault(self, now_s: float) -> str:
+        """Why nobody can rely on it now, "" when one can."""
+        if now_s >= self.not_after_s:
+            return f"{self._name} expired on {_day(self.not_after_s)}: put a new certificate there"
+        if now_s < self.not_before_s:
+            return (
+                f"{self._name} is not valid before {_day(self.not_before_s)}, and the clock of this machine "
+                f"says {_day(now_s)}"
+            )
+        return ""
+
+    def warning(self, now_s: float) -> str:
+        """What an operator should know: `fault`, or that the end is near."""
+        if fault := self.fault(now_s):
+            return fault
+        remaining_s = self.remaining_s(now_s)
+        if remaining_s > CERTIFICATE_WARNING_S:
+            return ""
+        return f"{self._name} expires on {_day(self.not_after_s)}, in {_duration(remaining_s)}"
+
+    @property
+    def _name(self) -> str:
+        return f"{self.setting}: {self.path}: the certificate of {self.subject}"
+
+
+def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None) -> tuple[Validity, ...]:
+    """The validity of the server's chain, and of the authorities if there are any.
+
+    Raises ConfigError for a chain that clients refuse now, and for authorities of which none is good any more.
+    """
+    assert settings.cert_path is not None
+    now_s = time.time()
+    own = _chain_validity("server.tls.cert_path", settings.cert_path, chain)
+    found = [own]
+    if authorities is not None:
+        assert settings.ca_cert_path is not None
+        known = _each("server.tls.ca_cert_path", settings.ca_cert_path, authorities)
+        good = [one for one in known if not one.fault(now_s)]
+        # One that has ended among others that have not is no harm; the first that will is worth a warning.
+        found.append(min(good or known, key=lambda one: one.not_after_s))
+    faults = [fault for one in found if (fault := one.fault(now_s))]
+    if faults:
+        raise ConfigError(*faults)
+    return tuple(found)
+
+
+def _chain_validity(setting: str, path: Path, chain: bytes) -> Validity:
+    """Of all certificates a client looks at: the server's own, and those that signed it. A root it knows itself."""
+    each = _each(setting, path, chain, roots=False)
+    ends, begins = min(each, key=lambda one: one.not_after_s), max(each, key=lambda one: one.not_before_s)
+    named = begins if begins.not_before_s > time.time() else ends
+    return replace(named, not_before_s=begins.not_before_s, not_after_s=ends.not_after_s)
+
+
+def _each(setting: str, path: Path, text: bytes, *, roots: bool = True) -> list[Validity]:
+    # Only who serves TLS needs it.
+    from cryptography import x509
+
+    try:
+        certificates = x509.load_pem_x509_certificates(text)
+    except ValueError as error:
+        raise ConfigError(f"{setting}: {path}: holds a certificate that cannot be read: {error}") from None
+    wanted = [
+        certificate
+        for at, certificate in enumerate(certificates)
+        if roots or at == 0 or certificate.issuer != certificate.subject
+    ]
+    return [
+        Validity(
+            setting,
+            path,
+            _subject(certificate),
+            certificate.not_valid_before_utc.timestamp(),
+            certificate.not_valid_after_utc.timestamp(),
+        )
+        for certificate in wanted
+    ]
+
+
+def _subject(certificate: Certificate) -> str:
+    return certificate.subject.rfc4514_string() or f"serial number {certificate.serial_number:x}"
+
+
+def _day(time_s: float) -> str:
+    moment = datetime.datetime.fromtimestamp(time_s, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _duration(seconds: float) -> str:
+    days = int(seconds // 86_400)
+    return f"{days} days" if days > 1 else f"{int(seconds // 3600)} hours"
