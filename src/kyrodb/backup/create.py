@@ -17,7 +17,7 @@ from typing import Final
 from kyrodb.backup import filename, lineage
 from kyrodb.backup.archive_writer import ArchiveWriter
 from kyrodb.backup.catalog import Catalog, Entry, read_catalog, write_label
-from kyrodb.backup.census import live_ids
+from kyrodb.backup.census import live_keys
 from kyrodb.backup.proved_copy import proved_chunks
 from kyrodb.backup.record import LogPiece, LogSegment, Record, StoredFile
 from kyrodb.backup.source import Source, capture, require_manifest
@@ -179,7 +179,7 @@ class _Plan:
     def documents(self) -> int:
         content = {file.entry.name: file.content for file in self.source.files}
         segments = self.source.manifest.segments
-        return self.source.log.effect.count_after([live_ids(self.data_dir, e, content) for e in segments])
+        return self.source.log.effect.count_after([live_keys(self.data_dir, e, content) for e in segments])
 
 
 def _write(target: Target, plan: _Plan) -> Entry:

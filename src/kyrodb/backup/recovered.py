@@ -1,13 +1,13 @@
 """The documents of a data directory, put together from its files without the engine that would serve them.
 
-Sections of a cold segment that are read here: "ids", "sorted_ids", "sorted_rows", "vectors", and metadata, "public"
-and "reserved" with their "_offsets"; engine/cold_segment.py states their format. The log after them replaces,
-changes or removes.
+Sections of a cold segment that are read here: the keys of rows (storage/row_keys.py), "vectors", and metadata,
+"public" and "reserved" with their "_offsets"; engine/cold_segment.py states their format. The log after them
+replaces, changes or removes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,17 +15,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.backup.census import IDS, Ids, live_mask
+from kyrodb.backup.census import live_mask
 from kyrodb.distance import Question
 from kyrodb.errors import DataDamaged
 from kyrodb.metadata_wire import decode_metadata
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import Manifest, SegmentEntry, read_manifest
 from kyrodb.storage.records import DeleteRecord, PutRecord, Record
+from kyrodb.storage.row_keys import DocIds, RowKeys, read_row_keys
 from kyrodb.storage.section_file import SectionFile, read_section_file
 from kyrodb.storage.wal_chain import WalChain
 from kyrodb.storage.wal_retention import is_sealed
-from kyrodb.types import Document, Matrix, Vector
+from kyrodb.types import Document, Key, Matrix, Vector, key_doc_id, key_owner, tenant_of
 
 _CHUNK_ROWS: Final = 8192
 
@@ -44,25 +45,20 @@ class _MetadataColumn:
 
 @dataclass(slots=True)
 class _Segment:
-    ids: Ids
-    sorted_ids: Ids
-    sorted_rows: npt.NDArray[np.uint32]
+    keys: RowKeys
     vectors: Matrix
     live: npt.NDArray[np.bool_]
     public: _MetadataColumn
     reserved: _MetadataColumn
 
-    def row_of(self, doc_id: int) -> int | None:
+    def row_of(self, key: Key) -> int | None:
         """The live row of a document."""
-        at = int(np.searchsorted(self.sorted_ids, np.uint64(doc_id)))
-        if at == len(self.sorted_ids) or self.sorted_ids[at] != doc_id:
-            return None
-        row = int(self.sorted_rows[at])
-        return row if self.live[row] else None
+        return next((row for row in self.keys.rows_of(key) if self.live[row]), None)
 
     def document(self, row: int) -> Document:
         metadata = self.public.of(row) | self.reserved.of(row)
-        return Document(int(self.ids[row]), self.vectors[row], metadata)
+        (owner,) = self.keys.owners_of(np.array([row])).tolist()
+        return Document(int(self.keys.ids[row]), self.vectors[row], metadata, tenant_of(owner))
 
 
 class Recovered:
@@ -73,7 +69,7 @@ class Recovered:
         self._directory = directory
         self.manifest: Manifest = read_manifest(filesystem, directory)
         self._segments = [self._open(entry) for entry in self.manifest.segments]
-        self._later: dict[int, Document] = {}
+        self._later: dict[Key, Document] = {}
         self._replay()
 
     @property
@@ -110,27 +106,25 @@ class Recovered:
         assert best is not None
         return best[1], -best[0]
 
-    def _chunks(self) -> Iterator[tuple[Ids, Matrix]]:
+    def _chunks(self) -> Iterator[tuple[DocIds, Matrix]]:
         for segment in self._segments:
             rows = np.flatnonzero(segment.live)
             for start in range(0, len(rows), _CHUNK_ROWS):
                 part = rows[start : start + _CHUNK_ROWS]
-                yield segment.ids[part], segment.vectors[part]
+                yield segment.keys.ids[part], segment.vectors[part]
         if self._later:
-            ids = np.fromiter(self._later, dtype=np.uint64, count=len(self._later))
+            ids = np.fromiter(map(key_doc_id, self._later), dtype=np.uint64, count=len(self._later))
             yield ids, np.stack([document.vector for document in self._later.values()])
 
     def _open(self, entry: SegmentEntry) -> _Segment:
         content = {file.name: self._filesystem.map(self._directory / file.name) for file in entry.files}
         path = self._directory / entry.rows.name
         file = read_section_file(content[entry.rows.name], path, entry.rows.facts)
-        ids, vectors = file.section(IDS), file.section("vectors")
-        if len(ids) != entry.row_count or vectors.shape != (entry.row_count, self.manifest.dimension):
+        keys, vectors = read_row_keys(file), file.section("vectors")
+        if len(keys.ids) != entry.row_count or vectors.shape != (entry.row_count, self.manifest.dimension):
             raise DataDamaged("sections do not have the rows MANIFEST states", path=path)
         return _Segment(
-            ids,
-            file.section("sorted_ids"),
-            file.section("sorted_rows"),
+            keys,
             vectors,
             live_mask(self._directory, entry, content),
             _MetadataColumn(file, "public"),
@@ -148,19 +142,24 @@ class Recovered:
                         self._apply(record)
 
     def _apply(self, record: Record) -> None:
-        before = self._take(record.doc_id)
+        key = record.key
+        before = self._take(key)
         if isinstance(record, PutRecord):
-            self._later[record.doc_id] = Document(record.doc_id, record.vector, record.metadata)
+            self._later[key] = _document(key, record.vector, record.metadata)
         elif not isinstance(record, DeleteRecord) and before is not None:
-            self._later[record.doc_id] = Document(record.doc_id, before.vector, record.metadata)
+            self._later[key] = _document(key, before.vector, record.metadata)
 
-    def _take(self, doc_id: int) -> Document | None:
+    def _take(self, key: Key) -> Document | None:
         """The document as it was, taken out of where it was."""
-        if doc_id in self._later:
-            return self._later.pop(doc_id)
+        if key in self._later:
+            return self._later.pop(key)
         for segment in self._segments:
-            row = segment.row_of(doc_id)
+            row = segment.row_of(key)
             if row is not None:
                 segment.live[row] = False
                 return segment.document(row)
         return None
+
+
+def _document(key: Key, vector: Vector, metadata: Mapping[str, str]) -> Document:
+    return Document(key_doc_id(key), vector, metadata, tenant_of(key_owner(key)))

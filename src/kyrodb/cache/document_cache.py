@@ -70,7 +70,7 @@ class CachedDocument:
 
 
 class DocumentCache:
-    """Thread-safe. Ids are those of documents that exist; times come from `now_s`."""
+    """Thread-safe. An id is a types.Key, of a document that exists; times come from `now_s`."""
 
     def __init__(
         self, options: DocumentOptions, dimension: int, commits: CommitSequence, now_s: Callable[[], float]

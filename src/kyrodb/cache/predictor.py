@@ -16,8 +16,9 @@ from typing import Final
 
 import numpy as np
 
-from kyrodb.cache.access_log import Times
+from kyrodb.cache.access_log import Times, folded
 from kyrodb.cache.documents import DocIds
+from kyrodb.types import Key
 
 _MAGIC: Final = b"KYROPRD1"
 _HEAD: Final = struct.Struct("<8sdddQ")
@@ -36,7 +37,8 @@ class Training:
 
 
 class Predictor:
-    """Heat by document. Not thread-safe. Times are seconds on one clock, which may start anywhere."""
+    """Heat by document, as access_log.folded names it. Not thread-safe. Times are seconds on one clock, which may
+    start anywhere."""
 
     def __init__(self, training: Training, now_s: float) -> None:
         self._training = training
@@ -50,24 +52,25 @@ class Predictor:
     def __len__(self) -> int:
         return len(self._heat)
 
-    def read(self, doc_id: int, now_s: float) -> float:
+    def read(self, key: Key, now_s: float) -> float:
         """An access; the heat after it, on the predictor's own scale."""
+        doc_id = folded(key)
         heat = self._heat.get(doc_id, 0.0) + math.exp((now_s - self._zero_s) / self._training.halflife_s)
         self._heat[doc_id] = heat
         if heat > self._hottest:
             self._hottest = heat
         return heat
 
-    def heat(self, doc_id: int) -> float:
+    def heat(self, key: Key) -> float:
         """Comparable with other heats, meaningless by itself."""
-        return self._heat.get(doc_id, 0.0)
+        return self._heat.get(folded(key), 0.0)
 
-    def score(self, doc_id: int, now_s: float) -> float:
+    def score(self, key: Key, now_s: float) -> float:
         """How likely it seems to be read again, 0 to 1."""
         scale = math.exp((self._zero_s - now_s) / self._training.halflife_s)
         if self._hottest <= 0.0 or scale == 0.0:
             return 0.0
-        return math.log1p(self.heat(doc_id) * scale) / math.log1p(self._hottest * scale)
+        return math.log1p(self.heat(key) * scale) / math.log1p(self._hottest * scale)
 
     @property
     def overdue(self) -> bool:

@@ -42,10 +42,12 @@ from kyrodb.cache.proof import farthest_square, outside_at_most
 from kyrodb.cache.similarity_control import SimilarityControl
 from kyrodb.cache.write_columns import WriteColumns
 from kyrodb.distance import Question
-from kyrodb.types import Metric, Vector
+from kyrodb.types import NOBODY, Metric, Vector
 
 Admits = Callable[[Hashable, Mapping[str, str]], bool]
 """Whether an entry with this key wants a document with this metadata, reserved entries included."""
+OwnerOf = Callable[[Hashable], int]
+"""Of which owner the documents of an entry with this key are."""
 
 CHECK_SHARE: Final = 1 / 16
 """Share of unproved answers, served or not near enough to be, that are compared with a real search."""
@@ -103,6 +105,7 @@ class QueryCache:
         recall_min: float,
         commits: CommitSequence,
         admits: Admits,
+        owner_of: OwnerOf = lambda key: NOBODY,
     ) -> None:
         """At most `capacity` entries and about `bytes_max` bytes. `similarity_threshold` is a cosine."""
         self.mode = mode
@@ -116,6 +119,7 @@ class QueryCache:
         self._threshold = similarity_threshold
         self._commits = commits
         self._admits = admits
+        self._owner_of = owner_of
         self._lock = threading.Lock()
         by_similarity = mode in (Mode.RESCORED, Mode.THRESHOLD)
         self._table = EntryTable(dimension, _SKETCH_FAR if by_similarity else _SKETCH_NEAR)
@@ -341,17 +345,26 @@ class QueryCache:
 
     # --- following writes -----------------------------------------------------------------------
 
-    def carry(self, doc_ids: DocIds, arriving: Documents, metadata: Sequence[Mapping[str, str]]) -> None:
+    def carry(
+        self,
+        doc_ids: DocIds,
+        arriving: Documents,
+        metadata: Sequence[Mapping[str, str]],
+        *,
+        owner: int = NOBODY,
+    ) -> None:
         """Carry a commit into the entries. For the writer, between `begin` and `end` of the CommitSequence.
 
-        `doc_ids` are the documents that were written or deleted, `arriving` those of them that are there now,
-        as they are now, and `metadata` their whole metadata.
+        `doc_ids` are the documents of `owner` that were written or deleted, `arriving` those of them that are there
+        now, as they are now, and `metadata` their whole metadata.
         """
         with self._lock:
             self._take_in()
             self._columns.follow((slot, self._table.entry(slot)) for slot in self._changed)
             self._changed.clear()
-            joining: dict[int, list[int]] = {slot: [] for slot in self._columns.holding(doc_ids)}
+            joining: dict[int, list[int]] = {
+                slot: [] for slot in self._columns.holding(doc_ids) if self._is_of(slot, owner)
+            }
             if len(arriving.doc_ids):
                 indexed = distance.index_form(arriving.vectors, self._metric)
                 for slot, row in self._columns.joinable(indexed):
@@ -364,6 +377,11 @@ class QueryCache:
                     self._change(slot, gone, arriving, rows)
                 else:
                     self._drop(slot)
+
+    def _is_of(self, slot: int, owner: int) -> bool:
+        """Whether the entry in this slot holds documents of this owner."""
+        entry = self._table.entry(slot)
+        return entry is not None and self._owner_of(entry.key) == owner
 
     def _joins(
         self, entry: Entry, arriving: Documents, metadata: Sequence[Mapping[str, str]], row: int

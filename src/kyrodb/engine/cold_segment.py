@@ -2,9 +2,7 @@
 
 Sections of its .rows file, one entry a row unless said otherwise:
 
-    ids             u64   doc_id
-    sorted_ids      u64   the same, ascending
-    sorted_rows     u32   the row of each sorted id
+    ids, owners, sorted_ids, sorted_rows   which document a row is, see storage/row_keys.py
     vectors         f32   (rows, dimension), as the client sent them
     norms           f64   their Euclidean lengths
     public_offsets  u64   rows + 1 offsets into `public`: metadata for clients, see metadata_wire.py
@@ -27,7 +25,7 @@ from pyroaring import BitMap
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.segment_search import LiveRows, SegmentSearch
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.engine.tier import Candidates, TierQuery
+from kyrodb.engine.tier import Candidates, TierQuery, count_owners
 from kyrodb.errors import DataDamaged
 from kyrodb.index.bitmaps import rows_of
 from kyrodb.index.filter import Filter
@@ -35,9 +33,10 @@ from kyrodb.index.hnsw import Graph, graph_from_bytes, load_graph
 from kyrodb.index.metadata_index import FrozenMetadataIndex
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import SegmentEntry
+from kyrodb.storage.row_keys import read_row_keys
 from kyrodb.storage.section_file import SectionFile, open_section_file
 from kyrodb.storage.verify import verify_graph
-from kyrodb.types import Matrix, Metric, Rows, Vector
+from kyrodb.types import Key, Matrix, Metric, Rows, Vector
 
 INDEX_PREFIX: Final = "index:"
 DEAD_SECTION: Final = "dead_rows"
@@ -58,9 +57,8 @@ class ColdSegment:
         """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
         self._live = LiveRows(self.rows, dead)
         self.graph = graph
-        self._ids = file.section("ids")
-        self._sorted_ids = file.section("sorted_ids")
-        self._sorted_rows = file.section("sorted_rows")
+        self._keys = read_row_keys(file)
+        self._ids = self._keys.ids
         self.vectors = file.section("vectors")
         self.norms = file.section("norms")
         self._public_offsets = file.section("public_offsets").data
@@ -80,7 +78,6 @@ class ColdSegment:
         self._searches = SegmentSearch(
             entry.number, self._ids, self.vectors, self.norms, graph, metric, self._live
         )
-        self._first_id, self._last_id = int(self._sorted_ids[0]), int(self._sorted_ids[-1])
 
     @property
     def live(self) -> int:
@@ -101,16 +98,10 @@ class ColdSegment:
     def count(self, condition: Filter | None) -> int:
         return self._live.among(None if condition is None else self._index.match(condition))
 
-    def lookup(self, doc_id: int) -> int | None:
-        if not self._first_id <= doc_id <= self._last_id:
-            return None
-        # A merge that extends a graph keeps dead rows, so an id may stand here more than once; one at most lives.
-        at = int(np.searchsorted(self._sorted_ids, np.uint64(doc_id)))
-        while at < self.rows and self._sorted_ids[at] == doc_id:
-            row = int(self._sorted_rows[at])
+    def lookup(self, key: Key) -> int | None:
+        for row in self._keys.rows_of(key):
             if row not in self.dead:
                 return row
-            at += 1
         return None
 
     def vector(self, row: int) -> Vector:
@@ -134,17 +125,27 @@ class ColdSegment:
         ids: npt.NDArray[np.uint64] = self._ids[rows]
         return ids
 
+    def owners_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        """The owners of these rows."""
+        return self._keys.owners_of(rows)
+
+    def live_by_owner(self) -> dict[int, int]:
+        return {} if self._keys.owners is None else count_owners(self._keys.owners[self._live_rows(None)])
+
     def kill(self, row: int) -> None:
         if row not in self.dead:
             self._live.kill(row)
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
+        return self.doc_ids_of(self._live_rows(condition))
+
+    def _live_rows(self, condition: Filter | None) -> Rows:
         live = BitMap(range(self.rows)) if condition is None else BitMap(self._index.match(condition))
         live -= self.dead
-        return self.doc_ids_of(rows_of(live).astype(np.int64))
+        return rows_of(live).astype(np.int64)
 
     def _shapes_agree(self) -> bool:
-        per_row = (self._ids, self._sorted_ids, self._sorted_rows, self.vectors, self.norms)
+        per_row = (self._ids, self.vectors, self.norms)
         offsets = (self._public_offsets, self._reserved_offsets)
         return (
             self.rows > 0

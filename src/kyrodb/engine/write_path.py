@@ -174,7 +174,8 @@ class WritePath:
         if not frames:
             self._log.require_ground()
             return []
-        return self._log.append([encode_records(records) for _, records in frames])
+        tenanted = self._state.tenanted
+        return self._log.append([encode_records(records, tenanted=tenanted) for _, records in frames])
 
     def _wait_for_room(self) -> bool:
         """Writers wait while sealing catches up, so that a burst cannot fill memory; False when it does not."""
