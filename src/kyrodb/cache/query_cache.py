@@ -27,13 +27,13 @@ import math
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
 from kyrodb import distance
-from kyrodb.cache.answer import Cached, Kind, ranked
+from kyrodb.cache.answer import Admits, Cached, Kind, OwnerOf, Ticket, ranked
 from kyrodb.cache.commit_sequence import CommitSequence
 from kyrodb.cache.documents import ROW_BYTES, DocIds, Documents, HeldDocuments, Source
 from kyrodb.cache.entry_table import Entry, EntryTable, Near
@@ -43,11 +43,6 @@ from kyrodb.cache.similarity_control import SimilarityControl
 from kyrodb.cache.write_columns import WriteColumns
 from kyrodb.distance import Question
 from kyrodb.types import NOBODY, Metric, Vector
-
-Admits = Callable[[Hashable, Mapping[str, str]], bool]
-"""Whether an entry with this key wants a document with this metadata, reserved entries included."""
-OwnerOf = Callable[[Hashable], int]
-"""Of which owner the documents of an entry with this key are."""
 
 CHECK_SHARE: Final = 1 / 16
 """Share of unproved answers, served or not near enough to be, that are compared with a real search."""
@@ -77,17 +72,6 @@ class Mode(Enum):
     CERTIFIED = "certified"
     RESCORED = "rescored"
     THRESHOLD = "threshold"
-
-
-@dataclass(slots=True)
-class Ticket:
-    """A search that asked the cache first. `since` is the commit sequence then; `to_check` an answer to judge."""
-
-    key: Hashable
-    asked: bytes
-    question: Question
-    since: int
-    to_check: Cached | None = None
 
 
 class QueryCache:
@@ -346,12 +330,7 @@ class QueryCache:
     # --- following writes -----------------------------------------------------------------------
 
     def carry(
-        self,
-        doc_ids: DocIds,
-        arriving: Documents,
-        metadata: Sequence[Mapping[str, str]],
-        *,
-        owner: int = NOBODY,
+        self, doc_ids: DocIds, arriving: Documents, metadata: Sequence[Mapping[str, str]], owner: int = NOBODY
     ) -> None:
         """Carry a commit into the entries. For the writer, between `begin` and `end` of the CommitSequence.
 

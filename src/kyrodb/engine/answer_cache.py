@@ -6,10 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from kyrodb.cache.answer import Cached
+from kyrodb.cache.answer import Cached, Ticket
 from kyrodb.cache.commit_sequence import CommitSequence
 from kyrodb.cache.documents import DocIds, Documents
-from kyrodb.cache.query_cache import QueryCache, Ticket
+from kyrodb.cache.query_cache import QueryCache
 from kyrodb.clock import Clock
 from kyrodb.distance import Question
 from kyrodb.engine.options import EngineOptions

@@ -54,7 +54,7 @@ class Caches:
             for owner, last in by_owner.items():
                 arriving, metadata = self._arriving(last.values())
                 doc_ids = np.fromiter(last, np.uint64, len(last))
-                self.answers.queries.carry(doc_ids, arriving, metadata, owner=owner)
+                self.answers.queries.carry(doc_ids, arriving, metadata, owner)
         self.commits.end()
 
     def note_hits(self, scope: Scope, result: SearchResult) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Sequence
 from typing import Final
 
 from kyrodb import distance
-from kyrodb.cache.query_cache import Ticket
+from kyrodb.cache.answer import Ticket
 from kyrodb.clock import Clock
 from kyrodb.engine.answer_cache import spare_rows
 from kyrodb.engine.caches import Caches
