@@ -58,7 +58,11 @@ def _segment(data: bytes) -> None:
     except DataDamaged:
         return
     for frame in contents.operations:
-        _refusing(decode_records, frame.content, ValueError)
+        _refusing(_decode_records, frame.content, ValueError)
+
+
+def _decode_records(content: bytes) -> object:
+    return decode_records(content, tenanted=True)
 
 
 def _dressed_segment(data: bytes) -> bytes:
@@ -99,7 +103,7 @@ def manifest(data: bytes) -> None:
 
 def records(data: bytes) -> None:
     """Records of the log, metadata in wire form, counts of usage, records and headers of a backup."""
-    for decoder in (decode_records, decode_metadata, decode_counts, decode_record, decode_header):
+    for decoder in (_decode_records, decode_metadata, decode_counts, decode_record, decode_header):
         _refusing(decoder, data, ValueError)
     _refusing(decode_record, seal_json(data), ValueError)
     _refusing(decode_counts, _USAGE_MAGIC + digest(data).encode() + b"\n" + data, ValueError)

@@ -7,8 +7,6 @@ DIMENSION_MAX: Final = 4096
 """Components of a vector a request may carry."""
 DOC_ID_MIN: Final = 1
 DOC_ID_MAX: Final = 2**64 - 1
-TENANT_DOC_ID_MAX: Final = 2**32 - 1
-"""With tenants, the id a client sends is the low half of the stored id."""
 K_MAX: Final = 1000
 EF_SEARCH_MAX: Final = 10_000
 ZERO_NORM_SQUARED_MAX: Final = 1.1920929e-7
@@ -25,9 +23,8 @@ FILTER_NODES_MAX: Final = 4096
 
 # --- tenants --------------------------------------------------------------------------------------
 TENANT_INDEX_MIN: Final = 1
-"""Numbers of tenants start here, so that ids stored without tenants, small as they mostly are, belong to none."""
+"""Numbers given to tenants start here; the existing KyroDB started at 0, and its numbers are taken over."""
 TENANT_INDEX_MAX: Final = 2**32 - 1
-"""The high half of a stored id."""
 TENANT_ID_CHARS_MAX: Final = 256
 API_KEY_SECRET_CHARS_MIN: Final = 32
 API_KEY_CHARS_MIN: Final = 39
@@ -175,7 +172,6 @@ assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX + MESSAGE_BYTES_MAX < WAL_FRAME
 assert K_MAX <= EF_SEARCH_MAX
 assert DISK_FREE_SHARE_MIN < DISK_FREE_SHARE_LOW
 assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX < DISK_FREE_BYTES_ENOUGH
-assert (TENANT_INDEX_MAX << 32 | TENANT_DOC_ID_MAX) == DOC_ID_MAX
 assert len("kyro_") + 1 + len("_") + API_KEY_SECRET_CHARS_MIN == API_KEY_CHARS_MIN
 assert HNSW_M_MIN < HNSW_M_MAX < EF_CONSTRUCTION_MAX
 assert HTTP_PORT_OFFSET < PORT_MAX

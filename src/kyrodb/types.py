@@ -28,8 +28,45 @@ NAMESPACE_KEY: Final = "__namespace__"
 RESERVED_KEYS: Final = frozenset({TENANT_ID_KEY, TENANT_INDEX_KEY, NAMESPACE_KEY})
 """Metadata keys the database writes itself; filters may name them, clients never see or set them."""
 
-TENANT_SHIFT: Final = 32
-"""A stored id is the number of its tenant, shifted up by so many bits, plus the id the client knows it by."""
+Key: TypeAlias = int
+"""What tells stored documents apart: the id, 64 bits as the client sent it, and above them the number of the owner.
+So the key of a document of no tenant is its id."""
+
+OWNER_SHIFT: Final = 64
+NOBODY: Final = 0
+"""The owner of documents of no tenant. A tenant's is its number plus one, because tenants' numbers start at 0."""
+_DOC_ID_BITS: Final = (1 << OWNER_SHIFT) - 1
+
+
+def owner_of(tenant: int | None) -> int:
+    """The owner of a tenant's documents; None is no tenant."""
+    return NOBODY if tenant is None else tenant + 1
+
+
+def key_of(tenant: int | None, doc_id: int) -> Key:
+    """The key of the document that this tenant, None being none, knows as `doc_id`."""
+    return doc_id if tenant is None else tenant + 1 << OWNER_SHIFT | doc_id
+
+
+def key_of_owner(owner: int, doc_id: int) -> Key:
+    """The key of a document of this owner."""
+    return owner << OWNER_SHIFT | doc_id
+
+
+def tenant_of(owner: int) -> int | None:
+    """The tenant an owner is; None for NOBODY."""
+    return None if owner == NOBODY else owner - 1
+
+
+def key_owner(key: Key) -> int:
+    """The owner in a key."""
+    return key >> OWNER_SHIFT
+
+
+def key_doc_id(key: Key) -> int:
+    """The id in a key."""
+    return key & _DOC_ID_BITS
+
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 """Bytes that can be written or hashed without copying them first; an array's are its `.data`."""
@@ -45,7 +82,8 @@ class Metric(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which documents a request may see: one tenant's (None = no tenants) and one namespace's ("" = all)."""
+    """Which documents a request may see: those of one tenant, None being those of no tenant, and of one namespace,
+    "" being all."""
 
     tenant: int | None = None
     namespace: str = ""
@@ -60,17 +98,26 @@ class Scope:
 
     def admits(self, metadata: Mapping[str, str]) -> bool:
         """Whether a document with this stored metadata is in scope."""
+        if self.tenant is None and TENANT_INDEX_KEY in metadata:
+            return False
         return all(metadata.get(key) == value for key, value in self.constraints.items())
 
 
 EVERYTHING: Final = Scope()
+"""All documents of no tenant: everything there is, where there are no tenants."""
 
 
 @dataclass(slots=True)
 class Document:
-    """A stored document: `metadata` holds the reserved keys too. Handed to the engine, neither it nor the vector
-    may change any more."""
+    """A stored document. `doc_id` is the id its client knows it by; `metadata` holds the reserved keys too. Handed to
+    the engine, neither it nor the vector may change any more."""
 
     doc_id: int
     vector: Vector
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tenant: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """What tells it apart from every other document."""
+        return key_of(self.tenant, self.doc_id)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from kyrodb import distance
+from kyrodb.cache.answer import Ticket
 from kyrodb.cache.commit_sequence import CommitSequence
 from kyrodb.cache.documents import DocIds, Documents
-from kyrodb.cache.query_cache import Mode, QueryCache, Ticket
+from kyrodb.cache.query_cache import Mode, QueryCache
 from kyrodb.distance import Question
 from kyrodb.types import Matrix, Metric, Vector
 

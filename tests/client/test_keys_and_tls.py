@@ -16,7 +16,6 @@ from tests.tenancy.keys import entry, key_of, write_keys
 import kyrodb
 from kyrodb import (
     Client,
-    InvalidArgument,
     PermissionDenied,
     ResourceExhausted,
     Tls,
@@ -90,8 +89,11 @@ def test_tenants_see_their_own_documents(kind: str, target: str, certificates: C
         assert tiny.get(5) is None
         assert tiny.delete_many(range(1, 10)) == 3
         assert acme.search(ONES, 10).ids.tolist() == [1, 2, 3, 4, 5]
-        with pytest.raises(InvalidArgument, match="DOC_ID_OUT_OF_RANGE"):
-            acme.insert(2**32, ONES)
+        tiny.insert_many([(2**32 + 1, ONES, {"owner": "tiny"}), (2**64 - 1, ONES, {"owner": "tiny"})])
+        assert tiny.search(ONES, 10).ids.tolist() == [2**32 + 1, 2**64 - 1]
+        assert acme.get(2**64 - 1) is None
+        assert acme.search(ONES, 10).ids.tolist() == [1, 2, 3, 4, 5]
+        assert tiny.delete_many([2**32 + 1, 2**64 - 1, 1]) == 2
 
 
 def test_keys_open_what_they_should(kind: str, target: str, certificates: Certificates) -> None:

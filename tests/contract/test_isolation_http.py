@@ -26,7 +26,7 @@ from kyrodb.server.http import application, serving_http
 from kyrodb.server.protection import read_keys
 from kyrodb.server.vitals import Vitals
 from kyrodb.tenancy.key_ring import KeyRing
-from kyrodb.types import TENANT_SHIFT, Document
+from kyrodb.types import Document, Scope
 
 MODES = ("disabled", "metrics_and_slo", "all")
 GUARDED = {
@@ -79,8 +79,9 @@ def engine(directory: Path) -> Iterator[Engine]:
     engine = open_database(settings_of(directory, "all"))
     indices = engine.tenant_indices(["acme", "globex"])
     for tenant, local in (("acme", 1), ("acme", 2), ("globex", 1)):
-        doc_id = (indices[tenant] << TENANT_SHIFT) + local
-        engine.write(Put(Document(doc_id, np.ones(4, np.float32), {})))
+        index = indices[tenant]
+        document = Document(local, np.ones(4, np.float32), Scope(index).constraints, index)
+        engine.write(Put(document))
     yield engine
     engine.close()
 

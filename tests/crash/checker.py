@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -12,7 +13,19 @@ from tests.crash.oracle import Doc, State, in_scope
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import SearchRequest, SearchResult
 from kyrodb.index.filter import Exact
-from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_INDEX_KEY, Metric, Scope, Vector
+from kyrodb.types import (
+    NAMESPACE_KEY,
+    RESERVED_KEYS,
+    TENANT_INDEX_KEY,
+    Key,
+    Metric,
+    Scope,
+    Vector,
+    key_doc_id,
+    key_of,
+    key_owner,
+    owner_of,
+)
 
 _EVERYTHING_K = 1000
 
@@ -21,10 +34,10 @@ def read_state(engine: Engine) -> State:
     """Every document of the database, reserved metadata included."""
     found: State = {}
     state = engine.context.state
-    for doc_id in _all_ids(engine):
-        place = state.locate(doc_id)
-        assert place is not None, f"document {doc_id} is found by a search and absent from lookup"
-        found[doc_id] = Doc.of(place.vector, place.metadata.whole())
+    for key in _all_keys(engine):
+        place = state.locate(key)
+        assert place is not None, f"document {key:#x} is found by a search and absent from lookup"
+        found[key] = Doc.of(place.vector, place.metadata.whole())
     return found
 
 
@@ -51,8 +64,9 @@ def check_reads(engine: Engine, state: State, seed: int) -> None:
     """Lookups, counts, scopes, and exact searches against a flat scan of the dict."""
     rng = random.Random(seed)
     assert engine.stats().documents == len(state)
-    for doc_id, doc in state.items():
-        _check_lookup(engine, doc_id, doc)
+    for key, doc in state.items():
+        _check_lookup(engine, state, key, doc)
+    _check_counts(engine, state)
     _check_search(engine, state, _query(engine, rng), scope=Scope(), condition=None)
     scopes = [Scope(tenant=0), Scope(tenant=1), Scope(namespace="n1"), Scope(tenant=1, namespace="n1")]
     _check_search(engine, state, _query(engine, rng), scope=rng.choice(scopes), condition=None)
@@ -62,7 +76,14 @@ def check_reads(engine: Engine, state: State, seed: int) -> None:
     )
 
 
-def _check_lookup(engine: Engine, doc_id: int, doc: Doc) -> None:
+def _check_counts(engine: Engine, state: State) -> None:
+    numbers = engine.context.manifests.current.tenants
+    owners = Counter(key_owner(key) for key in state)
+    assert engine.tenant_documents() == {name: owners[owner_of(index)] for name, index in numbers.items()}
+
+
+def _check_lookup(engine: Engine, state: State, key: Key, doc: Doc) -> None:
+    doc_id = key_doc_id(key)
     entries = dict(doc.metadata)
     public = {key: value for key, value in entries.items() if key not in RESERVED_KEYS}
     tenant = entries.get(TENANT_INDEX_KEY)
@@ -70,15 +91,19 @@ def _check_lookup(engine: Engine, doc_id: int, doc: Doc) -> None:
     found = engine.get(doc_id, own)
     assert found is not None, f"document {doc_id} is not in its own scope"
     assert (found.vector.tobytes(), found.metadata) == (doc.vector, public), f"document {doc_id}"
-    assert engine.get(doc_id, Scope(tenant=77)) is None, f"document {doc_id} leaks to another tenant"
+    assert key == key_of(own.tenant, doc_id), f"document {doc_id} of tenant {tenant} is kept as {key:#x}"
+    for other in {None, 0, 1, 77} - {own.tenant}:
+        there = engine.get(doc_id, Scope(tenant=other))
+        expected = key_of(other, doc_id) in state
+        assert (there is not None) == expected, f"document {doc_id} of {tenant} as tenant {other} sees it"
 
 
 def _check_search(
     engine: Engine, state: State, query: Vector, *, scope: Scope, condition: Exact | None
 ) -> None:
     matching = {
-        doc_id: doc
-        for doc_id, doc in state.items()
+        key_doc_id(key): doc
+        for key, doc in state.items()
         if in_scope(doc, scope) and (condition is None or (condition.key, condition.value) in doc.metadata)
     }
     k = 5
@@ -119,10 +144,13 @@ def _query(engine: Engine, rng: random.Random) -> Vector:
     return np.array([rng.randint(1, 9) for _ in range(engine.options.dimension)], dtype=np.float32)
 
 
-def _all_ids(engine: Engine) -> list[int]:
+def _all_keys(engine: Engine) -> list[Key]:
     ones = np.ones(engine.options.dimension, dtype=np.float32)
-    answer = engine.search(SearchRequest(ones, _EVERYTHING_K, exact=True))
-    ids = [hit.doc_id for hit in answer.hits]
-    assert len(ids) == len(set(ids)), f"a document stands twice in an answer: {ids}"
-    assert len(ids) < _EVERYTHING_K, "too many documents for the checker"
-    return ids
+    keys = []
+    for tenant in (None, *engine.context.manifests.current.tenants.values()):
+        answer = engine.search(SearchRequest(ones, _EVERYTHING_K, scope=Scope(tenant), exact=True))
+        ids = [hit.doc_id for hit in answer.hits]
+        assert len(ids) == len(set(ids)), f"a document stands twice in an answer: {ids}"
+        assert len(ids) < _EVERYTHING_K, "too many documents for the checker"
+        keys += [key_of(tenant, doc_id) for doc_id in ids]
+    return keys

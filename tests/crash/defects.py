@@ -339,8 +339,8 @@ DEFECTS: tuple[Defect, ...] = (
     _defect(
         "delete applied and not logged",
         "kyrodb.engine.resolve:Resolver._delete",
-        "records.append(DeleteRecord(doc_id))",
-        "records.append(DeleteRecord(doc_id)) if len(records) < 2 else self._state._delete(DeleteRecord(doc_id))",
+        "records.append(DeleteRecord(key))",
+        "records.append(DeleteRecord(key)) if len(records) < 2 else self._state._delete(DeleteRecord(key))",
         "points",
     ),
     # --- scopes ---

@@ -1,6 +1,6 @@
 """What must be in the database: a dict, and the writes of which nobody knows yet.
 
-Every write is a list of changes to a dict from doc_id to Doc. A state is *allowed* when it is the acknowledged one
+Every write is a list of changes to a dict from key to Doc. A state is *allowed* when it is the acknowledged one
 followed by the first few, all or none of the writes in doubt, in their order; a write counts whole or not at all.
 The oracle works out what an operation changes by itself and shares no code with the engine's resolver.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
 from kyrodb.errors import KyroError, WriteFailed
 from kyrodb.index.filter import Exact
-from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_INDEX_KEY, Document, Scope, Vector
+from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_INDEX_KEY, Document, Key, Scope, Vector, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Doc:
         return np.frombuffer(self.vector, dtype="<f4")
 
 
-State = dict[int, Doc]
-Change = Mapping[int, Doc | None]
+State = dict[Key, Doc]
+Change = Mapping[Key, Doc | None]
 """The new documents of a write, None where it removes one."""
 
 
@@ -76,7 +76,7 @@ class Oracle:
             change = effect(operation, state)
             if isinstance(answer, Ack):
                 existed = (
-                    len(change) if not isinstance(operation, Put) else int(operation.document.doc_id in state)
+                    len(change) if not isinstance(operation, Put) else int(operation.document.key in state)
                 )
                 assert answer.existed == existed, f"{operation} says {answer.existed} existed, not {existed}"
                 if change:
@@ -130,19 +130,21 @@ def apply(state: State, changes: Iterable[Change]) -> State:
 def effect(operation: Operation, state: State) -> Change:
     """What the operation changes in this state; empty when nothing."""
     match operation:
-        case Put(Document(doc_id, vector, metadata)):
-            return {doc_id: Doc.of(vector, metadata)}
+        case Put(Document(doc_id, vector, metadata, tenant)):
+            return {key_of(tenant, doc_id): Doc.of(vector, metadata)}
         case UpdateMetadata():
             return _update(operation, state)
         case Delete(doc_id, scope):
-            return {doc_id: None} if in_scope(state.get(doc_id), scope) else {}
+            key = key_of(scope.tenant, doc_id)
+            return {key: None} if in_scope(state.get(key), scope) else {}
         case DeleteMany(doc_ids, scope):
-            return {doc_id: None for doc_id in doc_ids if in_scope(state.get(doc_id), scope)}
-        case DeleteMatching(Exact(key, value), scope):
+            keys = [key_of(scope.tenant, doc_id) for doc_id in doc_ids]
+            return {key: None for key in keys if in_scope(state.get(key), scope)}
+        case DeleteMatching(Exact(name, value), scope):
             return {
-                doc_id: None
-                for doc_id, doc in state.items()
-                if (key, value) in doc.metadata and in_scope(doc, scope)
+                key: None
+                for key, doc in state.items()
+                if (name, value) in doc.metadata and in_scope(doc, scope)
             }
     raise ValueError(f"the oracle does not know {operation}")
 
@@ -151,15 +153,16 @@ def in_scope(doc: Doc | None, scope: Scope) -> bool:
     if doc is None:
         return False
     entries = dict(doc.metadata)
-    tenant_fits = scope.tenant is None or entries.get(TENANT_INDEX_KEY) == str(scope.tenant)
+    tenant_fits = entries.get(TENANT_INDEX_KEY) == (None if scope.tenant is None else str(scope.tenant))
     return tenant_fits and (not scope.namespace or entries.get(NAMESPACE_KEY) == scope.namespace)
 
 
 def _update(operation: UpdateMetadata, state: State) -> Change:
-    doc = state.get(operation.doc_id)
+    key = key_of(operation.scope.tenant, operation.doc_id)
+    doc = state.get(key)
     if doc is None or not in_scope(doc, operation.scope):
         return {}
     before = dict(doc.metadata)
     reserved = {key: value for key, value in before.items() if key in RESERVED_KEYS}
     after = {**(before if operation.merge else {}), **operation.metadata, **reserved}
-    return {operation.doc_id: Doc(doc.vector, tuple(sorted(after.items())))}
+    return {key: Doc(doc.vector, tuple(sorted(after.items())))}

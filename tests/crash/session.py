@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from tests.crash.clock import FakeClock
 from tests.crash.disk import loss_named
 from tests.crash.fault_filesystem import FaultFS
 from tests.crash.oracle import Oracle
-from tests.crash.workload import DIMENSION, Step
+from tests.crash.workload import DIMENSION, TENANTS, Step
 
 from kyrodb.engine import builder, segment_builder
 from kyrodb.engine.builder import InlineBuilder
@@ -24,6 +25,9 @@ from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack
 from kyrodb.errors import KyroError, Unavailable, WriteFailed
 from kyrodb.limits import GRAPH_ROWS_MIN
+from kyrodb.storage import filename
+from kyrodb.storage.filesystem import write_new_file
+from kyrodb.storage.lock import make_directories
 from kyrodb.storage.log import SyncPolicy
 from kyrodb.storage.snapshot import snapshot_names
 from kyrodb.storage.verify import verify_directory
@@ -79,12 +83,22 @@ def open_on(disk: FaultFS, options: EngineOptions, clock: FakeClock) -> Engine:
     return open_engine(DATA, options, filesystem=disk, clock=clock, builder=InlineBuilder(disk))
 
 
+def disk_with_tenants(seed: int) -> FaultFS:
+    """An empty disk but for the numbers of the workload's tenants, as the existing KyroDB left them."""
+    disk = FaultFS(seed=seed)
+    make_directories(disk, DATA)
+    write_new_file(disk, DATA / filename.LEGACY_TENANTS, [json.dumps(TENANTS).encode()])
+    disk.sync_directory(DATA)
+    disk.calls.clear()
+    return disk
+
+
 class Session:
     """One disk, one oracle, and an engine that comes and goes. A step that fails leaves the oracle knowing less."""
 
     def __init__(self, seed: int, disk: FaultFS | None = None) -> None:
         self.seed = seed
-        self.disk = disk or FaultFS(seed=seed)
+        self.disk = disk or disk_with_tenants(seed)
         self.clock = FakeClock()
         self.options = options_for(seed)
         self.oracle = Oracle()
@@ -94,7 +108,7 @@ class Session:
         self.failures: list[Exception] = []
         self.snapshots: list[str] = []
         """Acknowledged snapshots that must still be there."""
-        self.tenants: dict[str, int] = {}
+        self.tenants: dict[str, int] = {**TENANTS}
         """Numbers that were given out, and must stay those tenants' for ever."""
         self._errors_before = 0
 

@@ -15,9 +15,11 @@ import numpy as np
 
 from kyrodb.engine.requests import Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
 from kyrodb.index.filter import Exact
-from kyrodb.types import NAMESPACE_KEY, TENANT_INDEX_KEY, Document, Scope, Vector
+from kyrodb.types import NAMESPACE_KEY, Document, Scope, Vector
 
-IDS = range(1, 15)
+IDS = (*range(1, 9), *(2**32 + doc_id for doc_id in (1, 2, 3)), 2**33 + 1, 2**64 - 2, 2**64 - 1)
+"""Also such as a tenant's number and an id made together once, and such as do not fit a signed number."""
+TENANTS = {"zero": 0, "one": 1}
 DIMENSION = 12
 COLOURS = ("red", "green", "blue")
 
@@ -74,7 +76,8 @@ def operation(rng: random.Random, serial: int) -> Operation:
     doc_id = rng.choice(IDS)
     kind = rng.random()
     if kind < 0.55:
-        return Put(Document(doc_id, vector(rng, serial), metadata(rng)))
+        tenant = rng.choice((None, None, 0, 1))
+        return Put(Document(doc_id, vector(rng, serial), metadata(rng, tenant), tenant))
     if kind < 0.72:
         update = {"colour": rng.choice(COLOURS), "serial": str(serial)}
         return UpdateMetadata(doc_id, update, merge=rng.random() < 0.5, scope=scope(rng))
@@ -90,16 +93,15 @@ def vector(rng: random.Random, serial: int) -> Vector:
     return np.array(values + [0.0] * (DIMENSION - 4), dtype=np.float32)
 
 
-def metadata(rng: random.Random) -> dict[str, str]:
+def metadata(rng: random.Random, tenant: int | None) -> dict[str, str]:
     entries = {"colour": rng.choice(COLOURS)}
     if rng.random() < 0.1:
         entries["text"] = "long " * rng.randint(20, 300)
-    if rng.random() < 0.5:
-        entries[TENANT_INDEX_KEY] = str(rng.randint(0, 1))
+    entries |= Scope(tenant).constraints
     if rng.random() < 0.4:
         entries[NAMESPACE_KEY] = "n1"
     return entries
 
 
 def scope(rng: random.Random) -> Scope:
-    return Scope() if rng.random() < 0.7 else Scope(rng.choice((None, 0, 1)), rng.choice(("", "n1")))
+    return Scope(rng.choice((None, None, 0, 1)), "" if rng.random() < 0.8 else "n1")

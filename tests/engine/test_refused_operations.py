@@ -87,10 +87,10 @@ def test_a_fault_while_one_operation_is_prepared_is_its_answer(
     real: Callable[..., object] = getattr(resolve, place)
     calls = iter(range(100))
 
-    def faulty(*given: object) -> object:
+    def faulty(*given: object, **named: object) -> object:
         if next(calls) == (0 if place == "check_updated" else 1):
             raise error
-        return real(*given)
+        return real(*given, **named)
 
     monkeypatch.setattr(resolve, place, faulty)
     answers = engine.commit(
@@ -166,7 +166,7 @@ def test_a_document_that_has_too_much_from_before_can_be_made_smaller(tmp_path: 
 def test_a_frame_that_no_log_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = open_small(tmp_path / "data")
     fill(engine, vectors(200), metadata={"all": "yes"})
-    size = len(records.encode_records([records.DeleteRecord(at) for at in range(200)]))
+    size = len(records.encode_records([records.DeleteRecord(at) for at in range(200)], tenanted=False))
     monkeypatch.setattr(resolve, "WAL_FRAME_BODY_BYTES_MAX", size)
     for operation in (DeleteMany(range(1, 201)), DeleteMatching(Exact("all", "yes"))):
         refused, stored = engine.commit([operation, put(1, ROWS[1], all="yes")])

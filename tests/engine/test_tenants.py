@@ -18,10 +18,10 @@ from kyrodb.engine.builder import InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack, Delete, DeleteMany, Operation, Put, UpdateMetadata
-from kyrodb.errors import DataDamaged, ResourceExhausted, WriteFailed
+from kyrodb.errors import DataDamaged, InvalidArgument, ResourceExhausted, WriteFailed
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.replace_file import replace_file
-from kyrodb.types import TENANT_SHIFT, Document
+from kyrodb.types import Document, Scope
 
 VECTOR = vectors(1)[0]
 
@@ -35,7 +35,7 @@ class Limit:
 
 
 def put(tenant: int, local: int, limit: Limit | None = None) -> Put:
-    return Put(Document((tenant << TENANT_SHIFT) + local, VECTOR, {}), limit)
+    return Put(Document(local, VECTOR, Scope(tenant).constraints, tenant), limit)
 
 
 def test_numbers_start_at_one_and_are_kept(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ def test_counts_follow_writes_seals_merges_and_restarts(tmp_path: Path) -> None:
     engine = open_small(tmp_path)
     engine.tenant_indices(["acme", "globex"])
     engine.commit([put(1, local) for local in range(1, 31)] + [put(2, local) for local in range(1, 11)])
-    engine.commit([put(0, 5), put(9, 5)])  # of no tenant
+    engine.commit([Put(Document(doc_id, VECTOR)) for doc_id in (5, 9, 2**32 + 5, 2 * 2**32 + 5)])
     engine.flush()
-    engine.commit([Delete((1 << TENANT_SHIFT) + local) for local in range(1, 6)])
-    engine.commit([put(1, 10), put(1, 31), UpdateMetadata((2 << TENANT_SHIFT) + 1, {"a": "b"})])
+    engine.commit([Delete(local, Scope(1)) for local in range(1, 6)])
+    engine.commit([put(1, 10), put(1, 31), UpdateMetadata(1, {"a": "b"}, scope=Scope(2))])
     engine.flush()
     settle(engine)
     engine.write(put(2, 11))
@@ -139,13 +139,27 @@ def test_counts_follow_writes_seals_merges_and_restarts(tmp_path: Path) -> None:
     reopened.close()
 
 
-def test_documents_stored_before_their_tenant_had_a_number_count(tmp_path: Path) -> None:
+def test_a_document_of_a_number_given_to_nobody_is_refused(tmp_path: Path) -> None:
     engine = open_small(tmp_path)
-    engine.commit([put(1, 1), put(1, 2)])
-    engine.flush()
-    engine.write(put(1, 3))
     engine.tenant_indices(["acme"])
-    assert engine.tenant_documents() == {"acme": 3}
+    for number in (0, 2):
+        with pytest.raises(InvalidArgument, match=f"tenant {number}, a number given to no tenant"):
+            engine.write(put(number, 1))
+    assert engine.stats().documents == 0
+    engine.close()
+
+
+@pytest.mark.parametrize("metadata", [{}, Scope(2).constraints])
+def test_a_document_whose_metadata_names_another_tenant_is_refused(
+    tmp_path: Path, metadata: dict[str, str]
+) -> None:
+    engine = open_small(tmp_path)
+    engine.tenant_indices(["acme", "globex"])
+    with pytest.raises(InvalidArgument, match="is of tenant 1, but its __tenant_idx__ is"):
+        engine.write(Put(Document(1, VECTOR, metadata, 1)))
+    with pytest.raises(InvalidArgument, match="is of tenant None, but its __tenant_idx__ is '1'"):
+        engine.write(Put(Document(1, VECTOR, Scope(1).constraints)))
+    assert engine.stats().documents == 0
     engine.close()
 
 
@@ -160,7 +174,7 @@ def test_a_group_gets_the_part_of_it_that_fits(tmp_path: Path) -> None:
             put(1, 3, limit),
             put(1, 1, limit),
             put(2, 1, limit),
-            Delete((1 << TENANT_SHIFT) + 2),
+            Delete(2, Scope(1)),
             put(1, 4, limit),
             put(1, 5, limit),
         ]
@@ -213,7 +227,6 @@ def test_counts_and_limits_are_those_of_two_sets(
     engine, sets, limit = open_small(path), {1: set[int](), 2: set[int]()}, Limit(4)
     engine.tenant_indices(["acme", "globex"])
     for kind, tenant, local in steps:
-        doc_id = (tenant << TENANT_SHIFT) + local
         operation: Operation
         if kind == "put":
             (answer,) = engine.commit([put(tenant, local, limit)])
@@ -222,7 +235,7 @@ def test_counts_and_limits_are_those_of_two_sets(
             if fits:
                 sets[tenant].add(local)
         elif kind == "delete":
-            operation = DeleteMany([doc_id, doc_id])
+            operation = DeleteMany([local, local], Scope(tenant))
             assert engine.write(operation).existed == (local in sets[tenant])
             sets[tenant].discard(local)
         elif kind == "flush":

@@ -15,7 +15,7 @@ from kyrodb.engine.requests import Delete, Put, UpdateMetadata
 from kyrodb.migration.document import PortableDocument, stored_document
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.log import SyncPolicy
-from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, TENANT_SHIFT, Metric
+from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, Document, Metric, Scope
 
 DIMENSION = 3
 Content = dict[tuple[str, int], tuple[bytes, dict[str, str], str]]
@@ -32,10 +32,7 @@ def documents(draw: st.DrawFn, tenants: Sequence[str] = ("", "acme", "b_2")) -> 
     found: dict[tuple[str, int], PortableDocument] = {}
     for _ in range(draw(st.integers(0, 30))):
         tenant = draw(st.sampled_from(tenants))
-        doc_id = draw(st.integers(1, 2**32 - 1) | st.integers(1, 9))
-        if not tenant and draw(st.booleans()):
-            # Ids above what tenants have, which only a database without tenants knows.
-            doc_id += 2**63 - 2**40
+        doc_id = draw(st.integers(1, 2**64 - 1) | st.integers(1, 9) | st.integers(2**32 - 3, 2**32 + 9))
         found[tenant, doc_id] = PortableDocument(
             doc_id,
             np.array(draw(_vectors), dtype=np.float32),
@@ -53,8 +50,9 @@ def build(directory: Path, wanted: Sequence[PortableDocument], *, dimension: int
     stored = [stored_document(document, indices.get(document.tenant)) for document in wanted]
     half = len(stored) // 2
     for document in stored[:half]:
-        other = PortableDocument(document.doc_id, document.vector + 1, {"old": "1"})
-        engine.write(Put(stored_document(other, None)))
+        reserved = Scope(document.tenant).constraints
+        other = Document(document.doc_id, document.vector + 1, {"old": "1", **reserved}, document.tenant)
+        engine.write(Put(other))
     engine.flush()
     for document in stored:
         engine.write(Put(document))
@@ -64,7 +62,8 @@ def build(directory: Path, wanted: Sequence[PortableDocument], *, dimension: int
         engine.flush()
     engine.write(Delete(gone.doc_id))
     for document in stored[half:]:
-        engine.write(UpdateMetadata(document.doc_id, dict(document.metadata), merge=True))
+        own = Scope(document.tenant)
+        engine.write(UpdateMetadata(document.doc_id, dict(document.metadata), merge=True, scope=own))
     engine.close()
 
 
@@ -74,9 +73,8 @@ def content(directory: Path) -> Content:
     found: Content = {}
     for document in recovered.documents():
         tenant = document.metadata.get(TENANT_ID_KEY, "")
-        if tenant:
-            assert recovered.manifest.tenants[tenant] == document.doc_id >> TENANT_SHIFT
-        doc_id = document.doc_id & (2**32 - 1) if tenant else document.doc_id
+        assert recovered.manifest.tenants.get(tenant) == document.tenant
+        doc_id = document.doc_id
         public = {key: value for key, value in document.metadata.items() if key not in RESERVED_KEYS}
         found[tenant, doc_id] = (document.vector.tobytes(), public, document.metadata.get(NAMESPACE_KEY, ""))
     return found

@@ -45,7 +45,7 @@ BAD_LINES: dict[str, str] = {
     '{"id": 2, "vector": [1, 2, 3], "namespace": 7}': "namespace must be text, got int",
     '{"id": 2, "vector": [1, 2, 3], "namespace": "' + "n" * 1025 + '"}': "namespace has 1025 bytes",
     '{"id": 2, "vector": [1, 2, 3], "tenant": "../x"}': "tenant must be A-Z a-z 0-9 _",
-    '{"id": 4294967296, "vector": [1, 2, 3], "tenant": "acme"}': "must be at most 4294967295",
+    '{"id": 18446744073709551616, "vector": [1, 2, 3], "tenant": "acme"}': "18446744073709551615",
     "[1, 2]": "the line must be a JSON object, got list",
     "": "the line is not JSON",
     "[" * 100_000: "the line is not JSON",

@@ -18,20 +18,23 @@ from tests.crash.workload import COLOURS, DIMENSION, Step
 
 from kyrodb.engine.requests import Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
 from kyrodb.index.filter import Exact
-from kyrodb.types import NAMESPACE_KEY, TENANT_INDEX_KEY, Document, Scope
+from kyrodb.types import Document, Scope
 
-ids = st.integers(1, 6)
+ids = st.sampled_from((1, 2, 3, 2**32 + 1, 2**32 + 2, 2**64 - 1))
 colours = st.sampled_from(COLOURS)
 scopes = st.builds(Scope, st.sampled_from((None, 0, 1)), st.sampled_from(("", "n1")))
-reserved = st.fixed_dictionaries(
-    {}, optional={TENANT_INDEX_KEY: st.sampled_from(("0", "1")), NAMESPACE_KEY: st.just("n1")}
-)
 public = st.fixed_dictionaries({}, optional={"colour": colours, "text": st.just("x" * 600)})
 vectors = st.lists(st.integers(0, 5), min_size=3, max_size=3).map(
     lambda head: np.array([1.0, *head, *[0.0] * (DIMENSION - 4)], dtype=np.float32)
 )
 documents = st.builds(
-    lambda doc_id, vector, own, theirs: Document(doc_id, vector, own | theirs), ids, vectors, public, reserved
+    lambda doc_id, vector, entries, scope: Document(
+        doc_id, vector, entries | scope.constraints, scope.tenant
+    ),
+    ids,
+    vectors,
+    public,
+    scopes,
 )
 operations: st.SearchStrategy[Operation] = st.one_of(
     st.builds(Put, documents),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from kyrodb.config.serving import RateLimitSettings
-from kyrodb.errors import InvalidArgument, ResourceExhausted, Unauthenticated
+from kyrodb.errors import ResourceExhausted, Unauthenticated
 from kyrodb.server.access import ANYBODY, Caller, KeyAccess, OpenAccess
 from kyrodb.tenancy.api_keys import ApiKey, digest_of
 from kyrodb.tenancy.key_ring import KeyRing
@@ -61,7 +61,6 @@ def passed(access: OpenAccess, address: str) -> int:
 def test_without_auth_and_limits_everybody_is_anybody() -> None:
     assert OpenAccess(limiter(enabled=False)).caller(FakeCall()) is ANYBODY
     assert ANYBODY.scope("") is EVERYTHING
-    assert ANYBODY.stored_id(2**64 - 1) == ANYBODY.id_mask
     assert ANYBODY.reserved_entries("n") == {"__namespace__": "n"}
     ANYBODY.spend()
 
@@ -86,20 +85,17 @@ def test_calls_whose_address_is_unknown_have_the_global_rate_alone() -> None:
     assert passed(OpenAccess(limiter(enabled=True, everybody=3)), "unix:") == 3
 
 
-def test_a_key_is_one_caller_whose_documents_lie_under_its_tenants_number() -> None:
+def test_a_key_is_one_caller_whose_documents_are_its_tenants() -> None:
     access = keyed(api_key("k", max_qps=9, is_admin=True), api_key("other", tenant_id="globex"))
     caller = access.caller(FakeCall([("user-agent", "x"), ("x-api-key", "k")]))
     assert access.caller(FakeCall([("authorization", "Bearer k")])) is caller
     assert (caller.tenant, caller.tenant_id, caller.is_admin) == (1, "acme", True)
-    assert caller.stored_id(7) == (1 << 32) + 7
     assert caller.scope("n") == Scope(1, "n")
     assert caller.reserved_entries("n") == {
         "__tenant_id__": "acme",
         "__tenant_idx__": "1",
         "__namespace__": "n",
     }
-    with pytest.raises(InvalidArgument, match=r"^DOC_ID_OUT_OF_RANGE: doc_id 4294967296 must be at most"):
-        caller.stored_id(2**32)
 
 
 @pytest.mark.parametrize("metadata", [None, [], [("x-api-key-bin", b"k")], [("authorization", "k")]])

@@ -12,7 +12,7 @@ from tests.crash.fault_filesystem import FaultFS
 
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import FileEntry, Manifest, SegmentEntry, WalEntry, encode_manifest
-from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, encode_records
+from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record, encode_records
 from kyrodb.storage.section_file import FileFacts, SectionWriter
 from kyrodb.storage.wal_format import OPERATION, PROBE, SegmentHeader
 from kyrodb.storage.wal_writer import PendingFrame, WalWriter
@@ -26,16 +26,20 @@ HEADER = SegmentHeader(
 TIME_US = HEADER.created_us + 1000
 
 
+def _plain(records: list[Record]) -> bytes:
+    return encode_records(records, tenanted=False)
+
+
 def operations() -> list[bytes]:
     """Contents of frames: vectors with runs of zeros, long metadata, every kind of record."""
     zeros = np.zeros(160, dtype=np.float32)
     zeros[0] = 1.0
     mixed = np.array([1.5, -2.25, 0.0, 3e38], dtype=np.float32)
     return [
-        encode_records([PutRecord(1, zeros, {"__namespace__": "n", "colour": "rot"})]),
-        encode_records([PutRecord(2**64 - 1, mixed, {})]),
-        encode_records([MetadataRecord(1, {"text": "0" * 300})]),
-        encode_records([DeleteRecord(1), DeleteRecord(2)]),
+        _plain([PutRecord(1, zeros, {"__namespace__": "n", "colour": "rot"})]),
+        _plain([PutRecord(2**64 - 1, mixed, {})]),
+        _plain([MetadataRecord(1, {"text": "0" * 300})]),
+        _plain([DeleteRecord(1), DeleteRecord(2)]),
     ]
 
 

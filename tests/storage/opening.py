@@ -32,7 +32,7 @@ class OpenLog:
     @property
     def contents(self) -> list[bytes]:
         """The replayed operations, encoded: comparable, unlike arrays."""
-        return [encode_records(records) for _, records in self.replayed]
+        return [encode_records(records, tenanted=False) for _, records in self.replayed]
 
     def close(self) -> None:
         try:
@@ -65,8 +65,10 @@ def open_log(
 
 def put(doc_id: int, fill: float = 1.0, **metadata: str) -> bytes:
     """The content of a frame that puts one document."""
-    return encode_records([PutRecord(doc_id, np.full(DIMENSION, fill, dtype=np.float32), metadata)])
+    return encode_records(
+        [PutRecord(doc_id, np.full(DIMENSION, fill, dtype=np.float32), metadata)], tenanted=False
+    )
 
 
 def delete(doc_id: int) -> bytes:
-    return encode_records([DeleteRecord(doc_id)])
+    return encode_records([DeleteRecord(doc_id)], tenanted=False)

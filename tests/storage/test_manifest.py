@@ -47,8 +47,8 @@ def test_content_comes_back() -> None:
 def test_other_format_is_a_mismatch_and_not_damage() -> None:
     body = encode_manifest(small()).partition(b"\n")[2]
     assert decode_manifest(with_body(body), PATH) == small()
-    with pytest.raises(DataDirMismatch, match="manifest format 2, this program reads 1"):
-        decode_manifest(with_body(body, b"2"), PATH)
+    with pytest.raises(DataDirMismatch, match="manifest format 3, this program reads 1 to 2"):
+        decode_manifest(with_body(body, b"3"), PATH)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,11 @@ def test_tenants_keep_their_numbers_and_share_none() -> None:
     assert full.with_tenants(["last"]).tenants == {"last": TENANT_INDEX_MAX}
     with pytest.raises(ResourceExhausted):
         full.with_tenants(["one more"])
+
+
+def test_the_format_is_raised_by_the_first_tenant() -> None:
+    assert encode_manifest(small()).startswith(b"KYRODB-MANIFEST 1 ")
+    assert encode_manifest(small().with_tenants(["a"])).startswith(b"KYRODB-MANIFEST 2 ")
 
 
 def test_it_is_replaced_in_the_only_safe_order() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from kyrodb.backup import lineage
 from kyrodb.backup.catalog import Catalog, Entry
-from kyrodb.backup.census import live_ids
+from kyrodb.backup.census import live_keys
 from kyrodb.backup.lineage import Line
 from kyrodb.backup.record import LogPiece, Record, StoredFile
 from kyrodb.backup.source import Source
@@ -100,7 +100,7 @@ class Plan:
         """Live documents at the position of the backup."""
         content = {file.entry.name: file.content for file in self.source.files}
         segments = self.source.manifest.segments
-        return self.source.log.effect.count_after([live_ids(self.data_dir, e, content) for e in segments])
+        return self.source.log.effect.count_after([live_keys(self.data_dir, e, content) for e in segments])
 
 
 def make_plan(

@@ -6,7 +6,7 @@ removes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +18,11 @@ from kyrodb.metadata_wire import decode_metadata
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import Manifest, SegmentEntry, read_manifest
 from kyrodb.storage.records import DeleteRecord, PutRecord, Record
-from kyrodb.storage.segment_reader import DocIds, SegmentRows, read_segment_rows
+from kyrodb.storage.row_keys import DocIds
+from kyrodb.storage.segment_reader import SegmentRows, read_segment_rows
 from kyrodb.storage.wal_chain import WalChain
 from kyrodb.storage.wal_retention import is_sealed
-from kyrodb.types import Document, Matrix, Vector
+from kyrodb.types import Document, Key, Matrix, Vector, key_doc_id, key_owner, tenant_of
 
 _CHUNK_ROWS: Final = 8192
 
@@ -34,7 +35,7 @@ class Recovered:
         self._directory = directory
         self.manifest: Manifest = read_manifest(filesystem, directory)
         self._segments = [self._open(entry) for entry in self.manifest.segments]
-        self._later: dict[int, Document] = {}
+        self._later: dict[Key, Document] = {}
         self._replay()
 
     @property
@@ -46,7 +47,7 @@ class Recovered:
         """Every live document, those of the log last."""
         for segment in self._segments:
             for row in segment.live_rows():
-                yield _document(segment, int(row))
+                yield _document_at(segment, int(row))
         yield from self._later.values()
 
     def some(self, count: int) -> list[Document]:
@@ -54,7 +55,7 @@ class Recovered:
         found = []
         for segment in self._segments:
             rows = segment.live_rows()
-            found += [_document(segment, int(row)) for row in rows[:: max(1, len(rows) // count)][:count]]
+            found += [_document_at(segment, int(row)) for row in rows[:: max(1, len(rows) // count)][:count]]
         found += list(self._later.values())[:count]
         return found[:: max(1, len(found) // count)][:count]
 
@@ -78,7 +79,7 @@ class Recovered:
                 part = rows[start : start + _CHUNK_ROWS]
                 yield segment.ids[part], segment.vectors[part]
         if self._later:
-            ids = np.fromiter(self._later, dtype=np.uint64, count=len(self._later))
+            ids = np.fromiter(map(key_doc_id, self._later), dtype=np.uint64, count=len(self._later))
             yield ids, np.stack([document.vector for document in self._later.values()])
 
     def _open(self, entry: SegmentEntry) -> SegmentRows:
@@ -103,24 +104,30 @@ class Recovered:
                         self._apply(record)
 
     def _apply(self, record: Record) -> None:
-        before = self._take(record.doc_id)
+        key = record.key
+        before = self._take(key)
         if isinstance(record, PutRecord):
-            self._later[record.doc_id] = Document(record.doc_id, record.vector, record.metadata)
+            self._later[key] = _document(key, record.vector, record.metadata)
         elif not isinstance(record, DeleteRecord) and before is not None:
-            self._later[record.doc_id] = Document(record.doc_id, before.vector, record.metadata)
+            self._later[key] = _document(key, before.vector, record.metadata)
 
-    def _take(self, doc_id: int) -> Document | None:
+    def _take(self, key: Key) -> Document | None:
         """The document as it was, taken out of where it was."""
-        if doc_id in self._later:
-            return self._later.pop(doc_id)
+        if key in self._later:
+            return self._later.pop(key)
         for segment in self._segments:
-            row = segment.lookup(doc_id)
+            row = segment.lookup(key)
             if row is not None:
                 segment.kill(row)
-                return _document(segment, row)
+                return _document_at(segment, row)
         return None
 
 
-def _document(segment: SegmentRows, row: int) -> Document:
+def _document_at(segment: SegmentRows, row: int) -> Document:
     metadata = decode_metadata(segment.public_of(row)) | decode_metadata(segment.reserved_of(row))
-    return Document(int(segment.ids[row]), segment.vectors[row], metadata)
+    (owner,) = segment.owners_of(np.array([row])).tolist()
+    return Document(int(segment.ids[row]), segment.vectors[row], metadata, tenant_of(owner))
+
+
+def _document(key: Key, vector: Vector, metadata: Mapping[str, str]) -> Document:
+    return Document(key_doc_id(key), vector, metadata, tenant_of(key_owner(key)))

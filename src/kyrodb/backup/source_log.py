@@ -91,6 +91,7 @@ class _Reader:
     ) -> None:
         self._directory = directory
         self._sealed_lsn = manifest.sealed_lsn
+        self._tenanted = bool(manifest.tenants)
         self._wanted = positions
         self._first = before is None
         self.segments: list[SourceSegment] = []
@@ -125,7 +126,7 @@ class _Reader:
             if frame.lsn > self._sealed_lsn:
                 self.last_write = max(self.last_write, frame.lsn)
                 try:
-                    self.effect.apply(decode_records(frame.content))
+                    self.effect.apply(decode_records(frame.content, tenanted=self._tenanted))
                 except ValueError as error:
                     raise DataDamaged(str(error), path=path, offset=frame.offset) from None
 

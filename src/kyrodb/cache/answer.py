@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,6 +14,11 @@ from kyrodb.cache.documents import Documents
 from kyrodb.cache.entry_table import Entry
 from kyrodb.distance import Question
 from kyrodb.types import Metric
+
+Admits = Callable[[Hashable, Mapping[str, str]], bool]
+"""Whether an entry with this key wants a document with this metadata, reserved entries included."""
+OwnerOf = Callable[[Hashable], int]
+"""Of which owner the documents of an entry with this key are."""
 
 
 class Kind(Enum):
@@ -71,6 +77,17 @@ class Cached:
                 return False
         self.exact = self.entry.exact
         return True
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A search that asked the cache first. `since` is the commit sequence then; `to_check` an answer to judge."""
+
+    key: Hashable
+    asked: bytes
+    question: Question
+    since: int
+    to_check: Cached | None = None
 
 
 def ranked(

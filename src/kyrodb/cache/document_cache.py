@@ -34,7 +34,7 @@ class CachedDocument:
 
 
 class DocumentCache:
-    """At most `capacity` documents. Thread-safe. Ids are those of documents that exist."""
+    """At most `capacity` documents. Thread-safe. An id is a types.Key, of a document that exists."""
 
     def __init__(self, capacity: int, commits: CommitSequence) -> None:
         self.capacity = capacity

@@ -27,13 +27,13 @@ import math
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
 from kyrodb import distance
-from kyrodb.cache.answer import Cached, Kind, ranked
+from kyrodb.cache.answer import Admits, Cached, Kind, OwnerOf, Ticket, ranked
 from kyrodb.cache.commit_sequence import CommitSequence
 from kyrodb.cache.documents import ROW_BYTES, DocIds, Documents, HeldDocuments, Source
 from kyrodb.cache.entry_table import Entry, EntryTable, Near
@@ -42,10 +42,7 @@ from kyrodb.cache.proof import farthest_square, outside_at_most
 from kyrodb.cache.similarity_control import SimilarityControl
 from kyrodb.cache.write_columns import WriteColumns
 from kyrodb.distance import Question
-from kyrodb.types import Metric, Vector
-
-Admits = Callable[[Hashable, Mapping[str, str]], bool]
-"""Whether an entry with this key wants a document with this metadata, reserved entries included."""
+from kyrodb.types import NOBODY, Metric, Vector
 
 CHECK_SHARE: Final = 1 / 16
 """Share of unproved answers, served or not near enough to be, that are compared with a real search."""
@@ -77,17 +74,6 @@ class Mode(Enum):
     THRESHOLD = "threshold"
 
 
-@dataclass(slots=True)
-class Ticket:
-    """A search that asked the cache first. `since` is the commit sequence then; `to_check` an answer to judge."""
-
-    key: Hashable
-    asked: bytes
-    question: Question
-    since: int
-    to_check: Cached | None = None
-
-
 class QueryCache:
     """Entries and the rules for serving them. Thread-safe; writes come from one thread at a time."""
 
@@ -103,6 +89,7 @@ class QueryCache:
         recall_min: float,
         commits: CommitSequence,
         admits: Admits,
+        owner_of: OwnerOf = lambda key: NOBODY,
     ) -> None:
         """At most `capacity` entries (0: OFF) and `bytes_max` bytes. `similarity_threshold` is a cosine."""
         self.mode = mode if capacity > 0 else Mode.OFF
@@ -116,6 +103,7 @@ class QueryCache:
         self._threshold = similarity_threshold
         self._commits = commits
         self._admits = admits
+        self._owner_of = owner_of
         self._lock = threading.Lock()
         by_similarity = mode in (Mode.RESCORED, Mode.THRESHOLD)
         self._table = EntryTable(dimension, _SKETCH_FAR if by_similarity else _SKETCH_NEAR)
@@ -335,17 +323,21 @@ class QueryCache:
             documents_max=_GROWTH_MAX * max(count, _SMALL),
         )
 
-    def carry(self, doc_ids: DocIds, arriving: Documents, metadata: Sequence[Mapping[str, str]]) -> None:
+    def carry(
+        self, doc_ids: DocIds, arriving: Documents, metadata: Sequence[Mapping[str, str]], owner: int = NOBODY
+    ) -> None:
         """Carry a commit into the entries. For the writer, between `begin` and `end` of the CommitSequence.
 
-        `doc_ids` are the documents that were written or deleted, `arriving` those of them that are there now,
-        as they are now, and `metadata` their whole metadata.
+        `doc_ids` are the documents of `owner` that were written or deleted, `arriving` those of them that are there
+        now, as they are now, and `metadata` their whole metadata.
         """
         with self._lock:
             self._take_in()
             self._columns.follow((slot, self._table.entry(slot)) for slot in self._changed)
             self._changed.clear()
-            joining: dict[int, list[int]] = {slot: [] for slot in self._columns.holding(doc_ids)}
+            joining: dict[int, list[int]] = {
+                slot: [] for slot in self._columns.holding(doc_ids) if self._is_of(slot, owner)
+            }
             if len(arriving.doc_ids):
                 indexed = distance.index_form(arriving.vectors, self._metric)
                 for slot, row in self._columns.joinable(indexed):
@@ -359,6 +351,11 @@ class QueryCache:
                 else:
                     self._drop(slot)
             self._shrink()
+
+    def _is_of(self, slot: int, owner: int) -> bool:
+        """Whether the entry in this slot holds documents of this owner."""
+        entry = self._table.entry(slot)
+        return entry is not None and self._owner_of(entry.key) == owner
 
     def _joins(
         self, entry: Entry, arriving: Documents, metadata: Sequence[Mapping[str, str]], row: int

@@ -27,9 +27,9 @@ from kyrodb.cli.arguments import API_KEY_VARIABLE
 from kyrodb.clock import SystemClock
 from kyrodb.distance import scores, similarities
 from kyrodb.errors import DataDamaged, FailedPrecondition
-from kyrodb.limits import COUNT_MAX, TENANT_DOC_ID_MAX
+from kyrodb.limits import COUNT_MAX
 from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.types import TENANT_INDEX_KEY, Document
+from kyrodb.types import Document, Scope
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -146,7 +146,8 @@ def _question(entry: Entry, place: Path, sample: Sequence[Document]) -> float:
             raise DataDamaged(f"{documents} documents, the backup states {record.documents}", path=place)
         for document in sample:
             own = similarities(document.vector[None, :], document.vector, record.metric)
-            hits = engine.search(SearchRequest(document.vector, 1, exact=True)).hits
+            scope = Scope(document.tenant)
+            hits = engine.search(SearchRequest(document.vector, 1, scope=scope, exact=True)).hits
             # Nothing is nearer to a vector than itself; by inner product another one may be, and is then found.
             if not hits or hits[0].score < float(scores(own, record.metric)[0]):
                 raise DataDamaged(f"a search does not find document {document.doc_id}", path=place)
@@ -161,15 +162,16 @@ def _compare(
     """What became of the sampled documents on the live server."""
     from kyrodb.client.sync_client import Client
 
-    if tenants and options.tenant not in tenants:
+    api_key = os.environ.get(API_KEY_VARIABLE)
+    # Without a key a server shows what belongs to no tenant.
+    if (tenants and api_key and not options.tenant) or (options.tenant and options.tenant not in tenants):
         raise FailedPrecondition(
             f"--tenant must be one of the database's tenants to compare with the server, is {options.tenant!r}"
         )
-    if tenants:
-        index = str(tenants[options.tenant])
-        sample = [d for d in sample if d.metadata.get(TENANT_INDEX_KEY) == index]
-    ids = [d.doc_id & TENANT_DOC_ID_MAX if tenants else d.doc_id for d in sample]
-    with Client(options.server, api_key=os.environ.get(API_KEY_VARIABLE)) as client:
+    tenant = tenants[options.tenant] if options.tenant else None
+    sample = [document for document in sample if document.tenant == tenant]
+    ids = [document.doc_id for document in sample]
+    with Client(options.server, api_key=api_key) as client:
         report.live_documents = client.stats().documents
         live = client.get_many(ids)
     same = [

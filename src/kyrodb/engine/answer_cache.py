@@ -6,10 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from kyrodb.cache.answer import Cached
+from kyrodb.cache.answer import Cached, Ticket
 from kyrodb.cache.commit_sequence import CommitSequence
 from kyrodb.cache.documents import DocIds, Documents
-from kyrodb.cache.query_cache import QueryCache, Ticket
+from kyrodb.cache.query_cache import QueryCache
 from kyrodb.clock import Clock
 from kyrodb.distance import Question
 from kyrodb.engine.options import EngineOptions
@@ -17,8 +17,8 @@ from kyrodb.engine.ranking import Ranked
 from kyrodb.engine.requests import Hit, SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
 from kyrodb.engine.tier import SearchTier
-from kyrodb.index.filter import Filter, matches, with_constraints
-from kyrodb.types import Metric, Rows, Scope
+from kyrodb.index.filter import Filter, matches
+from kyrodb.types import Metric, Rows, Scope, owner_of
 
 Key = tuple[int | None, str, Filter | None, int, int]
 """Tenant, namespace, filter, k and ef of a search: equal in full, or the answer is another one."""
@@ -43,6 +43,7 @@ class AnswerCache:
             recall_min=cache.query_recall_min,
             commits=commits,
             admits=_admits,
+            owner_of=_owner_of,
         )
 
     def ticket(self, request: SearchRequest, question: Question, ef: int) -> Ticket | None:
@@ -87,7 +88,7 @@ class AnswerCache:
 
     def _matched(self, request: SearchRequest, until_s: float) -> int | None:
         """Live documents in scope that satisfy the filter; None when counting them takes too long."""
-        condition = with_constraints(request.filter, request.scope.constraints)
+        condition = self._state.condition(request.filter, request.scope)
         matched = 0
         for tier in self._state.version.oldest_first:
             if self._clock.monotonic_s() > until_s:
@@ -174,6 +175,11 @@ def _hits(cached: Cached, request: SearchRequest) -> list[Hit]:
         for hit, row in zip(hits, rows, strict=True):
             hit.vector = documents.vectors[row]
     return hits
+
+
+def _owner_of(key: Hashable) -> int:
+    assert isinstance(key, tuple)
+    return owner_of(key[0])
 
 
 def _admits(key: Hashable, metadata: Mapping[str, str]) -> bool:

@@ -15,6 +15,7 @@ from kyrodb.engine.answer_cache import AnswerCache
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.state import State
 from kyrodb.storage.records import DeleteRecord, Record
+from kyrodb.types import Key, key_doc_id, key_owner
 
 
 class Caches:
@@ -24,7 +25,7 @@ class Caches:
         self._state = state
         self._dimension = options.dimension
         self.commits = CommitSequence()
-        self._watched: set[int] | None = None
+        self._watched: set[Key] | None = None
         self.answers = AnswerCache(options, state, self.commits, clock)
 
         self.documents: DocumentCache | None = None
@@ -39,19 +40,23 @@ class Caches:
         """These were applied, in this order; bring the caches up to date. For the writer."""
         watched = self._watched
         if watched is not None:
-            watched.update([record.doc_id for record in records])
+            watched.update([record.key for record in records])
         if self.documents is not None:
-            self.documents.forget({record.doc_id for record in records})
+            self.documents.forget({record.key for record in records})
         if not self.answers.queries.is_empty:
-            last = {record.doc_id: record for record in records}
-            arriving, metadata = self._arriving(last.values())
-            doc_ids = np.fromiter(last, np.uint64, len(last))
-            self.answers.queries.carry(doc_ids, arriving, metadata)
+            # An entry holds documents of one owner, and knows them by their ids.
+            by_owner: dict[int, dict[int, Record]] = {}
+            for record in records:
+                by_owner.setdefault(key_owner(record.key), {})[key_doc_id(record.key)] = record
+            for owner, last in by_owner.items():
+                arriving, metadata = self._arriving(last.values())
+                doc_ids = np.fromiter(last, np.uint64, len(last))
+                self.answers.queries.carry(doc_ids, arriving, metadata, owner)
         self.commits.end()
 
-    def watch(self) -> set[int]:
-        """A set that gets the id of each document written from now on, until `unwatch`; one at a time."""
-        self._watched = watched = set[int]()
+    def watch(self) -> set[Key]:
+        """A set that gets the key of each document written from now on, until `unwatch`; one at a time."""
+        self._watched = watched = set[Key]()
         return watched
 
     def unwatch(self) -> None:
@@ -65,10 +70,10 @@ class Caches:
         """The documents these records leave behind, as they are now, and the whole metadata of each."""
         places, metadata, doc_ids = [], [], []
         for record in records:
-            place = None if isinstance(record, DeleteRecord) else self._state.locate(record.doc_id)
+            place = None if isinstance(record, DeleteRecord) else self._state.locate(record.key)
             if place is not None and not isinstance(record, DeleteRecord):
                 places.append(place)
-                doc_ids.append(record.doc_id)
+                doc_ids.append(key_doc_id(record.key))
                 metadata.append(record.metadata)
         vectors = np.empty((len(places), self._dimension), np.float32)
         for row, place in enumerate(places):

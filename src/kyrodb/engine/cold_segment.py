@@ -20,7 +20,7 @@ from pyroaring import BitMap
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.segment_search import LiveRows, SegmentSearch
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.engine.tier import Candidates, TierQuery
+from kyrodb.engine.tier import Candidates, TierQuery, count_owners
 from kyrodb.errors import DataDamaged
 from kyrodb.index.bitmaps import rows_of
 from kyrodb.index.filter import Filter
@@ -96,14 +96,20 @@ class ColdSegment(SegmentRows):
         ids: npt.NDArray[np.uint64] = self.ids[rows]
         return ids
 
+    def live_by_owner(self) -> dict[int, int]:
+        return {} if self.keys.owners is None else count_owners(self.keys.owners[self._live_rows(None)])
+
     def kill(self, row: int) -> None:
         if row not in self.dead:
             self._live.kill(row)
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
+        return self.doc_ids_of(self._live_rows(condition))
+
+    def _live_rows(self, condition: Filter | None) -> Rows:
         live = BitMap(range(self.rows)) if condition is None else BitMap(self._index.match(condition))
         live -= self.dead
-        return self.doc_ids_of(rows_of(live).astype(np.int64))
+        return rows_of(live).astype(np.int64)
 
 
 def open_segment(

@@ -118,7 +118,8 @@ class Engine:
         return self.context.caches.answers.queries.expects_repeats
 
     def get(self, doc_id: int, scope: Scope = EVERYTHING, *, cached: bool = True) -> Found | None:
-        """The document, or None when it is absent or out of scope; without `cached`, never from a cache."""
+        """The document that the tenant of `scope` knows as `doc_id`, or None when it is absent or in another
+        namespace; without `cached`, never from a cache."""
         return self._reads.get(doc_id, scope, cached=cached)
 
     def _answered(self, request: SearchRequest, result: SearchResult) -> None:
@@ -142,8 +143,8 @@ class Engine:
     def tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
         """The number of each of these tenants; who has none yet is given the next one, durably.
 
-        It stands in the ids of the tenant's documents (types.TENANT_SHIFT) and is never another tenant's. Raises
-        WriteFailed, ResourceExhausted.
+        Documents name their tenant by it (types.Key), and it is never another tenant's. Raises WriteFailed,
+        ResourceExhausted.
         """
         context = self.context
         if any(tenant_id not in context.manifests.current.tenants for tenant_id in tenant_ids):

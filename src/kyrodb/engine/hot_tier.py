@@ -18,12 +18,12 @@ import numpy.typing as npt
 from kyrodb import distance
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned
+from kyrodb.engine.tier import Candidates, TierQuery, count_owners, no_candidates, scanned
 from kyrodb.index import flat
 from kyrodb.index.bitmaps import rows_of
 from kyrodb.index.filter import Filter
 from kyrodb.index.metadata_index import MutableMetadataIndex
-from kyrodb.types import Matrix, Metric, Rows, Vector
+from kyrodb.types import Key, Matrix, Metric, Rows, Vector, key_doc_id, key_owner
 
 _FIRST_CAPACITY: Final = 1024
 _EMPTY: Final = no_candidates("hot: empty")
@@ -33,12 +33,13 @@ _NONE_MATCHES: Final = no_candidates("hot: no row matches")
 class _Columns:
     """Arrays of one capacity; growth makes a new set, so a reader's set stays whole."""
 
-    __slots__ = ("alive", "doc_ids", "norms", "vectors")
+    __slots__ = ("alive", "doc_ids", "norms", "owners", "vectors")
 
     def __init__(self, capacity: int, dimension: int) -> None:
         self.vectors: Matrix = np.empty((capacity, dimension), dtype=np.float32)
         self.norms: npt.NDArray[np.float64] = np.empty(capacity, dtype=np.float64)
         self.doc_ids: npt.NDArray[np.uint64] = np.empty(capacity, dtype=np.uint64)
+        self.owners: npt.NDArray[np.uint64] = np.zeros(capacity, dtype=np.uint64)
         self.alive: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
 
     def grown(self, rows: int) -> _Columns:
@@ -58,7 +59,7 @@ class HotTier:
         self._columns = _Columns(_FIRST_CAPACITY, dimension)
         self._metadata: list[StoredMetadata] = []
         self._index = MutableMetadataIndex()
-        self._row_of: dict[int, int] = {}
+        self._row_of: dict[Key, int] = {}
         self._adding: tuple[int, int | None] | None = None
         """The row that a put under way adds, and the live row it replaces."""
         self._bytes_per_row = 4 * dimension + 32
@@ -75,24 +76,25 @@ class HotTier:
         """Bytes of vectors and encoded metadata; the index comes on top."""
         return self.rows * self._bytes_per_row + self._metadata_bytes
 
-    def put(self, doc_id: int, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
-        """Add a document; an older row of the same id in this tier dies. `wire` is all its metadata encoded."""
+    def put(self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
+        """Add a document; an older row of the same key in this tier dies. `wire` is all its metadata encoded."""
         row = self.rows
         if row == len(self._columns.alive):
             self._columns = self._columns.grown(row)
         columns = self._columns
         columns.vectors[row] = vector
         columns.norms[row] = distance.norm(vector)
-        columns.doc_ids[row] = doc_id
+        columns.doc_ids[row] = key_doc_id(key)
+        columns.owners[row] = key_owner(key)
         stored = StoredMetadata.split(metadata, wire)
         self._index.add(row, metadata)
         self._metadata.append(stored)
         self._metadata_bytes += len(stored.public) + len(stored.reserved)
-        older = self._row_of.get(doc_id)
+        older = self._row_of.get(key)
         if older is not None and not columns.alive[older]:
             older = None
         self._adding = row, older
-        self._row_of[doc_id] = row
+        self._row_of[key] = row
         columns.alive[row] = True
         self.live += 1
         if older is not None:
@@ -104,9 +106,9 @@ class HotTier:
             self._columns.alive[row] = False
             self.live -= 1
 
-    def lookup(self, doc_id: int) -> int | None:
+    def lookup(self, key: Key) -> int | None:
         while True:
-            row = self._row_of.get(doc_id)
+            row = self._row_of.get(key)
             if row is None or self._columns.alive[row]:
                 return row
             adding = self._adding
@@ -115,7 +117,7 @@ class HotTier:
                 older = adding[1]
                 if older is None or self._columns.alive[older]:
                     return older
-            elif self._row_of.get(doc_id) == row and not self._columns.alive[row]:
+            elif self._row_of.get(key) == row and not self._columns.alive[row]:
                 # Deleted. Otherwise it was replaced since the first line, or has come alive since the second.
                 return None
 
@@ -138,6 +140,13 @@ class HotTier:
         """Copies of doc_ids, vectors and norms of these rows."""
         columns = self._columns
         return columns.doc_ids[rows], columns.vectors[rows], columns.norms[rows]
+
+    def owners_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        """A copy of the owners of these rows."""
+        return self._columns.owners[rows]
+
+    def live_by_owner(self) -> dict[int, int]:
+        return count_owners(self._columns.owners[self.live_rows()])
 
     def search_many(self, query: TierQuery) -> list[Candidates]:
         if not self._metadata:

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Sequence
 from typing import Final
 
 from kyrodb import distance
-from kyrodb.cache.query_cache import Ticket
+from kyrodb.cache.answer import Ticket
 from kyrodb.clock import Clock
 from kyrodb.engine.answer_cache import spare_rows
 from kyrodb.engine.caches import Caches
@@ -25,8 +25,7 @@ from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tier import TierQuery, scored_rows
 from kyrodb.engine.tier_search import TierSearch
 from kyrodb.errors import KyroError
-from kyrodb.index.filter import with_constraints
-from kyrodb.types import Scope, Vector
+from kyrodb.types import Scope, Vector, key_of
 
 _ATTEMPTS: Final = 4
 _TOGETHER_MAX: Final = 32
@@ -134,35 +133,36 @@ class ReadPath:
 
     def get(self, doc_id: int, scope: Scope, *, cached: bool = True) -> Found | None:
         """The document, or None when it is absent or out of scope; without `cached`, without the document cache."""
+        key = key_of(scope.tenant, doc_id)
         documents = self._caches.documents if cached else None
         if documents is None:
-            place = self._state.find(doc_id)
+            place = self._state.find(key)
             if place is None:
                 return None
             return _found(doc_id, place.vector, place.metadata, place.tier.kind, scope)
         since = self._caches.commits.quiet()
-        held = documents.get(doc_id)
+        held = documents.get(key)
         if held is not None:
             return _found(doc_id, held.vector, StoredMetadata(held.public, held.reserved), Tier.CACHE, scope)
-        place = self._state.find(doc_id)
+        place = self._state.find(key)
         if place is None:
             return None
         vector, metadata = place.vector, place.metadata
         if since is not None:
-            documents.keep(doc_id, vector, metadata.public, metadata.reserved, since)
+            documents.keep(key, vector, metadata.public, metadata.reserved, since)
         return _found(doc_id, vector, metadata, place.tier.kind, scope)
 
     def _search_tiers(self, group: Sequence[Pending]) -> list[Ranked]:
         """The answer to each of the group, all alike but for their vectors."""
         first = group[0]
         request = first.request
-        condition = with_constraints(request.filter, request.scope.constraints)
         questions = [asked.question for asked in group]
-        query = TierQuery(questions, request.k, first.ef, condition, request.exact, first.spare)
         for _ in range(_ATTEMPTS):
-            version, position = self._state.version, self._state.position
+            version, position, tenanted = self._state.version, self._state.position, self._state.tenanted
+            condition = self._state.condition(request.filter, request.scope)
+            query = TierQuery(questions, request.k, first.ef, condition, request.exact, first.spare)
             by_tier, left_out = self._tiers.search(version, query)
-            if self._state.version is version:
+            if self._state.version is version and self._state.tenanted == tenanted:
                 break
         answers = []
         for at, asked in enumerate(group):

@@ -26,6 +26,7 @@ from kyrodb.engine.recall_tally import RecallEstimate, RecallTally, SearchClass
 from kyrodb.engine.requests import SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
 from kyrodb.errors import KyroError
+from kyrodb.types import Key, key_of
 
 _log: Final = logging.getLogger(__name__)
 _PAUSE_S_MIN: Final = 0.02
@@ -37,7 +38,7 @@ class _Sample:
 
     request: SearchRequest
     result: SearchResult
-    touched: set[int]
+    touched: set[Key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,8 @@ class RecallMonitor:
         bare = replace(sample.request, include_vectors=False, include_metadata=False)
         exact = self._reads.search_tiers(replace(bare, exact=True))
         recalls = self._recalls_by_ef(bare, sample.result, exact)
-        concerned = {hit.doc_id for hit in (*sample.result.hits, *exact.hits)}
+        tenant = sample.request.scope.tenant
+        concerned = {key_of(tenant, hit.doc_id) for hit in (*sample.result.hits, *exact.hits)}
         if self._caches.commits.quiet() is None or not concerned.isdisjoint(sample.touched):
             self._overtaken += 1
             return

@@ -27,7 +27,7 @@ class Tier(Enum):
 
 
 class DocumentLimit(Protocol):
-    """How many live documents a tenant may have, counted where the id of the document puts it."""
+    """How many live documents the tenant of a document may have."""
 
     @property
     def documents_max(self) -> int: ...
@@ -50,7 +50,8 @@ class Put:
 
 @dataclass(slots=True)
 class Delete:
-    """Remove a document; nothing happens when it is absent or out of scope."""
+    """Remove the document that the tenant of `scope` knows as `doc_id`; nothing happens when it is absent or in
+    another namespace."""
 
     doc_id: int
     scope: Scope = EVERYTHING

@@ -18,10 +18,20 @@ from kyrodb.engine.metadata_bounds import check_updated
 from kyrodb.engine.requests import Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
 from kyrodb.engine.state import State
 from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
-from kyrodb.index.filter import matches, with_constraints
+from kyrodb.index.filter import matches
 from kyrodb.limits import WAL_FRAME_BODY_BYTES_MAX
 from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record, encode_records
-from kyrodb.types import RESERVED_KEYS, TENANT_SHIFT, Scope
+from kyrodb.types import (
+    RESERVED_KEYS,
+    TENANT_INDEX_KEY,
+    Document,
+    Key,
+    Scope,
+    key_doc_id,
+    key_of,
+    key_owner,
+    owner_of,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -49,16 +59,16 @@ class Resolver:
     def __init__(self, state: State, capacity: Capacity) -> None:
         self._state = state
         self._capacity = capacity
-        self._changed: dict[int, Mapping[str, str] | None] = {}
+        self._changed: dict[Key, Mapping[str, str] | None] = {}
         self._documents = state.documents
-        self._by_tenant: Counter[int] = Counter()
-        """What this group has added to the documents of each tenant so far."""
+        self._by_owner: Counter[int] = Counter()
+        """What this group has added to the documents of each owner so far."""
 
     def resolve(self, operation: Operation) -> Resolved | KyroError:
         """What the operation comes to, or why it is refused; then it has changed nothing, here either."""
         try:
             existed, records = self._records(operation)
-            content = _content(records)
+            content = _content(records, tenanted=self._state.tenanted)
         except KyroError as refusal:
             return refusal
         except MemoryError:
@@ -85,92 +95,112 @@ class Resolver:
     def _follow(self, existed: int, records: Sequence[Record]) -> None:
         """Note what the records change, for the operations behind them."""
         for record in records:
-            doc_id = record.doc_id
+            key = record.key
             if isinstance(record, DeleteRecord):
-                self._changed[doc_id] = None
+                self._changed[key] = None
                 self._documents -= 1
-                self._by_tenant[doc_id >> TENANT_SHIFT] -= 1
+                self._by_owner[key_owner(key)] -= 1
                 continue
-            self._changed[doc_id] = record.metadata
+            self._changed[key] = record.metadata
             if not existed:
                 self._documents += 1
-                self._by_tenant[doc_id >> TENANT_SHIFT] += 1
+                self._by_owner[key_owner(key)] += 1
 
     def _put(self, operation: Put) -> tuple[int, list[Record]]:
-        document = operation.document
+        document, key = operation.document, operation.document.key
         if document.vector.shape != (self._state.dimension,):
             raise InvalidArgument(
                 f"vector has shape {document.vector.shape}; the database holds vectors of "
                 f"{self._state.dimension} components",
                 field="vector",
             )
-        existed = self._exists(document.doc_id)
+        self._check_tenant(document)
+        existed = self._exists(key)
         if not existed:
             if self._documents >= self._capacity.documents_max:
                 raise self._capacity.refusal(self._documents)
-            if operation.limit is not None:
-                tenant = document.doc_id >> TENANT_SHIFT
-                present = self._state.tenants.of(tenant) + self._by_tenant[tenant]
+            if operation.limit is not None and document.tenant is not None:
+                present = self._state.tenants.of(document.tenant) + self._by_owner[key_owner(key)]
                 if present >= operation.limit.documents_max:
                     raise operation.limit.refusal()
-        return int(existed), [PutRecord(document.doc_id, document.vector, document.metadata)]
+        return int(existed), [PutRecord(key, document.vector, document.metadata)]
 
     def _update(self, operation: UpdateMetadata) -> tuple[int, list[Record]]:
-        stored = self._metadata(operation.doc_id, operation.scope)
+        key = key_of(operation.scope.tenant, operation.doc_id)
+        stored = self._metadata(key, operation.scope)
         if stored is None:
             return 0, []
         reserved = {key: value for key, value in stored.items() if key in RESERVED_KEYS}
         kept = stored if operation.merge else {}
-        record = MetadataRecord(operation.doc_id, {**kept, **operation.metadata, **reserved})
+        record = MetadataRecord(key, {**kept, **operation.metadata, **reserved})
         check_updated(stored, record.metadata, len(record.wire))
         return 1, [record]
 
     def _delete(self, doc_ids: Sequence[int], scope: Scope) -> tuple[int, list[Record]]:
-        everywhere = scope.constraints == {}
+        keys = [key_of(scope.tenant, doc_id) for doc_id in dict.fromkeys(doc_ids)]
         records: list[Record] = [
-            DeleteRecord(doc_id)
-            for doc_id in dict.fromkeys(doc_ids)
-            if (self._exists(doc_id) if everywhere else self._metadata(doc_id, scope) is not None)
+            DeleteRecord(key)
+            for key in keys
+            if (self._metadata(key, scope) is not None if scope.namespace else self._exists(key))
         ]
         return len(records), records
 
     def _delete_matching(self, operation: DeleteMatching) -> tuple[int, list[Record]]:
-        condition = with_constraints(operation.filter, operation.scope.constraints)
+        scope = operation.scope
+        condition = self._state.condition(operation.filter, scope)
         found = {
             int(doc_id)
             for tier in self._state.version.oldest_first
             for doc_id in tier.doc_ids_matching(condition)
         }
-        found.difference_update(self._changed)
-        for doc_id, metadata in self._changed.items():
+        owner = owner_of(scope.tenant)
+        for key, metadata in self._changed.items():
+            if key_owner(key) != owner:
+                continue
             if metadata is not None and (condition is None or matches(condition, metadata)):
-                found.add(doc_id)
+                found.add(key_doc_id(key))
+            else:
+                found.discard(key_doc_id(key))
         if len(found) > _DELETES_MAX:
             raise ResourceExhausted(
                 f"filter matches {len(found)} documents, more than {_DELETES_MAX} that one call deletes; narrow it"
             )
-        return self._delete(sorted(found), Scope())
+        return self._delete(sorted(found), Scope(scope.tenant))
 
-    def _exists(self, doc_id: int) -> bool:
-        if doc_id in self._changed:
-            return self._changed[doc_id] is not None
-        return self._state.locate(doc_id) is not None
+    def _check_tenant(self, document: Document) -> None:
+        """Refuse a document whose reserved metadata, which searches go by, names another tenant than its key."""
+        tenant, named = document.tenant, document.metadata.get(TENANT_INDEX_KEY)
+        if named != (None if tenant is None else str(tenant)):
+            raise InvalidArgument(
+                f"document {document.doc_id} is of tenant {tenant}, but its {TENANT_INDEX_KEY} is {named!r}",
+                field="metadata",
+            )
+        if tenant is not None and tenant not in self._state.tenants:
+            raise InvalidArgument(
+                f"document {document.doc_id} is of tenant {tenant}, a number given to no tenant",
+                field="tenant",
+            )
 
-    def _metadata(self, doc_id: int, scope: Scope) -> Mapping[str, str] | None:
+    def _exists(self, key: Key) -> bool:
+        if key in self._changed:
+            return self._changed[key] is not None
+        return self._state.locate(key) is not None
+
+    def _metadata(self, key: Key, scope: Scope) -> Mapping[str, str] | None:
         """The document's metadata, or None when it is absent or out of scope."""
-        if doc_id in self._changed:
-            metadata = self._changed[doc_id]
+        if key in self._changed:
+            metadata = self._changed[key]
         else:
-            place = self._state.locate(doc_id)
+            place = self._state.locate(key)
             metadata = None if place is None else place.metadata.whole()
         return metadata if metadata is not None and scope.admits(metadata) else None
 
 
-def _content(records: Sequence[Record]) -> bytes:
+def _content(records: Sequence[Record], *, tenanted: bool) -> bytes:
     """The frame that holds the records. Raises ResourceExhausted when no frame is as long as that."""
     if not records:
         return b""
-    content = encode_records(records)
+    content = encode_records(records, tenanted=tenanted)
     if len(content) >= WAL_FRAME_BODY_BYTES_MAX:
         raise ResourceExhausted(
             f"the write takes {len(content)} bytes in the log, which holds at most {WAL_FRAME_BODY_BYTES_MAX - 1} "

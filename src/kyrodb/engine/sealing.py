@@ -133,7 +133,8 @@ class Sealing:
         context = self._context
         doc_ids, vectors, norms = frozen.tier.columns_of(rows)
         metadata = [frozen.tier.metadata(int(row)) for row in rows]
-        source = RowSource(doc_ids, norms, metadata, [vectors], context.options.dimension)
+        owners = frozen.tier.owners_of(rows)
+        source = RowSource(doc_ids, owners, norms, metadata, [vectors], context.options.dimension)
         rows_file = write_rows(context.filesystem, context.directory, number, source)
         request = GraphRequest(
             directory=str(context.directory),

@@ -24,6 +24,7 @@ from kyrodb.storage import filename
 from kyrodb.storage.checksum import digest
 from kyrodb.storage.filesystem import FileSystem, write_all
 from kyrodb.storage.manifest import FileEntry, SegmentEntry
+from kyrodb.storage.row_keys import write_row_keys
 from kyrodb.storage.section_file import FileFacts, SectionWriter
 from kyrodb.types import BytesLike, Matrix, Metric, Rows
 
@@ -35,6 +36,7 @@ class RowSource:
     """Rows to put into a segment, in order. `chunks` gives the vectors piece by piece."""
 
     doc_ids: npt.NDArray[np.uint64]
+    owners: npt.NDArray[np.uint64]
     norms: npt.NDArray[np.float64]
     metadata: Sequence[StoredMetadata]
     chunks: Iterable[Matrix]
@@ -73,10 +75,7 @@ def write_rows(filesystem: FileSystem, directory: Path, number: int, source: Row
     writer = SectionWriter(filesystem, path)
     try:
         count = len(source.doc_ids)
-        order = np.argsort(source.doc_ids, kind="stable")
-        writer.add("ids", source.doc_ids)
-        writer.add("sorted_ids", source.doc_ids[order])
-        writer.add("sorted_rows", order.astype(np.uint32))
+        write_row_keys(writer, source.doc_ids, source.owners)
         writer.add_chunks("vectors", source.chunks, shape=(count, source.dimension), dtype=np.float32)
         writer.add("norms", source.norms)
         _add_blobs(writer, "public", [entry.public for entry in source.metadata])
@@ -118,6 +117,7 @@ def merge_segments(
     parts = list(zip(segments, kept, strict=True))
     source = RowSource(
         doc_ids=np.concatenate([s.doc_ids_of(rows) for s, rows in parts]),
+        owners=np.concatenate([s.owners_of(rows) for s, rows in parts]),
         norms=np.concatenate([s.norms[rows] for s, rows in parts]),
         metadata=[s.metadata(int(row)) for s, rows in parts for row in rows],
         chunks=_vector_chunks(parts),

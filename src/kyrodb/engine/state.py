@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from kyrodb.engine.cold_segment import ColdSegment
 from kyrodb.engine.hot_tier import HotTier
@@ -17,8 +18,11 @@ from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tenant_counts import TenantCounts
 from kyrodb.engine.tier import SearchTier
 from kyrodb.errors import DataDamaged
+from kyrodb.index.filter import And, Filter, Not, Range, with_constraints
 from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record
-from kyrodb.types import LSN, Metric, Vector
+from kyrodb.types import LSN, TENANT_INDEX_KEY, Key, Metric, Scope, Vector, key_doc_id
+
+_OF_NO_TENANT: Final = Not(Range(TENANT_INDEX_KEY, None))
 
 
 class Version:
@@ -68,15 +72,27 @@ class State:
     def new_hot_tier(self) -> HotTier:
         return HotTier(self.dimension, self._metric)
 
-    def locate(self, doc_id: int) -> Place | None:
+    @property
+    def tenanted(self) -> bool:
+        """Whether there are tenants. There are before the first document of one is written, and then for ever."""
+        return self.tenants.any
+
+    def condition(self, condition: Filter | None, scope: Scope) -> Filter | None:
+        """What a document must satisfy to be in `scope` and match `condition`; None asks nothing."""
+        narrowed = with_constraints(condition, scope.constraints)
+        if scope.tenant is not None or not self.tenanted:
+            return narrowed
+        return _both(_OF_NO_TENANT, narrowed)
+
+    def locate(self, key: Key) -> Place | None:
         """Where the document is, for the writer. A reader uses `find`."""
         for tier in self.version.newest_first:
-            row = tier.lookup(doc_id)
+            row = tier.lookup(key)
             if row is not None:
                 return Place(tier, row)
         return None
 
-    def find(self, doc_id: int) -> Place | None:
+    def find(self, key: Key) -> Place | None:
         """Where the document is, for a reader beside the writer.
 
         A document on its way from one tier to another can be missed once; then `_moves` or the version has
@@ -84,7 +100,7 @@ class State:
         """
         while True:
             version, moves = self.version, self._moves
-            place = self.locate(doc_id)
+            place = self.locate(key)
             if place is not None or (self.version is version and self._moves == moves):
                 return place
 
@@ -95,7 +111,7 @@ class State:
             if isinstance(record, PutRecord):
                 self._put(record, record.vector)
             elif isinstance(record, MetadataRecord):
-                place = self.locate(record.doc_id)
+                place = self.locate(record.key)
                 if place is not None:
                     self._put(record, place.vector)
             else:
@@ -106,9 +122,11 @@ class State:
         """`apply` at the start. Every record was logged for a document that was there, so one that is not there now
         was lost: raises DataDamaged rather than go on without it."""
         for record in records:
-            if not isinstance(record, PutRecord) and self.locate(record.doc_id) is None:
+            if isinstance(record, PutRecord) or (isinstance(record, DeleteRecord) and not record.certain):
+                continue
+            if self.locate(record.key) is None:
                 raise DataDamaged(
-                    f"position {lsn} changes document {record.doc_id}, which is not there",
+                    f"position {lsn} changes document {key_doc_id(record.key)}, which is not there",
                     path=log,
                     hint="Restore from a backup",
                 )
@@ -132,12 +150,12 @@ class State:
         self.version = Version(cold, frozen, version.active)
 
     def _put(self, record: PutRecord | MetadataRecord, vector: Vector) -> None:
-        doc_id = record.doc_id
-        before = self.locate(doc_id)
-        self.version.active.put(doc_id, vector, record.metadata, record.wire)
+        key = record.key
+        before = self.locate(key)
+        self.version.active.put(key, vector, record.metadata, record.wire)
         if before is None:
             self.documents += 1
-            self.tenants.added(doc_id)
+            self.tenants.added(key)
         elif before.tier is not self.version.active:
             # Only now, with the new row in place, may the old one die; within its own tier `put` sees to it. Who
             # looked for the new row too early and for the old one too late must know that both were there.
@@ -145,8 +163,14 @@ class State:
             before.tier.kill(before.row)
 
     def _delete(self, record: DeleteRecord) -> None:
-        place = self.locate(record.doc_id)
+        place = self.locate(record.key)
         if place is not None:
             place.tier.kill(place.row)
             self.documents -= 1
-            self.tenants.removed(record.doc_id)
+            self.tenants.removed(record.key)
+
+
+def _both(first: Filter, second: Filter | None) -> Filter:
+    if second is None:
+        return first
+    return And((first, *second.parts)) if isinstance(second, And) else And((first, second))

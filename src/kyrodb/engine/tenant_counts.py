@@ -1,17 +1,15 @@
 """How many live documents each tenant has.
 
-A tenant's documents are those whose ids have its number as their upper half. Counts start from the tiers once and
-then follow every write, so they are exact at any moment and cost a dictionary entry a tenant.
+Counts start from the tiers once and then follow every write, so they are exact at any moment and cost a dictionary
+entry a tenant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from kyrodb.engine.tier import SearchTier
-from kyrodb.types import TENANT_SHIFT
+from kyrodb.types import Key, key_owner, owner_of
 
 
 class TenantCounts:
@@ -19,32 +17,41 @@ class TenantCounts:
 
     def __init__(self) -> None:
         self._documents: dict[int, int] = {}
+        """By owner."""
+
+    @property
+    def any(self) -> bool:
+        """Whether any tenant is followed."""
+        return bool(self._documents)
+
+    def __contains__(self, tenant: int) -> bool:
+        """Whether this tenant is followed."""
+        return owner_of(tenant) in self._documents
 
     def follow(self, tenants: Iterable[int], tiers: Sequence[SearchTier]) -> None:
         """Begin to count these tenants, whose documents are in `tiers` now. For the writer."""
-        new = [tenant for tenant in tenants if tenant not in self._documents]
+        new = [owner for owner in map(owner_of, tenants) if owner not in self._documents]
         if not new:
             return
         found = dict.fromkeys(new, 0)
         for tier in tiers:
-            numbers, counts = np.unique(tier.doc_ids_matching(None) >> TENANT_SHIFT, return_counts=True)
-            for number, count in zip(numbers.tolist(), counts.tolist()):
-                if number in found:
-                    found[number] += count
+            for owner, count in tier.live_by_owner().items():
+                if owner in found:
+                    found[owner] += count
         self._documents.update(found)
 
     def of(self, tenant: int) -> int:
         """Live documents of a tenant; 0 for one that is not followed."""
-        return self._documents.get(tenant, 0)
+        return self._documents.get(owner_of(tenant), 0)
 
-    def added(self, doc_id: int) -> None:
+    def added(self, key: Key) -> None:
         """A document that was not there is."""
-        tenant = doc_id >> TENANT_SHIFT
-        if tenant in self._documents:
-            self._documents[tenant] += 1
+        owner = key_owner(key)
+        if owner in self._documents:
+            self._documents[owner] += 1
 
-    def removed(self, doc_id: int) -> None:
+    def removed(self, key: Key) -> None:
         """A document that was there is not."""
-        tenant = doc_id >> TENANT_SHIFT
-        if tenant in self._documents:
-            self._documents[tenant] -= 1
+        owner = key_owner(key)
+        if owner in self._documents:
+            self._documents[owner] -= 1

@@ -14,7 +14,7 @@ from kyrodb.distance import Question, Similarities
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.index.filter import Filter
-from kyrodb.types import Matrix, Rows, Vector
+from kyrodb.types import NOBODY, Key, Matrix, Rows, Vector
 
 
 def scored_rows(k: int) -> int:
@@ -49,7 +49,8 @@ class TierQuery:
 class Candidates:
     """What a tier found: canonical similarities of its best rows, at least its true top k when `exact`.
 
-    `matched` counts its live rows that satisfy the filter, `examined` those whose similarity was computed.
+    All are of one owner, so an id stands for one document. `matched` counts the live rows that satisfy the filter,
+    `examined` those whose similarity was computed.
     `spare` are further rows it met, unranked; no other row that it met is more similar than `beyond`. That is
     minus infinity when `rows` and `spare` are all that matched, and infinite when nothing is known.
     """
@@ -78,7 +79,7 @@ class SearchTier(Protocol):
         """How many live rows satisfy `condition`."""
         ...
 
-    def lookup(self, doc_id: int) -> int | None:
+    def lookup(self, key: Key) -> int | None:
         """The live row that holds this document, or None."""
         ...
 
@@ -98,6 +99,10 @@ class SearchTier(Protocol):
 
     def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]: ...
 
+    def live_by_owner(self) -> dict[int, int]:
+        """How many live rows each owner has, NOBODY left out."""
+        ...
+
     def kill(self, row: int) -> None:
         """Mark a row deleted; searches that start now do not see it."""
         ...
@@ -105,6 +110,12 @@ class SearchTier(Protocol):
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
         """Ids of live documents that satisfy `condition`, ascending by row."""
         ...
+
+
+def count_owners(owners: npt.NDArray[np.uint64]) -> dict[int, int]:
+    """How often each owner is named, NOBODY left out."""
+    numbers, counts = np.unique(owners[owners != NOBODY], return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
 NO_ROWS: Rows = np.empty(0, dtype=np.int64)

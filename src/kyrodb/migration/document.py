@@ -9,15 +9,12 @@ from typing import Final
 
 from kyrodb.backup.recovered import Recovered
 from kyrodb.errors import InvalidArgument
-from kyrodb.limits import TENANT_DOC_ID_MAX
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import Manifest
 from kyrodb.types import (
     NAMESPACE_KEY,
     RESERVED_KEYS,
     TENANT_ID_KEY,
-    TENANT_INDEX_KEY,
-    TENANT_SHIFT,
     Document,
     Scope,
     Vector,
@@ -58,18 +55,18 @@ class Documents:
     def __init__(self, filesystem: FileSystem, directory: Path, selection: Selection) -> None:
         """Raises InvalidArgument when there is no such tenant, DataDamaged, OSError."""
         self._recovered = Recovered(filesystem, directory)
-        self._names = {str(index): name for name, index in self.manifest.tenants.items()}
-        tenant = None
+        self._names = {index: name for name, index in self.manifest.tenants.items()}
+        self._tenant: int | None = None
         if selection.tenant is not None:
-            tenant = self.manifest.tenants.get(selection.tenant)
-            if tenant is None:
+            self._tenant = self.manifest.tenants.get(selection.tenant)
+            if self._tenant is None:
                 known = ", ".join(sorted(self.manifest.tenants)) or "none"
                 raise InvalidArgument(
                     f"tenant {selection.tenant!r} has never used this database; its tenants are: {known}",
                     field="tenant",
                 )
-        self._scope = Scope(tenant, selection.namespace)
-        self.has_tenants = bool(self.manifest.tenants) and tenant is None
+        self._namespace = selection.namespace
+        self.has_tenants = bool(self.manifest.tenants) and self._tenant is None
 
     @property
     def manifest(self) -> Manifest:
@@ -83,27 +80,27 @@ class Documents:
     def each(self) -> Iterator[PortableDocument | None]:
         """Every live document; None stands for one that is not selected. Raises DataDamaged."""
         for document in self._recovered.documents():
-            yield self._portable(document) if self._scope.admits(document.metadata) else None
+            yield self._portable(document) if self._selects(document) else None
+
+    def _selects(self, document: Document) -> bool:
+        if self._tenant is not None and document.tenant != self._tenant:
+            return False
+        return not self._namespace or document.metadata.get(NAMESPACE_KEY) == self._namespace
 
     def _portable(self, document: Document) -> PortableDocument:
         stored = document.metadata
         public = {key: value for key, value in stored.items() if key not in RESERVED_KEYS}
-        namespace, index = stored.get(NAMESPACE_KEY, ""), stored.get(TENANT_INDEX_KEY)
-        if index is None:
-            return PortableDocument(document.doc_id, document.vector, public, namespace)
-        tenant = (
-            "" if self._scope.tenant is not None else self._names.get(index, stored.get(TENANT_ID_KEY, ""))
-        )
+        tenant = ""
+        if document.tenant is not None and self._tenant is None:
+            tenant = self._names.get(document.tenant, stored.get(TENANT_ID_KEY, ""))
         return PortableDocument(
-            document.doc_id & TENANT_DOC_ID_MAX, document.vector, public, namespace, tenant
+            document.doc_id, document.vector, public, stored.get(NAMESPACE_KEY, ""), tenant
         )
 
 
 def stored_document(document: PortableDocument, tenant_index: int | None) -> Document:
     """The document as a database stores it, under the tenant's number there."""
     reserved = Scope(tenant_index, document.namespace).constraints
-    doc_id = document.doc_id
     if tenant_index is not None:
         reserved[TENANT_ID_KEY] = document.tenant
-        doc_id |= tenant_index << TENANT_SHIFT
-    return Document(doc_id, document.vector, {**document.metadata, **reserved})
+    return Document(document.doc_id, document.vector, {**document.metadata, **reserved}, tenant_index)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from kyrodb.errors import InvalidArgument
 from kyrodb.interface.arguments import Schema, checked_namespace
 from kyrodb.interface.documents import checked_document
-from kyrodb.limits import TENANT_DOC_ID_MAX, TENANT_ID_CHARS_MAX
+from kyrodb.limits import TENANT_ID_CHARS_MAX
 from kyrodb.migration.document import PortableDocument
 
 
@@ -61,11 +61,6 @@ def checked_row(row: Row, schema: Schema, tenant: str | None) -> PortableDocumen
                 f"metadata must be a map, got {type(row.metadata).__name__}", field="metadata"
             )
         document = checked_document(row.doc_id, row.vector, row.metadata, schema)
-        if owner and document.doc_id > TENANT_DOC_ID_MAX:
-            raise InvalidArgument(
-                f"doc_id {document.doc_id} of tenant {owner} must be at most {TENANT_DOC_ID_MAX}",
-                field="doc_id",
-            )
         namespace = checked_namespace("" if row.namespace is None else row.namespace)
         return PortableDocument(document.doc_id, document.vector, document.metadata, namespace, owner)
     except InvalidArgument as fault:

@@ -1,7 +1,7 @@
 """Who is calling: the one place every RPC asks, before it looks at the request.
 
-A `Caller` is what the rest of the server sees of whoever calls: which documents, under which ids, how fast, how
-many, and where it is counted. It is made once a key and handed out again for every call.
+A `Caller` is what the rest of the server sees of whoever calls: which documents, how fast, how many, and where it is
+counted. It is made once a key and handed out again for every call.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from kyrodb.errors import InvalidArgument, Unauthenticated
-from kyrodb.limits import DOC_ID_MAX, TENANT_DOC_ID_MAX
+from kyrodb.errors import Unauthenticated
 from kyrodb.tenancy.api_keys import ApiKey, presented_key
 from kyrodb.tenancy.key_ring import KeyRing
 from kyrodb.tenancy.quota import Quota
 from kyrodb.tenancy.rate_limit import RateLimiter, TokenBucket
 from kyrodb.tenancy.usage import Usage, UsageLedger
-from kyrodb.types import EVERYTHING, TENANT_ID_KEY, TENANT_SHIFT, Scope
+from kyrodb.types import EVERYTHING, TENANT_ID_KEY, Scope
 
 
 class Call(Protocol):
@@ -34,10 +33,10 @@ class Call(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Caller:
-    """Whoever makes a call. `tenant` None is somebody without a key, where none is needed.
+    """Whoever makes a call. `tenant` None is somebody without a key, where none is needed: such a caller stores and
+    sees documents of no tenant.
 
-    A tenant's client knows its documents by the low half of their ids. A reload may change the other fields of a
-    caller whose streams are open.
+    A reload may change the other fields of a caller whose streams are open.
     """
 
     tenant: int | None = None
@@ -48,22 +47,6 @@ class Caller:
     limiter: RateLimiter | None = None
     bucket: TokenBucket | None = None
     revoked: bool = False
-
-    @property
-    def id_mask(self) -> int:
-        """The largest id the caller may name; of a stored id, the bits it knows."""
-        return DOC_ID_MAX if self.tenant is None else TENANT_DOC_ID_MAX
-
-    def stored_id(self, doc_id: int) -> int:
-        """Under which id the caller's document `doc_id` is stored. Raises InvalidArgument."""
-        if self.tenant is None:
-            return doc_id
-        if doc_id > TENANT_DOC_ID_MAX:
-            raise InvalidArgument(
-                f"DOC_ID_OUT_OF_RANGE: doc_id {doc_id} must be at most {TENANT_DOC_ID_MAX} with an API key",
-                field="doc_id",
-            )
-        return self.tenant << TENANT_SHIFT | doc_id
 
     def scope(self, namespace: str) -> Scope:
         """The documents a request of this caller that names `namespace` ("" = all) may see."""

@@ -172,7 +172,7 @@ def _parsed_insert(payload: bytes, schema: Schema) -> tuple[wire.InsertRequest, 
 def _document(request: wire.InsertRequest, vector: Vector, payload_bytes: int, caller: Caller) -> Document:
     metadata = client_metadata(request.metadata, bytes_max=payload_bytes - vector.nbytes)
     metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
-    return Document(caller.stored_id(request.doc_id), vector, metadata)
+    return Document(request.doc_id, vector, metadata, caller.tenant)
 
 
 def _or_fault(

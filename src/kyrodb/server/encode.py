@@ -15,7 +15,6 @@ from typing import Final
 
 from kyrodb.cache.answer import Kind
 from kyrodb.engine.requests import Found, SearchResult, Tier
-from kyrodb.limits import DOC_ID_MAX
 from kyrodb.metadata_wire import varint
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -58,13 +57,11 @@ def search_path(tiers: frozenset[Tier]) -> pb.SearchResponse.SearchPath:
     return pb.SearchResponse.COLD_TIER_ONLY if Tier.COLD in tiers else pb.SearchResponse.UNKNOWN
 
 
-def search_response(
-    result: SearchResult, latency_ms: float, *, id_mask: int = DOC_ID_MAX, with_plan: bool = True
-) -> bytes:
-    """The bytes of a SearchResponse. `id_mask` are the bits of a stored id that the client knows."""
+def search_response(result: SearchResult, latency_ms: float, *, with_plan: bool = True) -> bytes:
+    """The bytes of a SearchResponse."""
     out: list[bytes] = []
     for hit in result.hits:
-        doc_id, metadata = varint(hit.doc_id & id_mask), hit.metadata_wire
+        doc_id, metadata = varint(hit.doc_id), hit.metadata_wire
         length = len(_DOC_ID) + len(doc_id) + _TAGGED_FLOAT.size + len(metadata)
         vector = b""
         if hit.vector is not None:

@@ -61,11 +61,10 @@ class Reads:
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.QueryRequest, payload)
         doc_id = decode.checked_doc_id(request.doc_id)
-        stored_id = caller.stored_id(doc_id)
         scope = caller.scope(checked_namespace(request.namespace))
         started_ns = time.perf_counter_ns()
         try:
-            found = await self._lookups.submit((stored_id, scope))
+            found = await self._lookups.submit((doc_id, scope))
         except KyroError as error:
             self._counters.query_failed()
             raise CallError("Query failed", error) from error
@@ -78,12 +77,12 @@ class Reads:
         request = decode.parse(pb.BulkQueryRequest, payload)
         decode.check_batch(len(request.doc_ids))
         scope = caller.scope(checked_namespace(request.namespace))
-        doc_ids = [(doc_id, caller.stored_id(doc_id)) for doc_id in request.doc_ids]
+        doc_ids = list(request.doc_ids)
 
         def look_up() -> list[tuple[Found | None, bytes]]:
             answers = []
-            for doc_id, stored_id in doc_ids:
-                found = self._engine.get(stored_id, scope, cached=False) if doc_id >= DOC_ID_MIN else None
+            for doc_id in doc_ids:
+                found = self._engine.get(doc_id, scope, cached=False) if doc_id >= DOC_ID_MIN else None
                 response = query_response(doc_id, found, include_embedding=request.include_embeddings)
                 answers.append((found, response))
             return answers

@@ -234,7 +234,6 @@ def _answered(result: SearchResult, asked: Asked, times: _Times | None) -> Answe
     response = search_response(
         result,
         duration_ns / 1e6,
-        id_mask=asked.caller.id_mask,
         # It tells how many rows there are, other tenants' too.
         with_plan=asked.caller.is_admin,
     )

@@ -59,14 +59,14 @@ class Writes:
         if request.doc_id < DOC_ID_MIN:
             raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
         scope = caller.scope(checked_namespace(request.namespace))
-        ack = await self._commit(Delete(caller.stored_id(request.doc_id), scope), payload, "Delete failed")
+        ack = await self._commit(Delete(request.doc_id, scope), payload, "Delete failed")
         caller.usage.deletes += ack.existed
         return pb.DeleteResponse(success=True, existed=ack.existed > 0).SerializeToString()
 
     async def update_metadata(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.UpdateMetadataRequest, payload)
         update = UpdateMetadata(
-            doc_id=caller.stored_id(decode.checked_doc_id(request.doc_id)),
+            doc_id=decode.checked_doc_id(request.doc_id),
             metadata=decode.client_metadata(request.metadata, bytes_max=len(payload)),
             merge=request.merge,
             scope=caller.scope(checked_namespace(request.namespace)),
@@ -118,8 +118,7 @@ def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
     match request.WhichOneof("delete_criteria"):
         case "ids":
             decode.check_batch(len(request.ids.doc_ids))
-            doc_ids = [caller.stored_id(doc_id) for doc_id in dict.fromkeys(request.ids.doc_ids)]
-            return DeleteMany(doc_ids, scope)
+            return DeleteMany(list(request.ids.doc_ids), scope)
         case "filter":
             condition = decode_filter(request.filter)
             check_filter(condition)

@@ -1,6 +1,10 @@
 """MANIFEST: which files are the database, and up to which position they hold it.
 
-    file  = "KYRODB-MANIFEST 1 " digest-of-the-rest LF  JSON
+    file  = "KYRODB-MANIFEST " format " " digest-of-the-rest LF  JSON
+
+The format is 1 until there are tenants, and 2 from then on. In a database of format 2 the log and the segments keep
+the owner of a document beside its id (records.py, row_keys.py), which programs that know format 1 alone would take
+for damage, or worse: so they are told. What was written in format 1 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -24,8 +28,10 @@ from kyrodb.storage.replace_file import replace_file
 from kyrodb.storage.section_file import FileFacts
 from kyrodb.types import Metric
 
-FORMAT: Final = 1
+FORMAT_WITHOUT_TENANTS: Final = 1
+FORMAT: Final = 2
 _MAGIC: Final = b"KYRODB-MANIFEST "
+_FORMATS: Final = tuple(str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT))
 _HINT: Final = "Restore from a backup"
 
 _DataFileName = Annotated[str, StringConstraints(pattern=r"^(wal|segment)_[0-9_]+\.(wal|rows|graph|dead)$")]
@@ -87,8 +93,8 @@ class Manifest(_Entry):
     `sealed_lsn` is the position up to which the segments hold everything; the log holds what came after.
     `history` names the line of positions: it changes when positions are given out a second time, after a restore or
     recovery from segments alone, and `branched_from` says which line was left and where. `next_number` is the next
-    file number. `tenants` are the numbers that stand in the documents' ids for their tenants; a tenant is never
-    taken out, so that no number is given out twice.
+    file number. `tenants` are the numbers by which documents name their tenants; a tenant is never taken out, so that
+    no number is given out twice.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -107,6 +113,11 @@ class Manifest(_Entry):
         if len(set(self.tenants.values())) < len(self.tenants):
             raise ValueError("two tenants have the same number")
         return self
+
+    @property
+    def format(self) -> int:
+        """Of the directory, see above."""
+        return FORMAT if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
     def file_names(self) -> set[str]:
@@ -141,7 +152,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     # A history that left no other says nothing of it, so that earlier versions can read what they could always read.
     left_out = {"branched_from"} if manifest.branched_from is None else None
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
-    return _MAGIC + f"{FORMAT} {digest(body)}\n".encode() + body
+    return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
 
 
 def decode_manifest(data: bytes, path: Path) -> Manifest:
@@ -152,9 +163,10 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
         raise DataDamaged("not a KyroDB manifest", path=path, offset=0, hint=_HINT)
     if digest(body).encode() != words[2]:
         raise DataDamaged("manifest does not match its digest", path=path, offset=0, hint=_HINT)
-    if words[1] != str(FORMAT).encode():
+    if words[1] not in _FORMATS:
         raise DataDirMismatch(
-            f"manifest format {words[1].decode('ascii', 'replace')}, this program reads {FORMAT}",
+            f"manifest format {words[1].decode('ascii', 'replace')}, this program reads "
+            f"{FORMAT_WITHOUT_TENANTS} to {FORMAT}",
             path=path,
             hint="Open it with the version of KyroDB that wrote it",
         )

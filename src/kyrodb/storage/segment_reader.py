@@ -3,9 +3,7 @@
 The engine, backups, exports and trial recoveries all read segments through here, so that they count the same
 documents. Sections of a .rows file, one entry a row unless said otherwise:
 
-    ids             u64   doc_id
-    sorted_ids      u64   the same, ascending
-    sorted_rows     u32   the row of each sorted id
+    ids, owners, sorted_ids, sorted_rows   which document a row is, see row_keys.py
     vectors         f32   (rows, dimension), as the client sent them
     norms           f64   their Euclidean lengths
     public_offsets  u64   rows + 1 offsets into `public`: metadata for clients, see metadata_wire.py
@@ -25,18 +23,16 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
 from kyrodb.errors import DataDamaged
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import FileEntry, SegmentEntry
+from kyrodb.storage.row_keys import DocIds, Owners, read_row_keys
 from kyrodb.storage.section_file import SectionFile, open_section_file, read_section_file
-from kyrodb.types import Rows
+from kyrodb.types import Key, Rows
 
 DEAD_SECTION: Final = "dead_rows"
-
-DocIds = npt.NDArray[np.uint64]
 
 
 class SegmentRows:
@@ -47,9 +43,8 @@ class SegmentRows:
         self.mapping = file.data
         self.rows = row_count
         self.dead = dead
-        self.ids: DocIds = file.section("ids")
-        self._sorted_ids = file.section("sorted_ids")
-        self._sorted_rows = file.section("sorted_rows")
+        self.keys = read_row_keys(file)
+        self.ids: DocIds = self.keys.ids
         self.vectors = file.section("vectors")
         self.norms = file.section("norms")
         self._public_offsets = file.section("public_offsets").data
@@ -57,19 +52,17 @@ class SegmentRows:
         self._reserved_offsets, self._reserved = file.section("reserved_offsets"), file.section("reserved")
         if not self._shapes_agree():
             raise DataDamaged("sections have different numbers of rows", path=file.path)
-        self._first_id, self._last_id = int(self._sorted_ids[0]), int(self._sorted_ids[-1])
 
-    def lookup(self, doc_id: int) -> int | None:
+    def lookup(self, key: Key) -> int | None:
         """The live row that holds this document, or None."""
-        if not self._first_id <= doc_id <= self._last_id:
-            return None
-        at = int(np.searchsorted(self._sorted_ids, np.uint64(doc_id)))
-        while at < self.rows and self._sorted_ids[at] == doc_id:
-            row = int(self._sorted_rows[at])
+        for row in self.keys.rows_of(key):
             if row not in self.dead:
                 return row
-            at += 1
         return None
+
+    def owners_of(self, rows: Rows) -> Owners:
+        """The owners of these rows."""
+        return self.keys.owners_of(rows)
 
     def kill(self, row: int) -> None:
         """Mark a row dead."""
@@ -91,7 +84,7 @@ class SegmentRows:
         return self._reserved[start:end].tobytes()
 
     def _shapes_agree(self) -> bool:
-        per_row = (self.ids, self._sorted_ids, self._sorted_rows, self.vectors, self.norms)
+        per_row = (self.ids, self.vectors, self.norms)
         offsets = (self._public_offsets, self._reserved_offsets)
         return (
             self.rows > 0

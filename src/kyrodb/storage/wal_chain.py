@@ -51,7 +51,7 @@ class WalChain:
     def decode(self, entry: WalEntry, frame: Frame) -> list[Record]:
         """The records of one operation frame of the segment. Raises DataDamaged."""
         try:
-            return decode_records(frame.content)
+            return decode_records(frame.content, tenanted=bool(self._manifest.tenants))
         except ValueError as error:
             path = self._directory / entry.name
             raise DataDamaged(str(error), path=path, offset=frame.offset, hint=_HINT) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kyrodb.backup.census import live_ids
+from kyrodb.backup.census import live_keys
 from kyrodb.backup.source import capture
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.manifest import Manifest
@@ -27,6 +27,6 @@ def count_documents(directory: Path, manifest: Manifest) -> DocumentCount:
     """
     source = capture(LocalFileSystem(), directory, manifest.sealed_lsn)
     content = {file.entry.name: file.content for file in source.files}
-    ids = [live_ids(directory, entry, content) for entry in source.manifest.segments]
+    keys = [live_keys(directory, entry, content) for entry in source.manifest.segments]
     effect = source.log.effect
-    return DocumentCount(effect.count_after(ids), effect.count_after([]), source.log.position.lsn)
+    return DocumentCount(effect.count_after(keys), effect.count_after([]), source.log.position.lsn)
