@@ -84,7 +84,7 @@ def add_command(commands: Commands) -> None:
     )
     parser.add_argument("--tenant", metavar="ID", help="the tenant that key belongs to")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, needs={"--tenant": "--server"})
 
 
 def _run(options: argparse.Namespace) -> None:
