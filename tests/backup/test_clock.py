@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.backup.entries import backup_id, catalog, entry, time_us
@@ -14,6 +15,8 @@ from kyrodb.backup.prune import prune_backups
 from kyrodb.backup.retention import Retention, backups_to_prune
 from kyrodb.backup.timeline import plan_time
 from kyrodb.errors import FailedPrecondition
+from kyrodb.storage import log, wal_writer
+from kyrodb.storage.wal_format import encode_frame
 
 DAY_S = 86_400
 ONE_DAILY = Retention(0, 1, 0, 0)
@@ -161,3 +164,42 @@ def test_clock_that_is_ahead_at_the_last_write_leaves_the_present_in_doubt(site:
     site.back_up(incremental=False)
     with pytest.raises(FailedPrecondition, match="fits 2 positions"):
         plan_time(site.catalog, site.clock.wall_us(), site.store)
+
+
+@pytest.fixture
+def earlier_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs as they were before frames said what the clock showed."""
+
+    def encode(*arguments: Any, behind_us: int = 0, **keywords: Any) -> tuple[bytes, int]:
+        return encode_frame(*arguments, **keywords)
+
+    monkeypatch.setattr(wal_writer, "encode_frame", encode)
+    monkeypatch.setattr(log, "EPOCH_BYTES", 0)
+
+
+@pytest.mark.usefixtures("earlier_version")
+def test_log_without_true_times_is_doubted_where_a_backup_proves_it_wrong(site: Site) -> None:
+    site.write(*range(1, 11))
+    jump_us = site.clock.wall_us()
+    site.clock.step_wall(365 * DAY_S)
+    site.write(11)
+    site.clock.step_wall(-365 * DAY_S)
+    site.write(*range(12, 31))
+    hidden_us = site.clock.wall_us() - 5_000_000
+    record = site.back_up(incremental=False).record
+    assert not any(segment.dated for segment in record.log)
+    assert len(site.restored(plan_time(site.catalog, jump_us - 4_500_000, site.store))) == 5
+    with pytest.raises(FailedPrecondition) as refused:
+        plan_time(site.catalog, hidden_us, site.store)
+    words = str(refused.value).split()
+    chosen = [int(words[at + 1]) for at, word in enumerate(words) if word == "--lsn"]
+    assert chosen[0] in (10, 11), "before the clock jumped: the last document, or the seal after it"
+    assert chosen[-1] == record.position.lsn
+
+
+@pytest.mark.usefixtures("earlier_version")
+def test_log_without_true_times_is_believed_where_nothing_speaks_against_it(site: Site) -> None:
+    site.write(*range(1, 21))
+    wanted_us = site.clock.wall_us() - 9_500_000
+    site.back_up(incremental=False)
+    assert len(site.restored(plan_time(site.catalog, wanted_us, site.store))) == 10
