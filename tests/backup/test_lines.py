@@ -8,6 +8,8 @@ import pytest
 from tests.backup.wrong_clock import FILES, Site
 
 from kyrodb.backup import filename
+from kyrodb.backup.catalog import summary
+from kyrodb.backup.scheduled_run import RunRequest, run
 from kyrodb.backup.timeline import plan_position
 from kyrodb.backup.verify import verify_backup, verify_deep
 from kyrodb.errors import FailedPrecondition, InvalidArgument
@@ -152,6 +154,22 @@ def test_incremental_backup_after_a_restore_succeeds_and_says_what_it_did(site: 
     assert f"position {first.record.position.lsn} of {first.record.history}" in after.record.full_because
     assert "it was restored" in site.warnings[0]
     assert site.back_up().record.backup_type == "Incremental"
+
+
+def test_scheduled_backup_after_a_restore_is_a_full_one_and_says_so(site: Site) -> None:
+    site.write(*range(1, 11))
+    first = site.back_up(incremental=False)
+    site.restore_in_place(first)
+    site.write(11)
+    request = RunRequest(
+        data_dir=site.data, backup_dir=str(site.root / "backups"), full_after_days=7, retention=None
+    )
+    report = run(request)
+    assert any(text.startswith("a full backup was made: the database began") for text in report.warnings)
+    made = site.catalog.find(report.backup_id)
+    assert (made.record.backup_type, report.documents) == ("Full", 11)
+    assert summary(made)["full_because"] == made.record.full_because != ""
+    assert summary(first)["full_because"] is None
 
 
 def test_incremental_backup_where_only_another_database_has_some_is_a_full_one(site: Site) -> None:

@@ -118,11 +118,14 @@ def _trusted(looks: list[Look]) -> list[Look]:
 
 def _unknown(tip: Record, looks: list[Look], trusted: list[Look], time_us: int) -> Iterator[Fit]:
     """The last frame of each run whose true times nobody knows and which can have been written by then: the clock had
-    passed the instant at the next look, and not yet before it jumped."""
+    not passed the instant before, and had at the next look."""
     kept = set(trusted)
-    before: list[Look] = []
+    known_us: list[int] = []
     for look, behind in itertools.pairwise(looks):
         if look in kept:
-            before = [*before[-1:], look]
-        elif behind in kept and time_us < behind.wall_us and before and before[0].wall_us <= time_us:
-            yield Fit(tip, Look(look.lsn, before[0].wall_us), behind)
+            known_us.append(look.wall_us)
+        elif behind in kept and time_us < behind.wall_us:
+            # Before the clock jumped it showed no more than at the next look.
+            last_us = next((shown_us for shown_us in reversed(known_us) if shown_us <= behind.wall_us), None)
+            if last_us is not None and last_us <= time_us:
+                yield Fit(tip, Look(look.lsn, last_us), behind)
