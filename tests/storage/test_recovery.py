@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.crash.clock import FakeClock
 from tests.crash.disk import AllKept, AllLost
 from tests.crash.fault_filesystem import Fault, FaultFS, PowerCut
 from tests.storage.opening import DATA, delete, open_log, put
@@ -12,7 +13,8 @@ from tests.storage.opening import DATA, delete, open_log, put
 from kyrodb.errors import DataDamaged, DataDirMismatch
 from kyrodb.storage.log import LogOptions
 from kyrodb.storage.manifest import Manifest, read_manifest, write_manifest
-from kyrodb.storage.wal_format import SECTOR
+from kyrodb.storage.wal_format import EPOCH_BYTES, SECTOR
+from kyrodb.storage.wal_reader import SegmentContents, read_segment
 from kyrodb.types import Metric
 
 
@@ -177,6 +179,47 @@ def test_unsealed_segment_is_copied_before_anything_follows_it() -> None:
     assert copy.last_lsn == 2
     assert not disk.exists(DATA / name)
     assert open_log(disk.crash(AllLost())).contents == [put(1)]
+
+
+def _last_segment(disk: FaultFS, *, sealed: bool) -> SegmentContents:
+    entries = [e for e in read_manifest(disk, DATA).wal if (e.last_lsn is not None) == sealed]
+    return read_segment(disk.read(DATA / entries[-1].name), DATA / entries[-1].name)
+
+
+def test_copy_of_an_unsealed_segment_keeps_times_and_epoch() -> None:
+    disk = FaultFS()
+    clock = FakeClock()
+    opened = open_log(disk, clock=clock)
+    opened.log.append([put(1)])
+    clock.step_wall(-3600)
+    opened.log.append([put(2)])
+    disk.kill_process()
+    before = _last_segment(disk, sealed=False)
+    open_log(disk, clock=clock)
+    after = _last_segment(disk, sealed=True)
+    assert [(f.lsn, f.time_us, f.wall_us, f.content) for f in after.frames[:-1]] == [
+        (f.lsn, f.time_us, f.wall_us, f.content) for f in before.frames
+    ]
+    assert before.frames[1].behind_us > 3500 * 10**6
+    assert after.header.epoch == before.header.epoch != bytes(EPOCH_BYTES)
+
+
+def test_openings_from_the_same_state_write_different_epochs() -> None:
+    disk = FaultFS()
+    open_log(disk).log.append([put(1)])
+    disk.kill_process()
+    epochs = set()
+    for _ in range(3):
+        image = disk.crash(AllKept())
+        opened = open_log(image)
+        opened.log.append([put(2)])
+        opened.log.rotate()
+        opened.log.append([put(3)])
+        segments = [read_segment(image.read(DATA / e.name), DATA) for e in read_manifest(image, DATA).wal]
+        own = {s.header.epoch for s in segments if s.header.base_lsn > 1}
+        assert len(own) == 1, "one opening, one epoch, however many segments it writes"
+        epochs |= own
+    assert len(epochs) == 3
 
 
 def test_torn_bytes_are_dropped_and_counted() -> None:

@@ -69,7 +69,10 @@ def test_time_never_runs_backwards_whatever_the_clock_does() -> None:
     disk = FaultFS()
     writer = WalWriter(disk, ROOT, 3, HEADER)
     writer.append([frame(b"a", 5), frame(b"b", 3000), frame(b"c", 2999)])
-    assert [f.time_us for f in read_back(disk).frames] == [1000, 3000, 3000]
+    frames = read_back(disk).frames
+    assert [f.time_us for f in frames] == [1000, 3000, 3000]
+    assert [f.wall_us for f in frames] == [5, 3000, 2999], "and yet the frame knows what the clock showed"
+    assert [f.content for f in frames] == [b"a", b"b", b"c"]
 
 
 def test_seal_counts_operations_and_is_durable() -> None:

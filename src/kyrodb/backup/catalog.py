@@ -56,6 +56,7 @@ class Catalog:
     orphans: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     ids_taken: set[str] = field(default_factory=set)
+    _records: dict[str, Record] = field(default_factory=dict)
     _faults: dict[str, str] = field(default_factory=dict)
     _members: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
 
@@ -68,7 +69,9 @@ class Catalog:
 
     def record(self, backup_id: str | None) -> Record | None:
         """The record of a backup, None when it is not there."""
-        return next((entry.record for entry in self.entries if entry.id == backup_id), None)
+        if len(self._records) != len(self.entries):
+            self._records = {entry.id: entry.record for entry in self.entries}
+        return self._records.get(backup_id or "")
 
     def missing(self, entry: Entry) -> list[str]:
         """Archives this backup needs and that are gone or damaged, oldest first."""

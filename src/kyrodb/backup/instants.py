@@ -8,6 +8,8 @@ several, and nothing in the log tells which is meant.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,8 +23,11 @@ from kyrodb.types import LSN
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The clock showed `wall_us` when position `lsn` had been reached. `sure` is False where the frame has only a
-    time that never runs backwards, as in earlier versions: the clock may have been behind it."""
+    """The clock showed `wall_us` when position `lsn` had been reached.
+
+    `sure` is False where the frame only repeats the time of the one before it and cannot say whether the clock was
+    behind that, as in earlier versions.
+    """
 
     lsn: LSN
     wall_us: int
@@ -69,8 +74,8 @@ def _looks(
         if shown.least_us <= time_us < shown.most_us or witnesses:
             yield from _looks_inside(segment, witnesses, store)
         else:
-            yield Look(segment.base_lsn, shown.first_us, segment.dated)
-            yield Look(segment.last_lsn, shown.last_us, segment.dated)
+            yield Look(segment.base_lsn, shown.first_us)
+            yield Look(segment.last_lsn, shown.last_us, segment.dated or shown.last_us != shown.first_us)
     if latest.created_us > latest.position.time_us or not stretch:
         yield Look(latest.position.lsn, latest.created_us)
 
@@ -79,8 +84,10 @@ def _looks_inside(segment: LogSegment, witnesses: list[Record], store: Store) ->
     """Every frame's look, and that of each backup which was made while the clock showed less than the frame before
     it says."""
     made = {record.position.lsn: record.created_us for record in witnesses}
+    before_us = segment.created_us
     for frame in store.assemble(segment).contents.frames:
-        yield Look(frame.lsn, frame.wall_us, segment.dated)
+        yield Look(frame.lsn, frame.wall_us, segment.dated or frame.time_us != before_us)
+        before_us = frame.time_us
         if made.get(frame.lsn, frame.wall_us) < frame.wall_us:
             yield Look(frame.lsn, made[frame.lsn])
 
@@ -90,17 +97,35 @@ def _ahead(record: Record) -> bool:
 
 
 def _places(tip: Record, looks: list[Look], time_us: int, *, is_end: bool) -> Iterator[Fit]:
-    for at, behind in zip(looks, [*looks[1:], None], strict=True):
-        if at.wall_us > time_us or (behind is not None and behind.wall_us <= time_us):
-            continue
-        if behind is not None or is_end:
+    trusted = _trusted(looks)
+    for at, behind in zip(trusted, [*trusted[1:], None], strict=True):
+        if at.wall_us <= time_us and (is_end if behind is None else time_us < behind.wall_us):
             yield Fit(tip, at, behind)
-        if behind is not None and not behind.sure:
-            yield from _unsure(tip, looks, time_us, behind)
+    yield from _unknown(tip, looks, trusted, time_us)
 
 
-def _unsure(tip: Record, looks: list[Look], time_us: int, behind: Look) -> Iterator[Fit]:
-    """A backup made later although its clock showed less proves that the frames before it have no true time."""
-    for look in looks:
-        if look.sure and look.lsn >= behind.lsn and time_us < look.wall_us < behind.wall_us:
-            yield Fit(tip, look, None)
+def _trusted(looks: list[Look]) -> list[Look]:
+    """Without those that are not sure and that a later one proves wrong, because the clock showed less then."""
+    trusted: list[Look] = []
+    least_us = math.inf
+    for look in reversed(looks):
+        if look.sure:
+            least_us = min(least_us, look.wall_us)
+        if look.sure or look.wall_us <= least_us:
+            trusted.append(look)
+    return trusted[::-1]
+
+
+def _unknown(tip: Record, looks: list[Look], trusted: list[Look], time_us: int) -> Iterator[Fit]:
+    """The last frame of each run whose true times nobody knows and which can have been written by then: the clock had
+    not passed the instant before, and had at the next look."""
+    kept = set(trusted)
+    known_us: list[int] = []
+    for look, behind in itertools.pairwise(looks):
+        if look in kept:
+            known_us.append(look.wall_us)
+        elif behind in kept and time_us < behind.wall_us:
+            # Before the clock jumped it showed no more than at the next look.
+            last_us = next((shown_us for shown_us in reversed(known_us) if shown_us <= behind.wall_us), None)
+            if last_us is not None and last_us <= time_us:
+                yield Fit(tip, Look(look.lsn, last_us), behind)

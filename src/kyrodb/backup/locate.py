@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,11 +19,13 @@ def is_url(place: str) -> bool:
 
 
 def open_target(place: str) -> Target:
-    """A directory, or s3://bucket/prefix. What killed trial recoveries left in a directory is removed.
+    """A directory, or s3://bucket/prefix. What killed trial recoveries left there, or in the system's directory for
+    temporary files, is removed.
 
     Raises what `check_place` raises, OSError.
     """
     check_place(place)
+    remove_stale_scratch(Path(tempfile.gettempdir()))
     if not is_url(place):
         directory = Path(place).absolute()
         remove_stale_scratch(directory)

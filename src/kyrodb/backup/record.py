@@ -20,7 +20,7 @@ from kyrodb.limits import BACKUP_DESCRIPTION_CHARS_MAX, DIMENSION_MAX
 from kyrodb.storage import filename as data_filename
 from kyrodb.storage.checksum import digest
 from kyrodb.storage.manifest import Branch
-from kyrodb.storage.wal_format import Frame
+from kyrodb.storage.wal_format import PROBE, SEAL, SEAL_CONTENT, Frame
 from kyrodb.types import Metric
 
 FORMAT: Final = 1
@@ -250,7 +250,11 @@ def frame_mark(frame: Frame, epoch: bytes) -> str:
     A database that went on twice from the same state gives out the same positions; only the epoch tells two writes
     of the same content at the same time apart. Segments of earlier versions have none.
     """
-    head = f"{frame.lsn} {frame.time_us} {frame.kind} ".encode()
+    kind, content = frame.kind, frame.content
+    if kind == PROBE and not content:
+        # It holds the position of the SEAL of a segment without operations, where several became one.
+        kind, content = SEAL, SEAL_CONTENT.pack(0)
+    head = f"{frame.lsn} {frame.time_us} {kind} ".encode()
     if any(epoch):
         head += f"{epoch.hex()} {frame.behind_us} ".encode()
-    return digest(head + frame.content)
+    return digest(head + content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 API_KEY_VARIABLE: Final = "KYRODB_API_KEY"
@@ -20,3 +20,24 @@ def integer(least: int, most: int) -> Callable[[str], int]:
         return value
 
     return integer
+
+
+def missing_company(options: argparse.Namespace, needs: Mapping[str, str]) -> str:
+    """What is wrong with options that have no effect without another one, which `needs` names; "" for nothing.
+
+    Whoever gave one meant it to do something.
+    """
+    for option, other in needs.items():
+        given = getattr(options, _attribute(option), None)
+        if given not in (None, "") and given is not False and _unset(options, other):
+            return f"{option} needs {other}"
+    return ""
+
+
+def _unset(options: argparse.Namespace, option: str) -> bool:
+    value = getattr(options, _attribute(option))
+    return value is None or value is False
+
+
+def _attribute(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from kyrodb.backup.seal_request import WAIT_S
+from kyrodb.cli.arguments import missing_company
 from kyrodb.cli.command import text_argument
 from kyrodb.cli.instants import parse_instant
 from kyrodb.limits import COUNT_MAX
@@ -21,6 +22,7 @@ _NEEDS: Final = {
     "--full-after-days": "--incremental",
     "--seal-wait-secs": "--seal",
     "--scratch-dir": "--deep",
+    "--line": "--lsn",
 }
 """Options that have no effect without another one."""
 
@@ -31,7 +33,9 @@ def parse_arguments(verbs: Mapping[str, Verb], arguments: Sequence[str] | None) 
     """The command line, `run` being the verb that was asked for; ends the program with 2 for wrong usage."""
     parser = backup_parser(verbs)
     options = parser.parse_args(arguments)
-    _require_sense(parser, options)
+    fault = missing_company(options, _NEEDS)
+    if fault:
+        parser.error(fault)
     return options
 
 
@@ -188,17 +192,3 @@ def _rate(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} must be more than 0")
     return value
-
-
-def _require_sense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse options that would be without effect beside the others: they were meant to do something."""
-    for option, wanted in _NEEDS.items():
-        value = getattr(options, _name(option), None)
-        if value is not None and value is not False and not getattr(options, _name(wanted)):
-            parser.error(f"{option} needs {wanted}")
-    if getattr(options, "line", None) is not None and options.lsn is None:
-        parser.error("--line needs --lsn")
-
-
-def _name(option: str) -> str:
-    return option.removeprefix("--").replace("-", "_")

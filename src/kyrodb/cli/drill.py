@@ -54,7 +54,7 @@ class DrillReport:
     def lines(self) -> list[str]:
         """For people."""
         found = [
-            f"Backup {self.backup_id}: {self.age_s / 3600:.1f} h old, position {self.position}",
+            f"Backup {self.backup_id}: {_age(self.age_s)}, position {self.position}",
             f"Restored in {self.restore_s:.2f} s, opened in {self.open_s:.2f} s",
             f"Documents: {self.documents}, as many as the backup states; {self.sampled} searched for and found",
         ]
@@ -64,6 +64,11 @@ class DrillReport:
                 f"there, {self.changed} changed, {self.gone} gone"
             )
         return found
+
+
+def _age(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.1f} h old" if hours >= 0 else f"dated {-hours:.1f} h in the future"
 
 
 def add_command(commands: Commands) -> None:
@@ -84,7 +89,7 @@ def add_command(commands: Commands) -> None:
     )
     parser.add_argument("--tenant", metavar="ID", help="the tenant that key belongs to")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, needs={"--tenant": "--server"})
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from kyrodb.cli import doctor, drill, keys, migration, top
+from kyrodb.cli.arguments import missing_company
 from kyrodb.cli.command import print_error, run
 from kyrodb.cli.ending import orderly_end
 from kyrodb.version import __version__
@@ -16,7 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
 
     def body() -> int | None:
-        options = _parser().parse_args(arguments)
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        fault = missing_company(options, getattr(options, "needs", {}))
+        if fault:
+            parser.error(fault)
         with orderly_end():
             code: int | None = options.run(options)
         return code

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _BAD_ROWS_SHOWN: Final = 100
+_SERVER_OPTIONS: Final = ("--api-key-file", "--tls", "--ca", "--cert", "--key", "--server-name")
+_IMPORT_NEEDS: Final = dict.fromkeys(_SERVER_OPTIONS, "--url") | dict.fromkeys(
+    ("--dimension", "--distance"), "--data-dir"
+)
 
 
 def add_commands(commands: Commands) -> None:
@@ -69,7 +73,7 @@ def _add_export(commands: Commands) -> None:
         help="documents in a file (default: %(default)s)",
     )
     parser.epilog = "An export that was interrupted goes on when it is called again in the same words."
-    parser.set_defaults(run=_export)
+    parser.set_defaults(run=_export, needs={"--backup-id": "--backup-dir"})
 
 
 def _add_import(commands: Commands) -> None:
@@ -110,7 +114,7 @@ def _add_import(commands: Commands) -> None:
         "--progress", type=Path, metavar="FILE", help="where to note it (default: beside the input)"
     )
     parser.epilog = "An import that was interrupted goes on when it is called again in the same words."
-    parser.set_defaults(run=_import)
+    parser.set_defaults(run=_import, needs=_IMPORT_NEEDS)
 
 
 def _add_destination(parser: argparse.ArgumentParser) -> None:
@@ -145,8 +149,6 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    if options.backup_id is not None and options.backup_dir is None:
-        raise InvalidArgument("--backup-id needs --backup-dir", field="backup_id")
     began_s = time.monotonic()
     source, make_copy = _source(options)
     with output.progress("Exporting", counts="documents") as progress:
