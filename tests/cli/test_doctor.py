@@ -149,7 +149,7 @@ def test_secrets_that_cannot_be_used(tmp_path: Path, examine: Examine) -> None:
         persistence={"data_dir": str(tmp_path / "data")},
     )
     found = texts(examine("-c", config)["wrong"])
-    assert "server.tls.cert_path: gone.pem cannot be read" in found
+    assert "server.tls.cert_path: gone.pem: No such file" in found
     assert "gone.yaml" in found
 
 

@@ -194,7 +194,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set
         # The first one is taken soon after the start.
         wait_until(lambda: metric(server, "backups_made_total") > 0, "a backup is taken")
         wait_until(lambda: "kyrodb_recall_estimate{" in get(server, "/metrics")[1], "recall is measured")
-        found: dict[str, set[str]] = {}
+        # Of a server with TLS: see tests/contract/test_certificates.py.
+        found: dict[str, set[str]] = {"kyrodb_tls_certificate_remaining_seconds": {"setting"}}
         for line in get(server, "/metrics")[1].splitlines():
             if not line.startswith("#"):
                 name, _, labels = line.rpartition(" ")[0].partition("{")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kyrodb.cli.arguments import API_KEY_VARIABLE
+from kyrodb.cli.diagnosis.certificates import check_certificates
 from kyrodb.cli.diagnosis.directory import check_directory
 from kyrodb.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from kyrodb.cli.diagnosis.machine import check_disk, check_limits, check_memory, check_ports
@@ -104,9 +105,8 @@ def _check_secrets(settings: Settings) -> Iterator[Finding]:
         else:
             yield ok("API keys", f"{auth.api_keys_file}: {len(file.keys)} keys")
             yield from (note("API keys", warning) for warning in file.warnings)
-    for key, path in (("cert_path", tls.cert_path), ("key_path", tls.key_path)):
-        if tls.enabled and path is not None and not os.access(path, os.R_OK):
-            yield wrong("TLS", f"server.tls.{key}: {path} cannot be read", "name a file the server can read")
+    if tls.enabled:
+        yield from check_certificates(tls)
 
 
 def _check_service(settings: Settings, owner: int | None) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from kyrodb.engine.engine import Engine
 from kyrodb.errors import KyroError
 from kyrodb.observe import logs, standard_error
 from kyrodb.observe.health import Phase
+from kyrodb.server.certificates import ExpiryWatch
 from kyrodb.server.companion import ScheduledBackups
 from kyrodb.server.connections import ConnectionBounds, Connections, raise_file_limit
 from kyrodb.server.database import open_database
@@ -177,8 +178,10 @@ async def _opened(settings: Settings, stop: Stop) -> Engine:
 
 
 async def _beat(vitals: Vitals) -> None:
+    expiry = ExpiryWatch(vitals.certificates)
     while True:
         vitals.beat()
+        expiry.look()
         vitals.counters.tick()
         notify_alive()
         await asyncio.sleep(HEARTBEAT_S)

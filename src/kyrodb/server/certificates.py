@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kyrodb.errors import ConfigError
 from kyrodb.limits import CERTIFICATE_WARNING_S
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from kyrodb.config.serving import TlsSettings
+
+_log: Final = logging.getLogger(__name__)
+_SAY_AGAIN_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,24 @@ def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None
     if faults:
         raise ConfigError(*faults)
     return tuple(found)
+
+
+class ExpiryWatch:
+    """Says in the log that a certificate ends soon, or has: when it is first known, then once a day."""
+
+    def __init__(self, certificates: Callable[[], Sequence[Validity]]) -> None:
+        self._certificates = certificates
+        self._said_s: dict[tuple[Validity, bool], float] = {}
+
+    def look(self) -> None:
+        """Say what there is to say."""
+        now_s = time.time()
+        for one in self._certificates():
+            warning, fault = one.warning(now_s), one.fault(now_s)
+            # The clock may go back.
+            if warning and abs(now_s - self._said_s.get((one, bool(fault)), -_SAY_AGAIN_S)) >= _SAY_AGAIN_S:
+                self._said_s[one, bool(fault)] = now_s
+                _log.log(logging.ERROR if fault else logging.WARNING, "%s", warning)
 
 
 def _chain_validity(setting: str, path: Path, chain: bytes) -> Validity:
