@@ -93,7 +93,9 @@ def test_the_wrong_order_and_another_key_are_refused_with_the_right_order(tmp_pa
 def test_authorities_are_refused_when_none_of_them_is_good(tmp_path: Path) -> None:
     good = leaf(-DAY, 90 * DAY)
     ended = leaf(-9 * DAY, -2 * DAY).cert_chain_pems[0].bytes()
-    fault = refusal(written(tmp_path, good, ca=ended))
+    unused = written(tmp_path, good, ca=ended)
+    assert "expired on" in Certificates.read(unused).validity[1].warning(time.time())
+    fault = refusal(unused.model_copy(update={"require_client_cert": True}))
     assert fault.startswith(f"server.tls.ca_cert_path: {tmp_path / 'ca.pem'}: ")
     read = Certificates.read(written(tmp_path, good, ca=ended + CA.cert_pem.bytes()))
     assert all(not one.warning(time.time()) for one in read.validity)

@@ -65,7 +65,8 @@ class Validity:
 def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None) -> tuple[Validity, ...]:
     """The validity of the server's chain, and of the authorities if there are any.
 
-    Raises ConfigError for a chain that clients refuse now, and for authorities of which none is good any more.
+    Raises ConfigError for a chain that clients refuse now, and for authorities of clients of which none is good any
+    more.
     """
     assert settings.cert_path is not None
     now_s = time.time()
@@ -77,7 +78,9 @@ def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None
         good = [one for one in known if not one.fault(now_s)]
         # One that has ended among others that have not is no harm; the first that will is worth a warning.
         found.append(min(good or known, key=lambda one: one.not_after_s))
-    faults = [fault for one in found if (fault := one.fault(now_s))]
+    # Authorities that nobody is checked against are only worth a warning.
+    relied_on = found if settings.require_client_cert or settings.http == "mtls" else found[:1]
+    faults = [fault for one in relied_on if (fault := one.fault(now_s))]
     if faults:
         raise ConfigError(*faults)
     return tuple(found)

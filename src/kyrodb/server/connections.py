@@ -32,6 +32,8 @@ _log: Final = logging.getLogger(__name__)
 
 _SWEEP_S: Final = 1.0
 _SWEEP_CROWDED_S: Final = 0.1
+_SWEEPING_SHARE: Final = 0.1
+"""Of the time, spent on it then."""
 _CROWDED: Final = 0.5
 """Of the files the process may open, from which on it is looked often."""
 _ROOM: Final = 8
@@ -127,7 +129,9 @@ class Connections:
         self._reserve: list[int] = []
         self._fill_reserve()
         self._files_before = open_files()
-        self._files = self._files_before
+        self._files = self._files_at_look = self._files_before
+        self._room = 0
+        """Connections one of the ports could take before it had too many, as of the last look."""
         self._peak = 0
         self._trim_after: tuple[int, ...] = ()
         self._told = _Told()
@@ -135,12 +139,14 @@ class Connections:
     async def run(self) -> None:
         """Look again and again until cancelled."""
         while True:
+            started_s = time.monotonic()
             try:
                 await asyncio.to_thread(self.sweep)
             except Exception as error:
                 self._told.error("connections could not be looked at: %s", error)
             crowded = self._files > _CROWDED * self._files_max
-            await asyncio.sleep(_SWEEP_CROWDED_S if crowded else _SWEEP_S)
+            pause_s = max(_SWEEP_CROWDED_S, (time.monotonic() - started_s) / _SWEEPING_SHARE)
+            await asyncio.sleep(min(pause_s, _SWEEP_S) if crowded else _SWEEP_S)
 
     @property
     def fault(self) -> str:
@@ -172,7 +178,7 @@ class Connections:
         memory_is_short = self._memory_is_short()
         self._trim(files - self._files_before)
         started_s = time.monotonic()
-        few = files - len(self._reserve) <= min(self.connections_max.values())
+        few = files - self._files_at_look < self._room
         if few and not memory_is_short and started_s < self._look_at_s:
             return 0
         shed = self._shed(memory_is_short=memory_is_short)
@@ -183,10 +189,13 @@ class Connections:
     def _shed(self, *, memory_is_short: bool, to_share: float = 1.0) -> int:
         accepted = sorted(self._accepted(), reverse=True)
         self.open = len(accepted)
-        surplus = []
+        self._files_at_look = self._files
+        surplus, room = [], []
         for port, most in self.connections_max.items():
             there = [one for one in accepted if one.port == port]
             surplus += there[: max(0, len(there) - int(most * to_share))]
+            room.append(most - min(most, len(there)))
+        self._room = min(room, default=0)
         if memory_is_short:
             surplus = [one for one in accepted if one.silent_s >= CONNECTION_SILENT_S] or surplus
         shed = sum(_shut_down(one) for one in surplus)
