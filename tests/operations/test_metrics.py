@@ -37,6 +37,9 @@ RESCORED = {
 SCHEDULED = {"kyrodb_backups_made_total", "kyrodb_backup_failures_total", "kyrodb_backup_last_size_bytes"}
 """Of a server that takes backups by itself: see tests/server/test_scheduled_backups.py."""
 
+WITH_TLS = {"kyrodb_tls_certificate_remaining_seconds": {"setting"}}
+"""Of a server with TLS: see tests/contract/test_certificates.py."""
+
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scrape]]:
@@ -197,4 +200,4 @@ def test_the_page_lists_what_is_exported_with_its_labels(told: dict[str, Scrape]
         for sample in scrape:
             labels = set(re.findall(r'(\w+)="', sample)) - {"le"}
             exported.setdefault(family_of(sample), set()).update(labels)
-    assert documented() == exported | {name: set[str]() for name in SCHEDULED | RESCORED}
+    assert documented() == exported | WITH_TLS | {name: set[str]() for name in SCHEDULED | RESCORED}

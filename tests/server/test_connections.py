@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
+import os
 import resource
 import socket
 from collections.abc import Iterator
@@ -13,8 +16,7 @@ from tests.patience import PATIENCE_S
 
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.server import connections
-from kyrodb.server.connections import Connections, raise_file_limit
-from kyrodb.server.own_sockets import open_files
+from kyrodb.server.connections import ConnectionBounds, Connections, raise_file_limit
 
 
 @pytest.fixture
@@ -62,7 +64,9 @@ def pairs(listener: socket.socket) -> Iterator[Pairs]:
 
 
 def watching(listener: socket.socket, tmp_path: Path, *, files_max: int) -> Connections:
-    return Connections([listener.getsockname()[1]], files_max=files_max, process=ProcessProbe(tmp_path))
+    """Half of `files_max` may be connections, but for those that are kept free."""
+    bounds = {listener.getsockname()[1]: files_max // 2}
+    return Connections(bounds, files_max=files_max, process=ProcessProbe(tmp_path))
 
 
 def test_what_is_allowed_is_left_alone(listener: socket.socket, pairs: Pairs, tmp_path: Path) -> None:
@@ -70,7 +74,7 @@ def test_what_is_allowed_is_left_alone(listener: socket.socket, pairs: Pairs, tm
     for _ in range(3):
         pairs.connect()
     assert watch.sweep() == 0
-    assert (watch.open, watch.connections_max) == (3, 3)
+    assert (watch.open, list(watch.connections_max.values())) == (3, [3])
     assert pairs.alive() == [True] * 3
 
 
@@ -144,13 +148,15 @@ def test_connections_within_what_is_allowed_are_looked_at_a_small_share_of_the_t
     listener: socket.socket, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "_LOOKING_SHARE", 1e-9)
-    watch = watching(listener, tmp_path, files_max=2 * (open_files() + 8))
+    watch = watching(listener, tmp_path, files_max=100)
+    (port,) = watch.connections_max
+    watch.connections_max[port] = 3 + 4  # each pair is two files
     for _ in range(3):
         pairs.connect()
     assert (watch.sweep(), watch.open) == (0, 3)
     pairs.connect()
     assert (watch.sweep(), watch.open) == (0, 3)
-    # From as many files on there may be too many connections.
+    # With as many files more there may be too many connections.
     pairs.connect()
     assert (watch.sweep(), watch.open) == (0, 5)
 
@@ -164,3 +170,67 @@ def test_but_not_too_seldom(
     for number in (1, 2):
         pairs.connect()
         assert (watch.sweep(), watch.open) == (0, number)
+
+
+def test_one_in_eight_is_kept_free_for_those_who_come(
+    listener: socket.socket, pairs: Pairs, tmp_path: Path
+) -> None:
+    watch = watching(listener, tmp_path, files_max=32)
+    for _ in range(16):
+        pairs.connect()
+    assert watch.sweep() == 2
+    assert sum(pairs.alive()) == 14
+    assert "2 of 16 connections were shut down" in watch.fault
+
+
+def test_the_bounds_leave_files_to_the_database() -> None:
+    for files_max in (16, 256, 1024, 4096, 1 << 20):
+        bounds = ConnectionBounds.of(files_max)
+        assert bounds.grpc >= bounds.http >= 1
+        assert bounds.grpc + bounds.http <= 0.63 * files_max
+
+
+def test_without_a_file_left_connections_are_shed_and_the_guard_lives(
+    listener: socket.socket, pairs: Pairs, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = watching(listener, tmp_path, files_max=400)
+    for _ in range(150):
+        pairs.connect()
+    assert watch.sweep() == 0
+    taken: list[int] = []
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 4, before[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        shed = watch.sweep()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for descriptor in taken:
+            os.close(descriptor)
+    assert shed == 150 - 175 // 2
+    assert any(
+        record.levelname == "ERROR" and "no file can be opened" in record.message for record in caplog.records
+    )
+    assert watch.sweep() == 0
+
+
+def test_whatever_a_look_meets_it_is_looked_again(listener: socket.socket, tmp_path: Path) -> None:
+    watch = watching(listener, tmp_path, files_max=100)
+    looks: list[None] = []
+
+    def look() -> int:
+        looks.append(None)
+        raise OSError(5, "Input/output error") if len(looks) == 1 else ValueError("something else")
+
+    async def story() -> None:
+        watch.sweep = look  # type: ignore[method-assign]
+        running = asyncio.create_task(watch.run())
+        while len(looks) < 3:
+            await asyncio.sleep(0.05)
+        assert not running.done()
+        running.cancel()
+
+    asyncio.run(story())
+    assert "could not be looked at" in watch.fault

@@ -26,7 +26,7 @@ WAIT_S = PATIENCE_S
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Return when it holds; fail when it does not for half a minute."""
+    """Return when it holds; fail when it does not within WAIT_S."""
     deadline = time.monotonic() + WAIT_S
     while not holds():
         assert time.monotonic() < deadline

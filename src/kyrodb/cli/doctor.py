@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kyrodb.cli.arguments import API_KEY_VARIABLE
+from kyrodb.cli.diagnosis.certificates import check_certificates
 from kyrodb.cli.diagnosis.directory import check_directory, rows_in_segments
 from kyrodb.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from kyrodb.cli.diagnosis.machine import check_disk, check_limits, check_memory, check_ports
@@ -19,7 +20,6 @@ from kyrodb.cli.diagnosis.running import check_server
 from kyrodb.cli.observability import endpoint_of
 from kyrodb.config import Overrides, Settings, load_settings
 from kyrodb.errors import ConfigError, Unavailable
-from kyrodb.server.preflight import certificate_faults
 from kyrodb.storage.lock import owner_of
 from kyrodb.tenancy.key_file import read_key_file
 
@@ -106,10 +106,7 @@ def _check_secrets(settings: Settings) -> Iterator[Finding]:
             yield ok("API keys", f"{auth.api_keys_file}: {len(file.keys)} keys")
             yield from (note("API keys", warning) for warning in file.warnings)
     if tls.enabled:
-        faults = certificate_faults(tls)
-        yield from (
-            wrong("TLS", fault, "name files the server can read and that fit together") for fault in faults
-        )
+        yield from check_certificates(tls)
 
 
 def _check_service(settings: Settings, owner: int | None) -> Iterator[Finding]:

@@ -41,6 +41,8 @@ def _serve(config: Path | None, overrides: Overrides) -> None:
     # Until the server can reload and seal, being asked to must not kill it.
     for number in (signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    # Until it can stop in order, there is nothing to put in order.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Only who serves needs all that comes with a server.
     from kyrodb.server.app import run as serve
 

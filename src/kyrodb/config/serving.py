@@ -38,7 +38,11 @@ class TlsSettings(Section):
 class ServerSettings(Section):
     """Where the server listens, and how it stops."""
 
-    host: Host = key("127.0.0.1", "Address the gRPC server listens on.")
+    host: Host = key(
+        "127.0.0.1",
+        "Address the gRPC server listens on, and the HTTP endpoints unless http_host is set: 0.0.0.0 is every "
+        "address of IPv4 alone, :: every address of both; a name stands for its first address.",
+    )
     port: Integer = key(50051, "Port of the gRPC server.", ge=1, le=limits.PORT_MAX)
     http_port: Integer | None = key(
         None,

@@ -23,8 +23,9 @@ from kyrodb.engine.engine import Engine
 from kyrodb.errors import KyroError, causes
 from kyrodb.observe import logs, standard_error
 from kyrodb.observe.health import Phase
+from kyrodb.server.certificates import ExpiryWatch
 from kyrodb.server.companion import ScheduledBackups
-from kyrodb.server.connections import Connections, raise_file_limit
+from kyrodb.server.connections import ConnectionBounds, Connections, raise_file_limit
 from kyrodb.server.database import open_database
 from kyrodb.server.health_log import logging_health
 from kyrodb.server.http import serving_http
@@ -86,6 +87,7 @@ async def _serve(
     settings: Settings, load_again: Callable[[], Loaded], backups: ScheduledBackups | None
 ) -> None:
     files_max = raise_file_limit()
+    bounds = ConnectionBounds.of(files_max)
     transport = choose(settings)
     vitals = Vitals(settings)
     vitals.backups = backups
@@ -94,8 +96,11 @@ async def _serve(
     tracing = start_tracing(settings.tracing)
     stop = Stop()
     vitals.certificates = lambda: ports.validity
-    with serving_http(vitals, ports.http) as http, logging_health(vitals):
-        _log.info("HTTP on %s port %d", settings.server.observability_host, http.port)
+    with (
+        serving_http(vitals, ports.http, connections_max=bounds.http) as http,
+        logging_health(vitals),
+    ):
+        _log.info("HTTP on %s port %d", http.host, http.port)
         notify("STATUS=recovering the database")
         engine = await _opened(settings, stop)
         try:
@@ -107,10 +112,12 @@ async def _serve(
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, seals.request)
             service = Service(settings, engine, protection.access, vitals, tracing)
             credentials = ports.grpc.credentials if ports.grpc is not None else None
-            server = GrpcServer(settings, transport, service.handlers(), service.under_way, credentials)
+            server = GrpcServer(
+                settings, transport, service.handlers(), service.under_way, credentials, bounds.grpc
+            )
             vitals.accounts = protection.accounts
-            both = (settings.server.port, http.port)
-            vitals.connections = Connections(both, files_max=files_max, process=vitals.process)
+            ports_bounds = {settings.server.port: bounds.grpc, http.port: bounds.http}
+            vitals.connections = Connections(ports_bounds, files_max=files_max, process=vitals.process)
             running = (
                 reload.run(),
                 seals.run(),
@@ -144,7 +151,8 @@ async def _serve_grpc(server: GrpcServer, vitals: Vitals, stop: Stop) -> None:
         return
     port = await server.start()
     vitals.phase = Phase.SERVING
-    _log.info("gRPC on %s port %d (%s)", settings.host, port, server.transport)
+    host = server.address.host if server.address is not None else settings.host
+    _log.info("gRPC on %s port %d (%s)", host, port, server.transport)
     _log.info("Server ready to accept connections")
     notify_ready(f"serving gRPC on port {port}")
     await stop.wait()
@@ -167,8 +175,10 @@ async def _opened(settings: Settings, stop: Stop) -> Engine:
 
 
 async def _beat(vitals: Vitals) -> None:
+    expiry = ExpiryWatch(vitals.certificates)
     while True:
         vitals.beat()
+        expiry.look()
         vitals.counters.tick()
         notify_alive()
         await asyncio.sleep(HEARTBEAT_S)

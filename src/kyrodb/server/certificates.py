@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kyrodb.errors import ConfigError
 from kyrodb.limits import CERTIFICATE_WARNING_S
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from kyrodb.config.serving import TlsSettings
+
+_log: Final = logging.getLogger(__name__)
+_SAY_AGAIN_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class Validity:
 def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None) -> tuple[Validity, ...]:
     """The validity of the server's chain, and of the authorities if there are any.
 
-    Raises ConfigError for a chain that clients refuse now, and for authorities of which none is good any more.
+    Raises ConfigError for a chain that clients refuse now, and for authorities of clients of which none is good any
+    more.
     """
     assert settings.cert_path is not None
     now_s = time.time()
@@ -72,10 +78,30 @@ def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None
         good = [one for one in known if not one.fault(now_s)]
         # One that has ended among others that have not is no harm; the first that will is worth a warning.
         found.append(min(good or known, key=lambda one: one.not_after_s))
-    faults = [fault for one in found if (fault := one.fault(now_s))]
+    # Authorities that nobody is checked against are only worth a warning.
+    relied_on = found if settings.require_client_cert or settings.http == "mtls" else found[:1]
+    faults = [fault for one in relied_on if (fault := one.fault(now_s))]
     if faults:
         raise ConfigError(*faults)
     return tuple(found)
+
+
+class ExpiryWatch:
+    """Says in the log that a certificate ends soon, or has: when it is first known, then once a day."""
+
+    def __init__(self, certificates: Callable[[], Sequence[Validity]]) -> None:
+        self._certificates = certificates
+        self._said_s: dict[tuple[Validity, bool], float] = {}
+
+    def look(self) -> None:
+        """Say what there is to say."""
+        now_s = time.time()
+        for one in self._certificates():
+            warning, fault = one.warning(now_s), one.fault(now_s)
+            # The clock may go back.
+            if warning and abs(now_s - self._said_s.get((one, bool(fault)), -_SAY_AGAIN_S)) >= _SAY_AGAIN_S:
+                self._said_s[one, bool(fault)] = now_s
+                _log.log(logging.ERROR if fault else logging.WARNING, "%s", warning)
 
 
 def _chain_validity(setting: str, path: Path, chain: bytes) -> Validity:

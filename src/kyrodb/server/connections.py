@@ -1,9 +1,10 @@
 """What keeps connections from piling up on the ports, whichever server it is that accepts them.
 
-Neither gRPC server bounds how many there are, and each costs a file and memory. A process out of files cannot write
-its log either. So the sockets of this process are looked at through the kernel every second: which belong to the
-ports, and how long nothing has come in on each (TCP_INFO, see tcp(7)). Beyond what is allowed, or while memory is
-short, those that have been silent longest are shut down; a client in good faith connects again.
+Each costs a file and memory, and a process out of files cannot write its log either. The servers refuse connections
+beyond their bound (native does not), which those that never say anything would fill for ever. So the sockets of this
+process are looked at through the kernel: which belong to the ports, and how long nothing has come in on each
+(TCP_INFO, see tcp(7)). Near the bound, or while memory is short, those that have been silent longest are shut down; a
+client in good faith connects again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import logging
+import math
+import os
 import resource
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from kyrodb.limits import CONNECTION_SILENT_S, MEMORY_SHARE_HIGH, OPEN_CONNECTIONS_MAX
@@ -26,6 +31,18 @@ from kyrodb.server.own_sockets import connections_to, handle_of, open_files
 _log: Final = logging.getLogger(__name__)
 
 _SWEEP_S: Final = 1.0
+_SWEEP_CROWDED_S: Final = 0.1
+_SWEEPING_SHARE: Final = 0.1
+"""Of the time, spent on it then."""
+_CROWDED: Final = 0.5
+"""Of the files the process may open, from which on it is looked often."""
+_ROOM: Final = 8
+"""One in so many of the connections there may be is kept free for those who come."""
+_RESERVE: Final = 8
+_WHEN_OUT_OF_FILES: Final = 0.5
+"""Of the connections there may be, so many stay when no file can be opened."""
+_LOG_AGAIN_S: Final = 10.0
+_TOLD_S: Final = 60.0
 _LOOKING_SHARE: Final = 0.01
 """Of the time, spent on looking at connections that are within what is allowed."""
 _LOOK_AGAIN_S_MAX: Final = 10.0
@@ -45,6 +62,32 @@ class _Accepted(NamedTuple):
     silent_s: float
     descriptor: int
     peer: object
+    port: int
+
+
+class _Told:
+    """What was said about connections: once in a while in the log, for a minute in health."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._at_s = self._logged_s = -math.inf
+
+    @property
+    def lately(self) -> str:
+        return self._text if time.monotonic() - self._at_s < _TOLD_S else ""
+
+    def warning(self, text: str, *values: object) -> None:
+        self._tell(logging.WARNING, text, values)
+
+    def error(self, text: str, *values: object) -> None:
+        self._tell(logging.ERROR, text, values)
+
+    def _tell(self, level: int, text: str, values: tuple[object, ...]) -> None:
+        now_s = time.monotonic()
+        self._text, self._at_s = text % values, now_s
+        if now_s - self._logged_s >= _LOG_AGAIN_S:
+            self._logged_s = now_s
+            _log.log(level, text, *values)
 
 
 def raise_file_limit() -> int:
@@ -57,51 +100,124 @@ def raise_file_limit() -> int:
     return soft if soft != resource.RLIM_INFINITY else 2 * OPEN_CONNECTIONS_MAX
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """How many connections each server takes. Together they leave more than a third of the files to the database."""
+
+    grpc: int
+    http: int
+
+    @classmethod
+    def of(cls, files_max: int) -> ConnectionBounds:
+        """Those of a process that may open so many files."""
+        grpc = max(1, min(OPEN_CONNECTIONS_MAX, files_max // 2))
+        return cls(grpc, max(1, grpc // 4))
+
+
 class Connections:
     """The connections to some ports of this process."""
 
-    def __init__(self, ports: Sequence[int], *, files_max: int, process: ProcessProbe) -> None:
-        """At most half of `files_max` may be connections: the database needs files too."""
-        self.connections_max = min(OPEN_CONNECTIONS_MAX, files_max // 2)
+    def __init__(self, bounds: Mapping[int, int], *, files_max: int, process: ProcessProbe) -> None:
+        """`bounds` is how many connections each port may have; some are always left for those who come."""
+        self.connections_max = {port: bound - bound // _ROOM for port, bound in bounds.items()}
         self.open = 0
         """Connections there were at the last look."""
         self.shed_total = 0
-        self._ports = frozenset(ports)
+        self._files_max = files_max
         self._process = process
         self._look_at_s = 0.0
+        self._reserve: list[int] = []
+        self._fill_reserve()
         self._files_before = open_files()
+        self._files = self._files_at_look = self._files_before
+        self._room = 0
+        """Connections one of the ports could take before it had too many, as of the last look."""
         self._peak = 0
         self._trim_after: tuple[int, ...] = ()
+        self._told = _Told()
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
         while True:
-            await asyncio.to_thread(self.sweep)
-            await asyncio.sleep(_SWEEP_S)
+            started_s = time.monotonic()
+            try:
+                await asyncio.to_thread(self.sweep)
+            except Exception as error:
+                self._told.error("connections could not be looked at: %s", error)
+            crowded = self._files > _CROWDED * self._files_max
+            pause_s = max(_SWEEP_CROWDED_S, (time.monotonic() - started_s) / _SWEEPING_SHARE)
+            await asyncio.sleep(min(pause_s, _SWEEP_S) if crowded else _SWEEP_S)
+
+    @property
+    def fault(self) -> str:
+        """What an operator should know of the last minute, "" when there is nothing."""
+        return self._told.lately
 
     def sweep(self) -> int:
         """Look whether there are too many connections; how many were shut down."""
-        files, memory_is_short = open_files(), self._memory_is_short()
+        try:
+            return self._sweep()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._files = self._files_max
+            self._told.error(
+                "no file can be opened any more (of %d the process may open): connections are being shut down",
+                self._files_max,
+            )
+        finally:
+            self._fill_reserve()
+        self._give_reserve()
+        try:
+            return self._shed(memory_is_short=False, to_share=_WHEN_OUT_OF_FILES)
+        finally:
+            self._fill_reserve()
+
+    def _sweep(self) -> int:
+        self._files = files = open_files()
+        memory_is_short = self._memory_is_short()
         self._trim(files - self._files_before)
         started_s = time.monotonic()
-        if files <= self.connections_max and not memory_is_short and started_s < self._look_at_s:
+        few = files - self._files_at_look < self._room
+        if few and not memory_is_short and started_s < self._look_at_s:
             return 0
         shed = self._shed(memory_is_short=memory_is_short)
         ended_s = time.monotonic()
         self._look_at_s = ended_s + min(_LOOK_AGAIN_S_MAX, (ended_s - started_s) / _LOOKING_SHARE)
         return shed
 
-    def _shed(self, *, memory_is_short: bool) -> int:
+    def _shed(self, *, memory_is_short: bool, to_share: float = 1.0) -> int:
         accepted = sorted(self._accepted(), reverse=True)
         self.open = len(accepted)
-        surplus = accepted[: max(0, self.open - self.connections_max)]
+        self._files_at_look = self._files
+        surplus, room = [], []
+        for port, most in self.connections_max.items():
+            there = [one for one in accepted if one.port == port]
+            surplus += there[: max(0, len(there) - int(most * to_share))]
+            room.append(most - min(most, len(there)))
+        self._room = min(room, default=0)
         if memory_is_short:
             surplus = [one for one in accepted if one.silent_s >= CONNECTION_SILENT_S] or surplus
         shed = sum(_shut_down(one) for one in surplus)
-        if shed:
-            _log.warning("%d of %d connections were shut down, those silent longest", shed, self.open)
         self.shed_total += shed
+        if shed:
+            self._told.warning(
+                "%d of %d connections were shut down, those silent longest (%d in all)",
+                shed,
+                self.open,
+                self.shed_total,
+            )
         return shed
+
+    def _fill_reserve(self) -> None:
+        """Hold some files, so that there are some to look with when others have taken all."""
+        with contextlib.suppress(OSError):
+            while len(self._reserve) < _RESERVE:
+                self._reserve.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def _give_reserve(self) -> None:
+        while self._reserve:
+            os.close(self._reserve.pop())
 
     def _trim(self, files: int) -> None:
         """What a wave of connections left behind stays with the allocator unless it is told otherwise; `files` is
@@ -117,11 +233,12 @@ class Connections:
         return self._process.resident_bytes() > MEMORY_SHARE_HIGH * self._process.memory_limit_bytes()
 
     def _accepted(self) -> Iterator[_Accepted]:
-        for descriptor, connection in connections_to(self._ports):
+        for descriptor, connection in connections_to(self.connections_max):
             with contextlib.suppress(OSError):
+                port = connection.getsockname()[1]
                 info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED.size)
                 (silent_ms,) = _LAST_DATA_RECEIVED.unpack(info)
-                yield _Accepted(silent_ms / 1000, descriptor, connection.getpeername())
+                yield _Accepted(silent_ms / 1000, descriptor, connection.getpeername(), port)
 
 
 def _shut_down(one: _Accepted) -> bool:

@@ -25,12 +25,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kyrodb.errors import ConfigError
+from kyrodb.limits import OPEN_CONNECTIONS_MAX
 from kyrodb.observe.exposition import CONTENT_TYPE, render
 from kyrodb.observe.health import HealthStatus
 from kyrodb.observe.window import WINDOW_S
 from kyrodb.server.dashboard import Dashboard
 from kyrodb.server.http_access import DASHBOARD, KEY_IN_SCOPE, KeyGate
-from kyrodb.server.http_deadline import DeadlineProtocol
+from kyrodb.server.http_deadline import bounded
+from kyrodb.server.listening import address_of, listen
 from kyrodb.server.measurements import families
 from kyrodb.server.vitals import Vitals
 from kyrodb.tenancy.api_keys import ApiKey
@@ -138,14 +140,20 @@ def _recall(vitals: Vitals) -> dict[str, object]:
 class HttpServer:
     """Serves an application on a thread of its own."""
 
-    def __init__(self, app: Starlette, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        listener: socket.socket,
+        tls: ssl.SSLContext | None,
+        connections_max: int = OPEN_CONNECTIONS_MAX,
+    ) -> None:
         config = uvicorn.Config(
             # A line for each bad request would let anybody fill the log.
             app,
             log_config=None,
             log_level="error",
             lifespan="off",
-            http=DeadlineProtocol,
+            http=bounded(connections_max),
             ws="none",
         )
         config.load()
@@ -155,6 +163,11 @@ class HttpServer:
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
         )
+
+    @property
+    def host(self) -> str:
+        """The address it listens on, also when a name was asked for."""
+        return str(self._listener.getsockname()[0])
 
     @property
     def port(self) -> int:
@@ -181,11 +194,13 @@ class HttpServer:
 
 
 @contextlib.contextmanager
-def serving_http(vitals: Vitals, tls: ssl.SSLContext | None = None) -> Iterator[HttpServer]:
+def serving_http(
+    vitals: Vitals, tls: ssl.SSLContext | None = None, connections_max: int = OPEN_CONNECTIONS_MAX
+) -> Iterator[HttpServer]:
     """The HTTP server of these settings, up, over TLS if given. Raises ConfigError when its port cannot be had."""
     server = vitals.settings.server
     server_socket = _listen(server.observability_host, server.observability_port)
-    http = HttpServer(application(vitals), server_socket, tls)
+    http = HttpServer(application(vitals), server_socket, tls, connections_max)
     http.start()
     try:
         yield http
@@ -194,24 +209,12 @@ def serving_http(vitals: Vitals, tls: ssl.SSLContext | None = None) -> Iterator[
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    bare = host.strip("[]")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(128)
-        except OSError:
-            listener.close()
-            raise
+        return listen(address_of(host, port))
     except OSError as error:
         raise ConfigError(
             f"server.http_port: cannot listen on {host}:{port}: {error.strerror or error}"
         ) from error
-    return listener
 
 
 def _json(body: object, status: int = 200) -> Response:

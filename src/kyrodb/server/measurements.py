@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Iterator
 
 from kyrodb.cache.document_cache import DocumentCache
@@ -188,6 +189,15 @@ def _process(vitals: Vitals) -> Iterator[Family]:
             "connections_shed_total",
             "Connections shut down because there were too many.",
             vitals.connections.shed_total,
+        )
+    if certificates := vitals.certificates():
+        now_s = time.time()
+        yield labelled(
+            "tls_certificate_remaining_seconds",
+            "gauge",
+            "Time until a certificate ends; below 0 it has, and new clients are refused.",
+            "setting",
+            {one.setting: one.remaining_s(now_s) for one in certificates},
         )
     yield counter("log_lines_lost_total", "Log lines that could not be written.", logs.lost_lines())
     yield counter("uptime_seconds", "Whole seconds since the server started.", int(process.uptime_s))

@@ -145,6 +145,10 @@ def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: Tls
             context.load_cert_chain(chain_path, key_path, no_password)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
+        if reason == "KEY_VALUES_MISMATCH":
+            reason = (
+                f"{reason}; the server's own certificate comes first in the file, then those that signed it"
+            )
         raise ConfigError(
             f"server.tls: {settings.cert_path} and {settings.key_path} are no certificate and its key: {reason}"
         ) from None

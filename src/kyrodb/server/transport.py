@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import socket
 import time
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
@@ -30,6 +29,7 @@ from kyrodb.limits import HANDSHAKE_S_MAX, MESSAGE_BYTES_MAX, PENDING_CALLS_MAX
 from kyrodb.proto import kyrodb_pb2
 from kyrodb.proto.methods import SERVICE
 from kyrodb.server.draining import UnderWay, answers_have_left
+from kyrodb.server.listening import Address, address_of, free_for_grpc
 from kyrodb.server.rpc import Handler
 from kyrodb.server.standing_streams import Health, Reflection
 
@@ -66,15 +66,21 @@ class GrpcServer:
         handlers: Mapping[str, Handler],
         under_way: UnderWay,
         credentials: grpc.ServerCredentials | None,
+        connections_max: int,
     ) -> None:
         """Serves over TLS with `credentials`, which only grpcio can, and in clear without. `under_way` are the calls
-        in the handlers."""
+        in the handlers. Connections beyond `connections_max` are closed as they come; native takes them."""
         self.transport = transport
         self._under_way = under_way
         self._port = 0
         self._credentials = credentials
-        self._server = _new_server(transport, _options(settings.server))
-        self._address = settings.server.grpc_target
+        options = _options(settings.server)
+        if transport == "grpcio":
+            options.append(("grpc.max_allowed_incoming_connections", connections_max))
+        self._server = _new_server(transport, options)
+        self._host, self._wanted_port = settings.server.host, settings.server.port
+        self.address: Address | None = None
+        """Where it listens, once it does."""
         table = dict(handlers)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, table),))
         self._server.add_registered_method_handlers(SERVICE, table)  # type: ignore[attr-defined]
@@ -87,13 +93,17 @@ class GrpcServer:
     async def start(self) -> int:
         """Bind and serve; the port. Raises ConfigError when the address cannot be had."""
         try:
-            address = _resolved(self._address)
-            if self._credentials is not None:
-                self._port = self._server.add_secure_port(address, self._credentials)
-            else:
-                self._port = self._server.add_insecure_port(address)
+            self.address = address_of(self._host, self._wanted_port)
+            with free_for_grpc(self.address):
+                if self._credentials is not None:
+                    self._port = self._server.add_secure_port(str(self.address), self._credentials)
+                else:
+                    self._port = self._server.add_insecure_port(str(self.address))
         except (RuntimeError, OSError) as error:
-            raise ConfigError(f"server.port: cannot listen on {self._address}: {error}") from error
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            raise ConfigError(
+                f"server.port: cannot listen on {self._host}:{self._wanted_port}: {reason}"
+            ) from error
         await self._server.start()
         self._health.serve("", SERVICE)
         return self._port
@@ -149,11 +159,3 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
         ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
     ]
-
-
-def _resolved(address: str) -> str:
-    """The address with a name replaced by its first IP address, which is all that both servers take."""
-    host, _, port = address.rpartition(":")
-    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-    resolved = str(found[4][0])
-    return f"[{resolved}]:{port}" if found[0] is socket.AF_INET6 else f"{resolved}:{port}"

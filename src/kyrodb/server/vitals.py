@@ -118,6 +118,8 @@ class Vitals:
         if log_fault := logs.fault():
             warnings.append(f"the log cannot be written: {log_fault}")
         warnings += self.certificate_warnings()
+        if self.connections is not None and self.connections.fault:
+            warnings.append(self.connections.fault)
         if self.accounts is not None and self.accounts.fault:
             warnings.append(self.accounts.fault)
         if stats is not None and stats.wal_writes_failed:
