@@ -41,15 +41,15 @@ class Benchmark:
 
 
 PLAN: Final = (
-    Benchmark("embedded_search", 90, ("--count", "20000"), 25),
-    Benchmark("durable_inserts", 40, ("--count", "4000"), 20),
-    Benchmark("filtered_search", 120, ("--count", "20000"), 40),
-    Benchmark("search_during_writes", 150, ("--count", "10000"), 40),
-    Benchmark("startup_and_memory", 120, ("--count", "10000"), 40),
+    Benchmark("embedded_search", 90, ("--count", "10000"), 15),
+    Benchmark("durable_inserts", 40, ("--count", "4000"), 10),
+    Benchmark("filtered_search", 120, ("--count", "10000"), 30),
+    Benchmark("search_during_writes", 150, ("--count", "5000"), 30),
+    Benchmark("startup_and_memory", 120),
     Benchmark("memory", 150),
-    Benchmark("grpc_search", 90, ("--count", "4000", "--requests", "4000"), 35, h2load=True, transports=True),
-    Benchmark("grpc_bulk_insert", 30, ("--count", "4000"), 20, h2load=True, transports=True),
-    Benchmark("grpc_bulk_search", 90, ("--count", "4000"), 30, h2load=True, transports=True),
+    Benchmark("grpc_search", 90, ("--count", "3000", "--requests", "3000"), 20, h2load=True, transports=True),
+    Benchmark("grpc_bulk_insert", 30, ("--count", "4000"), 10, h2load=True, transports=True),
+    Benchmark("grpc_bulk_search", 90, ("--count", "3000"), 15, h2load=True, transports=True),
     Benchmark("observability", 150, h2load=True, transports=True),
     Benchmark("auth", 180, h2load=True, transports=True),
     Benchmark("hostile_clients", 180, transports=True),
@@ -71,11 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without = [benchmark.module for benchmark in chosen if benchmark.h2load]
         print(f"h2load is missing (Debian: apt-get install nghttp2-client), left out: {', '.join(without)}")
         chosen = [benchmark for benchmark in chosen if not benchmark.h2load]
-    transports = ["grpcio"] if importlib.util.find_spec("pygrpc_native") is None else ["native", "grpcio"]
-    if len(transports) == 1:
+    transports = ["native", "grpcio"]
+    if importlib.util.find_spec("pygrpc_native") is None:
         print("pygrpc-native is missing (pip install -e '.[native]'): measured with grpcio alone")
+        transports = ["grpcio"]
     try:
-        return _run_all(chosen, options, transports)
+        return _run_all(chosen, options, transports if options.long else transports[:1])
     except KeyboardInterrupt:
         print("\nstopped")
         return _INTERRUPTED
@@ -109,7 +110,6 @@ def data_faults(directory: Path | None) -> list[str]:
 
 def _run_all(chosen: Sequence[Benchmark], options: argparse.Namespace, transports: list[str]) -> int:
     estimates = [benchmark.long_s if options.long else benchmark.short_s for benchmark in chosen]
-    # Only one transport takes about half the time, which an estimate need not know.
     kind = (
         "all at full size"
         if options.long
