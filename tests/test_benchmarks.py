@@ -27,11 +27,8 @@ def test_every_benchmark_of_the_plan_is_a_module_and_the_short_form_is_short() -
 
 def write_data(directory: Path, **arrays: npt.NDArray[Any]) -> Path:
     rows = np.zeros((20, 4), dtype=np.float32)
-    given: dict[str, npt.NDArray[Any]] = {
-        "docs": rows,
-        "queries": rows,
-        "gt_ids": np.zeros((20, 10), dtype=np.int64),
-    } | arrays
+    given: dict[str, npt.NDArray[Any]] = {"docs": rows, "queries": rows}
+    given |= {"gt_ids": np.zeros((20, 10), dtype=np.int64), **arrays}
     for name, array in given.items():
         np.save(directory / f"{name}.npy", array)
     return directory
