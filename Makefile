@@ -61,11 +61,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing KyroDB and what it needs into $(VENV): a minute or two, and some 450 MB"
+	@echo "Installing KyroDB and what it needs into $(VENV): a minute or two, and some 250 MB"
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[cli-tools]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing KyroDB and the tools of its developers into $(VENV): a few minutes, and some 1,000 MB"
+	@echo "Installing KyroDB and the tools of its developers into $(VENV): a few minutes, and some 850 MB"
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev,native]'
 	@touch $@ $(VENV)/.demo

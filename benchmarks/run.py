@@ -43,8 +43,8 @@ class Benchmark:
 PLAN: Final = (
     Benchmark("embedded_search", 90, ("--count", "10000"), 15),
     Benchmark("durable_inserts", 40, ("--count", "4000"), 10),
-    Benchmark("filtered_search", 120, ("--count", "10000"), 30),
-    Benchmark("search_during_writes", 150, ("--count", "5000"), 30),
+    Benchmark("filtered_search", 120, ("--count", "10000", "--questions", "100"), 10),
+    Benchmark("search_during_writes", 150, ("--count", "5000"), 60),
     Benchmark("startup_and_memory", 120),
     Benchmark("memory", 150),
     Benchmark("grpc_search", 90, ("--count", "3000", "--requests", "3000"), 20, h2load=True, transports=True),
