@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -155,8 +155,9 @@ def _row(
 
 
 def main() -> None:
-    options = arguments(__doc__)
+    options = arguments(__doc__, questions=_QUERIES)
     data = dataset.load(options.data, options.count)
+    data = replace(data, queries=data.queries[: options.questions])
     facts = marked(data, own_metadata(options.data, len(data.rows)))
     with tempfile.TemporaryDirectory() as directory:
         engine = store.one_segment(Path(directory) / "data", data, facts.of)

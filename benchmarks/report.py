@@ -34,11 +34,13 @@ def show(rows: Sequence[Row]) -> None:
         print(row, flush=True)
 
 
-def arguments(description: str, *, count: int = 100_000) -> argparse.Namespace:
-    """The options every benchmark takes: --data and --count."""
+def arguments(description: str, *, count: int = 100_000, questions: int = 0) -> argparse.Namespace:
+    """The options every benchmark takes: --data and --count; with `questions` also --questions."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, help="directory with docs.npy, queries.npy, gt_ids.npy")
     parser.add_argument("--count", type=int, default=count, help="documents to store")
+    if questions:
+        parser.add_argument("--questions", type=int, default=questions, help="questions to ask in each case")
     return parser.parse_args()
 
 

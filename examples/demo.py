@@ -166,7 +166,7 @@ def main() -> None:
         server.stop(signal.SIGTERM)
     if kept != len(texts):
         raise SystemExit("documents are missing")
-    console.print("\nStart your own: [bold].venv/bin/kyrodb_server --data-dir ./data[/]")
+    console.print("\nStart your own: [bold].venv/bin/kyrodb_server --data-dir ./data --dimension 384[/]")
 
 
 if __name__ == "__main__":

@@ -151,3 +151,19 @@ def test_a_write_that_was_interrupted_is_told_until_the_database_is_opened_again
     assert again.stats().refusing_writes == ""
     assert again.write(put(2, rows[1])).existed == 1
     again.close()
+
+
+def test_writers_that_wait_in_vain_for_room_are_told_of_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = open_small(tmp_path / "data")
+    row = vectors(1)[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.context.writes, "_wait_for_room", lambda: False)
+        for _ in range(2):
+            with pytest.raises(ResourceExhausted, match="sealing does not keep up"):
+                engine.write(put(1, row))
+    engine.write(put(1, row))
+    engine.close()
+    lines = [(record.levelname, record.getMessage()[:27]) for record in caplog.records]
+    assert lines == [("ERROR", "writes are refused: the hot"), ("WARNING", "writes are accepted again: ")]

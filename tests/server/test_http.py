@@ -115,7 +115,7 @@ def test_stopped_is_unhealthy(get: Get, vitals: Vitals) -> None:
 
 
 def test_a_write_that_was_interrupted_is_unhealthy_with_the_reason(
-    get: Get, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    get: Get, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def out_of_memory(lsn: int, records: object) -> None:
         raise MemoryError
@@ -127,6 +127,8 @@ def test_a_write_that_was_interrupted_is_unhealthy_with_the_reason(
     status, body = answer(get("/health"))
     assert (status, body["status"]) == (503, "unhealthy")
     assert "left memory behind the log; close the database and open it again" in body["reason"]
+    (line,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert line.getMessage() == f"writes are refused: {body['reason']} (MemoryError)"
     assert answer(get("/ready")) == (200, {"ready": True, "status": "read_only"})
     assert "kyrodb_writes_refused 1\n" in get("/metrics").text
 

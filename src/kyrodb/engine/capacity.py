@@ -24,13 +24,10 @@ class Capacity:
         self._name = name
         self.watch_from = _nearly_full_from(documents_max)
         """Documents from which `look` has something to say."""
+        self.alarmed = False
+        """Whether it was found that documents may not fit, and not yet that they do again."""
         self._nearly_full = Alarm(_log, clock)
         self._full = Alarm(_log, clock)
-
-    @property
-    def alarmed(self) -> bool:
-        """Whether it was said that documents may not fit, and not yet that they do again."""
-        return self._nearly_full.is_on or self._full.is_on
 
     def warning(self, documents: int) -> str:
         """What to tell an operator; empty while there is room."""
@@ -38,6 +35,7 @@ class Capacity:
 
     def look(self, documents: int) -> None:
         """Say in the log what has changed; so many documents are stored now."""
+        self.alarmed = documents >= self.watch_from
         if documents >= self.documents_max:
             self._full.on(self.warning(documents))
             return
@@ -45,7 +43,7 @@ class Capacity:
             self._full.off(
                 f"new documents are accepted again: {documents} of {self._name} = {self.documents_max}"
             )
-        if documents >= self.watch_from:
+        if self.alarmed:
             self._nearly_full.on(self.warning(documents), logging.WARNING)
         elif self._nearly_full.is_on:
             self._nearly_full.off(f"there is room again: {documents} of {self._name} = {self.documents_max}")

@@ -100,7 +100,12 @@ def _move_aside(data_dir: Path) -> Path:
 def _log_recovery(engine: Engine, duration_s: float) -> None:
     report, stats = engine.recovered, engine.stats()
     if report.created:
-        _log.info("created an empty database in %s", engine.directory)
+        _log.info(
+            "created an empty database in %s for vectors of %d components, distance %s",
+            engine.directory,
+            engine.options.dimension,
+            engine.options.metric.value,
+        )
     else:
         _log.info(
             "recovered %d documents from %s in %.2f s: checkpoint at position %d, %d log frames replayed up to "

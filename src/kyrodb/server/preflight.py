@@ -160,7 +160,7 @@ def _log_file(settings: Settings) -> Iterator[str]:
         facts = path.stat()
     except FileNotFoundError:
         yield from (
-            f"{where}: its directory {path.parent} {fault}" for fault in directory_faults(path.parent)
+            f"{where}: its directory {path.parent}: {fault}" for fault in directory_faults(path.parent)
         )
         return
     except OSError as error:

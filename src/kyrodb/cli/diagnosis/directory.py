@@ -55,8 +55,8 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
 
 def _advice(directory: Path) -> str:
     """What to do about a directory that cannot be used."""
-    if not directory.exists() or not directory.is_dir():
-        return "name another persistence.data_dir"
+    if not os.path.isdir(directory):
+        return "name another persistence.data_dir, or run this as the user the server runs as"
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
         return "mount it to be written, or copy it to a place that can be"
     return _ownership(directory)

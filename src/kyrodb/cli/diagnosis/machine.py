@@ -28,7 +28,7 @@ _REMOTE: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"})
 
 def check_disk(directory: Path) -> Iterator[Finding]:
     """Room and kind of the disk under `directory`, which need not exist yet."""
-    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    existing = next(path for path in (directory, *directory.absolute().parents) if os.path.exists(path))
     room = DiskSpace(LocalFileSystem(), existing, SystemClock()).room()
     if room.refusal:
         yield wrong("disk", room.refusal, "free space, or move the data directory to a larger disk")
