@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,6 +15,7 @@ from kyrodb.backup.locate import is_url
 from kyrodb.backup.retention import Retention
 from kyrodb.backup.scheduled_run import LookReport, RunReport, RunRequest
 from kyrodb.clock import Clock
+from kyrodb.isolated_python import ANY_DIRECTORY, isolated_command
 
 _log = logging.getLogger(__name__)
 
@@ -143,10 +143,11 @@ class BackupSchedule:
             if self._stop.is_set():
                 raise ValueError("stopping")
             process = self._process = subprocess.Popen(  # noqa: S603  # our own module, one of two verbs
-                [sys.executable, "-m", "kyrodb.backup.scheduled_run", verb],
+                isolated_command("kyrodb.backup.scheduled_run", verb),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                cwd=ANY_DIRECTORY,
             )
         try:
             answer, words = _ask(process, self._request.model_dump_json().encode() + b"\n")
