@@ -76,7 +76,7 @@ class Sealing:
         if self.interrupted or not mutations:
             return self.interrupted
         return (
-            active.rows >= options.seal_rows * (BURST_FACTOR if self._in_burst else 1)
+            active.rows >= options.seal_rows(BURST_FACTOR if self._in_burst else 1)
             # Later, writers would wait for room that nobody makes.
             or active.size_bytes >= options.hot_bytes_max // 2
             or 0 < options.mutations_per_checkpoint <= mutations
