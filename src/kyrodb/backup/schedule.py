@@ -93,7 +93,7 @@ class BackupSchedule:
         started_s = self._clock.monotonic_s()
         try:
             report = self._ask_process("create", RunReport)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # of any kind: the next may succeed
             if not self._stop.is_set():
                 self.failures += 1
                 self.last_failure = str(error)
@@ -127,7 +127,7 @@ class BackupSchedule:
         """Until the newest backup there is has reached the interval."""
         try:
             newest_us = self._ask_process("look", LookReport).newest_us
-        except (OSError, ValueError) as error:
+        except Exception as error:
             if not self._stop.is_set():
                 _log.warning("the backups in %s cannot be listed: %s", self._request.backup_dir, error)
             return 0.0
