@@ -66,6 +66,28 @@ def test_first_is_full_and_the_next_are_incremental(tmp_path: Path) -> None:
     assert schedule_.last_success_s >= entries(tmp_path)[0].record.created_us / 1e6
 
 
+def test_nothing_that_lies_around_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database(tmp_path)
+    here, mark = tmp_path / "here", tmp_path / "mark"
+    here.mkdir()
+    for name in ("queue", "json", "kyrodb", "pydantic", "sitecustomize"):
+        (here / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')\nraise SystemExit(9)\n")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PYTHONPATH", str(here))
+    assert schedule(tmp_path).step()
+    assert not mark.exists()
+
+
+def test_without_a_python_a_backup_fails_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database(tmp_path)
+    monkeypatch.setattr("sys.executable", "")
+    schedule_ = schedule(tmp_path)
+    assert not schedule_.step()
+    assert "sys.executable is empty" in schedule_.last_failure
+
+
 def test_retention_is_applied_after_each(tmp_path: Path) -> None:
     database(tmp_path)
     for _ in range(3):

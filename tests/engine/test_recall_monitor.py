@@ -17,6 +17,7 @@ from kyrodb.engine.options import RecallOptions
 from kyrodb.engine.recall_monitor import recall_of
 from kyrodb.engine.recall_tally import AGE_S_MAX, SAMPLES_MAX, RecallTally, SearchClass
 from kyrodb.engine.requests import Delete, Hit, SearchRequest, SearchResult
+from kyrodb.errors import Unavailable
 from kyrodb.index.filter import Exact
 
 WATCHED = RecallOptions(processor_share=0.5)
@@ -154,6 +155,29 @@ def test_a_running_engine_measures_by_itself_within_its_share(tmp_path: Path) ->
     assert report.processor_s - before <= share * elapsed_s + 0.05
     engine.search(SearchRequest(questions[0], 10))
     assert engine.recall.report().samples <= report.samples + 1
+
+
+@pytest.mark.parametrize("error", [Unavailable("closing"), MemoryError(), ValueError("x")], ids=repr)
+def test_a_sample_that_fails_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    engine = watched(tmp_path / "data", recall=RecallOptions(processor_share=0.2))
+
+    def failing(request: SearchRequest) -> SearchResult:
+        raise error
+
+    questions = vectors(2, seed=6, dimension=DIMENSION)
+    with monkeypatch.context() as patched:
+        patched.setattr(engine._reads, "search_tiers", failing)
+        engine.recall.want()
+        engine.recall.offer(SearchRequest(questions[0], 10), engine.search(SearchRequest(questions[0], 10)))
+        assert engine.recall.step()
+    samples = engine.recall.report().samples
+    engine.recall.want()
+    engine.search(SearchRequest(questions[1], 10))
+    assert engine.recall.step()
+    assert engine.recall.report().samples == samples + 1
+    engine.close()
 
 
 def result(*rows: tuple[int, float], cached: Kind | None = None) -> SearchResult:

@@ -16,7 +16,7 @@ from kyrodb.engine.requests import Ack, DeleteMany, DeleteMatching, Operation, P
 from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
 from kyrodb.index.filter import Exact
 from kyrodb.limits import METADATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX
-from kyrodb.storage import records
+from kyrodb.storage import records, wal_writer
 from kyrodb.types import NAMESPACE_KEY, Document, Scope
 
 ROWS = vectors(8)
@@ -104,6 +104,34 @@ def test_a_fault_while_one_operation_is_prepared_is_its_answer(
     assert engine.stats().refusing_writes == ""
     assert engine.stats().breaker_state == 0
     engine.close()
+
+
+def test_a_fault_before_the_log_was_touched_refuses_no_later_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was, memory is not behind the log, and the disk has done nothing wrong."""
+    engine = open_small(tmp_path / "data")
+    engine.write(put(1, ROWS[1]))
+
+    def out_of_memory(*given: object, **named: object) -> None:
+        raise MemoryError
+
+    for place in ("_write_all", "_append"):
+        with monkeypatch.context() as patched:
+            patched.setattr(engine.context.writes, place, out_of_memory)
+            with pytest.raises(MemoryError):
+                engine.write(put(2, ROWS[2]))
+        _is_well(engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(wal_writer, "encode_frame", out_of_memory)
+        with pytest.raises(MemoryError):
+            engine.write(put(2, ROWS[2]))
+    _is_well(engine)
+    assert engine.get(2) is None
+    engine.close()
+    again = open_small(tmp_path / "data")
+    assert again.stats().documents == 2
+    again.close()
 
 
 def test_merges_stop_at_the_bound_of_metadata_and_hurt_nobody_else(tmp_path: Path) -> None:

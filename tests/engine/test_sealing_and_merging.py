@@ -16,6 +16,7 @@ from kyrodb.engine.merging import choose_segments
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Delete, SearchRequest, UpdateMetadata
 from kyrodb.storage.filesystem import LocalFileSystem
+from kyrodb.storage.log import SyncPolicy
 from kyrodb.storage.verify import verify_directory
 
 
@@ -262,6 +263,23 @@ def test_at_every_end_of_every_bound_the_background_comes_to_rest(
     again = open_small(tmp_path / "data", **options)
     assert again.stats().documents == 20
     again.close()
+
+
+@pytest.mark.parametrize(("rows_max", "due_at"), [(100, 100), (5000, 5000), (100_000, 4 * 4096)])
+def test_a_burst_fills_the_hot_tier_no_further_than_it_may_be_filled(
+    tmp_path: Path, rows_max: int, due_at: int
+) -> None:
+    engine = open_small(
+        tmp_path / "data", hot_rows_max=rows_max, mutations_per_checkpoint=0, sync=SyncPolicy.NONE
+    )
+    sealing = engine._maintenance.sealing
+    sealing._in_burst = True
+    found = []
+    for first_id, count in ((1, due_at - 1), (due_at, 1)):
+        fill(engine, vectors(count), first_id=first_id)
+        found.append(sealing.due)
+    assert found == [False, True]
+    engine.close()
 
 
 def test_large_documents_are_sealed_before_writers_have_to_wait_for_room(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,6 +15,7 @@ from kyrodb.backup.locate import is_url
 from kyrodb.backup.retention import Retention
 from kyrodb.backup.scheduled_run import LookReport, RunReport, RunRequest
 from kyrodb.clock import Clock
+from kyrodb.isolated_python import ANY_DIRECTORY, isolated_command
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class BackupSchedule:
         started_s = self._clock.monotonic_s()
         try:
             report = self._ask_process("create", RunReport)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # of any kind: the next may succeed
             if not self._stop.is_set():
                 self.failures += 1
                 self.last_failure = str(error)
@@ -129,7 +129,7 @@ class BackupSchedule:
         """Until the newest backup there is has reached the interval."""
         try:
             newest_us = self._ask_process("look", LookReport).newest_us
-        except (OSError, ValueError) as error:
+        except Exception as error:
             if not self._stop.is_set():
                 _log.warning("the backups in %s cannot be listed: %s", self._request.backup_dir, error)
             return 0.0
@@ -146,10 +146,11 @@ class BackupSchedule:
             if self._stop.is_set():
                 raise ValueError("stopping")
             process = self._process = subprocess.Popen(  # noqa: S603  # our own module, one of two verbs
-                [sys.executable, "-m", "kyrodb.backup.scheduled_run", verb],
+                isolated_command("kyrodb.backup.scheduled_run", verb),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                cwd=ANY_DIRECTORY,
             )
         try:
             answer, words = _ask(process, self._request.model_dump_json().encode() + b"\n")

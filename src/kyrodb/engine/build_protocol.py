@@ -1,11 +1,12 @@
-"""What goes to a build process on its standard input, and what comes back: JSON, one object each."""
+"""What goes to a build process on its standard input, and what comes back: a greeting, then JSON, one object each."""
 
 from __future__ import annotations
 
 import base64
 import json
+import sys
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from kyrodb.engine.segment_builder import MergeInput, MergeJob
 from kyrodb.index.hnsw import GraphParameters
 from kyrodb.storage.manifest import FileEntry, SegmentEntry
 from kyrodb.types import Metric
+
+GREETING: Final = f"kyrodb build {sys.implementation.cache_tag} {sys.hexversion:x}\n".encode()
+"""What the process writes before anything else, so that it is known to be one of ours that can work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
-"""The build process: one request line on standard input, one answer on standard output, at the lowest priority."""
+"""The build process: a greeting on standard output, one request line on standard input, one answer; at the lowest
+priority."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 
-from kyrodb.engine.build_protocol import decode_request, encode_answer
+from kyrodb.engine.build_protocol import GREETING, decode_request, encode_answer
 from kyrodb.engine.builder import run_build
 from kyrodb.errors import KyroError
 from kyrodb.storage.filesystem import LocalFileSystem
@@ -20,9 +22,16 @@ def _leave_with_parent() -> None:
 
 def main() -> int:
     # Searches come first: whatever else wants this processor gets it before a build does.
-    os.nice(19)
+    with contextlib.suppress(OSError):
+        os.nice(19)
     if hasattr(os, "sched_setscheduler"):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    # What a library prints must not get between the answer and who waits for it.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answers.write(GREETING)
+    answers.flush()
     try:
         request = decode_request(sys.stdin.buffer.readline())
         threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -30,8 +39,8 @@ def main() -> int:
     except (KyroError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    sys.stdout.buffer.write(encode_answer(answer))
-    sys.stdout.buffer.flush()
+    answers.write(encode_answer(answer))
+    answers.flush()
     return 0
 
 

@@ -1,25 +1,18 @@
-"""Who builds cold segments: this process, or one of its own at low priority that cannot take the server down."""
+"""What builds cold segments has to offer. Where it happens: here and now (below), or see process_builder.py."""
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from kyrodb.engine.build_protocol import (
-    BuildRequest,
-    GraphRequest,
-    MergeRequest,
-    decode_answer,
-    encode_request,
-)
+from kyrodb.engine.build_protocol import BuildRequest, GraphRequest, MergeRequest
 from kyrodb.engine.segment_builder import build_segment_graph, merge_segments
 from kyrodb.errors import KyroError
 from kyrodb.limits import GRAPH_ROWS_MIN
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import FileEntry, SegmentEntry
+
+BuildAnswer: TypeAlias = SegmentEntry | FileEntry | None
 
 
 class BuildFailed(KyroError):
@@ -33,7 +26,7 @@ class Build(Protocol):
         """Whether `result` would not wait."""
         ...
 
-    def result(self) -> SegmentEntry | FileEntry | None:
+    def result(self) -> BuildAnswer:
         """Wait for it. A merge gives a SegmentEntry, a graph its file, or None where none is needed.
 
         Raises BuildFailed, DataDamaged, OSError.
@@ -41,7 +34,8 @@ class Build(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Stop it, if it runs. What it wrote is a stranger's file and is removed at the next start."""
+        """Stop it, if it runs; any thread may. `result` then raises BuildFailed. What it wrote is a stranger's file
+        and is removed at the next start."""
         ...
 
 
@@ -49,7 +43,12 @@ class Builder(Protocol):
     def start(self, request: BuildRequest) -> Build: ...
 
 
-def run_build(filesystem: FileSystem, request: BuildRequest) -> SegmentEntry | FileEntry | None:
+def is_small(request: BuildRequest) -> bool:
+    """Whether it needs no graph, and so less time than starting a process."""
+    return isinstance(request, GraphRequest) and request.row_count < GRAPH_ROWS_MIN
+
+
+def run_build(filesystem: FileSystem, request: BuildRequest) -> BuildAnswer:
     """Do what a request asks for, here and now."""
     directory = Path(request.directory)
     if isinstance(request, MergeRequest):
@@ -75,68 +74,15 @@ class InlineBuilder:
         return _Finished(run_build(self._filesystem, request))
 
 
-class ProcessBuilder:
-    """Builds in a child process; what needs no graph is done here, for a process costs more than that."""
-
-    def __init__(self, filesystem: FileSystem) -> None:
-        self._inline = InlineBuilder(filesystem)
-
-    def start(self, request: BuildRequest) -> Build:
-        if isinstance(request, GraphRequest) and request.row_count < GRAPH_ROWS_MIN:
-            return self._inline.start(request)
-        return _Process(request)
-
-
 class _Finished:
-    def __init__(self, answer: SegmentEntry | FileEntry | None) -> None:
+    def __init__(self, answer: BuildAnswer) -> None:
         self._answer = answer
 
     def done(self) -> bool:
         return True
 
-    def result(self) -> SegmentEntry | FileEntry | None:
+    def result(self) -> BuildAnswer:
         return self._answer
 
     def cancel(self) -> None:
         pass
-
-
-class _Process:
-    def __init__(self, request: BuildRequest) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "kyrodb.engine.build_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert self._process.stdin is not None
-        # A child that died at once is reported by `result`, with its last words. The pipe stays open: its end
-        # tells the child that this process is gone.
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(encode_request(request) + b"\n")
-            self._process.stdin.flush()
-
-    def done(self) -> bool:
-        return self._process.poll() is not None
-
-    def result(self) -> SegmentEntry | FileEntry | None:
-        process = self._process
-        answer, words = self._outputs()
-        if process.returncode != 0:
-            last = " ".join(words.decode("utf-8", "replace").split())[-500:]
-            raise BuildFailed(f"segment build ended with status {process.returncode}: {last or 'no message'}")
-        return decode_answer(answer)
-
-    def cancel(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._outputs()
-
-    def _outputs(self) -> tuple[bytes, bytes]:
-        pipe, self._process.stdin = self._process.stdin, None
-        try:
-            return self._process.communicate()
-        finally:
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()

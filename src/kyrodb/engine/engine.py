@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kyrodb.clock import Clock, SystemClock
-from kyrodb.engine.builder import Builder, ProcessBuilder
+from kyrodb.engine.builder import Builder
 from kyrodb.engine.caches import Caches
 from kyrodb.engine.cold_segment import open_segment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.maintenance import Maintenance
 from kyrodb.engine.options import EngineOptions
+from kyrodb.engine.process_builder import ProcessBuilder
 from kyrodb.engine.read_path import Pending, ReadPath
 from kyrodb.engine.recall_monitor import RecallMonitor
 from kyrodb.engine.requests import (

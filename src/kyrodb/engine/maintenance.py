@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 _IDLE_S: Final = 0.05
 _AFTER_FAILURE_S: Final = 1.0
+_AFTER_FAILURES_S_MAX: Final = 60.0
+"""What fails is tried again after a second, then after twice as long each time, up to this."""
 _RELEASE_INTERVAL_S: Final = 5.0
 """Mapping the rows of 100,000 documents again costs a few milliseconds in all."""
 
@@ -33,6 +35,11 @@ class Maintenance:
         self.merging = Merging(context)
         self.lock = threading.RLock()
         self.last_failure = ""
+        """What failed and has not succeeded since."""
+        self._merges_failed = self._seals_failed = 0
+        """In a row."""
+        self._merges_now = False
+        self._merging_from_s = self._released_s = 0.0
         self._failing = Alarm(_log, context.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -46,12 +53,13 @@ class Maintenance:
     def stop(self) -> None:
         """Finish what is being installed, give up what is being built."""
         self._stop.set()
+        self.sealing.stop()
         for thread in self._threads:
             thread.join()
         with self.lock:
             self.merging.cancel()
 
-    def step(self) -> bool:
+    def step(self, *, may_merge: bool = True) -> bool:
         """Do one thing that is due; False when nothing is. Raises what sealing and merging raise."""
         self._probe_if_due()
         if not self._context.log.breaker.closed:
@@ -60,7 +68,8 @@ class Maintenance:
             moved = self.sealing.due
             if moved:
                 self.sealing.seal()
-            else:
+            elif may_merge:
+                self._merges_now = True
                 moved = self.merging.step()
         if moved:
             self._context.caches.settle()
@@ -96,26 +105,62 @@ class Maintenance:
         self._threads.append(thread)
 
     def _run(self) -> None:
-        pause_s = released_s = 0.0
+        pause_s = 0.0
         while not self._stop.wait(pause_s):
-            if self._context.clock.monotonic_s() - released_s > _RELEASE_INTERVAL_S:
-                released_s = self._context.clock.monotonic_s()
-                self.release_pages()
             try:
-                self.sealing.observe()
-                pause_s = 0.0 if self.step() else _IDLE_S
-                self.last_failure = ""
-                if self._failing.is_on:
-                    self._failing.off("background work goes on")
-            except (KyroError, OSError) as error:
-                self.last_failure = str(error)
-                pause_s = _AFTER_FAILURE_S
-                self._failing.on(f"background work failed and is tried again every second: {error}")
+                pause_s = self._work()
+            except Exception as error:
+                if self._stop.is_set():
+                    return
+                pause_s = self._failed(error)
+
+    def _work(self) -> float:
+        """One round; seconds until the next. Raises what went wrong."""
+        now_s = self._context.clock.monotonic_s()
+        if now_s - self._released_s > _RELEASE_INTERVAL_S:
+            self._released_s = now_s
+            self.release_pages()
+        self._merges_now = False
+        self.sealing.observe()
+        seals, merges = self.sealing.count, self.merging.count
+        moved = self.step(may_merge=now_s >= self._merging_from_s)
+        if self._seals_failed and (self.sealing.count > seals or not self.sealing.due):
+            self._seals_failed = 0
+        if self._merges_failed and (self.merging.count > merges or not (moved or self.merging.due)):
+            self._merges_failed = 0
+        # A failure is over when what failed was done, not when something else was.
+        if not self._seals_failed and not self._merges_failed:
+            self.last_failure = ""
+            if self._failing.is_on:
+                self._failing.off("background work goes on")
+        return 0.0 if moved else _IDLE_S
+
+    def _failed(self, error: Exception) -> float:
+        """Note it, and what to wait with. A merge that fails again and again holds up no seal."""
+        self.last_failure = str(error) or type(error).__name__
+        foreseen = isinstance(error, KyroError | OSError)
+        if self._merges_now:
+            self._merges_failed += 1
+            pause_s, wait_s = _IDLE_S, _backoff_s(self._merges_failed)
+            self._merging_from_s = self._context.clock.monotonic_s() + wait_s
+        else:
+            self._seals_failed += 1
+            pause_s = wait_s = _backoff_s(self._seals_failed)
+        self._failing.on(
+            f"background work failed and will be tried again in {wait_s:.0f} s: {self.last_failure}"
+        )
+        if not foreseen:
+            _log.error("nobody foresaw this failure of background work", exc_info=error)
+        return pause_s
 
     def _run_sync(self) -> None:
         # Half the interval, so that a write that just missed one tick is still synced in time.
         while not self._stop.wait(self._context.options.sync_interval_ms / 2000):
             try:
                 self._context.log.sync()
-            except KyroError as error:
-                _log.error("%s", error)
+            except Exception as error:
+                _log.error("%s", error, exc_info=None if isinstance(error, KyroError) else error)
+
+
+def _backoff_s(failures: int) -> float:
+    return min(_AFTER_FAILURES_S_MAX, _AFTER_FAILURE_S * 2.0 ** min(failures - 1, 10))

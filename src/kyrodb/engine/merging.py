@@ -52,6 +52,11 @@ class Merging:
     def running(self) -> bool:
         return self._running is not None
 
+    @property
+    def due(self) -> bool:
+        """Whether a merge is under way or should be."""
+        return self.running or bool(choose_segments(self._context.state.version.cold))
+
     def step(self) -> bool:
         """Start a merge that is due, or install one that is done; whether anything happened.
 

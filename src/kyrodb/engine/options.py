@@ -103,6 +103,6 @@ class EngineOptions:
             self.sync, self.sync_interval_ms, self.wal_segment_bytes_max, self.breaker_cooldown_s
         )
 
-    @property
-    def seal_rows(self) -> int:
-        return min(self.hot_rows_max, SEAL_ROWS)
+    def seal_rows(self, factor: int) -> int:
+        """Rows at which the hot tier is sealed, where `factor` times SEAL_ROWS are welcome."""
+        return min(self.hot_rows_max, factor * SEAL_ROWS)

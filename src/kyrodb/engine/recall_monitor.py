@@ -125,8 +125,10 @@ class RecallMonitor:
         before_s = time.thread_time()
         try:
             self._measure(sample)
-        except KyroError as error:
-            _log.warning("recall could not be measured: %s", error)
+        except Exception as error:
+            # The thread lives on, whatever it was: recall that is watched no longer would show nowhere.
+            foreseen = isinstance(error, KyroError)
+            _log.warning("recall could not be measured: %s", error, exc_info=None if foreseen else error)
         finally:
             self._caches.unwatch()
             self._sample = None

@@ -19,6 +19,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from kyrodb.engine.build_protocol import GraphRequest
+from kyrodb.engine.builder import Build, BuildAnswer
 from kyrodb.engine.cold_segment import ColdSegment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.hot_tier import HotTier
@@ -53,6 +54,8 @@ class Sealing:
     def __init__(self, context: EngineContext) -> None:
         self._context = context
         self._frozen: _Frozen | None = None
+        self._building: Build | None = None
+        self._stopping = False
         self._sealed_s = context.clock.monotonic_s()
         self.count = 0
         self._in_burst = False
@@ -74,7 +77,7 @@ class Sealing:
         if self.interrupted or not mutations:
             return self.interrupted
         return (
-            active.rows >= options.seal_rows * (BURST_FACTOR if self._in_burst else 1)
+            active.rows >= options.seal_rows(BURST_FACTOR if self._in_burst else 1)
             # Later, writers would wait for room that nobody makes.
             or active.size_bytes >= options.hot_bytes_max // 2
             or 0 < options.mutations_per_checkpoint <= mutations
@@ -85,6 +88,13 @@ class Sealing:
     def interrupted(self) -> bool:
         """Whether a seal failed and is to be taken up again."""
         return self._frozen is not None
+
+    def stop(self) -> None:
+        """Give up what is being built now and later. From any thread; a seal under way fails then."""
+        self._stopping = True
+        building = self._building
+        if building is not None:
+            building.cancel()
 
     def seal(self) -> int:
         """Freeze, build, install, clean; how many documents moved. Nothing to do is no error.
@@ -144,11 +154,20 @@ class Sealing:
             parameters=context.options.graph,
             threads=context.options.build_threads,
         )
-        graph_file = context.builder.start(request).result()
+        graph_file = self._result_of(context.builder.start(request))
         assert not isinstance(graph_file, SegmentEntry)
         return SegmentEntry(
             number=number, row_count=len(rows), rows=rows_file, graph=graph_file, dead=None, dead_count=0
         )
+
+    def _result_of(self, build: Build) -> BuildAnswer:
+        self._building = build
+        try:
+            if self._stopping:
+                build.cancel()
+            return build.result()
+        finally:
+            self._building = None
 
     def _write_dead(self, frozen: _Frozen) -> dict[int, SegmentEntry]:
         """New entries of the segments that lost rows since their last checkpoint."""

@@ -22,12 +22,13 @@ from kyrodb.engine.caches import Caches
 from kyrodb.engine.capacity import Capacity
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation
-from kyrodb.engine.resolve import Resolved, Resolver
+from kyrodb.engine.resolve import Resolver
 from kyrodb.engine.state import State
 from kyrodb.errors import KyroError, ResourceExhausted, Unavailable
 from kyrodb.limits import GROUP_FRAMES_BYTES_MAX
 from kyrodb.storage.disk_space import DiskSpace
 from kyrodb.storage.log import Log
+from kyrodb.storage.records import Record
 from kyrodb.types import LSN
 
 _log: Final = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class WritePath:
         operations = [operation for pending in group for operation in pending.operations]
         try:
             with self.lock:
-                answers = self._write(operations)
+                answers = self._write_all(operations)
         except BaseException as error:
             # `_refusal` stands during every write; only of one that ended like this it is true.
             self.refusing = self._refusal
@@ -138,13 +139,13 @@ class WritePath:
             pending.answers = answers[at : at + len(pending.operations)]
             at += len(pending.operations)
 
-    def _write(self, operations: Sequence[Operation]) -> list[Answer]:
-        answers: list[Answer] = []
+    def _write_all(self, operations: Sequence[Operation]) -> list[Answer]:
+        answers = self._write(operations)
         while len(answers) < len(operations):
-            answers += self._write_run(operations[len(answers) :] if answers else operations)
+            answers += self._write(operations[len(answers) :])
         return answers
 
-    def _write_run(self, operations: Sequence[Operation]) -> list[Answer]:
+    def _write(self, operations: Sequence[Operation]) -> list[Answer]:
         """Commit as many of the operations as come to GROUP_FRAMES_BYTES_MAX, nearly always all; their answers."""
         if self._refusal:
             self.refusing = self._refusal
@@ -153,8 +154,9 @@ class WritePath:
         no_room = self._disk.room().refusal
         resolver = Resolver(self._state, self.capacity)
         answers: list[Answer] = []
-        frames: list[tuple[int, Resolved]] = []
-        frame_bytes = 0
+        frames: list[tuple[int, list[Record]]] = []
+        contents: list[bytes] = []
+        content_bytes = 0
         for operation in operations:
             if no_room and not isinstance(operation, _DELETES):
                 answers.append(Unavailable(no_room))
@@ -164,49 +166,56 @@ class WritePath:
                 answers.append(resolved)
                 continue
             if resolved.records:
-                frames.append((len(answers), resolved))
-                frame_bytes += len(resolved.content)
+                frames.append((len(answers), resolved.records))
+                contents.append(resolved.content)
+                content_bytes += len(resolved.content)
             answers.append(Ack(self._state.position, resolved.existed))
-            if frame_bytes >= GROUP_FRAMES_BYTES_MAX:
+            if content_bytes >= GROUP_FRAMES_BYTES_MAX:
                 break
         # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
         # is written until a restart replays the log.
         self._refusal = (
             "an interrupted write left memory behind the log; close the database and open it again"
         )
+        position = self._log.position
         try:
-            lsns = self._append(frames)
+            lsns = self._append(contents)
         except KyroError as error:
             self._refusal = ""
             self.failed_writes += len(frames)
             # A write that would change nothing fails too: one that failed earlier may still come back.
             return [error if isinstance(answer, Ack) else answer for answer in answers]
+        except BaseException:
+            if self._log.position == position:
+                # Not one frame was accepted, so memory is not behind.
+                self._refusal = ""
+            raise
         self._apply(lsns, frames, answers)
         self._refusal = ""
         return answers
 
     def _apply(
-        self, lsns: Sequence[LSN], frames: Sequence[tuple[int, Resolved]], answers: Sequence[Answer]
+        self, lsns: Sequence[LSN], frames: Sequence[tuple[int, list[Record]]], answers: Sequence[Answer]
     ) -> None:
         if not frames:
             return
         self._caches.begin()
-        for lsn, (at, resolved) in zip(lsns, frames, strict=True):
-            self._state.apply(lsn, resolved.records)
+        for lsn, (at, records) in zip(lsns, frames, strict=True):
+            self._state.apply(lsn, records)
             answer = answers[at]
             assert isinstance(answer, Ack)
             answer.lsn = lsn
-        self._caches.committed([record for _, resolved in frames for record in resolved.records])
+        self._caches.committed([record for _, records in frames for record in records])
         if self._state.documents >= self.capacity.watch_from or self.capacity.alarmed:
             self.capacity.look(self._state.documents)
         if self._sealing_behind.is_on:
             self._sealing_behind.off("writes are accepted again: the hot tier has room")
 
-    def _append(self, frames: Sequence[tuple[int, Resolved]]) -> list[LSN]:
-        if not frames:
+    def _append(self, contents: Sequence[bytes]) -> list[LSN]:
+        if not contents:
             self._log.require_ground()
             return []
-        return self._log.append([resolved.content for _, resolved in frames])
+        return self._log.append(contents)
 
     def _wait_for_room(self) -> bool:
         """Writers wait while sealing catches up, so that a burst cannot fill memory; False when it does not."""

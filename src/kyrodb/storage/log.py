@@ -131,10 +131,12 @@ class Log:
         self.require_ground()
         now_us = self._clock.wall_us()
         frames = [PendingFrame(OPERATION, content, now_us) for content in contents]
+        # What fails before the guard has touched nothing, and says nothing about the disk.
+        encoded = self._writer.encode(frames)
         before = self._writer.written
         try:
             with self._tripping("write to the log"):
-                lsns = self._writer.append(frames)
+                lsns = self._writer.write(encoded)
                 if self._options.syncs_before_ack:
                     with self._syncing:
                         self._sync_writer(self._writer)

@@ -46,6 +46,16 @@ class PendingFrame:
     time_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedFrames:
+    """Frames as they will stand in the segment, and where they end; `operations` of them are operations."""
+
+    data: memoryview
+    lsns: list[LSN]
+    end: WalPosition
+    operations: int
+
+
 class WalWriter:
     """One open segment. `written` is where its last frame ends, `synced` how much of it is known to be on disk.
 
@@ -81,6 +91,10 @@ class WalWriter:
 
     def append(self, frames: Sequence[PendingFrame]) -> list[LSN]:
         """Hand frames to the operating system in one write; their LSNs. Not durable before `sync`."""
+        return self.write(self.encode(frames))
+
+    def encode(self, frames: Sequence[PendingFrame]) -> EncodedFrames:
+        """The bytes of the next frames, for `write` before anything else is written. Changes nothing."""
         at = self.written
         pieces: list[bytes] = []
         lsns: list[LSN] = []
@@ -103,11 +117,16 @@ class WalWriter:
             synced = False
             pieces.append(piece)
             lsns.append(lsn)
-        data = b"".join(pieces)
-        self._write(self._whitening.apply(data, at.offset).data, at.offset)
-        self._operations += sum(frame.kind == OPERATION for frame in frames)
-        self.written = WalPosition(lsn, checksum, at.offset + len(data), time_us)
-        return lsns
+        data = self._whitening.apply(b"".join(pieces), at.offset).data
+        end = WalPosition(lsn, checksum, at.offset + len(data), time_us)
+        return EncodedFrames(data, lsns, end, sum(frame.kind == OPERATION for frame in frames))
+
+    def write(self, encoded: EncodedFrames) -> list[LSN]:
+        """Hand them to the operating system; their LSNs. Not durable before `sync`."""
+        self._write(encoded.data, self.written.offset)
+        self._operations += encoded.operations
+        self.written = encoded.end
+        return encoded.lsns
 
     def _write(self, data: memoryview, offset: int) -> None:
         """Each call ends at a sector's end or a frame's. A shorter one counts as an error: writing on from there
