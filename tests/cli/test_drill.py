@@ -105,9 +105,9 @@ def test_drill_compares_the_documents_of_whoever_asks(
     with running_server(
         tmp_path, auth__enabled=True, auth__api_keys_file=keys, hnsw__dimension=DIMENSION
     ) as server:
-        for tenant, there in (("acme", 3), ("globex", 4)):
-            monkeypatch.setenv("KYRODB_API_KEY", key_of(tenant))
-            report = drill(tmp_path, capsys, place, f"127.0.0.1:{server.port}", "--tenant", tenant)
+        for name, there in (("acme", 3), ("globex", 4)):
+            monkeypatch.setenv("KYRODB_API_KEY", key_of(name))
+            report = drill(tmp_path, capsys, place, f"127.0.0.1:{server.port}", "--tenant", name)
             assert (report["unchanged"], report["changed"], report["gone"]) == (there, 0, 0)
         command = ["drill", "--backup-dir", str(tmp_path / "backups"), place, f"127.0.0.1:{server.port}"]
         assert main(command) == 1

@@ -59,6 +59,7 @@ class ColdSegment:
         self.graph = graph
         self._keys = read_row_keys(file)
         self._ids = self._keys.ids
+        self._first_key, self._last_key = self._keys.first, self._keys.last
         self.vectors = file.section("vectors")
         self.norms = file.section("norms")
         self._public_offsets = file.section("public_offsets").data
@@ -99,6 +100,8 @@ class ColdSegment:
         return self._live.among(None if condition is None else self._index.match(condition))
 
     def lookup(self, key: Key) -> int | None:
+        if not self._first_key <= key <= self._last_key:
+            return None
         for row in self._keys.rows_of(key):
             if row not in self.dead:
                 return row

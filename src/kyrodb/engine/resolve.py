@@ -14,6 +14,7 @@ from kyrodb.index.filter import matches
 from kyrodb.limits import WAL_FRAME_BODY_BYTES_MAX
 from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record
 from kyrodb.types import (
+    OWNER_SHIFT,
     RESERVED_KEYS,
     TENANT_INDEX_KEY,
     Document,
@@ -62,7 +63,8 @@ class Resolver:
 
     def _put(self, operation: Put) -> tuple[int, list[Record]]:
         document, key = operation.document, operation.document.key
-        self._check_tenant(document)
+        if document.tenant is not None or TENANT_INDEX_KEY in document.metadata:
+            self._check_tenant(document)
         existed = self._exists(key)
         if not existed:
             if self._documents >= self._options.documents_max:
@@ -70,7 +72,7 @@ class Resolver:
                     f"HNSW index full: {self._documents} elements (max {self._options.documents_max}); delete "
                     "documents or raise hnsw.max_elements"
                 )
-            owner = key_owner(key)
+            owner = key >> OWNER_SHIFT
             if operation.limit is not None and document.tenant is not None:
                 present = self._state.tenants.of(document.tenant) + self._by_owner[owner]
                 if present >= operation.limit.documents_max:
