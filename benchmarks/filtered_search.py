@@ -22,7 +22,7 @@ from benchmarks.report import Row, arguments, median_us, show
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import Delete, SearchRequest
 from kyrodb.index.filter import And, Exact, Filter, In, Range
-from kyrodb.types import TENANT_INDEX_KEY, Scope
+from kyrodb.types import NAMESPACE_KEY, Scope
 
 _QUERIES = 200
 _MARKS = {"m50": 0.5, "m10": 0.1, "m1": 0.01, "m01": 0.001, "m001": 0.0001}
@@ -32,11 +32,11 @@ _WANTED = {"m10": "≤ 5", "m1": "≤ 1.0", "m01": "≤ 0.5"}
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """Metadata by row: random marks, a tenant among 50 of very unequal size, a length, a side of a hyperplane, and
+    """Metadata by row: random marks, a namespace among 50 of very unequal size, a length, a side of a hyperplane, and
     what the data itself says of it."""
 
     marks: dict[str, npt.NDArray[np.bool_]]
-    tenants: npt.NDArray[np.int64]
+    namespaces: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     far: npt.NDArray[np.bool_]
     own: list[dict[str, str]]
@@ -46,7 +46,7 @@ class Marked:
         entries |= {name: "y" for name, chosen in self.marks.items() if chosen[at]}
         entries["length"] = str(self.lengths[at])
         entries["far"] = "y" if self.far[at] else "n"
-        entries[TENANT_INDEX_KEY] = str(self.tenants[at])
+        entries[NAMESPACE_KEY] = str(self.namespaces[at])
         return entries
 
 
@@ -126,11 +126,11 @@ def measure(data: dataset.Dataset, engine: Engine, facts: Marked) -> list[Row]:
     chosen = (facts.lengths < 500) & facts.marks["m50"] & ~facts.far
     found, us = ask(engine, data, three)
     rows.append(_row("three keys, about 25 %", found, truth(data, chosen), us, base_us, ""))
-    for tenant in (0, 20, 49):
-        found, us = ask(engine, data, None, Scope(tenant=tenant))
-        size = int((facts.tenants == tenant).sum())
-        expected = truth(data, facts.tenants == tenant)
-        rows.append(_row(f"tenant of {size:,} documents", found, expected, us, base_us, ""))
+    for namespace in (0, 20, 49):
+        found, us = ask(engine, data, None, Scope(namespace=str(namespace)))
+        size = int((facts.namespaces == namespace).sum())
+        expected = truth(data, facts.namespaces == namespace)
+        rows.append(_row(f"namespace of {size:,} documents", found, expected, us, base_us, ""))
     engine.commit([Delete(at + 1) for at in range(0, len(data.rows), 2)])
     alive[::2] = False
     for label, condition, chosen in (

@@ -27,6 +27,7 @@ from kyrodb.engine.builder import InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Delete, DeleteMany, Operation, Put, UpdateMetadata
+from kyrodb.storage.filesystem import FileSystem
 from kyrodb.types import NAMESPACE_KEY, Document
 
 DATA = Path("/var/data")
@@ -112,10 +113,10 @@ class Played:
         return read_files(self.disk, RESTORED)
 
 
-def read_files(disk: FaultFS, directory: Path) -> State:
+def read_files(disk: FileSystem, directory: Path) -> State:
     """Every document of a data directory, found without the engine."""
     recovered = Recovered(disk, directory)
-    state = {d.doc_id: Doc.of(d.vector, d.metadata) for d in recovered.documents()}
+    state = {d.key: Doc.of(d.vector, d.metadata) for d in recovered.documents()}
     assert recovered.count == len(state)
     return state
 

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.opening import fill, open_small, vectors
+from tests.engine.opening import DIMENSION, fill, open_small, vectors
 from tests.server.running import running_server
+from tests.tenancy.keys import entry, key_of, write_keys
 
 from kyrodb.backup.create import CreateOptions, create_backup
 from kyrodb.backup.target import DirectoryTarget
 from kyrodb.cli.kyrodb import main
 from kyrodb.clock import SystemClock
+from kyrodb.engine.requests import Delete, Put
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.storage.filesystem import LocalFileSystem
+from kyrodb.types import Document, Scope
 
 
 def back_up(root: Path) -> str:
@@ -79,3 +82,37 @@ def test_drill_fails_without_a_backup_and_with_a_damaged_one(
     assert main(command) == 1
     assert "does not match its digest" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backups", "data"]
+
+
+def test_drill_compares_the_documents_of_whoever_asks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids are the same for everybody, and larger than 32 bits for some."""
+    engine = open_small(tmp_path / "data")
+    numbers = engine.tenant_indices(["acme", "globex"])
+    ids = (1, 2, 2**32 + 1, 2**64 - 1)
+    owners: dict[str, int | None] = {"": None, **numbers}
+    for seed, tenant in enumerate(owners.values()):
+        rows = zip(ids, vectors(len(ids), seed=seed), strict=True)
+        engine.commit([Put(Document(one, row, Scope(tenant).constraints, tenant)) for one, row in rows])
+        engine.flush()
+    engine.write(Delete(2, Scope(numbers["acme"])))
+    engine.write(Delete(1))
+    engine.close()
+    back_up(tmp_path)
+    keys = write_keys(tmp_path / "keys.yaml", entry("acme"), entry("globex"))
+    place = "--server"
+    with running_server(
+        tmp_path, auth__enabled=True, auth__api_keys_file=keys, hnsw__dimension=DIMENSION
+    ) as server:
+        for name, there in (("acme", 3), ("globex", 4)):
+            monkeypatch.setenv("KYRODB_API_KEY", key_of(name))
+            report = drill(tmp_path, capsys, place, f"127.0.0.1:{server.port}", "--tenant", name)
+            assert (report["unchanged"], report["changed"], report["gone"]) == (there, 0, 0)
+        command = ["drill", "--backup-dir", str(tmp_path / "backups"), place, f"127.0.0.1:{server.port}"]
+        assert main(command) == 1
+        assert "--tenant must be one of the database's tenants" in capsys.readouterr().err
+    monkeypatch.delenv("KYRODB_API_KEY")
+    with running_server(tmp_path, hnsw__dimension=DIMENSION) as server:
+        report = drill(tmp_path, capsys, place, f"127.0.0.1:{server.port}")
+        assert (report["unchanged"], report["changed"], report["gone"]) == (3, 0, 0)

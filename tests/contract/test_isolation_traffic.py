@@ -96,18 +96,18 @@ def test_one_tenant_cannot_tell_whether_another_is_busy(tmp_path: Path, transpor
     for step, (left, right) in enumerate(zip(alone, beside, strict=True)):
         assert left == right, SCRIPT[step] if step < len(SCRIPT) else "usage"
     assert alone[-1] == {
-        "totals": {"query_count": 15, "vector_count": 2, "storage_bytes": 32, "billable_events": 25},
+        "totals": {"query_count": 15, "vector_count": 2, "storage_bytes": 32, "billable_events": 27},
         "tenants": [
             {
                 "tenant_id": "globex",
                 "query_count": 15,
-                "insert_count": 6,
-                "delete_count": 4,
+                "insert_count": 7,
+                "delete_count": 5,
                 "vector_count": 2,
                 "storage_bytes": 32,
                 "storage_mb": 32 / 2**20,
                 "storage_gb": 32 / 2**30,
-                "billable_events": 25,
+                "billable_events": 27,
             }
         ],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,9 @@ from kyrodb.engine.requests import (
     Tier,
     UpdateMetadata,
 )
+from kyrodb.engine.state import Version
+from kyrodb.engine.tier import TierQuery
+from kyrodb.engine.tier_search import ByTier, LeftOut, TierSearch
 from kyrodb.index.filter import Exact, Not, Range
 from kyrodb.types import TENANT_INDEX_KEY, Document, Scope, key_doc_id, key_of, key_owner, owner_of, tenant_of
 
@@ -204,28 +206,27 @@ def test_without_a_tenant_no_filter_reaches_a_tenants_document(
     engine.close()
 
 
-def test_the_first_document_of_a_tenant_is_not_seen_by_a_search_that_began_before(tmp_path: Path) -> None:
-    """Searches of nobody run while tenants appear; none may ever show what belongs to one."""
+def test_the_first_document_of_a_tenant_is_not_seen_by_a_search_that_began_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first tenant appears, and stores a document, between the first step of a search and its second."""
     engine = open_small(tmp_path)
     engine.write(Put(document(None, 1)))
-    seen: list[int] = []
-    done = threading.Event()
+    searched = TierSearch.search
+    times = []
 
-    def ask() -> None:
-        request = SearchRequest(vectors(1)[0], 100, exact=True)
-        while not done.is_set():
-            seen.extend(hit.doc_id for hit in engine.search(request).hits)
+    def search(tiers: TierSearch, version: Version, query: TierQuery) -> tuple[ByTier, LeftOut]:
+        times.append(query.filter)
+        if len(times) == 1:
+            assert engine.tenant_indices(["one"]) == {"one": 1}
+            engine.write(Put(document(1, 2)))
+        return searched(tiers, version, query)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
-        for number in range(1, 30):
-            assert engine.tenant_indices([f"t{number}"]) == {f"t{number}": number}
-            engine.commit([Put(document(number, doc_id)) for doc_id in range(2, 9)])
-    finally:
-        done.set()
-        asking.join()
-    assert set(seen) <= {1}
+    monkeypatch.setattr(TierSearch, "search", search)
+    answer = engine.search(SearchRequest(vectors(1)[0], 100, exact=True))
+    assert [hit.doc_id for hit in answer.hits] == [1]
+    assert times[0] is None
+    assert len(times) == 2
     engine.close()
 
 

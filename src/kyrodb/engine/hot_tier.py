@@ -23,6 +23,7 @@ from kyrodb.index import flat
 from kyrodb.index.bitmaps import rows_of
 from kyrodb.index.filter import Filter
 from kyrodb.index.metadata_index import MutableMetadataIndex
+from kyrodb.limits import DOC_ID_MAX
 from kyrodb.types import Key, Matrix, Metric, Rows, Vector, key_doc_id, key_owner
 
 _FIRST_CAPACITY: Final = 1024
@@ -84,8 +85,10 @@ class HotTier:
         columns = self._columns
         columns.vectors[row] = vector
         columns.norms[row] = distance.norm(vector)
-        columns.doc_ids[row] = key_doc_id(key)
-        columns.owners[row] = key_owner(key)
+        if key <= DOC_ID_MAX:
+            columns.doc_ids[row] = key  # and the owner is nobody, as in every fresh row
+        else:
+            columns.doc_ids[row], columns.owners[row] = key_doc_id(key), key_owner(key)
         stored = StoredMetadata.split(metadata, wire)
         self._index.add(row, metadata)
         self._metadata.append(stored)

@@ -22,6 +22,7 @@ from kyrodb.index.filter import matches
 from kyrodb.limits import WAL_FRAME_BODY_BYTES_MAX
 from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record, encode_records
 from kyrodb.types import (
+    OWNER_SHIFT,
     RESERVED_KEYS,
     TENANT_INDEX_KEY,
     Document,
@@ -99,12 +100,12 @@ class Resolver:
             if isinstance(record, DeleteRecord):
                 self._changed[key] = None
                 self._documents -= 1
-                self._by_owner[key_owner(key)] -= 1
+                self._by_owner[key >> OWNER_SHIFT] -= 1
                 continue
             self._changed[key] = record.metadata
             if not existed:
                 self._documents += 1
-                self._by_owner[key_owner(key)] += 1
+                self._by_owner[key >> OWNER_SHIFT] += 1
 
     def _put(self, operation: Put) -> tuple[int, list[Record]]:
         document, key = operation.document, operation.document.key
@@ -114,13 +115,14 @@ class Resolver:
                 f"{self._state.dimension} components",
                 field="vector",
             )
-        self._check_tenant(document)
+        if document.tenant is not None or TENANT_INDEX_KEY in document.metadata:
+            self._check_tenant(document)
         existed = self._exists(key)
         if not existed:
             if self._documents >= self._capacity.documents_max:
                 raise self._capacity.refusal(self._documents)
             if operation.limit is not None and document.tenant is not None:
-                present = self._state.tenants.of(document.tenant) + self._by_owner[key_owner(key)]
+                present = self._state.tenants.of(document.tenant) + self._by_owner[key >> OWNER_SHIFT]
                 if present >= operation.limit.documents_max:
                     raise operation.limit.refusal()
         return int(existed), [PutRecord(key, document.vector, document.metadata)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kyrodb.engine.tier import SearchTier
-from kyrodb.types import Key, key_owner, owner_of
+from kyrodb.types import OWNER_SHIFT, Key, owner_of
 
 
 class TenantCounts:
@@ -46,12 +46,12 @@ class TenantCounts:
 
     def added(self, key: Key) -> None:
         """A document that was not there is."""
-        owner = key_owner(key)
+        owner = key >> OWNER_SHIFT
         if owner in self._documents:
             self._documents[owner] += 1
 
     def removed(self, key: Key) -> None:
         """A document that was there is not."""
-        owner = key_owner(key)
+        owner = key >> OWNER_SHIFT
         if owner in self._documents:
             self._documents[owner] -= 1

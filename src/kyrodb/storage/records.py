@@ -35,8 +35,8 @@ _COUNT: Final = struct.Struct("<I")
 _PUT, _DELETE, _METADATA = 1, 2, 3
 _OWNED: Final = 3
 """Added to a kind whose record states the owner."""
-_PACKED_SHIFT: Final = 32
-_PACKED_ID_BITS: Final = (1 << _PACKED_SHIFT) - 1
+PACKED_SHIFT: Final = 32
+PACKED_ID_BITS: Final = (1 << PACKED_SHIFT) - 1
 
 
 class PutRecord:
@@ -146,7 +146,7 @@ def _decode_record(content: bytes, position: int) -> tuple[Record, bool, int]:
             f"record of kind {kind} with {vector_bytes} vector and {metadata_bytes} metadata bytes"
         )
     metadata = decode_metadata(wire)
-    key = _owned_key(doc_id, fields[2]) if owned else unpacked_key(doc_id, metadata)
+    key = _owned_key(doc_id, fields[2]) if owned else _unpacked_key(doc_id, metadata)
     if operation == _METADATA:
         return MetadataRecord(key, metadata, wire), not owned, end
     vector = np.frombuffer(content, dtype="<f4", count=vector_bytes // 4, offset=vector_start)
@@ -159,20 +159,25 @@ def _owned_key(doc_id: int, owner: int) -> Key:
     return key_of(owner - 1 if owner else None, doc_id)
 
 
-def unpacked_key(doc_id: int, metadata: Mapping[str, str]) -> Key:
+def _unpacked_key(doc_id: int, metadata: Mapping[str, str]) -> Key:
     """The key of a document that was stored under a packed id, with this metadata. Raises ValueError."""
+    tenant = named_tenant(metadata)
+    return key_of(tenant, doc_id & PACKED_ID_BITS if doc_id >> PACKED_SHIFT == tenant else doc_id)
+
+
+def named_tenant(metadata: Mapping[str, str]) -> int | None:
+    """The tenant that the reserved metadata of a document names. Raises ValueError."""
     index = metadata.get(TENANT_INDEX_KEY)
     if index is None:
-        return doc_id
+        return None
     if not (index.isascii() and index.isdecimal()) or len(index) > 10 or int(index) > TENANT_INDEX_MAX:
-        raise ValueError(f"document {doc_id} names a tenant {index!r:.20}, which is no tenant's number")
-    tenant = int(index)
-    return key_of(tenant, doc_id & _PACKED_ID_BITS if doc_id >> _PACKED_SHIFT == tenant else doc_id)
+        raise ValueError(f"a document names a tenant {index!r:.20}, which is no tenant's number")
+    return int(index)
 
 
 def _twin(key: Key) -> Key:
     """The other document that had the same packed id."""
     owner, doc_id = key_owner(key), key_doc_id(key)
     if owner:
-        return owner - 1 << _PACKED_SHIFT | doc_id
-    return key_of(doc_id >> _PACKED_SHIFT, doc_id & _PACKED_ID_BITS)
+        return owner - 1 << PACKED_SHIFT | doc_id
+    return key_of(doc_id >> PACKED_SHIFT, doc_id & PACKED_ID_BITS)

@@ -12,7 +12,7 @@ said whose it was. Such a file is translated when it is opened, and written anew
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from kyrodb.errors import DataDamaged
 from kyrodb.metadata_wire import decode_metadata
-from kyrodb.storage.records import unpacked_key
+from kyrodb.storage.records import PACKED_ID_BITS, PACKED_SHIFT, named_tenant
 from kyrodb.storage.section_file import SectionFile, SectionWriter
-from kyrodb.types import NOBODY, TENANT_INDEX_KEY, Key, key_doc_id, key_owner
+from kyrodb.types import NOBODY, TENANT_INDEX_KEY, Key, key_doc_id, key_of_owner, key_owner, owner_of
 
 OWNERS: Final = "owners"
 
@@ -33,7 +33,7 @@ Owners = npt.NDArray[np.uint64]
 class RowKeys:
     """Of each row its id and its owner; `owners` None says that no row belongs to a tenant."""
 
-    __slots__ = ("_first_id", "_last_id", "_sorted_ids", "_sorted_rows", "ids", "owners")
+    __slots__ = ("_sorted_ids", "_sorted_rows", "first", "ids", "last", "owners")
 
     def __init__(
         self, ids: DocIds, owners: Owners | None, sorted_ids: DocIds, sorted_rows: npt.NDArray[np.uint32]
@@ -48,25 +48,27 @@ class RowKeys:
         self.owners = owners
         self._sorted_ids = sorted_ids
         self._sorted_rows = sorted_rows
-        self._first_id, self._last_id = int(sorted_ids[0]), int(sorted_ids[-1])
+        lowest, highest = (NOBODY, NOBODY) if owners is None else (int(owners.min()), int(owners.max()))
+        self.first: Key = key_of_owner(lowest, int(sorted_ids[0]))
+        self.last: Key = key_of_owner(highest, int(sorted_ids[-1]))
+        """No key in the file is smaller than `first` or larger than `last`: most lookups need to know no more."""
 
-    def rows_of(self, key: Key) -> Iterator[int]:
+    def rows_of(self, key: Key) -> list[int]:
         """The rows that hold this document: a merge that extends a graph keeps dead rows, so there may be several, of
         which one at most lives."""
-        owner, doc_id = key_owner(key), key_doc_id(key)
-        if not self._first_id <= doc_id <= self._last_id or (owner and self.owners is None):
-            return
+        if not self.first <= key <= self.last:
+            return []
         ids, rows, owners = self._sorted_ids, self._sorted_rows, self.owners
-        at = int(np.searchsorted(ids, np.uint64(doc_id)))
+        doc_id = np.uint64(key_doc_id(key))
+        at = int(np.searchsorted(ids, doc_id))
         if owners is not None:
-            end = int(np.searchsorted(ids, np.uint64(doc_id), side="right"))
+            owner, end = key_owner(key), int(np.searchsorted(ids, doc_id, side="right"))
             at = bisect_left(range(end), owner, at, key=lambda place: int(owners[rows[place]]))
-        while at < len(ids) and ids[at] == doc_id:
-            row = int(rows[at])
-            if owners is not None and owners[row] != owner:
-                return
-            yield row
+        found = []
+        while at < len(ids) and ids[at] == doc_id and (owners is None or owners[rows[at]] == owner):
+            found.append(int(rows[at]))
             at += 1
+        return found
 
     def owners_of(self, rows: npt.NDArray[np.integer]) -> Owners:
         """The owners of these rows."""
@@ -106,23 +108,22 @@ def _names_tenants(file: SectionFile) -> bool:
     return TENANT_INDEX_KEY.encode() in bytes(file.section("reserved").data)
 
 
+class _OwnerByWire(dict[bytes, int]):
+    """The owner that reserved metadata names: rows by the thousand have the same few entries."""
+
+    def __missing__(self, wire: bytes) -> int:
+        owner = self[wire] = owner_of(named_tenant(decode_metadata(wire)))
+        return owner
+
+
 def _translated(file: SectionFile, packed: DocIds) -> RowKeys:
     """The keys of rows whose ids are packed. Raises ValueError."""
-    offsets, reserved = file.section("reserved_offsets").tolist(), bytes(file.section("reserved").data)
-    if len(offsets) != len(packed) + 1:
+    ends, reserved = file.section("reserved_offsets").tolist(), bytes(file.section("reserved").data)
+    if len(ends) != len(packed) + 1:
         raise ValueError("sections have different numbers of rows")
-    ids = packed.copy()
-    owners = np.zeros(len(ids), np.uint64)
-    # Rows by the thousand have the same few entries: a tenant's, in a namespace.
-    entries: dict[bytes, dict[str, str]] = {}
-    for row, doc_id in enumerate(packed.tolist()):
-        wire = reserved[offsets[row] : offsets[row + 1]]
-        if not wire:
-            continue
-        metadata = entries.get(wire)
-        if metadata is None:
-            metadata = entries[wire] = decode_metadata(wire)
-        key = unpacked_key(doc_id, metadata)
-        ids[row], owners[row] = key_doc_id(key), key_owner(key)
+    owner_by_wire = _OwnerByWire()
+    owners = np.array([owner_by_wire[reserved[start:end]] for start, end in pairwise(ends)], np.uint64)
+    is_packed = (packed >> np.uint64(PACKED_SHIFT)) + np.uint64(1) == owners
+    ids = np.where(is_packed, packed & np.uint64(PACKED_ID_BITS), packed)
     order = np.lexsort((owners, ids))
     return RowKeys(ids, owners, ids[order], order.astype(np.uint32))

@@ -45,6 +45,7 @@ class SegmentRows:
         self.dead = dead
         self.keys = read_row_keys(file)
         self.ids: DocIds = self.keys.ids
+        self._first_key, self._last_key = self.keys.first, self.keys.last
         self.vectors = file.section("vectors")
         self.norms = file.section("norms")
         self._public_offsets = file.section("public_offsets").data
@@ -55,6 +56,8 @@ class SegmentRows:
 
     def lookup(self, key: Key) -> int | None:
         """The live row that holds this document, or None."""
+        if not self._first_key <= key <= self._last_key:
+            return None
         for row in self.keys.rows_of(key):
             if row not in self.dead:
                 return row
