@@ -98,5 +98,5 @@ def test_a_process_pool_passes_every_error_on() -> None:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         for kind in _error_classes():
             if issubclass(kind, KyroError):
-                with pytest.raises(kind, match="what went wrong|a fault"):
+                with pytest.raises(kind, match=r"what went wrong|a fault"):
                     pool.submit(_fail, kind).result(timeout=120)

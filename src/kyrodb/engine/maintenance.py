@@ -33,7 +33,7 @@ class Maintenance:
         self.lock = threading.RLock()
         self.last_failure = ""
         self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin working in threads of its own."""
@@ -44,7 +44,7 @@ class Maintenance:
     def stop(self) -> None:
         """Finish what is being installed, give up what is being built."""
         self._stop.set()
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join()
         with self.lock:
             self.merging.cancel()
@@ -95,7 +95,7 @@ class Maintenance:
     def _spawn(self, name: str, run: object) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)  # type: ignore[arg-type]
         thread.start()
-        self._threads.append(thread)
+        self.threads.append(thread)
 
     def _run(self) -> None:
         pause_s = released_s = 0.0

@@ -72,6 +72,7 @@ class Sealing:
         mutations, age_s = state.mutations_since_freeze, self._context.clock.monotonic_s() - self._sealed_s
         return (
             self.interrupted
+            or (self._context.log.has_hole and mutations > 0)
             or state.version.active.rows >= options.seal_rows * (BURST_FACTOR if self._in_burst else 1)
             or mutations >= options.mutations_per_checkpoint
             or (mutations > 0 and age_s >= options.hot_age_max_s)
@@ -91,24 +92,28 @@ class Sealing:
         if frozen is None:
             return 0
         context = self._context
-        number = context.manifests.take_number()
         try:
-            entry = self._build(frozen, number)
-            dead = self._write_dead(frozen)
-            obsolete = self._install(frozen, entry, dead)
-        except BaseException as error:
-            # The next try writes files of another number; these must not pile up on a disk that is full.
-            context.manifests.forsake(filename.segment_files(number))
-            if isinstance(error, OSError):
-                raise context.write_failed(error, "sealing") from error
-            raise
+            obsolete = self._build_and_install(frozen)
+        except OSError as error:
+            raise context.write_failed(error, "sealing") from error
         self._frozen = None
+        context.log.has_hole = False
         self._sealed_s = context.clock.monotonic_s()
         self.count += 1
         context.remove_files(obsolete)
         with context.writes.room:
             context.writes.room.notify_all()
         return len(frozen.live_rows)
+
+    def _build_and_install(self, frozen: _Frozen) -> set[str]:
+        number = self._context.manifests.take_number()
+        try:
+            entry = self._build(frozen, number)
+            return self._install(frozen, entry, self._write_dead(frozen))
+        except BaseException:
+            # The next try writes files of another number; these must not pile up on a disk that is full.
+            self._context.manifests.forsake(filename.segment_files(number))
+            raise
 
     def _freeze(self) -> _Frozen | None:
         context = self._context

@@ -34,7 +34,7 @@ class Training:
         self._clock: Clock = context.clock
         self._trained_s = self._clock.monotonic_s()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self.thread: threading.Thread | None = None
         self.failures = 0
         """Times training ended by an error."""
         self.restarts = 0
@@ -43,14 +43,14 @@ class Training:
 
     def start(self) -> None:
         """Work in a thread of its own."""
-        self._thread = threading.Thread(target=self._run, name="kyrodb-training", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name="kyrodb-training", daemon=True)
+        self.thread.start()
 
     def stop(self) -> None:
         """Stop, and write down what was learned."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self.thread is not None:
+            self.thread.join()
         self._save()
 
     def step(self) -> bool:

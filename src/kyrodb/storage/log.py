@@ -92,6 +92,8 @@ class Log:
         self.syncs = 0
         self.on_sync: Callable[[float], None] = lambda duration_s: None
         """Told how long each sync of accepted frames took; two are never told at once."""
+        self.has_hole = False
+        """A segment was removed while it was open, so what it held is in memory alone until that is sealed."""
         self._writer = self._new_segment(start)
         try:
             manifests.update(lambda manifest: manifest.with_wal(_open_entry(self._writer)))
@@ -246,6 +248,7 @@ class Log:
             # The MANIFEST may name the new segment all the same, so its file stays for now.
             writer.close()
             raise
+        self.has_hole = self.has_hole or not self._filesystem.exists(self._directory / closing.name)
         with self._syncing:
             self._writer = writer
             self._forget_up_to(writer.synced.lsn)
