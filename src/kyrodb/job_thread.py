@@ -26,7 +26,8 @@ class Job(Generic[_Result]):
     __slots__ = ("_done", "_error", "_result", "_work", "over")
 
     def __init__(self, work: Callable[[], _Result]) -> None:
-        self._work: Callable[[], _Result] | None = work
+        self._work = [work]
+        """Taken out by whoever is first, the thread that does it or the one that withdraws it."""
         self._result: _Result | None = None
         self._error: BaseException | None = None
         self._done = _thread.allocate_lock()
@@ -34,9 +35,11 @@ class Job(Generic[_Result]):
         self.over = False
 
     def run(self) -> None:
-        """Do it. For the one thread whose job it is."""
-        work, self._work = self._work, None
-        assert work is not None
+        """Do it, if it was not withdrawn."""
+        try:
+            work = self._work.pop()
+        except IndexError:
+            return
         try:
             self._result = work()
         except BaseException as error:
@@ -45,6 +48,14 @@ class Job(Generic[_Result]):
         self.over = True
         self._done.release()
 
+    def withdraw(self) -> bool:
+        """Whether it was not begun; then it will not be."""
+        try:
+            self._work.pop()
+        except IndexError:
+            return False
+        return True
+
     def wait(self, timeout_s: float = -1) -> None:
         """Wait for the end, whatever it is. An exception from a signal handler ends the wait, not the job."""
         while not self.over:
@@ -52,7 +63,7 @@ class Job(Generic[_Result]):
                 return
 
     def result(self) -> _Result:
-        """What the work returned, once. Raises what it raised."""
+        """Wait for what the work returns, once. Raises what it raised."""
         self.wait()
         error, self._error = self._error, None
         if error is not None:
@@ -63,13 +74,18 @@ class Job(Generic[_Result]):
         result, self._result = self._result, None
         return cast(_Result, result)
 
+    def forget(self) -> None:
+        """Let go of what came of it."""
+        self._result = self._error = None
+
 
 class JobThread:
     """One thread, started when it is first needed, that does jobs in their order."""
 
+    _started = False
+
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Job[object] | None] = SimpleQueue()
-        self._started = False
         self._last: Job[object] | None = None
 
     @property
@@ -77,15 +93,13 @@ class JobThread:
         """Whether there is nothing it has to do."""
         return self._last is None or self._last.over
 
-    def submit(self, work: Callable[[], _Result]) -> Job[_Result]:
-        """Have `work` done by the thread. Raises RuntimeError when no thread can be started."""
+    def submit(self, job: Job[_Result]) -> None:
+        """Have the job done by the thread. Raises RuntimeError when no thread can be started."""
         if not self._started:
             _thread.start_new_thread(_serve, (self._jobs,))
             self._started = True
-        job = Job(work)
         self._last = cast(Job[object], job)
         self._jobs.put(self._last)
-        return job
 
     def stop(self) -> None:
         """End the thread once it has done what it was given. A later job starts another."""
@@ -98,15 +112,19 @@ class JobThread:
         self.stop()
 
     def call(self, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns. Called by the main thread, it is done by this one, and an exception from a signal
-        handler reaches the caller after it is done, or after INTERRUPTED_WAIT_S."""
+        """What `work` returns. Called by the main thread, it is done by this one. Then an exception from a signal
+        handler reaches the caller once the work is done, or before it is begun; when it takes longer than
+        INTERRUPTED_WAIT_S, it is finished in the background."""
         if threading.get_ident() != threading.main_thread().ident:
             return work()
-        job = self.submit(work)
+        job = Job(work)
         try:
+            self.submit(job)
             job.wait()
         except BaseException:
-            job.wait(INTERRUPTED_WAIT_S)
+            if not job.withdraw():
+                job.wait(INTERRUPTED_WAIT_S)
+            job.forget()
             raise
         return job.result()
 

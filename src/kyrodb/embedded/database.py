@@ -343,9 +343,13 @@ def open_database(
     """
     directory, chosen = _directory(path), engine_options(dimension, distance, options)
     engine = JobThread().call(lambda: open_engine(directory, chosen))
-    for warning in engine.recovered.warnings:
-        _log.warning("recovery: %s", warning)
-    return Database(engine)
+    try:
+        for warning in engine.recovered.warnings:
+            _log.warning("recovery: %s", warning)
+        return Database(engine)
+    except BaseException:
+        engine.close()
+        raise
 
 
 def _directory(path: str | bytes | PathLike[str] | PathLike[bytes]) -> Path:

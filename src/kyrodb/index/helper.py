@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
-from kyrodb.job_thread import JobThread
+from kyrodb.job_thread import Job, JobThread
 
 _Result = TypeVar("_Result")
 Work: TypeAlias = Callable[[], _Result]
@@ -38,8 +38,9 @@ class Helpers:
         if free is None:
             return None
         one, other = halves()
+        helped = Job(other)
         try:
-            helped = free.submit(other)
+            free.submit(helped)
         except RuntimeError:  # the interpreter is on its way out
             return None
         try:
