@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import sys
 from typing import Final
@@ -34,7 +35,7 @@ def reserve_standard_descriptors() -> None:
 
 def restore_standard_streams() -> None:
     """For a command, before anything else: after this, sys.stdin, sys.stdout and sys.stderr can be used, whatever the
-    program was started with."""
+    program was started with, and what their encoding cannot express is escaped."""
     reserve_standard_descriptors()
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -42,6 +43,9 @@ def restore_standard_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def open_descriptor(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> int:

@@ -179,10 +179,11 @@ _HANDLER_THAT_WRITES = """
 def handler(number, frame):
     calls.append(1)
     db.insert(100_000 + len(calls), vector(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.003)
 
 signal.signal(signal.SIGALRM, handler)
 calls, db = [], opened()
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.003)
+signal.setitimer(signal.ITIMER_REAL, 0.001)
 for n in range(300):
     db.insert(1 + n, vector(n))
 signal.setitimer(signal.ITIMER_REAL, 0)

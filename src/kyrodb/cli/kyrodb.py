@@ -7,12 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from kyrodb.cli import doctor, drill, keys, migration, top
+from kyrodb.descriptors import restore_standard_streams
 from kyrodb.errors import KyroError
 from kyrodb.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
+    restore_standard_streams()
     options = _parser().parse_args(arguments)
     try:
         code: int | None = options.run(options)

@@ -26,12 +26,14 @@ from kyrodb.backup.verify import verify_backup, verify_deep
 from kyrodb.cli import backup_output as output
 from kyrodb.cli.backup_arguments import CLEAR, backup_parser
 from kyrodb.clock import SystemClock
+from kyrodb.descriptors import restore_standard_streams
 from kyrodb.errors import FailedPrecondition, InvalidArgument, KyroError
 from kyrodb.storage.filesystem import LocalFileSystem
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
+    restore_standard_streams()
     options = backup_parser(_VERBS).parse_args(arguments)
     try:
         options.run(options)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kyrodb.clock import SystemClock
 from kyrodb.config import Loaded, Overrides, Settings, generate_template, load_settings
+from kyrodb.descriptors import restore_standard_streams
 from kyrodb.errors import ConfigError, KyroError
 from kyrodb.limits import PORT_MAX
 from kyrodb.version import __version__
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 after a clean stop, 1 for any error, 2 for wrong usage."""
+    restore_standard_streams()
     options = _parser().parse_args(arguments)
     try:
         if options.generate_config is not None:

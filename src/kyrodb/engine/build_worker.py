@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 
+from kyrodb.descriptors import restore_standard_streams
 from kyrodb.engine.build_protocol import decode_request, encode_answer
 from kyrodb.engine.builder import run_build
 from kyrodb.errors import KyroError
@@ -19,6 +21,9 @@ def _leave_with_parent() -> None:
 
 
 def main() -> int:
+    restore_standard_streams()
+    # Ctrl-C at a terminal goes to every process there. What becomes of the build is for the database to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Searches come first: whatever else wants this processor gets it before a build does.
     os.nice(19)
     if hasattr(os, "sched_setscheduler"):

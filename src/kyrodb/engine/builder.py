@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+from kyrodb.descriptors import reserve_standard_descriptors
 from kyrodb.engine.build_protocol import (
     BuildRequest,
     GraphRequest,
@@ -103,6 +104,8 @@ class _Finished:
 
 class _Process:
     def __init__(self, request: BuildRequest) -> None:
+        # A pipe in place of a closed standard stream would get what the program prints.
+        reserve_standard_descriptors()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "kyrodb.engine.build_worker"],
             stdin=subprocess.PIPE,

@@ -163,7 +163,9 @@ class LocalFileSystem:
         release_pages(mapping)
 
     def native_path(self, path: Path) -> str | None:
-        return str(path)
+        # Native libraries are given text, and a name that is no text has none.
+        text = str(path)
+        return text if text.isascii() or os.fsencode(path).decode("utf-8", "replace") == text else None
 
     def replace(self, source: Path, target: Path) -> None:
         os.replace(source, target)
