@@ -24,6 +24,7 @@ from kyrodb.errors import DataDamaged, DataDirMismatch
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.log import Log, LogOptions
+from kyrodb.storage.log_tidying import tidy_log
 from kyrodb.storage.manifest import Manifest, WalEntry, read_manifest, write_manifest
 from kyrodb.storage.manifest_store import ManifestStore
 from kyrodb.storage.records import Record
@@ -101,6 +102,7 @@ class Recovery:
         """The log, ready for the next frame. Call after `replay` was drained. Raises OSError."""
         if self._unsealed is not None:
             self._copy_unsealed(*self._unsealed)
+        self._position = tidy_log(self._filesystem, self._directory, self.manifests, self._position)
         log = Log(self._filesystem, self._directory, self._clock, options, self.manifests, self._position)
         self._remove_strangers()
         return log

@@ -30,7 +30,14 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
     if not directory.is_dir():
         yield wrong(TOPIC, f"{directory} is not a directory", "name another persistence.data_dir")
         return
-    denied = list(_denied(directory))
+    read_only = bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    if read_only:
+        yield wrong(
+            TOPIC,
+            f"{directory} is on a read-only file system: no server can open it there",
+            "mount it writable, or copy it; kyrodb export and kyrodb_backup create read it where it is",
+        )
+    denied = [] if read_only else list(_denied(directory))
     if denied:
         shown = ", ".join(denied[:3]) + (f" and {len(denied) - 3} more" if len(denied) > 3 else "")
         yield wrong(
