@@ -20,6 +20,7 @@ Every message states the field or file, the value met and the bound or the way o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -90,11 +91,17 @@ class ConfigError(KyroError):
         self.faults = faults
 
 
+def printable(path: Path | str) -> str:
+    """The path as text that can be written anywhere, on one line: names may hold any byte but two."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class StorageError(KyroError):
     """Something is wrong with a file: which one, where in it, and what an operator does next."""
 
     def __init__(self, reason: str, *, path: Path | str, offset: int | None = None, hint: str = "") -> None:
-        where = f"{path}" if offset is None else f"{path} at byte {offset}"
+        where = printable(path) if offset is None else f"{printable(path)} at byte {offset}"
         super().__init__(f"{where}: {reason}" + (f". {hint}" if hint else ""))
         self.reason = reason
         self.path = Path(path)

@@ -274,8 +274,8 @@ DEFECTS: tuple[Defect, ...] = (
     _defect(
         "numbers of files left by a crash given out again",
         f"{_RECOVERY}.__init__",
-        "max(manifest.next_number, taken + 1)",
-        "manifest.next_number",
+        "numbers_from=taken + 1",
+        "numbers_from=0",
         "points",
     ),
     _defect(

@@ -231,6 +231,10 @@ class FaultFS:
                 return False
             return True
 
+    def identity(self, path: Path) -> tuple[int, int]:
+        with self._mutex:
+            return 0, id(self._node(path))
+
     def free_bytes(self, path: Path) -> tuple[int, int]:
         return self.total_bytes // 2, self.total_bytes
 

@@ -45,7 +45,7 @@ def test_failed_update_leaves_the_current_state_and_the_next_one_settles_it() ->
     disk = FaultFS()
     manifests = store(disk)
     set_wal(manifests, "1")
-    disk.faults = [Fault(len(disk.calls) + 4, "error")]  # the rename took place, its directory sync failed
+    disk.faults = [Fault(len(disk.calls) + 5, "error")]  # the rename took place, its directory sync failed
     with pytest.raises(OSError, match="Input/output"):
         set_wal(manifests, "1", "2")
     assert manifests.current.wal == only("1")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from kyrodb.backup.locate import is_url
 from kyrodb.backup.retention import Retention
-from kyrodb.backup.scheduled_run import LookReport, RunReport, RunRequest
+from kyrodb.backup.scheduled_run import LookReport, RunReport, RunRequest, encode_request
 from kyrodb.clock import Clock
 from kyrodb.isolated_python import ANY_DIRECTORY, isolated_command
 
@@ -153,7 +153,7 @@ class BackupSchedule:
                 cwd=ANY_DIRECTORY,
             )
         try:
-            answer, words = _ask(process, self._request.model_dump_json().encode() + b"\n")
+            answer, words = _ask(process, encode_request(self._request))
         finally:
             self._process = None
         if process.returncode != 0:

@@ -10,6 +10,7 @@ time for it; what else is left is removed by the next backup.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -42,6 +43,11 @@ class RunRequest(BaseModel):
     backup_dir: str
     full_after_days: float
     retention: Retention | None
+
+
+def encode_request(request: RunRequest) -> bytes:
+    """The line that asks for it. Pydantic's own JSON has no place for names of directories that are no text."""
+    return json.dumps(request.model_dump(mode="json")).encode() + b"\n"
 
 
 class RunReport(BaseModel):
@@ -108,7 +114,7 @@ def main() -> int:
     os.nice(_NICENESS)
     signal.signal(signal.SIGTERM, _leave)
     try:
-        request = RunRequest.model_validate_json(sys.stdin.buffer.readline())
+        request = RunRequest.model_validate(json.loads(sys.stdin.buffer.readline()))
         threading.Thread(target=_leave_with_parent, daemon=True).start()
         report: RunReport | LookReport = look(request) if sys.argv[1] == "look" else run(request)
     except (KyroError, OSError, ValueError) as error:

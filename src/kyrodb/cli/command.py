@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, TextIO
 
+from kyrodb.descriptors import restore_standard_streams
 from kyrodb.errors import KyroError
 
 _REPLACEMENTS: Final = {"→": "->", "…": "...", "–": "-", "—": "-", "×": "x", "µ": "u", "\ufffd": "?"}
@@ -61,15 +62,11 @@ def text_argument(value: str) -> str:
 
 def _prepare_streams() -> None:
     """Let both streams write any text: what their encoding lacks is written in other words or as an escape."""
+    restore_standard_streams()
     codecs.register_error(_ERRORS, _escape)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)
-    if sys.stdout is None:
-        # Closed by whoever started the command (>&-).
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

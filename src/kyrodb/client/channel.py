@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
+from kyrodb.descriptors import reserve_standard_descriptors
 from kyrodb.errors import InvalidArgument
 from kyrodb.proto.methods import METHODS
 from kyrodb.version import __version__
@@ -56,6 +57,8 @@ def connection(target: str, api_key: str | None, tls: Tls | bool, timeout_s: flo
         )
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < math.inf:
         raise InvalidArgument(f"timeout_s must be seconds above 0, got {timeout_s!r}", field="timeout_s")
+    # gRPC aborts the program when a socket of its own is taken for a standard stream.
+    reserve_standard_descriptors()
     options: list[tuple[str, str | int]] = [
         ("grpc.primary_user_agent", f"kyrodb-python/{__version__}"),
         # An answer is as large as the question allows: a thousand hits with their vectors pass gRPC's 4 MiB.

@@ -9,12 +9,13 @@ with kyrodb.open("data", dimension=384) as db:
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import Final, NoReturn, Self, Unpack
 
 from kyrodb.embedded.options import DatabaseOptions, engine_options
 from kyrodb.engine.engine import Engine, open_engine
@@ -27,7 +28,7 @@ from kyrodb.engine.requests import (
     SearchResult,
     UpdateMetadata,
 )
-from kyrodb.errors import KyroError, Unavailable
+from kyrodb.errors import InvalidArgument, KyroError, Unavailable
 from kyrodb.index.filter_dict import FilterLike, parse_filter
 from kyrodb.interface.answers import (
     Health,
@@ -51,6 +52,7 @@ from kyrodb.interface.arguments import (
 from kyrodb.interface.criteria import check_deletion_filter, check_one_criterion, search_options
 from kyrodb.interface.documents import DocumentLike, Intake, checked_document, document_bytes
 from kyrodb.interface.vectors import VectorLike
+from kyrodb.job_thread import JobThread
 from kyrodb.limits import (
     SEARCH_BATCH,
     STREAM_GROUP_BYTES_MAX,
@@ -281,12 +283,16 @@ class Database:
         self._engine.close()
 
     def __enter__(self) -> Self:
+        self._open_engine().stats()  # refused in a forked child, like all the rest
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an open database cannot be pickled or copied: pass its path on, and open it there")
 
     def _open_engine(self) -> Engine:
         if self._closed:
@@ -324,7 +330,7 @@ def _answer(result: SearchResult, started_s: float) -> SearchAnswer:
 
 
 def open_database(
-    path: str | PathLike[str],
+    path: str | bytes | PathLike[str] | PathLike[bytes],
     *,
     dimension: int,
     distance: str = "cosine",
@@ -334,12 +340,32 @@ def open_database(
 
     `dimension` is the length of its vectors, `distance` is "cosine", "euclidean" or "innerproduct"; neither can
     change once the database exists. Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged,
-    WriteFailed, OSError.
+    WriteFailed, StorageError.
+
+    A database belongs to the process that opened it: a forked child is refused, and opens it itself once the parent
+    has closed it. One that is no longer referred to is closed, and so is one that is open when the interpreter ends.
     """
-    engine = open_engine(Path(path), engine_options(dimension, distance, options))
-    for warning in engine.recovered.warnings:
-        _log.warning("recovery: %s", warning)
-    return Database(engine)
+    directory, chosen = _directory(path), engine_options(dimension, distance, options)
+    engine = JobThread().call(lambda: open_engine(directory, chosen))
+    try:
+        for warning in engine.recovered.warnings:
+            _log.warning("recovery: %s", warning)
+        return Database(engine)
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _directory(path: str | bytes | PathLike[str] | PathLike[bytes]) -> Path:
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        raise InvalidArgument(
+            f"path must be a str, bytes or os.PathLike, got {type(path).__name__}", field="path"
+        ) from None
+    if not name or "\0" in name:
+        raise InvalidArgument(f"path must be the name of a directory, got {name!r}", field="path")
+    return Path(name)
 
 
 def _scoped(document: Document, namespace: str) -> Document:

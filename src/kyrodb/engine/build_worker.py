@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 
+from kyrodb.descriptors import restore_standard_streams
 from kyrodb.engine.build_protocol import GREETING, decode_request, encode_answer
 from kyrodb.engine.builder import run_build
 from kyrodb.errors import KyroError
@@ -21,6 +23,9 @@ def _leave_with_parent() -> None:
 
 
 def main() -> int:
+    restore_standard_streams()
+    # Ctrl-C at a terminal goes to every process there. What becomes of the build is for the database to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Searches come first: whatever else wants this processor gets it before a build does.
     with contextlib.suppress(OSError):
         os.nice(19)

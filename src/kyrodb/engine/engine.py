@@ -6,15 +6,17 @@ from __future__ import annotations
 import datetime
 import threading
 import time
+from _thread import start_new_thread
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from kyrodb.clock import Clock, SystemClock
 from kyrodb.engine.builder import Builder
-from kyrodb.engine.caches import Caches
-from kyrodb.engine.cold_segment import open_segment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.maintenance import Maintenance
+from kyrodb.engine.open_engines import Inherited, close_quietly, note_opened
+from kyrodb.engine.opening import recovered
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.process_builder import ProcessBuilder
 from kyrodb.engine.read_path import Pending, ReadPath
@@ -29,20 +31,24 @@ from kyrodb.engine.requests import (
     SearchResult,
     SnapshotReport,
 )
-from kyrodb.engine.state import State
-from kyrodb.engine.write_path import WritePath
 from kyrodb.errors import KyroError, ResourceExhausted
-from kyrodb.storage.disk_space import DiskSpace
+from kyrodb.job_thread import JobThread
 from kyrodb.storage.filesystem import FileSystem, LocalFileSystem, Lock
-from kyrodb.storage.legacy_tenants import read_legacy_tenants
 from kyrodb.storage.lock import lock_directory, make_directories
-from kyrodb.storage.recovery import Recovery, RecoveryReport
+from kyrodb.storage.opening_errors import opening_error
+from kyrodb.storage.recovery import RecoveryReport
 from kyrodb.storage.snapshot import link_snapshot, prune_snapshots, unused_name
 from kyrodb.types import EVERYTHING, Scope
 
 
 class Engine:
-    """An open database. Every method may be called from any thread; those that write block until durable."""
+    """An open database. Every method may be called from any thread; those that write block until durable.
+
+    Those that change anything are done whole, even when a signal handler raises meanwhile: see job_thread. An engine
+    that nobody has any more closes itself.
+    """
+
+    _closed = True
 
     def __init__(self, context: EngineContext, lock: Lock, recovered: RecoveryReport) -> None:
         self.context = context
@@ -54,10 +60,12 @@ class Engine:
         )
         self._maintenance = Maintenance(context)
         self._closing = threading.Lock()
-        self._closed = False
+        self._writer, self._keeper = JobThread(), JobThread()
         self.options = context.options
         self.directory = context.directory
         self.recovered = recovered
+        self._closed = False
+        note_opened(self)
         if context.options.background:
             self._maintenance.start()
             self._recall.start()
@@ -70,7 +78,7 @@ class Engine:
         The answer has one item an operation: its Ack, or the error that refused it and changed nothing
         (ResourceExhausted, Unavailable, WriteFailed). Operations must be valid: see distance.check_vector.
         """
-        return self.context.writes.commit(operations)
+        return self._writer.call(partial(self.context.writes.commit, operations))
 
     def write(self, operation: Operation) -> Ack:
         """`commit` of one operation. Raises what refused it."""
@@ -147,6 +155,9 @@ class Engine:
         Documents name their tenant by it (types.Key), and it is never another tenant's. Raises WriteFailed,
         ResourceExhausted.
         """
+        return self._keeper.call(partial(self._tenant_indices, tenant_ids))
+
+    def _tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
         context = self.context
         if any(tenant_id not in context.manifests.current.tenants for tenant_id in tenant_ids):
             try:
@@ -171,9 +182,9 @@ class Engine:
 
     def flush(self, *, force: bool = True) -> FlushReport:
         """Seal the hot tier now; without `force` only when it is due. Raises WriteFailed, Unavailable."""
-        started = time.perf_counter()
-        documents = self._maintenance.flush() if force or self._maintenance.sealing.due else 0
-        return FlushReport(documents, time.perf_counter() - started)
+        started, maintenance = time.perf_counter(), self._maintenance
+        due = force or maintenance.sealing.due
+        return FlushReport(self._keeper.call(maintenance.flush) if due else 0, time.perf_counter() - started)
 
     @property
     def merging(self) -> bool:
@@ -182,13 +193,16 @@ class Engine:
 
     def maintain(self) -> bool:
         """Do one piece of background work that is due; False when nothing is. For `background=False`."""
-        return self._maintenance.step()
+        return self._keeper.call(self._maintenance.step)
 
     def snapshot(self) -> SnapshotReport:
         """Hard links of this moment's files, in a directory that opens as a database of its own.
 
         Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left.
         """
+        return self._keeper.call(self._snapshot)
+
+    def _snapshot(self) -> SnapshotReport:
         context = self.context
         if refusal := context.disk.room().refusal:
             raise ResourceExhausted(refusal)
@@ -253,18 +267,56 @@ class Engine:
 
         Raises WriteFailed when accepted writes could not be brought to disk.
         """
+        if not self._closed:
+            self._keeper.call(self._close)
+            self._writer.stop()
+            self._keeper.stop()
+
+    def _close(self) -> None:
         with self._closing:
             if self._closed:
                 return
-            self._closed = True
-            self.context.writes.close()
-            self._recall.stop()
-            self._maintenance.stop()
             try:
-                with self.context.writes.lock:
-                    self.context.log.close()
+                self.context.writes.close()
+                self._recall.stop()
+                self._maintenance.stop()
+                self._mend_log()
             finally:
-                self._lock.release()
+                self._closed = True
+                try:
+                    with self.context.writes.lock:
+                        self.context.log.close()
+                finally:
+                    self._lock.release()
+
+    def _mend_log(self) -> None:
+        """Seal what stands in memory alone; what cannot be done is reported by whoever closes the log."""
+        log = self.context.log
+        if not log.breaker.closed:
+            with self.context.writes.lock:
+                log.probe()
+        if log.breaker.closed and log.has_hole:
+            self._maintenance.flush()
+
+    def disinherit(self, owner: int) -> None:
+        """In a forked child: take this engine, which process `owner` opened, out of use. Nothing is touched."""
+        parts = dict(vars(self))
+        self._closed = True
+        for name in ("context", "_reads", "_recall", "_maintenance", "_writer", "_keeper"):
+            setattr(self, name, Inherited(parts, self.directory, owner))
+
+    def __del__(self) -> None:
+        if self._closed:
+            return
+        if threading.current_thread() in self._background:
+            # It cannot wait for its own end, and may be in the midst of something.
+            start_new_thread(close_quietly, (self,))
+        else:
+            close_quietly(self)
+
+    @property
+    def _background(self) -> list[threading.Thread | None]:
+        return [*self._maintenance.threads, self._recall.thread]
 
 
 def open_engine(
@@ -278,45 +330,22 @@ def open_engine(
     """Open or create the database in directory `path`, recovering what the last owner acknowledged.
 
     `filesystem`, `clock` and `builder` are the real ones unless given. Raises DataDamaged, DataDirInUse,
-    DataDirMismatch, WriteFailed, OSError.
+    DataDirMismatch, WriteFailed, and StorageError for what else the disk refuses.
     """
     filesystem = filesystem or LocalFileSystem()
-    clock = clock or SystemClock()
-    directory = Path(path).absolute()
-    make_directories(filesystem, directory)
-    lock = lock_directory(filesystem, directory)
     try:
-        recovery = Recovery(filesystem, directory, clock, dimension=options.dimension, metric=options.metric)
-        if not recovery.manifest.tenants and (legacy := read_legacy_tenants(filesystem, directory)):
-            recovery.manifests.update(lambda manifest: manifest.model_copy(update={"tenants": legacy}))
-        manifest = recovery.manifest
-        segments = [
-            open_segment(filesystem, directory, e, options.metric, mapped_graph=options.mapped_graphs)
-            for e in manifest.segments
-        ]
-        state = State(options.dimension, options.metric, segments, manifest.sealed_lsn)
-        state.tenants.follow(manifest.tenants.values(), segments)
-        for lsn, records in recovery.replay():
-            state.replay(lsn, records, directory)
-        log = recovery.start_log(options.log)
-        state.position = log.position
-        disk = DiskSpace(filesystem, directory, clock)
-        caches = Caches(options, state, clock)
-        context = EngineContext(
-            filesystem=filesystem,
-            directory=directory,
-            clock=clock,
-            options=options,
-            manifests=recovery.manifests,
-            log=log,
-            state=state,
-            writes=WritePath(options, log, state, disk, caches, clock),
-            caches=caches,
-            builder=builder or ProcessBuilder(filesystem),
-            disk=disk,
-        )
-        context.writes.capacity.look(state.documents)
-        return Engine(context, lock, recovery.report)
-    except BaseException:
-        lock.release()
-        raise
+        directory = Path(path).absolute()
+    except OSError as error:  # the working directory is gone
+        raise opening_error(error, Path(path)) from error
+    try:
+        make_directories(filesystem, directory)
+        lock = lock_directory(filesystem, directory)
+        try:
+            builder = builder or ProcessBuilder(filesystem)
+            context, report = recovered(filesystem, directory, options, clock or SystemClock(), builder)
+            return Engine(context, lock, report)
+        except BaseException:
+            lock.release()
+            raise
+    except OSError as error:
+        raise opening_error(error, directory) from error

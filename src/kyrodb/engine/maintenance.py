@@ -42,7 +42,7 @@ class Maintenance:
         self._merging_from_s = self._released_s = 0.0
         self._failing = Alarm(_log, context.clock)
         self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin working in threads of its own."""
@@ -54,7 +54,7 @@ class Maintenance:
         """Finish what is being installed, give up what is being built."""
         self._stop.set()
         self.sealing.stop()
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join()
         with self.lock:
             self.merging.cancel()
@@ -102,7 +102,7 @@ class Maintenance:
     def _spawn(self, name: str, run: object) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)  # type: ignore[arg-type]
         thread.start()
-        self._threads.append(thread)
+        self.threads.append(thread)
 
     def _run(self) -> None:
         pause_s = 0.0

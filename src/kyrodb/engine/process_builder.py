@@ -20,6 +20,7 @@ import threading
 import time
 from typing import Final
 
+from kyrodb.descriptors import reserve_standard_descriptors
 from kyrodb.engine.build_protocol import GREETING, BuildRequest, decode_answer, encode_request
 from kyrodb.engine.builder import Build, BuildAnswer, BuildFailed, InlineBuilder, is_small, run_build
 from kyrodb.isolated_python import ANY_DIRECTORY, isolated_command
@@ -160,6 +161,8 @@ class _Child:
 
     def __init__(self) -> None:
         """Raises _NotStarted."""
+        # A pipe in place of a closed standard stream would get what the program prints.
+        reserve_standard_descriptors()
         try:
             # Its own process group: an interrupt typed at the terminal is for this process to deal with.
             self._process = subprocess.Popen(  # noqa: S603  # our own module, no argument of a caller

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Final
 
 from kyrodb.cache.answer import Kind
@@ -70,9 +71,10 @@ class RecallMonitor:
         """Whether the next search is a sample."""
         self._taking = threading.Lock()
         self._sample: _Sample | None = None
-        self._taken = threading.Event()
+        # No Event: searches set it, and an interrupt inside an Event can leave its lock taken.
+        self._taken: SimpleQueue[None] = SimpleQueue()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self.thread: threading.Thread | None = None
         self._samples = 0
         self._overtaken = 0
         self._processor_s = 0.0
@@ -95,23 +97,23 @@ class RecallMonitor:
                 self.wanted = True
                 return
             self._sample = _Sample(request, result, touched)
-        self._taken.set()
+        self._taken.put(None)
 
     # --- measuring --------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Measure in a thread, when there is any processor time for it."""
         if self._share > 0:
-            self._thread = threading.Thread(target=self._run, name="kyrodb-recall", daemon=True)
-            self._thread.start()
+            self.thread = threading.Thread(target=self._run, name="kyrodb-recall", daemon=True)
+            self.thread.start()
 
     def stop(self) -> None:
         """Finish the sample under way."""
         self._stopping.set()
         self.wanted = False
-        self._taken.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._taken.put(None)
+        if self.thread is not None:
+            self.thread.join()
 
     def want(self) -> None:
         """Take the next search as a sample."""
@@ -174,8 +176,7 @@ class RecallMonitor:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._taken.wait()
-            self._taken.clear()
+            self._taken.get()
             before_s = self._processor_s
             if self.step():
                 used_s = self._processor_s - before_s

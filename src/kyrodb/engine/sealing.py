@@ -77,7 +77,8 @@ class Sealing:
         if self.interrupted or not mutations:
             return self.interrupted
         return (
-            active.rows >= options.seal_rows(BURST_FACTOR if self._in_burst else 1)
+            self._context.log.has_hole
+            or active.rows >= options.seal_rows(BURST_FACTOR if self._in_burst else 1)
             # Later, writers would wait for room that nobody makes.
             or active.size_bytes >= options.hot_bytes_max // 2
             or 0 < options.mutations_per_checkpoint <= mutations
@@ -105,24 +106,28 @@ class Sealing:
         if frozen is None:
             return 0
         context = self._context
-        number = context.manifests.take_number()
         try:
-            entry = self._build(frozen, number)
-            dead = self._write_dead(frozen)
-            obsolete = self._install(frozen, entry, dead)
-        except BaseException as error:
-            # The next try writes files of another number; these must not pile up on a disk that is full.
-            context.manifests.forsake(filename.segment_files(number))
-            if isinstance(error, OSError):
-                raise context.write_failed(error, "sealing") from error
-            raise
+            obsolete = self._build_and_install(frozen)
+        except OSError as error:
+            raise context.write_failed(error, "sealing") from error
         self._frozen = None
+        context.log.has_hole = False
         self._sealed_s = context.clock.monotonic_s()
         self.count += 1
         context.remove_files(obsolete)
         with context.writes.room:
             context.writes.room.notify_all()
         return len(frozen.live_rows)
+
+    def _build_and_install(self, frozen: _Frozen) -> set[str]:
+        number = self._context.manifests.take_number()
+        try:
+            entry = self._build(frozen, number)
+            return self._install(frozen, entry, self._write_dead(frozen))
+        except BaseException:
+            # The next try writes files of another number; these must not pile up on a disk that is full.
+            self._context.manifests.forsake(filename.segment_files(number))
+            raise
 
     def _freeze(self) -> _Frozen | None:
         context = self._context

@@ -8,10 +8,10 @@ after the other take longer.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias, TypeVar
+
+from kyrodb.job_thread import Job, JobThread
 
 _Result = TypeVar("_Result")
 Work: TypeAlias = Callable[[], _Result]
@@ -23,30 +23,28 @@ class Helpers:
     def __init__(self, threads: int) -> None:
         self._count = threads
         self._begin()
-        # In a child the threads are gone, and the executor does not know.
+        # In a child the threads are gone.
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        self._free = threading.Semaphore(self._count)
-        self._threads = ThreadPoolExecutor(max(1, self._count), "kyrodb-scan")
+        self._threads = [JobThread() for _ in range(self._count)]
 
     def both(
         self, halves: Callable[[], tuple[Work[_Result], Work[_Result]]]
     ) -> tuple[_Result, _Result] | None:
         """What the two halves return that `halves` makes, done at the same time; None when no helper is free."""
-        free = self._free
-        if not free.acquire(blocking=False):
+        # Two who ask at the same moment may choose the same helper. Then one waits, which is slower and not wrong.
+        free = next((thread for thread in self._threads if thread.idle), None)
+        if free is None:
+            return None
+        one, other = halves()
+        helped = Job(other)
+        try:
+            free.submit(helped)
+        except RuntimeError:  # the interpreter is on its way out
             return None
         try:
-            one, other = halves()
-            try:
-                helped = self._threads.submit(other)
-            except RuntimeError:  # the interpreter is on its way out
-                return None
-            try:
-                mine = one()
-            finally:
-                helped.exception()
-            return mine, helped.result()
+            mine = one()
         finally:
-            free.release()
+            helped.wait()
+        return mine, helped.result()

@@ -40,7 +40,7 @@ import numpy.typing as npt
 from kyrodb.distance import norms
 from kyrodb.index.helper import Helpers, Work
 from kyrodb.index.huge_pages import want_huge_pages
-from kyrodb.index.library import faiss
+from kyrodb.index.library import faiss, team
 from kyrodb.index.links import connect, merged
 from kyrodb.processors import PROCESSORS
 from kyrodb.types import Bits, Matrix, Metric, Rows, Vector
@@ -121,7 +121,7 @@ class Graph:
         if len(queries) > 1:
             # Otherwise OpenMP would share even two questions out to all processors. The setting counts for this
             # thread only.
-            faiss.omp_set_num_threads(_TEAM if len(queries) >= _TEAM_FROM else 1)
+            faiss.omp_set_num_threads(team(_TEAM) if len(queries) >= _TEAM_FROM else 1)
         values, rows = self._index.search(asked, k, params=_parameters(max(ef, k)))
         if not self._larger_is_nearer:
             np.negative(values, out=values)
@@ -264,7 +264,7 @@ def _empty(width: int, m: int, ef_construction: int, metric: int) -> Any:
 
 def _grown(index: Any, rows: Matrix, threads: int) -> Any:
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
+    faiss.omp_set_num_threads(team(threads))
     try:
         _checked("build", index.add, np.ascontiguousarray(rows))
     finally:

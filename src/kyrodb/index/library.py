@@ -26,3 +26,19 @@ def _loaded() -> Any:
 
 faiss: Final = _loaded()
 """Untyped: its stubs do not say what it does."""
+
+_forked = False
+
+
+def team(threads: int) -> int:
+    """How many threads a call of the library may use where `threads` are wanted. In a forked child only the caller's:
+    libgomp would wait for the parent's team, which does not exist there."""
+    return 1 if _forked else threads
+
+
+def _forget_teams() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_forget_teams)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from kyrodb.backup.restore import STAGING_SUFFIX
-from kyrodb.errors import DataDamaged, FailedPrecondition
+from kyrodb.errors import DataDamaged, FailedPrecondition, printable
 from kyrodb.migration import jsonl, npy
 from kyrodb.migration.document import EVERYTHING, Documents, PortableDocument, Selection
 from kyrodb.migration.export_record import (
@@ -112,7 +112,7 @@ def _first_record(documents: Documents, options: ExportOptions) -> ExportRecord:
     ends = [entry.last_lsn for entry in manifest.wal if entry.last_lsn is not None]
     return ExportRecord(
         program=__version__,
-        source=options.source,
+        source=printable(options.source),
         format=options.format,
         rows_per_part=options.rows_per_part,
         tenant=options.selection.tenant,
@@ -208,7 +208,8 @@ def _require_ours(out: Path, record: ExportRecord | None, options: ExportOptions
             f"{out} holds a complete export of {record.documents} documents: choose another --out"
         )
     selection = options.selection
-    wanted = (options.source, options.format, options.rows_per_part, selection.tenant, selection.namespace)
+    source = printable(options.source)
+    wanted = (source, options.format, options.rows_per_part, selection.tenant, selection.namespace)
     found = (record.source, record.format, record.rows_per_part, record.tenant, record.namespace)
     names = ("source", "format", "rows per part", "tenant", "namespace")
     for name, mine, there in zip(names, wanted, found, strict=True):

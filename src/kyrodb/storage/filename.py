@@ -35,6 +35,7 @@ TEMPORARY_SUFFIX: Final = ".tmp"
 _OURS: Final = re.compile(
     r"(wal_\d{12}\.wal|segment_\d{12}\.(rows|graph)|segment_\d{12}_\d{12}\.dead)(\.tmp)?|MANIFEST\.tmp"
 )
+_LOG: Final = re.compile(r"wal_\d{12}\.wal")
 _SNAPSHOT: Final = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 _NUMBER: Final = re.compile(r"\d{12}")
 
@@ -77,6 +78,11 @@ def is_data_file(name: str) -> bool:
 def is_known(name: str) -> bool:
     """Whether the database itself gives a file such a name."""
     return is_data_file(name) or name in (MANIFEST, LOCK, LEGACY_TENANTS, USAGE, PREDICTOR, USAGE_CSV)
+
+
+def is_log_file(name: str) -> bool:
+    """Whether a segment of the log has such a name."""
+    return _LOG.fullmatch(name) is not None
 
 
 def is_snapshot(name: str) -> bool:

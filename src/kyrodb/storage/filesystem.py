@@ -9,13 +9,15 @@ The interface is small on purpose, so that a test can stand a complete, faulty d
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from kyrodb.descriptors import open_descriptor
 from kyrodb.storage.exchange_names import exchange_names
+from kyrodb.storage.local_files import DirectoryLock, LocalFile, open_regular
+from kyrodb.storage.mapping import map_descriptor, release_pages
 from kyrodb.types import BytesLike
 
 
@@ -98,13 +100,18 @@ class FileSystem(Protocol):
 
     def exists(self, path: Path) -> bool: ...
 
+    def identity(self, path: Path) -> tuple[int, int]:
+        """What stands behind a name, whatever other names it has: another file of the same name has another one."""
+        ...
+
     def free_bytes(self, path: Path) -> tuple[int, int]:
         """Bytes an unprivileged writer may still use, and bytes in all, of the disk under `path`."""
         ...
 
     def lock(self, path: Path) -> Lock:
-        """Take the exclusive lock that `path` stands for. BlockingIOError, whose `filename` is the owner's pid as
-        text (or ""), when another process holds it."""
+        """Take the exclusive lock on the directory of `path`, which nobody can unlink away, and on `path` in it,
+        which tells the owner's pid. BlockingIOError, whose `filename` is that pid as text (or ""), when it is held,
+        be it by this process."""
         ...
 
 
@@ -136,24 +143,29 @@ class LocalFileSystem:
     """The real disk, through the operating system."""
 
     def create(self, path: Path) -> WritableFile:
-        return _LocalFile(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        return LocalFile(open_descriptor(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
 
     def read(self, path: Path, *, limit: int | None = None) -> bytes:
-        with open(path, "rb") as file:
+        with open(open_regular(path), "rb") as file:
             return file.read() if limit is None else file.read(limit)
 
     def map(self, path: Path) -> memoryview:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        descriptor = open_regular(path)
+        try:
+            return map_descriptor(descriptor, os.fstat(descriptor).st_size)
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        finally:
+            os.close(descriptor)
 
     def release_pages(self, mapping: memoryview) -> None:
-        if isinstance(mapping.obj, mmap.mmap):
-            mapping.obj.madvise(mmap.MADV_DONTNEED)
+        release_pages(mapping)
 
     def native_path(self, path: Path) -> str | None:
-        return str(path)
+        # Native libraries are given text, and a name that is no text has none.
+        text = str(path)
+        return text if text.isascii() or os.fsencode(path).decode("utf-8", "replace") == text else None
 
     def replace(self, source: Path, target: Path) -> None:
         os.replace(source, target)
@@ -178,7 +190,7 @@ class LocalFileSystem:
                 raise
 
     def sync_directory(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:
@@ -193,55 +205,13 @@ class LocalFileSystem:
     def exists(self, path: Path) -> bool:
         return os.path.lexists(path)
 
+    def identity(self, path: Path) -> tuple[int, int]:
+        facts = os.stat(path)
+        return facts.st_dev, facts.st_ino
+
     def free_bytes(self, path: Path) -> tuple[int, int]:
         disk = os.statvfs(path)
         return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
     def lock(self, path: Path) -> Lock:
-        return _FileLock(path)
-
-
-class _LocalFile:
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
-
-    def write(self, data: BytesLike) -> int:
-        return os.write(self._open(), data)
-
-    def sync(self, *, data_only: bool = True) -> None:
-        if data_only:
-            os.fdatasync(self._open())
-        else:
-            os.fsync(self._open())
-
-    def close(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
-
-    def _open(self) -> int:
-        if self._descriptor is None:
-            raise ValueError("the file is closed")
-        return self._descriptor
-
-
-class _FileLock:
-    """flock(2) on a file that holds the owner's pid: the kernel lets go when the process dies."""
-
-    def __init__(self, path: Path) -> None:
-        import fcntl
-
-        self._descriptor: int | None = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
-            self.release()
-            raise BlockingIOError(error.errno, "held by another process", owner) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
+        return DirectoryLock(path)

@@ -14,18 +14,27 @@ from kyrodb.storage.filesystem import FileSystem, Lock
 
 
 def lock_directory(filesystem: FileSystem, directory: Path) -> Lock:
-    """Take the directory, or raise DataDirInUse with the owner's pid."""
+    """Take the directory, or raise DataDirInUse with the owner's pid. Raises OSError."""
     path = directory / filename.LOCK
     try:
         return filesystem.lock(path)
     except BlockingIOError as error:
-        owner = int(error.filename) if str(error.filename).isdigit() else 0
+        stated = int(error.filename) if str(error.filename).isdigit() else 0
+    if stated == os.getpid():
         raise DataDirInUse(
-            f"in use by process {owner or 'unknown'}",
+            "already open in this process",
             path=directory,
-            owner_pid=owner,
-            hint="Stop that process, or choose another data_dir",
-        ) from None
+            owner_pid=stated,
+            hint="Use the database that is open (any thread may), or close it first",
+        )
+    # The file may have been replaced; the kernel knows.
+    owner = owner_of(directory) or stated
+    raise DataDirInUse(
+        f"in use by process {owner}" if owner else "in use by another process, perhaps in another container",
+        path=directory,
+        owner_pid=owner,
+        hint="Stop that process, or choose another data_dir",
+    )
 
 
 def owner_of(directory: Path) -> int | None:
@@ -33,26 +42,29 @@ def owner_of(directory: Path) -> int | None:
 
     It only looks: taking the lock to see whether it is free could refuse a server that starts at that moment.
     """
-    path = directory / filename.LOCK
     try:
-        facts = os.stat(path)
         locks = Path("/proc/locks").read_text("ascii")
     except OSError:
         return None
-    place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
-    for line in locks.splitlines():
-        words = line.split()
-        if words[1] == "FLOCK" and words[5] == place:
-            return int(words[4])
-    return _opener_of(path, facts)
+    # Earlier versions lock the file alone; of this one the directory tells even when the file was removed.
+    for path in (directory / filename.LOCK, directory):
+        with contextlib.suppress(OSError):
+            facts = os.stat(path)
+            place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+            for line in locks.splitlines():
+                words = line.split()
+                if words[1] == "FLOCK" and words[5] == place:
+                    return int(words[4])
+    return _opener_of(directory / filename.LOCK)
 
 
-def _opener_of(path: Path, facts: os.stat_result) -> int | None:
+def _opener_of(path: Path) -> int | None:
     """The pid that the lock file states, if that process has the file open.
 
     On file systems of several devices, such as btrfs and overlayfs, the kernel's list names another than stat does.
     """
     try:
+        facts = os.stat(path)
         pid = int(path.read_text("ascii"))
         descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
     except (OSError, ValueError):

@@ -93,6 +93,8 @@ class Log:
         self.syncs = 0
         self.on_sync: Callable[[float], None] = lambda duration_s: None
         """Told how long each sync of accepted frames took; two are never told at once."""
+        self.has_hole = False
+        """A segment was removed while it was open, so what it held is in memory alone until that is sealed."""
         self._writer = self._new_segment(start)
         try:
             manifests.update(lambda manifest: manifest.with_wal(_open_entry(self._writer)))
@@ -198,10 +200,21 @@ class Log:
             if not self.breaker.closed:
                 raise WriteFailed(self.breaker.reason, path=self._directory / self._writer.name)
             with self._tripping("clean stop of the log"), self._syncing:
-                self._writer.seal(self._clock.wall_us())
-                self._manifests.update(lambda manifest: manifest.with_wal(_closed_entry(self._writer)))
+                if self._writer.empty and self._has_predecessor:
+                    self._manifests.update(lambda manifest: manifest.without_wal(self._writer.name))
+                else:
+                    # The only one stays even if it is empty: where there was a log, there is one.
+                    self._writer.seal(self._clock.wall_us())
+                    self._manifests.update(lambda manifest: manifest.with_wal(_closed_entry(self._writer)))
         finally:
             self._writer.close()
+        self._remove_obsolete()
+
+    @property
+    def _has_predecessor(self) -> bool:
+        """Whether there is a segment before the open one, for the next start to continue."""
+        before = self._manifests.current.wal[:-1]
+        return bool(before) and self._filesystem.exists(self._directory / before[-1].name)
 
     def _move_to_new_ground(self) -> None:
         failed = self._writer
@@ -237,8 +250,7 @@ class Log:
 
         def change(manifest: Manifest) -> Manifest:
             if closing.synced.lsn < closing.base_lsn:
-                kept = tuple(entry for entry in manifest.wal if entry.name != closing.name)
-                manifest = manifest.model_copy(update={"wal": kept})
+                manifest = manifest.without_wal(closing.name)
             else:
                 manifest = manifest.with_wal(_closed_entry(closing))
             return manifest.with_wal(_open_entry(writer))
@@ -249,11 +261,15 @@ class Log:
             # The MANIFEST may name the new segment all the same, so its file stays for now.
             writer.close()
             raise
+        self.has_hole = self.has_hole or not self._filesystem.exists(self._directory / closing.name)
         with self._syncing:
             self._writer = writer
             self._forget_up_to(writer.synced.lsn)
             closing.close()
         # Each probe that failed late left a segment; on a full disk they must not pile up.
+        self._remove_obsolete()
+
+    def _remove_obsolete(self) -> None:
         for name in self._manifests.take_obsolete():
             with contextlib.suppress(OSError):
                 self._filesystem.remove(self._directory / name)

@@ -132,6 +132,10 @@ class Manifest(_Entry):
             kept += (entry,)
         return self.model_copy(update={"wal": kept})
 
+    def without_wal(self, name: str) -> Manifest:
+        """The same state without this WAL segment, which holds nothing."""
+        return self.model_copy(update={"wal": tuple(entry for entry in self.wal if entry.name != name)})
+
     def with_tenants(self, tenant_ids: Iterable[str]) -> Manifest:
         """The same state with a number for each of these tenants; a known tenant keeps its own.
 

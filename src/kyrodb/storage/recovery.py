@@ -24,6 +24,7 @@ from kyrodb.errors import DataDamaged, DataDirMismatch
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.log import Log, LogOptions
+from kyrodb.storage.log_tidying import tidy_log
 from kyrodb.storage.manifest import Branch, Manifest, WalEntry, read_manifest, write_manifest
 from kyrodb.storage.manifest_store import ManifestStore
 from kyrodb.storage.records import Record
@@ -71,8 +72,7 @@ class Recovery:
         _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
         # A crash leaves files with numbers the MANIFEST never heard of; they keep their names until step 5.
         taken = filename.largest_number(filesystem.names(directory))
-        manifest = manifest.model_copy(update={"next_number": max(manifest.next_number, taken + 1)})
-        self.manifests = ManifestStore(filesystem, directory, clock, manifest)
+        self.manifests = ManifestStore(filesystem, directory, clock, manifest, numbers_from=taken + 1)
         self._position = WalPosition(manifest.sealed_lsn, 0, 0, 0)
         self._unsealed: tuple[WalEntry, SegmentContents] | None = None
         self.report.sealed_lsn = self.report.last_lsn = manifest.sealed_lsn
@@ -102,6 +102,7 @@ class Recovery:
         """The log, ready for the next frame. Call after `replay` was drained. Raises OSError."""
         if self._unsealed is not None:
             self._copy_unsealed(*self._unsealed)
+        self._position = tidy_log(self._filesystem, self._directory, self.manifests, self._position)
         log = Log(self._filesystem, self._directory, self._clock, options, self.manifests, self._position)
         self._remove_strangers()
         return log
@@ -136,6 +137,7 @@ class Recovery:
         entries = self.manifest.wal
         missing = [e for e in entries if not self._filesystem.exists(self._directory / e.name)]
         if entries and len(missing) == len(entries):
+            self._require_no_log()
             self._start_from_checkpoint()
             return []
         sealed_lsn = self.manifest.sealed_lsn
@@ -151,6 +153,19 @@ class Recovery:
                     hint=f"{_RESTORE}; removing all WAL files starts from position {sealed_lsn}",
                 )
         return needed
+
+    def _require_no_log(self) -> None:
+        """Who removes the whole log on purpose leaves no log file. One that MANIFEST does not name was written by
+        another process, or MANIFEST is not the one that belongs here."""
+        strays = [n for n in self._filesystem.names(self._directory) if filename.is_log_file(n)]
+        if strays:
+            raise DataDamaged(
+                f"it names none of the {len(strays)} log files that are there ({strays[0]}), and those that it names "
+                "are missing: two processes wrote here, or it is the MANIFEST of another time",
+                path=self._directory / filename.MANIFEST,
+                hint=f"{_RESTORE}. Removing all WAL files as well starts from position {self.manifest.sealed_lsn} "
+                "and loses every write after it",
+            )
 
     def _start_from_checkpoint(self) -> None:
         """The documented last resort: all WAL files are gone, the segments are whole."""

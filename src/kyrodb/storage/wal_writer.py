@@ -11,6 +11,7 @@ from typing import Final
 
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import FileSystem, write_all
+from kyrodb.storage.same_file import require_same
 from kyrodb.storage.wal_format import (
     OPERATION,
     SEAL,
@@ -70,15 +71,18 @@ class WalWriter:
         self._operations = 0
         self._seed = header.seed
         self._whitening = Whitening(header.salt)
-        self._file = filesystem.create(directory / self.name)
+        self._filesystem = filesystem
+        self._path = directory / self.name
+        self._file = filesystem.create(self._path)
         try:
+            self._identity = filesystem.identity(self._path)
             write_all(self._file, header.encode())
             self._file.sync(data_only=False)
             filesystem.sync_directory(directory)
         except BaseException:
             self._file.close()
             with contextlib.suppress(OSError):
-                filesystem.remove(directory / self.name)
+                filesystem.remove(self._path)
             raise
         self.written = WalPosition(
             header.base_lsn - 1, header.previous, SEGMENT_HEADER.size, header.created_us
@@ -146,9 +150,10 @@ class WalWriter:
             self.synced = position
 
     def sync(self, *, data_only: bool = True) -> None:
-        """Make every frame written before this call durable."""
+        """Make every frame written before this call durable, in a file that the next start will find."""
         target = self.written
         self._file.sync(data_only=data_only)
+        require_same(self._filesystem, self._path, self._identity)
         self.synced = target
 
     def seal(self, time_us: int) -> None:

@@ -41,7 +41,16 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
         )
         return
     yield from _check_names(directory)
-    denied = [name for name in sorted(os.listdir(directory)) if _is_denied(directory / name)]
+    read_only = bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    if read_only:
+        yield wrong(
+            TOPIC,
+            f"{directory} is on a read-only file system: no server can open it there",
+            "mount it writable, or copy it; kyrodb export and kyrodb_backup create read it where it is",
+        )
+    denied = (
+        [] if read_only else [name for name in sorted(os.listdir(directory)) if _is_denied(directory / name)]
+    )
     if denied:
         shown = ", ".join(denied[:3]) + (f" and {len(denied) - 3} more" if len(denied) > 3 else "")
         yield wrong(
