@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from kyrodb.limits import ZERO_NORM_SQUARED_MAX
+from kyrodb.distance import norms
 from kyrodb.types import Matrix, Vector
 
 _NOTED_MAX: Final = 256
@@ -86,6 +86,5 @@ def _unit(vectors: Collection[Vector]) -> Matrix:
     if not vectors:
         return np.zeros((0, 0), np.float32)
     rows = np.array(list(vectors), np.float32)
-    squares = np.maximum(np.vecdot(rows, rows), ZERO_NORM_SQUARED_MAX)
-    unit: Matrix = rows / np.sqrt(squares)[:, np.newaxis]
-    return unit
+    lengths = np.maximum(norms(rows), np.finfo(np.float64).tiny)
+    return np.asarray(rows / lengths[:, np.newaxis], np.float32)

@@ -15,11 +15,11 @@ from kyrodb.engine.build_protocol import (
     decode_answer,
     encode_request,
 )
-from kyrodb.engine.segment_builder import build_segment_graph, merge_segments
+from kyrodb.engine.segment_builder import build_segment, merge_segments
 from kyrodb.errors import KyroError
 from kyrodb.limits import GRAPH_ROWS_MIN
 from kyrodb.storage.filesystem import FileSystem
-from kyrodb.storage.manifest import FileEntry, SegmentEntry
+from kyrodb.storage.manifest import SegmentEntry
 
 
 class BuildFailed(KyroError):
@@ -33,8 +33,8 @@ class Build(Protocol):
         """Whether `result` would not wait."""
         ...
 
-    def result(self) -> SegmentEntry | FileEntry | None:
-        """Wait for it. A merge gives a SegmentEntry, a graph its file, or None where none is needed.
+    def result(self) -> SegmentEntry:
+        """Wait for it: the segment that was built.
 
         Raises BuildFailed, DataDamaged, OSError.
         """
@@ -49,12 +49,12 @@ class Builder(Protocol):
     def start(self, request: BuildRequest) -> Build: ...
 
 
-def run_build(filesystem: FileSystem, request: BuildRequest) -> SegmentEntry | FileEntry | None:
+def run_build(filesystem: FileSystem, request: BuildRequest) -> SegmentEntry:
     """Do what a request asks for, here and now."""
     directory = Path(request.directory)
     if isinstance(request, MergeRequest):
         return merge_segments(filesystem, directory, request.job, request.parameters, request.threads)
-    return build_segment_graph(
+    return build_segment(
         filesystem,
         directory,
         request.number,
@@ -88,13 +88,13 @@ class ProcessBuilder:
 
 
 class _Finished:
-    def __init__(self, answer: SegmentEntry | FileEntry | None) -> None:
+    def __init__(self, answer: SegmentEntry) -> None:
         self._answer = answer
 
     def done(self) -> bool:
         return True
 
-    def result(self) -> SegmentEntry | FileEntry | None:
+    def result(self) -> SegmentEntry:
         return self._answer
 
     def cancel(self) -> None:
@@ -119,7 +119,7 @@ class _Process:
     def done(self) -> bool:
         return self._process.poll() is not None
 
-    def result(self) -> SegmentEntry | FileEntry | None:
+    def result(self) -> SegmentEntry:
         process = self._process
         answer, words = self._outputs()
         if process.returncode != 0:

@@ -11,7 +11,8 @@ Sections of its .rows file, one entry a row unless said otherwise:
     reserved_offsets, reserved   the same for the reserved keys
     index:*               the metadata index, see index/metadata_index.py
 
-The .graph file is the HNSW graph over the rows in index form; small segments have none and are scanned.
+The .graph file is the HNSW graph over codes of the rows, and the .shape file says what they are codes of, see
+index/shape.py. Small segments have neither and are scanned; graphs of earlier versions have no .shape file.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from kyrodb.engine.live_rows import LiveRows
 from kyrodb.engine.requests import Tier
-from kyrodb.engine.segment_search import LiveRows, SegmentSearch
+from kyrodb.engine.segment_search import SegmentSearch
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tier import Candidates, TierQuery
 from kyrodb.errors import DataDamaged
@@ -33,6 +35,7 @@ from kyrodb.index.bitmaps import rows_of
 from kyrodb.index.filter import Filter
 from kyrodb.index.hnsw import Graph, graph_from_bytes, load_graph
 from kyrodb.index.metadata_index import FrozenMetadataIndex
+from kyrodb.index.shape import Shape, old_shape, read_shape
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import SegmentEntry
 from kyrodb.storage.section_file import SectionFile, open_section_file
@@ -49,7 +52,13 @@ class ColdSegment:
     kind = Tier.COLD
 
     def __init__(
-        self, entry: SegmentEntry, file: SectionFile, graph: Graph | None, metric: Metric, dead: BitMap
+        self,
+        entry: SegmentEntry,
+        file: SectionFile,
+        graph: Graph | None,
+        shape: Shape | None,
+        metric: Metric,
+        dead: BitMap,
     ) -> None:
         self.entry = entry
         self.mapping = file.data
@@ -58,6 +67,7 @@ class ColdSegment:
         """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
         self._live = LiveRows(self.rows, dead)
         self.graph = graph
+        self.shape = shape
         self._ids = file.section("ids")
         self._sorted_ids = file.section("sorted_ids")
         self._sorted_rows = file.section("sorted_rows")
@@ -77,10 +87,22 @@ class ColdSegment:
             self._index = FrozenMetadataIndex(index, self.rows)
         except ValueError as error:
             raise DataDamaged(f"metadata index: {error}", path=file.path) from None
+        if graph is not None and shape is None:
+            shape = old_shape(metric, int(self.vectors.shape[1]), float(self.norms.max()))
+        if graph is not None and shape is not None:
+            points = self.rows if shape.equal is None else shape.equal.points
+            if (graph.ntotal, graph.by_product) != (points, shape.coding.by_product):
+                raise DataDamaged("graph and shape do not fit together", path=file.path)
         self._searches = SegmentSearch(
-            entry.number, self._ids, self.vectors, self.norms, graph, metric, self._live
+            entry.number, self._ids, self.vectors, self.norms, graph, shape, metric, self._live
         )
         self._first_id, self._last_id = int(self._sorted_ids[0]), int(self._sorted_ids[-1])
+
+    @property
+    def ids(self) -> npt.NDArray[np.uint64]:
+        """The id of each row."""
+        ids: npt.NDArray[np.uint64] = self._ids
+        return ids
 
     @property
     def live(self) -> int:
@@ -170,6 +192,9 @@ def open_segment(
     file = open_section_file(filesystem, directory / entry.rows.name, entry.rows.facts, verify=verify)
     dimension = int(file.section("vectors").shape[1])
     graph = _open_graph(filesystem, directory, entry, dimension, verify=verify, mapped=mapped_graph)
+    shape = _open_shape(filesystem, directory, entry, metric, verify=verify)
+    if shape is not None and len(shape.coding.centre) != dimension:
+        raise DataDamaged("shape is of another dimension", path=file.path)
     dead = BitMap()
     if entry.dead is not None:
         path = directory / entry.dead.name
@@ -177,7 +202,23 @@ def open_segment(
         if len(rows) != entry.dead_count or (len(rows) and int(rows.max()) >= entry.row_count):
             raise DataDamaged("dead rows do not fit the segment", path=path)
         dead = BitMap(rows)
-    return ColdSegment(entry, file, graph, metric, dead)
+    return ColdSegment(entry, file, graph, shape, metric, dead)
+
+
+def _open_shape(
+    filesystem: FileSystem, directory: Path, entry: SegmentEntry, metric: Metric, *, verify: bool
+) -> Shape | None:
+    if entry.graph is None or entry.shape is None:
+        return None
+    path = directory / entry.shape.name
+    file = open_section_file(filesystem, path, entry.shape.facts, verify=verify)
+    try:
+        shape = read_shape({name: file.section(name) for name in file.section_names}, file.attributes, metric)
+        if shape.equal is not None and len(shape.equal.point_of) != entry.row_count:
+            raise ValueError(f"lists {len(shape.equal.point_of)} of {entry.row_count} rows")
+    except ValueError as error:
+        raise DataDamaged(f"shape: {error}", path=path) from None
+    return shape
 
 
 def _open_graph(
@@ -198,8 +239,8 @@ def _open_graph(
     try:
         native = filesystem.native_path(path)
         if native is not None:
-            return load_graph(native, rows=entry.row_count, dimension=dimension, mapped=mapped)
+            return load_graph(native, dimension=dimension, mapped=mapped)
         data = np.frombuffer(filesystem.map(path), dtype=np.uint8)
-        return graph_from_bytes(data, rows=entry.row_count, dimension=dimension)
+        return graph_from_bytes(data, dimension=dimension)
     except ValueError as error:
         raise DataDamaged(f"graph: {error}", path=path) from None

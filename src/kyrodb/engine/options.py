@@ -8,7 +8,7 @@ from typing import Final
 
 from kyrodb.cache.document_cache import DocumentOptions
 from kyrodb.cache.query_cache import Mode
-from kyrodb.index.hnsw import GraphParameters
+from kyrodb.index.graph_build import GraphParameters
 from kyrodb.limits import QUERY_CACHE_BYTES_MAX
 from kyrodb.storage.breaker import COOLDOWN_S
 from kyrodb.storage.log import LogOptions, SyncPolicy

@@ -139,11 +139,7 @@ class Sealing:
             parameters=context.options.graph,
             threads=context.options.build_threads,
         )
-        graph_file = context.builder.start(request).result()
-        assert not isinstance(graph_file, SegmentEntry)
-        return SegmentEntry(
-            number=number, row_count=len(rows), rows=rows_file, graph=graph_file, dead=None, dead_count=0
-        )
+        return context.builder.start(request).result()
 
     def _write_dead(self, frozen: _Frozen) -> dict[int, SegmentEntry]:
         """New entries of the segments that lost rows since their last checkpoint."""

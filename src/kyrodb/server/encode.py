@@ -61,7 +61,11 @@ def search_path(tiers: frozenset[Tier]) -> pb.SearchResponse.SearchPath:
 def search_response(
     result: SearchResult, latency_ms: float, *, id_mask: int = DOC_ID_MAX, with_plan: bool = True
 ) -> bytes:
-    """The bytes of a SearchResponse. `id_mask` are the bits of a stored id that the client knows."""
+    """The bytes of a SearchResponse. `id_mask` are the bits of a stored id that the client knows.
+
+    How rows were searched depends on all that is stored, other tenants' documents too. Without `with_plan` the client
+    gets figures of its own documents alone: as examined count those that match, as exact what was asked for exactly.
+    """
     out: list[bytes] = []
     for hit in result.hits:
         doc_id, metadata = varint(hit.doc_id & id_mask), hit.metadata_wire
@@ -81,11 +85,12 @@ def search_response(
         out.append(_delimited(_SEARCH_ERROR, result.note.encode()))
     if not result.complete:
         out.append(_PARTIAL)
-    if result.exact:
+    if result.exact and (with_plan or result.exact_asked):
         out.append(_EXACT)
     if with_plan and result.plan:
         out.append(_delimited(_PLAN, result.plan.encode()))
-    out += (_ROWS_EXAMINED + varint(result.examined), _MATCHED + varint(result.matched))
+    examined = result.examined if with_plan else result.matched
+    out += (_ROWS_EXAMINED + varint(examined), _MATCHED + varint(result.matched))
     if result.cached is not None:
         out.append(CACHED[result.cached])
         if not math.isnan(result.margin):
