@@ -33,8 +33,8 @@ _HIDDEN_DISTANCE: Final = 2.0**-26
 """Beside one, float32 does not show a smaller distance."""
 _HALF: Final = np.int64(1 << 28)
 """Half a unit in the 24th bit of a float64, as bits."""
-_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
-_FLOAT32_TINY: Final = float(np.finfo(np.float32).tiny)
+_FLOAT32_MAX: Final = np.finfo(np.float32).max
+_FLOAT32_TINY: Final = np.finfo(np.float32).tiny
 _CHUNK_ROWS: Final = 1 << 14
 """Rows made float64 at a time, so that a great many equal rows do not need a great deal of memory."""
 
@@ -222,21 +222,15 @@ def best(values: Similarities, doc_ids: npt.NDArray[np.uint64], metric: Metric) 
     Where float32 has no numbers left for what differs, the more similar one comes first all the same: an inner
     product too small or too large for it, a distance too small to show beside one, or too large.
     """
-    if metric is Metric.EUCLIDEAN:
-        shown = scores(values, metric)
-        keys = 2.0 - shown.astype(np.float64)
-        unclear = (shown == 1.0) | (shown < _FLOAT32_TINY)
-        if unclear.any():
-            keys[unclear] = _rounded(np.sqrt(-values[unclear]))
-    else:
-        with np.errstate(over="ignore", under="ignore"):
-            shown = values.astype(np.float32)
-        size = np.abs(shown)
-        keys = np.negative(shown, dtype=np.float64)
-        if len(size) and not (size.min() >= _FLOAT32_TINY and size.max() <= _FLOAT32_MAX):
-            unclear = (size < _FLOAT32_TINY) | (size > _FLOAT32_MAX)
-            keys[unclear] = -_rounded(values[unclear])
-    return np.lexsort((doc_ids, keys))
+    shown = scores(values, metric)
+    if metric is Metric.COSINE or not len(shown):
+        return np.lexsort((doc_ids, -shown))
+    size = np.abs(shown)
+    largest = np.float32(1.0) if metric is Metric.EUCLIDEAN else _FLOAT32_MAX
+    if size.min() >= _FLOAT32_TINY and size.max() < largest:
+        return np.lexsort((doc_ids, -shown))
+    unclear = (size < _FLOAT32_TINY) | (size >= largest)
+    return np.lexsort((doc_ids, np.where(unclear, -_rounded(values), 0.0), -shown))
 
 
 def shown_alike_from(similarity: float, metric: Metric) -> float:
@@ -251,7 +245,7 @@ def shown_alike_from(similarity: float, metric: Metric) -> float:
     return -((distance + _FLOAT32_STEP * room) ** 2)
 
 
-def _rounded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _rounded(values: Similarities) -> Similarities:
     """To the precision of float32, but not to its range."""
     bits = np.ascontiguousarray(values).view(np.int64)
     return ((bits + _HALF) & ~(2 * _HALF - 1)).view(np.float64)

@@ -102,11 +102,11 @@ class EntryTable:
         sketch = np.ascontiguousarray(indexed[:: self._step])
         with np.errstate(over="ignore", invalid="ignore"):  # what is found is verified
             half_squares = columns.half_squares - columns.products(sketch)
+            length = float(sketch.dot(sketch))
         slots = [int(half_squares.argmin())]
         if count > 1 or columns.numbers[slots[0]] != number:
             half_squares[columns.numbers != number] = np.inf
             slots = [int(half_squares.argmin())] if count == 1 else half_squares.argsort()[:count].tolist()
-        length = float(sketch.dot(sketch))
         found = []
         for slot in slots:
             entry = self._entries[slot] if slot < len(self._entries) else None
