@@ -18,7 +18,7 @@ from kyrodb.types import Matrix, Rows, Vector
 
 
 def scored_rows(k: int) -> int:
-    """Rows a graph is asked for to be scored as they are: those beyond `k` make up for what bfloat16 put in the wrong
+    """Rows a graph is asked for to be scored as they are: those beyond `k` make up for what codes put in the wrong
     order."""
     return k + max(5, k // 4)
 
