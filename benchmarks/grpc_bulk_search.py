@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks import serving
 from benchmarks.grpc_search import EF, K
 from kyrodb import distance
-from kyrodb.index.hnsw import GraphParameters, build_graph
+from kyrodb.index.coding import Code
+from kyrodb.index.graph_build import GraphParameters, build_graph
 from kyrodb.index.library import faiss
 from kyrodb.limits import STREAM_MESSAGES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -29,7 +30,13 @@ def main() -> None:
     options = parser.parse_args()
     docs = serving.vectors(options.data, options.count, 384)
     asked = serving.questions(docs, STREAM_MESSAGES_MAX, seed=5)
-    graph = build_graph(distance.normalised(docs), GraphParameters(16, 200, Metric.COSINE), threads=2)
+    graph = build_graph(
+        distance.normalised(docs),
+        GraphParameters(16, 200, Metric.COSINE),
+        Code.BF16,
+        by_product=True,
+        threads=2,
+    )
     faiss.omp_set_num_threads(1)
     bare, parameters = graph._index, faiss.SearchParametersHNSW(efSearch=EF)
     unit = distance.normalised(asked)

@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks import serving
 from kyrodb import distance
 from kyrodb.engine.requests import Hit, SearchResult, Tier
-from kyrodb.index.hnsw import GraphParameters, build_graph
+from kyrodb.index.coding import Code
+from kyrodb.index.graph_build import GraphParameters, build_graph
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.proto import kyrodb_wire_pb2 as wire
 from kyrodb.server.encode import search_response
@@ -26,7 +27,13 @@ K = 10
 
 
 def floor_handlers(docs: Matrix) -> dict[str, Any]:
-    graph = build_graph(distance.normalised(docs), GraphParameters(16, 200, Metric.COSINE), threads=2)
+    graph = build_graph(
+        distance.normalised(docs),
+        GraphParameters(16, 200, Metric.COSINE),
+        Code.BF16,
+        by_product=True,
+        threads=2,
+    )
 
     async def search(payload: bytes, context: object) -> bytes:
         request = wire.SearchRequest.FromString(payload)

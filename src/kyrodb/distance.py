@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kyrodb.errors import InvalidArgument
-from kyrodb.limits import DIMENSION_MAX, ZERO_NORM_SQUARED_MAX
+from kyrodb.limits import DIMENSION_MAX
 from kyrodb.types import Matrix, Metric, Vector
 
 Similarities = npt.NDArray[np.float64]
@@ -27,6 +27,14 @@ Similarities = npt.NDArray[np.float64]
 _TOGETHER_FROM: Final = 4
 _TOGETHER_BYTES: Final = 1 << 16
 """Of vectors as float64 that are prepared at once. Larger pieces of memory go back to the system each time."""
+_FLOAT32_STEP: Final = 2.0**-22
+"""Twice the largest step from one float32 to the next, relative to it."""
+_HIDDEN_DISTANCE: Final = 2.0**-26
+"""Beside one, float32 does not show a smaller distance."""
+_HALF: Final = np.int64(1 << 28)
+"""Half a unit in the 24th bit of a float64, as bits."""
+_FLOAT32_MAX: Final = np.finfo(np.float32).max
+_FLOAT32_TINY: Final = np.finfo(np.float32).tiny
 _CHUNK_ROWS: Final = 1 << 14
 """Rows made float64 at a time, so that a great many equal rows do not need a great deal of memory."""
 
@@ -45,18 +53,17 @@ def check_vector(vector: Vector, *, dimension: int, metric: Metric, field: str) 
     if found != dimension:
         raise InvalidArgument(f"{field} dimension mismatch: expected {dimension} found {found}", field=field)
     # vdot is the product of the library that warns of no overflow. A finite sum of squares proves every component
-    # finite at the cost of one product; an infinite one may be honest overflow (components near 1e20), so only then
-    # look at each component.
+    # finite at the cost of one product; an infinite one may be honest overflow (components near 1e20), and one of
+    # zero honest underflow (components below 1e-23), so only then look at each component.
     norm_squared = float(np.vdot(vector, vector))
     if not math.isfinite(norm_squared) and not np.isfinite(vector).all():
         bad = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise InvalidArgument(
             f"{field} must contain only finite values: component {bad} is {vector[bad]}", field=field
         )
-    if metric is Metric.COSINE and norm_squared <= ZERO_NORM_SQUARED_MAX:
+    if metric is Metric.COSINE and norm_squared == 0 and norm(vector) == 0:
         raise InvalidArgument(
-            f"{field} norm is zero; cannot normalize: squared norm {norm_squared:.3g} must exceed "
-            f"{ZERO_NORM_SQUARED_MAX:.3g} for distance cosine",
+            f"{field} norm is zero; cannot normalize: distance cosine needs a component other than zero",
             field=field,
         )
 
@@ -87,19 +94,19 @@ class Question:
     """A query vector with what every tier needs of it, worked out once.
 
     `vector` is as asked, float32, shape (d,), and `length` its Euclidean length; `indexed` the same in index
-    form, as precise as a graph of bfloat16 rows can tell.
+    form; `wide` as asked in float64.
     """
 
-    __slots__ = ("_metric", "_wide", "indexed", "length", "vector")
+    __slots__ = ("indexed", "length", "metric", "vector", "wide")
 
     def __init__(self, vector: Vector, metric: Metric) -> None:
-        self._metric = metric
+        self.metric = metric
         self.vector = vector
-        self._wide = vector.astype(np.float64)
-        self.length = math.sqrt(np.vecdot(self._wide, self._wide))
+        self.wide = vector.astype(np.float64)
+        self.length = math.sqrt(np.vecdot(self.wide, self.wide))
         self.indexed: Vector = vector
         if metric is Metric.COSINE:
-            self.indexed = (self._wide / self.length).astype(np.float32)
+            self.indexed = (self.wide / self.length).astype(np.float32)
 
     @classmethod
     def each(cls, vectors: Sequence[Vector], metric: Metric) -> list[Question]:
@@ -122,7 +129,7 @@ class Question:
             vectors, wide, lengths.tolist(), indexed, strict=True
         ):
             question = cls.__new__(cls)
-            question._metric, question.vector, question._wide = metric, vector, of_question
+            question.metric, question.vector, question.wide = metric, vector, of_question
             question.length, question.indexed = length, in_index
             questions.append(question)
         return questions
@@ -143,16 +150,16 @@ class Question:
                     for at in parts
                 ]
             )
-        return _similarities(self._metric, rows, self._wide, self.length, row_norms)
+        return _similarities(self.metric, rows, self.wide, self.length, row_norms)
 
     def similarity(self, vector: Vector) -> float:
         """Similarity of one vector, up to rounding in float64: to reason with, not to score with."""
         wide = vector.astype(np.float64)
-        if self._metric is Metric.EUCLIDEAN:
-            wide -= self._wide
+        if self.metric is Metric.EUCLIDEAN:
+            wide -= self.wide
             return -float(wide.dot(wide))
-        product = float(wide.dot(self._wide))
-        if self._metric is Metric.INNER_PRODUCT:
+        product = float(wide.dot(self.wide))
+        if self.metric is Metric.INNER_PRODUCT:
             return product
         return max(-1.0, min(1.0, product / (math.sqrt(wide.dot(wide)) * self.length)))
 
@@ -166,10 +173,10 @@ def similarities_together(
     """
     first = questions[0]
     if len(questions) == 1:
-        return _similarities(first._metric, rows, first._wide, first.length, row_norms)
-    wide = np.array([question._wide for question in questions])[:, np.newaxis]
+        return _similarities(first.metric, rows, first.wide, first.length, row_norms)
+    wide = np.array([question.wide for question in questions])[:, np.newaxis]
     lengths = np.array([question.length for question in questions])[:, np.newaxis]
-    return _similarities(first._metric, rows, wide, lengths, row_norms)
+    return _similarities(first.metric, rows, wide, lengths, row_norms)
 
 
 def _similarities(
@@ -200,7 +207,45 @@ def similarities(rows: Matrix, query: Vector, metric: Metric) -> Similarities:
 
 
 def scores(values: Similarities, metric: Metric) -> npt.NDArray[np.float32]:
-    """What a client sees for these similarities, shape (n,)."""
+    """What a client sees for these similarities, shape (n,). An inner product beyond float32 is shown as the
+    largest that float32 has."""
     if metric is Metric.EUCLIDEAN:
         return np.asarray(1.0 / (1.0 + np.sqrt(-values)), dtype=np.float32)
+    if metric is Metric.INNER_PRODUCT:
+        values = np.minimum(np.maximum(values, -_FLOAT32_MAX), _FLOAT32_MAX)
     return np.asarray(values, dtype=np.float32)
+
+
+def best(values: Similarities, doc_ids: npt.NDArray[np.uint64], metric: Metric) -> npt.NDArray[np.int64]:
+    """Places of all, shape (n,), in the order of an answer: by falling score, those of equal scores by ascending id.
+
+    Where float32 has no numbers left for what differs, the more similar one comes first all the same: an inner
+    product too small or too large for it, a distance too small to show beside one, or too large.
+    """
+    shown = scores(values, metric)
+    if metric is Metric.COSINE or not len(shown):
+        return np.lexsort((doc_ids, -shown))
+    size = np.abs(shown)
+    largest = np.float32(1.0) if metric is Metric.EUCLIDEAN else _FLOAT32_MAX
+    if size.min() >= _FLOAT32_TINY and size.max() < largest:
+        return np.lexsort((doc_ids, -shown))
+    unclear = (size < _FLOAT32_TINY) | (size >= largest)
+    return np.lexsort((doc_ids, np.where(unclear, -_rounded(values), 0.0), -shown))
+
+
+def shown_alike_from(similarity: float, metric: Metric) -> float:
+    """Nothing less similar than this is shown as equal to `similarity`, so that ids decide between the two; see
+    `best`."""
+    if metric is not Metric.EUCLIDEAN:
+        return similarity - _FLOAT32_STEP * abs(similarity)
+    distance = math.sqrt(max(0.0, -similarity))
+    room = distance
+    if distance > _HIDDEN_DISTANCE:
+        room += 1.0
+    return -((distance + _FLOAT32_STEP * room) ** 2)
+
+
+def _rounded(values: Similarities) -> Similarities:
+    """To the precision of float32, but not to its range."""
+    bits = np.ascontiguousarray(values).view(np.int64)
+    return ((bits + _HALF) & ~(2 * _HALF - 1)).view(np.float64)

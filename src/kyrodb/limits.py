@@ -9,8 +9,6 @@ DOC_ID_MIN: Final = 1
 DOC_ID_MAX: Final = 2**64 - 1
 K_MAX: Final = 1000
 EF_SEARCH_MAX: Final = 10_000
-ZERO_NORM_SQUARED_MAX: Final = 1.1920929e-7
-"""A cosine vector whose squared norm is at or below this has no direction (float32 epsilon)."""
 
 METADATA_ENTRIES_MAX: Final = 1024
 METADATA_KEY_BYTES_MAX: Final = 1024
@@ -140,6 +138,10 @@ QUERY_CACHE_BYTES_MAX: Final = 256 << 20
 
 RECALL_PROCESSOR_SHARE: Final = 0.02
 """Of one processor, spent on watching recall."""
+RECALL_EXPECTED: Final = 0.9
+"""Whoever sets nothing may expect more; certainly less is worth a warning."""
+RECALL_WARNING_SAMPLES: Final = 30
+"""Sampled searches before anything is said."""
 
 # --- configuration --------------------------------------------------------------------------------
 PORT_MAX: Final = 65_535

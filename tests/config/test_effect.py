@@ -27,7 +27,7 @@ from kyrodb.config.document import reference
 from kyrodb.config.keys import Key
 from kyrodb.config.model import Settings
 from kyrodb.engine.options import CacheOptions, EngineOptions, RecallOptions, TierBudgets
-from kyrodb.index.hnsw import GraphParameters
+from kyrodb.index.graph_build import GraphParameters
 from kyrodb.storage.log import LogOptions
 
 HOME = Path(kyrodb.__file__).parent

@@ -26,7 +26,7 @@ def test_each_part_by_hand() -> None:
         ),
         3000,
     )
-    assert need.graph_bytes == 3000 * (2 * 112 + 160 + 24)
+    assert need.graph_bytes == 3000 * (112 + 160 + 24)
     assert need.hot_tier_bytes == 4096 * (400 + 1500)
     assert need.document_cache_bytes == 3000 * (400 + 800)
     assert need.query_cache_bytes == 10 * 70 * (400 + 500)

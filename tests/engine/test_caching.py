@@ -194,18 +194,21 @@ def check_entry(entry: Entry, documents: dict[int, Any], metric: Metric) -> None
 def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
     tmp_path: Path, metric: Metric
 ) -> None:
-    rows = vectors(3000, seed=5, dimension=32)
-    engine = cached_engine(tmp_path / "data", dimension=32, metric=metric, ef_search=40)
+    rows = vectors(3000, seed=5)
+    engine = cached_engine(tmp_path / "data", metric=metric, ef_search=40)
     fill(engine, rows)
     engine.flush()
     (segment,) = engine.context.state.version.cold
     assert segment.graph is not None
-    noise = vectors(40, seed=7, dimension=32) * 0.01
+    assert segment.shape is not None
+    assert segment.shape.ef
+    ef = max(40, segment.shape.ef)
+    noise = vectors(40, seed=7) * 0.01
     kinds = Counter[Kind | None]()
-    for question, shift in zip(vectors(40, seed=6, dimension=32), noise, strict=True):
+    for question, shift in zip(vectors(40, seed=6), noise, strict=True):
         engine.search(SearchRequest(question, 5))
-        indexed = distance.index_form(question[np.newaxis], metric)[0]
-        met = segment.graph.search(indexed, 40, 40)[0]
+        asked_graph = segment.shape.coding.asked(distance.Question(question, metric))
+        met = segment.graph.search(asked_graph.vector, ef, ef)[0]
         for asked in (question, question + shift):
             found = engine.search(SearchRequest(asked, 5))
             kinds[found.cached] += 1

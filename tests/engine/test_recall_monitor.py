@@ -18,10 +18,16 @@ from kyrodb.engine.recall_monitor import recall_of
 from kyrodb.engine.recall_tally import AGE_S_MAX, SAMPLES_MAX, RecallTally, SearchClass
 from kyrodb.engine.requests import Delete, Hit, SearchRequest, SearchResult
 from kyrodb.errors import Unavailable
+from kyrodb.index import shaping
 from kyrodb.index.filter import Exact
 
 WATCHED = RecallOptions(processor_share=0.5)
 DIMENSION = 24
+
+
+@pytest.fixture(autouse=True)
+def segments_that_do_not_know_how_far_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shaping, "least_ef", lambda *_: (1, 0.5))
 
 
 def watched(path: Path, **options: Any) -> Engine:

@@ -177,6 +177,7 @@ class _Sized:
     def __init__(self, rows: int, dead: int = 0) -> None:
         self.rows = rows
         self.checkpoint_dead = range(dead)
+        self.graph = self.shape = None
 
 
 @pytest.mark.parametrize(

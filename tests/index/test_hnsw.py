@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from kyrodb import distance
-from kyrodb.index.hnsw import Graph, GraphParameters, build_graph, extend_graph, graph_from_bytes, load_graph
+from kyrodb.index.coding import Code
+from kyrodb.index.graph_build import GraphParameters, build_graph, extend_graph
+from kyrodb.index.hnsw import Graph, graph_from_bytes, load_graph
 from kyrodb.types import Matrix, Metric
 
 METRICS = list(Metric)
@@ -27,7 +29,9 @@ def clustered(count: int, dimension: int, seed: int) -> Matrix:
 
 
 def build(rows: Matrix, metric: Metric) -> Graph:
-    return build_graph(distance.index_form(rows, metric), GraphParameters(16, 200, metric))
+    by_product = metric is not Metric.EUCLIDEAN
+    parameters = GraphParameters(16, 200, metric)
+    return build_graph(distance.index_form(rows, metric), parameters, Code.BF16, by_product=by_product)
 
 
 def recall(graph: Graph, rows: Matrix, queries: Matrix, metric: Metric, ef: int) -> float:
@@ -80,9 +84,9 @@ def test_short_rows_are_found_when_only_they_are_asked_for() -> None:
 def test_rows_of_zeros_do_no_harm_to_inner_products() -> None:
     rows = clustered(600, 16, 1)
     rows[::50] = 0
-    graph = extend_graph(build(rows, Metric.INNER_PRODUCT).to_bytes(), np.zeros((1, 16), dtype=np.float32))
-    found, similarities = graph.search(rows[1], 601, 601)
-    assert (np.sort(found) == np.arange(601)).all()
+    graph = build(rows, Metric.INNER_PRODUCT)
+    found, similarities = graph.search(rows[1], 600, 600)
+    assert (np.sort(found) == np.arange(600)).all()
     assert np.isfinite(similarities).all()
 
 
@@ -175,6 +179,10 @@ def test_an_extended_graph_holds_old_and_new_rows(
     graph, rows, queries, metric = case
     more = clustered(500, rows.shape[1], 4)
     graph.write(str(tmp_path / "graph"))
+    if graph.by_product:
+        with pytest.raises(ValueError, match="by inner product cannot be extended"):
+            extend_graph(graph.to_bytes(), distance.index_form(more, metric))
+        return
     before = (tmp_path / "graph").read_bytes()
     for source in (graph.to_bytes(), str(tmp_path / "graph")):
         extended = extend_graph(source, distance.index_form(more, metric), threads=2)
@@ -207,7 +215,13 @@ def test_one_thread_builds_the_same_graph_twice() -> None:
 
 def test_building_leaves_the_number_of_threads_alone() -> None:
     before = faiss.omp_get_max_threads()
-    build_graph(clustered(50, 16, 1), GraphParameters(8, 40, Metric.EUCLIDEAN), threads=before + 1)
+    build_graph(
+        clustered(50, 16, 1),
+        GraphParameters(8, 40, Metric.EUCLIDEAN),
+        Code.I8,
+        by_product=False,
+        threads=before + 1,
+    )
     assert faiss.omp_get_max_threads() == before
 
 

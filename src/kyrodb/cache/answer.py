@@ -32,7 +32,7 @@ class Kind(Enum):
 
 @dataclass(slots=True)
 class Cached:
-    """An answer, best first, ties by ascending doc_id.
+    """An answer, best first, equal scores by ascending doc_id.
 
     `rows` are the rows of `documents` it consists of, `scores` theirs. `passing` documents of the `examined` in
     the entry reach the score asked for. `exact` says that it is the true answer. `margin` is by how much the
@@ -63,13 +63,14 @@ class Cached:
     def prove(self, outside: float, score_min: float, metric: Metric) -> bool:
         """Whether no document of a similarity of at most `outside` can change the answer; sets `margin`.
 
-        It cannot when it is less similar than the k-th best, or when it does not reach the score asked for.
+        It cannot when it is less similar than the k-th best and what is shown as equal to that, or when it does not
+        reach the score asked for.
         """
         if outside == -math.inf:
             self.margin = math.inf
         else:
             bound = score(outside, metric)
-            if self.kth > outside:
+            if distance.shown_alike_from(self.kth, metric) > outside:
                 self.margin = score(self.kth, metric) - bound
             elif score_min > 0 and float(np.float32(score_min)) > bound:
                 self.margin = float(np.float32(score_min)) - bound
@@ -96,7 +97,7 @@ def ranked(
     """The best `k` documents of an entry for this question whose score is at least `score_min` (<= 0: any)."""
     documents = entry.held.fetched()
     similarities = question.similarities(documents.vectors, documents.norms)
-    order = np.lexsort((documents.doc_ids, -similarities))
+    order = distance.best(similarities, documents.doc_ids, metric)
     kth = float(similarities[order[k - 1]]) if k <= len(order) else -math.inf
     passing = len(order)
     if score_min > 0:
@@ -110,5 +111,4 @@ def ranked(
 
 def score(similarity: float, metric: Metric) -> float:
     """distance.scores of one similarity."""
-    value = 1.0 / (1.0 + math.sqrt(-similarity)) if metric is Metric.EUCLIDEAN else similarity
-    return float(np.float32(value))
+    return distance.scores(np.array([similarity]), metric).item()

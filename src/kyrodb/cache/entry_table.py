@@ -100,12 +100,13 @@ class EntryTable:
         """Up to `count` entries of this key whose questions seem nearest, best first."""
         columns = self._columns
         sketch = np.ascontiguousarray(indexed[:: self._step])
-        half_squares = columns.half_squares - columns.products(sketch)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is found is verified
+            half_squares = columns.half_squares - columns.products(sketch)
+            length = float(sketch.dot(sketch))
         slots = [int(half_squares.argmin())]
         if count > 1 or columns.numbers[slots[0]] != number:
             half_squares[columns.numbers != number] = np.inf
             slots = [int(half_squares.argmin())] if count == 1 else half_squares.argsort()[:count].tolist()
-        length = float(sketch.dot(sketch))
         found = []
         for slot in slots:
             entry = self._entries[slot] if slot < len(self._entries) else None
@@ -143,7 +144,8 @@ class EntryTable:
         for slot, question in zip(slots, questions, strict=True):
             columns.sketches[slot] = question[:: self._step]
         sketches = columns.sketches[slots]
-        columns.half_squares[slots] = np.vecdot(sketches, sketches) / 2
+        with np.errstate(over="ignore"):
+            columns.half_squares[slots] = np.vecdot(sketches, sketches) / 2
         columns.touched[slots] = np.arange(tick - len(slots), tick) + 1
         columns.numbers[slots] = [entry.number for entry in entries]
         for slot, entry in zip(slots, entries, strict=True):

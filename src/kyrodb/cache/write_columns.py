@@ -26,6 +26,9 @@ _CHUNK: Final = 256
 _FEW: Final = 16
 """Ids that are looked for one by one, which for so few is quicker than by bisection."""
 
+_UNDERFLOW: Final = 1e-33
+"""More than products too small for float32 can add up to, even twice."""
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -84,7 +87,7 @@ class WriteColumns:
         lengths = self._lengths[: len(products), np.newaxis]
         wide = rows.astype(np.float64)
         squares = np.vecdot(wide, wide)
-        room = self._gamma * lengths * np.sqrt(squares)
+        room = self._gamma * lengths * np.sqrt(squares) + _UNDERFLOW
         similarities = products.astype(np.float64)
         if self._metric is Metric.EUCLIDEAN:
             similarities = 2 * similarities - lengths * lengths - squares

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypedDict
 
 from kyrodb.cache.query_cache import Mode
-from kyrodb.engine.options import CacheOptions, EngineOptions
+from kyrodb.engine.options import CacheOptions, EngineOptions, RecallOptions
 from kyrodb.errors import InvalidArgument
 from kyrodb.interface.arguments import bounded_integer
 from kyrodb.limits import (
@@ -16,6 +16,7 @@ from kyrodb.limits import (
     EF_SEARCH_MAX,
     HNSW_M_MAX,
     HNSW_M_MIN,
+    RECALL_PROCESSOR_SHARE,
 )
 from kyrodb.storage.log import SyncPolicy
 from kyrodb.types import Metric
@@ -98,6 +99,7 @@ def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> Eng
     return EngineOptions(
         dimension=bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),
         metric=Metric(_one_of(distance, "distance", [metric.value for metric in Metric])),
+        recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE),
         **values,  # type: ignore[arg-type]
     )
 

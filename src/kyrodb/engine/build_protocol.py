@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from kyrodb.engine.segment_builder import MergeInput, MergeJob
-from kyrodb.index.hnsw import GraphParameters
+from kyrodb.index.graph_build import GraphParameters
 from kyrodb.storage.manifest import FileEntry, SegmentEntry
 from kyrodb.types import Metric
 
@@ -21,7 +21,7 @@ GREETING: Final = f"kyrodb build {sys.implementation.cache_tag} {sys.hexversion:
 
 @dataclass(frozen=True, slots=True)
 class GraphRequest:
-    """Build the graph of segment `number`, whose rows are written already."""
+    """Build segment `number`, whose rows are written already."""
 
     directory: str
     number: int
@@ -85,20 +85,12 @@ def decode_request(data: bytes) -> BuildRequest:
     return MergeRequest(directory, job, parameters, threads)
 
 
-def encode_answer(answer: SegmentEntry | FileEntry | None) -> bytes:
-    if answer is None:
-        return _json({"none": True})
-    kind = "segment" if isinstance(answer, SegmentEntry) else "file"
-    return _json({kind: answer.model_dump(mode="json")})
+def encode_answer(answer: SegmentEntry) -> bytes:
+    return _json({"segment": answer.model_dump(mode="json")})
 
 
-def decode_answer(data: bytes) -> SegmentEntry | FileEntry | None:
-    value = json.loads(data)
-    if "segment" in value:
-        return SegmentEntry.model_validate(value["segment"])
-    if "file" in value:
-        return FileEntry.model_validate(value["file"])
-    return None
+def decode_answer(data: bytes) -> SegmentEntry:
+    return SegmentEntry.model_validate(json.loads(data)["segment"])
 
 
 def _json(value: dict[str, Any]) -> bytes:

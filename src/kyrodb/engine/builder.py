@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from kyrodb.engine.build_protocol import BuildRequest, GraphRequest, MergeRequest
-from kyrodb.engine.segment_builder import build_segment_graph, merge_segments
+from kyrodb.engine.segment_builder import build_segment, merge_segments
 from kyrodb.errors import KyroError
 from kyrodb.limits import GRAPH_ROWS_MIN
 from kyrodb.storage.filesystem import FileSystem
-from kyrodb.storage.manifest import FileEntry, SegmentEntry
-
-BuildAnswer: TypeAlias = SegmentEntry | FileEntry | None
+from kyrodb.storage.manifest import SegmentEntry
 
 
 class BuildFailed(KyroError):
@@ -26,8 +24,8 @@ class Build(Protocol):
         """Whether `result` would not wait."""
         ...
 
-    def result(self) -> BuildAnswer:
-        """Wait for it. A merge gives a SegmentEntry, a graph its file, or None where none is needed.
+    def result(self) -> SegmentEntry:
+        """Wait for it: the segment that was built.
 
         Raises BuildFailed, DataDamaged, OSError.
         """
@@ -48,12 +46,12 @@ def is_small(request: BuildRequest) -> bool:
     return isinstance(request, GraphRequest) and request.row_count < GRAPH_ROWS_MIN
 
 
-def run_build(filesystem: FileSystem, request: BuildRequest) -> BuildAnswer:
+def run_build(filesystem: FileSystem, request: BuildRequest) -> SegmentEntry:
     """Do what a request asks for, here and now."""
     directory = Path(request.directory)
     if isinstance(request, MergeRequest):
         return merge_segments(filesystem, directory, request.job, request.parameters, request.threads)
-    return build_segment_graph(
+    return build_segment(
         filesystem,
         directory,
         request.number,
@@ -75,13 +73,13 @@ class InlineBuilder:
 
 
 class _Finished:
-    def __init__(self, answer: BuildAnswer) -> None:
+    def __init__(self, answer: SegmentEntry) -> None:
         self._answer = answer
 
     def done(self) -> bool:
         return True
 
-    def result(self) -> BuildAnswer:
+    def result(self) -> SegmentEntry:
         return self._answer
 
     def cancel(self) -> None:

@@ -4,7 +4,8 @@ What its .rows file holds of each row stands in storage/segment_reader.py; besid
 
     index:*         the metadata index, see index/metadata_index.py
 
-The .graph file is the HNSW graph over the rows in index form; small segments have none and are scanned.
+The .graph file is the HNSW graph over codes of the rows, and the .shape file says what they are codes of, see
+index/shape.py. Small segments have neither and are scanned; graphs of earlier versions have no .shape file.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from kyrodb.engine.live_rows import LiveRows
 from kyrodb.engine.requests import Tier
-from kyrodb.engine.segment_search import LiveRows, SegmentSearch
+from kyrodb.engine.segment_search import SegmentSearch
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.engine.tier import Candidates, TierQuery, count_owners
 from kyrodb.errors import DataDamaged
@@ -26,6 +28,7 @@ from kyrodb.index.bitmaps import rows_of
 from kyrodb.index.filter import Filter
 from kyrodb.index.hnsw import Graph, graph_from_bytes, load_graph
 from kyrodb.index.metadata_index import FrozenMetadataIndex
+from kyrodb.index.shape import Shape, old_shape, read_shape
 from kyrodb.storage.filesystem import FileSystem
 from kyrodb.storage.manifest import SegmentEntry
 from kyrodb.storage.section_file import SectionFile, open_section_file
@@ -42,7 +45,13 @@ class ColdSegment(SegmentRows):
     kind = Tier.COLD
 
     def __init__(
-        self, entry: SegmentEntry, file: SectionFile, graph: Graph | None, metric: Metric, dead: BitMap
+        self,
+        entry: SegmentEntry,
+        file: SectionFile,
+        graph: Graph | None,
+        shape: Shape | None,
+        metric: Metric,
+        dead: BitMap,
     ) -> None:
         self.checkpoint_dead: BitMap = dead.copy()
         """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
@@ -50,6 +59,7 @@ class ColdSegment(SegmentRows):
         super().__init__(file, entry.row_count, self._live.dead)
         self.entry = entry
         self.graph = graph
+        self.shape = shape
         index = {
             name.removeprefix(INDEX_PREFIX): file.section(name)
             for name in file.section_names
@@ -59,8 +69,14 @@ class ColdSegment(SegmentRows):
             self._index = FrozenMetadataIndex(index, self.rows)
         except ValueError as error:
             raise DataDamaged(f"metadata index: {error}", path=file.path) from None
+        if graph is not None and shape is None:
+            shape = old_shape(metric, int(self.vectors.shape[1]), float(self.norms.max()))
+        if graph is not None and shape is not None:
+            points = self.rows if shape.equal is None else shape.equal.points
+            if (graph.ntotal, graph.by_product) != (points, shape.coding.by_product):
+                raise DataDamaged("graph and shape do not fit together", path=file.path)
         self._searches = SegmentSearch(
-            entry.number, self.ids, self.vectors, self.norms, graph, metric, self._live
+            entry.number, self.ids, self.vectors, self.norms, graph, shape, metric, self._live
         )
 
     @property
@@ -129,7 +145,26 @@ def open_segment(
     file = open_section_file(filesystem, directory / entry.rows.name, entry.rows.facts, verify=verify)
     dimension = int(file.section("vectors").shape[1])
     graph = _open_graph(filesystem, directory, entry, dimension, verify=verify, mapped=mapped_graph)
-    return ColdSegment(entry, file, graph, metric, open_dead_rows(filesystem, directory, entry))
+    shape = _open_shape(filesystem, directory, entry, metric, verify=verify)
+    if shape is not None and len(shape.coding.centre) != dimension:
+        raise DataDamaged("shape is of another dimension", path=file.path)
+    return ColdSegment(entry, file, graph, shape, metric, open_dead_rows(filesystem, directory, entry))
+
+
+def _open_shape(
+    filesystem: FileSystem, directory: Path, entry: SegmentEntry, metric: Metric, *, verify: bool
+) -> Shape | None:
+    if entry.graph is None or entry.shape is None:
+        return None
+    path = directory / entry.shape.name
+    file = open_section_file(filesystem, path, entry.shape.facts, verify=verify)
+    try:
+        shape = read_shape({name: file.section(name) for name in file.section_names}, file.attributes, metric)
+        if shape.equal is not None and len(shape.equal.point_of) != entry.row_count:
+            raise ValueError(f"lists {len(shape.equal.point_of)} of {entry.row_count} rows")
+    except ValueError as error:
+        raise DataDamaged(f"shape: {error}", path=path) from None
+    return shape
 
 
 def _open_graph(
@@ -150,8 +185,8 @@ def _open_graph(
     try:
         native = filesystem.native_path(path)
         if native is not None:
-            return load_graph(native, rows=entry.row_count, dimension=dimension, mapped=mapped)
+            return load_graph(native, dimension=dimension, mapped=mapped)
         data = np.frombuffer(filesystem.map(path), dtype=np.uint8)
-        return graph_from_bytes(data, rows=entry.row_count, dimension=dimension)
+        return graph_from_bytes(data, dimension=dimension)
     except ValueError as error:
         raise DataDamaged(f"graph: {error}", path=path) from None

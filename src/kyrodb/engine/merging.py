@@ -26,7 +26,7 @@ from kyrodb.engine.context import EngineContext
 from kyrodb.engine.sealing import write_dead
 from kyrodb.engine.segment_builder import MergeInput, MergeJob
 from kyrodb.storage import filename
-from kyrodb.storage.manifest import Manifest, SegmentEntry
+from kyrodb.storage.manifest import Manifest
 
 SIZE_RATIO: Final = 4
 DEAD_SHARE_MAX: Final = 0.25
@@ -95,7 +95,7 @@ class Merging:
             for segment in segments
         ]
         extends = (
-            len(segments) > 1 and _dead_share(segments[0]) < DEAD_SHARE_MAX and segments[0].graph is not None
+            len(segments) > 1 and _dead_share(segments[0]) < DEAD_SHARE_MAX and segments[0].shape is not None
         )
         if extends:
             inputs[0] = MergeInput(inputs[0].entry, np.empty(0, np.uint32))
@@ -131,7 +131,6 @@ class Merging:
     def _install(self, running: _Running) -> None:
         context = self._context
         entry = running.build.result()
-        assert isinstance(entry, SegmentEntry)
         dead = _carried(running, [segment.checkpoint_dead for segment in running.segments])
         if dead:
             entry = entry.model_copy(
@@ -162,7 +161,12 @@ def choose_segments(segments: Sequence[ColdSegment]) -> list[ColdSegment]:
         smaller -= segment.rows
         if smaller and smaller * SIZE_RATIO >= segment.rows:
             return by_size[at:]
-    return [segment for segment in by_size if _dead_share(segment) >= DEAD_SHARE_MAX][:1]
+    return [segment for segment in by_size if _dead_share(segment) >= DEAD_SHARE_MAX or _is_old(segment)][:1]
+
+
+def _is_old(segment: ColdSegment) -> bool:
+    """Whether its graph is one of an earlier version, whose codes lose what nearly equal rows differ in."""
+    return segment.graph is not None and segment.shape is None
 
 
 def _dead_share(segment: ColdSegment) -> float:

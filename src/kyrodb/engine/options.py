@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kyrodb.cache.query_cache import Mode
-from kyrodb.index.hnsw import GraphParameters
+from kyrodb.index.graph_build import GraphParameters
 from kyrodb.limits import COUNT_MAX, QUERY_CACHE_BYTES_MAX
 from kyrodb.storage.breaker import COOLDOWN_S
 from kyrodb.storage.log import LogOptions, SyncPolicy

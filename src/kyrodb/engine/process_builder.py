@@ -22,9 +22,10 @@ from typing import Final
 
 from kyrodb.descriptors import reserve_standard_descriptors
 from kyrodb.engine.build_protocol import GREETING, BuildRequest, decode_answer, encode_request
-from kyrodb.engine.builder import Build, BuildAnswer, BuildFailed, InlineBuilder, is_small, run_build
+from kyrodb.engine.builder import Build, BuildFailed, InlineBuilder, is_small, run_build
 from kyrodb.isolated_python import ANY_DIRECTORY, isolated_command
 from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.manifest import SegmentEntry
 
 _log: Final = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class ProcessBuilder:
                 error,
             )
 
-    def build_here(self, request: BuildRequest) -> BuildAnswer:
+    def build_here(self, request: BuildRequest) -> SegmentEntry:
         """In the caller's thread, which is slow from now on."""
         _take_lowest_priority()
         return run_build(self._filesystem, request)
@@ -96,7 +97,7 @@ class _Background:
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._given_up = False
-        self._answer: BuildAnswer = None
+        self._answer: SegmentEntry | None = None
         self._error: BaseException | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kyrodb-build", daemon=True)
@@ -109,12 +110,13 @@ class _Background:
     def done(self) -> bool:
         return self._ended.is_set()
 
-    def result(self) -> BuildAnswer:
+    def result(self) -> SegmentEntry:
         self._ended.wait()
         if self._given_up:
             raise BuildFailed("the build was given up")
         if self._error is not None:
             raise self._error
+        assert self._answer is not None
         return self._answer
 
     def cancel(self) -> None:
@@ -134,7 +136,7 @@ class _Background:
         finally:
             self._ended.set()
 
-    def _built(self) -> BuildAnswer:
+    def _built(self) -> SegmentEntry:
         child = self._builder.launch()
         with self._lock:
             self._child = child
@@ -196,7 +198,7 @@ class _Child:
             reason = f"{_ending(ended)} before it had started: {_last(met + words)}"
         raise _NotStarted(f"{self._path} {reason}", lasting=True)
 
-    def ask(self, request: BuildRequest) -> BuildAnswer:
+    def ask(self, request: BuildRequest) -> SegmentEntry:
         """Have it build. Raises BuildFailed."""
         assert self._process.stdin is not None
         # A child that died is reported below, with its last words. The pipe stays open: its end tells the child

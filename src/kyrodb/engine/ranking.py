@@ -30,7 +30,7 @@ class Ranked(NamedTuple):
 
 def rank(request: SearchRequest, found: Found, position: LSN, metric: Metric) -> Ranked:
     """The answer to `request`, given the candidates of every tier, oldest first, at `position`."""
-    result = SearchResult(hits=[], total_found=0, position=position)
+    result = SearchResult(hits=[], total_found=0, position=position, exact_asked=request.exact)
     parts = []
     for tier, candidates in found:
         result.matched += candidates.matched
@@ -53,7 +53,7 @@ def _hits(request: SearchRequest, parts: Found, metric: Metric, result: SearchRe
         if newest is not None:
             owners = None if owners is None else owners[newest]
             rows, doc_ids, similarities = rows[newest], doc_ids[newest], similarities[newest]
-    order = np.lexsort((doc_ids, -similarities))
+    order = distance.best(similarities, doc_ids, metric)
     count = result.total_found = len(order)
     if request.min_score > 0:
         # Scores fall with the similarity, so those that pass stand in front.

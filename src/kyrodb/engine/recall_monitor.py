@@ -5,6 +5,10 @@ compared with a scan of everything that matches. A sample counts only when no do
 written in between: then both are of the same documents as far as they concern it.
 
 The pause is as long as keeps the scans to their share of one processor.
+
+When searches that chose no effort of their own certainly find less than may be expected, that is said in the log,
+once until it is over, and to whoever asks for `warning`. Answers of the query cache do not count there: an unproved
+mode is a choice.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from kyrodb.engine.recall_tally import RecallEstimate, RecallTally, SearchClass
 from kyrodb.engine.requests import SearchRequest, SearchResult, Tier
 from kyrodb.engine.state import State
 from kyrodb.errors import KyroError
+from kyrodb.limits import RECALL_EXPECTED, RECALL_WARNING_SAMPLES
 from kyrodb.types import Key, key_of
 
 _log: Final = logging.getLogger(__name__)
@@ -66,6 +71,11 @@ class RecallMonitor:
         self._state = state
         self._caches = caches
         self._tally = RecallTally(clock)
+        self._by_default = RecallTally(clock)
+        """Only searches with the ef of the database that were not answered from the query cache."""
+        self._expected = RECALL_EXPECTED if options.target is None else min(RECALL_EXPECTED, options.target)
+        self.warning = ""
+        """What is wrong with the recall of searches; empty while nothing is."""
         self.control = None if options.target is None else EfControl(options.target, reads.ef_search)
         self.wanted = self._share > 0
         """Whether the next search is a sample."""
@@ -154,10 +164,31 @@ class RecallMonitor:
         if not exact.hits:
             return
         self._samples += 1
-        self._tally.add(_class_of(sample), recall_of(sample.result, exact))
+        recall = recall_of(sample.result, exact)
+        self._tally.add(_class_of(sample), recall)
+        if not sample.request.ef_search and sample.result.cached is None:
+            self._by_default.add(_class_of(sample), recall)
+            self._judge()
         if self.control is not None and recalls and self.control.observe(recalls):
             _log.info("ef_search is %d now, for a recall of %.3f", self.control.ef, self.control.target)
             self._reads.ef_search = self.control.ef
+
+    def _judge(self) -> None:
+        """Warn when recall is certainly low, and take it back when it is not."""
+        estimate = self._by_default.overall()
+        if estimate is None or estimate.samples < RECALL_WARNING_SAMPLES:
+            return
+        low = estimate.high < self._expected
+        if low and not self.warning:
+            self.warning = (
+                f"searches find {estimate.mean:.1%} of the true answers, at most {estimate.high:.1%} "
+                f"(of {estimate.samples} sampled); {self._expected:.0%} may be expected: raise ef_search or set a "
+                "target for recall"
+            )
+            _log.warning("%s", self.warning)
+        elif not low and self.warning:
+            self.warning = ""
+            _log.info("searches find %.1f%% of the true answers again", 100 * estimate.mean)
 
     def _recalls_by_ef(
         self, request: SearchRequest, served: SearchResult, exact: SearchResult

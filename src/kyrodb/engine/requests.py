@@ -161,7 +161,8 @@ class SearchResult:
 
     `matched` is the number of live documents that satisfy scope and filter; `examined` the number of rows
     whose similarity was computed where that is known (graph searches count their candidates); `exact` says
-    that no better row can exist; `left_out` are the parts of the database that were not searched to their end,
+    that no better row can exist, `exact_asked` that the request wanted that; `left_out` are the parts of the
+    database that were not searched to their end,
     and `note` says why. `cached` says why an answer from the query cache may be served, None for a real search,
     and `margin` by how much it is proved (see cache.answer.Cached).
     """
@@ -171,6 +172,7 @@ class SearchResult:
     position: LSN
     tiers: frozenset[Tier] = frozenset()
     exact: bool = True
+    exact_asked: bool = False
     matched: int = 0
     examined: int = 0
     left_out: frozenset[Tier] = frozenset()

@@ -19,7 +19,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from kyrodb.engine.build_protocol import GraphRequest
-from kyrodb.engine.builder import Build, BuildAnswer
+from kyrodb.engine.builder import Build
 from kyrodb.engine.cold_segment import ColdSegment
 from kyrodb.engine.context import EngineContext
 from kyrodb.engine.hot_tier import HotTier
@@ -159,13 +159,9 @@ class Sealing:
             parameters=context.options.graph,
             threads=context.options.build_threads,
         )
-        graph_file = self._result_of(context.builder.start(request))
-        assert not isinstance(graph_file, SegmentEntry)
-        return SegmentEntry(
-            number=number, row_count=len(rows), rows=rows_file, graph=graph_file, dead=None, dead_count=0
-        )
+        return self._result_of(context.builder.start(request))
 
-    def _result_of(self, build: Build) -> BuildAnswer:
+    def _result_of(self, build: Build) -> SegmentEntry:
         self._building = build
         try:
             if self._stopping:

@@ -14,11 +14,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb import distance
 from kyrodb.engine.cold_segment import INDEX_PREFIX, ColdSegment, open_segment
 from kyrodb.engine.stored_metadata import StoredMetadata
-from kyrodb.index.hnsw import Graph, GraphParameters, build_graph, extend_graph
+from kyrodb.index.graph_build import GraphParameters
+from kyrodb.index.hnsw import Graph
 from kyrodb.index.metadata_index import build_sections
+from kyrodb.index.shape import Shape
+from kyrodb.index.shaping import SegmentRows, extend_shape, shape_rows
 from kyrodb.limits import GRAPH_ROWS_MIN
 from kyrodb.storage import filename
 from kyrodb.storage.checksum import digest
@@ -26,7 +28,7 @@ from kyrodb.storage.filesystem import FileSystem, write_all
 from kyrodb.storage.manifest import FileEntry, SegmentEntry
 from kyrodb.storage.row_keys import write_row_keys
 from kyrodb.storage.section_file import FileFacts, SectionWriter
-from kyrodb.types import BytesLike, Matrix, Metric, Rows
+from kyrodb.types import BytesLike, Matrix, Rows
 
 _CHUNK_ROWS: Final = 8192
 
@@ -89,7 +91,7 @@ def write_rows(filesystem: FileSystem, directory: Path, number: int, source: Row
     return FileEntry(name=path.name, size_bytes=facts.size_bytes, digest=facts.digest)
 
 
-def build_segment_graph(
+def build_segment(
     filesystem: FileSystem,
     directory: Path,
     number: int,
@@ -97,14 +99,42 @@ def build_segment_graph(
     row_count: int,
     parameters: GraphParameters,
     threads: int,
-) -> FileEntry | None:
-    """The .graph file for a .rows file already written, or None when the segment is too small for one."""
-    if row_count < GRAPH_ROWS_MIN:
-        return None
+    base: MergeInput | None = None,
+) -> SegmentEntry:
+    """The segment of a .rows file already written, its graph built unless it is too small for one.
+
+    The graph is grown from that of `base`, whose rows are the first, if there is one that serves the others.
+    """
     entry = SegmentEntry(number=number, row_count=row_count, rows=rows, graph=None, dead=None, dead_count=0)
+    if row_count < GRAPH_ROWS_MIN:
+        return entry
     segment = open_segment(filesystem, directory, entry, parameters.metric, verify=False)
-    graph = build_graph(_index_form(segment.vectors, parameters.metric), parameters, threads)
-    return write_graph(filesystem, directory, number, graph)
+    stored = SegmentRows(segment.vectors, segment.norms, segment.ids)
+    built = None
+    if base is not None:
+        built = _extended(filesystem, directory, base.entry, stored, parameters, threads)
+    graph, shape = built or shape_rows(stored, parameters, threads)
+    return entry.model_copy(
+        update={
+            "graph": write_graph(filesystem, directory, number, graph),
+            "shape": _write_shape(filesystem, directory, number, shape),
+        }
+    )
+
+
+def _extended(
+    filesystem: FileSystem,
+    directory: Path,
+    base: SegmentEntry,
+    rows: SegmentRows,
+    parameters: GraphParameters,
+    threads: int,
+) -> tuple[Graph, Shape] | None:
+    segment = open_segment(filesystem, directory, base, parameters.metric, verify=False)
+    if segment.shape is None or base.graph is None:
+        return None
+    stored = np.frombuffer(filesystem.map(directory / base.graph.name), dtype=np.uint8)
+    return extend_shape(stored, segment.shape, rows, base.row_count, threads)
 
 
 def merge_segments(
@@ -125,21 +155,10 @@ def merge_segments(
     )
     count = len(source.doc_ids)
     rows_file = write_rows(filesystem, directory, job.number, source)
-    graph_file = None
-    base = job.inputs[0].entry.graph
-    if job.extends_first and base is not None:
-        added = np.concatenate([_index_form(s.vectors[rows], parameters.metric) for s, rows in parts[1:]])
-        bytes_of_base = np.frombuffer(filesystem.map(directory / base.name), dtype=np.uint8)
-        graph = extend_graph(bytes_of_base, added, threads)
-        graph_file = write_graph(filesystem, directory, job.number, graph)
-    else:
-        graph_file = build_segment_graph(
-            filesystem, directory, job.number, rows_file, count, parameters, threads
-        )
+    base = job.inputs[0] if job.extends_first else None
+    entry = build_segment(filesystem, directory, job.number, rows_file, count, parameters, threads, base)
     filesystem.sync_directory(directory)
-    return SegmentEntry(
-        number=job.number, row_count=count, rows=rows_file, graph=graph_file, dead=None, dead_count=0
-    )
+    return entry
 
 
 def write_graph(filesystem: FileSystem, directory: Path, number: int, graph: Graph) -> FileEntry:
@@ -147,6 +166,19 @@ def write_graph(filesystem: FileSystem, directory: Path, number: int, graph: Gra
     name = filename.segment_graph(number)
     facts = _write_whole(filesystem, directory / name, graph.to_bytes().data)
     return FileEntry(name=name, size_bytes=facts.size_bytes, digest=facts.digest)
+
+
+def _write_shape(filesystem: FileSystem, directory: Path, number: int, shape: Shape) -> FileEntry:
+    path = directory / filename.segment_shape(number)
+    writer = SectionWriter(filesystem, path)
+    try:
+        for name, array in shape.sections.items():
+            writer.add(name, array)
+        facts = writer.finish(shape.attributes)
+    except BaseException:
+        writer.abandon()
+        raise
+    return FileEntry(name=path.name, size_bytes=facts.size_bytes, digest=facts.digest)
 
 
 def _write_whole(filesystem: FileSystem, path: Path, data: BytesLike) -> FileFacts:
@@ -172,14 +204,3 @@ def _vector_chunks(parts: Sequence[tuple[ColdSegment, Rows]]) -> Iterator[Matrix
     for segment, rows in parts:
         for start in range(0, len(rows), _CHUNK_ROWS):
             yield segment.vectors[rows[start : start + _CHUNK_ROWS]]
-
-
-def _index_form(vectors: Matrix, metric: Metric) -> Matrix:
-    """Rows as the graph wants them, made in pieces so that float64 copies stay small."""
-    if metric is not Metric.COSINE:
-        return np.ascontiguousarray(vectors)
-    result = np.empty(vectors.shape, dtype=np.float32)
-    for start in range(0, len(vectors), _CHUNK_ROWS):
-        part = slice(start, start + _CHUNK_ROWS)
-        result[part] = distance.index_form(vectors[part], metric)
-    return result

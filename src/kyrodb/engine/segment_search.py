@@ -1,67 +1,36 @@
-"""Searching one cold segment: the plan, a walk through its graph, or a scan of the rows that match."""
+"""Searching one cold segment: the plan, a walk through its graph, or a scan of the rows that match.
+
+What a graph reports of a row is only as good as its codes. So the best rows it reports are scored as they are, and
+from the last of the k best follows what the graph could report of a row that belongs to the answer too: all that
+are reported so are scored. When even the last one met is, the walk is repeated wider, and at last the rows are
+scanned.
+So a row is missing from an answer only if the walk did not come by it, never because of its code, and of rows that
+are equally far those with the smallest ids are found.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from pyroaring import BitMap, FrozenBitMap
+from pyroaring import FrozenBitMap
 
-from kyrodb.distance import Question, similarities_together
+from kyrodb.distance import Question, Similarities, similarities_together
+from kyrodb.engine.live_rows import LiveRows
 from kyrodb.engine.tier import Candidates, TierQuery, no_candidates, scanned, scored_rows
 from kyrodb.index import flat, planner
-from kyrodb.index.bitmaps import rows_of, to_bits
+from kyrodb.index.coding import Asked
 from kyrodb.index.hnsw import Graph
-from kyrodb.index.rounding import similarity_at_most
-from kyrodb.types import Bits, Matrix, Metric
+from kyrodb.index.shape import Shape
+from kyrodb.types import Bits, Matrix, Metric, Rows
 
 _CODES_SHARE_MIN: Final = 0.03
-"""Share of rows that match from which on a scan reads the bfloat16 forms, which looks at the bit of every row."""
+"""Share of rows that match from which on a scan reads the codes, which looks at the bit of every row."""
 _CODES_BEYOND_MIN: Final = 54
 """Rows such a scan takes beyond those wanted, to prove that no other belongs to them."""
-
-
-class LiveRows:
-    """Which rows of a segment are alive. Edited in place while searches read it."""
-
-    __slots__ = ("bits", "count", "dead")
-
-    def __init__(self, count: int, dead: BitMap) -> None:
-        self.count = count
-        self.dead: BitMap = BitMap()
-        self.bits: Bits = np.packbits(np.ones(count, dtype=np.bool_), bitorder="little")
-        for row in dead:
-            self.kill(row)
-
-    def kill(self, row: int) -> None:
-        # Searches in flight read the bits; one byte changes at once or not at all.
-        self.bits[row >> 3] &= np.uint8(0xFF ^ (1 << (row & 7)))
-        self.dead.add(row)
-
-    def among(self, matching: FrozenBitMap | None) -> int:
-        """How many of these rows, None being all, are alive."""
-        if matching is None:
-            return self.count - len(self.dead)
-        return len(matching) - (matching.intersection_cardinality(self.dead) if self.dead else 0)
-
-    def bits_of(self, matching: FrozenBitMap | None) -> Bits | None:
-        """These rows, None being all, without the dead ones; None when every row is among them."""
-        if matching is None:
-            return self.bits if self.dead else None
-        selected = to_bits(matching, self.count)
-        return np.bitwise_and(selected, self.bits, out=selected)
-
-    def rows_of(self, matching: FrozenBitMap | None) -> npt.NDArray[np.integer] | None:
-        """As `bits_of`, their numbers."""
-        if matching is not None:
-            return rows_of(matching - self.dead if self.dead else matching)
-        if not self.dead:
-            return None
-        return np.flatnonzero(np.unpackbits(self.bits, count=self.count, bitorder="little"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +44,21 @@ class _Matching:
     plan: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """Rows of one question that a walk or a scan of codes met and that count, nearest by report first.
+
+    `last` is what was reported of the last point met, minus infinity when it met all there are. `points` is how many
+    points the rows are of. `cut` says that of some equal rows not all are among them.
+    """
+
+    rows: Rows
+    reported: npt.NDArray[np.float32]
+    last: float
+    points: int
+    cut: bool
+
+
 class SegmentSearch:
     """Searches the rows of one segment. Any number of threads at once."""
 
@@ -85,15 +69,20 @@ class SegmentSearch:
         vectors: Matrix,
         norms: npt.NDArray[np.float64],
         graph: Graph | None,
+        shape: Shape | None,
         metric: Metric,
         live: LiveRows,
     ) -> None:
-        """Of each row its id, its vector of shape (dimension,) and its length; `number` is the segment's."""
+        """Of each row its id, its vector of shape (dimension,) and its length; `number` is the segment's. A graph
+        has a `shape`."""
         self._number = number
         self._ids = ids
         self._vectors = vectors
         self._norms = norms
         self._graph = graph
+        self._shape = shape
+        self._least_ef = None if shape is None else shape.ef
+        self._equal = None if shape is None else shape.equal
         self._metric = metric
         self._live = live
 
@@ -108,6 +97,7 @@ class SegmentSearch:
             filtered=matching is not None,
             has_graph=self._graph is not None,
             exact=query.exact,
+            least_ef=self._least_ef,
         )
         asks_graph = plan.kind == "graph" or self._scans_codes(matched)
         bits = self._live.bits_of(matching) if asks_graph else None
@@ -118,63 +108,63 @@ class SegmentSearch:
             return [self._scan(query, question, among) for question in query.questions]
         return [no_candidates(among.plan)] * len(query.questions)
 
+    # --- walks ------------------------------------------------------------------------------------
+
     def _walk_or_scan(self, query: TierQuery, among: _Matching, ef: int) -> list[Candidates]:
-        """What the graph finds; for questions near which too few rows match, what a wider walk or a scan finds."""
+        """What the graph finds; for questions whose answer its walk leaves open, what a wider one or a scan finds."""
         return [
-            self._search_again(replace(query, questions=[question]), among, ef, answer)
-            if isinstance(answer, int)
+            self._search_again(replace(query, questions=[question]), among, answer)
+            if isinstance(answer, planner.Plan)
             else answer
             for question, answer in zip(query.questions, self._walk(query, among, ef), strict=True)
         ]
 
-    def _search_again(self, query: TierQuery, among: _Matching, ef: int, met: int) -> Candidates:
-        """For the one question of the query, after a walk with `ef` met so few rows that match."""
-        plan = planner.choose_again(wanted=self._wanted(query, among), met=met, ef=ef, matched=among.count)
-        among = replace(among, plan=f"{among.plan}; {plan.reason}")
-        if plan.kind == "graph":
+    def _search_again(self, query: TierQuery, among: _Matching, plan: planner.Plan) -> Candidates:
+        """For the one question of the query: go on as planned, until there is an answer."""
+        while plan.kind == "graph":
+            among = replace(among, plan=f"{among.plan}; {plan.reason}")
             (answer,) = self._walk(query, among, plan.ef)
-            if not isinstance(answer, int):
+            if not isinstance(answer, planner.Plan):
                 return answer
+            plan = answer
+        among = replace(among, plan=f"{among.plan}; {plan.reason}")
         return self._scan(query, query.questions[0], among)
 
-    def _walk(self, query: TierQuery, among: _Matching, ef: int) -> list[Candidates | int]:
-        """What the graph finds for each; for one whose walk does not meet enough rows that match, how many it met."""
-        graph, questions, matched = self._graph, query.questions, among.count
+    def _walk(self, query: TierQuery, among: _Matching, ef: int) -> list[Candidates | planner.Plan]:
+        """What the graph finds for each; for one whose walk leaves the answer open, how to go on."""
+        graph, shape, questions, matched = self._graph, self._shape, query.questions, among.count
         assert graph is not None
+        assert shape is not None
+        asked = [shape.coding.asked(question) for question in questions]
         ranked = min(matched, scored_rows(query.k))
-        kept = min(matched, max(ranked, min(ef, query.wanted)))
-        wanted, width = min(query.k, matched), kept
-        if among.bits is not None:
-            wanted = max(ranked, self._wanted(query, among))
-            width = max(ef, ranked)
-        found, reported = graph.search_many([one.indexed for one in questions], width, ef)
-        counts = [width] * len(questions)
-        if among.bits is not None:
-            found, reported, counts = _selected_first(found, reported, among.bits)
-        elif any(found.item(at, -1) < 0 for at in range(len(questions))):
-            counts = np.count_nonzero(found >= 0, axis=1).tolist()
-        if max(counts) < wanted:
-            return [*counts]
+        width = min(graph.ntotal, max(ef, ranked + 1))
+        found, reported = graph.search_many([one.vector for one in asked], width, ef)
+        simple = among.bits is None and self._equal is None and ranked < width
+        if not simple or found.item(0, -1) < 0:
+            return [
+                self._answer_of(query, at, asked[at], among, ef, found[at], reported[at])
+                for at in range(len(questions))
+            ]
         best = found[:, :ranked]
-        if min(counts) < ranked:
-            # Places where nothing was found hold row 0 for the arithmetic, and are cut off behind it.
-            best = np.maximum(best, 0)
         similarities = similarities_together(questions, self._vectors.take(best, 0), self._norms.take(best))
+        kth_place = max(0, ranked - query.k)
+        kth = np.partition(similarities, kth_place, axis=1)[:, kth_place].tolist()
         doc_ids = self._ids.take(best)
-        answers: list[Candidates | int] = []
-        for at, count in enumerate(counts):
-            if count < wanted:
-                answers.append(count)
+        known = min(width, max(ranked, query.wanted))
+        answers: list[Candidates | planner.Plan] = []
+        for at, question in enumerate(questions):
+            least = shape.coding.least_reported(kth[at], question, asked[at], proved=False)
+            if not reported.item(at, ranked) < least:
+                answers.append(self._answer_of(query, at, asked[at], among, ef, found[at], reported[at]))
                 continue
-            shown, known, beyond = min(ranked, count), min(kept, count), math.inf
+            beyond = math.inf
             if query.spare is not None:
-                last = float(reported[at, known - 1])
-                beyond = self._beyond(questions[at], last, known, kept, matched)
+                beyond = self._beyond(question, asked[at], reported.item(at, known - 1), known >= matched)
             answers.append(
                 Candidates(
-                    best[at, :shown],
-                    doc_ids[at, :shown],
-                    similarities[at, :shown],
+                    best[at],
+                    doc_ids[at],
+                    similarities[at],
                     matched,
                     ef,
                     False,
@@ -185,27 +175,116 @@ class SegmentSearch:
             )
         return answers
 
-    def _wanted(self, query: TierQuery, among: _Matching) -> int:
-        filtered = among.rows is not None
-        return planner.wanted_rows(rows=self._live.count, k=query.k, ef=query.ef, filtered=filtered)
-
-    def _beyond(self, question: Question, last: float, found: int, wanted: int, matched: int) -> float:
-        """`Candidates.beyond` of a walk that found so many of the rows wanted, the last this similar."""
-        if found >= matched:
-            return -math.inf
-        if found < wanted:
-            return math.inf
-        return similarity_at_most(
-            last,
-            self._metric,
-            dimension=self._vectors.shape[1],
-            query_length=question.length,
-            longest_row=self._longest_row,
+    def _answer_of(
+        self,
+        query: TierQuery,
+        at: int,
+        asked: Asked,
+        among: _Matching,
+        ef: int,
+        found: Rows,
+        reported: npt.NDArray[np.float32],
+    ) -> Candidates | planner.Plan:
+        """What a walk found for one question, looked at in full."""
+        question, matched = query.questions[at], among.count
+        met = self._met(found, reported, among.bits, scored_rows(query.k))
+        if met is None:
+            return planner.Plan("scan", 0, f"too many equal rows: scan {matched} rows")
+        if among.bits is not None and met.last > -math.inf:
+            wanted = max(min(matched, scored_rows(query.k)), self._wanted(query, among))
+            wanted = min(wanted, matched)
+            if met.points < wanted and len(met.rows) < matched:
+                return planner.choose_again(wanted=wanted, met=met.points, ef=ef, matched=matched)
+        scored = self._scored(query, question, asked, met, matched, proved=False)
+        if scored is None:
+            return planner.choose_wider(ef=ef, matched=matched)
+        similarities = scored
+        count, known = len(similarities), min(len(met.rows), max(len(similarities), query.wanted))
+        beyond = math.inf
+        if query.spare is not None and not met.cut:
+            last = met.last if known == len(met.rows) else float(met.reported[known - 1])
+            beyond = -math.inf if last == -math.inf else self._beyond(question, asked, last, known >= matched)
+        rows = met.rows[:count]
+        return Candidates(
+            rows,
+            self._ids.take(rows),
+            similarities,
+            matched,
+            ef,
+            False,
+            among.plan,
+            met.rows[count:known],
+            beyond,
         )
 
-    @cached_property
-    def _longest_row(self) -> float:
-        return 1.0 if self._metric is Metric.COSINE else float(self._norms.max())
+    def _scored(
+        self, query: TierQuery, question: Question, asked: Asked, met: _Met, matched: int, *, proved: bool
+    ) -> Similarities | None:
+        """Similarities of the first of the rows met, as many as may belong to the answer; None when rows that
+        were not met may, too."""
+        assert self._shape is not None
+        wanted = min(matched, query.wanted if proved else query.k)
+        count = min(len(met.rows), wanted if proved else scored_rows(query.k))
+        similarities = self._similarities(question, met.rows[:count])
+        least = -math.inf
+        if count >= wanted:
+            kth = float(np.partition(similarities, -wanted)[-wanted])
+            least = self._shape.coding.least_reported(kth, question, asked, proved=proved)
+        if met.last > -math.inf and not met.last < least:
+            return None
+        needed = int(np.count_nonzero(~(met.reported < least)))
+        if needed > count:
+            more = self._similarities(question, met.rows[count:needed])
+            similarities = np.concatenate([similarities, more])
+        return similarities
+
+    def _met(
+        self, found: Rows, reported: npt.NDArray[np.float32], bits: Bits | None, most: int
+    ) -> _Met | None:
+        """The rows of the points found that count, of equal ones no more than `most`; None when there are too many to
+        look through."""
+        count = len(found)
+        if count and found[-1] < 0:
+            count = int(np.count_nonzero(found >= 0))
+            found, reported = found[:count], reported[:count]
+            last = -math.inf  # everything in reach was met
+        else:
+            last = float(reported[-1]) if count and count < self._points else -math.inf
+        if self._equal is not None:
+            expanded = self._equal.expanded(found, bits, most)
+            if expanded is None:
+                return None
+            rows, of, cut = expanded
+            return _Met(rows, reported[of], last, len(np.unique(of)), cut)
+        if bits is None:
+            return _Met(found, reported, last, count, cut=False)
+        hit = np.flatnonzero((bits[found >> 3] >> (found & 7).astype(np.uint8)) & 1)
+        return _Met(found[hit], reported[hit], last, len(hit), cut=False)
+
+    @property
+    def _points(self) -> int:
+        return self._live.count if self._equal is None else self._equal.points
+
+    def _similarities(self, question: Question, rows: Rows) -> Similarities:
+        return question.similarities(self._vectors.take(rows, 0), self._norms.take(rows))
+
+    def _wanted(self, query: TierQuery, among: _Matching) -> int:
+        return planner.wanted_rows(
+            rows=self._live.count,
+            k=query.k,
+            ef=query.ef,
+            filtered=among.rows is not None,
+            least_ef=self._least_ef,
+        )
+
+    def _beyond(self, question: Question, asked: Asked, last: float, everything: bool) -> float:
+        """`Candidates.beyond` of a search whose last row was reported so; it may have met `everything`."""
+        if everything:
+            return -math.inf
+        assert self._shape is not None
+        return self._shape.coding.similarity_at_most(last, question, asked)
+
+    # --- scans ------------------------------------------------------------------------------------
 
     def _scan(self, query: TierQuery, question: Question, among: _Matching) -> Candidates:
         """What looking at every live row that matches finds."""
@@ -228,32 +307,34 @@ class SegmentSearch:
         return self._graph is not None and matched >= _CODES_SHARE_MIN * self._live.count
 
     def _scan_codes(self, query: TierQuery, question: Question, among: _Matching) -> Candidates | None:
-        """`_scan`, looking at the bfloat16 forms in the graph; None when their errors leave the answer open.
+        """`_scan`, looking at the codes in the graph; None when their errors leave the answer open.
 
-        More rows than wanted are taken and scored as they are. The answer is proved when even the error of
-        bfloat16 could not lift any other row to the last of those wanted.
+        More rows than wanted are taken and scored as they are. The answer is proved when even the largest error of
+        a code could not lift any other row to the last of those wanted.
         """
-        assert self._graph is not None
-        wanted, matched = query.wanted, among.count
-        taken = min(matched, wanted + max(wanted, _CODES_BEYOND_MIN))
-        found, reported = self._graph.scan(question.indexed, taken, among.bits, matched)
-        if len(found) < taken:  # rows died meanwhile
+        graph, shape = self._graph, self._shape
+        assert graph is not None
+        assert shape is not None
+        asked = shape.coding.asked(question)
+        if not asked.comparable:
             return None
-        similarities = question.similarities(self._vectors.take(found, 0), self._norms.take(found))
-        if taken < matched:
-            others = self._beyond(question, float(reported[-1]), taken, taken, matched)
-            if others >= np.partition(similarities, -wanted)[-wanted]:
-                return None
-        return scanned(query, found, self._ids.take(found), similarities, matched, among.plan)
-
-
-def _selected_first(
-    found: npt.NDArray[np.int64], reported: npt.NDArray[np.float32], selected: Bits
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], list[int]]:
-    """Rows found and their similarities, both of shape (questions, n): those whose bit is set moved to the front of
-    each line in their order, and how many they are."""
-    hit = (selected[found >> 3] >> (found & 7).astype(np.uint8)) & 1
-    hit[found < 0] = 0
-    order = np.argsort(1 - hit, axis=1, kind="stable")
-    counts: list[int] = hit.sum(axis=1).tolist()
-    return np.take_along_axis(found, order, axis=1), np.take_along_axis(reported, order, axis=1), counts
+        bits, matched, wanted = among.bits, among.count, query.wanted
+        selected = bits
+        if bits is not None and self._equal is not None:
+            selected = self._equal.points_of(bits)
+        taken = min(self._points, wanted + max(wanted, _CODES_BEYOND_MIN))
+        found, reported = graph.scan(asked.vector, taken, selected, matched)
+        met = self._met(found, reported, bits, wanted + 1)
+        if met is None:
+            return None
+        if len(found) < taken:  # these are all there are
+            met = replace(met, last=-math.inf)
+        similarities = self._scored(query, question, asked, met, matched, proved=True)
+        if (
+            similarities is None
+            or len(similarities) < min(wanted, matched)
+            or (met.cut and query.spare is not None)
+        ):
+            return None
+        rows = met.rows[: len(similarities)]
+        return scanned(query, rows, self._ids.take(rows), similarities, matched, among.plan)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.distance import Question, Similarities
+from kyrodb.distance import Question, Similarities, shown_alike_from
 from kyrodb.engine.requests import Tier
 from kyrodb.engine.stored_metadata import StoredMetadata
 from kyrodb.index.filter import Filter
@@ -18,7 +18,7 @@ from kyrodb.types import NOBODY, Key, Matrix, Rows, Vector
 
 
 def scored_rows(k: int) -> int:
-    """Rows a graph is asked for to be scored as they are: those beyond `k` make up for what bfloat16 put in the wrong
+    """Rows a graph is asked for to be scored as they are: those beyond `k` make up for what codes put in the wrong
     order."""
     return k + max(5, k // 4)
 
@@ -147,11 +147,11 @@ def scanned(
 ) -> Candidates:
     """What an exact scan of `matched` rows for the best k and the spare rows found, of each the canonical
     similarity."""
-    wanted = query.wanted
+    wanted, metric = query.wanted, query.questions[0].metric
     beyond = math.inf  # rows that die during the scan can leave it with fewer than it should have found
     if query.spare is not None and len(found) > wanted:
         beyond = _nth(similarities, wanted)
-        best = similarities >= beyond
+        best = similarities >= shown_alike_from(beyond, metric)
         found, doc_ids, similarities = found[best], doc_ids[best], similarities[best]
     elif len(found) >= matched:
         beyond = -math.inf
@@ -159,7 +159,7 @@ def scanned(
         beyond = _nth(similarities, wanted)
     spare = NO_ROWS
     if query.spare and len(found) > query.k:
-        best = similarities >= _nth(similarities, query.k)
+        best = similarities >= shown_alike_from(_nth(similarities, query.k), metric)
         found, spare = found[best], found[~best]
         doc_ids, similarities = doc_ids[best], similarities[best]
     return Candidates(found, doc_ids, similarities, matched, matched, True, plan, spare, beyond)

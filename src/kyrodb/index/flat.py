@@ -7,7 +7,7 @@ The caller ranks what `scan` returns with the canonical float64 arithmetic (kyro
 not lose a row to rounding: it bounds the error of each float32 product by the standard bound,
 |error| <= gamma |x| |q| with gamma = n u / (1 - n u) for n roundings in any order (Higham, Accuracy and
 Stability of Numerical Algorithms, 2nd ed., section 3.1), and keeps each row whose upper bound reaches the
-k-th best lower bound. All rows that tie with the k-th are among them.
+k-th best lower bound. All rows that a client sees as equal to the k-th are among them.
 """
 
 from __future__ import annotations
@@ -62,16 +62,17 @@ def scan(
         raise ValueError(f"row {selected[-1]} selected of {rows.shape[0]}")
     if count <= max(k, FEW_ROWS):
         return np.arange(count) if selected is None else selected.astype(np.int64)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         similarities, errors = _approximate(rows, query, metric, norms, selected)
         if np.isfinite(similarities).all():
-            kept = _within_reach(similarities, errors, k)
+            kept = _within_reach(similarities, errors, k, metric)
             decided = len(kept) <= k + _UNDECIDED_MAX
         else:  # a float32 product overflowed and tells nothing
             kept, decided = np.arange(count), False
         found = kept if selected is None else selected[kept].astype(np.int64)
         if not decided:
-            found = found[_within_reach(_canonical(rows, query, metric, found), np.float64(0), k)]
+            canonical = _canonical(rows, query, metric, found)
+            found = found[_within_reach(canonical, np.float64(0), k, metric)]
         return found
 
 
@@ -80,18 +81,21 @@ def _approximate(
 ) -> tuple[Doubles, Doubles | np.float64]:
     """Similarity of each row looked at, from float32 products, and the bound of its error."""
     wide = query.astype(np.float64)
-    length = np.sqrt(wide @ wide)
-    question = (wide / length).astype(np.float32) if metric is Metric.COSINE else query
+    length = float(np.sqrt(wide @ wide))
+    # Of length one, so that a product leaves float32 only where a row itself is near the end of it.
+    question = (wide / length if length else wide).astype(np.float32)
     products, lengths = _products(rows, question, norms, selected)
     roundings = rows.shape[1] + _EXTRA_ROUNDINGS
     gamma = roundings * 2.0**-24 / (1 - roundings * 2.0**-24)
+    underflow = roundings * 2.0**-126
     if metric is Metric.COSINE:
-        return products / lengths, np.float64(gamma)
-    errors = gamma * length * lengths + roundings * 2.0**-149  # the second term is underflow
+        return products / lengths, gamma + underflow / lengths
+    errors = length * (gamma * lengths + underflow)
+    similarities = products.astype(np.float64) * length
     if metric is Metric.INNER_PRODUCT:
-        return products.astype(np.float64), errors
+        return similarities, errors
     squares = np.square(lengths) + length * length
-    return 2.0 * products.astype(np.float64) - squares, 2.0 * errors + roundings * 2.0**-52 * squares
+    return 2.0 * similarities - squares, 2.0 * errors + roundings * 2.0**-52 * squares
 
 
 def _products(
@@ -125,12 +129,13 @@ def _canonical(rows: Matrix, query: Vector, metric: Metric, numbers: Rows) -> Do
     return np.concatenate(parts)
 
 
-def _within_reach(similarities: Doubles, errors: Doubles | np.float64, k: int) -> Rows:
-    """Positions, ascending, of those that may belong to the k largest when each is known up to its error."""
+def _within_reach(similarities: Doubles, errors: Doubles | np.float64, k: int, metric: Metric) -> Rows:
+    """Positions, ascending, of those that may belong to the k largest when each is known up to its error, and of
+    those that a client sees as equal to them."""
     if k >= len(similarities):
         return np.arange(len(similarities))
     surely = np.partition(similarities - errors, -k)[-k]
-    return np.flatnonzero(similarities + errors >= surely)
+    return np.flatnonzero(similarities + errors >= distance.shown_alike_from(float(surely), metric))
 
 
 def _chunks(count: int) -> Iterator[slice]:

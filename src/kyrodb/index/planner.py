@@ -37,6 +37,12 @@ dimension.
 """
 
 
+WIDENING: Final = 4
+"""How many times as wide a walk is repeated."""
+_MEASURED_K: Final = 10
+"""Best rows that a segment's own least ef was measured for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to do in one segment: nothing, scan the matching rows, or search the graph with `ef`.
@@ -56,11 +62,22 @@ def ef_for_size(ef: int, rows: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def choose(*, rows: int, matched: int, k: int, ef: int, filtered: bool, has_graph: bool, exact: bool) -> Plan:
+def choose(
+    *,
+    rows: int,
+    matched: int,
+    k: int,
+    ef: int,
+    filtered: bool,
+    has_graph: bool,
+    exact: bool,
+    least_ef: int | None = None,
+) -> Plan:
     """How to search a segment of `rows`, of which `matched` are alive and satisfy the filter.
 
     `ef` is the one configured or asked for; its growth with the segment and with the filter is added here. The
-    cheaper of walking the graph and scanning is taken; scanning costs `matched`, and is exact.
+    segment wants at least `least_ef`, 0 meaning that no walk finds enough there. The cheaper of walking the graph
+    and scanning is taken; scanning costs `matched`, and is exact.
     """
     if matched <= 0 or k <= 0:
         return Plan("nothing", 0, "no row matches")
@@ -68,7 +85,9 @@ def choose(*, rows: int, matched: int, k: int, ef: int, filtered: bool, has_grap
         return Plan("scan", 0, f"exact answer asked for: scan {matched} rows")
     if not has_graph:
         return Plan("scan", 0, f"no graph: scan {matched} rows")
-    wanted = wanted_rows(rows=rows, k=k, ef=ef, filtered=filtered)
+    if least_ef == 0:
+        return Plan("scan", 0, f"no walk finds enough here: scan {matched} rows")
+    wanted = wanted_rows(rows=rows, k=k, ef=ef, filtered=filtered, least_ef=least_ef)
     wide = _ef_to_meet(wanted, min(1.0, matched / rows))
     if matched <= SCAN_PER_EF * wide:
         return Plan("scan", 0, f"{matched} of {rows} rows match: scanning costs less than ef {wide:.0f}")
@@ -85,9 +104,20 @@ def choose_again(*, wanted: int, met: int, ef: int, matched: int) -> Plan:
     return Plan("graph", round(wide), f"only {met} match near the question: graph with ef {wide:.0f}")
 
 
-def wanted_rows(*, rows: int, k: int, ef: int, filtered: bool) -> int:
+def choose_wider(*, ef: int, matched: int) -> Plan:
+    """How to go on when the rows that a walk with `ef` met leave open whether others belong to the answer."""
+    wide = WIDENING * ef
+    if wide > EF_SEARCH_MAX or matched <= SCAN_PER_EF * wide:
+        return Plan("scan", 0, f"too close to tell with ef {ef}: scan {matched} rows")
+    return Plan("graph", wide, f"too close to tell with ef {ef}: graph with ef {wide}")
+
+
+def wanted_rows(*, rows: int, k: int, ef: int, filtered: bool, least_ef: int | None = None) -> int:
     """Rows that match which a walk has to meet, so that the best `k` are among them."""
     sized = max(k, ef_for_size(ef, rows))
+    if least_ef is not None and least_ef > ef:
+        # It was measured for the best few: more need as many more.
+        sized = max(sized, least_ef + max(0, k - _MEASURED_K))
     return min(EF_SEARCH_MAX, round(FILTERED_EF * sized)) if filtered else sized
 
 

@@ -42,7 +42,7 @@ def copy_directory(filesystem: FileSystem, data_dir: Path, place: Path) -> None:
     try:
         source = capture(filesystem, data_dir, require_manifest(filesystem, data_dir).sealed_lsn)
         for file in source.files:
-            if not file.entry.name.endswith(".graph"):
+            if not file.entry.name.endswith((".graph", ".shape")):
                 _link_or_copy(filesystem, data_dir, file, unfinished)
         needed = [s for s in source.log.segments if s.last_lsn > source.manifest.sealed_lsn]
         for segment in needed:
@@ -80,7 +80,9 @@ def copy_backup(
 
 
 def _without_graphs(manifest: Manifest) -> Manifest:
-    segments = tuple(segment.model_copy(update={"graph": None}) for segment in manifest.segments)
+    segments = tuple(
+        segment.model_copy(update={"graph": None, "shape": None}) for segment in manifest.segments
+    )
     return manifest.model_copy(update={"segments": segments})
 
 

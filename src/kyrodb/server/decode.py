@@ -27,7 +27,6 @@ from kyrodb.limits import (
     K_MAX,
     METADATA_KEY_BYTES_MAX,
     STREAM_MESSAGES_MAX,
-    ZERO_NORM_SQUARED_MAX,
 )
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.proto import kyrodb_wire_pb2 as wire
@@ -210,7 +209,7 @@ def _plainly_sound(vectors: Sequence[Vector], schema: Schema) -> list[bool]:
     rows = np.array(vectors, np.float32).reshape(len(vectors), schema.dimension)
     with np.errstate(over="ignore", invalid="ignore"):
         norms_squared = np.einsum("ij,ij->i", rows, rows)
-    least = 2 * ZERO_NORM_SQUARED_MAX if schema.metric is Metric.COSINE else -1.0
+    least = 0.0 if schema.metric is Metric.COSINE else -1.0
     sound: list[bool] = (np.isfinite(norms_squared) & (norms_squared > least)).tolist()
     return sound
 

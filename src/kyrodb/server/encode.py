@@ -58,7 +58,11 @@ def search_path(tiers: frozenset[Tier]) -> pb.SearchResponse.SearchPath:
 
 
 def search_response(result: SearchResult, latency_ms: float, *, with_plan: bool = True) -> bytes:
-    """The bytes of a SearchResponse."""
+    """The bytes of a SearchResponse.
+
+    How rows were searched depends on all that is stored, other tenants' documents too. Without `with_plan` the client
+    gets figures of its own documents alone: as examined count those that match, as exact what was asked for exactly.
+    """
     out: list[bytes] = []
     for hit in result.hits:
         doc_id, metadata = varint(hit.doc_id), hit.metadata_wire
@@ -78,11 +82,12 @@ def search_response(result: SearchResult, latency_ms: float, *, with_plan: bool 
         out.append(_delimited(_SEARCH_ERROR, result.note.encode()))
     if not result.complete:
         out.append(_PARTIAL)
-    if result.exact:
+    if result.exact and (with_plan or result.exact_asked):
         out.append(_EXACT)
     if with_plan and result.plan:
         out.append(_delimited(_PLAN, result.plan.encode()))
-    out += (_ROWS_EXAMINED + varint(result.examined), _MATCHED + varint(result.matched))
+    examined = result.examined if with_plan else result.matched
+    out += (_ROWS_EXAMINED + varint(examined), _MATCHED + varint(result.matched))
     if result.cached is not None:
         out.append(CACHED[result.cached])
         if not math.isnan(result.margin):

@@ -124,6 +124,8 @@ class Vitals:
             warnings.append(self.accounts.fault)
         if stats is not None and stats.wal_writes_failed:
             warnings.append(f"{stats.wal_writes_failed} failed WAL writes observed")
+        if self.engine is not None and self.engine.recall.warning:
+            warnings.append(self.engine.recall.warning)
         if stats is not None and stats.maintenance_failure:
             warnings.append(f"background work is failing: {stats.maintenance_failure}")
         if self.backups is not None and self.backups.last_failure:

@@ -15,9 +15,18 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from kyrodb.errors import DataDamaged, DataDirMismatch, ResourceExhausted
 from kyrodb.limits import MANIFEST_BYTES_MAX, TENANT_INDEX_MAX, TENANT_INDEX_MIN
@@ -34,7 +43,9 @@ _MAGIC: Final = b"KYRODB-MANIFEST "
 _FORMATS: Final = tuple(str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT))
 _HINT: Final = "Restore from a backup"
 
-_DataFileName = Annotated[str, StringConstraints(pattern=r"^(wal|segment)_[0-9_]+\.(wal|rows|graph|dead)$")]
+_DataFileName = Annotated[
+    str, StringConstraints(pattern=r"^(wal|segment)_[0-9_]+\.(wal|rows|graph|shape|dead)$")
+]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _Count = Annotated[int, Field(ge=0, strict=True)]
 _TenantIndex = Annotated[int, Field(ge=0, le=TENANT_INDEX_MAX, strict=True)]
@@ -66,18 +77,30 @@ class WalEntry(_Entry):
 
 
 class SegmentEntry(_Entry):
-    """A cold segment: its files, and its rows deleted at or before the sealed position."""
+    """A cold segment: its files, and its rows deleted at or before the sealed position.
+
+    A graph without a `shape` was written by an earlier version.
+    """
 
     number: _Count
     row_count: _Count
     rows: FileEntry
     graph: FileEntry | None
+    shape: FileEntry | None = None
     dead: FileEntry | None
     dead_count: _Count
 
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a shape, as earlier versions wrote it and read it."""
+        fields: dict[str, Any] = serialise(self)
+        if self.shape is None:
+            del fields["shape"]
+        return fields
+
     @property
     def files(self) -> list[FileEntry]:
-        return [file for file in (self.rows, self.graph, self.dead) if file is not None]
+        return [file for file in (self.rows, self.graph, self.shape, self.dead) if file is not None]
 
 
 class Branch(_Entry):
