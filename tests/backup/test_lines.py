@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from tests.backup.wrong_clock import FILES, Site
 
-from kyrodb.backup import filename
+from kyrodb.backup import filename, lineage
 from kyrodb.backup.catalog import summary
+from kyrodb.backup.record import LogPiece, Record
 from kyrodb.backup.scheduled_run import RunRequest, run
+from kyrodb.backup.source_log import SourceSegment
+from kyrodb.backup.store import Store
 from kyrodb.backup.timeline import plan_position
 from kyrodb.backup.verify import verify_backup, verify_deep
-from kyrodb.errors import FailedPrecondition, InvalidArgument
+from kyrodb.errors import DataDamaged, FailedPrecondition, InvalidArgument
 from kyrodb.storage.manifest import read_manifest
 
 
@@ -57,6 +61,52 @@ def test_every_backup_around_a_rolled_back_disk_verifies_and_restores(site: Site
             documents
         )
         assert site.restored_backup(entry) == documents
+
+
+def test_backup_that_was_matched_by_names_is_found_by_verify_and_made_good_by_the_next(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As earlier versions made them: the beginning of a file of the same name, which is of another line."""
+
+    def by_name(record: Record, segment: SourceSegment) -> tuple[LogPiece, ...]:
+        same = [s for s in record.log if s.name == segment.entry.name and s.end_offset <= segment.end_offset]
+        return same[0].pieces if same else ()
+
+    site.write(*range(1, 11))
+    site.back_up(incremental=False)
+    site.keep_image()
+    site.write(*range(11, 21), mark="lost")
+    lost = site.back_up()
+    site.roll_back()
+    site.write(*range(11, 31), mark="kept")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(lineage, "pieces_in", by_name)
+        earlier.setattr(Store, "require_restorable", lambda store, record: None)
+        mixed = site.back_up(reference=lost.id)
+    assert any(len(segment.pieces) > 1 for segment in mixed.record.log)
+    with pytest.raises(DataDamaged, match=f"put together from {lost.id}, {mixed.id}"):
+        verify_backup(site.target, site.catalog, mixed.id, site.clock)
+    site.write(31, mark="kept")
+    good = site.back_up()
+    verify_backup(site.target, site.catalog, good.id, site.clock)
+    assert site.restored_backup(good) == marks(1, 10) | marks(11, 31, "kept")
+
+
+def test_create_proves_what_it_wrote_and_leaves_nothing_that_does_not_restore(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.write(*range(1, 11))
+    before = os.listdir(site.root)
+
+    def damaged(store: Store, record: Record) -> None:
+        raise DataDamaged("it does not restore", path=site.target.location)
+
+    monkeypatch.setattr(Store, "require_restorable", damaged)
+    with pytest.raises(DataDamaged, match="does not restore"):
+        site.back_up(incremental=False)
+    assert site.catalog.entries == []
+    assert os.listdir(site.root / "backups") == ["LOCK"]
+    assert set(os.listdir(site.root)) == {*before, "backups"}
 
 
 def test_line_that_left_another_has_a_history_of_its_own_and_says_where_it_left(site: Site) -> None:

@@ -60,7 +60,16 @@ class Store:
         """A WAL segment in memory, every frame proved."""
         data = b"".join(self.log(segment))
         path = Path(self._target.location) / segment.name
-        contents = read_segment(data, path, end_offset=segment.end_offset)
+        try:
+            contents = read_segment(data, path, end_offset=segment.end_offset)
+        except DataDamaged as error:
+            archives = ", ".join(dict.fromkeys(piece.archive for piece in segment.pieces))
+            raise DataDamaged(
+                f"{error.reason}, put together from {archives}",
+                path=path,
+                offset=error.offset,
+                hint="Use another backup, and make a full one now",
+            ) from None
         if (contents.header.base_lsn, contents.last_lsn) != (segment.base_lsn, segment.last_lsn):
             raise DataDamaged(
                 f"holds positions {contents.header.base_lsn} to {contents.last_lsn}, "
