@@ -54,10 +54,11 @@ def ready_status(server: RunningServer) -> int:
 
 
 class OpenStream:
-    """A BulkInsert that has sent one document and ends when told to."""
+    """A BulkInsert that sends a document again and again, and another one when told to end."""
 
     def __init__(self, server: RunningServer) -> None:
         self._end = threading.Event()
+        self.sent = 0
         self.call = server.stub.BulkInsert.future(self._messages())
         until(lambda: server.stub.Query(pb.QueryRequest(doc_id=1)).found)
 
@@ -65,8 +66,11 @@ class OpenStream:
         self._end.set()
 
     def _messages(self) -> Iterator[pb.InsertRequest]:
-        yield pb.InsertRequest(doc_id=1, embedding=X)
-        self._end.wait(WAIT_S)
+        # One on which nothing happens would not be waited for.
+        while not self._end.wait(0.1):
+            self.sent += 1
+            yield pb.InsertRequest(doc_id=1, embedding=X)
+        self.sent += 1
         yield pb.InsertRequest(doc_id=2, embedding=X)
 
 
@@ -100,7 +104,7 @@ def test_drain_lets_calls_finish_and_is_not_ready_meanwhile(tmp_path: Path, tran
         until(lambda: ready_status(server) == 503)
         assert server.http_json("/health")["reason"].startswith("shutting down")
         stream.end()
-        assert stream.call.result().total_inserted == 2
+        assert stream.call.result().total_inserted == stream.sent
         assert server.process.wait(WAIT_S) == 0
 
 

@@ -100,7 +100,9 @@ def _measurements(endpoint: Endpoint) -> Iterator[Finding]:
         )
     if samples.get("log_lines_lost_total"):
         yield wrong(
-            "log", f"{samples.get('log_lines_lost_total'):.0f} lines could not be written", "free space there"
+            "log",
+            f"{samples.get('log_lines_lost_total'):.0f} lines could not be written",
+            "free space there, or read the pipe it writes to; /health has the reason",
         )
     used, limit = samples.get("memory_used_bytes"), samples.get("memory_limit_bytes")
     if limit and used > 0.9 * limit:
