@@ -345,6 +345,34 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     # --- scopes ---
     _defect(
+        "owners left out of a segment",
+        "kyrodb.storage.row_keys:write_row_keys",
+        "tenanted = bool(owners.any())",
+        "tenanted = False",
+        "points",
+    ),
+    _defect(
+        "log that does not say whose a document is",
+        "kyrodb.storage.records:_owned_head",
+        "key_doc_id(key), key_owner(key)",
+        "key_doc_id(key), 0",
+        "points",
+    ),
+    _defect(
+        "lookup that takes any row of the id",
+        "kyrodb.storage.row_keys:RowKeys.rows_of",
+        "and (owners is None or owners[rows[at]] == owner)",
+        "",
+        "points",
+    ),
+    _defect(
+        "whoever has no tenant finds everybody's documents",
+        "kyrodb.engine.state:State.condition",
+        "if scope.tenant is not None or not self.tenanted:",
+        "if True:",
+        "points",
+    ),
+    _defect(
         "tenant check left out of lookups",
         "kyrodb.engine.stored_metadata:StoredMetadata.in_scope",
         "return scope.admits(decode_metadata(self.reserved))",
