@@ -21,8 +21,8 @@ from kyrodb.version import __version__
 
 if TYPE_CHECKING:
     from kyrodb.client.async_client import AsyncClient
-    from kyrodb.client.channel import Tls
     from kyrodb.client.sync_client import Client
+    from kyrodb.client.tls import Tls
     from kyrodb.embedded.database import Database
     from kyrodb.embedded.database import open_database as open
     from kyrodb.engine.requests import FlushReport, Tier
@@ -93,7 +93,7 @@ _HOMES: Final = {
     "Database": "kyrodb.embedded.database",
     "Client": "kyrodb.client.sync_client",
     "AsyncClient": "kyrodb.client.async_client",
-    "Tls": "kyrodb.client.channel",
+    "Tls": "kyrodb.client.tls",
     "Health": _ANSWERS,
     "Hit": _ANSWERS,
     "InsertReport": _ANSWERS,

@@ -62,23 +62,28 @@ def sleep(seconds: float) -> Answer:
 
 @contextlib.contextmanager
 def scripted_server(
-    answers: dict[str, list[Answer]], credentials: grpc.ServerCredentials | None = None
+    answers: dict[str, list[Answer]],
+    credentials: grpc.ServerCredentials | None = None,
+    place: str = "127.0.0.1:0",
 ) -> Iterator[Scripted]:
-    """A server on a free port that answers by the script."""
+    """A server on a free port, or at `place`, that answers by the script."""
     script = Scripted(answers=answers)
-    server = grpc.server(ThreadPoolExecutor(4))
-    handlers = {name: _handler(name, script) for name in METHODS}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    if credentials is None:
-        port = server.add_insecure_port("127.0.0.1:0")
-    else:
-        port = server.add_secure_port("127.0.0.1:0", credentials)
-    script.target = f"127.0.0.1:{port}"
+    server = server_of(script)
+    port = server.add_secure_port(place, credentials) if credentials else server.add_insecure_port(place)
+    script.target = place if place.startswith("unix:") else f"127.0.0.1:{port}"
     server.start()
     try:
         yield script
     finally:
         server.stop(None).wait()
+
+
+def server_of(script: Scripted) -> grpc.Server:
+    """A server of this script that has no port yet."""
+    server = grpc.server(ThreadPoolExecutor(4))
+    handlers = {name: _handler(name, script) for name in METHODS}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    return server
 
 
 def _handler(name: str, script: Scripted) -> grpc.RpcMethodHandler[Any, Any]:

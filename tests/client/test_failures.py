@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from tests.client.scripted import Answer, ok, refuse, scripted_server, sleep
+from tests.client.scripted import Answer, Scripted, ok, refuse, scripted_server, server_of, sleep
 from tests.client.stores import DIMENSION, Store, client_of
 
 from kyrodb import (
@@ -160,6 +161,40 @@ def test_nobody_there(kind: str) -> None:
         target = f"127.0.0.1:{closed.getsockname()[1]}"
         with client_of(kind, target, timeout_s=0.4) as client, pytest.raises(Unavailable, match=target):
             client.get(1)
+
+
+@pytest.mark.parametrize("rpc", ["Query", "Insert", "Delete", "BatchDelete", "FlushHotTier", "BulkInsert"])
+def test_a_server_that_restarts_is_waited_for(kind: str, rpc: str) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        script = Scripted(answers={"GetConfig": [CONFIG], rpc: [ok(pb.HealthResponse())]})
+        server = server_of(script)
+        with client_of(kind, f"127.0.0.1:{port}", timeout_s=120) as client, ThreadPoolExecutor(1) as pool:
+            call = pool.submit(CALLS[rpc], client)
+            # Longer than five attempts took, so a client that counts them has given up by now.
+            assert not wait([call], timeout=1.5).done
+            held.close()
+            assert server.add_insecure_port(f"127.0.0.1:{port}") == port
+            server.start()
+            try:
+                call.result(60)
+            finally:
+                server.stop(None).wait()
+    assert len(script.asked_of(rpc)) == 1
+
+
+def test_the_end_of_waiting_says_how_long_and_why(kind: str) -> None:
+    with (
+        scripted_server({"Query": [GONE]}) as script,
+        client_of(kind, script.target, timeout_s=1.0) as client,
+        pytest.raises(
+            Unavailable, match=r"given up after .* s and .* attempts \(timeout_s = 1\): gone"
+        ) as caught,
+    ):
+        client.get(1)
+    assert len(script.asked) > 5
+    assert isinstance(caught.value.__cause__, grpc.RpcError)
 
 
 def _answering_at_most(count: int, then: Answer) -> Answer:

@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from kyrodb.client.retry import ATTEMPTS_MAX, FIRST_WAIT_S, STREAM, TRIAL, WAIT_S_MAX, Attempts
+from kyrodb.client.retry import (
+    ATTEMPTS_MAX,
+    FIRST_WAIT_S,
+    GONE_WAIT_S_MAX,
+    STREAM,
+    TRIAL,
+    WAIT_S_MAX,
+    Attempts,
+)
 from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted, Unavailable
 
 
-def test_waits_grow_and_end() -> None:
+def test_waits_for_a_server_that_is_gone_grow_and_go_on() -> None:
     attempts = Attempts(60, idempotent=True)
+    for number in range(10 * ATTEMPTS_MAX):
+        expected = min(GONE_WAIT_S_MAX, FIRST_WAIT_S * 2**number)
+        assert expected / 2 <= attempts.wait_after(Unavailable("gone")) <= expected
+
+
+def test_waits_for_a_server_that_sheds_load_end() -> None:
+    attempts = Attempts(60, idempotent=False)
+    busy = ResourceExhausted("busy", retry_after_s=0.001)
     for number in range(ATTEMPTS_MAX - 1):
         expected = min(WAIT_S_MAX, FIRST_WAIT_S * 2**number)
-        assert expected / 2 <= attempts.wait_after(Unavailable("gone")) <= expected
+        assert expected / 2 <= attempts.wait_after(busy) <= expected
+    with pytest.raises(ResourceExhausted) as caught:
+        attempts.wait_after(busy)
+    assert caught.value is busy
+
+
+def test_the_time_ends_the_waits_and_the_error_says_so() -> None:
+    attempts, waits = Attempts(0.05, idempotent=True), list[float]()
+
+    def wait_until_told_not_to() -> None:
+        while True:
+            waits.append(attempts.wait_after(Unavailable("gone")))
+            time.sleep(waits[-1])
+
+    with pytest.raises(Unavailable, match=r"given up after .* s and .* attempts \(timeout_s = 0.05\): gone$"):
+        wait_until_told_not_to()
+    assert waits
+
+
+def test_a_deadline_after_waiting_tells_what_was_waited_for() -> None:
+    attempts = Attempts(60, idempotent=True)
+    attempts.wait_after(Unavailable("connection refused"))
+    with pytest.raises(Unavailable, match=r"2 attempts .*: connection refused"):
+        attempts.wait_after(DeadlineExceeded("Deadline Exceeded"))
+
+
+def test_what_was_never_sent_is_sent_again_whatever_it_is() -> None:
+    attempts = Attempts(60, idempotent=False)
+    assert attempts.wait_after(Unavailable("refused"), unsent=True) > 0
     with pytest.raises(Unavailable, match="gone"):
         attempts.wait_after(Unavailable("gone"))
 

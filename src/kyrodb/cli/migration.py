@@ -221,8 +221,8 @@ def _import(options: argparse.Namespace) -> None:
 
 @contextmanager
 def _destination(options: argparse.Namespace, source: Input) -> Iterator[Destination]:
-    from kyrodb.client.channel import Tls
     from kyrodb.client.sync_client import Client
+    from kyrodb.client.tls import Tls
     from kyrodb.migration.destination import DirectoryDestination, ServerDestination, open_directory
 
     if options.data_dir is not None:

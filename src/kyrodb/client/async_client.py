@@ -16,10 +16,14 @@ from typing import Any, Self
 import grpc
 
 from kyrodb.client import calls
+from kyrodb.client.at_once import arguments_taken, at_once
+from kyrodb.client.belonging import Home, LoopHome
 from kyrodb.client.calls import Call, FilterArgument, Result, Steps
-from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection, Tls, callables, connection
+from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection, callables, connection
+from kyrodb.client.diagnosis import Diagnosis, Finding
 from kyrodb.client.retry import Attempts
-from kyrodb.client.status import error_of
+from kyrodb.client.status import Failure
+from kyrodb.client.tls import Tls
 from kyrodb.engine.requests import FlushReport
 from kyrodb.errors import KyroError, Unavailable
 from kyrodb.interface.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
@@ -31,7 +35,11 @@ from kyrodb.proto.methods import METHODS
 
 
 class AsyncClient:
-    """`kyrodb.Client` for one event loop: the same methods, each a coroutine; any number may be under way at once."""
+    """`kyrodb.Client` for one event loop: the same methods, each a coroutine; any number may be under way at once.
+
+    It belongs to the loop on which it is first awaited and to the process that made it: elsewhere every method raises
+    FailedPrecondition. Arguments are copied when a method is called, before it is awaited.
+    """
 
     def __init__(
         self,
@@ -46,34 +54,43 @@ class AsyncClient:
         self._connection = connection(target, api_key, tls, timeout_s)
         self._channel: grpc.aio.Channel | None = None
         self._rpcs: dict[str, Callable[..., Any]] = {}
+        self._diagnosis = Diagnosis(self._connection)
+        self._home = Home()
+        self._loop_home = LoopHome()
         self._closed = False
 
     # --- writes ---
 
+    @at_once
     async def insert(
         self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
     ) -> None:
         """Store a document, or replace the one with its id."""
         await self._run(calls.insert(doc_id, vector, metadata, namespace))
 
+    @at_once
     async def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
         """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
 
-        A document that cannot be stored is reported and the others go in. When the call fails, a note of the error
-        says how many documents are stored.
+        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
+        Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of
+        the error says how many documents are stored.
         """
         return await self._run(calls.insert_many(documents, namespace))
 
+    @at_once
     async def update_metadata(
         self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
     ) -> bool:
         """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
         return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace))
 
+    @at_once
     async def delete(self, doc_id: DocId, namespace: str = "") -> bool:
         """Remove a document; False when it was not there."""
         return await self._run(calls.delete(doc_id, namespace))
 
+    @at_once
     async def delete_many(
         self, ids: Iterable[DocId] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
     ) -> int:
@@ -85,18 +102,21 @@ class AsyncClient:
 
     # --- reads ---
 
+    @at_once
     async def get(
         self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
     ) -> StoredDocument | None:
         """The document with this id, or None."""
         return await self._run(calls.get(doc_id, namespace, include_vector))
 
+    @at_once
     async def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None stands where there is none."""
         return await self._run(calls.get_many(ids, namespace, include_vectors))
 
+    @at_once
     async def search(
         self,
         vector: VectorLike,
@@ -120,6 +140,7 @@ class AsyncClient:
         )
         return await self._run(calls.search(vector, options, filter))
 
+    @at_once
     async def search_many(
         self,
         vectors: Iterable[VectorLike],
@@ -141,27 +162,37 @@ class AsyncClient:
 
     # --- the database itself ---
 
+    @at_once
     async def flush(self, *, force: bool = True) -> FlushReport:
         """Seal the hot tier into a segment; without `force` only when it is due. With auth, for admin keys."""
         return await self._run(calls.flush(force))
 
+    @at_once
     async def snapshot(self) -> Snapshot:
         """Leave a snapshot of this moment below the server's data directory. With auth, for admin keys."""
         return await self._run(calls.snapshot())
 
+    @at_once
     async def health(self) -> Health:
         """Whether the server is well."""
         return await self._run(calls.health())
 
+    @at_once
     async def stats(self) -> Stats:
         """How many documents there are, and where."""
         return await self._run(calls.stats())
 
     async def close(self) -> None:
-        """End the connection, and with it calls under way. Closing twice is allowed."""
+        """End the connection, and with it calls under way. Closing twice is allowed, and closing anywhere."""
         self._closed = True
-        if self._channel is not None:
-            await self._channel.close(None)
+        channel, self._channel = self._channel, None
+        if channel is None or not self._home.is_here:
+            return
+        loop = self._loop_home.loop
+        if loop is asyncio.get_running_loop():
+            await channel.close(None)
+        elif loop is not None and loop.is_running():
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(channel.close(None), loop))
 
     async def __aenter__(self) -> Self:
         return self
@@ -174,6 +205,7 @@ class AsyncClient:
     async def _run(self, steps: Steps[Result]) -> Result:
         try:
             call = next(steps)
+            await arguments_taken()
             while True:
                 try:
                     responses = await self._answered(call)
@@ -188,24 +220,30 @@ class AsyncClient:
     async def _answered(self, call: Call) -> list[bytes]:
         attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent, pace=call.pace)
         received: list[bytes] = []
+        found: Finding | None = None
+        looked = False
         while True:
-            self._require_open()
+            self._require_usable()
             before = len(received)
             try:
                 async for response in self._attempt(call, before, attempts.remaining_s):
                     received.append(response)  # noqa: PERF401  # what came before a failure is kept
+                self._diagnosis.reached = True
                 return received
             except grpc.RpcError as failed:
-                if len(received) > before:
-                    attempts.progressed()
-                wait_s = attempts.wait_after(error_of(failed))
+                failure = Failure.of(failed)
             except asyncio.CancelledError:
                 # Closing the channel cancels the calls on it; that is not a wish to cancel the caller's task.
                 task = asyncio.current_task()
                 if self._closed and task is not None and not task.cancelling():
                     raise Unavailable("the client was closed") from None
                 raise
-            await asyncio.sleep(wait_s)
+            if len(received) > before:
+                attempts.progressed()
+            if not looked and self._diagnosis.wants_look(failure):
+                found = await asyncio.to_thread(self._diagnosis.look, failure, attempts.remaining_s)
+                looked = True
+            await asyncio.sleep(self._diagnosis.wait_after(failure, attempts, found))
 
     async def _attempt(self, call: Call, answered: int, timeout_s: float) -> AsyncIterator[bytes]:
         if self._channel is None:
@@ -222,12 +260,14 @@ class AsyncClient:
         else:
             yield await under_way
 
-    def _require_open(self) -> None:
+    def _require_usable(self) -> None:
+        self._home.require()
         if self._closed:
             raise Unavailable("the client is closed")
+        self._loop_home.require()
 
 
 def _open(wanted: Connection) -> grpc.aio.Channel:
     if wanted.credentials is None:
-        return grpc.aio.insecure_channel(wanted.target, wanted.options)
-    return grpc.aio.secure_channel(wanted.target, wanted.credentials, wanted.options)
+        return grpc.aio.insecure_channel(wanted.target.text, wanted.options)
+    return grpc.aio.secure_channel(wanted.target.text, wanted.credentials, wanted.options)

@@ -5,44 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from os import PathLike
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import grpc
 
+from kyrodb.client.target import EXAMPLE, Target, parse_target
+from kyrodb.client.tls import Tls, pem_of
 from kyrodb.descriptors import reserve_standard_descriptors
 from kyrodb.errors import InvalidArgument
 from kyrodb.proto.methods import METHODS
 from kyrodb.version import __version__
 
-Pem: TypeAlias = bytes | str | PathLike[str]
-"""PEM itself as bytes, or the path of a file of it."""
-
-DEFAULT_TARGET: Final = "127.0.0.1:50051"
+DEFAULT_TARGET: Final = EXAMPLE
 DEFAULT_TIMEOUT_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """How to talk TLS. `Tls()` trusts the authorities gRPC trusts.
-
-    `ca` are the authorities to trust instead; `cert` and `key` are the client's own certificate chain and private
-    key, for a server that asks for them; `server_name` is the name the server's certificate must hold when that is
-    not the one in the address.
-    """
-
-    ca: Pem | None = None
-    cert: Pem | None = None
-    key: Pem | None = field(default=None, repr=False)
-    server_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """Everything a channel is opened with, checked."""
 
-    target: str
+    target: Target
+    tls: Tls | None
     credentials: grpc.ChannelCredentials | None
     options: tuple[tuple[str, str | int], ...]
     metadata: tuple[tuple[str, str], ...] = field(repr=False)
@@ -51,10 +34,7 @@ class Connection:
 
 def connection(target: str, api_key: str | None, tls: Tls | bool, timeout_s: float) -> Connection:
     """What these arguments of a client say. Raises InvalidArgument; OSError when a PEM file cannot be read."""
-    if not isinstance(target, str) or ":" not in target:
-        raise InvalidArgument(
-            f"target must be host:port, such as {DEFAULT_TARGET}, got {target!r}", field="target"
-        )
+    place = parse_target(target)
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < math.inf:
         raise InvalidArgument(f"timeout_s must be seconds above 0, got {timeout_s!r}", field="timeout_s")
     # gRPC aborts the program when a socket of its own is taken for a standard stream.
@@ -67,13 +47,16 @@ def connection(target: str, api_key: str | None, tls: Tls | bool, timeout_s: flo
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 250),
     ]
-    credentials = None
+    if place.is_loopback:
+        # gRPC would take the proxy of http_proxy and its like even to this machine.
+        options.append(("grpc.enable_http_proxy", 0))
+    credentials = wanted = None
     if tls is not False:
         wanted = Tls() if tls is True else tls
         credentials = _credentials(wanted)
         if wanted.server_name:
             options.append(("grpc.ssl_target_name_override", wanted.server_name))
-    return Connection(target, credentials, tuple(options), _metadata(api_key), float(timeout_s))
+    return Connection(place, wanted, credentials, tuple(options), _metadata(api_key), float(timeout_s))
 
 
 def callables(channel: Any) -> dict[str, Callable[..., Any]]:
@@ -94,11 +77,7 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
         raise InvalidArgument(f"tls must be a Tls, True or False, got {type(tls).__name__}", field="tls")
     if (tls.cert is None) != (tls.key is None):
         raise InvalidArgument("tls.cert and tls.key must be given together", field="tls")
-    return grpc.ssl_channel_credentials(_read(tls.ca), _read(tls.key), _read(tls.cert))
-
-
-def _read(pem: Pem | None) -> bytes | None:
-    return pem if pem is None or isinstance(pem, bytes) else Path(pem).read_bytes()
+    return grpc.ssl_channel_credentials(pem_of(tls.ca), pem_of(tls.key), pem_of(tls.cert))
 
 
 def _metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:

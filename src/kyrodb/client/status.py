@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 import grpc
@@ -31,6 +32,20 @@ class FailedCall(Protocol):
     def details(self) -> str | None: ...
 
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a call failed: as gRPC has it, and the error that this means."""
+
+    code: grpc.StatusCode
+    details: str
+    error: errors.KyroError
+
+    @classmethod
+    def of(cls, failed: grpc.RpcError) -> Failure:
+        call = cast(FailedCall, failed)
+        return cls(call.code(), call.details() or "", error_of(failed))
 
 
 def error_of(failed: grpc.RpcError) -> errors.KyroError:

@@ -16,10 +16,13 @@ from typing import Final, Self
 import grpc
 
 from kyrodb.client import calls
+from kyrodb.client.belonging import Home
 from kyrodb.client.calls import Call, FilterArgument, Result, Steps
-from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Tls, callables, connection
+from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, callables, connection
+from kyrodb.client.diagnosis import Diagnosis, Finding
 from kyrodb.client.retry import Attempts
-from kyrodb.client.status import error_of
+from kyrodb.client.status import Failure
+from kyrodb.client.tls import Tls
 from kyrodb.engine.requests import FlushReport
 from kyrodb.errors import KyroError, Unavailable
 from kyrodb.interface.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
@@ -33,10 +36,12 @@ from kyrodb.proto.methods import METHODS
 class Client:
     """A server's database. Any thread may call any method; the methods are those of kyrodb.Database.
 
+    A client belongs to the process that made it: in a forked one every method raises FailedPrecondition.
+
     `target` is host:port; `api_key` goes with every call; `tls` is True, or a Tls that says how. `timeout_s` is the
     time one call may take with its retries; insert_many, search_many, get_many and delete_many make several.
-    A call is made again, after a growing pause, when the server is not there or sheds load and a second time can do
-    no harm.
+    A call is made again, after a growing pause and until that time is over, when the server is not there and a second
+    time can do no harm; a few times when the server sheds load.
 
     Every method raises InvalidArgument for a wrong call, and Unauthenticated, PermissionDenied, ResourceExhausted,
     DeadlineExceeded, Unavailable as the server says; the gRPC error is the cause. Filters may also be
@@ -54,11 +59,13 @@ class Client:
         """Connects at the first call. Raises InvalidArgument; OSError when a PEM file cannot be read."""
         self._connection = wanted = connection(target, api_key, tls, timeout_s)
         self._channel: Final = (
-            grpc.insecure_channel(wanted.target, wanted.options)
+            grpc.insecure_channel(wanted.target.text, wanted.options)
             if wanted.credentials is None
-            else grpc.secure_channel(wanted.target, wanted.credentials, wanted.options)
+            else grpc.secure_channel(wanted.target.text, wanted.credentials, wanted.options)
         )
         self._rpcs: Final = callables(self._channel)
+        self._diagnosis: Final = Diagnosis(wanted)
+        self._home: Final = Home()
         self._closed = False
 
     # --- writes ---
@@ -72,8 +79,9 @@ class Client:
     def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
         """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
 
-        A document that cannot be stored is reported and the others go in. When the call fails, a note of the error
-        says how many documents are stored.
+        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
+        Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of
+        the error says how many documents are stored.
         """
         return self._run(calls.insert_many(documents, namespace))
 
@@ -173,7 +181,9 @@ class Client:
     def close(self) -> None:
         """End the connection, and with it calls under way. Closing twice is allowed."""
         self._closed = True
-        self._channel.close()
+        # In a forked process the connection is the parent's, and gRPC hangs there.
+        if self._home.is_here:
+            self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -200,18 +210,27 @@ class Client:
     def _answered(self, call: Call) -> list[bytes]:
         attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent, pace=call.pace)
         received: list[bytes] = []
+        found: Finding | None = None
+        looked = False
         while True:
-            self._require_open()
+            self._require_usable()
             before = len(received)
             try:
                 for response in self._attempt(call, before, attempts.remaining_s):
                     received.append(response)  # noqa: PERF402  # what came before a failure is kept
+                self._diagnosis.reached = True
                 return received
             except grpc.RpcError as failed:
-                if len(received) > before:
-                    attempts.progressed()
-                wait_s = attempts.wait_after(error_of(failed))
-            time.sleep(wait_s)
+                failure = Failure.of(failed)
+            except ValueError:
+                # What gRPC raises when a thread closes the channel between the look at it and the call.
+                self._require_usable()
+                raise
+            if len(received) > before:
+                attempts.progressed()
+            if not looked and self._diagnosis.wants_look(failure):
+                found, looked = self._diagnosis.look(failure, attempts.remaining_s), True
+            time.sleep(self._diagnosis.wait_after(failure, attempts, found))
 
     def _attempt(self, call: Call, answered: int, timeout_s: float) -> Iterable[bytes]:
         method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
@@ -220,7 +239,8 @@ class Client:
         received = rpc(sent, timeout=timeout_s, metadata=self._connection.metadata)
         return received if method.server_streaming else [received]
 
-    def _require_open(self) -> None:
+    def _require_usable(self) -> None:
+        self._home.require()
         if self._closed:
             raise Unavailable("the client is closed")
 
