@@ -2,30 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """`where` is "module:Qualified.name"; `old` stands in that function's dedented source exactly once."""
-
-    where: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """`suspects` are the checks to try first: rigs of planted.py, or unit tests by "module:function"."""
-
-    name: str
-    edits: tuple[Edit, ...]
-    suspects: tuple[str, ...]
-
-
-def _defect(name: str, where: str, old: str, new: str, *suspects: str) -> Defect:
-    return Defect(name, (Edit(where, old, new),), suspects)
-
+from tests.crash.defect import Defect, Edit
+from tests.crash.defect import defect as _defect
 
 _LOG = "kyrodb.storage.log:Log"
 _WRITER = "kyrodb.storage.wal_writer:WalWriter"

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 from tests.crash import rigs
-from tests.crash.defects import DEFECTS, Defect, Edit
+from tests.crash.defect import Defect, Edit
+from tests.crash.defects import DEFECTS
 from tests.crash.log_rig import log_crash_points
 from tests.crash.start_rig import killed_and_cut
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.crash.defects import DEFECTS, Defect
+from tests.crash.defect import Defect
+from tests.crash.defects import DEFECTS
 from tests.crash.planted import CHECKS, caught_by, planted
 from tests.regress.test_storage import (
     test_power_cut_never_leaves_a_snapshot_with_a_manifest_and_missing_files,
