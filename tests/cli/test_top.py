@@ -95,3 +95,17 @@ def test_rates_and_quantiles_are_of_what_came_in_between() -> None:
     assert math.isnan(interval.quantile_s("took", 0.5, rpc="y"))
     # After a restart counters start over.
     assert Interval(at(0, 100, old), at(1, 3, old)).rates("calls", "code") == {"OK": 0.0}
+
+
+def test_the_wrong_port_and_the_wrong_scheme_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with running_server(tmp_path, hnsw__dimension=DIMENSION) as server:
+        assert Endpoint(f"http://127.0.0.1:{server.http_port}").get("/health")[0] == 200
+        with pytest.raises(Unavailable, match=r"is this the gRPC port .* https://"):
+            Endpoint(f"http://127.0.0.1:{server.port}").get("/health")
+        with pytest.raises(Unavailable, match=r"the port speaks no TLS .*: write http://"):
+            Endpoint(f"https://127.0.0.1:{server.http_port}").get("/health")
+    with pytest.raises(Unavailable, match="nobody listens there; is the server started"):
+        Endpoint(f"http://127.0.0.1:{server.http_port}").get("/health")

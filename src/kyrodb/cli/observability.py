@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 import urllib.error
@@ -35,9 +36,8 @@ class Endpoint:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode("utf-8", "replace")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise Unavailable(f"{self.url}{path}: {reason}") from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise Unavailable(f"{self.url}{path}: {self._reason(error)}") from error
 
     def get_json(self, path: str) -> tuple[int, Any]:
         """Status and parsed body, None when it is no JSON. Raises Unavailable."""
@@ -46,6 +46,25 @@ class Endpoint:
             return status, json.loads(body)
         except ValueError:
             return status, None
+
+    def _reason(self, error: Exception) -> str:
+        """What the error says, and the mistake it is likely to come from."""
+        reason = getattr(error, "reason", error)
+        text = str(reason) or type(reason).__name__
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return f"{text}: the certificate is signed by no authority that is trusted here, or out of date"
+        if isinstance(reason, ssl.SSLError) and "CERTIFICATE_REQUIRED" in text:
+            return f"{text}: the port asks for a client certificate (server.tls.http = mtls)"
+        if isinstance(reason, ssl.SSLError):
+            return f"{text}: the port speaks no TLS (server.tls.http): write http://"
+        if isinstance(reason, (http.client.HTTPException, ConnectionResetError)):
+            return (
+                f"no answer of HTTP came ({type(reason).__name__}): is this the gRPC port (the HTTP port is "
+                f"that plus 1000 by default), or does it speak TLS (server.tls.http): https://?"
+            )
+        if isinstance(reason, ConnectionRefusedError):
+            return f"{text}: nobody listens there; is the server started, and is this its server.http_port?"
+        return text
 
     def _opener(self) -> urllib.request.OpenerDirector:
         # A proxy of the environment is for the world outside, not for a server one looks after.

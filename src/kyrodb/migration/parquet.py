@@ -28,6 +28,7 @@ from kyrodb.limits import (
     METADATA_ENTRIES_MAX,
 )
 from kyrodb.migration.document import PortableDocument
+from kyrodb.migration.parquet_text import is_text, metadata_value
 from kyrodb.migration.rows import BadRow, Row
 
 import pyarrow as pa  # isort: skip
@@ -145,23 +146,38 @@ def _row(number: int, batch: Any, at: int) -> Row | BadRow:
         vector = values["vector"].values
         if vector is None:
             return BadRow(number, "vector is null")
-        metadata = values["metadata"].as_py() if "metadata" in values else None
-        if isinstance(metadata, dict):
-            metadata = {key: value for key, value in metadata.items() if value is not None}
-        elif isinstance(metadata, list):
-            metadata = dict(metadata)
         return Row(
             number,
             values["id"].as_py(),
             vector.to_numpy(zero_copy_only=False),
-            metadata,
+            _metadata(values["metadata"]) if "metadata" in values else None,
             values["namespace"].as_py() if "namespace" in values else "",
             values["tenant"].as_py() if "tenant" in values else "",
         )
+    except InvalidArgument as fault:
+        return BadRow(number, str(fault))
     except UnicodeDecodeError as error:
         return BadRow(number, f"text is not UTF-8: {error.reason} at byte {error.start}")
     except (ValueError, TypeError) as error:
         return BadRow(number, f"the row cannot be read: {error}")
+
+
+def _metadata(column: Any) -> object:
+    """The entries of a map or a struct; what is neither is left for the check to name."""
+    if not column.is_valid:
+        return None
+    if pa.types.is_map(column.type) and is_text(column.type.item_type):
+        # What an export is made of, and most of the time of reading it.
+        entries = column.as_py()
+    elif pa.types.is_map(column.type):
+        keys = ((entry["key"].as_py(), entry["value"]) for entry in column.values)
+        entries = [(key, metadata_value(value, f"metadata.{key}")) for key, value in keys]
+    elif pa.types.is_struct(column.type):
+        names = dict.fromkeys(field.name for field in column.type)
+        entries = [(name, metadata_value(column[name], f"metadata.{name}")) for name in names]
+    else:
+        return column.as_py()
+    return {key: value for key, value in entries if value is not None}
 
 
 @contextlib.contextmanager
