@@ -75,6 +75,7 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     except (KyroError, OSError) as error:
         # Also to the log file, where somebody will look.
         _log.error("stopped: %s", " <- ".join(str(cause) for cause in _causes(error)))
+        logs.flush()
         raise
 
 
