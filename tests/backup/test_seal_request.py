@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.opening import fill, open_small, vectors
+from tests.operations.faults import wait_until
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server, start_server
 
@@ -52,7 +53,7 @@ def test_server_seals_and_the_backup_needs_no_log(tmp_path: Path, capsys: pytest
         sealed = read_manifest(FILES, data)
         assert lines[-2:] == ["Vectors: 300", f"Sealed up to position: {sealed.sealed_lsn}"]
         assert sum(segment.row_count for segment in sealed.segments) == 300
-        assert "SIGUSR1: sealed 300 documents" in server.log
+        wait_until(lambda: "SIGUSR1: sealed 300 documents" in server.log, "the log says so")
         # Nothing was written since, so nothing has to be sealed, and that is soon said.
         assert main(command) == 0
         assert server.stub.Query(pb.QueryRequest(doc_id=7)).found

@@ -102,6 +102,7 @@ def test_a_server_tells_how_slow_searches_were_done(tmp_path: Path, transport: s
         server.stub.Insert(document, **sent)
         server.stub.Search(search, **sent)
         list(server.stub.BulkSearch(iter([search, search]), **sent))
+        wait_until(lambda: server.log.count("slow query") == 4, "they are logged")
         found = slow(server)
         assert [entry["rpc"] for entry in found] == ["Insert", "Search", "BulkSearch", "BulkSearch"]
         for entry in found:
@@ -146,4 +147,5 @@ def test_the_threshold_can_be_changed_while_the_server_runs(tmp_path: Path) -> N
         wait_until(lambda: "configuration reloaded" in server.log, "the reload")
         assert not slow(server)
         server.stub.Query(query)
+        wait_until(lambda: "slow query" in server.log, "it is logged")
         assert [entry["rpc"] for entry in slow(server)] == ["Query"]

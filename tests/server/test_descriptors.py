@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_silent_connections_take_no_file_the_database_needs(
             assert metric(server, "wal_circuit_breaker_state") == 0
             if transport == "grpcio":
                 assert len(os.listdir(descriptors)) < 0.85 * files
-        assert "connections were shut down" in server.log or "are being shut down" in server.log
+        until(lambda: re.search("connections (were|are being) shut down", server.log) is not None)
         # All of them gone, nothing is left of it.
         until(lambda: len(os.listdir(descriptors)) <= before + 10)
         insert_as_a_new_client(server, DOCUMENTS + 1)

@@ -82,7 +82,7 @@ def test_stop_is_clean_and_everything_is_there_after_it(tmp_path: Path) -> None:
             server.stub.Insert(pb.InsertRequest(doc_id=doc_id, embedding=X, metadata={"n": str(doc_id)}))
         assert server.stop(signal.SIGINT) == 0
     with running_server(tmp_path, **DIMENSION) as server:
-        assert "recovered 20 documents" in server.log
+        until(lambda: "recovered 20 documents" in server.log)
         assert server.stub.Query(pb.QueryRequest(doc_id=7)).metadata["n"] == "7"
 
 
@@ -175,7 +175,7 @@ def test_hangup_reloads_and_a_bad_file_changes_nothing(tmp_path: Path) -> None:
         until(lambda: threshold_ms() == 50)
         shown = server.stub.GetConfig(pb.ConfigRequest())
         assert (shown.hnsw_ef_search, shown.hnsw_m) == (70, 16)
-        assert "only a restart applies it: hnsw.m" in server.log
+        until(lambda: "only a restart applies it: hnsw.m" in server.log)
 
         reload("slo: {p99_latency_milliseconds: 50}\n")
         until(lambda: server.http_json("/health")["status"] == "degraded")

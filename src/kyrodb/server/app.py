@@ -76,6 +76,7 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     except (KyroError, OSError) as error:
         # Also to the log file, where somebody will look.
         _log.error("stopped: %s", " <- ".join(map(str, (error, *causes(error)))))
+        logs.flush()
         raise
 
 
