@@ -44,11 +44,8 @@ from kyrodb.types import EVERYTHING, Scope
 class Engine:
     """An open database. Every method may be called from any thread; those that write block until durable.
 
-    Those that change anything are done whole, even when a signal handler raises meanwhile: see job_thread. An engine
-    that nobody has any more closes itself.
+    Those that change anything are done whole, even when a signal handler raises meanwhile: see job_thread.
     """
-
-    _closed = True
 
     def __init__(self, context: EngineContext, lock: Lock, recovered: RecoveryReport) -> None:
         self.context = context
@@ -64,6 +61,7 @@ class Engine:
         if documents is not None and documents.logs_accesses:
             self.training = Training(context, documents, cache.training_interval_s)
         self._maintenance = Maintenance(context)
+        self._maintenance.lock_held = lock
         self._closing = threading.Lock()
         self._writer, self._keeper = JobThread(), JobThread()
         self.options = context.options
@@ -313,19 +311,16 @@ class Engine:
         for name in ("context", "_reads", "_recall", "_maintenance", "_writer", "_keeper", "training"):
             setattr(self, name, Inherited(parts, self.directory, owner))
 
-    def __del__(self) -> None:
+    def let_go(self) -> None:
+        """Close an engine that nobody will close, whichever thread comes to know that; errors go to the log."""
         if self._closed:
             return
-        if threading.current_thread() in self._background:
+        training = None if self.training is None else self.training.thread
+        if threading.current_thread() in (*self._maintenance.threads, self._recall.thread, training):
             # It cannot wait for its own end, and may be in the midst of something.
             start_new_thread(close_quietly, (self,))
         else:
             close_quietly(self)
-
-    @property
-    def _background(self) -> list[threading.Thread | None]:
-        training = None if self.training is None else self.training.thread
-        return [*self._maintenance.threads, self._recall.thread, training]
 
 
 def open_engine(

@@ -32,6 +32,8 @@ class Maintenance:
         self.merging = Merging(context)
         self.lock = threading.RLock()
         self.last_failure = ""
+        self.lock_held: object = None
+        """The lock of the directory, which must not be let go of while a thread of these still works."""
         self._stop = threading.Event()
         self.threads: list[threading.Thread] = []
 
