@@ -366,7 +366,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "tenant numbers given out before they are durable",
-        "kyrodb.engine.engine:Engine.tenant_indices",
+        "kyrodb.engine.engine:Engine._tenant_indices",
         "context.manifests.update(lambda manifest: manifest.with_tenants(tenant_ids))",
         "context.manifests.current = context.manifests.current.with_tenants(tenant_ids)",
         "points",

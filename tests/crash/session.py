@@ -23,7 +23,7 @@ from kyrodb.engine.builder import InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Ack
-from kyrodb.errors import KyroError, Unavailable, WriteFailed
+from kyrodb.errors import KyroError, StorageError, Unavailable, WriteFailed
 from kyrodb.limits import GRAPH_ROWS_MIN
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import write_new_file
@@ -245,7 +245,8 @@ class Session:
     def _require_disk_error(self, error: Exception) -> None:
         """Only a disk that was made to fail may be an excuse, and only these classes may say so."""
         assert self.disk.struck, f"no fault was set, yet: {error!r}"
-        assert isinstance(error, (WriteFailed, Unavailable, OSError)), repr(error)
+        refused_opening = type(error) is StorageError  # and not, say, DataDamaged
+        assert refused_opening or isinstance(error, (WriteFailed, Unavailable, OSError)), repr(error)
 
 
 def _in_order(calls: list[str], wanted: list[str]) -> bool:

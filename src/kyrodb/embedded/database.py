@@ -19,6 +19,8 @@ from typing import Final, NoReturn, Self, Unpack
 
 from kyrodb.embedded.options import DatabaseOptions, engine_options
 from kyrodb.engine.engine import Engine, open_engine
+from kyrodb.engine.open_engines import close_at_exit
+from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import (
     Delete,
     DeleteMany,
@@ -291,6 +293,10 @@ class Database:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        if "_engine" in vars(self):
+            self._engine.let_go()
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("an open database cannot be pickled or copied: pass its path on, and open it there")
 
@@ -346,14 +352,15 @@ def open_database(
     has closed it. One that is no longer referred to is closed, and so is one that is open when the interpreter ends.
     """
     directory, chosen = _directory(path), engine_options(dimension, distance, options)
-    engine = JobThread().call(lambda: open_engine(directory, chosen))
-    try:
-        for warning in engine.recovered.warnings:
-            _log.warning("recovery: %s", warning)
-        return Database(engine)
-    except BaseException:
-        engine.close()
-        raise
+    return JobThread().call(lambda: _opened(directory, chosen))
+
+
+def _opened(directory: Path, options: EngineOptions) -> Database:
+    engine = open_engine(directory, options)
+    for warning in engine.recovered.warnings:
+        _log.warning("recovery: %s", warning)
+    close_at_exit(engine)
+    return Database(engine)
 
 
 def _directory(path: str | bytes | PathLike[str] | PathLike[bytes]) -> Path:

@@ -44,11 +44,8 @@ from kyrodb.types import EVERYTHING, Scope
 class Engine:
     """An open database. Every method may be called from any thread; those that write block until durable.
 
-    Those that change anything are done whole, even when a signal handler raises meanwhile: see job_thread. An engine
-    that nobody has any more closes itself.
+    Those that change anything are done whole, even when a signal handler raises meanwhile: see job_thread.
     """
-
-    _closed = True
 
     def __init__(self, context: EngineContext, lock: Lock, recovered: RecoveryReport) -> None:
         self.context = context
@@ -59,6 +56,7 @@ class Engine:
             context.options.recall, self._reads, context.state, context.caches, context.clock
         )
         self._maintenance = Maintenance(context)
+        self._maintenance.lock_held = lock
         self._closing = threading.Lock()
         self._writer, self._keeper = JobThread(), JobThread()
         self.options = context.options
@@ -305,18 +303,15 @@ class Engine:
         for name in ("context", "_reads", "_recall", "_maintenance", "_writer", "_keeper"):
             setattr(self, name, Inherited(parts, self.directory, owner))
 
-    def __del__(self) -> None:
+    def let_go(self) -> None:
+        """Close an engine that nobody will close, whichever thread comes to know that; errors go to the log."""
         if self._closed:
             return
-        if threading.current_thread() in self._background:
+        if threading.current_thread() in (*self._maintenance.threads, self._recall.thread):
             # It cannot wait for its own end, and may be in the midst of something.
             start_new_thread(close_quietly, (self,))
         else:
             close_quietly(self)
-
-    @property
-    def _background(self) -> list[threading.Thread | None]:
-        return [*self._maintenance.threads, self._recall.thread]
 
 
 def open_engine(

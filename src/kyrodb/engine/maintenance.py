@@ -41,6 +41,8 @@ class Maintenance:
         self._merges_now = False
         self._merging_from_s = self._released_s = 0.0
         self._failing = Alarm(_log, context.clock)
+        self.lock_held: object = None
+        """The lock of the directory, which must not be let go of while a thread of these still works."""
         self._stop = threading.Event()
         self.threads: list[threading.Thread] = []
 

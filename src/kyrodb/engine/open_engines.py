@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _engines: Final[WeakSet[Engine]] = WeakSet()
+_closed_at_exit: Final[WeakSet[Engine]] = WeakSet()
 _process = os.getpid()
 
 
 def note_opened(engine: Engine) -> None:
-    """From here on the engine is closed when the interpreter ends, and is of no use in a forked child."""
+    """From here on the engine is of no use in a forked child."""
     _engines.add(engine)
+
+
+def close_at_exit(engine: Engine) -> None:
+    """Have the engine closed when the interpreter ends, unless that was done before."""
+    _closed_at_exit.add(engine)
 
 
 def close_quietly(engine: Engine) -> None:
@@ -55,10 +61,11 @@ def _disinherit() -> None:
     for engine in list(_engines):
         engine.disinherit(owner)
     _engines.clear()
+    _closed_at_exit.clear()
 
 
 def _close_all() -> None:
-    for engine in list(_engines):
+    for engine in list(_closed_at_exit):
         close_quietly(engine)
 
 
