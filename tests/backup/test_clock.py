@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.backup.entries import backup_id, catalog, entry, time_us
-from tests.backup.wrong_clock import Site
+from tests.backup.wrong_clock import FILES, Site
 
 from kyrodb.backup.order import clock_faults, oldest_first
 from kyrodb.backup.prune import prune_backups
@@ -16,7 +16,9 @@ from kyrodb.backup.retention import Retention, backups_to_prune
 from kyrodb.backup.timeline import plan_time
 from kyrodb.errors import FailedPrecondition
 from kyrodb.storage import log, wal_writer
+from kyrodb.storage.manifest import read_manifest
 from kyrodb.storage.wal_format import encode_frame
+from kyrodb.storage.wal_reader import read_segment
 
 DAY_S = 86_400
 ONE_DAILY = Retention(0, 1, 0, 0)
@@ -203,3 +205,40 @@ def test_log_without_true_times_is_believed_where_nothing_speaks_against_it(site
     wanted_us = site.clock.wall_us() - 9_500_000
     site.back_up(incremental=False)
     assert len(site.restored(plan_time(site.catalog, wanted_us, site.store))) == 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_instant_is_the_one_position_that_fits_or_every_one_is_named(site: Site, seed: int) -> None:
+    """Against a plain look at all frames, under a clock that anybody sets at any time."""
+    chance = random.Random(seed)
+    walls: dict[int, int] = {}
+    number = 0
+    for _ in range(8):
+        site.clock.step_wall(chance.choice((0, 0, 0, 30, 600, -5, -40, -700)))
+        count = chance.randint(1, 5)
+        site.write(*range(number + 1, number + 1 + count))
+        number += count
+        for wal in read_manifest(FILES, site.data).wal:
+            contents = read_segment(FILES.read(site.data / wal.name), site.data)
+            walls |= {frame.lsn: frame.wall_us for frame in contents.frames}
+            if contents.header.base_lsn == 1:
+                walls[0] = contents.header.created_us
+        if chance.random() < 0.7:
+            site.back_up(incremental=bool(site.catalog.entries))
+    site.back_up(incremental=bool(site.catalog.entries))
+    lsns = sorted(walls)
+    for _ in range(60):
+        wanted_us = chance.randint(min(walls.values()), max(walls.values()) + 10_000_000)
+        fitting = {
+            lsn
+            for lsn, behind in zip(lsns, [*lsns[1:], None], strict=True)
+            if walls[lsn] <= wanted_us and (behind is None or wanted_us < walls[behind])
+        }
+        try:
+            chosen = {plan_time(site.catalog, wanted_us, site.store).lsn}
+            assert chosen == fitting
+        except FailedPrecondition as refused:
+            words = str(refused).split()
+            named = {int(words[at + 1]) for at, word in enumerate(words) if word == "--lsn"}
+            assert named == fitting
+            assert len(named) > 1

@@ -67,7 +67,8 @@ def _looks(
     begin = stretch[0].base_lsn - 1 if stretch else latest.position.lsn
     known = [record.sealed_time_us for record in chain if record.sealed_lsn == begin]
     if known:
-        yield Look(begin, min(known))
+        # That of the backup made first, which looked soonest after it was reached.
+        yield Look(begin, known[-1])
     for segment in stretch:
         shown = segment.shown
         witnesses = [r for r in chain if segment.base_lsn <= r.position.lsn <= segment.last_lsn and _ahead(r)]

@@ -111,8 +111,7 @@ class _Reader:
         contents = read_segment(content, path, end_offset=end_offset)
         self._require_continuation(contents, path)
         if contents.header.base_lsn == self._sealed_lsn + 1:
-            # A header never is older than the frame before it, whatever the clock said when it was written.
-            self.sealed_time_us = min(contents.header.created_us, self.sealed_time_us)
+            self.sealed_time_us = contents.header.created_us
         self._move_on(contents)
         if contents.frames:
             self.segments.append(_segment(name, content, contents))
