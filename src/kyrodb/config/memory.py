@@ -53,9 +53,7 @@ def memory_need(settings: Settings) -> MemoryNeed:
     return MemoryNeed(
         process_bytes=PROCESS_BYTES,
         # Codes of a byte a component; 2 m neighbours of four bytes at the bottom.
-        graph_bytes=0
-        if hnsw.mapped_graphs
-        else hnsw.max_elements * (width + 8 * hnsw.m + _GRAPH_ROW_BYTES),
+        graph_bytes=0 if hnsw.mapped_graphs else hnsw.max_elements * (width + 8 * hnsw.m + _GRAPH_ROW_BYTES),
         hot_tier_bytes=min(cache.capacity, _SEALED_ROWS) * (vector + _HOT_ROW_BYTES),
         document_cache_bytes=cached * (vector + _CACHED_DOCUMENT_BYTES),
         query_cache_bytes=min(QUERY_CACHE_BYTES_MAX, hits * (vector + _CACHED_HIT_BYTES)),

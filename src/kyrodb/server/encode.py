@@ -64,7 +64,8 @@ def search_response(
     """The bytes of a SearchResponse. `id_mask` are the bits of a stored id that the client knows.
 
     How rows were searched depends on all that is stored, other tenants' documents too. Without `with_plan` the client
-    gets figures of its own documents alone: as examined count those that match, as exact what was asked for exactly.
+    gets figures of its own documents alone: as found those it is given, as examined those that match, as exact
+    what was asked for exactly.
     """
     out: list[bytes] = []
     for hit in result.hits:
@@ -77,7 +78,7 @@ def search_response(
         score = _TAGGED_FLOAT.pack(_SCORE, hit.score)
         out += (_RESULT, varint(length), _DOC_ID, doc_id, score, vector, metadata)
     out += (
-        _TOTAL_FOUND + varint(result.total_found),
+        _TOTAL_FOUND + varint(result.total_found if with_plan else len(result.hits)),
         _TAGGED_FLOAT.pack(_LATENCY, latency_ms),
         _SEARCH_PATH + varint(search_path(result.tiers)),
     )
