@@ -9,6 +9,7 @@ _MODULES = (
     "embedded_search",
     "durable_inserts",
     "filtered_search",
+    "geometry",
     "search_during_writes",
     "startup_and_memory",
     "memory",

@@ -265,7 +265,7 @@ def test_an_answer_does_not_tell_a_tenant_how_much_others_store(
         assert tenants.call("BulkInsert", [put(at) for at in range(1, 31)], OWN).code == "OK"
 
         def figures() -> list[tuple[object, ...]]:
-            told = []
+            told: list[tuple[object, ...]] = []
             for asked in (search(), search(ef_search=10), search(exact=True)):
                 (answer,) = tenants.call("Search", [asked], OWN).messages
                 known: Any = answer
