@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.shapes import SHAPES, Doubles, Shape
+from benchmarks.shapes import SHAPES, Doubles, Geometry
 from kyrodb.cache.query_cache import Mode
 from kyrodb.engine.builder import InlineBuilder
 from kyrodb.engine.engine import Engine, open_engine
@@ -50,7 +50,7 @@ def recall(found: npt.NDArray[np.int64], truth: Doubles) -> float:
     return min(K, int(np.count_nonzero(truth[found] >= kth - 1e-12 * abs(kth)))) / K
 
 
-def stored(path: Path, shape: Shape, rows: Matrix) -> Engine:
+def stored(path: Path, shape: Geometry, rows: Matrix) -> Engine:
     """One segment of all rows."""
     filesystem = LocalFileSystem()
     options = EngineOptions(
@@ -71,7 +71,7 @@ def stored(path: Path, shape: Shape, rows: Matrix) -> Engine:
     return engine
 
 
-def of_the_library(shape: Shape, rows: Matrix, questions: Matrix, truths: list[Doubles], ef: int) -> float:
+def of_the_library(shape: Geometry, rows: Matrix, questions: Matrix, truths: list[Doubles], ef: int) -> float:
     """Recall of a float32 graph of the same parameters, asked as it is."""
     by_product = shape.metric is not Metric.EUCLIDEAN
     index = faiss.IndexHNSWFlat(
@@ -87,7 +87,7 @@ def of_the_library(shape: Shape, rows: Matrix, questions: Matrix, truths: list[D
     return float(np.mean([recall(one[one >= 0], truth) for one, truth in zip(found, truths, strict=True)]))
 
 
-def measure(shape: Shape, row_count: int, asked: int) -> float:
+def measure(shape: Geometry, row_count: int, asked: int) -> float:
     """One line for a shape; the recall."""
     rows, questions = shape.drawn(row_count, asked)
     truths = [similarities(rows, question, shape.metric) for question in questions]
@@ -123,8 +123,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--questions", type=int, default=60)
+    parser.add_argument("--data", help="of no use here: the rows are made up")
     parser.add_argument("names", nargs="*", help="only shapes whose name contains one of these")
-    arguments, _ = parser.parse_known_args()
+    arguments = parser.parse_args()
     assert arguments.rows <= REFERENCE_ROWS
     missed = 0
     for shape in SHAPES:

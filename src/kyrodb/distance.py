@@ -216,21 +216,24 @@ def scores(values: Similarities, metric: Metric) -> npt.NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
 
 
-def best(values: Similarities, doc_ids: npt.NDArray[np.uint64], metric: Metric) -> npt.NDArray[np.int64]:
-    """Places of all, shape (n,), in the order of an answer: by falling score, those of equal scores by ascending id.
+def best(
+    values: Similarities, doc_ids: npt.NDArray[np.uint64], metric: Metric
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Places of all, shape (n,), in the order of an answer, and their `scores`: by falling score, those of equal
+    scores by ascending id.
 
     Where float32 has no numbers left for what differs, the more similar one comes first all the same: an inner
     product too small or too large for it, a distance too small to show beside one, or too large.
     """
     shown = scores(values, metric)
     if metric is Metric.COSINE or not len(shown):
-        return np.lexsort((doc_ids, -shown))
+        return np.lexsort((doc_ids, -shown)), shown
     size = np.abs(shown)
     largest = np.float32(1.0) if metric is Metric.EUCLIDEAN else _FLOAT32_MAX
     if size.min() >= _FLOAT32_TINY and size.max() < largest:
-        return np.lexsort((doc_ids, -shown))
+        return np.lexsort((doc_ids, -shown)), shown
     unclear = (size < _FLOAT32_TINY) | (size >= largest)
-    return np.lexsort((doc_ids, np.where(unclear, -_rounded(values), 0.0), -shown))
+    return np.lexsort((doc_ids, np.where(unclear, -_rounded(values), 0.0), -shown)), shown
 
 
 def shown_alike_from(similarity: float, metric: Metric) -> float:

@@ -257,6 +257,29 @@ def test_a_tenant_is_not_told_the_plan_of_a_search(stocked: Tenants) -> None:
     assert admins.plan != ""  # type: ignore[attr-defined]
 
 
+def test_an_answer_does_not_tell_a_tenant_how_much_others_store(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with shared_server(tmp_path_factory.mktemp("figures")) as tenants:
+        assert tenants.call("BulkInsert", [put(at) for at in range(1, 31)], OWN).code == "OK"
+
+        def figures() -> list[tuple[object, ...]]:
+            told: list[tuple[object, ...]] = []
+            for asked in (search(), search(ef_search=10), search(exact=True)):
+                (answer,) = tenants.call("Search", [asked], OWN).messages
+                known: Any = answer
+                told.append((known.rows_examined, known.exact, known.plan, known.total_found, known.matched))
+            return told
+
+        alone = figures()
+        assert alone == [(30, False, "", 10, 30)] * 2 + [(30, True, "", 10, 30)]
+        more = [pb.InsertRequest(doc_id=at, embedding=[1.0, at, 1 / at, 3.0]) for at in range(1, 2501)]
+        assert tenants.call("BulkInsert", more, OTHER).code == "OK"
+        assert figures() == alone
+        assert tenants.call("FlushHotTier", [pb.FlushRequest(force=True)], ADMIN).code == "OK"
+        assert figures() == alone
+
+
 def test_the_standard_services_answer_without_a_key_and_tell_nothing_of_tenants(tenants: Tenants) -> None:
     health = health_pb2_grpc.HealthStub(tenants.server.channel)
     assert health.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S).status == SERVING

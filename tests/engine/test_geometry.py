@@ -10,20 +10,27 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from benchmarks.shapes import SHAPES, Shape, families, identical
+from benchmarks.shapes import SHAPES, Geometry, families, identical
 from tests.engine.answers import by_the_book, is_in_order, recall
 from tests.engine.opening import open_small, settle
 
+from kyrodb import distance
+from kyrodb.engine import segment_builder
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.requests import Delete, Put, SearchRequest
+from kyrodb.index.coding import Code
 from kyrodb.index.filter import Exact
+from kyrodb.index.graph_build import GraphParameters, build_graph
+from kyrodb.index.hnsw import Graph
+from kyrodb.index.shape import Shape
+from kyrodb.index.shaping import SegmentRows, shape_rows
 from kyrodb.types import Document, Matrix, Metric
 
 ROWS = 1600
 WANTED = 0.99
 
 
-def shape(name: str) -> Shape:
+def shape(name: str) -> Geometry:
     return next(one for one in SHAPES if one.name == name)
 
 
@@ -45,7 +52,7 @@ def merged(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("one", SHAPES, ids=lambda one: one.name)
-def test_recall_of_a_shape(one: Shape, tmp_path: Path) -> None:
+def test_recall_of_a_shape(one: Geometry, tmp_path: Path) -> None:
     rows, questions = one.drawn(ROWS, 25)
     engine = stored(tmp_path / "data", one.metric, rows)
     assert engine.context.state.version.cold[0].graph is not None
@@ -144,15 +151,15 @@ def test_what_a_client_sees_as_equal_comes_by_ascending_id_up_to_the_cut(
     or, where lengths count, permuted components of a question that has equal ones."""
     random = np.random.default_rng(4)
     if metric is Metric.COSINE:
-        rows = random.standard_normal((6, 24))[random.integers(0, 6, ROWS)] * random.uniform(
+        drawn = random.standard_normal((6, 24))[random.integers(0, 6, ROWS)] * random.uniform(
             0.1, 9, (ROWS, 1)
         )
         question = random.standard_normal(24).astype(np.float32)
     else:
         base = random.standard_normal((6, 24))[random.integers(0, 6, ROWS)]
-        rows = np.stack([random.permutation(row) for row in base])
+        drawn = np.stack([random.permutation(row) for row in base])
         question = np.full(24, 0.1, np.float32)
-    rows = rows.astype(np.float32)
+    rows: Matrix = drawn.astype(np.float32)
     engine = open_small(tmp_path / "data", dimension=24, metric=metric, hot_rows_max=10_000)
     order = random.permutation(ROWS)
     for start in range(0, ROWS, 400):
@@ -176,13 +183,6 @@ def test_what_a_client_sees_as_equal_comes_by_ascending_id_up_to_the_cut(
 def test_segments_of_earlier_versions_are_searched_with_care_and_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kyrodb import distance
-    from kyrodb.engine import segment_builder
-    from kyrodb.index.coding import Code
-    from kyrodb.index.graph_build import GraphParameters, build_graph
-    from kyrodb.index.hnsw import Graph
-    from kyrodb.index.shaping import SegmentRows, shape_rows
-
     def as_before(rows: SegmentRows, parameters: GraphParameters, threads: int) -> tuple[Graph, Shape]:
         indexed = distance.index_form(rows.vectors, parameters.metric)
         by_product = parameters.metric is not Metric.EUCLIDEAN

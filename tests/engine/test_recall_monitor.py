@@ -12,6 +12,7 @@ from tests.crash.clock import FakeClock
 from tests.engine.opening import fill, open_small, put, vectors
 
 from kyrodb.cache.answer import Kind
+from kyrodb.engine import recall_monitor
 from kyrodb.engine.engine import Engine
 from kyrodb.engine.options import RecallOptions
 from kyrodb.engine.recall_monitor import recall_of
@@ -126,6 +127,31 @@ def test_nothing_is_sampled_without_processor_time_for_it(tmp_path: Path) -> Non
     engine.search(SearchRequest(vectors(1, dimension=DIMENSION)[0], 3))
     engine.recall.want()
     assert not engine.recall.step()
+    engine.close()
+
+
+def test_low_recall_is_a_warning_once_until_it_is_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall_monitor, "RECALL_EXPECTED", 0.95)
+    engine = watched(tmp_path / "data")
+    caplog.set_level("INFO", logger="kyrodb")
+
+    def watch(seed: int, count: int, **request: Any) -> None:
+        for question in vectors(count, seed=seed, dimension=DIMENSION):
+            engine.search(SearchRequest(question, 10, **request))
+            engine.recall.step()
+            engine.recall.want()
+
+    watch(2, 60, ef_search=1)  # who asks for little gets it
+    assert engine.recall.warning == ""
+    watch(3, 150)
+    assert "searches find" in engine.recall.warning
+    assert [entry.levelname for entry in caplog.records if "searches find" in entry.message] == ["WARNING"]
+    engine.ef_search = 400
+    watch(4, 60)
+    assert engine.recall.warning == ""
+    assert "again" in caplog.records[-1].message
     engine.close()
 
 

@@ -97,14 +97,14 @@ def ranked(
     """The best `k` documents of an entry for this question whose score is at least `score_min` (<= 0: any)."""
     documents = entry.held.fetched()
     similarities = question.similarities(documents.vectors, documents.norms)
-    order = distance.best(similarities, documents.doc_ids, metric)
+    order, shown = distance.best(similarities, documents.doc_ids, metric)
     kth = float(similarities[order[k - 1]]) if k <= len(order) else -math.inf
     passing = len(order)
     if score_min > 0:
         # Scores fall with the similarity, so those that pass stand in front.
-        passing = int(np.count_nonzero(distance.scores(similarities, metric) >= np.float32(score_min)))
+        passing = int(np.count_nonzero(shown >= np.float32(score_min)))
     rows = order[: min(k, passing)]
-    scores: list[float] = distance.scores(similarities[rows], metric).tolist()
+    scores: list[float] = shown[rows].tolist()
     doc_ids: list[int] = documents.doc_ids[rows].tolist()
     return Cached(kind, slot, entry, documents, rows.tolist(), doc_ids, scores, passing, kth)
 

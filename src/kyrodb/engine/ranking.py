@@ -53,15 +53,15 @@ def _hits(request: SearchRequest, parts: Found, metric: Metric, result: SearchRe
         if newest is not None:
             owners = None if owners is None else owners[newest]
             rows, doc_ids, similarities = rows[newest], doc_ids[newest], similarities[newest]
-    order = distance.best(similarities, doc_ids, metric)
+    order, shown = distance.best(similarities, doc_ids, metric)
     count = result.total_found = len(order)
     if request.min_score > 0:
         # Scores fall with the similarity, so those that pass stand in front.
-        passing = distance.scores(similarities[order], metric) >= request.min_score
+        passing = shown >= np.float32(request.min_score)
         result.total_found = int(np.count_nonzero(passing))
     kth = similarities.item(order.item(request.k - 1)) if request.k <= count else -math.inf
     best = order[: min(request.k, result.total_found)]
-    scores = distance.scores(similarities[best], metric).tolist()
+    scores = shown[best].tolist()
     result.hits = list(map(Hit, doc_ids[best].tolist(), scores))
     if owners is None:
         _hydrate(result.hits, rows[best].tolist(), parts[0][0], request)

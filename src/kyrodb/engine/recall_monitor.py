@@ -71,6 +71,8 @@ class RecallMonitor:
         self._state = state
         self._caches = caches
         self._tally = RecallTally(clock)
+        self._clock = clock
+        self._judged_ef = reads.ef_search
         self._by_default = RecallTally(clock)
         """Only searches with the ef of the database that were not answered from the query cache."""
         self._expected = RECALL_EXPECTED if options.target is None else min(RECALL_EXPECTED, options.target)
@@ -167,6 +169,10 @@ class RecallMonitor:
         recall = recall_of(sample.result, exact)
         self._tally.add(_class_of(sample), recall)
         if not sample.request.ef_search and sample.result.cached is None:
+            if (
+                self._reads.ef_search != self._judged_ef
+            ):  # what was found with another says nothing about this one
+                self._judged_ef, self._by_default = self._reads.ef_search, RecallTally(self._clock)
             self._by_default.add(_class_of(sample), recall)
             self._judge()
         if self.control is not None and recalls and self.control.observe(recalls):

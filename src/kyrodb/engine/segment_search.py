@@ -148,7 +148,7 @@ class SegmentSearch:
         best = found[:, :ranked]
         similarities = similarities_together(questions, self._vectors.take(best, 0), self._norms.take(best))
         kth_place = max(0, ranked - query.k)
-        kth = np.partition(similarities, kth_place, axis=1)[:, kth_place].tolist()
+        kth = [sorted(of_question)[kth_place] for of_question in similarities.tolist()]
         doc_ids = self._ids.take(best)
         known = min(width, max(ranked, query.wanted))
         answers: list[Candidates | planner.Plan] = []

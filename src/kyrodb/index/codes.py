@@ -17,43 +17,54 @@ from kyrodb.index.library import faiss
 from kyrodb.types import Matrix
 
 WIDTH_MULTIPLE: Final = 16
-_QUANTIZERS: Final = {Code.I8: faiss.ScalarQuantizer.QT_8bit, Code.BF16: faiss.ScalarQuantizer.QT_bf16}
+COMPONENT_MAX: Final = 115.0
+"""Largest component of a coded row when a graph is built. 8 bits hold whole numbers up to 127: the rest is room for
+rows that join later."""
+_WHOLE_MIN: Final = -128.0
+_WHOLE_MAX: Final = 127.0
+QUANTIZERS: Final = {
+    Code.I8: faiss.ScalarQuantizer.QT_8bit_direct_signed,
+    Code.BF16: faiss.ScalarQuantizer.QT_bf16,
+}
+"""Measured on 8,000 sentence embeddings, at the same recall: a walk takes 50 us with whole numbers of 8 bits,
+72 with 8
+bits between two bounds, 80 with bounds for each component, 60 with bfloat16 by inner product, 78 by distance."""
 
 Codes = npt.NDArray[np.uint8]
 """Shape (rows, bytes of a code)."""
 
 
 class Coder:
-    """Makes codes of rows and rows of codes."""
+    """Makes codes of coded rows and rows of codes."""
 
-    def __init__(self, code: Code, width: int, quantizer: Any) -> None:
-        """`quantizer` is the library's, trained, for rows of a padded `width`; None for float32."""
+    def __init__(self, code: Code, dimension: int) -> None:
         self.code = code
-        self.width = width
-        self._quantizer = quantizer
+        self._dimension = dimension
+        self._width = padded_width(dimension)
+        self._quantizer: Any = None
+        if code is not Code.F32:
+            self._quantizer = faiss.ScalarQuantizer(self._width, QUANTIZERS[code])
 
     def encode(self, rows: Matrix) -> Codes:
         """Codes of coded rows of shape (n, dimension)."""
-        wide = padded(rows, self.width)
+        wide = padded(rows, self._width)
         if self._quantizer is None:
             return wide.view(np.uint8).reshape(len(rows), -1)
+        if self.code is Code.I8:
+            wide = made_whole(wide.copy())
         return np.asarray(self._quantizer.compute_codes(wide), np.uint8)
 
-    def decode(self, codes: Codes, dimension: int) -> Matrix:
+    def decode(self, codes: Codes) -> Matrix:
         """The rows that codes stand for, shape (n, dimension)."""
         if self._quantizer is None:
-            return codes.view(np.float32)[:, :dimension]
-        return np.asarray(self._quantizer.decode(codes), np.float32)[:, :dimension]
+            return codes.view(np.float32)[:, : self._dimension]
+        return np.asarray(self._quantizer.decode(codes), np.float32)[:, : self._dimension]
 
 
-def coder(code: Code, bounds: Matrix) -> Coder:
-    """A coder for coded rows whose components lie between `bounds`, shape (2, dimension)."""
-    width = padded_width(bounds.shape[1])
-    if code is Code.F32:
-        return Coder(code, width, None)
-    quantizer = faiss.ScalarQuantizer(width, _QUANTIZERS[code])
-    quantizer.train(padded(bounds, width))
-    return Coder(code, width, quantizer)
+def made_whole(rows: Matrix) -> Matrix:
+    """Coded rows as 8 bits can hold them, in place: the library would cut off what follows the point."""
+    np.rint(rows, out=rows)
+    return np.clip(rows, _WHOLE_MIN, _WHOLE_MAX, out=rows)
 
 
 def padded_width(dimension: int) -> int:

@@ -1,9 +1,8 @@
 """What a graph holds in place of a segment's rows, and how far what it reports can be from the truth.
 
     row         its index form: of length one for cosine, as it is otherwise
-    coded row   (row - centre) * scale, so that no component is larger than one
-    code        the coded row in 8 bits a component (between the least and the largest of that component), in
-                bfloat16, or in float32
+    coded row   (row - centre) * scale, so that no component is larger than codes.COMPONENT_MAX
+    code        the coded row in whole numbers of 8 bits, in bfloat16, or in float32
 
 Rows are compared by squared distance, which is formed component by component before anything is summed; so what all
 rows have in common cancels, and the digits of a code are left for what differs. For rows of length one the order by
@@ -20,7 +19,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +51,7 @@ class Code(Enum):
     F32 = "f32"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A question as a graph is asked it. `length` is that of `vector`, float32 of shape (dimension,); `factor` turns
     a reported inner product into a similarity. `comparable` is False where float32 cannot compare it with the
     rows."""
@@ -63,7 +62,7 @@ class Asked:
     comparable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Coding:
     """How rows and questions of one segment are coded.
 
@@ -105,11 +104,12 @@ class Coding:
                 factor /= question.length
             coded = wide * share
         else:
-            if self.metric is Metric.COSINE:
-                wide = wide / question.length
-            elif self.metric is Metric.INNER_PRODUCT and question.length > 0:
-                wide = wide * (self.radius / question.length)
-            coded = (wide - self.centre) * self.scale
+            if self.metric is Metric.EUCLIDEAN:
+                coded = (wide - self.centre) * self.scale
+            else:
+                length = self.radius if self.metric is Metric.INNER_PRODUCT else 1.0
+                coded = wide * (self.scale * length / question.length if question.length > 0 else 0.0)
+                coded -= self._shift
         length = math.sqrt(coded.dot(coded))
         if not length < _CODED_MAX:
             return Asked(np.zeros(len(coded), np.float32), length, factor, comparable=False)
@@ -166,7 +166,11 @@ class Coding:
             return math.inf
         return self.scale * math.sqrt(max(0.0, square))
 
-    @property
+    @cached_property
+    def _shift(self) -> Doubles:
+        return self.centre * self.scale
+
+    @cached_property
     def _summing(self) -> float:
         """Relative error of a sum of as many terms in float32 (Higham, Accuracy and Stability of Numerical
         Algorithms, 2nd ed., section 3.1)."""

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kyrodb.distance import norms
-from kyrodb.index.codes import padded_width
+from kyrodb.index.codes import COMPONENT_MAX, QUANTIZERS, made_whole, padded_width
 from kyrodb.index.coding import Code
 from kyrodb.index.hnsw import Graph, checked, graph_from_bytes, searchable
 from kyrodb.index.library import faiss, team
@@ -35,7 +35,6 @@ from kyrodb.index.links import connect, merged
 from kyrodb.types import Matrix, Metric
 
 _CHUNK_ROWS: Final = 1 << 14
-_QUANTIZERS: Final = {Code.I8: faiss.ScalarQuantizer.QT_8bit, Code.BF16: faiss.ScalarQuantizer.QT_bf16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +52,21 @@ def build_graph(
     code: Code,
     *,
     by_product: bool,
-    bounds: Matrix | None = None,
     threads: int = 1,
 ) -> Graph:
-    """A graph of coded `rows`, which are finite. Codes of 8 bits lie between `bounds`, shape (2, dimension), or else
-    between the least and the largest of each component.
+    """A graph of coded `rows`, which are finite, and for codes of 8 bits made whole (codes.made_whole).
 
     One thread builds the same graph every time; more build one of equal quality. By inner product it takes twice as
     long as by distance.
     """
     metric = faiss.METRIC_INNER_PRODUCT if by_product else faiss.METRIC_L2
-    if bounds is None:
-        bounds = _bounds(rows)
-    index = _grown(_empty(bounds, code, parameters, metric), rows, threads)
+    width = rows.shape[1]
+    index = _grown(_empty(width, code, parameters, metric), rows, threads)
     if by_product and len(rows):
         directions = _directions(rows)
-        angular = _grown(_empty(_bounds(directions), code, parameters, faiss.METRIC_L2), directions, threads)
+        if code is Code.I8:
+            made_whole(directions)
+        angular = _grown(_empty(width, code, parameters, faiss.METRIC_L2), directions, threads)
         _merge_links(searchable(index), searchable(angular))
     return Graph(_connected(index))
 
@@ -90,24 +88,17 @@ def extend_graph(source: npt.NDArray[np.uint8] | str | Path, rows: Matrix, threa
     return Graph(_connected(_grown(graph.stored, rows, threads)))
 
 
-def _bounds(rows: Matrix) -> Matrix:
-    if not len(rows):
-        return np.zeros((2, rows.shape[1]), np.float32)
-    return np.stack([rows.min(axis=0), rows.max(axis=0)])
-
-
-def _empty(bounds: Matrix, code: Code, parameters: GraphParameters, metric: int) -> Any:
-    width = bounds.shape[1]
+def _empty(width: int, code: Code, parameters: GraphParameters, metric: int) -> Any:
     wide = padded_width(width)
     if code is Code.F32:
         index = faiss.IndexHNSWFlat(wide, parameters.m, metric)
     else:
-        index = faiss.IndexHNSWSQ(wide, _QUANTIZERS[code], parameters.m, metric)
+        index = faiss.IndexHNSWSQ(wide, QUANTIZERS[code], parameters.m, metric)
     index.hnsw.efConstruction = parameters.ef_construction
-    if wide != width:
-        index = faiss.IndexPreTransform(faiss.RemapDimensionsTransform(width, wide, False), index)
-    index.train(bounds)  # only the quantiser of 8 bits learns from it; the others must have been asked to
-    return index
+    index.train(np.zeros((1, wide), np.float32))  # these codes learn nothing, but the flag must be set
+    if wide == width:
+        return index
+    return faiss.IndexPreTransform(faiss.RemapDimensionsTransform(width, wide, False), index)
 
 
 def _grown(index: Any, rows: Matrix, threads: int) -> Any:
@@ -121,11 +112,14 @@ def _grown(index: Any, rows: Matrix, threads: int) -> Any:
 
 
 def _directions(rows: Matrix) -> Matrix:
-    """The rows with length one; a row of zeros stays one."""
+    """The rows with one length, no component larger than COMPONENT_MAX; a row of zeros stays one."""
     directions = np.empty_like(rows)
     for part in _chunks(len(rows)):
         lengths = np.maximum(norms(rows[part]), np.finfo(np.float32).tiny)
         directions[part] = rows[part] / lengths[:, np.newaxis]
+    largest = np.float32(np.abs(directions).max())
+    if largest > 0:
+        directions *= np.float32(COMPONENT_MAX) / largest
     return directions
 
 

@@ -16,8 +16,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.index.codes import WIDTH_MULTIPLE, Coder, Codes, padded
-from kyrodb.index.coding import Code
+from kyrodb.index.codes import WIDTH_MULTIPLE, Codes, padded
 from kyrodb.index.helper import Helpers, Work
 from kyrodb.index.huge_pages import want_huge_pages
 from kyrodb.index.library import faiss, team
@@ -128,14 +127,6 @@ class Graph:
 
     def _padded(self, queries: Matrix) -> Matrix:
         return padded(queries, self._index.d) if self._padding else queries
-
-    def coder(self) -> Coder:
-        """What made the codes of this graph."""
-        if isinstance(self._index, faiss.IndexHNSWFlat):
-            return Coder(Code.F32, int(self._index.d), None)
-        quantizer = self._codes.sq
-        code = Code.I8 if quantizer.qtype == faiss.ScalarQuantizer.QT_8bit else Code.BF16
-        return Coder(code, int(self._index.d), quantizer)
 
     def codes(self) -> Codes:
         """The code of each point, a view into the graph's own memory."""

@@ -44,7 +44,7 @@ _MARGIN: Final = 1.5
 _RECALL_OF_CODES: Final = 0.995
 _NEAREST: Final = 64
 """Rows known of each question."""
-_FIRST_BY_CODE: Final = 15
+_FIRST_BY_CODE: Final = 20
 """Rows that a search scores as they are in any case: the best must be among them."""
 _QUESTIONS: Final = 192
 _QUESTIONS_OF_MANY: Final = 96
@@ -53,7 +53,7 @@ _MOVES: Final = (("own", 0.3), ("own", 0.7), ("along", 0.6))
 _MIXED: Final = 64
 """Rows of which a direction along the rows is made."""
 _CHUNK_BYTES: Final = 32 << 20
-_SPREAD_MARGIN: Final = 1.5
+_SPREAD_MARGIN: Final = 1.1
 _LADDER: Final = (32, 50, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8000)
 
 
@@ -211,4 +211,4 @@ def _kth(far: Doubles) -> float:
 
 
 def _decoded(coded: Doubles, coder: Coder) -> Doubles:
-    return coder.decode(coder.encode(coded.astype(np.float32)), coded.shape[1]).astype(np.float64)
+    return coder.decode(coder.encode(coded.astype(np.float32))).astype(np.float64)

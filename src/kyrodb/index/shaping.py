@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.index.codes import Coder, Codes, coder
+from kyrodb.index.codes import COMPONENT_MAX, Coder, Codes, made_whole
 from kyrodb.index.coding import Code, Coding
 from kyrodb.index.equal_rows import EqualRows, Ids, Keys, equal_rows, numbered, row_keys
 from kyrodb.index.graph_build import GraphParameters, build_graph, extend_graph
@@ -29,8 +29,6 @@ from kyrodb.types import Matrix, Metric, Rows
 _EQUALLY_LONG: Final = 1e-5
 """Rows whose lengths differ by no more than this share are as good as equally long: float32 leaves the lengths of
 normalised rows open by a hundredth of it."""
-_ROOM_FOR_MORE: Final = 0.25
-"""Share of its range that a component may exceed it by before its code is wrong."""
 _ERROR_GROWTH_MAX: Final = 2.0
 """Rows whose codes are worse than this, against those of the graph, are outside what its codes can express."""
 
@@ -50,15 +48,14 @@ def shape_rows(rows: SegmentRows, parameters: GraphParameters, threads: int = 1)
     coded_rows = CodedRows(_framed(rows, first, parameters.metric), rows.vectors, rows.norms, first)
     coded = _coded(coded_rows)
     sample = take_sample(coded_rows)
-    bounds = _bounds(coded)
-    chosen = _chosen(sample, coded_rows, bounds)
+    chosen = _chosen(sample, coded_rows)
     coding, codes_of = _measured(coded_rows, chosen, sample)
     first_of_point, point_of = numbered(codes_of)
     points = coded if len(first_of_point) == len(coded) else coded[first_of_point]
     del coded
-    graph = build_graph(
-        points, parameters, coding.code, by_product=coding.by_product, bounds=bounds, threads=threads
-    )
+    if coding.code is Code.I8:
+        made_whole(points)
+    graph = build_graph(points, parameters, coding.code, by_product=coding.by_product, threads=threads)
     ef, recall = least_ef(sample, graph, point_of, len(rows.vectors))
     equal = _equal(rows, point_of[vector_of], graph.ntotal)
     return graph, Shape(coding, equal, ef, recall)
@@ -81,7 +78,7 @@ def extend_shape(
     added = CodedRows(shape.coding, rows.vectors, rows.norms, first + known)
     if not _fit(added):
         return None
-    base_coder = base.coder()
+    base_coder = Coder(shape.coding.code, rows.vectors.shape[1])
     coding, added_codes = _checked_codes(added, base_coder)
     if coding.error > _ERROR_GROWTH_MAX * shape.coding.error:
         return None
@@ -92,6 +89,8 @@ def extend_shape(
         return None
     new = first_of_point[base.ntotal :] - base.ntotal
     points = _coded(replace(added, numbers=added.numbers[new]))
+    if coding.code is Code.I8:
+        made_whole(points)
     base_points, base_rows = _points_of(shape.equal, known)
     graph = extend_graph(source, points, threads)
     coding = replace(
@@ -136,7 +135,7 @@ def _framed(rows: SegmentRows, first: Rows, metric: Metric) -> Coding:
             total += chunk.sum(axis=0)
         plain = replace(plain, coding=replace(coding, centre=total / len(first)))
     largest = max(float(np.abs(chunk).max()) for _, chunk in plain.chunks())
-    return replace(plain.coding, scale=1.0 / largest if largest > 0 else 1.0)
+    return replace(plain.coding, scale=COMPONENT_MAX / largest if largest > 0 else 1.0)
 
 
 def _coded(rows: CodedRows) -> Matrix:
@@ -146,20 +145,14 @@ def _coded(rows: CodedRows) -> Matrix:
     return coded
 
 
-def _bounds(coded: Matrix) -> Matrix:
-    """Between which values the components lie, with room for rows that join later."""
-    least, largest = coded.min(axis=0), coded.max(axis=0)
-    room = _ROOM_FOR_MORE * (largest - least)
-    return np.stack([least - room, largest + room])
-
-
-def _chosen(sample: Sample, rows: CodedRows, bounds: Matrix) -> Coder:
+def _chosen(sample: Sample, rows: CodedRows) -> Coder:
     """The shortest codes that tell the rows apart, or else float32."""
+    dimension = rows.vectors.shape[1]
     for code in (Code.I8, Code.BF16):
-        made = coder(code, bounds)
+        made = Coder(code, dimension)
         if codes_tell_apart(sample, rows, made):
             return made
-    return coder(Code.F32, bounds)
+    return Coder(Code.F32, dimension)
 
 
 def _measured(rows: CodedRows, chosen: Coder, sample: Sample) -> tuple[Coding, npt.NDArray[np.uint64]]:
@@ -192,7 +185,7 @@ def _encoded(rows: CodedRows, made: Coder) -> Iterator[tuple[Codes, float, float
     """Codes, piece by piece, with the largest error and the greatest length of their rows."""
     for _, chunk in rows.chunks():
         codes = made.encode(chunk.astype(np.float32))
-        wrong = made.decode(codes, chunk.shape[1]) - chunk
+        wrong = made.decode(codes) - chunk
         yield (
             codes,
             float(np.sqrt(np.vecdot(wrong, wrong).max())),

@@ -61,7 +61,8 @@ def search_response(result: SearchResult, latency_ms: float, *, with_plan: bool 
     """The bytes of a SearchResponse.
 
     How rows were searched depends on all that is stored, other tenants' documents too. Without `with_plan` the client
-    gets figures of its own documents alone: as examined count those that match, as exact what was asked for exactly.
+    gets figures of its own documents alone: as found those it is given, as examined those that match, as exact
+    what was asked for exactly.
     """
     out: list[bytes] = []
     for hit in result.hits:
@@ -74,7 +75,7 @@ def search_response(result: SearchResult, latency_ms: float, *, with_plan: bool 
         score = _TAGGED_FLOAT.pack(_SCORE, hit.score)
         out += (_RESULT, varint(length), _DOC_ID, doc_id, score, vector, metadata)
     out += (
-        _TOTAL_FOUND + varint(result.total_found),
+        _TOTAL_FOUND + varint(result.total_found if with_plan else len(result.hits)),
         _TAGGED_FLOAT.pack(_LATENCY, latency_ms),
         _SEARCH_PATH + varint(search_path(result.tiers)),
     )
