@@ -139,7 +139,6 @@ def test_every_alert_says_what_to_do_and_where_that_is_written() -> None:
 
 NAMED_BY_THE_CONTRACT = {
     "kyrodb_hnsw_latency_ns",
-    "kyrodb_hsc_hot_doc_count",
     "kyrodb_inserts_failed",
     "kyrodb_queries_failed",
     "kyrodb_query_latency_ns",

@@ -179,7 +179,8 @@ class _Child:
             raise _NotStarted(str(error)) from error
 
     def await_greeting(self) -> None:
-        """Raises _NotStarted when it does not come, or something else does; then the process is gone."""
+        """Raises _NotStarted when it does not come, or something else does; then the process is gone. BuildFailed
+        when it was killed."""
         met = self._first_line()
         if met == GREETING:
             return
@@ -190,6 +191,9 @@ class _Child:
         ended = self._process.returncode
         self.kill()
         _, words = self._outputs()
+        if ended == -signal.SIGKILL:
+            # As for want of memory, of which this process has no more.
+            raise BuildFailed(f"segment build {_ending(ended)}: {_last(words)}")
         if met is None:
             reason = f"had not started after {START_S:.0f} s"
         elif ended is None:

@@ -59,7 +59,7 @@ def _looks_empty(entry: WalEntry) -> bool:
 def _runs(
     filesystem: FileSystem, directory: Path, entries: Sequence[WalEntry]
 ) -> Iterator[list[SegmentContents]]:
-    """Empty segments that follow each other; each of the others for itself."""
+    """Empty segments of one opening that follow each other; each of the others for itself."""
     for empty, group in groupby(entries, _looks_empty):
         contents = (
             read_segment(
@@ -68,7 +68,8 @@ def _runs(
             for entry in group
         )
         if empty:
-            yield list(contents)
+            for _, of_opening in groupby(contents, lambda segment: segment.header.epoch):
+                yield list(of_opening)
         else:
             yield from ([one] for one in contents)
 
@@ -83,7 +84,11 @@ def _write(
 ) -> WalPosition:
     first = run[0].header
     header = SegmentHeader(
-        first.base_lsn, first.previous if previous is None else previous, first.created_us, os.urandom(16)
+        first.base_lsn,
+        first.previous if previous is None else previous,
+        first.created_us,
+        os.urandom(16),
+        first.epoch,
     )
     frames = [frame for contents in run for frame in contents.frames]
     writer = WalWriter(filesystem, directory, manifests.take_number(), header)
@@ -91,9 +96,9 @@ def _write(
         writer.append(
             [
                 # A SEAL ends a segment, so within one something else has to hold its position.
-                PendingFrame(PROBE, b"", frame.time_us)
+                PendingFrame(PROBE, b"", frame.wall_us)
                 if frame.kind == SEAL and frame is not frames[-1]
-                else PendingFrame(frame.kind, frame.content, frame.time_us)
+                else PendingFrame(frame.kind, frame.content, frame.wall_us)
                 for frame in frames
             ]
         )
