@@ -20,7 +20,7 @@ from kyrodb.types import NOBODY, Key, Matrix, Rows, Vector
 def scored_rows(k: int) -> int:
     """Rows a graph is asked for to be scored as they are: those beyond `k` make up for what codes put in the wrong
     order."""
-    return k + max(10, k // 4)
+    return k + max(6, k // 4)
 
 
 @dataclass(slots=True)

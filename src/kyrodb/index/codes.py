@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.index.coding import Code
+from kyrodb.index.coding import Code, made_whole
 from kyrodb.index.library import faiss
 from kyrodb.types import Matrix
 
@@ -20,8 +20,6 @@ WIDTH_MULTIPLE: Final = 16
 COMPONENT_MAX: Final = 115.0
 """Largest component of a coded row when a graph is built. 8 bits hold whole numbers up to 127: the rest is room for
 rows that join later."""
-_WHOLE_MIN: Final = -128.0
-_WHOLE_MAX: Final = 127.0
 QUANTIZERS: Final = {
     Code.I8: faiss.ScalarQuantizer.QT_8bit_direct_signed,
     Code.BF16: faiss.ScalarQuantizer.QT_bf16,
@@ -59,12 +57,6 @@ class Coder:
         if self._quantizer is None:
             return codes.view(np.float32)[:, : self._dimension]
         return np.asarray(self._quantizer.decode(codes), np.float32)[:, : self._dimension]
-
-
-def made_whole(rows: Matrix) -> Matrix:
-    """Coded rows as 8 bits can hold them, in place: the library would cut off what follows the point."""
-    np.rint(rows, out=rows)
-    return np.clip(rows, _WHOLE_MIN, _WHOLE_MAX, out=rows)
 
 
 def padded_width(dimension: int) -> int:

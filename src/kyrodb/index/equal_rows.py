@@ -23,6 +23,9 @@ Ids = npt.NDArray[np.uint64]
 
 _CHUNK_ROWS: Final = 1 << 14
 _MIXING: Final = np.uint64(0xBF58476D1CE4E5B9)
+_WINDOW: Final = 8
+"""How many times as many equal rows are looked through as are wanted, and how many more where those are not
+enough."""
 LISTED_MAX: Final = 1 << 14
 """Rows that may be looked through for one question; with more, a scan is no slower."""
 
@@ -72,24 +75,27 @@ class EqualRows:
         """
         first, end = self.point_classes[points], self.point_classes[points + 1]
         classes, of_point = _ranges(first, end)
-        starts, ends = self.class_starts[classes], self.class_starts[classes + 1]
-        cut = False
-        if selected is None:
-            cut = bool((ends - starts > most).any())
-            ends = np.minimum(ends, starts + most)
-        if int((ends - starts).sum()) > LISTED_MAX:
-            return None
-        places, of_class = _ranges(starts, ends)
-        rows = self.point_rows[places]
-        if selected is not None:
-            hit = (selected[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1
-            kept = np.flatnonzero(hit)
+        starts, all_ends = self.class_starts[classes], self.class_starts[classes + 1]
+        window = most if selected is None else _WINDOW * most
+        while True:
+            # Of a long list of equal rows the beginning nearly always has enough that count.
+            ends = np.minimum(all_ends, starts + window)
+            if int((ends - starts).sum()) > LISTED_MAX:
+                return None
+            places, of_class = _ranges(starts, ends)
+            rows = self.point_rows[places]
+            if selected is None:
+                return rows, of_point[of_class], bool((ends < all_ends).any())
+            kept = np.flatnonzero((selected[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1)
             rows, of_class = rows[kept], of_class[kept]
-            nth = np.arange(len(rows)) - np.searchsorted(of_class, of_class)
-            few = nth < most
-            cut = not few.all()
-            rows, of_class = rows[few], of_class[few]
-        return rows, of_point[of_class], cut
+            found = np.bincount(of_class, minlength=len(classes))
+            if not ((found < most) & (ends < all_ends)).any():
+                break
+            window *= _WINDOW
+        nth = np.arange(len(rows)) - (np.cumsum(found) - found)[of_class]
+        few = nth < most
+        cut = bool((found > most).any() or (ends < all_ends).any())
+        return rows[few], of_point[of_class[few]], cut
 
     def points_of(self, selected: Bits) -> Bits:
         """The points any of whose rows has its bit set, as bits."""

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kyrodb.distance import norms
-from kyrodb.index.codes import COMPONENT_MAX, QUANTIZERS, made_whole, padded_width
+from kyrodb.index.codes import COMPONENT_MAX, QUANTIZERS, padded_width
 from kyrodb.index.coding import Code
 from kyrodb.index.hnsw import Graph, checked, graph_from_bytes, searchable
 from kyrodb.index.library import faiss, team
@@ -54,7 +54,7 @@ def build_graph(
     by_product: bool,
     threads: int = 1,
 ) -> Graph:
-    """A graph of coded `rows`, which are finite, and for codes of 8 bits made whole (codes.made_whole).
+    """A graph of coded `rows`, which are finite, and for codes of 8 bits made whole (coding.made_whole).
 
     One thread builds the same graph every time; more build one of equal quality. By inner product it takes twice as
     long as by distance.
@@ -64,8 +64,6 @@ def build_graph(
     index = _grown(_empty(width, code, parameters, metric), rows, threads)
     if by_product and len(rows):
         directions = _directions(rows)
-        if code is Code.I8:
-            made_whole(directions)
         angular = _grown(_empty(width, code, parameters, faiss.METRIC_L2), directions, threads)
         _merge_links(searchable(index), searchable(angular))
     return Graph(_connected(index))

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kyrodb.index.codes import Coder
-from kyrodb.index.coding import Coding
+from kyrodb.index.coding import Code, Coding, made_whole
 from kyrodb.index.hnsw import Graph
 from kyrodb.index.planner import SCAN_PER_EF
 from kyrodb.limits import EF_SEARCH_MAX
@@ -44,7 +44,7 @@ _MARGIN: Final = 1.5
 _RECALL_OF_CODES: Final = 0.995
 _NEAREST: Final = 64
 """Rows known of each question."""
-_FIRST_BY_CODE: Final = 20
+_FIRST_BY_CODE: Final = 16
 """Rows that a search scores as they are in any case: the best must be among them."""
 _QUESTIONS: Final = 192
 _QUESTIONS_OF_MANY: Final = 96
@@ -118,7 +118,8 @@ def take_sample(rows: CodedRows) -> Sample:
 def codes_tell_apart(sample: Sample, rows: CodedRows, coder: Coder) -> bool:
     """Whether the best rows are among the first by their codes."""
     right = 0.0
-    for question, places, far in zip(sample.questions, sample.nearest, sample.far, strict=True):
+    asked = _as_asked(sample, coder.code)
+    for question, places, far in zip(asked, sample.nearest, sample.far, strict=True):
         by_code = _far(question, _decoded(rows.of(places), coder), rows.coding.by_product)
         first = np.argsort(by_code, kind="stable")[:_FIRST_BY_CODE]
         wanted = min(K, len(far))
@@ -129,9 +130,10 @@ def codes_tell_apart(sample: Sample, rows: CodedRows, coder: Coder) -> bool:
 def spread_of_errors(sample: Sample, rows: CodedRows, coder: Coder) -> float:
     """The share of a code's error that shows along the line to a question, at most; see coding.py."""
     largest = 0.0
-    for question, places in zip(sample.questions, sample.nearest, strict=True):
+    asked = _as_asked(sample, coder.code)
+    for question, moved, places in zip(sample.questions, asked, sample.nearest, strict=True):
         true = rows.of(places)
-        error = _decoded(true, coder) - true
+        error = _decoded(true, coder) - true - (moved - question)
         line = np.broadcast_to(question, true.shape) if rows.coding.by_product else question - true
         lengths = np.linalg.norm(error, axis=1) * np.linalg.norm(line, axis=1)
         shown = np.abs(np.vecdot(error, line))
@@ -139,10 +141,10 @@ def spread_of_errors(sample: Sample, rows: CodedRows, coder: Coder) -> float:
     return min(1.0, _SPREAD_MARGIN * largest)
 
 
-def least_ef(sample: Sample, graph: Graph, point_of: Rows, row_count: int) -> tuple[int, float]:
+def least_ef(sample: Sample, graph: Graph, code: Code, point_of: Rows, row_count: int) -> tuple[int, float]:
     """The least ef whose walks find the best rows, and the recall seen; ef 0 when a scan of the segment's `row_count`
     rows is cheaper than any that does. `point_of` is the point of each place of the sample."""
-    questions = sample.questions.astype(np.float32)
+    questions = _as_asked(sample, code).astype(np.float32)
     wanted = [
         np.unique(point_of[places[far <= _kth(far)]])
         for places, far in zip(sample.nearest, sample.far, strict=True)
@@ -167,6 +169,11 @@ def least_ef(sample: Sample, graph: Graph, point_of: Rows, row_count: int) -> tu
         if recall >= _RECALL_WANTED_SURELY and worst >= RECALL_WANTED:
             return min(EF_SEARCH_MAX, round(_MARGIN * ef)), recall
     return 0, recall
+
+
+def _as_asked(sample: Sample, code: Code) -> Doubles:
+    """The questions as a graph of such codes is asked them."""
+    return made_whole(sample.questions.copy()) if code is Code.I8 else sample.questions
 
 
 def _asked_again(coding: Coding, coded: Doubles) -> Doubles:

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.index.codes import COMPONENT_MAX, Coder, Codes, made_whole
-from kyrodb.index.coding import Code, Coding
+from kyrodb.index.codes import COMPONENT_MAX, Coder, Codes
+from kyrodb.index.coding import Code, Coding, made_whole
 from kyrodb.index.equal_rows import EqualRows, Ids, Keys, equal_rows, numbered, row_keys
 from kyrodb.index.graph_build import GraphParameters, build_graph, extend_graph
 from kyrodb.index.hnsw import Graph, graph_from_bytes
@@ -56,7 +56,7 @@ def shape_rows(rows: SegmentRows, parameters: GraphParameters, threads: int = 1)
     if coding.code is Code.I8:
         made_whole(points)
     graph = build_graph(points, parameters, coding.code, by_product=coding.by_product, threads=threads)
-    ef, recall = least_ef(sample, graph, point_of, len(rows.vectors))
+    ef, recall = least_ef(sample, graph, coding.code, point_of, len(rows.vectors))
     equal = _equal(rows, point_of[vector_of], graph.ntotal)
     return graph, Shape(coding, equal, ef, recall)
 
@@ -104,7 +104,7 @@ def extend_shape(
     if coding.code is not Code.F32 and not codes_tell_apart(sample, standing, base_coder):
         return None
     coding = replace(coding, spread=spread_of_errors(sample, standing, base_coder))
-    ef, recall = least_ef(sample, graph, np.arange(len(standing)), len(rows.vectors))
+    ef, recall = least_ef(sample, graph, coding.code, np.arange(len(standing)), len(rows.vectors))
     point_of = np.concatenate([base_points, point_of_code[base.ntotal :][vector_of]])
     return graph, Shape(coding, _equal(rows, point_of, graph.ntotal), ef, recall)
 
@@ -148,7 +148,7 @@ def _coded(rows: CodedRows) -> Matrix:
 def _chosen(sample: Sample, rows: CodedRows) -> Coder:
     """The shortest codes that tell the rows apart, or else float32."""
     dimension = rows.vectors.shape[1]
-    for code in (Code.I8, Code.BF16):
+    for code in (Code.BF16,) if rows.coding.by_product else (Code.I8, Code.BF16):
         made = Coder(code, dimension)
         if codes_tell_apart(sample, rows, made):
             return made
