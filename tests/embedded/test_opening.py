@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,10 @@ import pytest
 import kyrodb
 from kyrodb import DataDamaged, InvalidArgument, KyroError, StorageError
 from kyrodb.embedded.database import Database
+from kyrodb.storage import recovery
+from kyrodb.storage.filesystem import LocalFileSystem
+from kyrodb.storage.log import Log
+from kyrodb.storage.manifest import read_manifest
 
 
 def fill(db: Database, count: int, *, first_id: int = 1) -> None:
@@ -116,8 +121,6 @@ def test_directories_that_cannot_be_used(tmp_path: Path) -> None:
 def test_errors_of_the_disk_are_errors_of_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
-    from kyrodb.storage.filesystem import LocalFileSystem
-
     documents_of(tmp_path / "data")
     for code, words in (
         (errno.EROFS, "read-only.*kyrodb export and kyrodb_backup create read it"),
@@ -215,3 +218,45 @@ def test_openings_without_a_write_leave_nothing_behind(tmp_path: Path) -> None:
     for _ in range(5):
         assert documents_of(tmp_path / "data") == 3
     assert sorted(os.listdir(tmp_path / "data")) == before
+
+
+def test_empty_log_files_of_earlier_versions_become_one_and_backups_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, backups = tmp_path / "data", tmp_path / "backups"
+    with monkeypatch.context() as patched:
+        # As it was: every clean stop left its segment.
+        patched.setattr(Log, "_has_predecessor", property(lambda log: False))
+        patched.setattr(recovery, "tidy_log", lambda filesystem, directory, manifests, end: end)
+        for turn in range(30):
+            with kyrodb.open(data, dimension=4) as db:
+                if turn in (3, 20):
+                    fill(db, 5, first_id=turn * 100)
+                if turn == 10:
+                    db.flush()
+    assert len(list(data.glob("wal_*"))) >= 30
+    create = ("kyrodb.cli.kyrodb_backup", "create", "--data-dir", str(data), "--backup-dir", str(backups))
+    assert _command(*create)[0] == 0
+    position = read_manifest(LocalFileSystem(), data).wal[-1].last_lsn
+    with kyrodb.open(data, dimension=4) as db:
+        assert db.stats().documents == 10
+        assert db._engine.stats().position == position
+        fill(db, 1, first_id=9000)
+    assert len(list(data.glob("wal_*"))) < 10
+    code, text = _command(*create, "--incremental")
+    assert code == 0, text
+    listed = _command("kyrodb.cli.kyrodb_backup", "list", "--format", "json", "--backup-dir", str(backups))
+    newest, oldest = json.loads(listed[1])
+    assert newest["continues"] == oldest["id"]
+    assert documents_of(data) == 11
+
+
+def test_many_log_files_need_no_descriptor_each(tmp_path: Path) -> None:
+    filesystem = LocalFileSystem()
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+    before = len(os.listdir("/proc/self/fd"))
+    mapped = [filesystem.map(tmp_path / "file") for _ in range(200)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert all(bytes(one[-5:]) == b"xxxxx" and one.readonly for one in mapped)
+    filesystem.release_pages(mapped[0])
+    assert bytes(mapped[0][:2]) == b"xx"
