@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,23 @@ def test_documents_beyond_the_room_are_named(tmp_path: Path) -> None:
 def test_clients_outlive_a_restart_of_their_server(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"server__port": free_port(), "hnsw__dimension": DIMENSION}
     target = f"127.0.0.1:{settings['server__port']}"
-    with client_of("client", target) as client, client_of("async", target) as awaited:
+    with (
+        client_of("client", target, timeout_s=200) as client,
+        client_of("async", target, timeout_s=200) as awaited,
+        ThreadPoolExecutor(4) as pool,
+    ):
         with running_server(tmp_path, **settings):
             client.insert(1, ONES, {"a": "x"})
             awaited.insert(2, ONES, {"a": "y"})
+            client.insert(3, ONES)
         # Each attempt without a server makes the pauses of the connection longer, up to their bound.
-        for _ in range(10):
-            for gone in (client, awaited):
-                with pytest.raises(Unavailable):
-                    gone.delete(1)
+        found = [pool.submit(gone.search, ONES, 1, filter={"a": "y"}) for gone in (client, awaited)]
+        removed = [pool.submit(gone.delete, 3) for gone in (client, awaited)]
+        assert not wait(found, timeout=3).done
+        assert not wait(removed, timeout=0).done
         with running_server(tmp_path, **settings):
-            assert client.search(ONES, 1, filter={"a": "y"}).ids.tolist() == [2]
+            assert [call.result(200).ids.tolist() for call in found] == [[2], [2]]
+            assert sorted(call.result(200) for call in removed) == [False, True]
             assert awaited.search(ONES, 1, filter={"a": "x"}).ids.tolist() == [1]
 
 

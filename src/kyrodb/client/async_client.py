@@ -17,7 +17,7 @@ import grpc
 
 from kyrodb.client import calls
 from kyrodb.client.at_once import arguments_taken, at_once
-from kyrodb.client.belonging import Home, LoopHome
+from kyrodb.client.belonging import Home, LoopHome, left_alone_after_fork
 from kyrodb.client.calls import Call, FilterArgument, Result, Steps
 from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection, callables, connection
 from kyrodb.client.diagnosis import Diagnosis, Finding
@@ -249,6 +249,7 @@ class AsyncClient:
         if self._channel is None:
             # Not before: a channel belongs to the event loop that runs when it is made.
             self._channel = _open(self._connection)
+            left_alone_after_fork(self._channel)
             self._rpcs = callables(self._channel)
         method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
         requests = call.requests[answered:]

@@ -7,8 +7,10 @@ it stayed in the parent. And a channel of asyncio's gRPC lives on the event loop
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
-from typing import Final
+import weakref
+from typing import Any, Final
 
 from kyrodb.errors import FailedPrecondition
 
@@ -16,6 +18,24 @@ _WAYS: Final = (
     "fork before the first client is made, or start processes with spawn "
     '(multiprocessing.set_start_method("spawn"))'
 )
+
+
+_channels: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+
+
+def left_alone_after_fork(channel: Any) -> None:
+    """Let no forked process ever take this channel apart, not even at its end: gRPC may wait there for a thread that
+    stayed in the parent."""
+    _channels.add(channel)
+
+
+def _keep_channels() -> None:
+    # One reference too many, which nobody gives back, is what keeps an object beyond the end of the interpreter.
+    for channel in list(_channels):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(channel))
+
+
+os.register_at_fork(after_in_child=_keep_channels)
 
 
 class Home:

@@ -16,7 +16,7 @@ from typing import Final, Self
 import grpc
 
 from kyrodb.client import calls
-from kyrodb.client.belonging import Home
+from kyrodb.client.belonging import Home, left_alone_after_fork
 from kyrodb.client.calls import Call, FilterArgument, Result, Steps
 from kyrodb.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, callables, connection
 from kyrodb.client.diagnosis import Diagnosis, Finding
@@ -63,6 +63,7 @@ class Client:
             if wanted.credentials is None
             else grpc.secure_channel(wanted.target.text, wanted.credentials, wanted.options)
         )
+        left_alone_after_fork(self._channel)
         self._rpcs: Final = callables(self._channel)
         self._diagnosis: Final = Diagnosis(wanted)
         self._home: Final = Home()
