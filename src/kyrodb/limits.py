@@ -66,6 +66,8 @@ STOPPING_STREAM_SILENT_S: Final = 2.0
 """While the server stops, a stream on which nothing happens for so long is ended."""
 OPEN_CONNECTIONS_MAX: Final = 8192
 """Connections to the ports; fewer when the process may not open twice as many files."""
+FILES_OF_THE_SERVER: Final = 64
+"""What it has open before anybody connects, and some to spare; it does not start where the process may open fewer."""
 CONNECTION_SILENT_S: Final = 10.0
 """While memory is short, connections that have been silent for so long are shut down."""
 MEMORY_SHARE_HIGH: Final = 0.9

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from tests.patience import PATIENCE_S
 
+from kyrodb.errors import ConfigError
+from kyrodb.limits import FILES_OF_THE_SERVER
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.server import connections
 from kyrodb.server.connections import ConnectionBounds, Connections, raise_file_limit
@@ -70,7 +72,7 @@ def watching(listener: socket.socket, tmp_path: Path, *, files_max: int) -> Conn
 
 
 def test_what_is_allowed_is_left_alone(listener: socket.socket, pairs: Pairs, tmp_path: Path) -> None:
-    watch = watching(listener, tmp_path, files_max=6)
+    watch = watching(listener, tmp_path, files_max=8)
     for _ in range(3):
         pairs.connect()
     assert watch.sweep() == 0
@@ -79,7 +81,7 @@ def test_what_is_allowed_is_left_alone(listener: socket.socket, pairs: Pairs, tm
 
 
 def test_those_silent_longest_go_first(listener: socket.socket, pairs: Pairs, tmp_path: Path) -> None:
-    watch = watching(listener, tmp_path, files_max=6)
+    watch = watching(listener, tmp_path, files_max=8)
     for _ in range(5):
         pairs.connect()
     # The kernel counts from the last byte, in milliseconds.
@@ -184,10 +186,16 @@ def test_one_in_eight_is_kept_free_for_those_who_come(
 
 
 def test_the_bounds_leave_files_to_the_database() -> None:
-    for files_max in (16, 256, 1024, 4096, 1 << 20):
+    for files_max in (96, 256, 1024, 4096, 1 << 20):
         bounds = ConnectionBounds.of(files_max)
         assert bounds.grpc >= bounds.http >= 1
-        assert bounds.grpc + bounds.http <= 0.63 * files_max
+        assert bounds.grpc + bounds.http <= 0.63 * (files_max - FILES_OF_THE_SERVER)
+
+
+def test_too_few_files_are_refused_with_the_number_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (48, 48))
+    with pytest.raises(ConfigError, match="may open 48 files, and the server needs 64"):
+        raise_file_limit()
 
 
 def test_without_a_file_left_connections_are_shed_and_the_guard_lives(

@@ -24,7 +24,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from kyrodb.limits import CONNECTION_SILENT_S, MEMORY_SHARE_HIGH, OPEN_CONNECTIONS_MAX
+from kyrodb.errors import ConfigError
+from kyrodb.limits import CONNECTION_SILENT_S, FILES_OF_THE_SERVER, MEMORY_SHARE_HIGH, OPEN_CONNECTIONS_MAX
 from kyrodb.observe.process import ProcessProbe
 from kyrodb.server.own_sockets import connections_to, handle_of, open_files
 
@@ -37,7 +38,7 @@ _SWEEPING_SHARE: Final = 0.1
 _CROWDED: Final = 0.5
 """Of the files the process may open, from which on it is looked often."""
 _ROOM: Final = 8
-"""One in so many of the connections there may be is kept free for those who come."""
+"""One in so many of the connections there may be, and one at least, is kept free for those who come."""
 _RESERVE: Final = 8
 _WHEN_OUT_OF_FILES: Final = 0.5
 """Of the connections there may be, so many stay when no file can be opened."""
@@ -91,13 +92,20 @@ class _Told:
 
 
 def raise_file_limit() -> int:
-    """Let the process open as many files as it may; how many that are."""
+    """Let the process open as many files as it may; how many that are. Raises ConfigError when they are too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-    return soft if soft != resource.RLIM_INFINITY else 2 * OPEN_CONNECTIONS_MAX
+    if soft == resource.RLIM_INFINITY:
+        return 4 * OPEN_CONNECTIONS_MAX
+    if soft < FILES_OF_THE_SERVER:
+        raise ConfigError(
+            f"the process may open {soft} files, and the server needs {FILES_OF_THE_SERVER} before anybody connects: "
+            "raise the limit with ulimit -n, or LimitNOFILE= in the unit"
+        )
+    return soft
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,7 @@ class ConnectionBounds:
     @classmethod
     def of(cls, files_max: int) -> ConnectionBounds:
         """Those of a process that may open so many files."""
-        grpc = max(1, min(OPEN_CONNECTIONS_MAX, files_max // 2))
+        grpc = max(1, min(OPEN_CONNECTIONS_MAX, (files_max - FILES_OF_THE_SERVER) // 2))
         return cls(grpc, max(1, grpc // 4))
 
 
@@ -119,7 +127,9 @@ class Connections:
 
     def __init__(self, bounds: Mapping[int, int], *, files_max: int, process: ProcessProbe) -> None:
         """`bounds` is how many connections each port may have; some are always left for those who come."""
-        self.connections_max = {port: bound - bound // _ROOM for port, bound in bounds.items()}
+        self.connections_max = {
+            port: max(1, bound - max(1, bound // _ROOM)) for port, bound in bounds.items()
+        }
         self.open = 0
         """Connections there were at the last look."""
         self.shed_total = 0
