@@ -124,8 +124,6 @@ def main() -> int:
     parser.add_argument("--fault", choices=list(rigs.FAULTS), help="repeat one fault")
     parser.add_argument("--once", action="store_true", help="repeat one seed of any rig")
     arguments = parser.parse_args()
-    # Every injected fault would be a line.
-    logging.disable()
     if arguments.call is not None or arguments.once:
         print(repeat(arguments), "looked at, nothing found")
         return 0
@@ -137,4 +135,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Every injected fault would be a line.
+    logging.disable()
     sys.exit(main())
