@@ -51,7 +51,8 @@ def made_whole(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     point, and begin again at the other end; of questions too, for it compares whole numbers."""
     np.rint(rows, out=rows)
     np.minimum(rows, _WHOLE_MAX, out=rows)  # np.clip takes five times as long for one question
-    return np.maximum(rows, _WHOLE_MIN, out=rows)
+    np.maximum(rows, _WHOLE_MIN, out=rows)
+    return rows
 
 
 class Code(Enum):
