@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import SearchResult
 from kyrodb.engine.state import State
 from kyrodb.storage.records import DeleteRecord, Record
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Caches:
@@ -49,7 +53,12 @@ class Caches:
             last = {record.doc_id: record for record in records}
             arriving, metadata = self._arriving(last.values())
             doc_ids = np.fromiter(last, np.uint64, len(last))
-            self.answers.queries.carry(doc_ids, arriving, metadata)
+            try:
+                self.answers.queries.carry(doc_ids, arriving, metadata)
+            except Exception:
+                # The write is durable and applied; a cache that cannot follow it is given up instead.
+                _log.exception("the query cache was emptied")
+                self.answers.begin_anew()
         self.commits.end()
 
     def note_hits(self, result: SearchResult) -> None:
