@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -33,7 +34,8 @@ class AnswerCache:
         self._metric = metric
         self._clock = clock
         self._budget_s = options.budgets.cache_ms / 1000
-        self.queries = QueryCache(
+        self._new = partial(
+            QueryCache,
             dimension=dimension,
             metric=metric,
             mode=cache.query_mode,
@@ -45,6 +47,14 @@ class AnswerCache:
             admits=_admits,
             owner_of=_owner_of,
         )
+        self.queries = self._new()
+
+    def begin_anew(self) -> None:
+        """Forget every answer: after an exception, one of a signal handler say, parts of the cache may not fit each
+        other, and an empty one never changes an answer."""
+        fresh = self._new()
+        fresh.counts = self.queries.counts
+        self.queries = fresh
 
     def ticket(self, request: SearchRequest, question: Question, ef: int) -> Ticket | None:
         """What to ask the cache with; None for a request that goes past it.
@@ -66,7 +76,11 @@ class AnswerCache:
         """
         until_s = self._clock.monotonic_s() + self._budget_s
         position = self._state.position
-        cached = self.queries.lookup(ticket, request.k, request.min_score)
+        try:
+            cached = self.queries.lookup(ticket, request.k, request.min_score)
+        except BaseException:
+            self.begin_anew()
+            raise
         if cached is None:
             return None
         matched = self._matched(request, until_s)
@@ -98,6 +112,13 @@ class AnswerCache:
 
     def keep(self, ticket: Ticket, answer: Ranked) -> None:
         """Store what a search found."""
+        try:
+            self._keep(ticket, answer)
+        except BaseException:
+            self.begin_anew()
+            raise
+
+    def _keep(self, ticket: Ticket, answer: Ranked) -> None:
         result, found, kth = answer
         if ticket.to_check is not None and result.complete:
             self.queries.judge(ticket.to_check, [hit.doc_id for hit in result.hits])

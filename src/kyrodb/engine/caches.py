@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.state import State
 from kyrodb.storage.records import DeleteRecord, Record
 from kyrodb.types import Key, key_doc_id, key_owner
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Caches:
@@ -44,15 +48,24 @@ class Caches:
         if self.documents is not None:
             self.documents.forget({record.key for record in records})
         if not self.answers.queries.is_empty:
-            # An entry holds documents of one owner, and knows them by their ids.
-            by_owner: dict[int, dict[int, Record]] = {}
-            for record in records:
-                by_owner.setdefault(key_owner(record.key), {})[key_doc_id(record.key)] = record
-            for owner, last in by_owner.items():
-                arriving, metadata = self._arriving(last.values())
-                doc_ids = np.fromiter(last, np.uint64, len(last))
-                self.answers.queries.carry(doc_ids, arriving, metadata, owner)
+            try:
+                self._follow(records)
+            except Exception:
+                # The write is durable and applied; a cache that cannot follow it is given up instead.
+                _log.exception("the query cache was emptied")
+                self.answers.begin_anew()
         self.commits.end()
+
+    def _follow(self, records: Sequence[Record]) -> None:
+        """Carry the records into the cached answers. An entry holds documents of one owner, and knows them by their
+        ids."""
+        by_owner: dict[int, dict[int, Record]] = {}
+        for record in records:
+            by_owner.setdefault(key_owner(record.key), {})[key_doc_id(record.key)] = record
+        for owner, last in by_owner.items():
+            arriving, metadata = self._arriving(last.values())
+            doc_ids = np.fromiter(last, np.uint64, len(last))
+            self.answers.queries.carry(doc_ids, arriving, metadata, owner)
 
     def watch(self) -> set[Key]:
         """A set that gets the key of each document written from now on, until `unwatch`; one at a time."""
