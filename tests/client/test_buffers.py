@@ -18,6 +18,7 @@ from tests.client.stores import ALL_DOCUMENTS, DIMENSION, Store, random_vectors
 from tests.server.running import RunningServer
 
 import kyrodb
+from kyrodb.index.filter import In
 from kyrodb.types import Vector
 
 COUNT = 600
@@ -235,6 +236,12 @@ def test_what_was_looked_up_is_the_callers(store: Store) -> None:
         hit.vector[:] = 0
         hit.metadata["a"] = "changed"
     assert store.search(vector, k=1, filter={"a": "x"}).ids.tolist() == [1]
+
+
+def test_a_filter_that_could_change_is_refused(store: Store) -> None:
+    held: Any = ["x"]
+    with pytest.raises(kyrodb.InvalidArgument, match="filter must hold tuples, not lists"):
+        store.search(np.ones(DIMENSION), filter=In("a", held))
 
 
 def test_rows_of_a_matrix_that_is_filled_again(store: Store) -> None:

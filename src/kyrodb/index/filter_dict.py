@@ -52,9 +52,21 @@ def parse_filter(condition: FilterLike, *, field: str = "filter") -> Filter:
     Raises InvalidArgument whose message and `field` name the path of the bad part (`filter.year.$gte`), or
     that says that the filter is too deep or too wide.
     """
-    parsed = condition if isinstance(condition, Filter) else _filter(condition, field, 1)
+    parsed = _unchanging(condition, field) if isinstance(condition, Filter) else _filter(condition, field, 1)
     check_filter(parsed)
     return parsed
+
+
+def _unchanging(condition: Filter, field: str) -> Filter:
+    try:
+        hash(condition)
+    except TypeError as error:
+        # A list in it could change while the question is answered, and cannot be looked up in a cache.
+        raise InvalidArgument(f"{field} must hold tuples, not lists: {error}", field=field) from None
+    except RecursionError:
+        # Left for the check of its depth to name.
+        return condition
+    return condition
 
 
 def text_of(value: object, field: str) -> str:
