@@ -139,13 +139,19 @@ class SegmentSearch:
         ranked = min(matched, scored_rows(query.k))
         width = min(graph.ntotal, max(ef, ranked + 1))
         found, reported = graph.search_many([one.vector for one in asked], width, ef)
-        simple = among.bits is None and self._equal is None and ranked < width
-        if not simple or found.item(0, -1) < 0:
+        in_full = [True] * len(questions)
+        rows = found
+        if among.bits is None and ranked < width and found[:, -1].min() >= 0:
+            in_full = [False] * len(questions)
+            if self._equal is not None:
+                rows = self._equal.first_row.take(found)
+                in_full = self._equal.is_shared.take(found).any(axis=1).tolist()
+        if all(in_full):
             return [
                 self._answer_of(query, at, asked[at], among, ef, found[at], reported[at])
                 for at in range(len(questions))
             ]
-        best = found[:, :ranked]
+        best = rows[:, :ranked]
         similarities = similarities_together(questions, self._vectors.take(best, 0), self._norms.take(best))
         kth_place = max(0, ranked - query.k)
         kth = [sorted(of_question)[kth_place] for of_question in similarities.tolist()]
@@ -154,7 +160,7 @@ class SegmentSearch:
         answers: list[Candidates | planner.Plan] = []
         for at, question in enumerate(questions):
             least = shape.coding.least_reported(kth[at], question, asked[at], proved=False)
-            if not reported.item(at, ranked) < least:
+            if in_full[at] or not reported.item(at, ranked) < least:
                 answers.append(self._answer_of(query, at, asked[at], among, ef, found[at], reported[at]))
                 continue
             beyond = math.inf
@@ -169,7 +175,7 @@ class SegmentSearch:
                     ef,
                     False,
                     among.plan,
-                    found[at, ranked:known],
+                    rows[at, ranked:known],
                     beyond,
                 )
             )

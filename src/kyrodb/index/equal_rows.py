@@ -50,6 +50,10 @@ class EqualRows:
         self.point_of = np.empty(rows, np.int64)
         """The point of each row."""
         self.point_of[self.point_rows] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        self.first_row = self.point_rows[starts[:-1]]
+        """A row of each point."""
+        self.is_shared: npt.NDArray[np.bool_] = np.diff(starts) > 1
+        """Which points have several."""
 
     @property
     def points(self) -> int:

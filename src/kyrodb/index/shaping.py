@@ -70,6 +70,8 @@ def extend_shape(
 ) -> tuple[Graph, Shape] | None:
     """A graph of `rows` grown from one, `source`, of the first `known` of them, and its shape; None when its codes do
     not serve the others, so that a new graph is needed."""
+    if known == len(rows.vectors):
+        return graph_from_bytes(source), shape
     if shape.coding.by_product:
         return None
     base = graph_from_bytes(source)
