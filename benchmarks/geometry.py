@@ -45,9 +45,9 @@ def similarities(rows: Matrix, question: npt.NDArray[np.float32], metric: Metric
 
 
 def recall(found: npt.NDArray[np.int64], truth: Doubles) -> float:
-    """Share of the K best, ties counted as right."""
+    """Share of the K best; what float32 shows as equal to the last of them counts as right."""
     kth = float(np.partition(truth, -K)[-K])
-    return min(K, int(np.count_nonzero(truth[found] >= kth - 1e-12 * abs(kth)))) / K
+    return min(K, int(np.count_nonzero(truth[found] >= kth - 2.0**-23 * abs(kth)))) / K
 
 
 def stored(path: Path, shape: Geometry, rows: Matrix) -> Engine:

@@ -137,20 +137,28 @@ class SegmentSearch:
         assert shape is not None
         asked = [shape.coding.asked(question) for question in questions]
         ranked = min(matched, scored_rows(query.k))
-        width = min(graph.ntotal, max(ef, ranked + 1))
+        width = whole = min(graph.ntotal, max(ef, ranked + 1))
+        if among.bits is None and self._equal is None:
+            # One more than is used tells whether others matter; all that a walk met are seldom looked at.
+            width = min(whole, max(ranked, query.wanted) + 1)
         found, reported = graph.search_many([one.vector for one in asked], width, ef)
+
+        def looked_at_in_full(at: int) -> Candidates | planner.Plan:
+            met, told = found[at], reported[at]
+            if width < whole:
+                ((met,), (told,)) = graph.search_many([asked[at].vector], whole, ef)
+            return self._answer_of(query, at, asked[at], among, ef, met, told)
+
         in_full = [True] * len(questions)
         rows = found
         if among.bits is None and ranked < width and found[:, -1].min() >= 0:
             in_full = [False] * len(questions)
             if self._equal is not None:
                 rows = self._equal.first_row.take(found)
-                in_full = self._equal.is_shared.take(found).any(axis=1).tolist()
+                shared: npt.NDArray[np.bool_] = np.logical_or.reduce(self._equal.is_shared.take(found), axis=1)
+                in_full = shared.tolist()
         if all(in_full):
-            return [
-                self._answer_of(query, at, asked[at], among, ef, found[at], reported[at])
-                for at in range(len(questions))
-            ]
+            return [looked_at_in_full(at) for at in range(len(questions))]
         best = rows[:, :ranked]
         similarities = similarities_together(questions, self._vectors.take(best, 0), self._norms.take(best))
         kth_place = max(0, ranked - query.k)
@@ -161,7 +169,7 @@ class SegmentSearch:
         for at, question in enumerate(questions):
             least = shape.coding.least_reported(kth[at], question, asked[at], proved=False)
             if in_full[at] or not reported.item(at, ranked) < least:
-                answers.append(self._answer_of(query, at, asked[at], among, ef, found[at], reported[at]))
+                answers.append(looked_at_in_full(at))
                 continue
             beyond = math.inf
             if query.spare is not None:
