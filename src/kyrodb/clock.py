@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Final, Protocol
+
+WALL_MAX_US: Final = 253_402_300_799 * 1_000_000
+"""The end of the year 9999: the last time that has a name."""
 
 
 class Clock(Protocol):
     """Wall time for stamps, monotonic time for durations."""
 
     def wall_us(self) -> int:
-        """Microseconds since the Unix epoch."""
+        """Microseconds since the Unix epoch, 0 to WALL_MAX_US."""
         ...
 
     def monotonic_s(self) -> float:
@@ -19,10 +22,11 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks. Files hold no time outside the bounds: a clock that is wrong by so much shows one of
+    them."""
 
     def wall_us(self) -> int:
-        return time.time_ns() // 1000
+        return min(max(0, time.time_ns() // 1000), WALL_MAX_US)
 
     def monotonic_s(self) -> float:
         return time.monotonic()

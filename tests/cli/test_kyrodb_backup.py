@@ -277,6 +277,7 @@ def test_directory_without_a_database(tool: Tool) -> None:
         ("restore", "--backup-id", "x", "--line", "y"),
         ("restore", "--point-in-time", "1", "--line", "y"),
         ("create", "--reference", "20200101T000000Z"),
+        ("create", "--reference", ""),
         ("create", "--full-after-days", "7"),
         ("create", "--full-after-days", "0"),
         ("create", "--seal-wait-secs", "5"),

@@ -17,6 +17,7 @@ from kyrodb.engine.options import EngineOptions
 from kyrodb.engine.requests import Delete, SearchRequest, UpdateMetadata
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.log import SyncPolicy
+from kyrodb.storage.manifest import read_manifest
 from kyrodb.storage.verify import verify_directory
 
 
@@ -292,3 +293,25 @@ def test_large_documents_are_sealed_before_writers_have_to_wait_for_room(tmp_pat
         assert engine.context.state.version.active.size_bytes < 40_000
     assert engine.stats().hot_flushes > 0
     engine.close()
+
+
+def test_a_segment_without_a_live_row_leaves_and_the_large_one_stays_as_it_is(tmp_path: Path) -> None:
+    """Merging them would grow a graph by no row, which failed again and again."""
+    engine = open_small(tmp_path / "data")
+    fill(engine, vectors(1200))
+    engine.flush()
+    fill(engine, vectors(400, seed=1), first_id=2001)
+    engine.flush()
+    for doc_id in range(2001, 2401):
+        engine.write(Delete(doc_id))
+    engine.flush()
+    expected = contents(engine, 2400)
+    settle(engine)
+    assert [entry.row_count for entry in read_manifest(LocalFileSystem(), tmp_path / "data").segments] == [
+        1200
+    ]
+    assert contents(engine, 2400) == expected
+    engine.close()
+    again = open_small(tmp_path / "data")
+    assert contents(again, 2400) == expected
+    again.close()

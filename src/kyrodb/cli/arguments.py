@@ -29,7 +29,7 @@ def missing_company(options: argparse.Namespace, needs: Mapping[str, str]) -> st
     """
     for option, other in needs.items():
         given = getattr(options, _attribute(option), None)
-        if given not in (None, "") and given is not False and _unset(options, other):
+        if given is not None and given is not False and _unset(options, other):
             return f"{option} needs {other}"
     return ""
 

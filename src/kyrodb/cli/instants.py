@@ -10,7 +10,7 @@ from typing import Final
 
 _DATE: Final = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
 _TIME: Final = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(:(?P<second>[0-9]{2})([.,](?P<fraction>[0-9]+))?)?"
-_ZONE: Final = r"(?P<zone>z|utc|gmt|(?P<sign>[+-])(?P<hours>[0-9]{2}):?(?P<minutes>[0-9]{2}))"
+_ZONE: Final = r"(?P<zone>z|utc|gmt|(?P<sign>[+-])(?P<hours>[0-9]{2})(:?(?P<minutes>[0-9]{2}))?)"
 _RFC_3339: Final = re.compile(rf"{_DATE}([t ]\s*{_TIME}\s*{_ZONE}?)?", re.IGNORECASE)
 _DATE_AND_ZONE: Final = re.compile(rf"{_DATE}\s*{_ZONE}", re.IGNORECASE)
 _STAMP: Final = re.compile(
@@ -32,10 +32,14 @@ def parse_instant(text: str) -> int:
     except ValueError:
         value_us = _from_words(text)
     if not 0 <= value_us <= _LAST_S * 1_000_000:
-        raise argparse.ArgumentTypeError(
-            f"{text} is outside 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z; write it like {_EXAMPLE}"
-        )
+        raise _outside(text)
     return value_us
+
+
+def _outside(text: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(
+        f"{text} is outside 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z; write it like {_EXAMPLE}"
+    )
 
 
 def _from_seconds(text: str) -> int:
@@ -56,6 +60,8 @@ def _from_words(text: str) -> int:
         raise _without_time(found)
     moment = _moment(text, found)
     if found["zone"] is None:
+        if moment.timestamp() < 0:
+            raise _outside(text)
         raise argparse.ArgumentTypeError(
             f"{text} names no time zone; write {moment.replace(tzinfo=None).isoformat()}Z for UTC"
         )
@@ -84,9 +90,9 @@ def _moment(text: str, found: re.Match[str]) -> datetime.datetime:
 def _zone(found: re.Match[str]) -> datetime.timezone:
     if not found["sign"]:
         return datetime.UTC
-    hours, minutes = int(found["hours"]), int(found["minutes"])
-    if minutes > 59:
-        raise ValueError(f"the offset has {minutes} minutes")
+    hours, minutes = int(found["hours"]), int(found["minutes"] or 0)
+    if hours > 23 or minutes > 59:
+        raise ValueError(f"the offset has {hours} hours and {minutes} minutes")
     offset = datetime.timedelta(hours=hours, minutes=minutes)
     return datetime.timezone(-offset if found["sign"] == "-" else offset)
 
@@ -97,6 +103,8 @@ def _without_time(found: re.Match[str]) -> argparse.ArgumentTypeError:
         datetime.date.fromisoformat(day)
     except ValueError as error:
         return argparse.ArgumentTypeError(f"{day} is no day: {error}; write an instant like {_EXAMPLE}")
+    if day < "1970":
+        return _outside(day)
     return argparse.ArgumentTypeError(
         f"{day} is a day, not an instant; write {day}T00:00:00Z for its beginning in UTC"
     )

@@ -139,7 +139,7 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
     )
     server.add_argument("--cert", type=Path, metavar="FILE", help="the client's certificate chain")
     server.add_argument("--key", type=Path, metavar="FILE", help="its private key")
-    server.add_argument("--server-name", default="", metavar="NAME", help="name in the server's certificate")
+    server.add_argument("--server-name", metavar="NAME", help="name in the server's certificate")
     server.add_argument(
         "--timeout-secs", type=float, default=60.0, metavar="N", help="of a call (default: %(default)g)"
     )
@@ -240,7 +240,7 @@ def _destination(options: argparse.Namespace, source: Input) -> Iterator[Destina
         return
     tls: Tls | bool = options.tls
     if options.ca or options.cert or options.key or options.server_name:
-        tls = Tls(options.ca, options.cert, options.key, options.server_name)
+        tls = Tls(options.ca, options.cert, options.key, options.server_name or "")
     with Client(options.url, api_key=_api_key(options), tls=tls, timeout_s=options.timeout_secs) as client:
         yield ServerDestination(client, options.url, options.tenant)
 

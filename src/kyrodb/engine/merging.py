@@ -87,6 +87,11 @@ class Merging:
         segments = choose_segments(self._context.state.version.cold)
         if not segments:
             return False
+        # A merge needs at least a row of each: a graph cannot be grown by none.
+        empty = [segment for segment in segments if len(segment.checkpoint_dead) == segment.rows]
+        if empty:
+            self._drop(empty)
+            return True
         inputs = [
             MergeInput(
                 segment.entry.model_copy(update={"dead": None, "dead_count": 0}),
@@ -99,9 +104,6 @@ class Merging:
         )
         if extends:
             inputs[0] = MergeInput(inputs[0].entry, np.empty(0, np.uint32))
-        if not any(len(item.dropped) < item.entry.row_count for item in inputs):
-            self._drop(segments)
-            return True
         context = self._context
         job = MergeJob(context.manifests.take_number(), tuple(inputs), extends)
         request = MergeRequest(
