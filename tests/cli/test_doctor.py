@@ -108,13 +108,16 @@ def test_every_byte_is_read_only_when_asked_for(data: Path, examine: Examine) ->
         ("segment_*.rows", lambda path: os.truncate(path, 100), "has 100 bytes, expected"),
         ("MANIFEST", Path.unlink, "MANIFEST is missing, but there is data"),
         ("MANIFEST", lambda path: path.write_text("x"), "MANIFEST"),
+        ("MANIFEST", lambda path: (path.unlink(), path.mkdir()), "MANIFEST is a directory"),
     ],
 )
 def test_files_that_are_not_as_they_should_be(
     data: Path, examine: Examine, pattern: str, harm: Callable[[Path], object], words: str
 ) -> None:
     harm(next(data.glob(pattern)))
-    assert words in texts(examine("--data-dir", data)["wrong"])
+    found = examine("--data-dir", data)
+    assert words in texts(found["wrong"])
+    assert "disk: " in texts(found["ok"] + found["note"])  # what comes after it is examined all the same
 
 
 def test_a_directory_that_does_not_exist(tmp_path: Path, examine: Examine) -> None:
@@ -130,6 +133,11 @@ def test_documents_that_only_the_log_holds_are_counted(tmp_path: Path, examine: 
     engine.write(Delete(1))
     found = examine("--data-dir", tmp_path / "data")  # also while somebody has it open
     assert "59 documents up to position 61, 59 of them in the log" in texts(found["ok"])
+    hnsw = {"dimension": DIMENSION}
+    config = write_config(
+        tmp_path / "config.json", persistence={"data_dir": str(tmp_path / "data")}, hnsw=hnsw
+    )
+    assert "memory: 59 documents need" in texts(examine("-c", config)["ok"])
     engine.flush()
     fill(engine, vectors(2), first_id=2)
     engine.close()

@@ -42,6 +42,8 @@ def test_health_of_an_unknown_component_is_refused(server: RunningServer) -> Non
 def test_metrics_count_what_was_done(corner: Corner) -> None:
     before = corner.server.stub.Metrics(pb.MetricsRequest(categories=["ignored"]))
     corner.insert(1, X)
+    with Refused():
+        corner.insert(2, [1.0])  # counted by kyrodb_inserts_total, and not here: it is not stored
     corner.query(1)
     corner.search(X)
     after = corner.server.stub.Metrics(pb.MetricsRequest())

@@ -14,6 +14,7 @@ from tests.engine.opening import DIMENSION, fill, open_small, vectors
 from tests.server.running import free_port
 
 from kyrodb.config import Settings
+from kyrodb.errors import DataDamaged
 from kyrodb.server.preflight import preflight
 
 
@@ -100,6 +101,43 @@ def test_another_dimension_and_a_lost_manifest(tmp_path: Path) -> None:
     (tmp_path / "data" / "MANIFEST").unlink()
     (fault,) = faults(tmp_path)
     assert "MANIFEST is missing, but there is data" in fault
+
+
+@pytest.mark.skipif(
+    not os.access("/proc", os.W_OK), reason="only the superuser may, as it seems, write to /proc"
+)
+@pytest.mark.parametrize("place", [Path("/proc"), Path("/proc/kyrodb"), Path("/sys/kyrodb/data")])
+def test_places_where_even_the_superuser_can_make_nothing(tmp_path: Path, place: Path) -> None:
+    for section, key in (("persistence", "data_dir"), ("backup", "dir")):
+        more = {"interval_secs": 60} if section == "backup" else {}
+        (fault,) = faults(tmp_path, **{section: {key: str(place), **more}})
+        assert fault.startswith(f"{section}.{key} = {place}: ")
+        assert "is on a file system that holds no files" in fault
+
+
+@pytest.mark.parametrize(
+    ("pattern", "harm", "words"),
+    [
+        ("segment_*.rows", Path.unlink, "is missing"),
+        ("segment_*.rows", lambda path: os.truncate(path, 100), "has 100 bytes, expected"),
+        ("wal_*.wal", Path.unlink, "is missing (positions from"),
+    ],
+)
+def test_files_without_which_no_start_is(
+    tmp_path: Path, pattern: str, harm: Callable[[Path], object], words: str
+) -> None:
+    engine = open_small(tmp_path / "data")
+    fill(engine, vectors(300))
+    engine.flush()
+    fill(engine, vectors(3), first_id=1000)
+    engine.close()
+    assert faults(tmp_path) == []
+    harm(sorted((tmp_path / "data").glob(pattern))[-1])
+    (fault,) = faults(tmp_path)
+    assert fault.startswith(f"persistence.data_dir = {tmp_path}/data: ")
+    assert words in fault
+    with pytest.raises(DataDamaged):
+        open_small(tmp_path / "data")
 
 
 def test_a_key_file_that_is_missing_open_or_no_key_file(tmp_path: Path) -> None:

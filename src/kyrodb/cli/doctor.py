@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from kyrodb.cli.arguments import API_KEY_VARIABLE
 from kyrodb.cli.diagnosis.certificates import check_certificates
-from kyrodb.cli.diagnosis.directory import check_directory, rows_in_segments
+from kyrodb.cli.diagnosis.directory import check_directory
 from kyrodb.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from kyrodb.cli.diagnosis.machine import check_disk, check_limits, check_memory, check_ports
 from kyrodb.cli.diagnosis.running import check_server
@@ -84,11 +84,11 @@ def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterat
     if data_dir is None:
         return
     owner = owner_of(data_dir)
-    yield from check_directory(data_dir, settings, deep=deep)
+    documents = yield from check_directory(data_dir, settings, deep=deep)
     yield from check_disk(data_dir)
     yield from check_limits(owner)
     if settings is not None:
-        yield from check_memory(settings, rows_in_segments(data_dir))
+        yield from check_memory(settings, documents)
         yield from _check_service(settings, owner)
 
 

@@ -65,6 +65,7 @@ class Admin:
         p50, p95, p99 = counters.latency_percentiles_ns(50, 95, 99)
         lookups = counters.cache_hits + counters.cache_misses
         uptime_s = max(process.uptime_s, 1e-9)
+        stored = counters.inserts_total - counters.inserts_failed
         return pb.MetricsResponse(
             cache_hits=counters.cache_hits,
             cache_misses=counters.cache_misses,
@@ -80,9 +81,9 @@ class Admin:
             p95_latency_ms=p95 / 1e6,
             p99_latency_ms=p99 / 1e6,
             total_queries=counters.queries_total,
-            total_inserts=counters.inserts_total,
+            total_inserts=stored,
             queries_per_second=counters.queries_total / uptime_s,
-            inserts_per_second=counters.inserts_total / uptime_s,
+            inserts_per_second=stored / uptime_s,
             memory_usage_bytes=process.resident_bytes(),
             disk_usage_bytes=process.disk_used_bytes(),
             cpu_usage_percent=process.cpu_percent(),

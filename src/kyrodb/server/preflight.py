@@ -20,9 +20,8 @@ from kyrodb.server.tls import Certificates, http_context, read_pem
 from kyrodb.server.tracing import require_tracing
 from kyrodb.server.transport import choose
 from kyrodb.storage import filename
-from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.lock import owner_of
-from kyrodb.storage.manifest import read_manifest
+from kyrodb.storage.verify import size_faults
 from kyrodb.tenancy.key_file import read_key_file
 
 
@@ -106,12 +105,29 @@ def directory_faults(directory: Path) -> Iterator[str]:
             yield "is not a directory"
         elif not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             yield f"{_denied(directory)} read and write it"
+        elif _holds_no_files(directory):
+            yield "is on a file system that holds no files of ours"
         return
     above = next(path for path in directory.absolute().parents if path.exists())
     if not above.is_dir():
         yield f"does not exist and cannot be made: {above} is not a directory"
     elif not os.access(above, os.W_OK | os.X_OK):
         yield f"does not exist and cannot be made: {_denied(above)} write to {above}"
+    elif _holds_no_files(above):
+        yield f"does not exist and cannot be made: {above} is on a file system that holds no files of ours"
+
+
+def _holds_no_files(directory: Path) -> bool:
+    """Whether it is of a kind that shows what the system knows and has no room, such as /proc: there the superuser
+    has every right, and still nothing can be made."""
+    if os.statvfs(directory).f_blocks:
+        return False
+    try:
+        # A file without a name: should it come about, nobody sees it.
+        os.close(os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return True
+    return False
 
 
 def _denied(path: Path) -> str:
@@ -130,7 +146,7 @@ def _data_dir(settings: Settings) -> Iterator[str]:
     if names and not settings.persistence.enable_recovery:
         yield f"persistence.enable_recovery = false: {directory} holds data, which would be lost; set it to true"
     try:
-        manifest = read_manifest(LocalFileSystem(), directory)
+        manifest, damage = size_faults(directory)
     except FileNotFoundError:
         data = [name for name in names if filename.is_data_file(name)]
         if data and not settings.persistence.allow_fresh_start_on_recovery_failure:
@@ -140,6 +156,8 @@ def _data_dir(settings: Settings) -> Iterator[str]:
         if not settings.persistence.allow_fresh_start_on_recovery_failure:
             yield f"{where}: {error}"
         return
+    if not settings.persistence.allow_fresh_start_on_recovery_failure:
+        yield from (f"{where}: {fault}; restore a backup" for fault in damage)
     held, wanted = (
         (manifest.dimension, manifest.metric.value),
         (settings.hnsw.dimension, settings.hnsw.distance),

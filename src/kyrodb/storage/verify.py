@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kyrodb.errors import DataDamaged, StorageError
 from kyrodb.storage import filename
 from kyrodb.storage.checksum import digest
-from kyrodb.storage.filesystem import FileSystem
+from kyrodb.storage.filesystem import FileSystem, LocalFileSystem
 from kyrodb.storage.manifest import FileEntry, Manifest, read_manifest
 from kyrodb.storage.section_file import FileFacts, open_section_file
 from kyrodb.storage.wal_chain import WalChain
@@ -45,6 +46,43 @@ def verify_directory(filesystem: FileSystem, directory: Path) -> VerifyReport:
         _verify_file(filesystem, directory / entry.name, entry, report)
     _verify_log(filesystem, directory, manifest, report)
     return report
+
+
+def size_faults(directory: Path) -> tuple[Manifest, list[str]]:
+    """The MANIFEST, and which of the files it names are missing or shorter than they should be: no start without
+    them. A server may be at work there. Raises FileNotFoundError without a MANIFEST, StorageError, OSError."""
+    filesystem = LocalFileSystem()
+    manifest = read_manifest(filesystem, directory)
+    while faults := list(_size_faults(directory, manifest)):
+        # A server that runs has replaced files meanwhile.
+        now = read_manifest(filesystem, directory)
+        if now == manifest:
+            break
+        manifest = now
+    return manifest, faults
+
+
+def _size_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
+    for file in (file for segment in manifest.segments for file in segment.files):
+        size = _size(directory / file.name)
+        if size is None:
+            yield f"{file.name} is missing"
+        elif size != file.size_bytes:
+            yield f"{file.name} has {size} bytes, expected {file.size_bytes}"
+    for entry in manifest.wal:
+        needed = entry.last_lsn is None or entry.last_lsn > manifest.sealed_lsn
+        size = _size(directory / entry.name)
+        if needed and size is None:
+            yield f"{entry.name} is missing (positions from {entry.base_lsn})"
+        elif size is not None and size < (entry.end_offset or 0):
+            yield f"{entry.name} has {size} bytes, expected at least {entry.end_offset}"
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _verify_file(filesystem: FileSystem, path: Path, entry: FileEntry, report: VerifyReport) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from kyrodb.cli.diagnosis.documents import count_documents
 from kyrodb.cli.diagnosis.finding import Finding, note, ok, wrong
@@ -18,28 +18,30 @@ from kyrodb.server.preflight import directory_faults
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.manifest import Manifest, read_manifest
-from kyrodb.storage.verify import verify_directory
+from kyrodb.storage.verify import size_faults, verify_directory
 
 TOPIC: Final = "data directory"
 _RESTORE: Final = (
     "restore a backup (kyrodb_backup restore); a restored directory replaces this one as a whole"
 )
 _TRIES: Final = 3
+Examination: TypeAlias = Generator[Finding, None, int]
 
 
-def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -> Iterator[Finding]:
-    """`settings` None leaves out what they would have to match; `deep` reads every byte."""
+def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -> Examination:
+    """`settings` None leaves out what they would have to match; `deep` reads every byte. Returns how many documents
+    it holds, 0 where that cannot be told."""
     faults = list(directory_faults(directory))
     if faults:
         yield from (wrong(TOPIC, f"{directory}: {fault}", _advice(directory)) for fault in faults)
-        return
+        return 0
     if not directory.is_dir():
         yield wrong(
             TOPIC,
             f"{directory} does not exist",
             "is it the right one? A server that is started with it makes it, empty",
         )
-        return
+        return 0
     yield from _check_names(directory)
     read_only = bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
     if read_only:
@@ -58,8 +60,8 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
             f"user {os.geteuid()} may not read and write {shown} in {directory}",
             _ownership(directory / denied[0]),
         )
-        return
-    yield from _check_content(directory, settings, deep=deep)
+        return 0
+    return (yield from _check_content(directory, settings, deep=deep))
 
 
 def _advice(directory: Path) -> str:
@@ -113,16 +115,7 @@ def _is_denied(path: Path) -> bool:
     return not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0))
 
 
-def rows_in_segments(directory: Path) -> int:
-    """Documents that lie in segments; 0 when that cannot be told."""
-    try:
-        manifest = read_manifest(LocalFileSystem(), directory)
-    except (StorageError, OSError):
-        return 0
-    return sum(segment.row_count - segment.dead_count for segment in manifest.segments)
-
-
-def _check_content(directory: Path, settings: Settings | None, *, deep: bool) -> Iterator[Finding]:
+def _check_content(directory: Path, settings: Settings | None, *, deep: bool) -> Examination:
     filesystem = LocalFileSystem()
     try:
         manifest = read_manifest(filesystem, directory)
@@ -132,28 +125,29 @@ def _check_content(directory: Path, settings: Settings | None, *, deep: bool) ->
             yield wrong(TOPIC, f"MANIFEST is missing, but there is data, such as {data[0]}", _RESTORE)
         else:
             yield ok(TOPIC, f"{directory} is empty")
-        return
-    except StorageError as error:
+        return 0
+    except (StorageError, OSError) as error:
         yield wrong(TOPIC, str(error), _RESTORE)
-        return
+        return 0
     if settings is not None:
         yield from _check_identity(manifest, settings)
     yield from (_read_everything if deep else _compare_sizes)(directory, manifest)
-    yield from _count(directory, manifest, settings)
+    return (yield from _count(directory, manifest, settings))
 
 
-def _count(directory: Path, manifest: Manifest, settings: Settings | None) -> Iterator[Finding]:
+def _count(directory: Path, manifest: Manifest, settings: Settings | None) -> Examination:
     try:
         found = count_documents(directory, manifest)
     except (KyroError, OSError) as error:
         yield wrong(TOPIC, f"its documents cannot be counted: {error}", _RESTORE)
-        return
+        return 0
     counted = f"{found.documents} documents up to position {found.position}"
     yield ok(TOPIC, f"{counted}, {found.in_log} of them in the log and not in a segment yet")
     bound = settings.hnsw.documents_max if settings is not None else COUNT_MAX
     if warning := capacity_warning(found.documents, bound, "hnsw.max_elements"):
         severity = wrong if found.documents >= bound else note
         yield severity(TOPIC, warning, "raise hnsw.max_elements, or leave it out for no bound")
+    return found.documents
 
 
 def _check_identity(manifest: Manifest, settings: Settings) -> Iterator[Finding]:
@@ -169,21 +163,7 @@ def _check_identity(manifest: Manifest, settings: Settings) -> Iterator[Finding]
 
 def _compare_sizes(directory: Path, manifest: Manifest) -> Iterator[Finding]:
     """Every file that MANIFEST names is there, as long as it should be."""
-    faults = []
-    files = [file for segment in manifest.segments for file in segment.files]
-    for file in files:
-        size = _size(directory / file.name)
-        if size is None:
-            faults.append(f"{file.name} is missing")
-        elif size != file.size_bytes:
-            faults.append(f"{file.name} has {size} bytes, expected {file.size_bytes}")
-    for entry in manifest.wal:
-        needed = entry.last_lsn is None or entry.last_lsn > manifest.sealed_lsn
-        size = _size(directory / entry.name)
-        if needed and size is None:
-            faults.append(f"{entry.name} is missing (positions from {entry.base_lsn})")
-        elif size is not None and size < (entry.end_offset or 0):
-            faults.append(f"{entry.name} has {size} bytes, expected at least {entry.end_offset}")
+    manifest, faults = size_faults(directory)
     yield from (wrong(TOPIC, fault, _RESTORE) for fault in faults)
     if not faults:
         yield ok(
@@ -209,10 +189,3 @@ def _read_everything(directory: Path, manifest: Manifest) -> Iterator[Finding]:
             f"{directory}: every byte of {report.files} files ({report.size_bytes} bytes) is as it was written, "
             f"up to position {report.last_lsn}",
         )
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
