@@ -51,7 +51,8 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.flush()
         fill(db, 3, first_id=5000)
         shutil.copytree(base / "data", base / "copy")
-    assert {file.suffix for file in (base / "copy").iterdir()} == {"", ".rows", ".graph", ".dead", ".wal"}
+    kinds = {file.suffix for file in (base / "copy").iterdir()}
+    assert kinds >= {"", ".rows", ".graph", ".dead", ".wal"}
     return base / "copy"
 
 
@@ -109,6 +110,7 @@ def test_directories_that_cannot_be_used(tmp_path: Path) -> None:
         (tmp_path / "pipe", "a file stands where a directory is needed"),
         (tmp_path / "circle", "symbolic links"),
         (tmp_path / "nowhere", "No such file"),
+        (Path("/proc"), "/proc: no file can be made in this directory"),
         (tmp_path / ("long" * 100), "name too long"),
     ):
         with pytest.raises(StorageError, match=message):

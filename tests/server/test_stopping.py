@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,19 @@ def test_the_second_signal_hurries_and_closes_cleanly(server: RunningServer, num
     busy.end()
     assert server.log.rstrip().endswith("stopped")
     assert busy.call.exception(PATIENCE_S) is not None
+
+
+def test_requests_to_reload_and_to_seal_that_come_too_late_are_no_end_of_another_kind(
+    server: RunningServer,
+) -> None:
+    """Up to the last moment of the process, which has given back whatever it handles by then."""
+    server.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE_S
+    while server.process.poll() is None and time.monotonic() < deadline:
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            server.process.send_signal(number)
+        time.sleep(0.001)
+    assert server.process.wait(PATIENCE_S) == 0, server.log
 
 
 def test_the_third_signal_ends_the_process_whatever_it_waits_for() -> None:

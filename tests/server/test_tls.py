@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from kyrodb.config.serving import TlsSettings
@@ -54,6 +55,29 @@ def test_a_file_of_something_else_is_refused(settings: TlsSettings, tmp_path: Pa
 def test_a_key_of_another_certificate_is_refused(settings: TlsSettings, tmp_path: Path) -> None:
     CA.issue_cert("localhost").private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     with pytest.raises(ConfigError, match="are no certificate and its key"):
+        Certificates.read(settings)
+
+
+@pytest.mark.parametrize("kind", ["another kind of key", "DER", "no certificate", "no key", "swapped"])
+def test_what_does_not_fit_together_is_told_apart(settings: TlsSettings, tmp_path: Path, kind: str) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    says = "the first holds no certificate that can be read as PEM"
+    match kind:
+        case "another kind of key":
+            other = CA.issue_cert("localhost", key_type=trustme.KeyType.RSA)
+            other.private_key_pem.write_to_path(str(key))
+            says = "the key belongs to another certificate"
+        case "DER":
+            read = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+            certificate.write_bytes(read.public_bytes(serialization.Encoding.DER))
+        case "no certificate":
+            certificate.write_bytes(b"")
+        case "no key":
+            key.write_bytes(b"")
+            says = "the second holds no private key that can be read as PEM"
+        case "swapped":
+            certificate.write_bytes(key.read_bytes())
+    with pytest.raises(ConfigError, match=f"{certificate} and {key} are no certificate and its key: {says}"):
         Certificates.read(settings)
 
 

@@ -33,7 +33,7 @@ from kyrodb.server.protection import Protection, TlsPorts, read_keys
 from kyrodb.server.reload import Reload
 from kyrodb.server.seal_requests import SealRequests
 from kyrodb.server.service import Service
-from kyrodb.server.signals import Stop
+from kyrodb.server.signals import Stop, signals_ask_for
 from kyrodb.server.systemd import notify, notify_alive, notify_ready
 from kyrodb.server.threads import in_thread_of_its_own
 from kyrodb.server.tracing import start_tracing
@@ -109,8 +109,7 @@ async def _serve(
             protection = await asyncio.to_thread(Protection, settings, engine, vitals.keys, ports)
             reload = Reload(vitals, engine, protection, load_again)
             seals = SealRequests(engine)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.request)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, seals.request)
+            asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
             service = Service(settings, engine, protection.access, vitals, tracing)
             credentials = ports.grpc.credentials if ports.grpc is not None else None
             server = GrpcServer(
@@ -130,7 +129,8 @@ async def _serve(
             try:
                 if backups is not None:
                     backups.start()
-                await _serve_grpc(server, vitals, stop)
+                with signals_ask_for(asked_by):
+                    await _serve_grpc(server, vitals, stop)
             finally:
                 for task in background:
                     task.cancel()

@@ -86,6 +86,28 @@ def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None
     return tuple(found)
 
 
+def mistake(chain: bytes, key: bytes) -> str:
+    """What is wrong with a certificate and a key that OpenSSL does not take together, "" when nothing is found."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        own = x509.load_pem_x509_certificates(chain)[0]
+    except ValueError:
+        return "the first holds no certificate that can be read as PEM (-----BEGIN CERTIFICATE-----)"
+    try:
+        same = load_pem_private_key(key, None).public_key() == own.public_key()
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return "the second holds no private key that can be read as PEM (-----BEGIN PRIVATE KEY-----)"
+    if same:
+        return ""
+    return (
+        "the key belongs to another certificate; the server's own certificate comes first in the file, then those "
+        "that signed it"
+    )
+
+
 class ExpiryWatch:
     """Says in the log that a certificate ends soon, or has: when it is first known, then once a day."""
 

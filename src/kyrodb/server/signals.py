@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from kyrodb.observe import logs
@@ -15,6 +17,34 @@ from kyrodb.observe import logs
 _log: Final = logging.getLogger(__name__)
 
 _LAST_WORDS_S: Final = 0.2
+
+
+def on_signal(number: signal.Signals, work: Callable[[], object]) -> None:
+    """Let the running event loop call `work` whenever the signal comes; once it has ended, the signal does nothing.
+
+    `loop.add_signal_handler` would give the signal back to the system when the loop ends, and it would kill the
+    process in its last steps.
+    """
+    loop = asyncio.get_running_loop()
+
+    def signalled(*_: object) -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(work)
+
+    signal.signal(number, signalled)
+
+
+@contextlib.contextmanager
+def signals_ask_for(works: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Each signal calls its work; afterwards it is ignored, for good."""
+    for number, work in works.items():
+        on_signal(number, work)
+    try:
+        yield
+    finally:
+        # Not only done nothing about: the interpreter gives back what it handles before the process has ended.
+        for number in works:
+            signal.signal(number, signal.SIG_IGN)
 
 
 class SignalledWork(ABC):
@@ -50,9 +80,8 @@ class Stop:
     def __init__(self) -> None:
         self._first = asyncio.Event()
         self._second = asyncio.Event()
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
+            on_signal(number, partial(self._signalled, number))
 
     @property
     def asked(self) -> bool:

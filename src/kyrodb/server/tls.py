@@ -22,7 +22,7 @@ from kyrodb.config.regular_files import read_regular
 from kyrodb.config.serving import TlsSettings
 from kyrodb.errors import ConfigError
 from kyrodb.limits import PEM_FILE_BYTES_MAX
-from kyrodb.server.certificates import Validity, require_valid
+from kyrodb.server.certificates import Validity, mistake, require_valid
 
 _log: Final = logging.getLogger(__name__)
 
@@ -144,11 +144,7 @@ def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: Tls
         with _in_memory(chain) as chain_path, _in_memory(key) as key_path:
             context.load_cert_chain(chain_path, key_path, no_password)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        if reason == "KEY_VALUES_MISMATCH":
-            reason = (
-                f"{reason}; the server's own certificate comes first in the file, then those that signed it"
-            )
+        reason = mistake(chain, key) or getattr(error, "reason", None) or error
         raise ConfigError(
             f"server.tls: {settings.cert_path} and {settings.key_path} are no certificate and its key: {reason}"
         ) from None

@@ -54,6 +54,10 @@ def opening_error(error: OSError, directory: Path) -> StorageError:
 def _error_of_file(error: OSError, path: Path) -> StorageError:
     if error.errno == errno.ENOENT and path.is_symlink():
         return DataDamaged("it is a symbolic link that leads nowhere", path=path, hint=_COPY)
+    if error.errno == errno.ENOENT and path.name == filename.LOCK:
+        return StorageError(
+            "no file can be made in this directory", path=path.parent, hint="Name another data_dir"
+        )
     if error.errno == errno.ENOENT:
         return DataDamaged("MANIFEST names this file, and it is missing", path=path, hint=_COPY)
     if path.name == filename.LOCK:
