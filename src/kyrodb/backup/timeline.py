@@ -102,7 +102,7 @@ def plan_time(catalog: Catalog, time_us: int, store: Store) -> RestorePlan:
     if not found:
         raise FailedPrecondition(f"No full backup found before {instant(time_us)}: {_reach_of(catalog)}")
     if len(found) > 1:
-        raise FailedPrecondition(_ambiguous(time_us, [fit for fit, _ in found]))
+        raise FailedPrecondition(_ambiguous(catalog, time_us, [fit for fit, _ in found]))
     fit, plan = found[0]
     if fit.behind is None and time_us > max(fit.at.wall_us, fit.tip.created_us):
         made = instant(fit.tip.created_us)
@@ -153,8 +153,9 @@ def _add(catalog: Catalog, found: list[tuple[Fit, RestorePlan]], fit: Fit, plan:
         found.append((fit, plan))
 
 
-def _ambiguous(time_us: int, found: list[Fit]) -> str:
-    several_lines = len({fit.tip.id for fit in found}) > 1
+def _ambiguous(catalog: Catalog, time_us: int, found: list[Fit]) -> str:
+    # Without a line a position is that of the newest one, which need not be the one that is meant here.
+    several_lines = len(tips(catalog)) > 1
     choices = []
     for fit in found[:_CHOICES_MAX]:
         line = f" --line {fit.tip.id}" if several_lines else ""
