@@ -122,6 +122,11 @@ def instant(time_us: int) -> str:
     return f"{stamp:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def _exact(time_us: int) -> str:
+    """As `instant`, to the microsecond: a bound that was rounded down would lie outside."""
+    return instant(time_us).replace(" UTC", f".{time_us % 1_000_000:06d} UTC")
+
+
 def _tips_at(catalog: Catalog, time_us: int) -> list[Record]:
     """Ends of the lines on which the database was at an instant, as far as the times of the backups tell."""
     made = [entry.record for entry in reversed(catalog.entries)]
@@ -196,7 +201,7 @@ def _reach_of(catalog: Catalog) -> str:
         return "no backup can be restored"
     spans = [
         f"{record.id} reaches positions {record.sealed_lsn} to {record.position.lsn}, "
-        f"{instant(record.sealed_time_us)} to {instant(record.position.time_us)}"
+        f"{_exact(record.sealed_time_us)} to {_exact(max(record.sealed_time_us, record.position.time_us))}"
         for record in (records[-1], records[0])
     ]
     return "; ".join(dict.fromkeys(spans))
