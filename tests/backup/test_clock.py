@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.backup.wrong_clock import FILES, Site
 from kyrodb.backup.order import clock_faults, oldest_first
 from kyrodb.backup.prune import prune_backups
 from kyrodb.backup.retention import Retention, backups_to_prune
-from kyrodb.backup.timeline import plan_time
+from kyrodb.backup.timeline import plan_position, plan_time
 from kyrodb.errors import FailedPrecondition
 from kyrodb.storage import log, wal_writer
 from kyrodb.storage.manifest import read_manifest
@@ -242,3 +243,25 @@ def test_an_instant_is_the_one_position_that_fits_or_every_one_is_named(site: Si
             named = {int(words[at + 1]) for at, word in enumerate(words) if word == "--lsn"}
             assert named == fitting
             assert len(named) > 1
+
+
+def test_choices_of_an_instant_on_a_line_that_was_left_lead_to_that_line(site: Site) -> None:
+    site.write(1, mark="both")
+    site.back_up(incremental=False)
+    site.keep_image()
+    site.clock.step_wall(365 * DAY_S)
+    site.write(2, mark="left")
+    site.clock.step_wall(-365 * DAY_S)
+    site.write(3, mark="left")
+    at_us = site.clock.wall_us()
+    site.clock.advance(1)
+    site.back_up()
+    site.roll_back()
+    site.clock.advance(10)
+    site.write(2, 3, 4, 5, 6, mark="newest")
+    site.back_up()
+    with pytest.raises(FailedPrecondition) as refused:
+        plan_time(site.catalog, at_us, site.store)
+    choices = re.findall(r"--lsn (\d+)(?: --line (\S+))? \(", str(refused.value))
+    states = [site.restored(plan_position(site.catalog, int(lsn), line or None)) for lsn, line in choices]
+    assert states == [{1: "both"}, {1: "both", 2: "left", 3: "left"}]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from tests.backup.entries import backup_id, catalog, entry, segment, time_us
 from tests.backup.played import BACKUPS, Played, operations, played, write
+from tests.backup.wrong_clock import Site
 from tests.crash.fault_filesystem import FaultFS
 
 from kyrodb.backup import filename
@@ -12,6 +16,7 @@ from kyrodb.backup.catalog import Catalog
 from kyrodb.backup.store import Store
 from kyrodb.backup.target import DirectoryTarget
 from kyrodb.backup.timeline import instant, plan_backup, plan_position, plan_time
+from kyrodb.cli.instants import parse_instant
 from kyrodb.errors import FailedPrecondition, InvalidArgument
 
 A, B, C = backup_id(10), backup_id(20), backup_id(30)
@@ -169,3 +174,18 @@ def test_position_through_backups_of_which_one_archive_is_gone_is_refused() -> N
 
 def test_instant_is_written_as_people_write_it() -> None:
     assert instant(1_748_779_200_999_999) == "2025-06-01 12:00:00 UTC"
+
+
+def test_bounds_that_a_refusal_names_can_be_restored(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.clock.advance(0.75)
+    site.write(1, 2, flush=True)
+    site.write(3)
+    site.back_up(incremental=False)
+    with pytest.raises(FailedPrecondition) as refused:
+        plan_time(site.catalog, 1_000_000, site.store)
+    first, last = re.findall(r"(\S+ \S+ UTC)", str(refused.value))[-2:]
+    states = [
+        site.restored(plan_time(site.catalog, parse_instant(text), site.store)) for text in (first, last)
+    ]
+    assert [set(state) for state in states] == [{1, 2}, {1, 2, 3}]

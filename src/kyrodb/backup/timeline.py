@@ -102,7 +102,7 @@ def plan_time(catalog: Catalog, time_us: int, store: Store) -> RestorePlan:
     if not found:
         raise FailedPrecondition(f"No full backup found before {instant(time_us)}: {_reach_of(catalog)}")
     if len(found) > 1:
-        raise FailedPrecondition(_ambiguous(time_us, [fit for fit, _ in found]))
+        raise FailedPrecondition(_ambiguous(catalog, time_us, [fit for fit, _ in found]))
     fit, plan = found[0]
     if fit.behind is None and time_us > max(fit.at.wall_us, fit.tip.created_us):
         made = instant(fit.tip.created_us)
@@ -120,6 +120,11 @@ def instant(time_us: int) -> str:
         # A clock that was wrong enough, or what somebody made up.
         return f"{time_us // 1_000_000} s after 1970"
     return f"{stamp:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _exact(time_us: int) -> str:
+    """As `instant`, to the microsecond: a bound that was rounded down would lie outside."""
+    return instant(time_us).replace(" UTC", f".{time_us % 1_000_000:06d} UTC")
 
 
 def _tips_at(catalog: Catalog, time_us: int) -> list[Record]:
@@ -153,8 +158,9 @@ def _add(catalog: Catalog, found: list[tuple[Fit, RestorePlan]], fit: Fit, plan:
         found.append((fit, plan))
 
 
-def _ambiguous(time_us: int, found: list[Fit]) -> str:
-    several_lines = len({fit.tip.id for fit in found}) > 1
+def _ambiguous(catalog: Catalog, time_us: int, found: list[Fit]) -> str:
+    # Without a line a position is that of the newest one, which need not be the one that is meant here.
+    several_lines = len(tips(catalog)) > 1
     choices = []
     for fit in found[:_CHOICES_MAX]:
         line = f" --line {fit.tip.id}" if several_lines else ""
@@ -195,7 +201,7 @@ def _reach_of(catalog: Catalog) -> str:
         return "no backup can be restored"
     spans = [
         f"{record.id} reaches positions {record.sealed_lsn} to {record.position.lsn}, "
-        f"{instant(record.sealed_time_us)} to {instant(record.position.time_us)}"
+        f"{_exact(record.sealed_time_us)} to {_exact(max(record.sealed_time_us, record.position.time_us))}"
         for record in (records[-1], records[0])
     ]
     return "; ".join(dict.fromkeys(spans))
