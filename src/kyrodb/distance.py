@@ -58,8 +58,10 @@ def check_vector(vector: Vector, *, dimension: int, metric: Metric, field: str) 
     norm_squared = float(np.vdot(vector, vector))
     if not math.isfinite(norm_squared) and not np.isfinite(vector).all():
         bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+        # What was sent may have been a float64 that is finite.
+        bound = f"; float32 holds at most {np.finfo(np.float32).max!s}" if np.isinf(vector[bad]) else ""
         raise InvalidArgument(
-            f"{field} must contain only finite values: component {bad} is {vector[bad]}", field=field
+            f"{field} must contain only finite values: component {bad} is {vector[bad]}{bound}", field=field
         )
     if metric is Metric.COSINE and norm_squared == 0 and norm(vector) == 0:
         raise InvalidArgument(

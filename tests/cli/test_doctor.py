@@ -127,6 +127,17 @@ def test_a_directory_that_does_not_exist(tmp_path: Path, examine: Examine) -> No
     assert "misspelt does not exist" in texts(examine("--config", config)["wrong"])
 
 
+@pytest.mark.skipif(
+    not os.access("/proc", os.W_OK), reason="only the superuser may, as it seems, write to /proc"
+)
+def test_no_rights_help_where_there_can_be_no_files(examine: Examine) -> None:
+    found = texts(examine("--data-dir", "/proc")["wrong"])
+    assert (
+        "/proc: is on a file system that holds no files of ours -> name another persistence.data_dir" in found
+    )
+    assert "chmod" not in found
+
+
 def test_documents_that_only_the_log_holds_are_counted(tmp_path: Path, examine: Examine) -> None:
     engine = open_small(tmp_path / "data")
     fill(engine, vectors(60))

@@ -106,7 +106,7 @@ WRONG_CALLS: list[tuple[str, Callable[[Store], object]]] = [
     ("vector cannot be empty", lambda store: store.insert(1, [])),
     ("vector must contain only finite values: component 2 is nan", lambda store: store.insert(1, NAN_AT_2)),
     ("component 0 is inf", lambda store: store.insert(1, [np.inf] * DIMENSION)),
-    ("component 7 is inf", lambda store: store.insert(1, [*ONES[1:], 1e300])),
+    ("component 7 is inf; float32 holds at most 3.4028235e+38", lambda store: store.insert(1, [*ONES[1:], 1e300])),
     ("dimension 4097 exceeds maximum 4096", lambda store: store.insert(1, np.ones(4097))),
     ("dimension mismatch: expected 8 found 7", lambda store: store.insert(1, ONES[1:])),
     ("norm is zero", lambda store: store.insert(1, [0] * DIMENSION)),

@@ -18,6 +18,7 @@ its nearest float64 has; and so that text in order is time in order for the colu
 from __future__ import annotations
 
 import datetime
+import re
 from decimal import Decimal
 from typing import Any, Final
 
@@ -61,10 +62,15 @@ def metadata_value(scalar: Any, field: str) -> object:
     if pa.types.is_integer(kind) or is_text(kind):
         return scalar.as_py()
     raise InvalidArgument(
-        f"column {field!r} is of type {kind}, which has no text: metadata is text and numbers; make a text of it, or "
-        f"leave it out",
+        f"column {field!r} is of type {_as_written(kind)}, which has no text: metadata is text and numbers; make a "
+        f"text of it, or leave it out",
         field=field,
     )
+
+
+def _as_written(kind: Any) -> str:
+    """The type as the file names it: texts are read as numbers of a dictionary, whatever they are there."""
+    return re.sub(r"dictionary<values=(\w+), indices=\w+, ordered=\d>", r"\1", str(kind))
 
 
 def is_text(kind: Any) -> bool:

@@ -70,6 +70,8 @@ def _advice(directory: Path) -> str:
         return "name another persistence.data_dir, or run this as the user the server runs as"
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
         return "mount it to be written, or copy it to a place that can be"
+    if os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        return "name another persistence.data_dir"
     return _ownership(directory)
 
 
