@@ -235,6 +235,11 @@ class FaultFS:
         with self._mutex:
             return 0, id(self._node(path))
 
+    def identity_and_size(self, path: Path) -> tuple[tuple[int, int], int]:
+        with self._mutex:
+            file = self._file(path)
+            return (0, id(file)), len(file.visible)
+
     def free_bytes(self, path: Path) -> tuple[int, int]:
         return self.total_bytes // 2, self.total_bytes
 

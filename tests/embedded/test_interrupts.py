@@ -193,9 +193,81 @@ with opened() as db:
     assert db.stats().documents == 300 + len(calls)
 """
 
+_EXCEPTIONS_LIKE_THOSE_OF_VALUES = """
+# What a handler raises is for the caller, also where what a value raises is taken for a fault of the value.
+import collections.abc
+import functools
+import numpy as np
+
+class Slow:
+    def __array__(self, dtype=None, copy=None):
+        os.kill(os.getpid(), signal.SIGALRM)
+        return np.ones(4, np.float32)
+
+class SlowDict(collections.abc.Mapping):
+    def __len__(self):
+        return 1
+    def __iter__(self):
+        os.kill(os.getpid(), signal.SIGALRM)
+        return iter(["a"])
+    def __getitem__(self, key):
+        return "b"
+
+class SlowInt:
+    def __index__(self):
+        os.kill(os.getpid(), signal.SIGALRM)
+        return 7
+
+def handler(number, frame, extra=None):
+    raise TimeoutError("too slow")
+
+class Handler:
+    def method(self, number, frame):
+        raise TimeoutError("too slow")
+    def __call__(self, number, frame):
+        raise TimeoutError("too slow")
+
+db = opened()
+good = [1, 2, 3, 4]
+for one in (handler, functools.partial(handler, extra=1), Handler().method, Handler()):
+    signal.signal(signal.SIGALRM, one)
+    for work in (
+        lambda: db.insert(1, Slow()), lambda: db.insert(1, good, SlowDict()), lambda: db.insert(SlowInt(), good),
+        lambda: db.insert_many([(1, good), (2, Slow())]), lambda: db.search(Slow()),
+    ):
+        try:
+            work()
+        except TimeoutError:
+            pass
+        else:
+            raise AssertionError(one)
+db.close()
+"""
+
+_CLOSE_AGAIN = """
+# A close that was interrupted goes on; the next one waits until the directory is free.
+release, reached = threading.Event(), threading.Event()
+db = opened()
+sound = db._engine.context.log.close
+def slow():
+    reached.set()
+    release.wait()
+    sound()
+db._engine.context.log.close = slow
+thread = threading.Thread(target=db.close)
+thread.start()
+reached.wait()
+threading.Timer(0.2, release.set).start()
+db.close()
+opened().close()
+thread.join()
+"""
+
 
 @pytest.mark.parametrize(
-    "program", [_EVERY_POINT, _STORM, _HANDLER_THAT_WRITES], ids=["points", "storm", "handler"]
+    "program",
+    [_EVERY_POINT, _STORM, _HANDLER_THAT_WRITES, _EXCEPTIONS_LIKE_THOSE_OF_VALUES, _CLOSE_AGAIN],
+    ids=["points", "storm", "handler", "values", "close"],
 )
 def test_interrupts(program: str, tmp_path: Path) -> None:
     ended = subprocess.run(

@@ -189,3 +189,35 @@ def test_the_last_resort_asks_for_a_directory_without_any_log_file(tmp_path: Pat
     with opened(path) as db:
         assert db.stats().documents == 10
         assert db._engine.recovered.from_checkpoint_only
+
+
+def _cut_short(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _copied_over(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def _replaced(path: Path) -> None:
+    path.with_name("new").write_bytes(b"other")
+    path.with_name("new").replace(path)
+
+
+def _appended_to(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"a line of a program\n")
+
+
+@pytest.mark.parametrize("tampering", [_cut_short, _copied_over, _replaced, _appended_to])
+def test_a_log_file_that_others_write_to_is_noticed_and_made_up_for(
+    tmp_path: Path, tampering: Callable[[Path], None]
+) -> None:
+    db = opened(tmp_path / "data")
+    fill(db, 10)
+    (log,) = (tmp_path / "data").glob("wal_*.wal")
+    tampering(log)
+    with pytest.raises(StorageError, match="while the database was open"):
+        db.insert(11, _VECTOR)
+    db.close()
+    assert documents_of(tmp_path / "data") == 10

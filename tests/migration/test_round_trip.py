@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -83,6 +84,17 @@ def test_one_tenant_and_one_namespace_are_chosen(
             if tenant in (None, document.tenant) and namespace in ("", document.namespace)
         ]
         assert content(root / "again") == content_of(chosen)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("name", [b"\xff\xfe raw", "äö → 漢字".encode(), b"new\nline"])
+def test_directories_may_have_any_name(kind: Format, name: bytes, tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(name)
+    root.mkdir()
+    build(root / "data", many(20))
+    export_from(root / "data", root / "out", kind)
+    import_into(root / "back", root / "out")
+    assert content(root / "back") == content(root / "data")
 
 
 @pytest.mark.parametrize("kind", FORMATS)

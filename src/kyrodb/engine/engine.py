@@ -57,7 +57,7 @@ class Engine:
         )
         self._maintenance = Maintenance(context)
         self._maintenance.lock_held = lock
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
         self._writer, self._keeper = JobThread(), JobThread()
         self.options = context.options
         self.directory = context.directory
@@ -265,10 +265,14 @@ class Engine:
 
         Raises WriteFailed when accepted writes could not be brought to disk.
         """
-        if not self._closed:
-            self._keeper.call(self._close)
-            self._writer.stop()
-            self._keeper.stop()
+        if self._closed:
+            with (
+                self._closing
+            ):  # until whoever closes it, after an interrupt perhaps, has let go of the directory
+                return
+        self._keeper.call(self._close)
+        self._writer.stop()
+        self._keeper.stop()
 
     def _close(self) -> None:
         with self._closing:
@@ -299,7 +303,7 @@ class Engine:
     def disinherit(self, owner: int) -> None:
         """In a forked child: take this engine, which process `owner` opened, out of use. Nothing is touched."""
         parts = dict(vars(self))
-        self._closed = True
+        self._closed, self._closing = True, threading.RLock()
         for name in ("context", "_reads", "_recall", "_maintenance", "_writer", "_keeper"):
             setattr(self, name, Inherited(parts, self.directory, owner))
 

@@ -35,6 +35,7 @@ from kyrodb.index.filter import (
     check_filter,
 )
 from kyrodb.limits import FILTER_DEPTH_MAX
+from kyrodb.signal_handlers import raised_by_handler
 
 FilterLike: TypeAlias = Filter | Mapping[str, object]
 """A filter, or a dict that spells one."""
@@ -237,6 +238,8 @@ def shown(value: object) -> str:
     try:
         text = repr(value)
     except Exception as error:
+        if raised_by_handler(error):
+            raise
         text = f"that cannot be shown ({type(error).__name__})"
     text = " ".join(text.split())
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '…'}"

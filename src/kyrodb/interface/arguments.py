@@ -23,6 +23,7 @@ from kyrodb.limits import (
     DOC_ID_MIN,
     NAMESPACE_BYTES_MAX,
 )
+from kyrodb.signal_handlers import raised_by_handler
 from kyrodb.types import RESERVED_KEYS, Metric, Vector
 
 DocId: TypeAlias = SupportsIndex
@@ -83,6 +84,8 @@ def _integer(value: object, field: str) -> int:
         except TypeError:
             pass
         except Exception as error:
+            if raised_by_handler(error):
+                raise
             raise InvalidArgument(
                 f"{field} must be an integer; reading it failed with {shown_error(error)}", field=field
             ) from error
@@ -123,6 +126,8 @@ def _entries(metadata: Metadata) -> Metadata:
     try:
         return dict(metadata)
     except Exception as error:
+        if raised_by_handler(error):
+            raise
         raise InvalidArgument(
             f"metadata must be a dict; reading it failed with {shown_error(error)}", field="metadata"
         ) from error

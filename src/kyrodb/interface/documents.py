@@ -19,6 +19,7 @@ from kyrodb.interface.arguments import (
     checked_vector,
 )
 from kyrodb.interface.vectors import VectorLike
+from kyrodb.signal_handlers import raised_by_handler
 from kyrodb.types import Document
 
 DocumentLike: TypeAlias = (
@@ -156,6 +157,8 @@ def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | No
     except InvalidArgument:
         raise
     except Exception as error:
+        if raised_by_handler(error):
+            raise
         # A sequence of somebody's own can raise anything when it is asked for its items.
         raise InvalidArgument(
             f"the document, a {type(document).__name__}, cannot be read: {shown_error(error)}",

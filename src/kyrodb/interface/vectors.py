@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from kyrodb.errors import InvalidArgument
 from kyrodb.index.filter_dict import shown_error
+from kyrodb.signal_handlers import raised_by_handler
 from kyrodb.types import Vector
 
 VectorLike: TypeAlias = npt.ArrayLike
@@ -28,6 +29,8 @@ def copied_vector(value: VectorLike, field: str) -> Vector:
         # Any array, because a plain one would have lost its mask.
         array = np.asanyarray(value)
     except Exception as error:
+        if raised_by_handler(error):
+            raise
         # Whatever an object's own __array__ raises comes through here.
         raise InvalidArgument(
             f"{field} must be an array of numbers; reading it failed with {shown_error(error)}", field=field

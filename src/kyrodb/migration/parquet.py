@@ -12,6 +12,7 @@ Read are also lists of any numbers, integers of any width, metadata as a struct,
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from kyrodb.descriptors import open_descriptor
 from kyrodb.errors import InvalidArgument
 from kyrodb.interface.arguments import groups
 from kyrodb.limits import (
@@ -30,6 +32,7 @@ from kyrodb.limits import (
 from kyrodb.migration.document import PortableDocument
 from kyrodb.migration.parquet_text import is_text, metadata_value
 from kyrodb.migration.rows import BadRow, Row
+from kyrodb.storage.filesystem import LocalFileSystem
 
 import pyarrow as pa  # isort: skip
 import pyarrow.parquet as pq  # isort: skip
@@ -50,9 +53,12 @@ def write_part(path: Path, documents: Iterable[PortableDocument], dimension: int
         fields.append(pa.field("tenant", pa.string()))
     schema = pa.schema(fields)
     # Random mantissas do not compress, and a dictionary of them is larger than they are.
-    with pq.ParquetWriter(
-        path, schema, compression="snappy", use_dictionary=["namespace", "tenant"]
-    ) as writer:
+    with (
+        _native_name(path, os.O_CREAT | os.O_WRONLY) as name,
+        pq.ParquetWriter(
+            name, schema, compression="snappy", use_dictionary=["namespace", "tenant"]
+        ) as writer,
+    ):
         for batch in groups(
             documents,
             count_max=EXPORT_BATCH_ROWS_MAX,
@@ -134,10 +140,26 @@ class ParquetReader:
 def _opened(path: Path) -> Any:
     """The file, its texts kept as numbers of a dictionary: equal long ones, which take no room in a file, would else
     be made again for each row."""
-    with pq.ParquetFile(path, memory_map=True) as file:
-        leaves = [file.metadata.schema.column(at) for at in range(len(file.metadata.schema))]
-        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    return pq.ParquetFile(path, memory_map=True, read_dictionary=texts)
+    with _native_name(path, os.O_RDONLY) as name:
+        with pq.ParquetFile(name, memory_map=True) as file:
+            leaves = [file.metadata.schema.column(at) for at in range(len(file.metadata.schema))]
+            texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        return pq.ParquetFile(name, memory_map=True, read_dictionary=texts)
+
+
+@contextlib.contextmanager
+def _native_name(path: Path, flags: int) -> Iterator[str]:
+    """A name under which Arrow, which takes text alone, can open the file: where its own is no text, that of an open
+    descriptor. Raises OSError."""
+    text = LocalFileSystem().native_path(path)
+    if text is not None:
+        yield text
+        return
+    descriptor = open_descriptor(path, flags, 0o666)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def _row(number: int, batch: Any, at: int) -> Row | BadRow:

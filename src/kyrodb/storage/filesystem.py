@@ -104,6 +104,10 @@ class FileSystem(Protocol):
         """What stands behind a name, whatever other names it has: another file of the same name has another one."""
         ...
 
+    def identity_and_size(self, path: Path) -> tuple[tuple[int, int], int]:
+        """Both at one moment."""
+        ...
+
     def free_bytes(self, path: Path) -> tuple[int, int]:
         """Bytes an unprivileged writer may still use, and bytes in all, of the disk under `path`."""
         ...
@@ -143,7 +147,8 @@ class LocalFileSystem:
     """The real disk, through the operating system."""
 
     def create(self, path: Path) -> WritableFile:
-        return LocalFile(open_descriptor(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        # Appending, a file that another program cut short ends too early, instead of having a hole nobody sees.
+        return LocalFile(open_descriptor(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND))
 
     def read(self, path: Path, *, limit: int | None = None) -> bytes:
         with open(open_regular(path), "rb") as file:
@@ -206,8 +211,11 @@ class LocalFileSystem:
         return os.path.lexists(path)
 
     def identity(self, path: Path) -> tuple[int, int]:
+        return self.identity_and_size(path)[0]
+
+    def identity_and_size(self, path: Path) -> tuple[tuple[int, int], int]:
         facts = os.stat(path)
-        return facts.st_dev, facts.st_ino
+        return (facts.st_dev, facts.st_ino), facts.st_size
 
     def free_bytes(self, path: Path) -> tuple[int, int]:
         disk = os.statvfs(path)

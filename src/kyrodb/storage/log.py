@@ -261,7 +261,7 @@ class Log:
             # The MANIFEST may name the new segment all the same, so its file stays for now.
             writer.close()
             raise
-        self.has_hole = self.has_hole or not self._filesystem.exists(self._directory / closing.name)
+        self.has_hole = self.has_hole or not closing.has_its_file
         with self._syncing:
             self._writer = writer
             self._forget_up_to(writer.synced.lsn)

@@ -11,7 +11,7 @@ from typing import Final
 
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import FileSystem, write_all
-from kyrodb.storage.same_file import require_same
+from kyrodb.storage.same_file import require_same_file
 from kyrodb.storage.wal_format import (
     OPERATION,
     SEAL,
@@ -73,6 +73,8 @@ class WalWriter:
         self._whitening = Whitening(header.salt)
         self._filesystem = filesystem
         self._path = directory / self.name
+        self._end = SEGMENT_HEADER.size
+        """No byte behind it is ours: where the file ends, or will when the write under way has been done."""
         self._file = filesystem.create(self._path)
         try:
             self._identity = filesystem.identity(self._path)
@@ -136,6 +138,7 @@ class WalWriter:
         """Each call ends at a sector's end or a frame's. A shorter one counts as an error: writing on from there
         would let a sector reach the disk with half a frame header, which no reader could tell from damage."""
         end = offset + len(data)
+        self._end += len(data)
         while offset < end:
             piece_end = min(end, (offset + _PIECE_BYTES) // SECTOR * SECTOR)
             piece, data = data[: piece_end - offset], data[piece_end - offset :]
@@ -153,8 +156,20 @@ class WalWriter:
         """Make every frame written before this call durable, in a file that the next start will find."""
         target = self.written
         self._file.sync(data_only=data_only)
-        require_same(self._filesystem, self._path, self._identity)
+        self._require_file(target.offset)
         self.synced = target
+
+    @property
+    def has_its_file(self) -> bool:
+        """Whether everything that was synced still stands in a file that the next start will find."""
+        try:
+            self._require_file(self.synced.offset)
+        except OSError:
+            return False
+        return True
+
+    def _require_file(self, size: int) -> None:
+        require_same_file(self._filesystem, self._path, self._identity, size, lambda: self._end)
 
     def seal(self, time_us: int) -> None:
         """Write the SEAL frame and sync: the segment is complete and says so itself."""
