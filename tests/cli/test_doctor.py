@@ -190,6 +190,16 @@ def test_things_that_are_no_files_are_named_and_left_alone(data: Path, examine: 
     assert "chown" not in json.dumps(found)
 
 
+@pytest.mark.parametrize("name", ["LOCK", "MANIFEST"])
+def test_a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for(
+    data: Path, examine: Examine, name: str
+) -> None:
+    (data / name).unlink()
+    os.mkfifo(data / name)
+    found = examine("--data-dir", data)
+    assert f"{name} is a named pipe, where a file of the database should be" in texts(found["wrong"])
+
+
 def test_a_link_to_nowhere_in_the_place_of_a_file(data: Path, examine: Examine) -> None:
     rows = next(data.glob("segment_*.rows"))
     rows.unlink()

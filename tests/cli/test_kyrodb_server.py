@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -176,3 +177,18 @@ def test_dimension_and_distance_are_flags_and_win(tmp_path: Path) -> None:
         with pytest.raises(SystemExit) as exit:
             main([*arguments, *wrong])
         assert exit.value.code == 2
+
+
+def test_a_reload_that_is_asked_for_too_early_is_ignored() -> None:
+    """Signals are ignored before what takes long to load is loaded."""
+    looks = (
+        "import signal, sys\n"
+        "from kyrodb.cli import kyrodb_server\n"
+        "assert not {'pydantic', 'grpc', 'numpy'} & sys.modules.keys()\n"
+        "def run(*_):\n"
+        "    signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGUSR1)\n"
+        "    return 7\n"
+        "kyrodb_server.run = run\n"
+        "sys.exit(kyrodb_server.main())\n"
+    )
+    assert subprocess.run([sys.executable, "-c", looks], check=False).returncode == 7

@@ -13,6 +13,10 @@ from tests.client.scripted import ok, scripted_server
 from tests.client.stores import client_of
 
 from kyrodb import Unavailable
+from kyrodb.client.channel import connection
+from kyrodb.client.diagnosis import Diagnosis
+from kyrodb.client.sniffing import Seen
+from kyrodb.client.status import Failure
 from kyrodb.client.target import parse_target, proxy_of
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -141,3 +145,20 @@ def test_which_variable_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy_of(parse_target("localhost:50051")) == ""
     monkeypatch.setenv("no_proxy", "example.com, internal")
     assert proxy_of(target) == ""
+
+
+@pytest.mark.parametrize(
+    ("seen", "text"), [(None, "nobody listens at localhost:7"), (Seen.TLS, "localhost:7 speaks TLS")]
+)
+def test_how_the_last_of_several_addresses_went_is_not_the_whole_story(
+    monkeypatch: pytest.MonkeyPatch, seen: Seen | None, text: str
+) -> None:
+    """gRPC tells of one address: ::1 refuses, and 127.0.0.1 may hold a server that speaks TLS."""
+    monkeypatch.setattr("kyrodb.client.diagnosis.sniff", lambda *_: seen)
+    details = "failed to connect to all addresses; last error: UNKNOWN: ipv6:[::1]:7: Connection refused"
+    failure = Failure(grpc.StatusCode.UNAVAILABLE, details, Unavailable(details))
+    diagnosis = Diagnosis(connection("localhost:7", None, False, 1.0))
+    assert diagnosis.wants_look(failure)
+    found = diagnosis.look(failure, 1.0)
+    assert found is not None
+    assert text in found.text

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
 
 from kyrodb.config.serving import TlsSettings
 from kyrodb.errors import ConfigError
@@ -93,3 +98,36 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_password(
     (tmp_path / "key.pem").write_bytes(encrypted)
     with pytest.raises(ConfigError, match="is encrypted"):
         Certificates.read(settings)
+
+
+def _signed_by_itself(directory: Path, key: Any) -> TlsSettings:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    edwards = isinstance(key, ed25519.Ed25519PrivateKey)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=90))
+        .sign(key, None if edwards else hashes.SHA256())
+    )
+    (directory / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (directory / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    return TlsSettings(enabled=True, cert_path=directory / "cert.pem", key_path=directory / "key.pem")
+
+
+def test_kinds_of_keys_that_clients_do_not_take(tmp_path: Path) -> None:
+    """What OpenSSL takes and gRPC does not is found out before a client is."""
+    for good in (
+        rsa.generate_private_key(65537, 2048),
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP384R1()),
+    ):
+        assert Certificates.read(_signed_by_itself(tmp_path, good)).validity[0].warning(time.time()) == ""
+    for doubtful in (ec.generate_private_key(ec.SECP521R1()), ed25519.Ed25519PrivateKey.generate()):
+        read = Certificates.read(_signed_by_itself(tmp_path, doubtful))
+        assert "do not take a key of the kind" in read.validity[0].warning(time.time())
+    with pytest.raises(
+        ConfigError, match=r"server\.tls\.cert_path: .* gRPC takes no key of the kind secp256k1"
+    ):
+        Certificates.read(_signed_by_itself(tmp_path, ec.generate_private_key(ec.SECP256K1())))

@@ -13,21 +13,32 @@ from typing import TYPE_CHECKING
 from kyrodb.cli.arguments import integer
 from kyrodb.cli.command import run, settle
 from kyrodb.clock import SystemClock
-from kyrodb.config import KEYS, Loaded, Overrides, Settings, generate_template, load_settings
 from kyrodb.errors import ConfigError, KyroError, causes
 from kyrodb.limits import DIMENSION_MAX, PORT_MAX
 from kyrodb.version import __version__
 
 if TYPE_CHECKING:
     from kyrodb.backup.schedule import BackupSchedule
+    from kyrodb.config import Loaded, Overrides, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 after a clean stop, 1 for any error, 2 for wrong usage."""
+    if arguments is None:
+        _ignore_what_comes_too_early()
     return run(lambda: _run(_parser().parse_args(arguments)), _report)
 
 
+def _ignore_what_comes_too_early() -> None:
+    """Until the server can reload and seal, being asked to must not kill it: also while its modules are loaded, which
+    takes a second on a busy machine. So they are loaded in functions."""
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _run(options: argparse.Namespace) -> None:
+    from kyrodb.config import Overrides, generate_template, load_settings
+
     overrides = Overrides(options.port, options.data_dir, options.dimension, options.distance)
     if options.generate_config is not None:
         sys.stdout.write(generate_template(options.generate_config))
@@ -38,12 +49,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _serve(config: Path | None, overrides: Overrides) -> None:
-    # Until the server can reload and seal, being asked to must not kill it.
-    for number in (signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_what_comes_too_early()
     # Until it can stop in order, there is nothing to put in order.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Only who serves needs all that comes with a server.
+    from kyrodb.config import load_settings
     from kyrodb.server.app import run as serve
 
     def load() -> Loaded:
@@ -123,6 +133,8 @@ def _port(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from kyrodb.config import KEYS
+
     parser = argparse.ArgumentParser(
         prog="kyrodb_server",
         description="Serve a KyroDB database over gRPC, with health and metrics over HTTP.",
@@ -148,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dimension",
         type=integer(1, DIMENSION_MAX),
         metavar="N",
-        help="length of every vector, hnsw.dimension (default: 768); what there is already keeps its own",
+        help="length of every vector, hnsw.dimension (default: 768); that of a database, if there is one",
     )
     parser.add_argument(
         "--distance",

@@ -27,6 +27,9 @@ LOOK_LATE_S: Final = 0.25
 """The same when that time is over."""
 _UNSENT: Final = re.compile(r"failed to connect to all addresses|errors resolving |DNS resolution failed")
 _WRONG_NAME: Final = re.compile("Hostname Verification|peer certificate|Peer name")
+_REFUSED: Final = "Connection refused"
+"""Of a name with several addresses gRPC tells only how the last went; another may have ended otherwise."""
+_ENDED_HANDSHAKE: Final = re.compile("Handshake read failed|Tls handshake failed")
 _DEADLINE: Final = "Deadline Exceeded"
 """gRPC's own words; a server says which of its deadlines it was."""
 
@@ -69,7 +72,12 @@ class Diagnosis:
         target, tls = self._connection.target, self._connection.tls
         if tls is not None and _WRONG_NAME.search(details):
             return _wrong_name(target, tls, certificate_names(target, tls, time_s))
-        return _finding(sniff(target, tls, time_s), target, tls)
+        seen = sniff(target, tls, time_s)
+        if seen is None and _REFUSED in details:
+            return _nobody(target)
+        if seen is Seen.TLS and tls is not None and _ENDED_HANDSHAKE.search(details):
+            return _ended_handshake(target)
+        return _finding(seen, target, tls)
 
     def wait_after(self, failure: Failure, attempts: Attempts, found: Finding | None) -> float:
         """Seconds to wait before the next attempt. Raises what the caller is told when there is none.
@@ -133,12 +141,8 @@ class Diagnosis:
                 "tls.ca, tls.cert or tls.key holds no usable PEM, or the key is not that of the certificate",
                 lasting=True,
             )
-        if "Connection refused" in details:
-            return Finding(
-                f"nobody listens at {target.text}: is the server started, and is this the port of its gRPC "
-                f"(server.port)?",
-                lasting=False,
-            )
+        if _REFUSED in details and not target.is_name:
+            return _nobody(target)
         if re.search(r"errors resolving|DNS resolution failed|Domain name not found", details):
             return Finding(f"the name in {target.text} cannot be resolved: is it spelt right?", lasting=False)
         if target.path and "No such file or directory" in details:
@@ -173,6 +177,21 @@ def _finding(seen: Seen | None, target: Target, tls: Tls | None) -> Finding | No
         case _:
             return None
     return Finding(text, lasting=True)
+
+
+def _nobody(target: Target) -> Finding:
+    return Finding(
+        f"nobody listens at {target.text}: is the server started, and is this the port of its gRPC (server.port)?",
+        lasting=False,
+    )
+
+
+def _ended_handshake(target: Target) -> Finding:
+    return Finding(
+        f"{target.text} speaks TLS and ended the handshake: it takes no TLS 1.2 or 1.3, or its certificate has a key "
+        f"that gRPC does not take (RSA, P-256 and P-384 it does)",
+        lasting=False,
+    )
 
 
 def _wrong_name(target: Target, tls: Tls, names: tuple[str, ...]) -> Finding:

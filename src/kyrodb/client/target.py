@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from kyrodb.errors import InvalidArgument
@@ -43,6 +43,11 @@ class Target:
         """Whether it can be nothing but a server on this machine."""
         hosts = [host for host, _ in self.addresses]
         return self.local or (bool(hosts) and all(map(_on_this_machine, hosts)))
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it names a host, which may have several addresses."""
+        return any(not _is_address(host) for host, _ in self.addresses)
 
 
 def parse_target(text: object) -> Target:
@@ -105,6 +110,14 @@ def _addresses(texts: list[str]) -> tuple[tuple[str, int], ...]:
         host = match[1] or match[2] or match[4] or ""
         found.append((host, int(match[3] or PORT_DEFAULT)))
     return tuple(found)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _on_this_machine(host: str) -> bool:

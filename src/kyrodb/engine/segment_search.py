@@ -155,7 +155,9 @@ class SegmentSearch:
             in_full = [False] * len(questions)
             if self._equal is not None:
                 rows = self._equal.first_row.take(found)
-                shared: npt.NDArray[np.bool_] = np.logical_or.reduce(self._equal.is_shared.take(found), axis=1)
+                shared: npt.NDArray[np.bool_] = np.logical_or.reduce(
+                    self._equal.is_shared.take(found), axis=1
+                )
                 in_full = shared.tolist()
         if all(in_full):
             return [looked_at_in_full(at) for at in range(len(questions))]

@@ -32,6 +32,8 @@ class Validity:
     """Of the certificate that ends first."""
     not_before_s: float
     not_after_s: float
+    doubt: str = ""
+    """What else keeps some clients from using it."""
 
     def remaining_s(self, now_s: float) -> float:
         """Below 0 once it has ended."""
@@ -54,7 +56,7 @@ class Validity:
             return fault
         remaining_s = self.remaining_s(now_s)
         if remaining_s > CERTIFICATE_WARNING_S:
-            return ""
+            return self.doubt
         return f"{self._name} expires on {_day(self.not_after_s)}, in {_duration(remaining_s)}"
 
     @property
@@ -84,6 +86,25 @@ def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None
     if faults:
         raise ConfigError(*faults)
     return tuple(found)
+
+
+def _doubt(setting: str, path: Path, own: Certificate) -> str:
+    """What keeps clients from using the server's own certificate, "" when nothing does. Raises ConfigError when no
+    client can: OpenSSL, which has read it, takes more kinds of keys than gRPC."""
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.x509.oid import PublicKeyAlgorithmOID
+
+    key, algorithm = own.public_key(), own.public_key_algorithm_oid
+    kind = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else algorithm._name
+    wanted = "use RSA (rsaEncryption), or the elliptic curve P-256 or P-384"
+    if isinstance(key, rsa.RSAPublicKey) and algorithm == PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5:
+        return ""
+    if kind in ("secp256r1", "secp384r1"):
+        return ""
+    if kind in ("secp521r1", "ed25519"):
+        clients = "gRPC's clients in Python, C++ and Ruby"
+        return f"{setting}: {path}: {clients} do not take a key of the kind {kind}: {wanted}"
+    raise ConfigError(f"{setting}: {path}: gRPC takes no key of the kind {kind}: {wanted}")
 
 
 def mistake(chain: bytes, key: bytes) -> str:
@@ -131,17 +152,12 @@ def _chain_validity(setting: str, path: Path, chain: bytes) -> Validity:
     each = _each(setting, path, chain, roots=False)
     ends, begins = min(each, key=lambda one: one.not_after_s), max(each, key=lambda one: one.not_before_s)
     named = begins if begins.not_before_s > time.time() else ends
-    return replace(named, not_before_s=begins.not_before_s, not_after_s=ends.not_after_s)
+    doubt = _doubt(setting, path, _read(setting, path, chain)[0])
+    return replace(named, not_before_s=begins.not_before_s, not_after_s=ends.not_after_s, doubt=doubt)
 
 
 def _each(setting: str, path: Path, text: bytes, *, roots: bool = True) -> list[Validity]:
-    # Only who serves TLS needs it.
-    from cryptography import x509
-
-    try:
-        certificates = x509.load_pem_x509_certificates(text)
-    except ValueError as error:
-        raise ConfigError(f"{setting}: {path}: holds a certificate that cannot be read: {error}") from None
+    certificates = _read(setting, path, text)
     wanted = [
         certificate
         for at, certificate in enumerate(certificates)
@@ -157,6 +173,16 @@ def _each(setting: str, path: Path, text: bytes, *, roots: bool = True) -> list[
         )
         for certificate in wanted
     ]
+
+
+def _read(setting: str, path: Path, text: bytes) -> list[Certificate]:
+    # Only who serves TLS needs it.
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificates(text)
+    except ValueError as error:
+        raise ConfigError(f"{setting}: {path}: holds a certificate that cannot be read: {error}") from None
 
 
 def _subject(certificate: Certificate) -> str:

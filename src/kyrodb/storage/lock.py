@@ -11,6 +11,9 @@ from pathlib import Path
 from kyrodb.errors import DataDirInUse
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import FileSystem, Lock
+from kyrodb.storage.local_files import open_regular
+
+_PID_BYTES_MAX = 32
 
 
 def lock_directory(filesystem: FileSystem, directory: Path) -> Lock:
@@ -64,8 +67,9 @@ def _opener_of(path: Path) -> int | None:
     On file systems of several devices, such as btrfs and overlayfs, the kernel's list names another than stat does.
     """
     try:
-        facts = os.stat(path)
-        pid = int(path.read_text("ascii"))
+        with os.fdopen(open_regular(path), "rb") as file:
+            facts = os.fstat(file.fileno())
+            pid = int(file.read(_PID_BYTES_MAX))
         descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
     except (OSError, ValueError):
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from kyrodb.cli.diagnosis.documents import count_documents
-from kyrodb.cli.diagnosis.finding import Finding, note, ok, wrong
+from kyrodb.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from kyrodb.config import Settings
 from kyrodb.engine.capacity import capacity_warning
 from kyrodb.errors import KyroError, StorageError
@@ -42,7 +42,11 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
             "is it the right one? A server that is started with it makes it, empty",
         )
         return 0
-    yield from _check_names(directory)
+    names = list(_check_names(directory))
+    yield from names
+    if any(finding.severity is Severity.WRONG for finding in names):
+        # No look at the content gets past that.
+        return 0
     read_only = bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
     if read_only:
         yield wrong(
