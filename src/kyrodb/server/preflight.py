@@ -12,6 +12,7 @@ import socket
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from kyrodb.config import Settings
 from kyrodb.config.serving import TlsSettings
@@ -23,7 +24,11 @@ from kyrodb.storage import filename
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.lock import owner_of
 from kyrodb.storage.manifest import read_manifest
+from kyrodb.storage.verify import wrong_sizes
 from kyrodb.tenancy.key_file import read_key_file
+
+_KERNEL: Final = ("/proc", "/sys")
+"""File systems that take no files of anybody's, whatever the rights."""
 
 
 def preflight(settings: Settings) -> tuple[list[str], list[str]]:
@@ -106,12 +111,28 @@ def directory_faults(directory: Path) -> Iterator[str]:
             yield "is not a directory"
         elif not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             yield f"{_denied(directory)} read and write it"
+        elif _is_full(directory):
+            yield f"is on a disk without any room left ({os.strerror(errno.ENOSPC)}): free space"
         return
     above = next(path for path in directory.absolute().parents if path.exists())
     if not above.is_dir():
         yield f"does not exist and cannot be made: {above} is not a directory"
     elif not os.access(above, os.W_OK | os.X_OK):
         yield f"does not exist and cannot be made: {_denied(above)} write to {above}"
+    elif _is_full(above):
+        yield f"does not exist and cannot be made: there is no room left on the disk of {above}: free space"
+    elif any(os.path.exists(kernel) and os.path.samefile(_mount(above), kernel) for kernel in _KERNEL):
+        yield f"does not exist and cannot be made: {above} is the kernel's, and takes no files"
+
+
+def _mount(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if os.path.ismount(one))
+
+
+def _is_full(path: Path) -> bool:
+    disk = os.statvfs(path)
+    # File systems without blocks do not count them.
+    return disk.f_blocks > 0 and (disk.f_bavail if os.geteuid() else disk.f_bfree) == 0
 
 
 def _denied(path: Path) -> str:
@@ -149,6 +170,12 @@ def _data_dir(settings: Settings) -> Iterator[str]:
             f"hnsw.dimension = {wanted[0]}, hnsw.distance = {wanted[1]}: {directory} holds vectors of dimension "
             f"{held[0]}, distance {held[1]}; set these, or name another persistence.data_dir"
         )
+    lock = directory / filename.LOCK
+    if os.path.lexists(lock) and not stat.S_ISREG(lock.lstat().st_mode):
+        yield f"{where}: {lock} is no lock file of a database: remove it while nobody has the database open"
+    # Files of a database that is open come and go.
+    if owner_of(directory) is None and not settings.persistence.allow_fresh_start_on_recovery_failure:
+        yield from (f"{where}: {fault}" for fault in wrong_sizes(directory, manifest))
 
 
 def _log_file(settings: Settings) -> Iterator[str]:

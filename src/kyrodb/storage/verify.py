@@ -79,3 +79,28 @@ def _verify_log(filesystem: FileSystem, directory: Path, manifest: Manifest, rep
         report.size_bytes += size
         report.torn_bytes += contents.torn_bytes
         report.last_lsn = max(report.last_lsn, contents.last_lsn)
+
+
+def wrong_sizes(directory: Path, manifest: Manifest) -> list[str]:
+    """What is to be seen without reading: files that MANIFEST names and that are missing, no files, or not as long as
+    they should be."""
+    faults = []
+    for file in (file for segment in manifest.segments for file in segment.files):
+        size = _size(directory / file.name)
+        if size is None:
+            faults.append(f"{file.name} is missing, or no file")
+        elif size != file.size_bytes:
+            faults.append(f"{file.name} has {size} bytes, expected {file.size_bytes}")
+    for entry in manifest.wal:
+        if entry.last_lsn is not None and entry.last_lsn <= manifest.sealed_lsn:
+            continue
+        size, least = _size(directory / entry.name), entry.end_offset or 0
+        if size is None:
+            faults.append(f"{entry.name} is missing, or no file (positions from {entry.base_lsn})")
+        elif size < least:
+            faults.append(f"{entry.name} has {size} bytes, expected at least {least}")
+    return faults
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None

@@ -18,7 +18,7 @@ from kyrodb.server.preflight import directory_faults
 from kyrodb.storage import filename
 from kyrodb.storage.filesystem import LocalFileSystem
 from kyrodb.storage.manifest import Manifest, read_manifest
-from kyrodb.storage.verify import verify_directory
+from kyrodb.storage.verify import verify_directory, wrong_sizes
 
 TOPIC: Final = "data directory"
 _RESTORE: Final = (
@@ -169,21 +169,7 @@ def _check_identity(manifest: Manifest, settings: Settings) -> Iterator[Finding]
 
 def _compare_sizes(directory: Path, manifest: Manifest) -> Iterator[Finding]:
     """Every file that MANIFEST names is there, as long as it should be."""
-    faults = []
-    files = [file for segment in manifest.segments for file in segment.files]
-    for file in files:
-        size = _size(directory / file.name)
-        if size is None:
-            faults.append(f"{file.name} is missing")
-        elif size != file.size_bytes:
-            faults.append(f"{file.name} has {size} bytes, expected {file.size_bytes}")
-    for entry in manifest.wal:
-        needed = entry.last_lsn is None or entry.last_lsn > manifest.sealed_lsn
-        size = _size(directory / entry.name)
-        if needed and size is None:
-            faults.append(f"{entry.name} is missing (positions from {entry.base_lsn})")
-        elif size is not None and size < (entry.end_offset or 0):
-            faults.append(f"{entry.name} has {size} bytes, expected at least {entry.end_offset}")
+    faults = wrong_sizes(directory, manifest)
     yield from (wrong(TOPIC, fault, _RESTORE) for fault in faults)
     if not faults:
         yield ok(
@@ -209,10 +195,3 @@ def _read_everything(directory: Path, manifest: Manifest) -> Iterator[Finding]:
             f"{directory}: every byte of {report.files} files ({report.size_bytes} bytes) is as it was written, "
             f"up to position {report.last_lsn}",
         )
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
