@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import os
 import pickle
 import pkgutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -29,6 +32,7 @@ _SAMPLES: dict[str, object] = {
     "hint": "Do this",
     "owner_pid": 7,
     "doing": "Insert",
+    "lasting": True,
     "cause": DataDamaged("bits", path="/a/file"),
 }
 """An argument for each name a constructor uses."""
@@ -100,3 +104,10 @@ def test_a_process_pool_passes_every_error_on() -> None:
             if issubclass(kind, KyroError):
                 with pytest.raises(kind, match=r"what went wrong|a fault"):
                     pool.submit(_fail, kind).result(timeout=120)
+
+
+def test_a_path_is_printable_in_a_locale_that_has_no_word_for_it() -> None:
+    program = "from kyrodb.errors import printable; import sys; print(ascii(printable('/d\\u2192\\xe9')))"
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    answer = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert answer.stdout == b"'/d\\u2192\\xe9'\n"

@@ -20,6 +20,7 @@ Every message states the field or file, the value met and the bound or the way o
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -93,7 +94,11 @@ class ConfigError(KyroError):
 
 def printable(path: Path | str) -> str:
     """The path as text that can be written anywhere, on one line: names may hold any byte but two."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    # A name of an ASCII locale stands for its bytes; one that is text already, for itself.
+    text = str(path)
+    with contextlib.suppress(UnicodeEncodeError):
+        text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = text.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -77,6 +77,7 @@ def dangling(tmp_path: Path) -> Path:
         (lambda tmp_path: a_file(tmp_path) / "below" / "it", "file is not a directory"),
         (dangling, "is a symbolic link to"),
         (lambda tmp_path: tmp_path / ("x" * 300), "File name too long"),
+        (lambda tmp_path: Path("/proc/kyrodb"), "/proc is on a file system that holds no files"),
     ],
 )
 def test_directories_that_cannot_be(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
@@ -86,6 +87,27 @@ def test_directories_that_cannot_be(tmp_path: Path, make: Callable[[Path], Path]
         (fault,) = faults(tmp_path, **{section: {key: str(place), **more}})
         assert fault.startswith(f"{section}.{key} = {place}: ")
         assert words in fault
+
+
+def test_files_that_keep_a_start_from_succeeding(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    fill(engine, vectors(3))
+    engine.close()
+    (log,) = (tmp_path / "data").glob("wal_*.wal")
+    sound = log.read_bytes()
+    log.write_bytes(sound[:20])
+    (fault,) = faults(tmp_path)
+    assert f"{log.name} has 20 bytes, expected at least {len(sound)}" in fault
+    log.unlink()
+    os.mkfifo(log)
+    (fault,) = faults(tmp_path)
+    assert f"{log.name} is missing, or no file" in fault
+    log.unlink()
+    log.write_bytes(sound)
+    (tmp_path / "data" / "LOCK").unlink()
+    (tmp_path / "data" / "LOCK").mkdir()
+    (fault,) = faults(tmp_path)
+    assert "LOCK is no lock file of a database" in fault
 
 
 def test_another_dimension_and_a_lost_manifest(tmp_path: Path) -> None:
@@ -120,7 +142,7 @@ def test_places_where_even_the_superuser_can_make_nothing(tmp_path: Path, place:
     [
         ("segment_*.rows", Path.unlink, "is missing"),
         ("segment_*.rows", lambda path: os.truncate(path, 100), "has 100 bytes, expected"),
-        ("wal_*.wal", Path.unlink, "is missing (positions from"),
+        ("wal_*.wal", Path.unlink, "is missing, or no file (positions from"),
     ],
 )
 def test_files_without_which_no_start_is(

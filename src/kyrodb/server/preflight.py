@@ -107,6 +107,8 @@ def directory_faults(directory: Path) -> Iterator[str]:
             yield f"{_denied(directory)} read and write it"
         elif _holds_no_files(directory):
             yield "is on a file system that holds no files of ours"
+        elif _is_full(directory):
+            yield f"is on a disk without any room left ({os.strerror(errno.ENOSPC)}): free space"
         return
     above = next(path for path in directory.absolute().parents if path.exists())
     if not above.is_dir():
@@ -115,6 +117,8 @@ def directory_faults(directory: Path) -> Iterator[str]:
         yield f"does not exist and cannot be made: {_denied(above)} write to {above}"
     elif _holds_no_files(above):
         yield f"does not exist and cannot be made: {above} is on a file system that holds no files of ours"
+    elif _is_full(above):
+        yield f"does not exist and cannot be made: there is no room left on the disk of {above}: free space"
 
 
 def _holds_no_files(directory: Path) -> bool:
@@ -128,6 +132,12 @@ def _holds_no_files(directory: Path) -> bool:
     except OSError:
         return True
     return False
+
+
+def _is_full(path: Path) -> bool:
+    disk = os.statvfs(path)
+    # File systems without blocks do not count them.
+    return disk.f_blocks > 0 and (disk.f_bavail if os.geteuid() else disk.f_bfree) == 0
 
 
 def _denied(path: Path) -> str:
@@ -167,6 +177,9 @@ def _data_dir(settings: Settings) -> Iterator[str]:
             f"hnsw.dimension = {wanted[0]}, hnsw.distance = {wanted[1]}: {directory} holds vectors of dimension "
             f"{held[0]}, distance {held[1]}; set these, or name another persistence.data_dir"
         )
+    lock = directory / filename.LOCK
+    if os.path.lexists(lock) and not stat.S_ISREG(lock.lstat().st_mode):
+        yield f"{where}: {lock} is no lock file of a database: remove it while nobody has the database open"
 
 
 def _log_file(settings: Settings) -> Iterator[str]:

@@ -66,23 +66,16 @@ def _size_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
     for file in (file for segment in manifest.segments for file in segment.files):
         size = _size(directory / file.name)
         if size is None:
-            yield f"{file.name} is missing"
+            yield f"{file.name} is missing, or no file"
         elif size != file.size_bytes:
             yield f"{file.name} has {size} bytes, expected {file.size_bytes}"
     for entry in manifest.wal:
         needed = entry.last_lsn is None or entry.last_lsn > manifest.sealed_lsn
         size = _size(directory / entry.name)
         if needed and size is None:
-            yield f"{entry.name} is missing (positions from {entry.base_lsn})"
+            yield f"{entry.name} is missing, or no file (positions from {entry.base_lsn})"
         elif size is not None and size < (entry.end_offset or 0):
             yield f"{entry.name} has {size} bytes, expected at least {entry.end_offset}"
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
 
 
 def _verify_file(filesystem: FileSystem, path: Path, entry: FileEntry, report: VerifyReport) -> None:
@@ -117,3 +110,7 @@ def _verify_log(filesystem: FileSystem, directory: Path, manifest: Manifest, rep
         report.size_bytes += size
         report.torn_bytes += contents.torn_bytes
         report.last_lsn = max(report.last_lsn, contents.last_lsn)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
