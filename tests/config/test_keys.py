@@ -205,7 +205,7 @@ def test_keys_and_defaults_of_the_compatible_surface() -> None:
         "persistence.wal_flush_interval_ms": 0, "persistence.fsync_policy": "data_only",
         "persistence.snapshot_interval_mutations": 10000, "persistence.max_wal_size_bytes": 104857600,
         "persistence.enable_recovery": True, "persistence.recovery_mode": "strict",
-        "persistence.allow_fresh_start_on_recovery_failure": False, "slo.p99_latency_ms": 10.0,
+        "persistence.allow_fresh_start_on_recovery_failure": False, "slo.p99_latency_ms": 100.0,
         "slo.cache_hit_rate": None, "slo.error_rate": 0.001, "slo.availability": 0.999, "slo.min_samples": 100,
         "rate_limit.enabled": False, "rate_limit.max_qps_per_connection": 1000,
         "rate_limit.max_qps_global": 100000, "rate_limit.burst_capacity": 10000, "logging.level": "info",

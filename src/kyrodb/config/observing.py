@@ -13,8 +13,9 @@ class SloSettings(Section):
     """Objectives that /slo judges over the last five minutes. A breach makes /health degraded and never 503."""
 
     p99_latency_ms: Number = key(
-        10.0,
-        "Most that 99 of 100 lookups and searches asked one at a time (Query, Search) may take.",
+        100.0,
+        "Most that 99 of 100 lookups and searches asked one at a time (Query, Search) may take. The default is for a "
+        "server that is in trouble; how fast yours has to be is for you to say.",
         unit="ms",
         gt=0,
         reloads=True,
