@@ -119,14 +119,16 @@ def test_rows_that_the_codes_of_a_graph_cannot_express_have_it_built_again(tmp_p
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-def test_a_merge_that_adds_no_row_keeps_the_graph(metric: Metric, tmp_path: Path) -> None:
+def test_a_segment_without_a_live_row_leaves_and_the_graph_stays(metric: Metric, tmp_path: Path) -> None:
     rows, questions = shape("clusters").drawn(1900, 10)
     engine = stored(tmp_path / "data", metric, rows[:1500])
     put(engine, rows, np.arange(1500, 1900))
     engine.flush()
     engine.commit([Delete(doc_id=at + 1) for at in range(1500, 1900)])
     put(engine, rows, np.arange(2))
-    merged(engine)
+    engine.flush()
+    while engine.maintain():
+        pass
     assert recall(engine, rows, questions, np.arange(1900) < 1500) >= WANTED
     engine.close()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.engine.opening import DIMENSION, fill, vectors
 
 from kyrodb.engine import process_builder
 from kyrodb.engine.build_protocol import GREETING
+from kyrodb.engine.builder import BuildFailed
 from kyrodb.engine.engine import Engine, open_engine
 from kyrodb.engine.options import EngineOptions
 from kyrodb.isolated_python import isolated_command
@@ -98,7 +100,6 @@ def test_graphs_are_built_by_a_process(
         ("{}/python-that-says-nothing", "ended with status 0"),
         ("{}/python-that-fails", "ended with status 3"),
         ("{}/python-that-talks", "it said"),
-        ("{}/python-that-is-killed", "signal 9"),
         ("{}/python-of-no-format", "Exec format error"),
         ("{}/python\0", "not the name of a Python"),
     ],
@@ -115,7 +116,6 @@ def test_without_a_python_graphs_are_built_here_and_that_is_said_once(
     script(tmp_path / "python-that-says-nothing", "exit 0")
     script(tmp_path / "python-that-fails", "echo no >&2; exit 3")
     script(tmp_path / "python-that-talks", "yes talk")
-    script(tmp_path / "python-that-is-killed", "kill -9 $$")
     (tmp_path / "python-of-no-format").write_bytes(b"\x7fELF nothing")
     (tmp_path / "python-of-no-format").chmod(0o755)
     path = None if executable is None else executable.replace("{}", str(tmp_path))
@@ -127,6 +127,21 @@ def test_without_a_python_graphs_are_built_here_and_that_is_said_once(
     (said,) = (record for record in caplog.records if "graphs are built in this process" in record.message)
     assert said.levelno == logging.WARNING
     assert why in said.message
+
+
+def test_a_process_that_is_killed_is_tried_again_before_graphs_are_built_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path / "python-that-is-killed", "kill -9 $$")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python-that-is-killed"))
+    engine = opened(tmp_path)
+    fill(engine, vectors(GRAPH_ROWS_MIN))
+    for _ in range(2):
+        with pytest.raises(BuildFailed, match="killed by signal 9"):
+            engine.flush()
+    engine.flush()
+    assert engine.stats().cold_documents == GRAPH_ROWS_MIN
+    engine.close()
 
 
 @pytest.mark.parametrize("frozen", [True, "macosx_app"])
@@ -356,8 +371,8 @@ def test_merges_that_fail_hold_up_no_seal_and_wait_longer_each_time(
     for seals in (1, 2, 3):
         fill(engine, vectors(5000, seed=seals), first_id=seals * 5000)
         until(lambda seals=seals: engine.stats().hot_flushes == seals)  # type: ignore[misc]
-    until(lambda: len(tries) >= 3)
+    # Failures that follow each other: one before there was anything to merge is forgotten.
+    until(lambda: any(later - earlier > 1.9 for earlier, later in pairwise(tries)))
     assert engine.stats().maintenance_failure == "no merge"
-    assert tries[1] - tries[0] > 0.9
-    assert tries[2] - tries[1] > 1.9
+    assert min(later - earlier for earlier, later in pairwise(tries)) > 0.9
     engine.close()

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.engine.opening import open_small
 from tests.operations.faults import lift_file_size_limit, limit_file_size, wait_until
@@ -152,7 +153,8 @@ def test_high_p99(tmp_path: Path, shell: Shell) -> None:
     config = tmp_path / "server.yaml"
     config.write_text("logging: {slow_query_ms: 0, format: json}\n")
     with running_server(tmp_path, ("--config", str(config)), **SETTINGS) as server:
-        documents = (pb.InsertRequest(doc_id=at, embedding=[1.0, at, 0.5, at % 7]) for at in range(1, 2001))
+        rows = np.random.default_rng(1).standard_normal((2000, 4)).tolist()
+        documents = (pb.InsertRequest(doc_id=at, embedding=row) for at, row in enumerate(rows, 1))
         assert server.stub.BulkInsert(documents).success
         server.stub.FlushHotTier(pb.FlushRequest(force=True))
 
@@ -168,8 +170,8 @@ def test_high_p99(tmp_path: Path, shell: Shell) -> None:
         for name, text in zip(("query_latency_ns", "hnsw_latency_ns", "hit_rate", "tier_hits"), shown):
             assert name in text
         assert metric(server, "query_latency_ns", percentile="99") > 0
-        reloaded(server, shell, config, config.read_text() + "hnsw: {ef_search: 10}\n")
-        assert "graph with ef 10" in plan()
+        reloaded(server, shell, config, config.read_text() + "hnsw: {ef_search: 80}\n")
+        assert "graph with ef 80" in plan()
 
 
 def test_searches_beyond_the_limit_are_refused_at_once(tmp_path: Path) -> None:

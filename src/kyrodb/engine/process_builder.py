@@ -34,17 +34,21 @@ START_S: Final = 30.0
 """Time a process has to greet; it takes half a second."""
 _TRY_AGAIN_S: Final = 600.0
 """After an interpreter that started and did not greet."""
+_KILLED_MAX: Final = 3
+"""Processes in a row, killed before they greeted, after which graphs are built here."""
 _CANCEL_S: Final = 10.0
 """How long to wait for a build of this process that is given up; nobody can stop it."""
 _WORDS_CHARS: Final = 500
 
 
 class _NotStarted(Exception):
-    """No build process came up; the message says why. `lasting`: trying at once again would be no use."""
+    """No build process came up; the message says why. `lasting`: trying at once again would be no use. `killed`: by
+    somebody, or by the system for want of memory."""
 
-    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+    def __init__(self, reason: str, *, lasting: bool = False, killed: bool = False) -> None:
         super().__init__(reason)
         self.lasting = lasting
+        self.killed = killed
 
 
 class ProcessBuilder:
@@ -55,6 +59,8 @@ class ProcessBuilder:
         self._inline = InlineBuilder(filesystem)
         self._not_before_s = 0.0
         self._told = ""
+        self.killed = 0
+        """Processes in a row that were killed before they greeted."""
 
     def start(self, request: BuildRequest) -> Build:
         if is_small(request):
@@ -70,6 +76,12 @@ class ProcessBuilder:
         except _NotStarted as error:
             self.not_started(error)
             return None
+
+    def tries_again(self) -> bool:
+        """Whether a process that was killed at its start is no reason yet to build here: where memory is short, that
+        would have this process killed."""
+        self.killed += 1
+        return self.killed < _KILLED_MAX
 
     def not_started(self, error: _NotStarted) -> None:
         """Say so, once for each reason."""
@@ -152,9 +164,12 @@ class _Background:
         try:
             child.await_greeting()
         except _NotStarted as error:
+            if error.killed and self._builder.tries_again():
+                raise BuildFailed(str(error)) from error
             if not self._given_up:
                 self._builder.not_started(error)
             return False
+        self._builder.killed = 0
         return True
 
 
@@ -179,8 +194,7 @@ class _Child:
             raise _NotStarted(str(error)) from error
 
     def await_greeting(self) -> None:
-        """Raises _NotStarted when it does not come, or something else does; then the process is gone. BuildFailed
-        when it was killed."""
+        """Raises _NotStarted when it does not come, or something else does; then the process is gone."""
         met = self._first_line()
         if met == GREETING:
             return
@@ -191,16 +205,13 @@ class _Child:
         ended = self._process.returncode
         self.kill()
         _, words = self._outputs()
-        if ended == -signal.SIGKILL:
-            # As for want of memory, of which this process has no more.
-            raise BuildFailed(f"segment build {_ending(ended)}: {_last(words)}")
         if met is None:
             reason = f"had not started after {START_S:.0f} s"
         elif ended is None:
             reason = f"is no Python that can build: it said {_last(met)!r}"
         else:
             reason = f"{_ending(ended)} before it had started: {_last(met + words)}"
-        raise _NotStarted(f"{self._path} {reason}", lasting=True)
+        raise _NotStarted(f"{self._path} {reason}", lasting=True, killed=ended == -signal.SIGKILL)
 
     def ask(self, request: BuildRequest) -> SegmentEntry:
         """Have it build. Raises BuildFailed."""
