@@ -35,13 +35,13 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningSe
         auth__enabled="true",
         auth__api_keys_file=keys,
     ) as running:
-        documents = (pb.InsertRequest(doc_id=at, embedding=[1.0, float(at), 0.5]) for at in range(1, 101))
+        documents = (pb.InsertRequest(doc_id=at, embedding=[1.0, at / 20, 0.5]) for at in range(1, 101))
         assert running.stub.BulkInsert(documents, metadata=AUTH).success
         yield running
 
 
 def nearest(server: RunningServer, doc_id: int) -> int:
-    question = pb.SearchRequest(query_embedding=[1.0, float(doc_id), 0.5], k=1, ef_search=50)
+    question = pb.SearchRequest(query_embedding=[1.0, doc_id / 20, 0.5], k=1, ef_search=50)
     (found,) = server.stub.Search(question, metadata=AUTH, timeout=60).results
     return int(found.doc_id)
 
