@@ -39,9 +39,7 @@ def generate(output_root: Path) -> None:
         module = output_root / proto_file.replace(".proto", "_pb2.py")
         text = module.read_text()
         if text.count(DEFAULT_POOL) != 1 or text.count(DEFAULT_POOL_IMPORT) != 1:
-            raise RuntimeError(
-                f"{module} has another form; its descriptor pool must be kyrodb.proto.pool"
-            )
+            raise RuntimeError(f"{module} has another form; its descriptor pool must be kyrodb.proto.pool")
         text = text.replace(DEFAULT_POOL_IMPORT, OWN_POOL_IMPORT).replace(DEFAULT_POOL, OWN_POOL)
         module.write_text(text)
         stub = output_root / proto_file.replace(".proto", "_pb2.pyi")

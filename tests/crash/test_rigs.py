@@ -100,7 +100,7 @@ def test_workload_meets_everything_it_is_there_for() -> None:
         lambda: rigs.crash_points(3, steps_count=12),
         lambda: rigs.every_crash_point(4, steps_count=3),
         lambda: log_crash_points(0, steps_count=6),
-        lambda: rigs.lives(1, steps_count=40),
+        lambda: rigs.lives(0, steps_count=80),
     ],
     ids=["points", "every-point", "log", "lives"],
 )

@@ -106,7 +106,7 @@ def test_a_full_disk_opens_it_and_room_closes_it(tmp_path: Path) -> None:
             assert metric(server, "wal_disk_full_errors") >= 1
             assert_refusing(server, "Disk full - circuit breaker opened", acknowledged)
             assert "ERROR kyrodb.storage.breaker: writes are refused" in server.log
-            wait_until(lambda: "-> unhealthy: Disk full" in server.log, "the log says so")
+            wait_until(lambda: "unhealthy: Disk full" in server.log, "the log says so")
             wait_until(lambda: "readiness: ready -> read_only" in server.log, "the log says so")
             (disk / "filler").unlink()
             acknowledged = assert_closed_again(server, acknowledged)
