@@ -45,7 +45,7 @@ class _NotStarted(Exception):
     """No build process came up; the message says why. `lasting`: trying at once again would be no use. `killed`: by
     somebody, or by the system for want of memory."""
 
-    def __init__(self, reason: str, *, lasting: bool = False, killed: bool = False) -> None:
+    def __init__(self, reason: str = "", *, lasting: bool = False, killed: bool = False) -> None:
         super().__init__(reason)
         self.lasting = lasting
         self.killed = killed
