@@ -33,6 +33,7 @@ _SAMPLES: dict[str, object] = {
     "owner_pid": 7,
     "doing": "Insert",
     "lasting": True,
+    "killed": True,
     "cause": DataDamaged("bits", path="/a/file"),
 }
 """An argument for each name a constructor uses."""
