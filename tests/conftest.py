@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -15,6 +16,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("kyrodb")
 
 
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
 @pytest.fixture(autouse=True)
 def _logging_stays_on() -> Iterator[None]:
     """A test, or a module it imports, that silences logging for good would take the records of others away: it fails
@@ -25,6 +29,17 @@ def _logging_stays_on() -> Iterator[None]:
         _require_logging("after")
     finally:
         logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _signals_do_what_they_did() -> Iterator[None]:
+    """A server that a test runs in its own process sets what signals do; the next test, and every process it starts,
+    would inherit that."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    yield
+    for number, handler in before.items():
+        if handler is not None:
+            signal.signal(number, handler)
 
 
 def _require_logging(when: str) -> None:

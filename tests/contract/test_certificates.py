@@ -14,12 +14,12 @@ from tests.operations.observed import metric
 from tests.server.running import RunningServer, running_server
 from tests.server.test_lifecycle import failed_start, until
 
-NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
 
 def put(directory: Path, begins: datetime.timedelta, ends: datetime.timedelta) -> None:
-    certificate = CA.issue_cert("localhost", not_before=NOW + begins, not_after=NOW + ends)
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = CA.issue_cert("localhost", not_before=now + begins, not_after=now + ends)
     (directory / "server.pem").write_bytes(chain_of(certificate))
     (directory / "server.key").write_bytes(certificate.private_key_pem.bytes())
 
@@ -89,7 +89,7 @@ def test_a_reload_keeps_the_old_one_and_says_when_the_new_one_ends(
 def test_one_that_ends_while_the_server_runs_is_said_and_no_reason_for_a_restart(
     tmp_path: Path, files: Path
 ) -> None:
-    soon = datetime.datetime.now(datetime.UTC) - NOW + datetime.timedelta(seconds=25)
+    soon = datetime.timedelta(seconds=25)
     put(files, -DAY, soon)
     with running_server(tmp_path, **settings(files)) as server:
         until(lambda: "expired on" in server.http_json("/health").get("reason", ""))

@@ -49,7 +49,6 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _serve(config: Path | None, overrides: Overrides) -> None:
-    _ignore_what_comes_too_early()
     # Until it can stop in order, there is nothing to put in order.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Only who serves needs all that comes with a server.
