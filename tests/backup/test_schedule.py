@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import boto3
@@ -13,6 +12,7 @@ from tests.backup.played import Played, operations
 from tests.crash.clock import FakeClock
 from tests.engine.opening import fill, open_small, vectors
 from tests.operations.observed import metric
+from tests.patience import wait_until
 from tests.server.running import running_server
 
 from kyrodb.backup.catalog import Entry, read_catalog
@@ -45,13 +45,6 @@ def database(root: Path) -> None:
     engine = open_small(root / "data")
     fill(engine, vectors(20))
     engine.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
 
 
 def test_first_is_full_and_the_next_are_incremental(tmp_path: Path) -> None:
@@ -115,7 +108,7 @@ def test_thread_makes_the_first_at_once_and_the_next_when_due(tmp_path: Path) ->
     schedule_ = schedule(tmp_path, interval_s=0.05)
     schedule_.start()
     try:
-        wait_for(lambda: schedule_.made >= 3)
+        wait_until(lambda: schedule_.made >= 3)
     finally:
         schedule_.stop()
     assert not schedule_.running
@@ -130,7 +123,7 @@ def test_young_backup_makes_the_first_wait_and_counts_as_the_last_good_one(tmp_p
     schedule_ = schedule(tmp_path)
     schedule_.start()
     try:
-        wait_for(lambda: schedule_.last_success_s > 0)
+        wait_until(lambda: schedule_.last_success_s > 0)
         assert schedule_.last_success_s == made.record.created_us / 1e6
         assert not schedule_.running
     finally:
@@ -142,7 +135,7 @@ def test_stop_gives_up_what_is_under_way_and_the_next_cleans_up(tmp_path: Path) 
     database(tmp_path)
     schedule_ = schedule(tmp_path)
     schedule_.start()
-    wait_for(lambda: schedule_.running or schedule_.made > 0)
+    wait_until(lambda: schedule_.running or schedule_.made > 0)
     schedule_.stop()
     assert schedule_.failures == 0
     assert schedule(tmp_path).step()
@@ -162,7 +155,7 @@ def test_schedule_into_an_object_store_makes_prunes_and_finds_again(bucket: str,
     after_restart = BackupSchedule(tmp_path / "data", place, 3600.0, None, SystemClock())
     after_restart.start()
     try:
-        wait_for(lambda: after_restart.last_success_s > 0)
+        wait_until(lambda: after_restart.last_success_s > 0)
         assert after_restart.last_success_s == newest.record.created_us / 1e6
     finally:
         after_restart.stop()
@@ -180,7 +173,7 @@ def test_backup_that_is_given_up_leaves_no_lock_in_the_object_store(bucket: str,
     schedule_ = BackupSchedule(tmp_path / "data", f"s3://{bucket}", 0.001, None, SystemClock())
     schedule_.start()
     try:
-        wait_for(locked)
+        wait_until(locked)
     finally:
         schedule_.stop()
     assert not locked()
@@ -194,7 +187,7 @@ def test_server_backs_itself_up_into_an_object_store(bucket: str, tmp_path: Path
         server.stub.Insert(pb.InsertRequest(doc_id=7, embedding=[1, 0]))
         # Not the one that may be under way now.
         enough = metric(server, "backups_made_total") + 2
-        wait_for(lambda: metric(server, "backups_made_total") >= enough)
+        wait_until(lambda: metric(server, "backups_made_total") >= enough)
         assert metric(server, "backup_failures_total") == 0
         assert metric(server, "backup_newest_timestamp_seconds") > time.time() - 60
         assert server.http_json("/health")["status"] == "healthy"

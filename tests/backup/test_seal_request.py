@@ -5,14 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.engine.opening import fill, open_small, vectors
-from tests.operations.faults import wait_until
-from tests.patience import PATIENCE_S
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
 from kyrodb.backup.seal_request import seal_first
@@ -33,13 +30,6 @@ def insert(server: RunningServer, first_id: int, count: int) -> None:
         for at in range(count)
     ]
     assert server.stub.BulkInsert(iter(requests)).total_inserted == count
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_server_seals_and_the_backup_needs_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,14 +107,14 @@ def test_server_that_cannot_seal_in_time_is_named(tmp_path: Path) -> None:
         finally:
             server.process.send_signal(signal.SIGCONT)
         # The signal was not lost: it is obeyed once the process moves again.
-        until(lambda: read_manifest(FILES, tmp_path / "data").sealed_lsn > 0)
+        wait_until(lambda: read_manifest(FILES, tmp_path / "data").sealed_lsn > 0)
 
 
 def test_server_that_is_still_starting_survives_being_asked(tmp_path: Path) -> None:
     server = start_server(tmp_path, {"hnsw__dimension": DIMENSION})
     try:
         # Ignored from before there is a data directory on, and caught once there is an engine to do it.
-        until(lambda: owner_of(tmp_path / "data") is not None or server.process.poll() is not None)
+        wait_until(lambda: owner_of(tmp_path / "data") is not None or server.process.poll() is not None)
         server.process.send_signal(signal.SIGUSR1)
         server.wait_ready()
     finally:

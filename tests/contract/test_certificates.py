@@ -11,8 +11,9 @@ import pytest
 from tests.contract.corner import DIMENSION
 from tests.contract.test_tls import CA, chain_of, issue
 from tests.operations.observed import metric
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server
-from tests.server.test_lifecycle import failed_start, until
+from tests.server.test_lifecycle import failed_start
 
 DAY = datetime.timedelta(days=1)
 
@@ -52,8 +53,8 @@ def reload(server: RunningServer, says: str) -> str:
     """What /health says when the log says that it has been read."""
     before = server.log.count(says)
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: server.log.count(says) > before)
-    until(lambda: server.http_json("/health")["status"] != "starting")
+    wait_until(lambda: server.log.count(says) > before)
+    wait_until(lambda: server.http_json("/health")["status"] != "starting")
     return str(server.http_json("/health").get("reason", ""))
 
 
@@ -80,7 +81,7 @@ def test_a_reload_keeps_the_old_one_and_says_when_the_new_one_ends(
     put(files, -DAY, 3 * DAY)
     assert "expires on" in reload(server, "configuration reloaded")
     assert metric(server, sample) == pytest.approx(3 * 86_400, abs=600)
-    until(lambda: "WARN  kyrodb.server.certificates" in server.log)
+    wait_until(lambda: "WARN  kyrodb.server.certificates" in server.log)
 
     issue(files, CA, "localhost")
     assert reload(server, "configuration reloaded") == ""
@@ -92,8 +93,8 @@ def test_one_that_ends_while_the_server_runs_is_said_and_no_reason_for_a_restart
     soon = datetime.timedelta(seconds=25)
     put(files, -DAY, soon)
     with running_server(tmp_path, **settings(files)) as server:
-        until(lambda: "expired on" in server.http_json("/health").get("reason", ""))
+        wait_until(lambda: "expired on" in server.http_json("/health").get("reason", ""))
         answer = server.http("/health")
         assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
         assert metric(server, 'tls_certificate_remaining_seconds{setting="server.tls.cert_path"}') < 0
-        until(lambda: "ERROR kyrodb.server.certificates" in server.log)
+        wait_until(lambda: "ERROR kyrodb.server.certificates" in server.log)

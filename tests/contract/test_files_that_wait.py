@@ -13,8 +13,8 @@ import pytest
 import yaml
 from tests.contract.corner import DIMENSION
 from tests.contract.test_tls import CA, issue
+from tests.patience import wait_until
 from tests.server.running import RunningServer, start_server
-from tests.server.test_lifecycle import until
 from tests.tenancy.keys import entry, write_keys
 
 from kyrodb.config.files import read_file
@@ -128,7 +128,7 @@ def test_reloads_are_refused_one_after_the_other_and_the_next_good_one_counts(
             _replace(files.directory / name, put)
             server.process.send_signal(signal.SIGHUP)
             log = aside if name == "kyrodb.log" else files.directory / "kyrodb.log"
-            until(lambda log=log, n=refused: log.read_text().count("configuration reload refused") > n)  # type: ignore[misc]
+            wait_until(lambda log=log, n=refused: log.read_text().count("configuration reload refused") > n)  # type: ignore[misc]
             health = server.http_json("/health")
             assert health["status"] == "degraded", (name, kind)
             assert "configuration reload refused" in health["reason"]
@@ -137,7 +137,7 @@ def test_reloads_are_refused_one_after_the_other_and_the_next_good_one_counts(
             if name == "kyrodb.log":
                 aside.rename(files.directory / name)
             server.process.send_signal(signal.SIGHUP)
-            until(lambda: server.http_json("/health")["status"] == "healthy")
+            wait_until(lambda: server.http_json("/health")["status"] == "healthy")
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(120) == 0
 

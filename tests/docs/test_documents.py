@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.operations.faults import wait_until
+from tests.patience import wait_until
 from tests.server.running import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

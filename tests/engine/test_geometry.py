@@ -129,6 +129,7 @@ def test_a_segment_without_a_live_row_leaves_and_the_graph_stays(metric: Metric,
     engine.flush()
     while engine.maintain():
         pass
+    assert [segment.rows for segment in engine.context.state.version.cold] == [1500, 2]
     assert recall(engine, rows, questions, np.arange(1900) < 1500) >= WANTED
     engine.close()
 

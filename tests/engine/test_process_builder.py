@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from tests.engine.opening import DIMENSION, fill, vectors
+from tests.patience import wait_until
 
 from kyrodb.engine import process_builder
 from kyrodb.engine.build_protocol import GREETING
@@ -34,13 +34,6 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(path: Path, *, background: bool = False) -> Engine:
     return open_engine(path / "data", EngineOptions(DIMENSION, background=background))
-
-
-def until(condition: Callable[[], object]) -> None:
-    end_s = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
 
 
 def script(path: Path, text: str) -> str:
@@ -173,7 +166,7 @@ def test_the_background_merges_without_a_python(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "executable", "")
     engine = opened(tmp_path, background=True)
     build_twice(engine)
-    until(lambda: engine.stats().merges)
+    wait_until(lambda: engine.stats().merges)
     is_whole(engine, segments=1)
     engine.close()
 
@@ -292,10 +285,10 @@ def test_a_build_that_hangs_ends_with_the_database(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sys, "executable", hanging)
     engine = opened(tmp_path, background=True)
     fill(engine, vectors(5000))
-    until(pid.exists)
+    wait_until(pid.exists)
     assert engine.stats().documents == 5000
     engine.close()
-    until(lambda: not Path("/proc", pid.read_text().strip()).exists())
+    wait_until(lambda: not Path("/proc", pid.read_text().strip()).exists())
     monkeypatch.undo()
     again = opened(tmp_path)
     assert again.stats().documents == 5000
@@ -323,7 +316,7 @@ def test_a_build_that_dies_again_and_again_shows_in_health_until_one_succeeds(
     monkeypatch.setattr(sys, "executable", dying)
     engine = opened(tmp_path, background=True)
     fill(engine, vectors(5000))
-    until(lambda: engine.stats().maintenance_failure)
+    wait_until(lambda: engine.stats().maintenance_failure)
     for at in range(20):
         stats = engine.stats()
         assert "was killed by signal 9" in stats.maintenance_failure
@@ -331,7 +324,7 @@ def test_a_build_that_dies_again_and_again_shows_in_health_until_one_succeeds(
         fill(engine, vectors(1), first_id=6000 + at)
         time.sleep(0.05)
     monkeypatch.undo()
-    until(lambda: not engine.stats().maintenance_failure)
+    wait_until(lambda: not engine.stats().maintenance_failure)
     assert engine.stats().hot_flushes >= 1
     engine.close()
 
@@ -349,11 +342,11 @@ def test_a_fault_nobody_foresaw_does_not_end_the_background(
     with monkeypatch.context() as patched:
         patched.setattr(sealing, "seal", faulty)
         fill(engine, vectors(5000))
-        until(lambda: engine.stats().maintenance_failure)
+        wait_until(lambda: engine.stats().maintenance_failure)
         assert engine.stats().maintenance_failure in (str(error), type(error).__name__)
         assert engine.stats().breaker_state == 0
-    until(lambda: engine.stats().hot_flushes)
-    until(lambda: not engine.stats().maintenance_failure)
+    wait_until(lambda: engine.stats().hot_flushes)
+    wait_until(lambda: not engine.stats().maintenance_failure)
     engine.close()
 
 
@@ -370,9 +363,9 @@ def test_merges_that_fail_hold_up_no_seal_and_wait_longer_each_time(
     monkeypatch.setattr(engine._maintenance.merging, "_start", failing)
     for seals in (1, 2, 3):
         fill(engine, vectors(5000, seed=seals), first_id=seals * 5000)
-        until(lambda seals=seals: engine.stats().hot_flushes == seals)  # type: ignore[misc]
+        wait_until(lambda seals=seals: engine.stats().hot_flushes == seals)  # type: ignore[misc]
     # Failures that follow each other: one before there was anything to merge is forgotten.
-    until(lambda: any(later - earlier > 1.9 for earlier, later in pairwise(tries)))
+    wait_until(lambda: any(later - earlier > 1.9 for earlier, later in pairwise(tries)))
     assert engine.stats().maintenance_failure == "no merge"
     assert min(later - earlier for earlier, later in pairwise(tries)) > 0.9
     engine.close()

@@ -7,21 +7,12 @@ import os
 import resource
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.operations import mounts
-from tests.patience import PATIENCE_S
-
-
-def wait_until(happened: Callable[[], object], what: str) -> None:
-    """Return when `happened()` is true; fail when it never becomes so."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.02)
+from tests.patience import wait_until
 
 
 def limit_file_size(pid: int, size_bytes: int) -> None:

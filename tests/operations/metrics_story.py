@@ -13,9 +13,9 @@ from typing import Any
 
 import grpc
 import psutil
-from tests.operations.faults import lift_file_size_limit, limit_file_size, wait_until
+from tests.operations.faults import lift_file_size_limit, limit_file_size
 from tests.operations.observed import DIMENSION, get, insert, metric, try_insert
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import RunningServer, start_server
 
 from kyrodb.proto import kyrodb_pb2 as pb

@@ -7,6 +7,7 @@ with the reason; the metric goes 0 → 1 → 2 → 0; what was acknowledged is t
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -19,9 +20,9 @@ from tests.operations.faults import (
     lift_file_size_limit,
     limit_file_size,
     small_disk,
-    wait_until,
 )
 from tests.operations.observed import DIMENSION, found, get, health, insert, metric, stored, try_insert
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
 COOLDOWN_S = 1
@@ -106,7 +107,8 @@ def test_a_full_disk_opens_it_and_room_closes_it(tmp_path: Path) -> None:
             assert metric(server, "wal_disk_full_errors") >= 1
             assert_refusing(server, "Disk full - circuit breaker opened", acknowledged)
             assert "ERROR kyrodb.storage.breaker: writes are refused" in server.log
-            wait_until(lambda: "unhealthy: Disk full" in server.log, "the log says so")
+            told = re.compile(r"health: (\w+ ->|still) unhealthy: Disk full")
+            wait_until(lambda: told.search(server.log), "the log says so")
             wait_until(lambda: "readiness: ready -> read_only" in server.log, "the log says so")
             (disk / "filler").unlink()
             acknowledged = assert_closed_again(server, acknowledged)

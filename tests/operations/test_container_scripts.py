@@ -10,9 +10,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.operations.faults import limit_file_size, wait_until
+from tests.operations.faults import limit_file_size
 from tests.operations.observed import DIMENSION, insert, try_insert
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import free_port, running_server, stub
 
 from kyrodb.proto import kyrodb_pb2 as pb

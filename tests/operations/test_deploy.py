@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.operations.faults import wait_until
+from tests.patience import wait_until
 from tests.server.running import running_server
 
 from kyrodb.config import Settings, load_settings

@@ -15,7 +15,7 @@ from tests.engine.opening import fill, open_small, vectors
 from tests.operations import faults
 from tests.operations.observed import DIMENSION, found, health, insert, try_insert
 from tests.operations.page import Shell, commands, section
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import running_server, start_server
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -145,7 +145,7 @@ def test_the_last_resort_starts_from_the_checkpoint_and_says_so(tmp_path: Path, 
         assert re.search(
             r"all WAL files are missing: started from the last checkpoint, position \d+", body["reason"]
         )
-        faults.wait_until(lambda: server.log.count("all WAL files are missing") == 1, "the log says so, once")
+        wait_until(lambda: server.log.count("all WAL files are missing") == 1, "the log says so, once")
         insert(server, 9)
         assert set(found(server)) == {1, 2, 3, 9}
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.operations.faults import fill, small_disk, wait_until
+from tests.operations.faults import fill, small_disk
 from tests.operations.observed import DIMENSION, found, health, insert, metric, try_insert
+from tests.patience import wait_until
 from tests.server.running import running_server
 
 from kyrodb.proto import kyrodb_pb2 as pb

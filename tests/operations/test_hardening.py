@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.operations.faults import wait_until
 from tests.operations.observed import DIMENSION, found
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server
 
 from kyrodb.proto import kyrodb_pb2 as pb

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.operations.faults import wait_until
 from tests.operations.observed import DIMENSION, get, insert, metric
 from tests.operations.test_deploy import DEPLOY, ROOT, read_yaml
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server
 
 from kyrodb.proto import kyrodb_pb2 as pb

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.engine.opening import open_small
-from tests.operations.faults import lift_file_size_limit, limit_file_size, wait_until
+from tests.operations.faults import lift_file_size_limit, limit_file_size
 from tests.operations.observed import DIMENSION, found, get, health, insert, metric, try_insert
 from tests.operations.page import Shell, all_commands, commands, section
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
 from kyrodb.proto import kyrodb_pb2 as pb

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.operations.faults import ext4_disk, fill, injected, small_disk, wait_until
+from tests.operations.faults import ext4_disk, fill, injected, small_disk
+from tests.patience import wait_until
 from tests.rig.conftest import Cycles, Start, kill
 from tests.rig.load import Load
 from tests.server.running import RunningServer

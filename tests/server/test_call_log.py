@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.contract.conftest import TRANSPORTS
-from tests.operations.faults import wait_until
+from tests.patience import wait_until
 from tests.server.calls import Sent, running_call
 from tests.server.running import RunningServer, running_server
 from tests.tenancy.keys import entry, key_of, write_keys

@@ -13,8 +13,8 @@ import grpc
 import pytest
 from tests.contract.conftest import TRANSPORTS
 from tests.operations.observed import metric
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, stub
-from tests.server.test_lifecycle import until
 
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -58,16 +58,16 @@ def test_silent_connections_take_no_file_the_database_needs(
             for doc_id in range(1, DOCUMENTS + 1):
                 insert_as_a_new_client(server, doc_id)
             assert server.stub.FlushHotTier(pb.FlushRequest(force=True)).success
-            until(lambda: server.http("/health").status_code == 200)
+            wait_until(lambda: server.http("/health").status_code == 200)
             health = server.http_json("/health")
             assert "connections were shut down" in health["reason"]
             assert metric(server, "connections_shed_total") > 0
             assert metric(server, "wal_circuit_breaker_state") == 0
             if transport == "grpcio":
                 assert len(os.listdir(descriptors)) < 0.85 * files
-        until(lambda: re.search("connections (were|are being) shut down", server.log) is not None)
+        wait_until(lambda: re.search("connections (were|are being) shut down", server.log) is not None)
         # All of them gone, nothing is left of it.
-        until(lambda: len(os.listdir(descriptors)) <= before + 10)
+        wait_until(lambda: len(os.listdir(descriptors)) <= before + 10)
         insert_as_a_new_client(server, DOCUMENTS + 1)
     with running_server(tmp_path, hnsw__dimension=4) as server:
         request = pb.SearchRequest(query_embedding=[1.0, 0.0, 0.0, 0.0], k=1, exact=True)

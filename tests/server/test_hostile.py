@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.contract.conftest import TRANSPORTS
-from tests.operations.faults import wait_until
 from tests.operations.observed import metric
+from tests.patience import wait_until
 from tests.server.hostile import ON_GRPC, ON_HTTP, Campaign
 from tests.server.running import RunningServer, running_server
 from tests.tenancy.keys import entry, key_of, write_keys

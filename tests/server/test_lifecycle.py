@@ -6,8 +6,7 @@ import contextlib
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
 from kyrodb.proto import kyrodb_pb2 as pb
@@ -23,14 +22,6 @@ from kyrodb.proto import kyrodb_pb2 as pb
 X = [1.0, 0.0, 0.0, 0.0]
 DIMENSION: dict[str, Any] = {"hnsw__dimension": 4}
 WAIT_S = PATIENCE_S
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Return when it holds; fail when it does not within WAIT_S."""
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def failed_start(directory: Path, **settings: object) -> str:
@@ -60,7 +51,7 @@ class OpenStream:
         self._end = threading.Event()
         self.sent = 0
         self.call = server.stub.BulkInsert.future(self._messages())
-        until(lambda: server.stub.Query(pb.QueryRequest(doc_id=1)).found)
+        wait_until(lambda: server.stub.Query(pb.QueryRequest(doc_id=1)).found)
 
     def end(self) -> None:
         self._end.set()
@@ -82,7 +73,7 @@ def test_stop_is_clean_and_everything_is_there_after_it(tmp_path: Path) -> None:
             server.stub.Insert(pb.InsertRequest(doc_id=doc_id, embedding=X, metadata={"n": str(doc_id)}))
         assert server.stop(signal.SIGINT) == 0
     with running_server(tmp_path, **DIMENSION) as server:
-        until(lambda: "recovered 20 documents" in server.log)
+        wait_until(lambda: "recovered 20 documents" in server.log)
         assert server.stub.Query(pb.QueryRequest(doc_id=7)).metadata["n"] == "7"
 
 
@@ -101,7 +92,7 @@ def test_drain_lets_calls_finish_and_is_not_ready_meanwhile(tmp_path: Path, tran
     with running_server(tmp_path, server__transport=transport, **DIMENSION) as server:
         stream = OpenStream(server)
         server.process.send_signal(signal.SIGTERM)
-        until(lambda: ready_status(server) == 503)
+        wait_until(lambda: ready_status(server) == 503)
         assert server.http_json("/health")["reason"].startswith("shutting down")
         stream.end()
         assert stream.call.result().total_inserted == stream.sent
@@ -128,7 +119,7 @@ def test_what_was_done_while_the_server_stopped_was_answered(tmp_path: Path, tra
     with running_server(tmp_path, server__transport=transport, **DIMENSION) as server:
         with ThreadPoolExecutor(16) as clients:
             calls = [clients.submit(insert_until_refused, server, range(n, 10**6, 16)) for n in range(1, 17)]
-            until(lambda: len(answered) > 500)
+            wait_until(lambda: len(answered) > 500)
             server.process.send_signal(signal.SIGTERM)
         assert [call.result() for call in calls] == [None] * 16
         assert failures == ["UNAVAILABLE"] * 16
@@ -151,7 +142,7 @@ def test_second_signal_ends_the_drain(tmp_path: Path) -> None:
     with running_server(tmp_path, server__shutdown_timeout_secs=100_000, **DIMENSION) as server:
         stream = OpenStream(server)
         server.process.send_signal(signal.SIGTERM)
-        until(lambda: ready_status(server) == 503)
+        wait_until(lambda: ready_status(server) == 503)
         assert server.stop() == 0
         stream.end()
 
@@ -172,18 +163,18 @@ def test_hangup_reloads_and_a_bad_file_changes_nothing(tmp_path: Path) -> None:
         server.wait_ready()
         assert threshold_ms() == 25
         reload("slo: {p99_latency_ms: 50}\nhnsw: {ef_search: 70, m: 32}\n")
-        until(lambda: threshold_ms() == 50)
+        wait_until(lambda: threshold_ms() == 50)
         shown = server.stub.GetConfig(pb.ConfigRequest())
         assert (shown.hnsw_ef_search, shown.hnsw_m) == (70, 16)
-        until(lambda: "only a restart applies it: hnsw.m" in server.log)
+        wait_until(lambda: "only a restart applies it: hnsw.m" in server.log)
 
         reload("slo: {p99_latency_milliseconds: 50}\n")
-        until(lambda: server.http_json("/health")["status"] == "degraded")
+        wait_until(lambda: server.http_json("/health")["status"] == "degraded")
         assert "p99_latency_milliseconds" in server.http_json("/health")["reason"]
         assert threshold_ms() == 50
 
         reload("slo: {p99_latency_ms: 75}\n")
-        until(lambda: threshold_ms() == 75)
+        wait_until(lambda: threshold_ms() == 75)
         assert server.http_json("/health")["status"] == "healthy"
         assert server.stop() == 0
     finally:
@@ -194,7 +185,7 @@ def test_hangup_reloads_and_a_bad_file_changes_nothing(tmp_path: Path) -> None:
 def test_hangup_while_starting_does_not_kill(tmp_path: Path) -> None:
     server = start_server(tmp_path, DIMENSION)
     try:
-        until(lambda: "kyrodb_server" in server.log)
+        wait_until(lambda: "kyrodb_server" in server.log)
         server.process.send_signal(signal.SIGHUP)
         server.wait_ready()
         assert server.stop() == 0
@@ -221,7 +212,7 @@ def test_port_that_is_taken_is_an_error(tmp_path: Path, key: str) -> None:
 def test_signal_before_the_end_of_the_start_ends_it(tmp_path: Path) -> None:
     server = start_server(tmp_path, DIMENSION)
     try:
-        until(lambda: "HTTP on" in server.log)
+        wait_until(lambda: "HTTP on" in server.log)
         assert server.stop() == 0, server.log
     finally:
         server.process.kill()

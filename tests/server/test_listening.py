@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.contract.conftest import TRANSPORTS
+from tests.patience import wait_until
 from tests.server.running import running_server, start_server
-from tests.server.test_lifecycle import failed_start, until
+from tests.server.test_lifecycle import failed_start
 
 from kyrodb.server.listening import Address, address_of, free_for_grpc, listen
 
@@ -54,7 +55,7 @@ def test_each_door_listens_where_it_is_told(
         tmp_path, {"server__host": host, "server__transport": transport, "hnsw__dimension": 4}
     )
     try:
-        until(lambda: "Server ready" in server.log or server.process.poll() is not None)
+        wait_until(lambda: "Server ready" in server.log or server.process.poll() is not None)
         for port in (server.port, server.http_port):
             assert {address for address in ("127.0.0.1", OTHER, "::1") if reaches(address, port)} == reached
         assert server.stop() == 0

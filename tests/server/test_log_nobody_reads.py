@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from tests.contract.test_tls import CA, issue
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
-from tests.server.test_lifecycle import until
 
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -49,10 +49,10 @@ def test_calls_are_answered_health_says_so_and_a_stop_is_bounded(tmp_path: Path,
     with running_server(tmp_path, (), wrapper, hnsw__dimension=4, logging__level="debug") as server:
         with ThreadPoolExecutor(16) as callers:
             assert all(callers.map(lambda doc_id: insert(server, doc_id), range(1, CALLS + 1)))
-        until(lambda: "the log cannot be written" in server.http_json("/health").get("reason", ""))
+        wait_until(lambda: "the log cannot be written" in server.http_json("/health").get("reason", ""))
         assert server.http("/health").status_code == 200
         # Read again, it is all there.
-        until(lambda: "reason" not in _health_while_read(server, pipe))
+        wait_until(lambda: "reason" not in _health_while_read(server, pipe))
         with ThreadPoolExecutor(16) as callers:
             assert all(callers.map(lambda doc_id: insert(server, doc_id), range(1, CALLS + 1)))
         server.process.send_signal(signal.SIGTERM)
@@ -79,7 +79,7 @@ def test_a_reader_that_leaves_ends_nothing(tmp_path: Path) -> None:
     with running_server(tmp_path, (), wrapper, hnsw__dimension=4, logging__level="debug") as server:
         os.close(reading)
         assert all(insert(server, doc_id) for doc_id in range(1, 200))
-        until(lambda: "Broken pipe" in server.http_json("/health").get("reason", ""))
+        wait_until(lambda: "Broken pipe" in server.http_json("/health").get("reason", ""))
         assert "kyrodb_log_lines_lost_total 0\n" not in server.http("/metrics").text
 
 

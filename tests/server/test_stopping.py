@@ -25,8 +25,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.contract.conftest import TRANSPORTS
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
-from tests.server.test_lifecycle import until
 
 from kyrodb.proto import kyrodb_pb2 as pb
 
@@ -113,7 +113,7 @@ def test_a_stream_on_which_nothing_happens_is_ended_and_what_it_stored_stays(
     reader = Reader(call(requests()) if is_search else iter([call.future(requests())]))
     answer = reader.next()
     if not is_search:
-        until(lambda: server.stub.Query(pb.QueryRequest(doc_id=1)).found)
+        wait_until(lambda: server.stub.Query(pb.QueryRequest(doc_id=1)).found)
     stop(server)
     end = reader.next() if is_search else answer.exception(PATIENCE_S)
     assert end.code() is grpc.StatusCode.UNAVAILABLE
@@ -162,7 +162,7 @@ def test_a_start_that_is_stopped_does_not_become_ready(tmp_path: Path) -> None:
     filled = _Filled(tmp_path)
     server = start_server(filled.tmp_path, SETTINGS)
     try:
-        until(lambda: "HTTP on" in server.log)
+        wait_until(lambda: "HTTP on" in server.log)
         assert server.stop() == 0, server.log
     finally:
         server.process.kill()
@@ -180,7 +180,7 @@ def test_a_recovery_that_hangs_holds_no_stop_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "data" / "MANIFEST")
     server = start_server(tmp_path, SETTINGS)
     try:
-        until(lambda: "HTTP on" in server.log)
+        wait_until(lambda: "HTTP on" in server.log)
         server.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.process.wait(PATIENCE_S)
@@ -197,7 +197,7 @@ class _Busy:
     def __init__(self, server: RunningServer) -> None:
         self._over = threading.Event()
         self.call = server.stub.BulkLoadHnsw.future(self._documents())
-        until(lambda: server.stub.Query(pb.QueryRequest(doc_id=1)).found)
+        wait_until(lambda: server.stub.Query(pb.QueryRequest(doc_id=1)).found)
 
     def _documents(self) -> Iterator[pb.InsertRequest]:
         doc_id = 0
@@ -213,7 +213,7 @@ class _Busy:
 def test_the_second_signal_hurries_and_closes_cleanly(server: RunningServer, number: signal.Signals) -> None:
     busy = _Busy(server)
     server.process.send_signal(signal.SIGTERM)
-    until(lambda: "draining" in server.log)
+    wait_until(lambda: "draining" in server.log)
     server.process.send_signal(number)
     assert server.process.wait(PATIENCE_S) == 0, server.log
     busy.end()

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as collector_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as collector_rpc
 from tests.contract.conftest import TRANSPORTS
-from tests.operations.faults import wait_until
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server
 
 from kyrodb.config.observing import TracingSettings

@@ -266,9 +266,8 @@ class Engine:
         Raises WriteFailed when accepted writes could not be brought to disk.
         """
         if self._closed:
-            with (
-                self._closing
-            ):  # until whoever closes it, after an interrupt perhaps, has let go of the directory
+            # Whoever closes it, after an interrupt perhaps, may not have let go of the directory yet.
+            with self._closing:
                 return
         self._keeper.call(self._close)
         self._writer.stop()
