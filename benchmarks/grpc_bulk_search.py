@@ -10,14 +10,11 @@ import time
 from pathlib import Path
 
 from benchmarks import serving
-from benchmarks.grpc_search import EF, K
+from benchmarks.grpc_search import EF, K, floor_graph
 from kyrodb import distance
-from kyrodb.index.coding import Code
-from kyrodb.index.graph_build import GraphParameters, build_graph
 from kyrodb.index.library import faiss
 from kyrodb.limits import STREAM_MESSAGES_MAX
 from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.types import Metric
 
 _BATCH = 128
 
@@ -30,13 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     docs = serving.vectors(options.data, options.count, 384)
     asked = serving.questions(docs, STREAM_MESSAGES_MAX, seed=5)
-    graph = build_graph(
-        distance.normalised(docs),
-        GraphParameters(16, 200, Metric.COSINE),
-        Code.BF16,
-        by_product=True,
-        threads=2,
-    )
+    graph = floor_graph(docs)
     faiss.omp_set_num_threads(1)
     bare, parameters = graph._index, faiss.SearchParametersHNSW(efSearch=EF)
     unit = distance.normalised(asked)

@@ -17,6 +17,7 @@ from kyrodb import distance
 from kyrodb.engine.requests import Hit, SearchResult, Tier
 from kyrodb.index.coding import Code
 from kyrodb.index.graph_build import GraphParameters, build_graph
+from kyrodb.index.hnsw import Graph
 from kyrodb.proto import kyrodb_pb2 as pb
 from kyrodb.proto import kyrodb_wire_pb2 as wire
 from kyrodb.server.encode import search_response
@@ -26,14 +27,14 @@ EF = 50
 K = 10
 
 
+def floor_graph(docs: Matrix) -> Graph:
+    """The graph a segment of these rows has, for the library alone to search."""
+    parameters = GraphParameters(16, 200, Metric.COSINE)
+    return build_graph(distance.normalised(docs), parameters, Code.BF16, by_product=True, threads=2)
+
+
 def floor_handlers(docs: Matrix) -> dict[str, Any]:
-    graph = build_graph(
-        distance.normalised(docs),
-        GraphParameters(16, 200, Metric.COSINE),
-        Code.BF16,
-        by_product=True,
-        threads=2,
-    )
+    graph = floor_graph(docs)
 
     async def search(payload: bytes, context: object) -> bytes:
         request = wire.SearchRequest.FromString(payload)

@@ -33,9 +33,9 @@ def reserve_standard_descriptors() -> None:
                     os.set_inheritable(opened, True)
 
 
-def restore_standard_streams() -> None:
+def restore_standard_streams(errors: str = "backslashreplace") -> None:
     """For a program of ours, before anything else: after this, sys.stdin, sys.stdout and sys.stderr can be used,
-    whatever it was started with, and what their encoding cannot express is escaped."""
+    whatever it was started with, and what their encoding cannot express goes to the codec's handler `errors`."""
     reserve_standard_descriptors()
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -45,7 +45,7 @@ def restore_standard_streams() -> None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=errors)
 
 
 def open_descriptor(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> int:

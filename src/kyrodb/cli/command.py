@@ -62,11 +62,8 @@ def text_argument(value: str) -> str:
 
 def _prepare_streams() -> None:
     """Let both streams write any text: what their encoding lacks is written in other words or as an escape."""
-    restore_standard_streams()
     codecs.register_error(_ERRORS, _escape)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_ERRORS)
+    restore_standard_streams(_ERRORS)
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
