@@ -47,7 +47,7 @@ fuzz: $(VENV)/.dev ## every decoder from the kept corpus, for SECONDS_BUDGET
 	$(BIN)/python -m fuzz.run --seconds $(SECONDS_BUDGET) --seed $(SEED)
 
 soak: $(VENV)/.dev ## state machines and histories of eight threads with new seeds, for SECONDS_BUDGET
-	$(BIN)/python -m tests.model.soak --seconds $(SECONDS_BUDGET) --seed $(SEED)
+	$(BIN)/python -m tests.histories.soak --seconds $(SECONDS_BUDGET) --seed $(SEED)
 
 proto: $(VENV)/.dev ## generate the code of the wire contract again
 	$(BIN)/python scripts/generate_proto.py

@@ -18,8 +18,8 @@ from tests.tenancy.keys import entry, key_of, write_keys
 
 from benchmarks import paired, serving
 from benchmarks.report import Row, show
-from kyrodb.tenancy.api_keys import HASH_PREFIX, digest_of
-from kyrodb.types import Matrix
+from pykyro.model.types import Matrix
+from pykyro.tenancy.api_keys import HASH_PREFIX, digest_of
 
 DIMENSION = 384
 PLENTY = 10_000_000

@@ -16,19 +16,19 @@ import numpy as np
 
 from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, p99_us, show
-from kyrodb.backup.catalog import Entry, read_catalog
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.restore import restore
-from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.timeline import plan_backup
-from kyrodb.clock import SystemClock
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.requests import Put, SearchRequest
-from kyrodb.storage.checksum import Digest
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.manifest import read_manifest
-from kyrodb.types import Document
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.catalog import Entry, read_catalog
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import plan_backup
+from pykyro.backup.restore import restore
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.model.requests import Put, SearchRequest
+from pykyro.model.types import Document
+from pykyro.storage.files.checksum import Digest
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.manifest import read_manifest
+from pykyro.system.clock import SystemClock
 
 _ROUNDS = 5
 _SEARCH_S = 4.0
@@ -91,7 +91,7 @@ def searches_for(engine: Engine, data: dataset.Dataset, seconds: float) -> list[
 def searches_meanwhile(engine: Engine, data: dataset.Dataset, backup_dir: Path) -> Row:
     """The command, again and again, in a process of its own at low priority, as a timer runs it."""
     command = [
-        "nice", sys.executable, "-m", "kyrodb.cli.kyrodb_backup", "create",
+        "nice", sys.executable, "-m", "pykyro.cli.kyrodb_backup", "create",
         "--data-dir", str(engine.directory), "--backup-dir", str(backup_dir),
     ]  # fmt: skip
     stop, made = threading.Event(), []

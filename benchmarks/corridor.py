@@ -24,12 +24,12 @@ import grpc
 import numpy as np
 from tests.server.running import free_port, stub
 
-import kyrodb
-from kyrodb.cli.kyrodb_server import main as serve
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.types import Vector
+import pykyro
+from pykyro.cli.kyrodb_server import main as serve
+from pykyro.model.types import Vector
+from pykyro.proto import kyrodb_pb2 as pb
 
-_PACKAGE: Final = Path(kyrodb.__file__).parent
+_PACKAGE: Final = Path(pykyro.__file__).parent
 _DIMENSION: Final = 384
 _ROWS: Final = 3000
 

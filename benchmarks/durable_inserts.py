@@ -11,9 +11,9 @@ from pathlib import Path
 
 from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, show
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.requests import Put
-from kyrodb.types import Document
+from pykyro.engine.engine import open_engine
+from pykyro.model.requests import Put
+from pykyro.model.types import Document
 
 _CALLERS = 32
 

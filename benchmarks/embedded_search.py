@@ -15,12 +15,12 @@ import numpy as np
 
 from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, median_us, p99_us, show
-from kyrodb.cache.query_cache import Mode
-from kyrodb.distance import Question
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import SearchRequest
-from kyrodb.index.library import faiss
-from kyrodb.types import Metric
+from pykyro.cache.query_cache import Mode
+from pykyro.engine.engine import Engine
+from pykyro.index.vector.library import faiss
+from pykyro.model.distance import Question
+from pykyro.model.requests import SearchRequest
+from pykyro.model.types import Metric
 
 _ROUNDS = 3
 _TOGETHER = 64

@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, median_us, show
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Delete, SearchRequest
-from kyrodb.index.filter import And, Exact, Filter, In, Range
-from kyrodb.types import NAMESPACE_KEY, Scope
+from pykyro.engine.engine import Engine
+from pykyro.model.filter import And, Exact, Filter, In, Range
+from pykyro.model.requests import Delete, SearchRequest
+from pykyro.model.types import NAMESPACE_KEY, Scope
 
 _QUERIES = 200
 _MARKS = {"m50": 0.5, "m10": 0.1, "m1": 0.01, "m01": 0.001, "m001": 0.0001}

@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.shapes import SHAPES, Doubles, Geometry
-from kyrodb.cache.query_cache import Mode
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import CacheOptions, EngineOptions
-from kyrodb.engine.requests import Put, SearchRequest
-from kyrodb.index.library import faiss
-from kyrodb.index.planner import REFERENCE_ROWS
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.types import Document, Matrix, Metric
+from pykyro.cache.query_cache import Mode
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import CacheOptions, EngineOptions
+from pykyro.index.vector.library import faiss
+from pykyro.index.vector.planner import REFERENCE_ROWS
+from pykyro.model.requests import Put, SearchRequest
+from pykyro.model.types import Document, Matrix, Metric
+from pykyro.storage.files.filesystem import LocalFileSystem
 
 K = 10
 WANTED = 0.99

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 
 from benchmarks import serving
-from kyrodb.limits import STREAM_MESSAGES_MAX
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.model.limits import STREAM_MESSAGES_MAX
+from pykyro.proto import kyrodb_pb2 as pb
 
 
 def floor_handlers() -> dict[str, Any]:

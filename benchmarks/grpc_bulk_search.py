@@ -11,10 +11,10 @@ from pathlib import Path
 
 from benchmarks import serving
 from benchmarks.grpc_search import EF, K, floor_graph
-from kyrodb import distance
-from kyrodb.index.library import faiss
-from kyrodb.limits import STREAM_MESSAGES_MAX
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.index.vector.library import faiss
+from pykyro.model import distance
+from pykyro.model.limits import STREAM_MESSAGES_MAX
+from pykyro.proto import kyrodb_pb2 as pb
 
 _BATCH = 128
 

@@ -13,15 +13,15 @@ import grpc
 import numpy as np
 
 from benchmarks import serving
-from kyrodb import distance
-from kyrodb.engine.requests import Hit, SearchResult, Tier
-from kyrodb.index.coding import Code
-from kyrodb.index.graph_build import GraphParameters, build_graph
-from kyrodb.index.hnsw import Graph
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto import kyrodb_wire_pb2 as wire
-from kyrodb.server.encode import search_response
-from kyrodb.types import Matrix, Metric
+from pykyro.index.vector.coding import Code
+from pykyro.index.vector.graph_build import GraphParameters, build_graph
+from pykyro.index.vector.hnsw import Graph
+from pykyro.model import distance
+from pykyro.model.requests import Hit, SearchResult, Tier
+from pykyro.model.types import Matrix, Metric
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_wire_pb2 as wire
+from pykyro.transport.grpc.encode import search_response
 
 EF = 50
 K = 10

@@ -23,7 +23,7 @@ from tests.tenancy.keys import entry, key_of, write_keys
 
 from benchmarks import serving
 from benchmarks.report import Row, p99_us, show
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 DIMENSION = 64
 QUIET_S = 15.0

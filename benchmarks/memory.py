@@ -1,4 +1,4 @@
-"""Resident memory of a real server against the formula of docs/configuration.md (kyrodb.config.memory).
+"""Resident memory of a real server against the formula of docs/configuration.md (pykyro.config.settings.memory).
 
 Each server holds as many documents as its configuration allows, has been searched, and has answered lookups until
 its document cache is full. Mapped rows are not counted.
@@ -18,11 +18,11 @@ from tests.server.running import RunningServer, running_server
 
 from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, show
-from kyrodb.config import Settings
-from kyrodb.config.memory import memory_need
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.options import SEAL_ROWS
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.config import Settings
+from pykyro.config.settings.memory import memory_need
+from pykyro.engine.engine import open_engine
+from pykyro.engine.options import SEAL_ROWS
+from pykyro.proto import kyrodb_pb2 as pb
 
 _SEARCHES = 1000
 _SETTLE_S = 8

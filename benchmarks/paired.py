@@ -15,8 +15,8 @@ from tests.server.running import RunningServer
 
 from benchmarks import serving
 from benchmarks.report import Row
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.types import Matrix
+from pykyro.model.types import Matrix
+from pykyro.proto import kyrodb_pb2 as pb
 
 ROUNDS = 7
 CALLERS = 16

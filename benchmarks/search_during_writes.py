@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, p99_us, show
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.requests import Put, SearchRequest
-from kyrodb.server.app import SWITCH_INTERVAL_S
-from kyrodb.types import Document
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.model.requests import Put, SearchRequest
+from pykyro.model.types import Document
+from pykyro.server.app import SWITCH_INTERVAL_S
 
 _RATE_PER_S = 500
 _SECONDS = 30

@@ -26,10 +26,10 @@ import psutil
 import uvloop
 from tests.server.running import RunningServer, free_port, running_server
 
-from kyrodb.limits import MESSAGE_BYTES_MAX
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import SERVICE
-from kyrodb.types import Matrix
+from pykyro.model.limits import MESSAGE_BYTES_MAX
+from pykyro.model.types import Matrix
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.methods import SERVICE
 
 ROUNDS = 3
 _QUIET = 6

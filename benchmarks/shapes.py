@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.types import Matrix, Metric
+from pykyro.model.types import Matrix, Metric
 
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Draw: TypeAlias = Callable[[np.random.Generator, int], Doubles]

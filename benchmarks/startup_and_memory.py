@@ -12,7 +12,7 @@ from tests.server.running import RunningServer, start_server
 
 from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, show
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 _STARTS = 3
 _SEARCHES = 3000

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.dataset import Dataset
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Put
-from kyrodb.types import Document
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.options import EngineOptions
+from pykyro.model.requests import Put
+from pykyro.model.types import Document
 
 _BATCH = 1000
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from kyrodb.cli.kyrodb_server import main
-from kyrodb.observe.counters import Counters
-from kyrodb.observe.latency import Histogram, RecentLatencies
-from kyrodb.server.call_log import CallLog
+from pykyro.cli.kyrodb_server import main
+from pykyro.service.call_log import CallLog
+from pykyro.telemetry.counters import Counters
+from pykyro.telemetry.latency import Histogram, RecentLatencies
 
 _COUNTING = (
     (

@@ -12,11 +12,11 @@ import time
 
 import numpy as np
 
-import kyrodb
+import pykyro
 
 
 async def main(target: str, count: int) -> None:
-    async with kyrodb.AsyncClient(target) as db:
+    async with pykyro.AsyncClient(target) as db:
         dimension = (await db.stats()).dimension
         vectors = np.random.default_rng(11).normal(size=(count, dimension)).astype(np.float32)
 
@@ -47,5 +47,5 @@ if __name__ == "__main__":
                 int(sys.argv[2]) if len(sys.argv) > 2 else 5000,
             )
         )
-    except kyrodb.Unavailable as error:
+    except pykyro.Unavailable as error:
         sys.exit(f"no server: {error}")

@@ -10,11 +10,11 @@ import sys
 
 import numpy as np
 
-import kyrodb
+import pykyro
 
 
 def main(target: str, api_key: str | None) -> None:
-    with kyrodb.Client(target, api_key=api_key, timeout_s=10) as db:
+    with pykyro.Client(target, api_key=api_key, timeout_s=10) as db:
         stats = db.stats()
         print(f"{stats.documents} documents of {stats.dimension} components, {stats.distance}")
 
@@ -30,7 +30,7 @@ def main(target: str, api_key: str | None) -> None:
 
         try:
             db.insert(1, np.full(stats.dimension, np.nan))
-        except kyrodb.InvalidArgument as error:
+        except pykyro.InvalidArgument as error:
             print(f"refused: {error}")
 
         print("removed:", db.delete_many(filter={"shelf": {"$exists": True}}, namespace="example"))
@@ -42,5 +42,5 @@ if __name__ == "__main__":
             sys.argv[1] if len(sys.argv) > 1 else "localhost:50051",
             sys.argv[2] if len(sys.argv) > 2 else None,
         )
-    except kyrodb.Unavailable as error:
+    except pykyro.Unavailable as error:
         sys.exit(f"no server: {error}")

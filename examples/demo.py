@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 
-import kyrodb
+import pykyro
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "examples" / "sample"
@@ -61,7 +61,7 @@ class Server:
             "KYRODB__SERVER__HTTP_PORT": str(http_port),
             "KYRODB__HNSW__DIMENSION": "384",
         }
-        command = [sys.executable, "-m", "kyrodb.cli.kyrodb_server"]
+        command = [sys.executable, "-m", "pykyro.cli.kyrodb_server"]
         self._log = (WORK / "server.log").open("ab")
         self.process = subprocess.Popen(
             [*command, "--port", str(self.port), "--data-dir", str(data)],
@@ -70,16 +70,16 @@ class Server:
             stderr=subprocess.STDOUT,
         )
 
-    def client(self) -> kyrodb.Client:
+    def client(self) -> pykyro.Client:
         """A client, once the server answers."""
-        client = kyrodb.Client(f"127.0.0.1:{self.port}")
+        client = pykyro.Client(f"127.0.0.1:{self.port}")
         for _ in range(300):
             if self.process.poll() is not None:
                 break
             try:
                 client.health()
                 return client
-            except kyrodb.Unavailable:
+            except pykyro.Unavailable:
                 time.sleep(0.1)
         raise SystemExit(f"the server did not start; its last words are in {WORK / 'server.log'}")
 
@@ -106,7 +106,7 @@ def documents(
         yield text["id"], row, shown
 
 
-def ask(client: kyrodb.Client, texts: list[dict[str, Any]], asked: list[dict[str, str]]) -> list[list[int]]:
+def ask(client: pykyro.Client, texts: list[dict[str, Any]], asked: list[dict[str, str]]) -> list[list[int]]:
     """Put every question, show a few with their answers, and say how good and how fast it was."""
     answers, milliseconds, right = [], [], 0
     for at, (question, row) in enumerate(zip(asked, vectors("questions.f16.npy"), strict=True)):
@@ -128,7 +128,7 @@ def ask(client: kyrodb.Client, texts: list[dict[str, Any]], asked: list[dict[str
     return answers
 
 
-def filtered(client: kyrodb.Client) -> None:
+def filtered(client: pykyro.Client) -> None:
     """The same question with a condition on the metadata."""
     row = vectors("questions.f16.npy")[SHOWN[0]]
     hits = client.search(row, k=3, filter={"kind": "class", "length": {"$lt": "400"}})
@@ -143,7 +143,7 @@ def main() -> None:
     server = Server(WORK / "data")
     try:
         with server.client() as client:
-            console.print(f"kyrodb_server {kyrodb.__version__} answers on port {server.port}")
+            console.print(f"kyrodb_server {pykyro.__version__} answers on port {server.port}")
             rows = vectors("passages.f16.npy")
             report = client.insert_many(
                 track(documents(texts, rows), "Loading the sample", total=len(texts), console=console)

@@ -10,7 +10,7 @@ import tempfile
 
 import numpy as np
 
-import kyrodb
+import pykyro
 
 DIMENSION = 64
 WORDS = ["apple", "banana", "cherry", "grape", "lemon", "melon", "orange", "peach", "pear", "plum"]
@@ -25,7 +25,7 @@ def embed(text: str) -> np.ndarray:
 
 
 def main(directory: str) -> None:
-    with kyrodb.open(directory, dimension=DIMENSION) as db:
+    with pykyro.open(directory, dimension=DIMENSION) as db:
         report = db.insert_many(
             (number, embed(word), {"word": word, "letters": len(word)})
             for number, word in enumerate(WORDS, start=1)
@@ -42,7 +42,7 @@ def main(directory: str) -> None:
         print("eaten:", db.delete_many(filter={"eaten": {"$exists": True}}))
 
     # The next program that opens the directory finds what this one left.
-    with kyrodb.open(directory, dimension=DIMENSION) as db:
+    with pykyro.open(directory, dimension=DIMENSION) as db:
         print(f"{db.stats().documents} words are still there")
 
 

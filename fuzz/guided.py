@@ -10,7 +10,7 @@ import sys
 
 import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
-with atheris.instrument_imports(include=["kyrodb"]):
+with atheris.instrument_imports(include=["pykyro"]):
     from fuzz.targets import TARGETS
 
 

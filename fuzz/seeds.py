@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from tests.storage import golden_files
 
-from kyrodb.metadata_wire import encode_metadata
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.storage.manifest import encode_manifest
-from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, encode_records
-from kyrodb.tenancy.usage_file import encode_counts
+from pykyro.model.metadata_wire import encode_metadata
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.storage.manifest import encode_manifest
+from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord, encode_records
+from pykyro.tenancy.usage_file import encode_counts
 
 ROOT = Path(__file__).parent.parent
 

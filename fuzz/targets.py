@@ -13,29 +13,29 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kyrodb.backup.archive_format import decode_header
-from kyrodb.backup.record import decode_record, seal_json
-from kyrodb.config import Overrides, load_settings
-from kyrodb.errors import ConfigError, DataDamaged, DataDirMismatch, InvalidArgument
-from kyrodb.index.filter import Filter, check_filter, matches
-from kyrodb.index.filter_dict import parse_filter
-from kyrodb.index.number import parse_number
-from kyrodb.interface.arguments import Schema
-from kyrodb.metadata_wire import decode_metadata
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.server import decode
-from kyrodb.server.access import Caller
-from kyrodb.server.decode_filter import decode_filter
-from kyrodb.storage.checksum import digest
-from kyrodb.storage.manifest import decode_manifest
-from kyrodb.storage.records import decode_records
-from kyrodb.storage.section_file import _END, _MAGIC, _TRAILER, FileFacts, read_section_file
-from kyrodb.storage.wal_format import SEGMENT_HEADER, SegmentHeader, Whitening, encode_frame
-from kyrodb.storage.wal_reader import read_seal, read_segment
-from kyrodb.tenancy.key_file import parse_key_file
-from kyrodb.tenancy.usage_file import _MAGIC as _USAGE_MAGIC
-from kyrodb.tenancy.usage_file import decode_counts
-from kyrodb.types import Metric
+from pykyro.backup.archive.format import decode_header
+from pykyro.backup.archive.record import decode_record, seal_json
+from pykyro.config import Overrides, load_settings
+from pykyro.model.arguments import Schema
+from pykyro.model.errors import ConfigError, DataDamaged, DataDirMismatch, InvalidArgument
+from pykyro.model.filter import Filter, check_filter, matches
+from pykyro.model.filter_dict import parse_filter
+from pykyro.model.metadata_wire import decode_metadata
+from pykyro.model.number import parse_number
+from pykyro.model.types import Metric
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.service.access import Caller
+from pykyro.storage.files.checksum import digest
+from pykyro.storage.manifest import decode_manifest
+from pykyro.storage.segment.section_file import _END, _MAGIC, _TRAILER, FileFacts, read_section_file
+from pykyro.storage.wal.format import SEGMENT_HEADER, SegmentHeader, Whitening, encode_frame
+from pykyro.storage.wal.reader import read_seal, read_segment
+from pykyro.storage.wal.records import decode_records
+from pykyro.tenancy.key_file import parse_key_file
+from pykyro.tenancy.usage_file import _MAGIC as _USAGE_MAGIC
+from pykyro.tenancy.usage_file import decode_counts
+from pykyro.transport.grpc import decode
+from pykyro.transport.grpc.decode_filter import decode_filter
 
 _PATH = Path("/fuzz/file")
 _HEADER = SegmentHeader(base_lsn=1, previous=0, created_us=1, salt=bytes(range(16)))

@@ -1,4 +1,4 @@
-"""Generate the protobuf modules of kyrodb.proto. `python scripts/generate_proto.py [output root]`."""
+"""Generate the protobuf modules of pykyro.proto. `python scripts/generate_proto.py [output root]`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import sys
 from pathlib import Path
 
 SOURCE_ROOT = Path(__file__).resolve().parent.parent / "src"
-PROTO_FILES = ("kyrodb/proto/kyrodb.proto", "kyrodb/proto/kyrodb_wire.proto")
-# See kyrodb/proto/pool.py for the reason.
+PROTO_FILES = ("pykyro/proto/kyrodb.proto", "pykyro/proto/kyrodb_wire.proto")
+# See pykyro/proto/pool.py for the reason.
 DEFAULT_POOL_IMPORT = "from google.protobuf import descriptor_pool as _descriptor_pool\n"
-OWN_POOL_IMPORT = "from kyrodb.proto.pool import POOL as _pool\n"
+OWN_POOL_IMPORT = "from pykyro.proto.pool import POOL as _pool\n"
 DEFAULT_POOL, OWN_POOL = "_descriptor_pool.Default()", "_pool"
 # protoc's stubs say `Mapping` without its arguments, which a strict type check refuses.
 STUB_HEADER = '# mypy: disable-error-code="type-arg"\n'
 
 
 def generate(output_root: Path) -> None:
-    """Write `kyrodb/proto/*_pb2.py` and `.pyi` below `output_root`. Raises RuntimeError when protoc fails."""
+    """Write `pykyro/proto/*_pb2.py` and `.pyi` below `output_root`. Raises RuntimeError when protoc fails."""
     # Only who changes the contract needs the compiler, so it is no dependency of the package.
     import grpc_tools  # type: ignore[import-untyped]
     from grpc_tools import protoc
@@ -39,7 +39,7 @@ def generate(output_root: Path) -> None:
         module = output_root / proto_file.replace(".proto", "_pb2.py")
         text = module.read_text()
         if text.count(DEFAULT_POOL) != 1 or text.count(DEFAULT_POOL_IMPORT) != 1:
-            raise RuntimeError(f"{module} has another form; its descriptor pool must be kyrodb.proto.pool")
+            raise RuntimeError(f"{module} has another form; its descriptor pool must be pykyro.proto.pool")
         text = text.replace(DEFAULT_POOL_IMPORT, OWN_POOL_IMPORT).replace(DEFAULT_POOL, OWN_POOL)
         module.write_text(text)
         stub = output_root / proto_file.replace(".proto", "_pb2.pyi")

@@ -43,7 +43,7 @@ def _signals_do_what_they_did() -> Iterator[None]:
 
 
 def _require_logging(when: str) -> None:
-    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "kyrodb"]
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "pykyro"]
     silenced = [name for name in names if logging.getLogger(name).level != logging.NOTSET]
     assert not silenced, f"{when} this test these loggers have a level of their own: {silenced}"
     assert logging.root.manager.disable == logging.NOTSET, f"logging was switched off {when} this test"

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-import kyrodb
-from kyrodb import errors
+import pykyro
+from pykyro.model import errors
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -19,25 +19,31 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_importing_costs_nothing() -> None:
-    loaded = loaded_after("import kyrodb; kyrodb.__version__; dir(kyrodb)")
-    assert not loaded & {"numpy", "grpc", "faiss", "google.protobuf", "pydantic", "kyrodb.errors"}
+    loaded = loaded_after("import pykyro; pykyro.__version__; dir(pykyro)")
+    assert not loaded & {"numpy", "grpc", "faiss", "google.protobuf", "pydantic", "pykyro.model.errors"}
 
 
 def test_a_client_does_not_load_the_engine() -> None:
-    loaded = loaded_after("import kyrodb; kyrodb.Client, kyrodb.AsyncClient, kyrodb.Tls")
-    assert not loaded & {"faiss", "pyroaring", "kyrodb.engine.engine", "kyrodb.storage.log", "kyrodb.server"}
+    loaded = loaded_after("import pykyro; pykyro.Client, pykyro.AsyncClient, pykyro.Tls")
+    assert not loaded & {
+        "faiss",
+        "pyroaring",
+        "pykyro.engine.engine",
+        "pykyro.storage.wal.log",
+        "pykyro.server",
+    }
 
 
 def test_the_embedded_database_does_not_load_grpc() -> None:
-    loaded = loaded_after("import kyrodb; kyrodb.open, kyrodb.Database")
-    assert not loaded & {"grpc", "google.protobuf", "kyrodb.client", "kyrodb.config"}
+    loaded = loaded_after("import pykyro; pykyro.open, pykyro.Database")
+    assert not loaded & {"grpc", "google.protobuf", "pykyro.client", "pykyro.config"}
 
 
-@pytest.mark.parametrize("name", kyrodb.__all__)
+@pytest.mark.parametrize("name", pykyro.__all__)
 def test_every_public_name_is_there(name: str) -> None:
-    value = getattr(kyrodb, name)
-    assert value is getattr(kyrodb, name)
-    assert name in dir(kyrodb)
+    value = getattr(pykyro, name)
+    assert value is getattr(pykyro, name)
+    assert name in dir(pykyro)
     if isinstance(value, type):
         assert value.__name__ == name
         assert value.__doc__
@@ -47,11 +53,11 @@ def test_every_error_is_public() -> None:
     tree = [errors.KyroError]
     for error in tree:
         tree += error.__subclasses__()
-    own = {error.__name__ for error in tree if error.__module__ == "kyrodb.errors"}
-    assert own <= set(kyrodb.__all__)
-    assert kyrodb.InvalidArgument is errors.InvalidArgument
+    own = {error.__name__ for error in tree if error.__module__ == "pykyro.model.errors"}
+    assert own <= set(pykyro.__all__)
+    assert pykyro.InvalidArgument is errors.InvalidArgument
 
 
 def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'connect'"):
-        kyrodb.connect  # noqa: B018
+        pykyro.connect  # noqa: B018

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import dataset, store
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.options import RecallOptions
-from kyrodb.engine.requests import SearchRequest
-from kyrodb.limits import RECALL_PROCESSOR_SHARE
+from pykyro.engine.engine import open_engine
+from pykyro.engine.options import RecallOptions
+from pykyro.model.limits import RECALL_PROCESSOR_SHARE
+from pykyro.model.requests import SearchRequest
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ import numpy as np
 
 from benchmarks import dataset, store
 from benchmarks.report import Row, median_us, show
-from kyrodb.cache.query_cache import Mode
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import CacheOptions
-from kyrodb.engine.requests import SearchRequest
+from pykyro.cache.query_cache import Mode
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.options import CacheOptions
+from pykyro.model.requests import SearchRequest
 
 
 def timed(engine: Engine, question: dataset.Floats, mode: Mode) -> float:

@@ -21,10 +21,10 @@ from tests.server.running import RunningServer
 from benchmarks import serving
 from benchmarks.grpc_search import EF, K
 from benchmarks.report import Row, show
-from kyrodb.limits import STREAM_MESSAGES_MAX
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import SERVICE
-from kyrodb.types import Matrix
+from pykyro.model.limits import STREAM_MESSAGES_MAX
+from pykyro.model.types import Matrix
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.methods import SERVICE
 
 _QUESTIONS = 400
 _ROUNDS = 5

@@ -20,10 +20,10 @@ import numpy.typing as npt
 from benchmarks import dataset, store
 from benchmarks.cache import traces
 from benchmarks.cache.svg import write_bars
-from kyrodb.cache.query_cache import Mode
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import CacheOptions
-from kyrodb.engine.requests import SearchRequest
+from pykyro.cache.query_cache import Mode
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.options import CacheOptions
+from pykyro.model.requests import SearchRequest
 
 K = 10
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from kyrodb.backup.catalog import Catalog, Entry, newest_first
-from kyrodb.backup.record import LogPiece, LogSegment, Position, Record, StoredFile
-from kyrodb.types import Metric
+from pykyro.backup.archive.record import LogPiece, LogSegment, Position, Record, StoredFile
+from pykyro.backup.history.catalog import Catalog, Entry, newest_first
+from pykyro.model.types import Metric
 
 NO_DIGEST = "0" * 32
 HOUR_US = 3_600_000_000

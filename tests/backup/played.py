@@ -16,19 +16,19 @@ from tests.crash.clock import FakeClock
 from tests.crash.fault_filesystem import FaultFS
 from tests.crash.oracle import Doc, State, apply, effect
 
-from kyrodb.backup.catalog import Catalog, Entry, read_catalog
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.recovered import Recovered
-from kyrodb.backup.restore import restore
-from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.timeline import RestorePlan
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Delete, DeleteMany, Operation, Put, UpdateMetadata
-from kyrodb.storage.filesystem import FileSystem
-from kyrodb.types import NAMESPACE_KEY, Document
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.catalog import Catalog, Entry, read_catalog
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import RestorePlan
+from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.restore import restore
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.model.requests import Delete, DeleteMany, Operation, Put, UpdateMetadata
+from pykyro.model.types import NAMESPACE_KEY, Document
+from pykyro.storage.files.filesystem import FileSystem
 
 DATA = Path("/var/data")
 BACKUPS = Path("/backups")

@@ -19,20 +19,20 @@ from tests.crash.disk import AllKept
 from tests.crash.fault_filesystem import CHANGES, FaultFS
 from tests.crash.oracle import Doc
 
-from kyrodb.backup import filename
-from kyrodb.backup.archive_format import BLOCK, END, Header, decode_header, encode_header, padding
-from kyrodb.backup.archive_reader import open_archive
-from kyrodb.backup.catalog import read_catalog
-from kyrodb.backup.record import Record, decode_record, encode_record, seal_json
-from kyrodb.backup.recovered import Recovered
-from kyrodb.backup.restore import restore
-from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.timeline import RestorePlan
-from kyrodb.backup.verify import verify_backup
-from kyrodb.errors import DataDamaged, KyroError
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.verify import verify_directory
+from pykyro.backup import filename
+from pykyro.backup.archive.format import BLOCK, END, Header, decode_header, encode_header, padding
+from pykyro.backup.archive.reader import open_archive
+from pykyro.backup.archive.record import Record, decode_record, encode_record, seal_json
+from pykyro.backup.history.catalog import read_catalog
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import RestorePlan
+from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.restore import restore
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.backup.verify import verify_backup
+from pykyro.model.errors import DataDamaged, KyroError
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.verify import verify_directory
 
 names = st.sampled_from(
     [

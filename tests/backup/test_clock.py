@@ -11,15 +11,16 @@ import pytest
 from tests.backup.entries import backup_id, catalog, entry, time_us
 from tests.backup.wrong_clock import FILES, Site
 
-from kyrodb.backup.order import clock_faults, oldest_first
-from kyrodb.backup.prune import prune_backups
-from kyrodb.backup.retention import Retention, backups_to_prune
-from kyrodb.backup.timeline import plan_position, plan_time
-from kyrodb.errors import FailedPrecondition
-from kyrodb.storage import log, wal_writer
-from kyrodb.storage.manifest import read_manifest
-from kyrodb.storage.wal_format import encode_frame
-from kyrodb.storage.wal_reader import read_segment
+from pykyro.backup.history.order import clock_faults, oldest_first
+from pykyro.backup.history.prune import prune_backups
+from pykyro.backup.history.retention import Retention, backups_to_prune
+from pykyro.backup.history.timeline import plan_position, plan_time
+from pykyro.model.errors import FailedPrecondition
+from pykyro.storage.manifest import read_manifest
+from pykyro.storage.wal import log
+from pykyro.storage.wal import writer as wal_writer
+from pykyro.storage.wal.format import encode_frame
+from pykyro.storage.wal.reader import read_segment
 
 DAY_S = 86_400
 ONE_DAILY = Retention(0, 1, 0, 0)

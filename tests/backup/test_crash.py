@@ -14,16 +14,16 @@ from tests.crash.disk import AllKept, AllLost, Loss, OneLost, RandomLoss, TornAt
 from tests.crash.fault_filesystem import CHANGES, Fault, FaultFS, PowerCut, lasting
 from tests.crash.oracle import State
 
-from kyrodb.backup.catalog import read_catalog
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.prune import prune_backups
-from kyrodb.backup.restore import STAGING_SUFFIX, restore
-from kyrodb.backup.retention import Retention
-from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.timeline import plan_backup
-from kyrodb.backup.verify import verify_backup
-from kyrodb.errors import KyroError
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.catalog import read_catalog
+from pykyro.backup.history.prune import prune_backups
+from pykyro.backup.history.retention import Retention
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import plan_backup
+from pykyro.backup.restore import STAGING_SUFFIX, restore
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.backup.verify import verify_backup
+from pykyro.model.errors import KyroError
 
 Action = Callable[[FaultFS], object]
 

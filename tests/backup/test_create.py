@@ -8,18 +8,24 @@ from tests.crash.clock import FakeClock
 from tests.crash.disk import AllLost
 from tests.crash.fault_filesystem import FaultFS
 
-from kyrodb.backup import filename
-from kyrodb.backup.archive_reader import open_archive
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.timeline import plan_backup
-from kyrodb.backup.verify import verify_backup
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.errors import DataDamaged, DataDirInUse, FailedPrecondition, InvalidArgument, ResourceExhausted
-from kyrodb.storage.log import SyncPolicy
-from kyrodb.storage.manifest import read_manifest
+from pykyro.backup import filename
+from pykyro.backup.archive.reader import open_archive
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.timeline import plan_backup
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.backup.verify import verify_backup
+from pykyro.engine.engine import open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.model.errors import (
+    DataDamaged,
+    DataDirInUse,
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+)
+from pykyro.storage.manifest import read_manifest
+from pykyro.storage.wal.log import SyncPolicy
 
 
 def member_names(past: Played, at: int = -1) -> list[str]:

@@ -9,11 +9,11 @@ from tests.backup.played import DATA, RESTORED, Played, operations
 from tests.crash.checker import check_reads, read_state
 from tests.crash.clock import FakeClock
 
-from kyrodb.backup.store import Store
-from kyrodb.backup.timeline import plan_backup, plan_position, plan_time
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.options import EngineOptions
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import plan_backup, plan_position, plan_time
+from pykyro.engine.engine import open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
 
 OPERATIONS = 2000
 

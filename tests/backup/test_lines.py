@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from tests.backup.wrong_clock import FILES, Site
 
-from kyrodb.backup import filename, lineage
-from kyrodb.backup.catalog import summary
-from kyrodb.backup.record import LogPiece, Record
-from kyrodb.backup.scheduled_run import RunRequest, run
-from kyrodb.backup.source_log import SourceSegment
-from kyrodb.backup.store import Store
-from kyrodb.backup.timeline import plan_position
-from kyrodb.backup.verify import verify_backup, verify_deep
-from kyrodb.errors import DataDamaged, FailedPrecondition, InvalidArgument
-from kyrodb.storage.manifest import read_manifest
+from pykyro.backup import filename
+from pykyro.backup.archive.record import LogPiece, Record
+from pykyro.backup.history import chain as lineage
+from pykyro.backup.history.catalog import summary
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import plan_position
+from pykyro.backup.scheduled_run import RunRequest, run
+from pykyro.backup.source.source_log import SourceSegment
+from pykyro.backup.verify import verify_backup, verify_deep
+from pykyro.model.errors import DataDamaged, FailedPrecondition, InvalidArgument
+from pykyro.storage.manifest import read_manifest
 
 
 @pytest.fixture

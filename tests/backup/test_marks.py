@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from kyrodb.backup.record import frame_mark
-from kyrodb.storage.wal_format import EPOCH_BYTES, OPERATION, PROBE, SEAL, SEAL_CONTENT, Frame
+from pykyro.backup.archive.record import frame_mark
+from pykyro.storage.wal.format import EPOCH_BYTES, OPERATION, PROBE, SEAL, SEAL_CONTENT, Frame
 
 FRAME = Frame(7, 1000, OPERATION, True, b"content", 64, 99)
 NONE, ONE, OTHER = bytes(EPOCH_BYTES), b"1" * EPOCH_BYTES, b"2" * EPOCH_BYTES

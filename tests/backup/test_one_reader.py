@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 from tests.engine.opening import open_small, settle
 
-from kyrodb.backup.catalog import read_catalog
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.verify import verify_deep
-from kyrodb.cli.kyrodb import main
-from kyrodb.clock import SystemClock
-from kyrodb.engine import builder, segment_builder
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Delete, Put, UpdateMetadata
-from kyrodb.migration.export import ExportOptions, export
-from kyrodb.migration.still_copy import copy_directory
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.log import SyncPolicy
-from kyrodb.storage.manifest import read_manifest
-from kyrodb.storage.segment_reader import read_segment_rows
-from kyrodb.types import Document
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.catalog import read_catalog
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.backup.verify import verify_deep
+from pykyro.cli.kyrodb import main
+from pykyro.engine.engine import Engine
+from pykyro.engine.maintenance import builder, segment_builder
+from pykyro.migration.export import ExportOptions, export
+from pykyro.migration.still_copy import copy_directory
+from pykyro.model.requests import Delete, Put, UpdateMetadata
+from pykyro.model.types import Document
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.manifest import read_manifest
+from pykyro.storage.segment.reader import read_segment_rows
+from pykyro.storage.wal.log import SyncPolicy
+from pykyro.system.clock import SystemClock
 
 DIMENSION = 4
 IDS = 600

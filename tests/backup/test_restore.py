@@ -11,22 +11,22 @@ from tests.backup.played import BACKUPS, DATA, RESTORED, Played, operations, rea
 from tests.crash.clock import FakeClock
 from tests.crash.fault_filesystem import CHANGES, FaultFS
 
-from kyrodb.backup import proved_copy
-from kyrodb.backup import target as target_module
-from kyrodb.backup.catalog import read_catalog
-from kyrodb.backup.clearing import ASIDE_SUFFIX, clear_directory, remove_tree
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.restore import STAGING_SUFFIX, describe_restore, restore
-from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.timeline import RestorePlan, plan_backup, plan_position
-from kyrodb.backup.trial import try_recovery
-from kyrodb.backup.verify import verify_backup, verify_deep
-from kyrodb.clock import SystemClock
-from kyrodb.errors import DataDamaged, DataDirInUse, FailedPrecondition, ResourceExhausted
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.lock import lock_directory
-from kyrodb.storage.manifest import read_manifest, write_manifest
+from pykyro.backup.archive import proved_copy
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.directory_swap import ASIDE_SUFFIX, clear_directory, remove_tree
+from pykyro.backup.history.catalog import read_catalog
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import RestorePlan, plan_backup, plan_position
+from pykyro.backup.restore import STAGING_SUFFIX, describe_restore, restore
+from pykyro.backup.target import target as target_module
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.backup.trial_recovery import try_recovery
+from pykyro.backup.verify import verify_backup, verify_deep
+from pykyro.model.errors import DataDamaged, DataDirInUse, FailedPrecondition, ResourceExhausted
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.files.lock import lock_directory
+from pykyro.storage.manifest import read_manifest, write_manifest
+from pykyro.system.clock import SystemClock
 
 from tests.engine.opening import fill, open_small, vectors  # isort: skip
 

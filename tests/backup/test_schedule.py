@@ -15,16 +15,16 @@ from tests.operations.observed import metric
 from tests.patience import wait_until
 from tests.server.running import running_server
 
-from kyrodb.backup.catalog import Entry, read_catalog
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.locate import open_target
-from kyrodb.backup.retention import Retention
-from kyrodb.backup.schedule import BackupSchedule
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.clock import SystemClock
-from kyrodb.errors import InvalidArgument
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.storage.filesystem import LocalFileSystem
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.catalog import Entry, read_catalog
+from pykyro.backup.history.retention import Retention
+from pykyro.backup.schedule import BackupSchedule
+from pykyro.backup.target.locate import open_target
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.model.errors import InvalidArgument
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.system.clock import SystemClock
 
 WAIT_S = 60.0
 
@@ -63,7 +63,7 @@ def test_nothing_that_lies_around_is_executed(tmp_path: Path, monkeypatch: pytes
     database(tmp_path)
     here, mark = tmp_path / "here", tmp_path / "mark"
     here.mkdir()
-    for name in ("queue", "json", "kyrodb", "pydantic", "sitecustomize"):
+    for name in ("queue", "json", "pykyro", "pydantic", "sitecustomize"):
         (here / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')\nraise SystemExit(9)\n")
     monkeypatch.chdir(here)
     monkeypatch.setenv("PYTHONPATH", str(here))

@@ -8,18 +8,18 @@ from tests.backup.played import DIMENSION, read_files
 from tests.crash.oracle import Doc, State
 from tests.engine.opening import open_small, vectors
 
-from kyrodb.backup.catalog import read_catalog
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.restore import restore
-from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.timeline import plan_backup, plan_position
-from kyrodb.backup.trial import try_recovery
-from kyrodb.clock import SystemClock
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Delete, Operation, Put
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.types import Document, Scope, key_of
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.catalog import read_catalog
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import plan_backup, plan_position
+from pykyro.backup.restore import restore
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.backup.trial_recovery import try_recovery
+from pykyro.engine.engine import Engine
+from pykyro.model.requests import Delete, Operation, Put
+from pykyro.model.types import Document, Scope, key_of
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.system.clock import SystemClock
 
 DISK = LocalFileSystem()
 IDS = (1, 7, 2**32 + 7, 2**33 + 7, 2**64 - 1)

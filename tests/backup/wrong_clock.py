@@ -8,20 +8,20 @@ from pathlib import Path
 from tests.crash.clock import FakeClock
 from tests.engine.opening import DIMENSION, vectors
 
-from kyrodb.backup.catalog import Catalog, Entry, read_catalog
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.recovered import Recovered
-from kyrodb.backup.restore import restore
-from kyrodb.backup.store import Store
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.backup.timeline import RestorePlan, plan_backup
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Put
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.log import SyncPolicy
-from kyrodb.types import Document
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.catalog import Catalog, Entry, read_catalog
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import RestorePlan, plan_backup
+from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.restore import restore
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.engine.engine import open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.model.requests import Put
+from pykyro.model.types import Document
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.wal.log import SyncPolicy
 
 FILES = LocalFileSystem()
 START_S = 1_800_000_000.0

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from kyrodb import distance
-from kyrodb.cache.answer import Ticket
-from kyrodb.cache.commit_sequence import CommitSequence
-from kyrodb.cache.documents import DocIds, Documents
-from kyrodb.cache.query_cache import Mode, QueryCache
-from kyrodb.distance import Question
-from kyrodb.types import Matrix, Metric, Vector
+from pykyro.cache.answer import Ticket
+from pykyro.cache.commit_sequence import CommitSequence
+from pykyro.cache.documents import DocIds, Documents
+from pykyro.cache.query_cache import Mode, QueryCache
+from pykyro.model import distance
+from pykyro.model.distance import Question
+from pykyro.model.types import Matrix, Metric, Vector
 
 DIMENSION = 8
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kyrodb.cache.commit_sequence import CommitSequence
+from pykyro.cache.commit_sequence import CommitSequence
 
 
 def test_no_cache_answers_while_a_commit_is_applied() -> None:

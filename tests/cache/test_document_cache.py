@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kyrodb.cache.commit_sequence import CommitSequence
-from kyrodb.cache.document_cache import CachedDocument, DocumentCache
+from pykyro.cache.commit_sequence import CommitSequence
+from pykyro.cache.document_cache import CachedDocument, DocumentCache
 
 DIMENSION = 4
 

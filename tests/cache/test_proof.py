@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kyrodb.cache.proof import farthest_square, outside_at_most
-from kyrodb.distance import Question, similarities
-from kyrodb.types import Metric, Vector
+from pykyro.cache.proof import farthest_square, outside_at_most
+from pykyro.model.distance import Question, similarities
+from pykyro.model.types import Metric, Vector
 
 DIMENSION = 4
 components = st.floats(-100, 100, width=32)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.cache.holding import DIMENSION, NOTHING, Rig, best_ids, documents, rows
 
-from kyrodb import distance
-from kyrodb.cache.answer import Kind
-from kyrodb.cache.query_cache import Mode
-from kyrodb.types import Metric
+from pykyro.cache.query_cache import Mode
+from pykyro.model import distance
+from pykyro.model.requests import Kind
+from pykyro.model.types import Metric
 
 MANY = rows(500)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tests.cache.holding import DIMENSION, Rig, documents, rows, search
 
-from kyrodb import distance
-from kyrodb.cache.documents import HeldDocuments
-from kyrodb.cache.entry_table import Entry
-from kyrodb.cache.write_columns import WriteColumns
-from kyrodb.types import Metric, Vector
+from pykyro.cache.documents import HeldDocuments
+from pykyro.cache.entry_table import Entry
+from pykyro.cache.write_columns import WriteColumns
+from pykyro.model import distance
+from pykyro.model.types import Metric, Vector
 
 
 def entry(vector: Vector, beyond: float, ids: range) -> Entry:

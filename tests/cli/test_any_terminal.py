@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.engine.opening import DIMENSION, fill, open_small, vectors
 
-from kyrodb.cli.command import run
+from pykyro.cli.command import run
 
 ASCII = {"PYTHONIOENCODING": "ascii"}
 LATIN_1 = {"PYTHONIOENCODING": "latin-1"}
@@ -25,7 +25,7 @@ def command(
     """A command of ours in a process of its own, without what this environment says about KyroDB and text."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("KYRODB", "PYTHONIO", "LC_", "LANG"))}
     return subprocess.run(
-        [sys.executable, "-m", f"kyrodb.cli.{name}", *map(str, arguments)],
+        [sys.executable, "-m", f"pykyro.cli.{name}", *map(str, arguments)],
         env=kept | dict(env),
         cwd=cwd,
         stdout=stdout,
@@ -151,7 +151,7 @@ def test_output_that_is_closed(place: Path) -> None:
             "sh",
             sys.executable,
             "-m",
-            "kyrodb.cli.kyrodb",
+            "pykyro.cli.kyrodb",
             *arguments,
         ]
         code = subprocess.run(shell, cwd=place, timeout=300, check=False).returncode

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.engine.opening import fill, open_small, vectors
 
-from kyrodb.cli import backup_output
-from kyrodb.cli.kyrodb_backup import main
-from kyrodb.errors import CAUSES_MAX, KyroError, causes
+from pykyro.cli.backup import output as backup_output
+from pykyro.cli.kyrodb_backup import main
+from pykyro.model.errors import CAUSES_MAX, KyroError, causes
 
 
 def chain(length: int) -> list[KyroError]:

@@ -18,8 +18,8 @@ from tests.operations.faults import limit_file_size
 from tests.operations.observed import insert, try_insert
 from tests.server.running import RunningServer, free_port, running_server
 
-from kyrodb.cli.kyrodb import main
-from kyrodb.engine.requests import Delete
+from pykyro.cli.kyrodb import main
+from pykyro.model.requests import Delete
 
 Examine = Callable[..., dict[str, list[dict[str, str]]]]
 
@@ -256,7 +256,7 @@ def test_a_limit_that_would_stop_the_log(tmp_path: Path) -> None:
         "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); "
         "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     )
-    command = ["-m", "kyrodb.cli.kyrodb", "doctor", "--data-dir", str(tmp_path)]
+    command = ["-m", "pykyro.cli.kyrodb", "doctor", "--data-dir", str(tmp_path)]
     ended = subprocess.run(
         [sys.executable, "-c", limited, *command], capture_output=True, text=True, check=False
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.tenancy.keys import CANARY, entry, key_of, write_keys
 
-from kyrodb.cli.kyrodb import main
-from kyrodb.tenancy.key_file import read_key_file
-from kyrodb.tenancy.key_ring import KeyRing
+from pykyro.cli.kyrodb import main
+from pykyro.tenancy.key_file import read_key_file
+from pykyro.tenancy.key_ring import KeyRing
 
 
 def test_a_new_key_opens_and_is_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +130,7 @@ def test_the_configuration_names_the_file(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"auth:\n  api_keys_file: {path}\n")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KYRODB")}
-    command = [sys.executable, "-m", "kyrodb.cli.kyrodb", "keys"]
+    command = [sys.executable, "-m", "pykyro.cli.kyrodb", "keys"]
     new = subprocess.run(
         [*command, "new", "--tenant", "acme", "-c", str(config)],
         env=environment,

@@ -17,11 +17,12 @@ import pytest
 from tests.engine.opening import fill, open_small, put, vectors
 from tests.server.running import RunningServer, running_server
 
-from kyrodb.backup.throttle import Throttle
-from kyrodb.cli import backup_output, kyrodb_backup
-from kyrodb.cli.kyrodb_backup import main
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.version import __version__
+from pykyro.backup.target.throttle import Throttle
+from pykyro.cli import kyrodb_backup
+from pykyro.cli.backup import output as backup_output
+from pykyro.cli.kyrodb_backup import main
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.version import __version__
 
 DIMENSION = 8
 
@@ -329,7 +330,7 @@ def test_rate_reaches_the_throttle_in_bytes_and_every_byte_passes_it(
 def command(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, with its own exit code."""
     return subprocess.run(
-        [sys.executable, "-m", "kyrodb.cli.kyrodb_backup", *arguments],
+        [sys.executable, "-m", "pykyro.cli.kyrodb_backup", *arguments],
         cwd=root,
         env={name: value for name, value in os.environ.items() if name != "BACKUP_ALLOW_CLEAR"} | environment,
         capture_output=True,

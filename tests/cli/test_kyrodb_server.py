@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kyrodb.cli.kyrodb_server import main
-from kyrodb.config import Overrides, Settings, load_settings
-from kyrodb.version import __version__
+from pykyro.cli.kyrodb_server import main
+from pykyro.config import Overrides, Settings, load_settings
+from pykyro.version import __version__
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +183,7 @@ def test_a_reload_that_is_asked_for_too_early_is_ignored() -> None:
     """Signals are ignored before what takes long to load is loaded."""
     looks = (
         "import signal, sys\n"
-        "from kyrodb.cli import kyrodb_server\n"
+        "from pykyro.cli import kyrodb_server\n"
         "assert not {'pydantic', 'grpc', 'numpy'} & sys.modules.keys()\n"
         "def run(*_):\n"
         "    signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGUSR1)\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kyrodb.cli.kyrodb import main
+from pykyro.cli.kyrodb import main
 
 IMPORT = ("import", "--in", "x")
 

@@ -9,7 +9,7 @@ import pytest
 from tests.client.stores import ALL_DOCUMENTS, DIMENSION, Store, client_of
 from tests.server.running import RunningServer, running_server
 
-import kyrodb
+import pykyro
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A Database, a Client and an AsyncClient, one after the other."""
     if request.param == "embedded":
-        with kyrodb.open(tmp_path / "data", dimension=DIMENSION) as database:
+        with pykyro.open(tmp_path / "data", dimension=DIMENSION) as database:
             yield database
         return
     running: RunningServer = request.getfixturevalue("server")

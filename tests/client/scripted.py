@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from kyrodb.proto.methods import METHODS, SERVICE
+from pykyro.proto.methods import METHODS, SERVICE
 
 Answer: TypeAlias = Callable[[list[bytes], grpc.ServicerContext], Any]
 """From the request messages of a call to its response, or to an iterator of them for an RPC that streams them."""

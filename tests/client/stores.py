@@ -11,10 +11,10 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-import kyrodb
-from kyrodb.types import Matrix
+import pykyro
+from pykyro.model.types import Matrix
 
-Store: TypeAlias = kyrodb.Database | kyrodb.Client
+Store: TypeAlias = pykyro.Database | pykyro.Client
 
 DIMENSION = 8
 ALL_DOCUMENTS = {"$or": [{"x": {"$exists": True}}, {"x": {"$exists": False}}]}
@@ -23,7 +23,7 @@ ALL_DOCUMENTS = {"$or": [{"x": {"$exists": True}}, {"x": {"$exists": False}}]}
 class Awaited:
     """An AsyncClient whose coroutines are awaited on an event loop in a thread of its own."""
 
-    def __init__(self, make: Callable[[], kyrodb.AsyncClient]) -> None:
+    def __init__(self, make: Callable[[], pykyro.AsyncClient]) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -47,15 +47,15 @@ class Awaited:
 
 
 @contextlib.contextmanager
-def client_of(kind: str, target: str, **options: Any) -> Iterator[kyrodb.Client]:
+def client_of(kind: str, target: str, **options: Any) -> Iterator[pykyro.Client]:
     """A client of the server at `target`: "client" or "async"."""
     if kind == "client":
-        with kyrodb.Client(target, **options) as client:
+        with pykyro.Client(target, **options) as client:
             yield client
         return
-    awaited = Awaited(lambda: kyrodb.AsyncClient(target, **options))
+    awaited = Awaited(lambda: pykyro.AsyncClient(target, **options))
     try:
-        yield cast(kyrodb.Client, awaited)
+        yield cast(pykyro.Client, awaited)
     finally:
         awaited.stop()
 
@@ -72,7 +72,7 @@ def fill(store: Store, count: int = 50) -> Matrix:
         (at + 1, vector, {"n": at + 1, "parity": "odd" if at % 2 == 0 else "even"})
         for at, vector in enumerate(vectors)
     )
-    assert report == kyrodb.InsertReport(count, [])
+    assert report == pykyro.InsertReport(count, [])
     return vectors
 
 

@@ -20,10 +20,10 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tests.server.running import RunningServer, running_server
 
-from kyrodb import limits
-from kyrodb.embedded.options import DatabaseOptions
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import METHODS, SERVICE
+from pykyro.embedded.options import DatabaseOptions
+from pykyro.model import limits
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.methods import METHODS, SERVICE
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 MESSAGES = pb.DESCRIPTOR.message_types_by_name
@@ -108,7 +108,7 @@ def test_bounds_are_the_true_ones(subject: str, bounds: list[str]) -> None:
 
 
 def test_every_option_of_open_is_named() -> None:
-    (sentence,) = re.findall(r"\*\*Options of `kyrodb.open`\*\*.*?\n\n", DOCUMENT, re.DOTALL)
+    (sentence,) = re.findall(r"\*\*Options of `pykyro.open`\*\*.*?\n\n", DOCUMENT, re.DOTALL)
     named = re.findall(r"`(\w+)`", sentence.partition("beside `dimension` and `distance`")[2])
     assert set(named) == set(DatabaseOptions.__annotations__)
 

@@ -14,18 +14,18 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.client.scripted import ok, scripted_server
 
-import kyrodb
-from kyrodb.proto import kyrodb_pb2 as pb
+import pykyro
+from pykyro.proto import kyrodb_pb2 as pb
 
 HEALTHY = {"Health": [ok(pb.HealthResponse(status=pb.HealthResponse.HEALTHY))]}
 BEGIN = """
 import asyncio, gc, os, signal, sys, threading
-import kyrodb
+import pykyro
 
 def told(call):
     try:
         return call().status
-    except kyrodb.KyroError as error:
+    except pykyro.KyroError as error:
         return f"{type(error).__name__}: {error}"
 
 def in_child(call):
@@ -68,11 +68,11 @@ def run() -> Iterator[Callable[[str], list[str]]]:
 def test_a_forked_process_is_told_to_make_its_own(run: Callable[[str], list[str]]) -> None:
     lines = run(
         """
-        db = kyrodb.Client(target, timeout_s=60)
+        db = pykyro.Client(target, timeout_s=60)
         print(told(db.health))
         for _ in range(3):
             print(in_child(lambda: told(db.health)))
-        print(in_child(lambda: told(lambda: kyrodb.Client(target, timeout_s=60).health())))
+        print(in_child(lambda: told(lambda: pykyro.Client(target, timeout_s=60).health())))
         print(told(db.health))
         """
     )
@@ -86,7 +86,7 @@ def test_a_forked_process_is_told_to_make_its_own(run: Callable[[str], list[str]
 def test_a_fork_beside_calls_under_way(run: Callable[[str], list[str]]) -> None:
     lines = run(
         """
-        db, busy, stop = kyrodb.Client(target), kyrodb.Client(target), threading.Event()
+        db, busy, stop = pykyro.Client(target), pykyro.Client(target), threading.Event()
 
         def work():
             while not stop.is_set():
@@ -118,7 +118,7 @@ def test_a_process_of_multiprocessing(run: Callable[[str], list[str]]) -> None:
     lines = run(
         """
         import multiprocessing
-        db = kyrodb.Client(target)
+        db = pykyro.Client(target)
         db.health()
         def work(pipe):
             with db:
@@ -141,7 +141,7 @@ def test_an_asynchronous_client_in_a_forked_process(run: Callable[[str], list[st
     lines = run(
         """
         async def main():
-            db = kyrodb.AsyncClient(target)
+            db = pykyro.AsyncClient(target)
             print((await db.health()).status, flush=True)
             return db
 
@@ -149,20 +149,20 @@ def test_an_asynchronous_client_in_a_forked_process(run: Callable[[str], list[st
             return told(lambda: asyncio.run(db.health()))
 
         def of_new():
-            return told(lambda: asyncio.run(kyrodb.AsyncClient(target).health()))
+            return told(lambda: asyncio.run(pykyro.AsyncClient(target).health()))
 
         def closed():
             asyncio.run(db.close())
 
         db = asyncio.run(main())
-        for call in (of_old, of_new, closed, lambda: None, lambda: told(kyrodb.Client(target).health)):
+        for call in (of_old, of_new, closed, lambda: None, lambda: told(pykyro.Client(target).health)):
             print(in_child(call), flush=True)
         """
     )
     assert lines[0] == "healthy"
     assert lines[1].startswith("FailedPrecondition: this client belongs to process ")
     assert lines[2].startswith("FailedPrecondition: an AsyncClient was in use in process ")
-    assert "use kyrodb.Client here; or" in lines[2]
+    assert "use pykyro.Client here; or" in lines[2]
     assert lines[3:] == ["None (status 0)", "None (status 0)", "healthy (status 0)"]
     assert all(line.endswith("(status 0)") for line in lines[1:])
 
@@ -170,7 +170,7 @@ def test_an_asynchronous_client_in_a_forked_process(run: Callable[[str], list[st
 def test_a_second_event_loop(run: Callable[[str], list[str]]) -> None:
     lines = run(
         """
-        db = kyrodb.AsyncClient(target)
+        db = pykyro.AsyncClient(target)
         print(told(lambda: asyncio.run(db.health())))
         print(told(lambda: asyncio.run(db.health())))
 
@@ -187,7 +187,7 @@ def test_a_second_event_loop(run: Callable[[str], list[str]]) -> None:
         gc.collect()
 
         async def anew():
-            async with kyrodb.AsyncClient(target) as db:
+            async with pykyro.AsyncClient(target) as db:
                 return await db.health()
 
         print(told(lambda: asyncio.run(anew())))
@@ -204,7 +204,7 @@ def test_the_event_loop_of_another_thread(run: Callable[[str], list[str]]) -> No
     lines = run(
         """
         async def main():
-            async with kyrodb.AsyncClient(target) as db:
+            async with pykyro.AsyncClient(target) as db:
                 print((await db.health()).status)
                 print(await asyncio.to_thread(lambda: told(lambda: asyncio.run(db.health()))))
                 loop = asyncio.get_running_loop()
@@ -214,7 +214,7 @@ def test_the_event_loop_of_another_thread(run: Callable[[str], list[str]]) -> No
                 await asyncio.to_thread(lambda: asyncio.run(db.close()))
                 try:
                     await db.health()
-                except kyrodb.Unavailable as error:
+                except pykyro.Unavailable as error:
                     print(error)
 
         asyncio.run(main())
@@ -229,7 +229,7 @@ def test_no_event_loop_at_all(run: Callable[[str], list[str]]) -> None:
     lines = run(
         """
         def driven():
-            call = kyrodb.AsyncClient(target).health()
+            call = pykyro.AsyncClient(target).health()
             try:
                 call.send(None)
             finally:
@@ -240,20 +240,20 @@ def test_no_event_loop_at_all(run: Callable[[str], list[str]]) -> None:
     )
     assert lines == [
         "FailedPrecondition: an AsyncClient is awaited on an asyncio event loop, and none is running here: use "
-        "kyrodb.Client outside of asyncio"
+        "pykyro.Client outside of asyncio"
     ]
 
 
 def test_a_closed_client(run: Callable[[str], list[str]]) -> None:
     lines = run(
         """
-        db = kyrodb.Client(target)
+        db = pykyro.Client(target)
         db.close()
         db.close()
         print(told(db.health))
 
         async def main():
-            db = kyrodb.AsyncClient(target)
+            db = pykyro.AsyncClient(target)
             await db.close()
             await db.close()
             await db.health()
@@ -268,7 +268,7 @@ def test_many_threads_share_a_client(run: Callable[[str], list[str]]) -> None:
     lines = run(
         """
         from concurrent.futures import ThreadPoolExecutor
-        with kyrodb.Client(target) as db, ThreadPoolExecutor(16) as pool:
+        with pykyro.Client(target) as db, ThreadPoolExecutor(16) as pool:
             print({status for status in pool.map(lambda _: told(db.health), range(400))})
         """
     )
@@ -277,4 +277,4 @@ def test_many_threads_share_a_client(run: Callable[[str], list[str]]) -> None:
 
 def test_what_is_called_and_not_awaited_is_warned_of_by_its_name() -> None:
     with pytest.warns(RuntimeWarning, match=r"coroutine 'AsyncClient.health' was never awaited"):
-        kyrodb.AsyncClient("127.0.0.1:1").health()  # type: ignore[unused-coroutine]
+        pykyro.AsyncClient("127.0.0.1:1").health()  # type: ignore[unused-coroutine]

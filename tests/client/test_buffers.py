@@ -17,9 +17,9 @@ import pytest
 from tests.client.stores import ALL_DOCUMENTS, DIMENSION, Store, random_vectors
 from tests.server.running import RunningServer
 
-import kyrodb
-from kyrodb.index.filter import In
-from kyrodb.types import Vector
+import pykyro
+from pykyro.model.filter import In
+from pykyro.model.types import Vector
 
 COUNT = 600
 """More than one group of the embedded database."""
@@ -240,7 +240,7 @@ def test_what_was_looked_up_is_the_callers(store: Store) -> None:
 
 def test_a_filter_that_could_change_is_refused(store: Store) -> None:
     held: Any = ["x"]
-    with pytest.raises(kyrodb.InvalidArgument, match="filter must hold tuples, not lists"):
+    with pytest.raises(pykyro.InvalidArgument, match="filter must hold tuples, not lists"):
         store.search(np.ones(DIMENSION), filter=In("a", held))
 
 
@@ -276,7 +276,7 @@ def test_awaited_calls_hold_what_they_were_called_with(server: RunningServer) ->
     vectors = random_vectors(40)
 
     async def run() -> None:
-        async with kyrodb.AsyncClient(f"127.0.0.1:{server.port}") as db:
+        async with pykyro.AsyncClient(f"127.0.0.1:{server.port}") as db:
             await db.delete_many(filter=ALL_DOCUMENTS)
             held, metadata, doc_filter = np.zeros(DIMENSION, np.float32), {"n": ""}, {"n": ""}
             writes = []

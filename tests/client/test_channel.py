@@ -10,11 +10,11 @@ from tests.client.certificates import Certificates, make_certificates
 from tests.client.scripted import ok, scripted_server
 from tests.client.stores import client_of
 
-import kyrodb
-from kyrodb import InvalidArgument, Tls, Unavailable
-from kyrodb.client.channel import connection
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.version import __version__
+import pykyro
+from pykyro import InvalidArgument, Tls, Unavailable
+from pykyro.client.channel import connection
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.version import __version__
 
 HEALTHY = {"Health": [ok(pb.HealthResponse(status=pb.HealthResponse.HEALTHY))]}
 kinds = pytest.mark.parametrize("kind", ["client", "async"])
@@ -100,14 +100,14 @@ def test_the_key_goes_with_every_call(kind: str) -> None:
         ({"api_key": "line\nbreak"}, "api_key must be"),
     ],
 )
-@pytest.mark.parametrize("client", [kyrodb.Client, kyrodb.AsyncClient])
+@pytest.mark.parametrize("client", [pykyro.Client, pykyro.AsyncClient])
 def test_arguments_that_cannot_work(client: Any, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words) as caught:
         client(**arguments)
     assert "käse" not in str(caught.value)
 
 
-@pytest.mark.parametrize("client", [kyrodb.Client, kyrodb.AsyncClient])
+@pytest.mark.parametrize("client", [pykyro.Client, pykyro.AsyncClient])
 def test_a_certificate_that_is_not_there(client: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"ca\.pem"):
         client(tls=Tls(ca=tmp_path / "ca.pem"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kyrodb import Health, Stats, Tier
-from kyrodb.client import decode
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro import Health, Stats, Tier
+from pykyro.client import decode
+from pykyro.proto import kyrodb_pb2 as pb
 
 VECTOR = np.array([1.5, -0.0, 3e38, 1e-45], dtype=np.float32)
 

@@ -15,7 +15,7 @@ import pytest
 from tests.client.scripted import Answer, Scripted, ok, refuse, scripted_server, server_of, sleep
 from tests.client.stores import DIMENSION, Store, client_of
 
-from kyrodb import (
+from pykyro import (
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
@@ -25,9 +25,9 @@ from kyrodb import (
     Unauthenticated,
     Unavailable,
 )
-from kyrodb.client import calls
-from kyrodb.index.filter import Exact, In
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.client import calls
+from pykyro.model.filter import Exact, In
+from pykyro.proto import kyrodb_pb2 as pb
 
 pytestmark = pytest.mark.parametrize("kind", ["client", "async"])
 

@@ -13,15 +13,8 @@ from tests.patience import PATIENCE_S
 from tests.server.running import start_server
 from tests.tenancy.keys import entry, key_of, write_keys
 
-import kyrodb
-from kyrodb import (
-    Client,
-    PermissionDenied,
-    ResourceExhausted,
-    Tls,
-    Unauthenticated,
-    Unavailable,
-)
+import pykyro
+from pykyro import Client, PermissionDenied, ResourceExhausted, Tls, Unauthenticated, Unavailable
 
 pytestmark = pytest.mark.parametrize("kind", ["client", "async"])
 
@@ -117,7 +110,7 @@ def test_keys_open_what_they_should(kind: str, target: str, certificates: Certif
 def test_a_client_without_a_certificate_is_not_let_in(
     kind: str, target: str, certificates: Certificates
 ) -> None:
-    tls = kyrodb.Tls(ca=certificates.ca, server_name="db.internal")
+    tls = pykyro.Tls(ca=certificates.ca, server_name="db.internal")
     with (
         client_of(kind, target, tls=tls, api_key=key_of("acme"), timeout_s=1) as client,
         pytest.raises(Unavailable),

@@ -17,8 +17,8 @@ from tests.client.scripted import ok, scripted_server
 from tests.client.stores import client_of
 from tests.server.running import running_server
 
-from kyrodb import DeadlineExceeded, FailedPrecondition, InvalidArgument, Tls, Unavailable
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro import DeadlineExceeded, FailedPrecondition, InvalidArgument, Tls, Unavailable
+from pykyro.proto import kyrodb_pb2 as pb
 
 pytestmark = pytest.mark.parametrize("kind", ["client", "async"])
 HEALTHY = {"Health": [ok(pb.HealthResponse(status=pb.HealthResponse.HEALTHY))]}
@@ -71,7 +71,7 @@ def _refused(kind: str, target: str, tls: Tls | bool, words: str, timeout_s: flo
 def test_a_plain_client_at_a_tls_port(kind: str, ours: Certificates) -> None:
     with scripted_server(HEALTHY, ours.server_credentials()) as script:
         _refused(
-            kind, script.target, False, "speaks TLS and this client does not: give tls=True or tls=kyrodb.Tls"
+            kind, script.target, False, "speaks TLS and this client does not: give tls=True or tls=pykyro.Tls"
         )
 
 
@@ -98,7 +98,7 @@ def test_no_certificate_of_the_clients(kind: str, ours: Certificates) -> None:
     with scripted_server(HEALTHY, ours.server_credentials(asks_client=True)) as script:
         for tls in (Tls(ca=ours.ca, server_name="db.internal"), False):
             _refused(
-                kind, script.target, tls, r"asks clients for a certificate: give tls=kyrodb.Tls\(ca=…, cert=…"
+                kind, script.target, tls, r"asks clients for a certificate: give tls=pykyro.Tls\(ca=…, cert=…"
             )
 
 

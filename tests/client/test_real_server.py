@@ -14,9 +14,9 @@ from tests.client.stores import ALL_DOCUMENTS, DIMENSION, client_of, random_vect
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, free_port, running_server
 
-import kyrodb
-from kyrodb import Client, InsertReport, InvalidArgument, ResourceExhausted, Unavailable
-from kyrodb.proto import kyrodb_pb2 as pb
+import pykyro
+from pykyro import Client, InsertReport, InvalidArgument, ResourceExhausted, Unavailable
+from pykyro.proto import kyrodb_pb2 as pb
 
 ONES = [1.0] * DIMENSION
 
@@ -25,7 +25,7 @@ def test_documents_beyond_the_room_are_named(tmp_path: Path) -> None:
     vectors = random_vectors(40)
     reports: dict[str, InsertReport] = {}
     documents = [(doc_id, vector) for doc_id, vector in enumerate(vectors, start=1)]
-    with kyrodb.open(tmp_path / "embedded", dimension=DIMENSION, documents_max=30) as database:
+    with pykyro.open(tmp_path / "embedded", dimension=DIMENSION, documents_max=30) as database:
         reports["embedded"] = database.insert_many(documents)
         with pytest.raises(ResourceExhausted, match="index full: 30 elements"):
             database.insert(50, ONES)
@@ -92,7 +92,7 @@ def test_tasks_share_a_client(server: RunningServer) -> None:
     vectors = random_vectors(200)
 
     async def use() -> list[int]:
-        async with kyrodb.AsyncClient(f"127.0.0.1:{server.port}") as client:
+        async with pykyro.AsyncClient(f"127.0.0.1:{server.port}") as client:
             await client.delete_many(filter=ALL_DOCUMENTS)
             await asyncio.gather(*(client.insert(at + 1, vector) for at, vector in enumerate(vectors)))
             answers = await asyncio.gather(*(client.search(vector, 1) for vector in vectors))
@@ -103,7 +103,7 @@ def test_tasks_share_a_client(server: RunningServer) -> None:
 
 def test_closing_ends_what_is_under_way(server: RunningServer) -> None:
     async def close_amid_calls() -> list[object]:
-        client = kyrodb.AsyncClient(f"127.0.0.1:{server.port}")
+        client = pykyro.AsyncClient(f"127.0.0.1:{server.port}")
         await client.health()
         queries = np.ones((4000, DIMENSION))
         calls = [asyncio.create_task(client.search_many(queries)) for _ in range(3)]
@@ -117,7 +117,7 @@ def test_closing_ends_what_is_under_way(server: RunningServer) -> None:
 
 def test_a_cancelled_task_is_cancelled(server: RunningServer) -> None:
     async def cancel() -> None:
-        async with kyrodb.AsyncClient(f"127.0.0.1:{server.port}") as client:
+        async with pykyro.AsyncClient(f"127.0.0.1:{server.port}") as client:
             await client.health()
             task = asyncio.create_task(client.search_many(np.ones((4000, DIMENSION))))
             await asyncio.sleep(0.05)

@@ -12,7 +12,7 @@ import pytest
 from tests.client.stores import ALL_DOCUMENTS, DIMENSION, Store, client_of
 from tests.server.running import RunningServer, running_server
 
-from kyrodb import InvalidArgument, ResourceExhausted, StoredDocument
+from pykyro import InvalidArgument, ResourceExhausted, StoredDocument
 
 ONES = [1.0] * DIMENSION
 

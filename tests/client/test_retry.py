@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kyrodb.client.retry import (
+from pykyro.client.retry import (
     ATTEMPTS_MAX,
     FIRST_WAIT_S,
     GONE_WAIT_S_MAX,
@@ -15,7 +15,7 @@ from kyrodb.client.retry import (
     WAIT_S_MAX,
     Attempts,
 )
-from kyrodb.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted, Unavailable
+from pykyro.model.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted, Unavailable
 
 
 def test_waits_for_a_server_that_is_gone_grow_and_go_on() -> None:

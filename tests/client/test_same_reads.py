@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tests.client.stores import DIMENSION, Store, fill, random_vectors, ranked
 
-from kyrodb import Hit, InvalidArgument, Tier, Unavailable
-from kyrodb.index.filter import Exact, matches
-from kyrodb.index.filter_dict import parse_filter
+from pykyro import Hit, InvalidArgument, Tier, Unavailable
+from pykyro.model.filter import Exact, matches
+from pykyro.model.filter_dict import parse_filter
 
 ONES = [1.0] * DIMENSION
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-import kyrodb
+import pykyro
 
-METHODS = sorted(name for name in vars(kyrodb.Database) if not name.startswith("_"))
-clients = pytest.mark.parametrize("client", [kyrodb.Client, kyrodb.AsyncClient])
+METHODS = sorted(name for name in vars(pykyro.Database) if not name.startswith("_"))
+clients = pytest.mark.parametrize("client", [pykyro.Client, pykyro.AsyncClient])
 
 
 @clients
@@ -22,7 +22,7 @@ def test_the_methods_are_the_same(client: type[Any]) -> None:
 @clients
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_called_the_same(client: type[Any], name: str) -> None:
-    embedded = inspect.signature(getattr(kyrodb.Database, name))
+    embedded = inspect.signature(getattr(pykyro.Database, name))
     remote = inspect.signature(getattr(client, name))
     # A client takes filter messages too; otherwise even the hints agree.
     hints = [
@@ -36,5 +36,5 @@ def test_a_method_is_called_the_same(client: type[Any], name: str) -> None:
         for signature in (embedded, remote)
     ]
     assert shapes[0] == shapes[1]
-    assert inspect.iscoroutinefunction(getattr(client, name)) == (client is kyrodb.AsyncClient)
+    assert inspect.iscoroutinefunction(getattr(client, name)) == (client is pykyro.AsyncClient)
     assert getattr(client, name).__doc__

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tests.client.stores import DIMENSION, Store, fill, random_vectors
 
-from kyrodb import InvalidArgument, StoredDocument
-from kyrodb.limits import METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX, NAMESPACE_BYTES_MAX
+from pykyro import InvalidArgument, StoredDocument
+from pykyro.model.limits import METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX, NAMESPACE_BYTES_MAX
 
 ONES = [1.0] * DIMENSION
 NAN_AT_2 = [1, 1, np.nan, 1, 1, 1, 1, 1]

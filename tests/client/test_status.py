@@ -8,9 +8,9 @@ import grpc
 import pytest
 from tests.server.calls import running_call
 
-from kyrodb import errors
-from kyrodb.client.status import error_of
-from kyrodb.server.status import Status, status_of
+from pykyro.client.status import error_of
+from pykyro.model import errors
+from pykyro.transport.grpc.status import Status, status_of
 
 
 class Ended(grpc.RpcError):

@@ -12,13 +12,13 @@ import pytest
 from tests.client.scripted import ok, scripted_server
 from tests.client.stores import client_of
 
-from kyrodb import Unavailable
-from kyrodb.client.channel import connection
-from kyrodb.client.diagnosis import Diagnosis
-from kyrodb.client.sniffing import Seen
-from kyrodb.client.status import Failure
-from kyrodb.client.target import parse_target, proxy_of
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro import Unavailable
+from pykyro.client.channel import connection
+from pykyro.client.diagnosis import Diagnosis
+from pykyro.client.sniffing import Seen
+from pykyro.client.status import Failure
+from pykyro.client.target import parse_target, proxy_of
+from pykyro.proto import kyrodb_pb2 as pb
 
 HEALTHY = {"Health": [ok(pb.HealthResponse(status=pb.HealthResponse.HEALTHY))]}
 PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
@@ -154,7 +154,7 @@ def test_how_the_last_of_several_addresses_went_is_not_the_whole_story(
     monkeypatch: pytest.MonkeyPatch, seen: Seen | None, text: str
 ) -> None:
     """gRPC tells of one address: ::1 refuses, and 127.0.0.1 may hold a server that speaks TLS."""
-    monkeypatch.setattr("kyrodb.client.diagnosis.sniff", lambda *_: seen)
+    monkeypatch.setattr("pykyro.client.diagnosis.sniff", lambda *_: seen)
     details = "failed to connect to all addresses; last error: UNKNOWN: ipv6:[::1]:7: Connection refused"
     failure = Failure(grpc.StatusCode.UNAVAILABLE, details, Unavailable(details))
     diagnosis = Diagnosis(connection("localhost:7", None, False, 1.0))

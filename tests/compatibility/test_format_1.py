@@ -13,25 +13,25 @@ import numpy as np
 import pytest
 from tests.engine.opening import settle
 
-from kyrodb.backup.catalog import read_catalog
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.locate import open_target
-from kyrodb.backup.recovered import Recovered
-from kyrodb.backup.restore import restore
-from kyrodb.backup.store import Store
-from kyrodb.backup.timeline import plan_backup
-from kyrodb.backup.trial import try_recovery
-from kyrodb.backup.verify import verify_backup, verify_deep
-from kyrodb.clock import SystemClock
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Delete, Put, SearchRequest
-from kyrodb.migration.document import EVERYTHING, Documents, PortableDocument, Selection, stored_document
-from kyrodb.migration.still_copy import copy_backup, copy_directory
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.verify import verify_directory
-from kyrodb.types import Metric, Scope
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.history.catalog import read_catalog
+from pykyro.backup.history.store import Store
+from pykyro.backup.history.timeline import plan_backup
+from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.restore import restore
+from pykyro.backup.target.locate import open_target
+from pykyro.backup.trial_recovery import try_recovery
+from pykyro.backup.verify import verify_backup, verify_deep
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.migration.document import EVERYTHING, Documents, PortableDocument, Selection, stored_document
+from pykyro.migration.still_copy import copy_backup, copy_directory
+from pykyro.model.requests import Delete, Put, SearchRequest
+from pykyro.model.types import Metric, Scope
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.verify import verify_directory
+from pykyro.system.clock import SystemClock
 
 SAVED = Path(__file__).parent / "format_1"
 TENANTS = {"zero": 0, "acme": 1, "globex": 2}

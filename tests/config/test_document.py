@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kyrodb.config import KEYS, SAMPLE_KEY, load_settings
-from kyrodb.config.document import documents
-from kyrodb.config.guardrails import GUARDRAILS
-from kyrodb.errors import ConfigError
+from pykyro.config import KEYS, SAMPLE_KEY, load_settings
+from pykyro.config.document import documents
+from pykyro.config.settings.guardrails import GUARDRAILS
+from pykyro.model.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/configuration.md"
@@ -20,7 +20,7 @@ PAGE = ROOT / "docs/configuration.md"
 
 @pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
 def test_generated_text_is_up_to_date(path: Path) -> None:
-    assert path.read_text("utf-8") == documents(ROOT)[path], "run python -m kyrodb.config.document"
+    assert path.read_text("utf-8") == documents(ROOT)[path], "run python -m pykyro.config.document"
 
 
 def test_page_has_one_row_for_every_key() -> None:

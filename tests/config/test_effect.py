@@ -20,24 +20,24 @@ from tests.client.certificates import make_certificates
 from tests.server.running import start_server
 from tests.tenancy.keys import entry, write_keys
 
-import kyrodb
-from kyrodb.config import KEYS, Overrides, load_settings
-from kyrodb.config.declare import Section
-from kyrodb.config.document import reference
-from kyrodb.config.keys import Key
-from kyrodb.config.model import Settings
-from kyrodb.engine.options import CacheOptions, EngineOptions, RecallOptions, TierBudgets
-from kyrodb.index.graph_build import GraphParameters
-from kyrodb.storage.log import LogOptions
+import pykyro
+from pykyro.config import KEYS, Overrides, load_settings
+from pykyro.config.document import reference
+from pykyro.config.keys import Key
+from pykyro.config.settings.declare import Section
+from pykyro.config.settings.model import Settings
+from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions, TierBudgets
+from pykyro.index.vector.graph_build import GraphParameters
+from pykyro.storage.wal.log import LogOptions
 
-HOME = Path(kyrodb.__file__).parent
+HOME = Path(pykyro.__file__).parent
 DECIDES_RULES = "environment.type"
 """The one key whose whole effect is in the configuration itself: which rules hold."""
 
 RECORDER = """
 import json, os, sys
-from kyrodb import config
-from kyrodb.config.declare import Section
+from pykyro import config
+from pykyro.config.settings.declare import Section
 
 asked = set()
 home = os.path.dirname(config.__file__) + os.sep
@@ -56,7 +56,7 @@ def noted(self, name):
     return object.__getattribute__(self, name)
 
 Section.__getattribute__ = noted
-from kyrodb.cli.kyrodb_server import main
+from pykyro.cli.kyrodb_server import main
 
 code = main([])
 with open(sys.argv[1], "w") as file:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kyrodb.config.files import read_file
-from kyrodb.errors import ConfigError
+from pykyro.config.files import read_file
+from pykyro.model.errors import ConfigError
 
 SAME = {
     "c.yaml": "server:\n  port: 1\n  tls: {enabled: true}\n",

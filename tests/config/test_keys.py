@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kyrodb.config import KEYS, Key, Settings, changed_keys, value_of
-from kyrodb.config.layer import Entry
-from kyrodb.config.validate import validated
-from kyrodb.errors import ConfigError
-from kyrodb.types import Metric
+from pykyro.config import KEYS, Key, Settings, changed_keys, value_of
+from pykyro.config.layer import Entry
+from pykyro.config.validate import validated
+from pykyro.model.errors import ConfigError
+from pykyro.model.types import Metric
 
 NUMBERS = [key for key in KEYS.values() if key.kind in (int, float)]
 RELATED: dict[str, dict[str, object]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kyrodb.config.layer import Layer, shown
+from pykyro.config.layer import Layer, shown
 
 
 @pytest.mark.parametrize(

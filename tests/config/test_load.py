@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kyrodb.config import Loaded, Overrides, Settings, load_settings
-from kyrodb.errors import ConfigError
+from pykyro.config import Loaded, Overrides, Settings, load_settings
+from pykyro.model.errors import ConfigError
 
 
 def faults(path: Path | None, environ: Mapping[str, str]) -> tuple[str, ...]:

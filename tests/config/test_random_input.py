@@ -11,9 +11,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kyrodb.config import KEYS, Overrides, Settings, load_settings
-from kyrodb.config.keys import FORMER_NAMES, SECTIONS
-from kyrodb.errors import ConfigError
+from pykyro.config import KEYS, Overrides, Settings, load_settings
+from pykyro.config.keys import FORMER_NAMES, SECTIONS
+from pykyro.model.errors import ConfigError
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NAMES = st.sampled_from([*KEYS, *SECTIONS, *FORMER_NAMES])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kyrodb.config import KEYS, Settings, changed_keys, load_settings, reloaded, value_of
-from kyrodb.errors import ConfigError
+from pykyro.config import KEYS, Settings, changed_keys, load_settings, reloaded, value_of
+from pykyro.model.errors import ConfigError
 
 
 def settings(**environ: str) -> Settings:

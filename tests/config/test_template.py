@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kyrodb.config import KEYS, Settings, generate_template, load_settings, value_of
-from kyrodb.errors import ConfigError
+from pykyro.config import KEYS, Settings, generate_template, load_settings, value_of
+from pykyro.model.errors import ConfigError
 
 FORMATS = ("yaml", "toml")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kyrodb.config import load_settings
-from kyrodb.errors import ConfigError
+from pykyro.config import load_settings
+from pykyro.model.errors import ConfigError
 
 
 def test_every_kind_of_fault_is_told_together_one_a_line(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from math import inf, isnan
 
 import pytest
 
-from kyrodb.config.yaml_text import YamlError, parse
+from pykyro.config.yaml_text import YamlError, parse
 
 
 @pytest.mark.parametrize(

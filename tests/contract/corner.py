@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from tests.server.running import RunningServer
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 DIMENSION = 4
 _first_ids = itertools.count(1000, 20_000)

@@ -18,7 +18,7 @@ from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server
 from tests.tenancy.keys import CANARY, entry, key_of, write_keys
 
-from kyrodb.proto.methods import METHODS
+from pykyro.proto.methods import METHODS
 
 OWN = key_of("acme", "own" + CANARY)
 OTHER = key_of("globex", "other" + CANARY)

@@ -9,8 +9,8 @@ import pytest
 from tests.contract.corner import Corner, Refused
 from tests.server.running import RunningServer
 
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.version import __version__
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.version import __version__
 
 X = [1.0, 0.0, 0.0, 0.0]
 COMPONENTS = ["cache", "cold_tier", "hot_tier", "wal"]

@@ -81,7 +81,7 @@ def test_a_reload_keeps_the_old_one_and_says_when_the_new_one_ends(
     put(files, -DAY, 3 * DAY)
     assert "expires on" in reload(server, "configuration reloaded")
     assert metric(server, sample) == pytest.approx(3 * 86_400, abs=600)
-    wait_until(lambda: "WARN  kyrodb.server.certificates" in server.log)
+    wait_until(lambda: "WARN  pykyro.service.certificates" in server.log)
 
     issue(files, CA, "localhost")
     assert reload(server, "configuration reloaded") == ""
@@ -97,4 +97,4 @@ def test_one_that_ends_while_the_server_runs_is_said_and_no_reason_for_a_restart
         answer = server.http("/health")
         assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
         assert metric(server, 'tls_certificate_remaining_seconds{setting="server.tls.cert_path"}') < 0
-        wait_until(lambda: "ERROR kyrodb.server.certificates" in server.log)
+        wait_until(lambda: "ERROR pykyro.service.certificates" in server.log)

@@ -17,8 +17,8 @@ from tests.patience import wait_until
 from tests.server.running import RunningServer, start_server
 from tests.tenancy.keys import entry, write_keys
 
-from kyrodb.config.files import read_file
-from kyrodb.errors import ConfigError
+from pykyro.config.files import read_file
+from pykyro.model.errors import ConfigError
 
 Put = Callable[[Path], None]
 

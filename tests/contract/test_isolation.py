@@ -29,9 +29,9 @@ from tests.contract.tenants import (
 from tests.patience import PATIENCE_S
 from tests.tenancy.keys import CANARY
 
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import METHODS, SERVICE
-from kyrodb.server.terms import TERMS
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.methods import METHODS, SERVICE
+from pykyro.service.rpc_rules import RULES_OF_RPCS
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 SHARED, OWNED, ABSENT = 1, 2, 3
@@ -135,7 +135,7 @@ def plain(answer: Answer) -> tuple[str, str, list[bytes]]:
 
 def test_every_rpc_has_its_rows() -> None:
     assert set(REQUESTS) == set(METHODS)
-    assert set(TERMS) == set(METHODS)
+    assert set(RULES_OF_RPCS) == set(METHODS)
 
 
 @pytest.mark.parametrize("header", ["x-api-key", "authorization"])
@@ -155,7 +155,7 @@ def test_no_rpc_is_answered_without_a_key_that_opens(tenants: Tenants, rpc: str,
 def test_every_rpc_is_answered_with_a_key_that_opens(stocked: Tenants, rpc: str, header: str) -> None:
     assert stocked.call(rpc, REQUESTS[rpc], ADMIN, header=header).code == "OK"
     answer = stocked.call(rpc, REQUESTS[rpc], OTHER, header=header)
-    if TERMS[rpc].admin:
+    if RULES_OF_RPCS[rpc].admin:
         assert answer.code == "PERMISSION_DENIED"
         assert "is_admin: true" in answer.text
     else:

@@ -16,17 +16,17 @@ import pytest
 from tests.contract.tenants import ADMIN, DISABLED, ENTRIES, MALFORMED, OTHER, OWN, UNKNOWN
 from tests.tenancy.keys import CANARY, write_keys
 
-from kyrodb.config import Settings
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Put
-from kyrodb.observe.health import Phase
-from kyrodb.server.accounts import Accounts
-from kyrodb.server.database import open_database
-from kyrodb.server.http import application, serving_http
-from kyrodb.server.protection import read_keys
-from kyrodb.server.vitals import Vitals
-from kyrodb.tenancy.key_ring import KeyRing
-from kyrodb.types import Document, Scope
+from pykyro.config import Settings
+from pykyro.database.opening import open_database
+from pykyro.engine.engine import Engine
+from pykyro.model.requests import Put
+from pykyro.model.types import Document, Scope
+from pykyro.service.protection import read_keys
+from pykyro.service.server_state import ServerState
+from pykyro.service.usage_reporter import UsageReporter
+from pykyro.telemetry.health import Phase
+from pykyro.tenancy.key_ring import KeyRing
+from pykyro.transport.http.http import application, serving_http
 
 MODES = ("disabled", "metrics_and_slo", "all")
 GUARDED = {
@@ -55,7 +55,7 @@ def settings_of(directory: Path, mode: str, *, auth: bool = True) -> Settings:
 class Port:
     """The HTTP port of a server that is up."""
 
-    vitals: Vitals
+    server_state: ServerState
     client: httpx.Client
 
     def get(
@@ -98,24 +98,24 @@ def open_port(directory: Path, engine: Engine) -> Iterator[Port]:
 
 
 def _serving(settings: Settings, engine: Engine) -> Iterator[Port]:
-    vitals = Vitals(settings)
-    vitals.keys = read_keys(settings)
-    vitals.engine, vitals.phase = engine, Phase.SERVING
+    server_state = ServerState(settings)
+    server_state.keys = read_keys(settings)
+    server_state.engine, server_state.phase = engine, Phase.SERVING
     if settings.auth.enabled:
-        vitals.accounts = Accounts(engine)
+        server_state.usage_reporter = UsageReporter(engine)
     with (
-        serving_http(vitals) as http,
+        serving_http(server_state) as http,
         httpx.Client(base_url=f"http://127.0.0.1:{http.port}", trust_env=False) as client,
     ):
-        yield Port(vitals, client)
+        yield Port(server_state, client)
 
 
 def mode_of(port: Port) -> str:
-    return port.vitals.settings.server.observability_auth
+    return port.server_state.settings.server.observability_auth
 
 
 def test_every_path_has_its_row(port: Port) -> None:
-    paths = {route.path for route in application(port.vitals).routes}  # type: ignore[attr-defined]
+    paths = {route.path for route in application(port.server_state).routes}  # type: ignore[attr-defined]
     assert paths == set(GUARDED)
 
 
@@ -179,13 +179,13 @@ def test_a_scope_that_is_none_is_refused_before_rights_are_looked_at(port: Port)
 
 
 def test_usage_while_starting_is_unavailable(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port.vitals, "accounts", None)
+    monkeypatch.setattr(port.server_state, "usage_reporter", None)
     assert port.get("/usage", OWN).status_code == 503
 
 
 def test_usage_of_a_tenant_that_did_nothing_is_empty(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    idle = replace(port.vitals.keys.find(OWN), tenant_id="idle")
-    monkeypatch.setattr(port.vitals, "keys", KeyRing([idle]))
+    idle = replace(port.server_state.keys.find(OWN), tenant_id="idle")
+    monkeypatch.setattr(port.server_state, "keys", KeyRing([idle]))
     body = port.get("/usage", OWN).json()
     assert body["tenants"] == []
     assert body["totals"] == {"query_count": 0, "vector_count": 0, "storage_bytes": 0, "billable_events": 0}
@@ -201,5 +201,5 @@ def test_without_auth_there_is_no_usage_and_no_key_is_asked_for(open_port: Port)
 
 
 def test_a_key_that_is_taken_away_opens_no_more(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port.vitals, "keys", KeyRing(()))
+    monkeypatch.setattr(port.server_state, "keys", KeyRing(()))
     assert port.get("/usage", OWN).status_code == 401

@@ -12,7 +12,7 @@ from tests.contract.conftest import TRANSPORTS
 from tests.contract.tenants import ADMIN, OTHER, OWN, Tenants, shared_server
 from tests.contract.test_isolation import plain
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 AXES = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.7, 0.7, 0.1, 0.0], [0.6, 0.0, 0.8, 0.0]]
 RED = pb.MetadataFilter(exact=pb.ExactMatch(key="colour", value="red"))

@@ -18,7 +18,7 @@ from tests.contract.tenants import ADMIN, OTHER, OWN, Answer, Tenants, called, s
 from tests.server.running import running_server
 from tests.tenancy.keys import entry, key_of
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 VECTOR = [1.0, 0.0, 0.0, 0.0]
 SLOW, STREAMS = key_of("slow", "w" * 32), key_of("streams", "m" * 32)

@@ -14,7 +14,7 @@ from tests.contract.tenants import OTHER, OWN, Tenants, shared_server
 from tests.patience import PATIENCE_S
 from tests.tenancy.keys import CANARY, entry, key_of, write_keys
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 NEW = key_of("initech", "new" + CANARY)
 QUERY = pb.QueryRequest(doc_id=1)

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.corner import Corner, Refused
 from tests.patience import PATIENCE_S
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 X, Y = [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]
 

@@ -17,7 +17,7 @@ from tests.contract.corner import DIMENSION
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, start_server, stub
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 CA, STRANGER = trustme.CA(), trustme.CA()
 CLIENT = CA.issue_cert("client")

@@ -13,8 +13,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.contract.corner import Corner, Refused
 from tests.server.running import RunningServer
 
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import METHODS, SERVICE
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.methods import METHODS, SERVICE
 
 X = [1.0, 0.0, 0.0, 0.0]
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 from tests.crash.oracle import Doc, State, in_scope
 
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import SearchRequest, SearchResult
-from kyrodb.index.filter import Exact
-from kyrodb.types import (
+from pykyro.engine.engine import Engine
+from pykyro.model.filter import Exact
+from pykyro.model.requests import SearchRequest, SearchResult
+from pykyro.model.types import (
     NAMESPACE_KEY,
     RESERVED_KEYS,
     TENANT_INDEX_KEY,

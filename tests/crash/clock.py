@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class FakeClock:
-    """Implements kyrodb.clock.Clock. Wall time goes on by `tick_us` with every look; `step_s` may be negative."""
+    """Implements pykyro.system.clock.Clock. Wall time goes on by `tick_us` a look; `step_s` may be negative."""
 
     def __init__(self, wall_s: float = 1_700_000_000.0, tick_us: int = 1000) -> None:
         self._wall_us = int(wall_s * 1e6)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from tests.crash.defect import Defect, Edit
 from tests.crash.defect import defect as _defect
 
-_LOG = "kyrodb.storage.log:Log"
-_WRITER = "kyrodb.storage.wal_writer:WalWriter"
-_SCAN = "kyrodb.storage.wal_reader:_Scan"
-_RECOVERY = "kyrodb.storage.recovery:Recovery"
-_SEALING = "kyrodb.engine.sealing:Sealing"
-_MERGING = "kyrodb.engine.merging"
+_LOG = "pykyro.storage.wal.log:Log"
+_WRITER = "pykyro.storage.wal.writer:WalWriter"
+_SCAN = "pykyro.storage.wal.reader:_Scan"
+_RECOVERY = "pykyro.storage.recovery:Recovery"
+_SEALING = "pykyro.engine.maintenance.sealing:Sealing"
+_MERGING = "pykyro.engine.maintenance.merging"
 _BIT_ROT = "tests.storage.test_bit_rot"
-_READER_TESTS = "tests.storage.test_wal_reader"
-_REPLACE = "kyrodb.storage.replace_file:replace_file"
+_READER_TESTS = "tests.storage.wal.test_reader"
+_REPLACE = "pykyro.storage.files.replace_file:replace_file"
 
 DEFECTS: tuple[Defect, ...] = (
     # --- acknowledging ---
@@ -59,7 +59,7 @@ DEFECTS: tuple[Defect, ...] = (
         "frames = [frame for lsn, frame in self._unsynced if lsn > ground.lsn]",
         "frames = []",
         "errors",
-        "tests.storage.test_breaker:test_frames_acknowledged_before_their_sync_are_written_again_from_memory",
+        "tests.storage.wal.test_breaker:test_frames_acknowledged_before_their_sync_are_written_again_from_memory",
     ),
     _defect(
         "new ground that follows what was written, not what was synced",
@@ -77,7 +77,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "acknowledge a write that changes nothing while the disk fails",
-        "kyrodb.engine.write_path:WritePath._append",
+        "pykyro.engine.write_path:WritePath._append",
         "self._log.require_ground()",
         "pass",
         "errors",
@@ -85,7 +85,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "apply a group to memory though the log refused it",
-        "kyrodb.engine.write_path:WritePath._write",
+        "pykyro.engine.write_path:WritePath._write",
         "# A write that would change nothing fails too: one that failed earlier may still come back.\n",
         "for _, records in frames: self._state.apply(self._state.position, records)\n",
         "errors",
@@ -123,7 +123,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "segment files without fsync",
-        "kyrodb.storage.section_file:SectionWriter.finish",
+        "pykyro.storage.segment.section_file:SectionWriter.finish",
         "self._file.sync(data_only=False)",
         "pass",
         "points",
@@ -137,7 +137,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "old files removed before MANIFEST lets go of them",
-        "kyrodb.engine.context:EngineContext.change_manifest",
+        "pykyro.engine.context:EngineContext.change_manifest",
         "self.manifests.update(change)\n",
         "old = self.manifests.current.file_names - change(self.manifests.current).file_names\n"
         "    self.remove_files(old)\n    self.manifests.update(change)\n",
@@ -145,18 +145,18 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "data_dir whose name is not durable",
-        "kyrodb.storage.lock:make_directories",
+        "pykyro.storage.files.lock:make_directories",
         "filesystem.sync_directory(path.parent)",
         "pass",
         "points",
-        "tests.storage.test_lock:test_every_directory_on_the_way_is_durable",
+        "tests.storage.files.test_lock:test_every_directory_on_the_way_is_durable",
     ),
     # --- reading ---
     Defect(
         "length outside the header's checksum",
         (
             Edit(
-                "kyrodb.storage.wal_format:encode_frame",
+                "pykyro.storage.wal.format:encode_frame",
                 "_CHECKSUM.pack(zlib.crc32(head, seed))",
                 "_CHECKSUM.pack(zlib.crc32(head[4:], seed))",
             ),
@@ -205,29 +205,29 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "whitening left out",
-        "kyrodb.storage.wal_format:Whitening.apply",
+        "pykyro.storage.wal.format:Whitening.apply",
         "source = np.frombuffer(data, dtype=np.uint8)",
         "return np.frombuffer(bytes(data), dtype=np.uint8)",
         f"{_READER_TESTS}:test_frame_cut_by_the_end_of_the_file_is_torn_at_every_length",
-        "tests.storage.test_wal_format:test_no_sector_of_zeros_is_written_as_zeros",
+        "tests.storage.wal.test_format:test_no_sector_of_zeros_is_written_as_zeros",
     ),
     _defect(
         "checksums without the segment's seed",
-        "kyrodb.storage.wal_format:SegmentHeader.seed",
+        "pykyro.storage.wal.format:SegmentHeader.seed",
         "return zlib.crc32(self.salt)",
         "return 0",
         f"{_READER_TESTS}:test_document_cannot_pretend_to_be_a_later_frame",
     ),
     _defect(
         "section digests not compared",
-        "kyrodb.storage.section_file:SectionFile.verify",
+        "pykyro.storage.segment.section_file:SectionFile.verify",
         'if found != entry["digest"]:',
         "if False:",
         "flips",
     ),
     _defect(
         "MANIFEST digest not compared",
-        "kyrodb.storage.manifest:decode_manifest",
+        "pykyro.storage.manifest:decode_manifest",
         "if digest(body).encode() != words[2]:",
         "if False:",
         f"{_BIT_ROT}:test_every_flipped_bit_of_a_manifest_is_detected",
@@ -309,14 +309,14 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "replaced document still alive in its old tier",
-        "kyrodb.engine.state:State._put",
+        "pykyro.engine.state:State._put",
         "before.tier.kill(before.row)",
         "pass",
         "points",
     ),
     _defect(
         "delete applied and not logged",
-        "kyrodb.engine.resolve:Resolver._delete",
+        "pykyro.engine.resolve:Resolver._delete",
         "records.append(DeleteRecord(key))",
         "records.append(DeleteRecord(key)) if len(records) < 2 else self._state._delete(DeleteRecord(key))",
         "points",
@@ -324,49 +324,49 @@ DEFECTS: tuple[Defect, ...] = (
     # --- scopes ---
     _defect(
         "owners left out of a segment",
-        "kyrodb.storage.row_keys:write_row_keys",
+        "pykyro.storage.segment.row_keys:write_row_keys",
         "tenanted = bool(owners.any())",
         "tenanted = False",
         "points",
     ),
     _defect(
         "log that does not say whose a document is",
-        "kyrodb.storage.records:_owned_head",
+        "pykyro.storage.wal.records:_owned_head",
         "key_doc_id(key), key_owner(key)",
         "key_doc_id(key), 0",
         "points",
     ),
     _defect(
         "lookup that takes any row of the id",
-        "kyrodb.storage.row_keys:RowKeys.rows_of",
+        "pykyro.storage.segment.row_keys:RowKeys.rows_of",
         "and (owners is None or owners[rows[at]] == owner)",
         "",
         "points",
     ),
     _defect(
         "whoever has no tenant finds everybody's documents",
-        "kyrodb.engine.state:State.condition",
+        "pykyro.engine.state:State.condition",
         "if scope.tenant is not None or not self.tenanted:",
         "if True:",
         "points",
     ),
     _defect(
         "tenant check left out of lookups",
-        "kyrodb.engine.stored_metadata:StoredMetadata.in_scope",
+        "pykyro.engine.tiers.stored_metadata:StoredMetadata.in_scope",
         "return scope.admits(decode_metadata(self.reserved))",
         "return True",
         "points",
     ),
     _defect(
         "scope left out of searches",
-        "kyrodb.index.filter:with_constraints",
+        "pykyro.model.filter:with_constraints",
         "if not constraints:",
         "if True:",
         "points",
     ),
     _defect(
         "tenant numbers given out before they are durable",
-        "kyrodb.engine.engine:Engine._tenant_indices",
+        "pykyro.engine.engine:Engine._tenant_indices",
         "context.manifests.update(lambda manifest: manifest.with_tenants(tenant_ids))",
         "context.manifests.current = context.manifests.current.with_tenants(tenant_ids)",
         "points",
@@ -374,21 +374,21 @@ DEFECTS: tuple[Defect, ...] = (
     # --- snapshots ---
     _defect(
         "snapshot's MANIFEST durable before its links",
-        "kyrodb.storage.snapshot:link_snapshot",
+        "pykyro.storage.snapshot:link_snapshot",
         "filesystem.sync_directory(target)\n",
         "pass\n",
         "tests.crash.test_planted:snapshot_links_before_manifest",
     ),
     _defect(
         "snapshot whose name is not durable",
-        "kyrodb.storage.snapshot:link_snapshot",
+        "pykyro.storage.snapshot:link_snapshot",
         "filesystem.sync_directory(parent)\n",
         "pass\n",
         "points",
     ),
     _defect(
         "pruning by name whatever the clock said",
-        "kyrodb.storage.snapshot:prune_snapshots",
+        "pykyro.storage.snapshot:prune_snapshots",
         "if name != newest",
         "",
         "points",

@@ -41,8 +41,8 @@ from pathlib import Path
 
 from tests.crash.disk import Directory, File, Loss, Node, RandomLoss, Units
 
-from kyrodb.storage.filesystem import Lock, WritableFile
-from kyrodb.types import BytesLike
+from pykyro.model.types import BytesLike
+from pykyro.storage.files.filesystem import Lock, WritableFile
 
 CHANGES = frozenset(
     ("create", "write", "sync", "replace", "exchange", "link", "remove", "remove_directory", "make_directory")
@@ -87,7 +87,7 @@ class Call:
 
 
 class FaultFS:
-    """Implements kyrodb.storage.filesystem.FileSystem. Thread-safe: one lock around each call."""
+    """Implements pykyro.storage.files.filesystem.FileSystem. Thread-safe: one lock around each call."""
 
     def __init__(self, root: Directory | None = None, *, seed: int = 0) -> None:
         self.root = root or Directory()

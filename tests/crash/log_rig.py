@@ -14,8 +14,8 @@ from tests.crash.rigs import every_loss, repeatable
 from tests.crash.session import conditions
 from tests.storage.opening import OpenLog, open_log, put
 
-from kyrodb.errors import Unavailable, WriteFailed
-from kyrodb.storage.log import LogOptions
+from pykyro.model.errors import Unavailable, WriteFailed
+from pykyro.storage.wal.log import LogOptions
 
 
 class LogSession:

@@ -12,10 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
-from kyrodb.errors import KyroError, WriteFailed
-from kyrodb.index.filter import Exact
-from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_INDEX_KEY, Document, Key, Scope, Vector, key_of
+from pykyro.model.errors import KyroError, WriteFailed
+from pykyro.model.filter import Exact
+from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
+from pykyro.model.types import (
+    NAMESPACE_KEY,
+    RESERVED_KEYS,
+    TENANT_INDEX_KEY,
+    Document,
+    Key,
+    Scope,
+    Vector,
+    key_of,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from tests.crash.oracle import State
 from tests.crash.session import DATA, Session, conditions, open_on, options_for
 from tests.crash.workload import Step, operation, steps
 
-from kyrodb.errors import StorageError
-from kyrodb.storage import filename
-from kyrodb.storage.snapshot import snapshot_names
-from kyrodb.storage.verify import verify_directory
+from pykyro.model.errors import StorageError
+from pykyro.storage import filename
+from pykyro.storage.snapshot import snapshot_names
+from pykyro.storage.verify import verify_directory
 
 
 class Found(AssertionError):

@@ -18,20 +18,20 @@ from tests.crash.fault_filesystem import FaultFS
 from tests.crash.oracle import Oracle
 from tests.crash.workload import DIMENSION, TENANTS, Step
 
-from kyrodb.engine import builder, segment_builder
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Ack
-from kyrodb.errors import KyroError, StorageError, Unavailable, WriteFailed
-from kyrodb.limits import GRAPH_ROWS_MIN
-from kyrodb.storage import filename
-from kyrodb.storage.filesystem import write_new_file
-from kyrodb.storage.lock import make_directories
-from kyrodb.storage.log import SyncPolicy
-from kyrodb.storage.snapshot import snapshot_names
-from kyrodb.storage.verify import verify_directory
-from kyrodb.types import Metric
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance import builder, segment_builder
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.model.errors import KyroError, StorageError, Unavailable, WriteFailed
+from pykyro.model.limits import GRAPH_ROWS_MIN
+from pykyro.model.requests import Ack
+from pykyro.model.types import Metric
+from pykyro.storage import filename
+from pykyro.storage.files.filesystem import write_new_file
+from pykyro.storage.files.lock import make_directories
+from pykyro.storage.snapshot import snapshot_names
+from pykyro.storage.verify import verify_directory
+from pykyro.storage.wal.log import SyncPolicy
 
 DATA = Path("/srv/data")
 

@@ -18,7 +18,7 @@ from tests.crash.rigs import FAULTS, calls_of, random_loss, repeatable
 from tests.crash.session import Session, conditions, open_on
 from tests.crash.workload import steps
 
-from kyrodb.errors import StorageError
+from pykyro.model.errors import StorageError
 
 _READS = frozenset(("read", "map", "names", "size"))
 _DISTURBANCES = {

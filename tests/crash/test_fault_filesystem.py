@@ -10,7 +10,7 @@ import pytest
 from tests.crash.disk import AllKept, AllLost, OneLost, RandomLoss, TornAt, loss_named
 from tests.crash.fault_filesystem import Fault, FaultFS, PowerCut
 
-from kyrodb.storage.filesystem import FileSystem, LocalFileSystem, WritableFile, write_all
+from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem, WritableFile, write_all
 
 ROOT = Path("/")
 FILE = ROOT / "f"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kyrodb.engine.requests import Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
-from kyrodb.index.filter import Exact
-from kyrodb.types import NAMESPACE_KEY, Document, Scope, Vector
+from pykyro.model.filter import Exact
+from pykyro.model.requests import Delete, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
+from pykyro.model.types import NAMESPACE_KEY, Document, Scope, Vector
 
 IDS = (*range(1, 9), *(2**32 + doc_id for doc_id in (1, 2, 3)), 2**33 + 1, 2**64 - 2, 2**64 - 1)
 """Also such as a tenant's number and an id made together once, and such as do not fit a signed number."""

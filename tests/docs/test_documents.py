@@ -70,7 +70,7 @@ def run_program(program: str, directory: Path) -> str:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
 def test_the_programs_for_new_users_run(name: str, tmp_path: Path) -> None:
-    embedded = [program for program in programs(ROOT / name) if "kyrodb.open(" in program]
+    embedded = [program for program in programs(ROOT / name) if "pykyro.open(" in program]
     assert embedded
     for program in embedded:
         run_program(program, tmp_path)
@@ -99,10 +99,10 @@ def test_the_quickstart_goes_on_with_a_server(tmp_path: Path) -> None:
     assert (tmp_path / "config.yaml").read_text("utf-8").startswith("# KyroDB configuration")
     (program,) = programs(page)
     run_program(program, tmp_path)
-    (changed,) = re.findall(r"`(with kyrodb\.Client\(.+\) as db:)`", page.read_text("utf-8"))
+    (changed,) = re.findall(r"`(with pykyro\.Client\(.+\) as db:)`", page.read_text("utf-8"))
     with typed(serve, tmp_path) as target:
         line = changed.replace("localhost:50051", target)
-        run_program(re.sub(r"with kyrodb\.open\(.+\) as db:", line, program), tmp_path)
+        run_program(re.sub(r"with pykyro\.open\(.+\) as db:", line, program), tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -117,7 +117,7 @@ def test_the_tour_of_the_source_names_files_that_exist() -> None:
     names = re.findall(r"`([a-z_/]+\.py)`", tour)
     assert len(names) > 10
     for name in names:
-        assert (ROOT / "src" / "kyrodb" / name).exists(), name
+        assert (ROOT / "src" / "pykyro" / name).exists(), name
 
 
 def test_every_make_target_of_the_documents_exists() -> None:

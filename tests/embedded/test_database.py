@@ -15,12 +15,12 @@ import pytest
 from tests.crash.fault_filesystem import Fault, FaultFS
 from tests.engine.opening import vectors
 
-import kyrodb
-from kyrodb import DataDirInUse, DataDirMismatch, InvalidArgument, Tier, Unavailable, WriteFailed
-from kyrodb.embedded.database import Database
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.options import EngineOptions
+import pykyro
+from pykyro import DataDirInUse, DataDirMismatch, InvalidArgument, Tier, Unavailable, WriteFailed
+from pykyro.embedded.database import Database
+from pykyro.engine.engine import open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
 
 DIMENSION = 8
 ONES = [1.0] * DIMENSION
@@ -28,11 +28,11 @@ ONES = [1.0] * DIMENSION
 
 def test_documents_outlive_the_database_that_stored_them(tmp_path: Path) -> None:
     rows = vectors(30)
-    with kyrodb.open(str(tmp_path / "new" / "data"), dimension=DIMENSION) as database:
+    with pykyro.open(str(tmp_path / "new" / "data"), dimension=DIMENSION) as database:
         database.insert_many(enumerate(rows, start=1), namespace="ns")
         database.delete(7)
         expected = database.search(rows[3], 30)
-    with kyrodb.open(tmp_path / "new" / "data", dimension=DIMENSION) as database:
+    with pykyro.open(tmp_path / "new" / "data", dimension=DIMENSION) as database:
         again = database.search(rows[3], 30, namespace="ns")
         assert again.ids.tolist() == expected.ids.tolist()
         assert again.scores.tolist() == expected.scores.tolist()
@@ -41,37 +41,37 @@ def test_documents_outlive_the_database_that_stored_them(tmp_path: Path) -> None
 
 def test_acknowledged_documents_outlive_a_process_that_just_ends(tmp_path: Path) -> None:
     program = (
-        "import kyrodb, os, sys\n"
-        "db = kyrodb.open(sys.argv[1], dimension=8)\n"
+        "import pykyro, os, sys\n"
+        "db = pykyro.open(sys.argv[1], dimension=8)\n"
         "db.insert_many((n, [n] * 8, {'n': n}) for n in range(1, 101))\n"
         "os._exit(0)\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
-    with kyrodb.open(tmp_path, dimension=DIMENSION) as database:
+    with pykyro.open(tmp_path, dimension=DIMENSION) as database:
         assert database.stats().documents == 100
         assert database.search(ONES, 3, filter={"n": {"$gt": 98}}).ids.tolist() == [99, 100]
 
 
 def test_a_snapshot_opens_as_a_database_of_its_own(tmp_path: Path) -> None:
-    with kyrodb.open(tmp_path / "data", dimension=DIMENSION) as database:
+    with pykyro.open(tmp_path / "data", dimension=DIMENSION) as database:
         database.insert(1, ONES)
         snapshot = database.snapshot()
         database.insert(2, ONES)
-        with kyrodb.open(snapshot.path, dimension=DIMENSION) as then:
+        with pykyro.open(snapshot.path, dimension=DIMENSION) as then:
             assert then.search(ONES).ids.tolist() == [1]
         assert database.search(ONES).ids.tolist() == [1, 2]
 
 
 def test_a_directory_has_one_owner_and_one_shape(tmp_path: Path) -> None:
     with (
-        kyrodb.open(tmp_path, dimension=DIMENSION),
+        pykyro.open(tmp_path, dimension=DIMENSION),
         pytest.raises(DataDirInUse),
     ):
-        kyrodb.open(tmp_path, dimension=DIMENSION)
+        pykyro.open(tmp_path, dimension=DIMENSION)
     with pytest.raises(DataDirMismatch, match="dimension"):
-        kyrodb.open(tmp_path, dimension=9)
+        pykyro.open(tmp_path, dimension=9)
     with pytest.raises(DataDirMismatch, match="euclidean"):
-        kyrodb.open(tmp_path, dimension=DIMENSION, distance="euclidean")
+        pykyro.open(tmp_path, dimension=DIMENSION, distance="euclidean")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_directory_has_one_owner_and_one_shape(tmp_path: Path) -> None:
     ],
 )
 def test_scores_of_each_distance(tmp_path: Path, distance: str, scores: dict[int, float]) -> None:
-    with kyrodb.open(tmp_path, dimension=2, distance=distance) as database:
+    with pykyro.open(tmp_path, dimension=2, distance=distance) as database:
         database.insert_many([(1, [1, 0]), (2, [3, 0]), (3, [1, 1])])
         answer = database.search([1, 0])
         assert answer.ids.tolist() == list(scores)
@@ -112,12 +112,12 @@ def test_an_option_that_cannot_work_makes_no_database(
     tmp_path: Path, arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=words):
-        kyrodb.open(tmp_path / "data", **{"dimension": DIMENSION, **arguments})
+        pykyro.open(tmp_path / "data", **{"dimension": DIMENSION, **arguments})
     assert not (tmp_path / "data").exists()
 
 
 def test_options_do_what_they_say(tmp_path: Path) -> None:
-    with kyrodb.open(
+    with pykyro.open(
         tmp_path,
         dimension=DIMENSION,
         m=8,
@@ -140,7 +140,7 @@ def test_options_do_what_they_say(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "tier"), [("off", Tier.HOT), ("exact", Tier.CACHE)])
 def test_the_query_cache_serves_as_it_is_told(tmp_path: Path, mode: Any, tier: Tier) -> None:
-    with kyrodb.open(tmp_path, dimension=DIMENSION, query_cache_mode=mode) as database:
+    with pykyro.open(tmp_path, dimension=DIMENSION, query_cache_mode=mode) as database:
         database.insert_many(enumerate(vectors(50), start=1))
         first, second = database.search(ONES), database.search(ONES)
     assert first.tiers == {Tier.HOT}
@@ -150,7 +150,7 @@ def test_the_query_cache_serves_as_it_is_told(tmp_path: Path, mode: Any, tier: T
 
 def test_threads_share_a_database(tmp_path: Path) -> None:
     rows = vectors(300)
-    with kyrodb.open(tmp_path, dimension=DIMENSION) as database, ThreadPoolExecutor(8) as pool:
+    with pykyro.open(tmp_path, dimension=DIMENSION) as database, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda at: database.insert(at + 1, rows[at], {"n": at + 1}), range(300)))
         found = list(pool.map(lambda row: database.search(row, 1)[0].id, rows))
         assert found == list(range(1, 301))
@@ -160,7 +160,7 @@ def test_threads_share_a_database(tmp_path: Path) -> None:
 
 def test_a_callers_array_stays_the_callers(tmp_path: Path) -> None:
     row = np.ones(DIMENSION, dtype=np.float32)
-    with kyrodb.open(tmp_path, dimension=DIMENSION) as database:
+    with pykyro.open(tmp_path, dimension=DIMENSION) as database:
         database.insert(1, row)
         row[:] = 5
         document = database.get(1)
@@ -174,7 +174,7 @@ def test_documents_that_fail_to_come_leave_those_before_them(tmp_path: Path) -> 
             yield doc_id, ONES
         raise ConnectionError("the source is gone")
 
-    with kyrodb.open(tmp_path, dimension=DIMENSION) as database:
+    with pykyro.open(tmp_path, dimension=DIMENSION) as database:
         with pytest.raises(ConnectionError):
             database.insert_many(documents())
         assert database.stats().documents == 512
@@ -202,12 +202,12 @@ def test_a_failing_disk_refuses_writes_and_answers_reads() -> None:
 
 
 def test_what_recovery_warns_of_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with kyrodb.open(tmp_path, dimension=DIMENSION) as database:
+    with pykyro.open(tmp_path, dimension=DIMENSION) as database:
         database.insert(1, ONES)
         database.flush()
     for log in tmp_path.rglob("*.wal"):
         log.unlink()
-    with caplog.at_level(logging.WARNING), kyrodb.open(tmp_path, dimension=DIMENSION) as database:
+    with caplog.at_level(logging.WARNING), pykyro.open(tmp_path, dimension=DIMENSION) as database:
         assert database.search(ONES).ids.tolist() == [1]
     assert any(record.message.startswith("recovery: ") for record in caplog.records)
 
@@ -218,7 +218,7 @@ def test_ranges_over_large_integers_take_exactly_what_lies_in_them(
     tmp_path: Path, tier: str, base: int
 ) -> None:
     """`$lte` over ids beyond 2^53 took twice as many documents away as it should."""
-    with kyrodb.open(tmp_path / "data", dimension=2) as database:
+    with pykyro.open(tmp_path / "data", dimension=2) as database:
         for at in range(1, 21):
             database.insert(at, [1.0, at], {"at": base + at})
             if tier != "hot" and at == (20 if tier == "cold" else 10):

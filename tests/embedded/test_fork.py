@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-import kyrodb
-from kyrodb.embedded.database import Database
+import pykyro
+from pykyro.embedded.database import Database
 
 _PROLOGUE = """
 import gc, multiprocessing, os, signal, subprocess, sys, threading, time
-import kyrodb
+import pykyro
 path = sys.argv[1]
 
 def opened():
-    return kyrodb.open(path, dimension=4)
+    return pykyro.open(path, dimension=4)
 
 def insert(db, first, count):
     for doc_id in range(first, first + count):
@@ -41,7 +41,7 @@ def in_child(work):
 def refused(call):
     try:
         call()
-    except kyrodb.FailedPrecondition as error:
+    except pykyro.FailedPrecondition as error:
         assert f"was opened by process" in str(error) and str(os.getpid()) in str(error), error
         assert "open it again" in str(error), error
     else:
@@ -96,7 +96,7 @@ if pid == 0:
     time.sleep(600)
     os._exit(0)
 db.close()
-check = "import kyrodb, sys; kyrodb.open(sys.argv[1], dimension=4).close()"
+check = "import pykyro, sys; pykyro.open(sys.argv[1], dimension=4).close()"
 subprocess.run([sys.executable, "-c", check, path], check=True, timeout=120)
 os.kill(pid, signal.SIGKILL)
 os.waitpid(pid, 0)
@@ -105,7 +105,7 @@ os.waitpid(pid, 0)
 readable, writable = os.pipe()
 parent = os.fork()
 if parent == 0:
-    db = kyrodb.open(path + "2", dimension=4)
+    db = pykyro.open(path + "2", dimension=4)
     child = os.fork()
     if child == 0:
         time.sleep(600)
@@ -115,7 +115,7 @@ if parent == 0:
 child = int(os.read(readable, 20))
 os.kill(parent, signal.SIGKILL)
 os.waitpid(parent, 0)
-kyrodb.open(path + "2", dimension=4).close()
+pykyro.open(path + "2", dimension=4).close()
 os.kill(child, signal.SIGKILL)
 """,
     "a child opens the directory once the parent has closed it": """
@@ -126,7 +126,7 @@ db.search_many(questions)
 def child():
     try:
         opened()
-    except kyrodb.DataDirInUse as error:
+    except pykyro.DataDirInUse as error:
         assert error.owner_pid == os.getppid()
     else:
         raise AssertionError("opened beside the parent")
@@ -189,7 +189,7 @@ def documents():
         yield doc_id, [doc_id, 1, 2, 3]
 try:
     db.insert_many(documents())
-except kyrodb.FailedPrecondition:
+except pykyro.FailedPrecondition:
     os._exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 7
 db.close()
@@ -218,7 +218,7 @@ def test_every_method_is_tried() -> None:
 
 def test_a_database_nobody_has_any_more_lets_go_of_its_directory(tmp_path: Path) -> None:
     for turn in range(3):
-        db = kyrodb.open(tmp_path / "data", dimension=4)
+        db = pykyro.open(tmp_path / "data", dimension=4)
         db.insert(turn + 1, [1, 2, 3, 4])
         assert db.stats().documents == turn + 1
         del db
@@ -227,24 +227,24 @@ def test_a_database_nobody_has_any_more_lets_go_of_its_directory(tmp_path: Path)
 def test_a_database_in_a_circle_lets_go_when_it_is_collected(tmp_path: Path) -> None:
     import gc
 
-    circle: list[object] = [kyrodb.open(tmp_path / "data", dimension=4)]
+    circle: list[object] = [pykyro.open(tmp_path / "data", dimension=4)]
     circle.append(circle)
-    with pytest.raises(kyrodb.DataDirInUse, match="already open in this process"):
-        kyrodb.open(tmp_path / "data", dimension=4)
+    with pytest.raises(pykyro.DataDirInUse, match="already open in this process"):
+        pykyro.open(tmp_path / "data", dimension=4)
     del circle
     gc.collect()
-    kyrodb.open(tmp_path / "data", dimension=4).close()
+    pykyro.open(tmp_path / "data", dimension=4).close()
 
 
 @pytest.mark.parametrize("sync", ["data_only", "none"])
 def test_a_program_that_ends_without_closing_loses_nothing(tmp_path: Path, sync: str) -> None:
     program = (
-        "import kyrodb, sys\n"
-        f"db = kyrodb.open(sys.argv[1], dimension=4, sync={sync!r})\n"
+        "import pykyro, sys\n"
+        f"db = pykyro.open(sys.argv[1], dimension=4, sync={sync!r})\n"
         "db.insert(1, [1, 2, 3, 4])\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program, str(tmp_path / "data")], check=True)
-    with kyrodb.open(tmp_path / "data", dimension=4) as db:
+    with pykyro.open(tmp_path / "data", dimension=4) as db:
         assert db.stats().documents == 1
         assert not db._engine.recovered.unclean
 
@@ -253,7 +253,7 @@ def test_an_open_database_cannot_be_pickled(tmp_path: Path) -> None:
     import pickle
 
     with (
-        kyrodb.open(tmp_path / "data", dimension=4) as db,
+        pykyro.open(tmp_path / "data", dimension=4) as db,
         pytest.raises(TypeError, match="pass its path on"),
     ):
         pickle.dumps(db)

@@ -10,7 +10,7 @@ import pytest
 
 _PROLOGUE = """
 import faulthandler, os, random, signal, sys, threading, time
-import kyrodb
+import pykyro
 faulthandler.dump_traceback_later(250, exit=True)
 path = sys.argv[1]
 
@@ -18,7 +18,7 @@ class Interrupt(BaseException):
     pass
 
 def opened():
-    return kyrodb.open(path, dimension=4)
+    return pykyro.open(path, dimension=4)
 
 def vector(n):
     return [1 + n % 7, 1 + n % 11, 1 + n % 13, 3]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-import kyrodb
-from kyrodb import DataDamaged, InvalidArgument, KyroError, StorageError
-from kyrodb.embedded.database import Database
-from kyrodb.storage import recovery
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.log import Log
-from kyrodb.storage.manifest import read_manifest
+import pykyro
+from pykyro import DataDamaged, InvalidArgument, KyroError, StorageError
+from pykyro.embedded.database import Database
+from pykyro.storage import recovery
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.manifest import read_manifest
+from pykyro.storage.wal.log import Log
 
 
 def fill(db: Database, count: int, *, first_id: int = 1) -> None:
@@ -28,7 +28,7 @@ def fill(db: Database, count: int, *, first_id: int = 1) -> None:
 
 
 def documents_of(path: Path | bytes | str) -> int:
-    with kyrodb.open(path, dimension=4) as db:
+    with pykyro.open(path, dimension=4) as db:
         return db.stats().documents
 
 
@@ -44,7 +44,7 @@ def _answer_of(path: Path) -> int | StorageError:
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of a running directory with files of every kind."""
     base = tmp_path_factory.mktemp("opening")
-    with kyrodb.open(base / "data", dimension=4) as db:
+    with pykyro.open(base / "data", dimension=4) as db:
         db.insert_many([(n, [n, n % 7, n % 11, 3]) for n in range(1, 1500)])
         db.flush()
         db.delete(5)
@@ -159,7 +159,7 @@ _NAMES = [b"\xff\xfe caf\xe9", b"two words", b"new\nline", "äö漢字".encode()
 @pytest.mark.parametrize("name", _NAMES)
 def test_a_directory_may_have_any_name(tmp_path: Path, name: bytes) -> None:
     path = os.path.join(os.fsencode(tmp_path), name)
-    with kyrodb.open(path, dimension=4) as db:
+    with pykyro.open(path, dimension=4) as db:
         for first in (1, 2001):
             db.insert_many([(n, [n, n % 7, n % 11, 3]) for n in range(first, first + 1500)])
             db.flush()
@@ -169,7 +169,7 @@ def test_a_directory_may_have_any_name(tmp_path: Path, name: bytes) -> None:
         snapshot = db.snapshot().path
     assert documents_of(snapshot) == documents_of(os.fsdecode(path)) == 3000
     with pytest.raises(KyroError) as caught:
-        kyrodb.open(path, dimension=5)
+        pykyro.open(path, dimension=5)
     assert str(caught.value).encode("utf-8").isascii() or b"\xc3\xa4" in name
     assert "\n" not in str(caught.value)
 
@@ -188,14 +188,14 @@ def test_commands_take_a_directory_with_any_name(tmp_path: Path) -> None:
     base = os.path.join(os.fsencode(tmp_path), _NAMES[0])
     os.mkdir(base)
     data, backups, out = (os.path.join(base, name) for name in (b"data", b"backups", b"out"))
-    with kyrodb.open(data, dimension=4) as db:
+    with pykyro.open(data, dimension=4) as db:
         fill(db, 10)
-    backup = "kyrodb.cli.kyrodb_backup"
+    backup = "pykyro.cli.kyrodb_backup"
     for words in (
         (backup, "create", "--data-dir", data, "--backup-dir", backups),
         (backup, "list", "--format", "json", "--backup-dir", backups),
-        ("kyrodb.cli.kyrodb", "export", "--format", "jsonl", "--data-dir", data, "--out", out),
-        ("kyrodb.cli.kyrodb", "doctor", "--deep", "--data-dir", data),
+        ("pykyro.cli.kyrodb", "export", "--format", "jsonl", "--data-dir", data, "--out", out),
+        ("pykyro.cli.kyrodb", "doctor", "--deep", "--data-dir", data),
     ):
         code, text = _command(*words)
         assert code == 0, (words, text)
@@ -213,7 +213,7 @@ def test_openings_without_a_write_leave_nothing_behind(tmp_path: Path) -> None:
         documents_of(tmp_path / "data")
         counts.append(len(os.listdir(tmp_path / "data")))
     assert max(counts) <= 4
-    with kyrodb.open(tmp_path / "data", dimension=4) as db:
+    with pykyro.open(tmp_path / "data", dimension=4) as db:
         fill(db, 3)
     documents_of(tmp_path / "data")
     before = sorted(os.listdir(tmp_path / "data"))
@@ -231,25 +231,25 @@ def test_empty_log_files_of_earlier_versions_become_one_and_backups_continue(
         patched.setattr(Log, "_has_predecessor", property(lambda log: False))
         patched.setattr(recovery, "tidy_log", lambda filesystem, directory, manifests, end: end)
         # Their openings had no name.
-        patched.setattr("kyrodb.storage.log.EPOCH_BYTES", 0)
+        patched.setattr("pykyro.storage.wal.log.EPOCH_BYTES", 0)
         for turn in range(30):
-            with kyrodb.open(data, dimension=4) as db:
+            with pykyro.open(data, dimension=4) as db:
                 if turn in (3, 20):
                     fill(db, 5, first_id=turn * 100)
                 if turn == 10:
                     db.flush()
     assert len(list(data.glob("wal_*"))) >= 30
-    create = ("kyrodb.cli.kyrodb_backup", "create", "--data-dir", str(data), "--backup-dir", str(backups))
+    create = ("pykyro.cli.kyrodb_backup", "create", "--data-dir", str(data), "--backup-dir", str(backups))
     assert _command(*create)[0] == 0
     position = read_manifest(LocalFileSystem(), data).wal[-1].last_lsn
-    with kyrodb.open(data, dimension=4) as db:
+    with pykyro.open(data, dimension=4) as db:
         assert db.stats().documents == 10
         assert db._engine.stats().position == position
         fill(db, 1, first_id=9000)
     assert len(list(data.glob("wal_*"))) < 10
     code, text = _command(*create, "--incremental")
     assert code == 0, text
-    listed = _command("kyrodb.cli.kyrodb_backup", "list", "--format", "json", "--backup-dir", str(backups))
+    listed = _command("pykyro.cli.kyrodb_backup", "list", "--format", "json", "--backup-dir", str(backups))
     newest, oldest = json.loads(listed[1])
     assert newest["continues"] == oldest["id"]
     assert documents_of(data) == 11

@@ -12,28 +12,28 @@ from pathlib import Path
 import pytest
 from tests.embedded.test_opening import documents_of, fill
 
-import kyrodb
-from kyrodb import DataDamaged, StorageError, Unavailable
-from kyrodb.embedded.database import Database
-from kyrodb.storage import local_files
-from kyrodb.storage.lock import owner_of
+import pykyro
+from pykyro import DataDamaged, StorageError, Unavailable
+from pykyro.embedded.database import Database
+from pykyro.storage.files import local_files
+from pykyro.storage.files.lock import owner_of
 
 _VECTOR = [1.0, 2.0, 3.0, 4.0]
 
 
 def opened(path: Path) -> Database:
-    return kyrodb.open(path, dimension=4)
+    return pykyro.open(path, dimension=4)
 
 
 def other_process(path: Path) -> str:
     """What another process meets that opens the directory and inserts a document."""
     program = (
-        "import kyrodb, sys\n"
+        "import pykyro, sys\n"
         "try:\n"
-        "    with kyrodb.open(sys.argv[1], dimension=4) as db:\n"
+        "    with pykyro.open(sys.argv[1], dimension=4) as db:\n"
         "        db.insert(1000, [1, 2, 3, 4])\n"
         "        print(db.stats().documents)\n"
-        "except kyrodb.KyroError as error:\n"
+        "except pykyro.KyroError as error:\n"
         "    print(type(error).__name__, error)\n"
     )
     return subprocess.run(

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import SearchRequest
-from kyrodb.index.filter import Filter
-from kyrodb.types import Matrix, Metric
+from pykyro.engine.engine import Engine
+from pykyro.model.filter import Filter
+from pykyro.model.requests import SearchRequest
+from pykyro.model.types import Matrix, Metric
 
 Doubles = npt.NDArray[np.float64]
 

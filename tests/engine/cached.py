@@ -7,11 +7,11 @@ from typing import Any
 
 from tests.engine.opening import open_small, put, vectors
 
-from kyrodb.cache.query_cache import Mode
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.options import CacheOptions
-from kyrodb.engine.requests import SearchRequest, SearchResult
-from kyrodb.types import NAMESPACE_KEY, Matrix, Vector
+from pykyro.cache.query_cache import Mode
+from pykyro.engine.engine import Engine
+from pykyro.engine.options import CacheOptions
+from pykyro.model.requests import SearchRequest, SearchResult
+from pykyro.model.types import NAMESPACE_KEY, Matrix, Vector
 
 
 def cached_engine(path: Path, mode: Mode = Mode.CERTIFIED, **options: Any) -> Engine:

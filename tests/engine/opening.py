@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Put, SearchRequest, SearchResult
-from kyrodb.errors import KyroError
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.types import Document, Vector
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.model.errors import KyroError
+from pykyro.model.requests import Put, SearchRequest, SearchResult
+from pykyro.model.types import Document, Vector
+from pykyro.storage.files.filesystem import LocalFileSystem
 
 DIMENSION = 8
 

@@ -13,21 +13,21 @@ import pytest
 from tests.engine.cached import ask, cached_engine, many, parts, truth
 from tests.engine.opening import DIMENSION, fill, put, settle, vectors
 
-from kyrodb import distance
-from kyrodb.cache.answer import Kind
-from kyrodb.cache.entry_table import Entry
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import (
+from pykyro.cache.entry_table import Entry
+from pykyro.engine.engine import Engine
+from pykyro.model import distance
+from pykyro.model.filter import Exact, Filter, In, Range, matches
+from pykyro.model.requests import (
     Delete,
     DeleteMatching,
+    Kind,
     Operation,
     Put,
     SearchRequest,
     Tier,
     UpdateMetadata,
 )
-from kyrodb.index.filter import Exact, Filter, In, Range, matches
-from kyrodb.types import NAMESPACE_KEY, Document, Metric, Scope, Vector
+from pykyro.model.types import NAMESPACE_KEY, Document, Metric, Scope, Vector
 
 FILTERS: list[Filter | None] = [
     None,

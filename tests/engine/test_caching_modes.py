@@ -10,10 +10,9 @@ import numpy as np
 from tests.engine.cached import ask, cached_engine, many, parts, truth
 from tests.engine.opening import fill, open_small, vectors
 
-from kyrodb.cache.answer import Kind
-from kyrodb.cache.query_cache import Mode
-from kyrodb.engine.options import CacheOptions
-from kyrodb.engine.requests import SearchRequest
+from pykyro.cache.query_cache import Mode
+from pykyro.engine.options import CacheOptions
+from pykyro.model.requests import Kind, SearchRequest
 
 
 def test_nothing_is_cached_when_the_mode_is_off(tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from tests.engine.opening import DIMENSION, fill, open_small, put, vectors
 
-import kyrodb
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import DeleteMany
-from kyrodb.errors import ResourceExhausted
-from kyrodb.limits import COUNT_MAX
+import pykyro
+from pykyro.engine.options import EngineOptions
+from pykyro.model.errors import ResourceExhausted
+from pykyro.model.limits import COUNT_MAX
+from pykyro.model.requests import DeleteMany
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    return [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "kyrodb.engine.capacity"]
+    return [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "pykyro.engine.capacity"]
 
 
 def test_there_is_no_bound_unless_it_is_set() -> None:
@@ -49,10 +49,10 @@ def test_nine_tenths_are_a_warning_and_the_last_document_an_error(
 def test_more_documents_than_the_bound_are_told_of_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with kyrodb.open(tmp_path / "data", dimension=DIMENSION) as database:
+    with pykyro.open(tmp_path / "data", dimension=DIMENSION) as database:
         database.insert_many(enumerate(vectors(5), start=1))
         assert database.stats().documents_max == COUNT_MAX
-    with kyrodb.open(tmp_path / "data", dimension=DIMENSION, documents_max=3) as database:
+    with pykyro.open(tmp_path / "data", dimension=DIMENSION, documents_max=3) as database:
         ((level, said),) = messages(caplog)
         assert level == "ERROR"
         assert "the database is full: 5 documents, documents_max = 3. New ones are refused" in said

@@ -8,13 +8,13 @@ import pytest
 from tests.crash.clock import FakeClock
 from tests.engine.opening import DIMENSION, nearest, put, vectors
 
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Ack, Delete, UpdateMetadata
-from kyrodb.errors import ResourceExhausted, Unavailable
-from kyrodb.storage.disk_space import INTERVAL_S
-from kyrodb.storage.filesystem import LocalFileSystem
+from pykyro.engine.engine import open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.model.errors import ResourceExhausted, Unavailable
+from pykyro.model.requests import Ack, Delete, UpdateMetadata
+from pykyro.storage.files.disk_space import INTERVAL_S
+from pykyro.storage.files.filesystem import LocalFileSystem
 
 
 class Disk(LocalFileSystem):

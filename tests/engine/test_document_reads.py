@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from tests.engine.opening import DIMENSION, fill, open_small, put, vectors
 
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.options import CacheOptions
-from kyrodb.engine.requests import Delete, Tier, UpdateMetadata
-from kyrodb.types import NAMESPACE_KEY, Scope
+from pykyro.engine.engine import Engine
+from pykyro.engine.options import CacheOptions
+from pykyro.model.requests import Delete, Tier, UpdateMetadata
+from pykyro.model.types import NAMESPACE_KEY, Scope
 
 
 def caching_engine(path: Path, *, capacity: int = 100) -> Engine:

@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.opening import DIMENSION, open_small, settle, vectors
 
-from kyrodb.cache.query_cache import Mode
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.options import CacheOptions
-from kyrodb.engine.requests import (
+from pykyro.cache.query_cache import Mode
+from pykyro.engine.engine import Engine
+from pykyro.engine.options import CacheOptions
+from pykyro.engine.state import Version
+from pykyro.engine.tiers.tier import TierQuery
+from pykyro.engine.tiers.tier_search import ByTier, LeftOut, TierSearch
+from pykyro.model.filter import Exact, Not, Range
+from pykyro.model.requests import (
     Ack,
     Delete,
     DeleteMany,
@@ -24,11 +28,16 @@ from kyrodb.engine.requests import (
     Tier,
     UpdateMetadata,
 )
-from kyrodb.engine.state import Version
-from kyrodb.engine.tier import TierQuery
-from kyrodb.engine.tier_search import ByTier, LeftOut, TierSearch
-from kyrodb.index.filter import Exact, Not, Range
-from kyrodb.types import TENANT_INDEX_KEY, Document, Scope, key_doc_id, key_of, key_owner, owner_of, tenant_of
+from pykyro.model.types import (
+    TENANT_INDEX_KEY,
+    Document,
+    Scope,
+    key_doc_id,
+    key_of,
+    key_owner,
+    owner_of,
+    tenant_of,
+)
 
 TENANTS = (None, 1, 2)
 IDS = (1, 2, 2**32 + 1, 2**32 + 2, 2**33 + 1, 2**64 - 1)

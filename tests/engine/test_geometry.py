@@ -14,17 +14,17 @@ from benchmarks.shapes import SHAPES, Geometry, families, identical
 from tests.engine.answers import by_the_book, is_in_order, recall
 from tests.engine.opening import open_small, settle
 
-from kyrodb import distance
-from kyrodb.engine import segment_builder
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Delete, Put, SearchRequest
-from kyrodb.index.coding import Code
-from kyrodb.index.filter import Exact
-from kyrodb.index.graph_build import GraphParameters, build_graph
-from kyrodb.index.hnsw import Graph
-from kyrodb.index.shape import Shape
-from kyrodb.index.shaping import SegmentRows, shape_rows
-from kyrodb.types import Document, Matrix, Metric
+from pykyro.engine.engine import Engine
+from pykyro.engine.maintenance import segment_builder
+from pykyro.index.vector.coding import Code
+from pykyro.index.vector.graph_build import GraphParameters, build_graph
+from pykyro.index.vector.hnsw import Graph
+from pykyro.index.vector.shape import Shape
+from pykyro.index.vector.shaping import SegmentRows, shape_rows
+from pykyro.model import distance
+from pykyro.model.filter import Exact
+from pykyro.model.requests import Delete, Put, SearchRequest
+from pykyro.model.types import Document, Matrix, Metric
 
 ROWS = 1600
 WANTED = 0.99

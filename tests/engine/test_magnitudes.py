@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from tests.engine.answers import recall
 from tests.engine.opening import open_small, put
 
-from kyrodb import distance
-from kyrodb.engine.requests import SearchRequest
-from kyrodb.errors import InvalidArgument
-from kyrodb.index import flat
-from kyrodb.types import Matrix, Metric
+from pykyro.index.vector import flat
+from pykyro.model import distance
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.requests import SearchRequest
+from pykyro.model.types import Matrix, Metric
 
 MAGNITUDES = [1e-44, 1e-40, 1e-38, 1e-30, 1e-23, 1e-10, 1.0, 1e10, 1e20, 1e37]
 _EXPONENTS = st.integers(-44, 37)

@@ -8,11 +8,11 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given
 
-from kyrodb import distance
-from kyrodb.engine.ranking import rank
-from kyrodb.engine.requests import SearchRequest, Tier
-from kyrodb.engine.tier import NO_ROWS, Candidates
-from kyrodb.types import Metric
+from pykyro.engine.ranking import rank
+from pykyro.engine.tiers.tier import NO_ROWS, Candidates
+from pykyro.model import distance
+from pykyro.model.requests import SearchRequest, Tier
+from pykyro.model.types import Metric
 
 _DOC_IDS = st.integers(1, 12)
 _SIMILARITIES = st.sampled_from([-0.5, 0.0, 0.25, 0.25000001, 0.5, 0.75])

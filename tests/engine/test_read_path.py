@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 from tests.engine.opening import DIMENSION, fill, ids, nearest, open_small, put, vectors
 
-from kyrodb import distance
-from kyrodb.distance import Question, Similarities
-from kyrodb.engine import read_path
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Delete, SearchRequest, SearchResult, Tier, UpdateMetadata
-from kyrodb.index.filter import Exact, Range
-from kyrodb.types import NAMESPACE_KEY, Metric, Scope
+from pykyro.engine import read_path
+from pykyro.engine.engine import Engine
+from pykyro.model import distance
+from pykyro.model.distance import Question, Similarities
+from pykyro.model.filter import Exact, Range
+from pykyro.model.requests import Delete, SearchRequest, SearchResult, Tier, UpdateMetadata
+from pykyro.model.types import NAMESPACE_KEY, Metric, Scope
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_the_rows_of_questions_asked_together_are_bounded(
         taken.append((len(questions), 3 * rows.nbytes))
         return distance.similarities_together(questions, rows, norms)
 
-    monkeypatch.setattr("kyrodb.engine.segment_search.similarities_together", recorded)
+    monkeypatch.setattr("pykyro.engine.tiers.segment_search.similarities_together", recorded)
     monkeypatch.setattr(read_path, "_TOGETHER_BYTES", 10_000)
     for k in (2, 20):
         requests = [SearchRequest(question, k) for question in vectors(40, seed=k)]

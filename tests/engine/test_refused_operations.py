@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from tests.engine.opening import DIMENSION, fill, open_small, put, vectors
 
-from kyrodb.engine import resolve, write_path
-from kyrodb.engine.engine import Engine
-from kyrodb.engine.requests import Ack, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
-from kyrodb.errors import InvalidArgument, KyroError, ResourceExhausted
-from kyrodb.index.filter import Exact
-from kyrodb.limits import METADATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX
-from kyrodb.storage import records, wal_writer
-from kyrodb.types import NAMESPACE_KEY, Document, Scope
+from pykyro.engine import resolve, write_path
+from pykyro.engine.engine import Engine
+from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
+from pykyro.model.filter import Exact
+from pykyro.model.limits import METADATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX
+from pykyro.model.requests import Ack, DeleteMany, DeleteMatching, Operation, Put, UpdateMetadata
+from pykyro.model.types import NAMESPACE_KEY, Document, Scope
+from pykyro.storage.wal import records
+from pykyro.storage.wal import writer as wal_writer
 
 ROWS = vectors(8)
 

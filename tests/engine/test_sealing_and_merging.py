@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.opening import DIMENSION, fill, ids, nearest, open_small, put, settle, vectors
 
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.merging import choose_segments
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Delete, SearchRequest, UpdateMetadata
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.log import SyncPolicy
-from kyrodb.storage.manifest import read_manifest
-from kyrodb.storage.verify import verify_directory
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance.merging import choose_segments
+from pykyro.engine.options import EngineOptions
+from pykyro.model.requests import Delete, SearchRequest, UpdateMetadata
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.manifest import read_manifest
+from pykyro.storage.verify import verify_directory
+from pykyro.storage.wal.log import SyncPolicy
 
 
 def contents(engine: Engine, universe: int) -> dict[int, tuple[bytes, dict[str, str]]]:

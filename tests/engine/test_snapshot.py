@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.engine.opening import fill, open_small, vectors
 
-from kyrodb.engine.requests import Delete
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.verify import verify_directory
+from pykyro.model.requests import Delete
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.verify import verify_directory
 
 
 def test_a_snapshot_opens_as_the_database_of_its_moment(tmp_path: Path) -> None:

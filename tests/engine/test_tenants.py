@@ -14,14 +14,14 @@ from tests.crash.disk import RandomLoss
 from tests.crash.fault_filesystem import Fault, FaultFS
 from tests.engine.opening import DIMENSION, open_small, settle, vectors
 
-from kyrodb.engine.builder import InlineBuilder
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Ack, Delete, DeleteMany, Operation, Put, UpdateMetadata
-from kyrodb.errors import DataDamaged, InvalidArgument, ResourceExhausted, WriteFailed
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.replace_file import replace_file
-from kyrodb.types import Document, Scope
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.model.errors import DataDamaged, InvalidArgument, ResourceExhausted, WriteFailed
+from pykyro.model.requests import Ack, Delete, DeleteMany, Operation, Put, UpdateMetadata
+from pykyro.model.types import Document, Scope
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.files.replace_file import replace_file
 
 VECTOR = vectors(1)[0]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from tests.engine.opening import DIMENSION, fill, open_small, put, vectors
 
-from kyrodb.engine.engine import open_engine
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Ack, Delete, DeleteMany, DeleteMatching, UpdateMetadata
-from kyrodb.errors import ResourceExhausted, Unavailable
-from kyrodb.index.filter import Anything, Exact
-from kyrodb.types import NAMESPACE_KEY, Scope
+from pykyro.engine.engine import open_engine
+from pykyro.engine.options import EngineOptions
+from pykyro.model.errors import ResourceExhausted, Unavailable
+from pykyro.model.filter import Anything, Exact
+from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, UpdateMetadata
+from pykyro.model.types import NAMESPACE_KEY, Scope
 
 
 def test_a_put_replaces_the_document_wholly_in_every_tier(tmp_path: Path) -> None:

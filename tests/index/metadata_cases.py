@@ -6,7 +6,7 @@ import re
 
 from hypothesis import strategies as st
 
-from kyrodb.index.filter import And, Anything, Exact, Filter, In, Not, Or, Range
+from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range
 
 NUMBERS = """0 -0 +0 0.0 -0.0 1 01 1.0 +1 1. .5 0.5 5e-1 1e0 10 9 -1 1e5 100000 1E5 1e9999 -1e9999 1e-9999 inf
 -INF Infinity nan NaN -nan 9007199254740993 9007199254740992 2024"""

@@ -10,12 +10,12 @@ import numpy as np
 from hypothesis import strategies as st
 from tests.engine.opening import open_small
 
-from kyrodb.backup.recovered import Recovered
-from kyrodb.engine.requests import Delete, Put, UpdateMetadata
-from kyrodb.migration.document import PortableDocument, stored_document
-from kyrodb.storage.filesystem import LocalFileSystem
-from kyrodb.storage.log import SyncPolicy
-from kyrodb.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, Document, Metric, Scope
+from pykyro.backup.offline_reader import Recovered
+from pykyro.migration.document import PortableDocument, stored_document
+from pykyro.model.requests import Delete, Put, UpdateMetadata
+from pykyro.model.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, Document, Metric, Scope
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.wal.log import SyncPolicy
 
 DIMENSION = 3
 Content = dict[tuple[str, int], tuple[bytes, dict[str, str], str]]

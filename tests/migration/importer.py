@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kyrodb.cli.kyrodb import main
+from pykyro.cli.kyrodb import main
 
 NEW = ("--dimension", "3", "--distance", "euclidean")
 

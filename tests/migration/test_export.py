@@ -18,16 +18,16 @@ from tests.migration.databases import build, content, content_of, many
 from tests.migration.test_round_trip import FORMATS, export_from, import_into
 from tests.server.running import running_server
 
-import kyrodb
-from kyrodb.backup.create import CreateOptions, create_backup
-from kyrodb.backup.target import DirectoryTarget
-from kyrodb.cli.kyrodb import main
-from kyrodb.clock import SystemClock
-from kyrodb.errors import DataDamaged, FailedPrecondition, InvalidArgument
-from kyrodb.migration import export as export_module
-from kyrodb.migration.document import Selection
-from kyrodb.migration.export_record import Format, read_record
-from kyrodb.storage.filesystem import LocalFileSystem
+import pykyro
+from pykyro.backup.create import CreateOptions, create_backup
+from pykyro.backup.target.target import DirectoryTarget
+from pykyro.cli.kyrodb import main
+from pykyro.migration import export as export_module
+from pykyro.migration.document import Selection
+from pykyro.migration.export_record import Format, read_record
+from pykyro.model.errors import DataDamaged, FailedPrecondition, InvalidArgument
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.system.clock import SystemClock
 
 
 def command(data: Path, out: Path, kind: str, *more: str) -> list[str]:
@@ -36,7 +36,7 @@ def command(data: Path, out: Path, kind: str, *more: str) -> list[str]:
 
 def change(data: Path) -> None:
     """The database moves on: documents go, others come, and everything is sealed."""
-    with kyrodb.open(data, dimension=3, distance="euclidean") as db:
+    with pykyro.open(data, dimension=3, distance="euclidean") as db:
         db.delete_many(range(1, 200))
         db.insert_many((10_000 + at, [1.0, 2.0, at]) for at in range(500))
         db.flush()
@@ -48,7 +48,7 @@ def test_killed_export_goes_on_with_the_instant_it_began(kind: Format, tmp_path:
     wanted = many(3000)
     build(data, wanted)
     arguments = command(data, out, kind, "--rows-per-part", "100")
-    program = [sys.executable, "-m", "kyrodb.cli.kyrodb", *arguments]
+    program = [sys.executable, "-m", "pykyro.cli.kyrodb", *arguments]
     parts_before = 0
     for death in range(2):
         process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -152,7 +152,7 @@ def test_export_beside_a_server_that_writes_is_of_one_instant(
 
         def write() -> None:
             nonlocal acknowledged
-            with kyrodb.Client(f"127.0.0.1:{server.port}") as client:
+            with pykyro.Client(f"127.0.0.1:{server.port}") as client:
                 while not stop.is_set():
                     first = acknowledged + 1
                     client.insert_many((first + at, [1.0, first, at], {"a": "b"}) for at in range(20))
@@ -182,7 +182,7 @@ def test_backup_is_exported_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixt
     target = DirectoryTarget(LocalFileSystem(), backups)
     ids = []
     ids.append(create_backup(LocalFileSystem(), data, target, SystemClock(), CreateOptions()).id)
-    with kyrodb.open(data, dimension=3, distance="euclidean") as db:
+    with pykyro.open(data, dimension=3, distance="euclidean") as db:
         db.insert_many((1000 + document.doc_id, document.vector) for document in later)
     create_backup(LocalFileSystem(), data, target, SystemClock(), CreateOptions(incremental=True))
     where = ["--backup-dir", str(backups), "--format", "parquet"]
@@ -242,6 +242,6 @@ def test_empty_database_is_an_export_without_parts(tmp_path: Path) -> None:
 
 def test_parquet_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(FailedPrecondition, match=r"parquet extra: pip install 'kyrodb-server\[parquet\]'"):
+    with pytest.raises(FailedPrecondition, match=r"parquet extra: pip install 'pykyro\[parquet\]'"):
         export_from(tmp_path / "data", tmp_path / "out", "parquet")
     assert not (tmp_path / "out").exists()

@@ -18,7 +18,7 @@ from tests.migration.databases import build, content, many
 from tests.migration.importer import NEW, Importer, rows_file
 from tests.migration.test_round_trip import FORMATS, export_from
 
-from kyrodb.migration.export_record import Format
+from pykyro.migration.export_record import Format
 
 # --- rows and files that are not as they should be ------------------------------------------------
 
@@ -204,7 +204,7 @@ def test_small_parquet_that_stands_for_a_great_deal_is_read_in_little_memory(tmp
     assert (tmp_path / "bomb.parquet").stat().st_size < 20_000
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
-        "from kyrodb.cli.kyrodb import main; sys.exit(main(sys.argv[1:]))"
+        "from pykyro.cli.kyrodb import main; sys.exit(main(sys.argv[1:]))"
     )
     place = ["--in", str(tmp_path / "bomb.parquet"), "--data-dir", str(tmp_path / "data")]
     ended = subprocess.run(

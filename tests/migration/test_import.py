@@ -21,12 +21,12 @@ from tests.migration.test_round_trip import FORMATS, export_from
 from tests.server.running import RunningServer, running_server
 from tests.tenancy.keys import entry, key_of, write_keys
 
-import kyrodb
-from kyrodb.cli.kyrodb import main
-from kyrodb.migration.document import Selection
-from kyrodb.migration.export_record import Format
-from kyrodb.migration.import_progress import ImportProgress, default_path, write_progress
-from kyrodb.storage.filesystem import LocalFileSystem
+import pykyro
+from pykyro.cli.kyrodb import main
+from pykyro.migration.document import Selection
+from pykyro.migration.export_record import Format
+from pykyro.migration.import_progress import ImportProgress, default_path, write_progress
+from pykyro.storage.files.filesystem import LocalFileSystem
 
 # --- a server -------------------------------------------------------------------------------------
 
@@ -43,7 +43,7 @@ def test_import_into_a_server(kind: Format, tmp_path: Path, capsys: pytest.Captu
     with running_server(tmp_path, hnsw__dimension=3, hnsw__distance="euclidean") as server:
         assert main(["import", "--in", str(tmp_path / "out"), "--url", url(server)]) == 0
         assert f"Imported 2500 documents into {url(server)}, 0 rows left out" in capsys.readouterr().out
-        with kyrodb.Client(url(server)) as client:
+        with pykyro.Client(url(server)) as client:
             found = client.get_many([1, 1300, 2500])
             assert [document.vector.tobytes() for document in found if document is not None] == [  # type: ignore[union-attr]
                 wanted[at - 1].vector.tobytes() for at in (1, 1300, 2500)
@@ -67,11 +67,11 @@ def test_killed_import_goes_on_where_it_was(tmp_path: Path) -> None:
         process.wait()
         kept = json.loads(progress.read_text())
         assert 0 < kept["stored"] < 6000
-        with kyrodb.Client(url(server)) as client:
+        with pykyro.Client(url(server)) as client:
             before = client.stats().documents
             assert kept["stored"] <= before < 6000
         ended = subprocess.run(
-            [sys.executable, "-m", "kyrodb.cli.kyrodb", "import", *where],
+            [sys.executable, "-m", "pykyro.cli.kyrodb", "import", *where],
             capture_output=True,
             text=True,
             check=True,
@@ -86,8 +86,8 @@ def test_killed_import_goes_on_where_it_was(tmp_path: Path) -> None:
 
 _SLOW = """
 import sys, time
-from kyrodb.migration import importing
-from kyrodb.cli.kyrodb import main
+from pykyro.migration import importing
+from pykyro.cli.kyrodb import main
 advance = importing._Run._advance
 def slowly(*arguments):
     time.sleep(0.3)
@@ -119,7 +119,7 @@ def test_tenant_moves_from_one_server_to_another(tmp_path: Path, capsys: pytest.
         assert run("acme", "acme") == 0
         assert run("all", "b", "--tenant", "b") == 0
         assert "Imported 20 documents" in capsys.readouterr().out
-        with kyrodb.Client(url(server), api_key=key_of("b")) as client:
+        with pykyro.Client(url(server), api_key=key_of("b")) as client:
             found = client.get(20)
             assert found is not None
             assert found.metadata == dict(wanted[-1].metadata)

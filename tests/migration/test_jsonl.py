@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kyrodb.migration.jsonl import vector_text
+from pykyro.migration.jsonl import vector_text
 
 
 def read_again(text: str) -> bytes:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from tests.migration.databases import many
 
-from kyrodb.errors import InvalidArgument
-from kyrodb.interface.arguments import Schema
-from kyrodb.migration import jsonl, npy, parquet
-from kyrodb.migration.input_files import find_input
-from kyrodb.migration.rows import Row, checked_row
-from kyrodb.types import Metric
+from pykyro.migration import jsonl, npy, parquet
+from pykyro.migration.input_files import find_input
+from pykyro.migration.rows import Row, checked_row
+from pykyro.model.arguments import Schema
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.types import Metric
 
 MUTATIONS = 150
 _TAIL = 900

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kyrodb.interface.arguments import Schema
-from kyrodb.migration.document import PortableDocument
-from kyrodb.migration.parquet import ParquetReader
-from kyrodb.migration.rows import BadRow, checked_row
-from kyrodb.types import Metric
+from pykyro.migration.document import PortableDocument
+from pykyro.migration.parquet import ParquetReader
+from pykyro.migration.rows import BadRow, checked_row
+from pykyro.model.arguments import Schema
+from pykyro.model.types import Metric
 
 SCHEMA = Schema(2, Metric.COSINE)
 BERLIN = pa.timestamp("us", "Europe/Berlin")

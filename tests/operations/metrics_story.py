@@ -18,7 +18,7 @@ from tests.operations.observed import DIMENSION, get, insert, metric, try_insert
 from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import RunningServer, start_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 SETTINGS: dict[str, Any] = {
     "cache__capacity": 3000,

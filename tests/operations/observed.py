@@ -11,7 +11,7 @@ import grpc
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 DIMENSION = 4
 

@@ -49,7 +49,7 @@ class Shell:
         self._programs.mkdir(exist_ok=True)
         for name in COMMANDS:
             script = self._programs / name
-            script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kyrodb.cli.{name} "$@"\n')
+            script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pykyro.cli.{name} "$@"\n')
             script.chmod(0o755)
         self._variables = {name: str(value) for name, value in variables.items()}
         self.config = tmp_path / "config.yaml"

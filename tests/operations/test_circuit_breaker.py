@@ -106,13 +106,13 @@ def test_a_full_disk_opens_it_and_room_closes_it(tmp_path: Path) -> None:
             assert_opened(server)
             assert metric(server, "wal_disk_full_errors") >= 1
             assert_refusing(server, "Disk full - circuit breaker opened", acknowledged)
-            assert "ERROR kyrodb.storage.breaker: writes are refused" in server.log
+            assert "ERROR pykyro.storage.wal.breaker: writes are refused" in server.log
             told = re.compile(r"health: (\w+ ->|still) unhealthy: Disk full")
             wait_until(lambda: told.search(server.log), "the log says so")
             wait_until(lambda: "readiness: ready -> read_only" in server.log, "the log says so")
             (disk / "filler").unlink()
             acknowledged = assert_closed_again(server, acknowledged)
-            assert "WARN  kyrodb.storage.breaker: writes are accepted again" in server.log
+            assert "WARN  pykyro.storage.wal.breaker: writes are accepted again" in server.log
         assert_kept(tmp_path, acknowledged, **where)
 
 

@@ -15,7 +15,7 @@ from tests.operations.observed import DIMENSION, insert, try_insert
 from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import free_port, running_server, stub
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 DOCKER = Path(__file__).resolve().parents[2] / "deploy" / "docker"
 
@@ -61,7 +61,7 @@ def test_the_entrypoint_makes_a_certificate_where_none_is(tmp_path: Path) -> Non
         "KYRODB_TLS_COMMON_NAME": "db.example",
         "KYRODB_DATA_DIR": str(tmp_path / "data"),
     }
-    command = ["sh", str(DOCKER / "entrypoint.sh"), sys.executable, "-m", "kyrodb.cli.kyrodb_server"]
+    command = ["sh", str(DOCKER / "entrypoint.sh"), sys.executable, "-m", "pykyro.cli.kyrodb_server"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         url = f"https://127.0.0.1:{http_port}/health"

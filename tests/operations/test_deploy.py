@@ -15,11 +15,11 @@ import yaml
 from tests.patience import wait_until
 from tests.server.running import running_server
 
-from kyrodb.config import Settings, load_settings
-from kyrodb.config.keys import KEYS
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.server.vitals import HEARTBEAT_S
-from kyrodb.version import __version__
+from pykyro.config import Settings, load_settings
+from pykyro.config.keys import KEYS
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.service.server_state import HEARTBEAT_S
+from pykyro.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -78,7 +78,7 @@ def test_commands_of_the_units_are_understood(path: Path, tmp_path: Path) -> Non
         for name, value in environment.items():
             line = line.replace(f"${{{name}}}", f"{tmp_path}{value}")
         program, *arguments = line.replace("/etc/kyrodb", str(tmp_path)).split()
-        module = f"kyrodb.cli.{Path(program).name}"
+        module = f"pykyro.cli.{Path(program).name}"
         ended = subprocess.run(
             [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False
         )
@@ -168,7 +168,7 @@ def test_compose_starts_as_its_comment_says(tmp_path: Path) -> None:
     (make_key,) = re.findall(r"^# .* run --rm kyrodb (kyrodb .+)$", text, flags=re.MULTILINE)
     program, *arguments = below(make_key).split()
     made = subprocess.run(
-        [sys.executable, "-m", f"kyrodb.cli.{program}", *arguments],
+        [sys.executable, "-m", f"pykyro.cli.{program}", *arguments],
         capture_output=True,
         text=True,
         check=True,
@@ -237,7 +237,7 @@ def test_kubernetes_backs_up(job: dict[str, Any], tmp_path: Path) -> None:
         paths = [argument for argument in arguments if argument.startswith("/")]
         assert all(any(Path(path).is_relative_to(mount) for mount in mounts) for path in paths), paths
         ended = subprocess.run(
-            [sys.executable, "-m", f"kyrodb.cli.{program}"]
+            [sys.executable, "-m", f"pykyro.cli.{program}"]
             + [f"{tmp_path}{word}" if word.startswith("/") else word for word in arguments],
             capture_output=True,
             text=True,

@@ -18,7 +18,7 @@ from tests.operations.page import Shell, commands, section
 from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import running_server, start_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 SETTINGS: dict[str, Any] = {"hnsw__dimension": DIMENSION}
 DOCUMENTS = set(range(1, 6))

@@ -11,7 +11,7 @@ from tests.operations.observed import DIMENSION, found, health, insert, metric, 
 from tests.patience import wait_until
 from tests.server.running import running_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 DISK_BYTES = 64 << 20
 
@@ -57,11 +57,11 @@ def test_warning_refusal_and_room_again(tmp_path: Path) -> None:
         wait_until(lambda: "health: unhealthy -> healthy" in server.log, "the log says so")
         log = server.log
         assert (
-            "ERROR kyrodb.storage.disk_space: new documents are refused: disk space critically low (< 5%)"
+            "ERROR pykyro.storage.files.disk_space: new documents are refused: disk space critically low (< 5%)"
             in log
         )
-        assert "WARN  kyrodb.storage.disk_space: new documents are accepted again" in log
+        assert "WARN  pykyro.storage.files.disk_space: new documents are accepted again" in log
         assert (
-            "WARN  kyrodb.server.health_log: readiness: ready -> read_only: disk space critically low" in log
+            "WARN  pykyro.server.health_log: readiness: ready -> read_only: disk space critically low" in log
         )
         assert "health: healthy -> degraded: disk space low (< 10%)" in log

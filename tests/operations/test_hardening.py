@@ -14,7 +14,7 @@ from tests.operations.observed import DIMENSION, found
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy" / "systemd" / "kyrodb.service"
 DENY = """

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from tests.operations.metrics_story import Scrape, Story, family_of
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 CONSTANT = {"kyrodb_build_info", "kyrodb_documents_limit", "kyrodb_memory_limit_bytes"}
 """Facts of a process, which no event changes."""
 ELSEWHERE = {
-    # by a reload and by chance: tests/engine/test_recall_monitor.py
+    # by a reload and by chance: tests/engine/recall/test_monitor.py
     "kyrodb_ef_search",
     "kyrodb_recall_overtaken_total",
-    # by clients that cling to the ports: tests/server/test_hostile.py, tests/server/test_connections.py
+    # by clients that cling to the ports: tests/server/test_hostile.py, tests/service/test_connections.py
     "kyrodb_connections",
     "kyrodb_connections_shed_total",
     # by a tier that is slow: tests/server/test_timeouts.py

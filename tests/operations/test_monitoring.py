@@ -15,7 +15,7 @@ from tests.operations.test_deploy import DEPLOY, ROOT, read_yaml
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 PROMETHEUS_LABELS = {"job", "instance", "le", "alertname", "severity"}
 

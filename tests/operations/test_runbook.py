@@ -18,7 +18,7 @@ from tests.operations.page import Shell, all_commands, commands, section
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 TESTED = (
     "Quick checks",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from kyrodb.proto import kyrodb_pb2, kyrodb_wire_pb2
-from kyrodb.proto.methods import METHODS, SERVICE
+from pykyro.proto import kyrodb_pb2, kyrodb_wire_pb2
+from pykyro.proto.methods import METHODS, SERVICE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -185,8 +185,8 @@ def test_committed_code_is_what_the_proto_files_generate(tmp_path: Path) -> None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     script.generate(tmp_path)
-    generated = sorted((tmp_path / "kyrodb" / "proto").iterdir())
+    generated = sorted((tmp_path / "pykyro" / "proto").iterdir())
     assert len(generated) == 4
     for file in generated:
-        committed = ROOT / "src" / "kyrodb" / "proto" / file.name
+        committed = ROOT / "src" / "pykyro" / "proto" / file.name
         assert committed.read_text() == file.read_text(), f"{file.name}: run scripts/generate_proto.py"

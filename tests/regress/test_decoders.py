@@ -11,10 +11,10 @@ from fuzz.run import corpus_of
 from fuzz.targets import TARGETS
 from tests.crash.fault_filesystem import FaultFS
 
-from kyrodb.errors import DataDamaged
-from kyrodb.storage.checksum import digest
-from kyrodb.storage.legacy_tenants import read_legacy_tenants
-from kyrodb.tenancy.usage_file import decode_counts
+from pykyro.model.errors import DataDamaged
+from pykyro.storage.files.checksum import digest
+from pykyro.storage.legacy_tenants import read_legacy_tenants
+from pykyro.tenancy.usage_file import decode_counts
 
 
 @pytest.mark.parametrize("target", list(TARGETS))

@@ -13,18 +13,19 @@ from tests.crash.disk import AllKept
 from tests.crash.fault_filesystem import Call, Fault, FaultFS
 from tests.crash.session import DATA, open_on
 
-from kyrodb.engine import builder, segment_builder, write_path
-from kyrodb.engine.build_protocol import BuildRequest
-from kyrodb.engine.builder import Build, BuildFailed, InlineBuilder
-from kyrodb.engine.engine import Engine, open_engine
-from kyrodb.engine.hot_tier import HotTier
-from kyrodb.engine.options import EngineOptions
-from kyrodb.engine.requests import Delete, Operation, Put, UpdateMetadata
-from kyrodb.engine.write_path import _Pending
-from kyrodb.errors import DataDamaged, Unavailable, WriteFailed
-from kyrodb.storage.manifest import write_manifest
-from kyrodb.storage.records import PutRecord
-from kyrodb.types import Document, Metric
+from pykyro.engine import write_path
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance import builder, segment_builder
+from pykyro.engine.maintenance.build_protocol import BuildRequest
+from pykyro.engine.maintenance.builder import Build, BuildFailed, InlineBuilder
+from pykyro.engine.options import EngineOptions
+from pykyro.engine.tiers.hot_tier import HotTier
+from pykyro.engine.write_path import _Pending
+from pykyro.model.errors import DataDamaged, Unavailable, WriteFailed
+from pykyro.model.requests import Delete, Operation, Put, UpdateMetadata
+from pykyro.model.types import Document, Metric
+from pykyro.storage.manifest import write_manifest
+from pykyro.storage.wal.records import PutRecord
 
 OPTIONS = EngineOptions(dimension=4, background=False)
 

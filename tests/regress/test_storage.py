@@ -13,14 +13,14 @@ from tests.crash.disk import AllKept, AllLost, Loss, OneLost, TornAt
 from tests.crash.fault_filesystem import Call, Fault, FaultFS, PowerCut
 from tests.storage.opening import DATA, OpenLog, delete, open_log, put
 
-from kyrodb.errors import Unavailable, WriteFailed
-from kyrodb.storage.filesystem import WritableFile
-from kyrodb.storage.log import LogOptions
-from kyrodb.storage.manifest import Manifest
-from kyrodb.storage.snapshot import link_snapshot, prune_snapshots, remove_snapshot, snapshot_names
-from kyrodb.storage.verify import verify_directory
-from kyrodb.storage.wal_reader import read_segment
-from kyrodb.types import BytesLike
+from pykyro.model.errors import Unavailable, WriteFailed
+from pykyro.model.types import BytesLike
+from pykyro.storage.files.filesystem import WritableFile
+from pykyro.storage.manifest import Manifest
+from pykyro.storage.snapshot import link_snapshot, prune_snapshots, remove_snapshot, snapshot_names
+from pykyro.storage.verify import verify_directory
+from pykyro.storage.wal.log import LogOptions
+from pykyro.storage.wal.reader import read_segment
 
 
 def fail_next(disk: FaultFS, name: str, code: int = errno.EIO, kind: str = "error") -> None:

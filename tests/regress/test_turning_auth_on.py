@@ -10,9 +10,9 @@ import pytest
 from tests.server.running import running_server
 from tests.tenancy.keys import entry, key_of, write_keys
 
-import kyrodb
-from kyrodb.cli.kyrodb import main
-from kyrodb.types import Vector
+import pykyro
+from pykyro.cli.kyrodb import main
+from pykyro.model.types import Vector
 
 IDS = (7, 2**32 + 7, 2 * 2**32 + 7, 2**64 - 1)
 """Once the first tenant's 7 took the place of the second of these, and the second tenant's that of the third."""
@@ -29,8 +29,8 @@ def test_documents_of_nobody_and_of_tenants_never_meet(tmp_path: Path, sealed: b
     keys = write_keys(tmp_path / "keys.yaml", entry("acme", is_admin=True), entry("globex"))
     with_keys: dict[str, Any] = {"auth__enabled": True, "auth__api_keys_file": keys, "hnsw__dimension": 4}
 
-    def client(url: str, owner: str) -> kyrodb.Client:
-        return kyrodb.Client(url, api_key=key_of(owner) if owner else None)
+    def client(url: str, owner: str) -> pykyro.Client:
+        return pykyro.Client(url, api_key=key_of(owner) if owner else None)
 
     def require(url: str, owner: str) -> None:
         with client(url, owner) as own:

@@ -18,7 +18,7 @@ import grpc
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 DIMENSION = 16
 Value: TypeAlias = tuple[tuple[float, ...], tuple[tuple[str, str], ...]] | None

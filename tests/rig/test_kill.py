@@ -14,7 +14,7 @@ from tests.rig.conftest import Cycles, Start, kill
 from tests.rig.load import Load, check_preloaded, preload
 from tests.server.running import RunningServer
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kyrodb.server.call_log import RunningCall
+from pykyro.service.call_log import RunningCall
 
 
 class Sent:

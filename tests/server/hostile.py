@@ -19,8 +19,8 @@ from typing import Final, TypeAlias
 
 from tests.patience import PATIENCE_S
 
-from kyrodb.limits import MESSAGE_BYTES_MAX
-from kyrodb.proto.methods import METHODS
+from pykyro.model.limits import MESSAGE_BYTES_MAX
+from pykyro.proto.methods import METHODS
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS = 0x0, 0x1, 0x3, 0x4

@@ -27,7 +27,7 @@ import grpc
 import httpx
 from tests.patience import PATIENCE_S
 
-from kyrodb.proto.methods import METHODS
+from pykyro.proto.methods import METHODS
 
 START_S = PATIENCE_S
 
@@ -132,7 +132,7 @@ def start_server(
     log = tmp_path / f"server-{port}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "kyrodb.cli.kyrodb_server", *arguments],
+            [*wrapper, sys.executable, "-m", "pykyro.cli.kyrodb_server", *arguments],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.server.running import free_port
 
-import kyrodb
+import pykyro
 
 _STREAMS = [closed for count in (1, 2, 3) for closed in itertools.combinations((0, 1, 2), count)]
 
@@ -23,7 +23,7 @@ def _closing(streams: tuple[int, ...], *words: str) -> list[str]:
 
 _EMBEDDED = """
 import os, sys
-import kyrodb
+import pykyro
 
 def line_on_every_stream():
     for number in (1, 2):
@@ -33,7 +33,7 @@ def line_on_every_stream():
             pass
 
 path = sys.argv[1]
-db = kyrodb.open(path, dimension=4)
+db = pykyro.open(path, dimension=4)
 for doc_id in range(1, 11):
     line_on_every_stream()
     db.insert(doc_id, [doc_id, 1, 2, 3])
@@ -60,7 +60,7 @@ def test_nothing_of_an_embedded_database_takes_the_place_of_a_stream(
     path = str(tmp_path / "data")
     words = _closing(streams, sys.executable, "-c", _EMBEDDED, path)
     assert subprocess.run(words, capture_output=True, timeout=200).returncode == 0
-    with kyrodb.open(path, dimension=4) as db:
+    with pykyro.open(path, dimension=4) as db:
         assert db.stats().documents == 1510
 
 
@@ -73,18 +73,18 @@ def test_a_server_runs_and_answers(tmp_path: Path, streams: tuple[int, ...]) -> 
         "KYRODB__HNSW__DIMENSION": "4",
         "KYRODB__LOGGING__FILE": str(tmp_path / "log"),
     }
-    words = [sys.executable, "-m", "kyrodb.cli.kyrodb_server", "--data-dir", str(tmp_path / "data")]
+    words = [sys.executable, "-m", "pykyro.cli.kyrodb_server", "--data-dir", str(tmp_path / "data")]
     process = subprocess.Popen(_closing(streams, *words), env=os.environ | settings, cwd=tmp_path)
     try:
         client = (
-            "import kyrodb, sys, time\n"
-            "client = kyrodb.Client(f'127.0.0.1:{sys.argv[1]}')\n"
+            "import pykyro, sys, time\n"
+            "client = pykyro.Client(f'127.0.0.1:{sys.argv[1]}')\n"
             "until = time.monotonic() + 100\n"
             "while True:\n"
             "    try:\n"
             "        client.insert(1, [1, 2, 3, 4])\n"
             "        break\n"
-            "    except kyrodb.Unavailable:\n"
+            "    except pykyro.Unavailable:\n"
             "        assert time.monotonic() < until\n"
             "        time.sleep(0.1)\n"
             "assert client.search([1, 2, 3, 4], k=1).hits[0].id == 1\n"
@@ -102,13 +102,13 @@ def test_a_server_runs_and_answers(tmp_path: Path, streams: tuple[int, ...]) -> 
 @pytest.mark.parametrize("streams", _STREAMS, ids=str)
 def test_commands_do_their_work(tmp_path: Path, streams: tuple[int, ...]) -> None:
     data, backups, out = (str(tmp_path / name) for name in ("data", "backups", "out"))
-    with kyrodb.open(data, dimension=4) as db:
+    with pykyro.open(data, dimension=4) as db:
         db.insert(1, [1, 2, 3, 4])
-    backup = "kyrodb.cli.kyrodb_backup"
+    backup = "pykyro.cli.kyrodb_backup"
     for words in (
         (backup, "create", "--data-dir", data, "--backup-dir", backups),
         (backup, "list", "--format", "json", "--backup-dir", backups),
-        ("kyrodb.cli.kyrodb", "export", "--format", "jsonl", "--data-dir", data, "--out", out),
+        ("pykyro.cli.kyrodb", "export", "--format", "jsonl", "--data-dir", data, "--out", out),
     ):
         ended = subprocess.run(_closing(streams, sys.executable, "-m", *words), timeout=200)
         assert ended.returncode == 0, words

@@ -13,8 +13,8 @@ import pytest
 from tests.server.running import RunningServer, running_server, stub
 from tests.tenancy.keys import entry, key_of, write_keys
 
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import METHODS
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.methods import METHODS
 
 KEY = key_of("acme", "b" * 32)
 BOMB = bytes(128 << 20)

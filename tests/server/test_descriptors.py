@@ -16,7 +16,7 @@ from tests.operations.observed import metric
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, stub
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 WAIT_S = 60.0
 DOCUMENTS = 12

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.engine.opening import fill, open_small, vectors
 
-from kyrodb.engine.options import CacheOptions
-from kyrodb.observe.exposition import render
-from kyrodb.server.measurements import document_cache_families
+from pykyro.engine.options import CacheOptions
+from pykyro.service.measurements import document_cache_families
+from pykyro.telemetry.exposition import render
 
 
 def test_lookups_and_evictions_are_counted(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.crash.clock import FakeClock
 
-from kyrodb.observe.health import Findings, Phase
-from kyrodb.server.health_log import HealthLog
+from pykyro.server.health_log import HealthLog
+from pykyro.telemetry.health import Findings, Phase
 
 DISK = "Disk full - circuit breaker opened: write to the log: No space left on device"
 
@@ -29,7 +29,7 @@ def told(
 
 @pytest.fixture(autouse=True)
 def everything(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "kyrodb.server.health_log")
+    caplog.set_level("INFO", "pykyro.server.health_log")
 
 
 def serving(**found: object) -> Findings:

@@ -17,7 +17,7 @@ from tests.server.hostile import ON_GRPC, ON_HTTP, Campaign
 from tests.server.running import RunningServer, running_server
 from tests.tenancy.keys import entry, key_of, write_keys
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 KEY = key_of("acme", "h" * 32)
 AUTH = (("x-api-key", KEY),)

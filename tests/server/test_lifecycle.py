@@ -17,7 +17,7 @@ import pytest
 from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 X = [1.0, 0.0, 0.0, 0.0]
 DIMENSION: dict[str, Any] = {"hnsw__dimension": 4}

@@ -16,7 +16,7 @@ from tests.contract.test_tls import CA, issue
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 CALLS = 3000
 """Their lines at level debug are several pipes full."""

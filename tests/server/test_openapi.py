@@ -23,11 +23,11 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Route
 from tests.contract.tenants import ADMIN, OWN, Tenants, shared_server
 from tests.patience import PATIENCE_S
-from tests.server.test_http import settings_of
+from tests.transport.http.test_http import settings_of
 
-from kyrodb.server.http import application
-from kyrodb.server.vitals import Vitals
-from kyrodb.version import __version__
+from pykyro.service.server_state import ServerState
+from pykyro.transport.http.http import application
+from pykyro.version import __version__
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 DESCRIPTION: dict[str, Any] = yaml.safe_load(PAGE.read_text("utf-8"))
@@ -45,7 +45,7 @@ OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations() if isi
 
 
 def test_the_description_is_of_the_routes_there_are(tmp_path: Path) -> None:
-    app = application(Vitals(settings_of(tmp_path, dashboard=True)))
+    app = application(ServerState(settings_of(tmp_path, dashboard=True)))
     routes = {route.path: route.methods for route in app.routes if isinstance(route, Route)}
     described = {
         path: {method.upper() for method in operations} for path, operations in DESCRIPTION["paths"].items()

@@ -13,9 +13,9 @@ from tests.client.certificates import make_certificates
 from tests.engine.opening import DIMENSION, fill, open_small, vectors
 from tests.server.running import free_port
 
-from kyrodb.config import Settings
-from kyrodb.errors import DataDamaged
-from kyrodb.server.preflight import preflight
+from pykyro.config import Settings
+from pykyro.model.errors import DataDamaged
+from pykyro.server.preflight import preflight
 
 
 def settings_of(tmp_path: Path, **sections: dict[str, Any]) -> Settings:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from tests.server.running import RunningServer, running_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 QUESTION = [1.0, 0.5, -0.25]
 

@@ -9,10 +9,10 @@ import numpy as np
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server
 
-from kyrodb.cache.similarity_control import SimilarityControl
-from kyrodb.observe.exposition import render
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.server.recall_measurements import checked_families
+from pykyro.cache.similarity_control import SimilarityControl
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.service.recall_measurements import checked_families
+from pykyro.telemetry.exposition import render
 
 
 def sampled(server: RunningServer) -> dict[str, float]:

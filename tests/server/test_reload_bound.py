@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from kyrodb.config import Loaded, Settings
-from kyrodb.errors import ConfigError
-from kyrodb.server import reload
-from kyrodb.server.reload import Reload
-from kyrodb.server.vitals import Vitals
+from pykyro.config import Loaded, Settings
+from pykyro.model.errors import ConfigError
+from pykyro.server import reload
+from pykyro.server.reload import Reload
+from pykyro.service.server_state import ServerState
 
 
 def test_it_is_given_up_and_the_next_one_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reload, "RELOAD_S_MAX", 0.05)
-    vitals = Vitals(Settings())
+    server_state = ServerState(Settings())
     came = threading.Event()
     tries: list[None] = []
     nothing: Any = None
@@ -29,15 +29,15 @@ def test_it_is_given_up_and_the_next_one_is_tried(monkeypatch: pytest.MonkeyPatc
         raise ConfigError("server.port = 0: too small")
 
     async def story() -> None:
-        reloading = Reload(vitals, nothing, nothing, load_again)
+        reloading = Reload(server_state, nothing, nothing, load_again)
         for _ in range(reload._HANGING_MAX):
             await reloading.work()
-            assert "could not be read within" in vitals.config_fault
+            assert "could not be read within" in server_state.config_fault
         # Each keeps a thread, so there is an end to it; once the files come it goes on.
         await reloading.work()
-        assert "still wait for a file" in vitals.config_fault
+        assert "still wait for a file" in server_state.config_fault
         came.set()
-        while "too small" not in vitals.config_fault:
+        while "too small" not in server_state.config_fault:
             await asyncio.sleep(0.01)
             await reloading.work()
 
@@ -46,7 +46,7 @@ def test_it_is_given_up_and_the_next_one_is_tried(monkeypatch: pytest.MonkeyPatc
 
 def test_the_loop_can_end_while_one_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reload, "RELOAD_S_MAX", 0.05)
-    vitals = Vitals(Settings())
+    server_state = ServerState(Settings())
     came = threading.Event()
     nothing: Any = None
 
@@ -54,6 +54,6 @@ def test_the_loop_can_end_while_one_hangs(monkeypatch: pytest.MonkeyPatch) -> No
         came.wait(60)
         raise ConfigError("too late")
 
-    asyncio.run(Reload(vitals, nothing, nothing, load_again).work())
+    asyncio.run(Reload(server_state, nothing, nothing, load_again).work())
     assert not came.is_set()
     came.set()

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 
 def metric(server: RunningServer, name: str) -> float:
@@ -34,7 +34,7 @@ def test_a_server_backs_itself_up_and_the_backup_is_whole(tmp_path: Path) -> Non
         wait_for(server, "backups_made_total", metric(server, "backups_made_total") + 2)
         assert metric(server, "backup_failures_total") == 0
         assert metric(server, "backup_last_size_bytes") > 0
-    command = [sys.executable, "-m", "kyrodb.cli.kyrodb_backup", "--backup-dir", str(backups)]
+    command = [sys.executable, "-m", "pykyro.cli.kyrodb_backup", "--backup-dir", str(backups)]
     listed = subprocess.run([*command, "list", "--format", "json"], capture_output=True, check=True)
     newest = json.loads(listed.stdout)[0]["id"]
     subprocess.run([*command, "verify", "--backup-id", newest], capture_output=True, check=True)

@@ -14,8 +14,8 @@ import pytest
 from tests.contract.conftest import TRANSPORTS
 from tests.server.running import RunningServer, running_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
-from kyrodb.proto.methods import METHODS
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.methods import METHODS
 
 SEARCH = pb.SearchRequest(query_embedding=[1.0, 0.0, 0.0, 0.0], k=5, ef_search=50)
 """With an ef of its own, so that the query cache does not answer it."""

@@ -28,7 +28,7 @@ from tests.contract.conftest import TRANSPORTS
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_pb2 as pb
 
 SETTINGS: dict[str, Any] = {"hnsw__dimension": 4, "server__shutdown_timeout_secs": 600}
 PATIENCE_S = 60.0
@@ -236,7 +236,7 @@ def test_requests_to_reload_and_to_seal_that_come_too_late_are_no_end_of_another
 
 def test_the_third_signal_ends_the_process_whatever_it_waits_for() -> None:
     waits_for_ever = (
-        "import asyncio; from kyrodb.server.signals import Stop\n"
+        "import asyncio; from pykyro.server.signals import Stop\n"
         "async def main() -> None:\n"
         "    stop = Stop(); print('up', flush=True)\n"
         "    await stop.wait(); print('first', flush=True)\n"

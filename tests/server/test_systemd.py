@@ -13,7 +13,7 @@ import pytest
 from tests.patience import PATIENCE_S
 from tests.server.running import start_server
 
-from kyrodb.server import systemd
+from pykyro.server import systemd
 
 
 class Supervisor:

@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.patience import PATIENCE_S
 from tests.server.running import running_server
 
-from kyrodb.limits import FILTER_NODES_MAX
-from kyrodb.proto import kyrodb_pb2 as pb
+from pykyro.model.limits import FILTER_NODES_MAX
+from pykyro.proto import kyrodb_pb2 as pb
 
 DEADLINE_S = PATIENCE_S
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from kyrodb.config import Settings
-from kyrodb.errors import ConfigError
-from kyrodb.server import transport
+from pykyro.config import Settings
+from pykyro.model.errors import ConfigError
+from pykyro.transport.grpc import transport
 
 TLS = {"enabled": True, "cert_path": "c.pem", "key_path": "k.pem"}
 

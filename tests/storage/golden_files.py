@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from tests.crash.fault_filesystem import FaultFS
 
-from kyrodb.storage.filesystem import FileSystem
-from kyrodb.storage.manifest import FileEntry, Manifest, SegmentEntry, WalEntry, encode_manifest
-from kyrodb.storage.records import DeleteRecord, MetadataRecord, PutRecord, Record, encode_records
-from kyrodb.storage.section_file import FileFacts, SectionWriter
-from kyrodb.storage.wal_format import OPERATION, PROBE, SegmentHeader
-from kyrodb.storage.wal_writer import PendingFrame, WalWriter
-from kyrodb.types import Metric
+from pykyro.model.types import Metric
+from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.manifest import FileEntry, Manifest, SegmentEntry, WalEntry, encode_manifest
+from pykyro.storage.segment.section_file import FileFacts, SectionWriter
+from pykyro.storage.wal.format import OPERATION, PROBE, SegmentHeader
+from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord, Record, encode_records
+from pykyro.storage.wal.writer import PendingFrame, WalWriter
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path("/")

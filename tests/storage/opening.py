@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from tests.crash.clock import FakeClock
 
-from kyrodb.clock import Clock
-from kyrodb.storage.filesystem import FileSystem, Lock
-from kyrodb.storage.lock import lock_directory, make_directories
-from kyrodb.storage.log import Log, LogOptions
-from kyrodb.storage.records import DeleteRecord, PutRecord, Record, encode_records
-from kyrodb.storage.recovery import Recovery
-from kyrodb.types import LSN, Metric
+from pykyro.model.types import LSN, Metric
+from pykyro.storage.files.filesystem import FileSystem, Lock
+from pykyro.storage.files.lock import lock_directory, make_directories
+from pykyro.storage.recovery import Recovery
+from pykyro.storage.wal.log import Log, LogOptions
+from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record, encode_records
+from pykyro.system.clock import Clock
 
 DATA = Path("/data")
 DIMENSION = 4

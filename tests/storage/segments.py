@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kyrodb.errors import DataDamaged
-from kyrodb.storage.wal_format import OPERATION, SEGMENT_HEADER, SegmentHeader, Whitening, encode_frame
-from kyrodb.storage.wal_reader import SegmentContents, read_segment
+from pykyro.model.errors import DataDamaged
+from pykyro.storage.wal.format import OPERATION, SEGMENT_HEADER, SegmentHeader, Whitening, encode_frame
+from pykyro.storage.wal.reader import SegmentContents, read_segment
 
 SALT = bytes(range(16))
 PATH = Path("/wal")

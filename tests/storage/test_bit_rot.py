@@ -14,11 +14,11 @@ from tests.crash.fault_filesystem import FaultFS
 from tests.storage.golden_files import golden, manifest, operations, sections, write_sections, write_wal
 from tests.storage.segments import SegmentBuilder
 
-from kyrodb.errors import DataDamaged, StorageError
-from kyrodb.storage.manifest import decode_manifest
-from kyrodb.storage.section_file import read_section_file
-from kyrodb.storage.wal_format import SECTOR, SEGMENT_HEADER
-from kyrodb.storage.wal_reader import End, SegmentContents, read_segment
+from pykyro.model.errors import DataDamaged, StorageError
+from pykyro.storage.manifest import decode_manifest
+from pykyro.storage.segment.section_file import read_section_file
+from pykyro.storage.wal.format import SECTOR, SEGMENT_HEADER
+from pykyro.storage.wal.reader import End, SegmentContents, read_segment
 
 PATH = Path("/f")
 

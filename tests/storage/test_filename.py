@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kyrodb.storage import filename
+from pykyro.storage import filename
 
 
 def test_every_name_it_gives_is_recognised_with_its_number() -> None:

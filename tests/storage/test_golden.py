@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.storage.golden_files import files, golden, manifest
 
-from kyrodb.storage.manifest import decode_manifest
+from pykyro.storage.manifest import decode_manifest
 
 
 @pytest.mark.parametrize("name", ["open.wal", "sealed.wal", "sections.rows", "MANIFEST"])

@@ -10,11 +10,12 @@ from tests.crash.disk import AllKept, AllLost, Loss, OneLost
 from tests.crash.fault_filesystem import Fault, FaultFS, PowerCut
 from tests.storage.golden_files import manifest
 
-from kyrodb.errors import DataDamaged, DataDirMismatch, ResourceExhausted
-from kyrodb.limits import TENANT_INDEX_MAX, TENANT_INDEX_MIN
-from kyrodb.storage import manifest as manifest_module
-from kyrodb.storage.checksum import digest
-from kyrodb.storage.manifest import (
+from pykyro.model.errors import DataDamaged, DataDirMismatch, ResourceExhausted
+from pykyro.model.limits import TENANT_INDEX_MAX, TENANT_INDEX_MIN
+from pykyro.model.types import Metric
+from pykyro.storage import manifest as manifest_module
+from pykyro.storage.files.checksum import digest
+from pykyro.storage.manifest import (
     Manifest,
     WalEntry,
     decode_manifest,
@@ -22,7 +23,6 @@ from kyrodb.storage.manifest import (
     read_manifest,
     write_manifest,
 )
-from kyrodb.types import Metric
 
 ROOT = Path("/")
 PATH = ROOT / "MANIFEST"

@@ -8,9 +8,9 @@ import pytest
 from tests.crash.clock import FakeClock
 from tests.crash.fault_filesystem import Fault, FaultFS
 
-from kyrodb.storage.manifest import Manifest, WalEntry, read_manifest
-from kyrodb.storage.manifest_store import SESSION_GAP, ManifestStore
-from kyrodb.types import Metric
+from pykyro.model.types import Metric
+from pykyro.storage.manifest import Manifest, WalEntry, read_manifest
+from pykyro.storage.manifest_store import SESSION_GAP, ManifestStore
 
 ROOT = Path("/")
 

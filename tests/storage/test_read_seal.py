@@ -8,9 +8,9 @@ import pytest
 from tests.crash.clock import FakeClock
 from tests.crash.fault_filesystem import FaultFS
 
-from kyrodb.storage.wal_format import OPERATION, SEAL, SegmentHeader
-from kyrodb.storage.wal_reader import read_seal, read_segment
-from kyrodb.storage.wal_writer import PendingFrame, WalWriter
+from pykyro.storage.wal.format import OPERATION, SEAL, SegmentHeader
+from pykyro.storage.wal.reader import read_seal, read_segment
+from pykyro.storage.wal.writer import PendingFrame, WalWriter
 
 ROOT = Path("/")
 

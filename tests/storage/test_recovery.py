@@ -10,12 +10,12 @@ from tests.crash.disk import AllKept, AllLost
 from tests.crash.fault_filesystem import Fault, FaultFS, PowerCut
 from tests.storage.opening import DATA, delete, open_log, put
 
-from kyrodb.errors import DataDamaged, DataDirMismatch
-from kyrodb.storage.log import LogOptions
-from kyrodb.storage.manifest import Manifest, read_manifest, write_manifest
-from kyrodb.storage.wal_format import EPOCH_BYTES, SECTOR
-from kyrodb.storage.wal_reader import SegmentContents, read_segment
-from kyrodb.types import Metric
+from pykyro.model.errors import DataDamaged, DataDirMismatch
+from pykyro.model.types import Metric
+from pykyro.storage.manifest import Manifest, read_manifest, write_manifest
+from pykyro.storage.wal.format import EPOCH_BYTES, SECTOR
+from pykyro.storage.wal.log import LogOptions
+from pykyro.storage.wal.reader import SegmentContents, read_segment
 
 
 def three_segments() -> tuple[FaultFS, Manifest]:

@@ -7,15 +7,15 @@ from tests.crash.disk import AllLost
 from tests.crash.fault_filesystem import Fault, FaultFS
 from tests.storage.opening import DATA, OpenLog, open_log, put
 
-from kyrodb.storage.manifest import read_manifest
-from kyrodb.storage.snapshot import (
+from pykyro.storage.manifest import read_manifest
+from pykyro.storage.snapshot import (
     link_snapshot,
     prune_snapshots,
     remove_snapshot,
     snapshot_names,
     unused_name,
 )
-from kyrodb.storage.verify import verify_directory
+from pykyro.storage.verify import verify_directory
 
 NAME = "20260101T000000Z"
 PLACE = DATA / "snapshots" / NAME

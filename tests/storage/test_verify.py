@@ -9,11 +9,11 @@ from tests.crash.fault_filesystem import FaultFS
 from tests.storage.golden_files import write_sections
 from tests.storage.opening import DATA, open_log, put
 
-from kyrodb.errors import DataDamaged
-from kyrodb.storage.checksum import digest
-from kyrodb.storage.manifest import FileEntry, SegmentEntry, write_manifest
-from kyrodb.storage.section_file import FileFacts
-from kyrodb.storage.verify import verify_directory, verify_graph
+from pykyro.model.errors import DataDamaged
+from pykyro.storage.files.checksum import digest
+from pykyro.storage.manifest import FileEntry, SegmentEntry, write_manifest
+from pykyro.storage.segment.section_file import FileFacts
+from pykyro.storage.verify import verify_directory, verify_graph
 
 ROWS, GRAPH = "segment_000000000005.rows", "segment_000000000005.graph"
 

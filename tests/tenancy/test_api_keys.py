@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tenancy.keys import CANARY, key_of
 
-from kyrodb.errors import Unauthenticated
-from kyrodb.tenancy.api_keys import (
+from pykyro.model.errors import Unauthenticated
+from pykyro.tenancy.api_keys import (
     ApiKey,
     digest_from_hash,
     digest_of,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tests.tenancy.keys import entry, key_of, text_of, write_keys
 
-from kyrodb.errors import ConfigError
-from kyrodb.tenancy.api_keys import ApiKey, digest_of
-from kyrodb.tenancy.key_editing import add_key, disable_keys
-from kyrodb.tenancy.key_file import read_key_file
+from pykyro.model.errors import ConfigError
+from pykyro.tenancy.api_keys import ApiKey, digest_of
+from pykyro.tenancy.key_editing import add_key, disable_keys
+from pykyro.tenancy.key_file import read_key_file
 
 NEW = ApiKey(digest_of(key_of("new")), "new", "It's: new #1", 5, 6, True, True, "2025-06-01T12:00:00Z")
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tenancy.keys import CANARY, entry, key_of, text_of, write_keys
 
-from kyrodb.config import SAMPLE_KEY
-from kyrodb.errors import ConfigError
-from kyrodb.tenancy import key_document
-from kyrodb.tenancy.api_keys import ApiKey, digest_of
-from kyrodb.tenancy.key_file import KeyFile, check_protection, parse_key_file, read_key_file
+from pykyro.config import SAMPLE_KEY
+from pykyro.model.errors import ConfigError
+from pykyro.tenancy import key_document
+from pykyro.tenancy.api_keys import ApiKey, digest_of
+from pykyro.tenancy.key_file import KeyFile, check_protection, parse_key_file, read_key_file
 
 PATH = Path("keys.yaml")
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ import tracemalloc
 import pytest
 from tests.tenancy.keys import CANARY, key_of
 
-from kyrodb.errors import Unauthenticated
-from kyrodb.tenancy.api_keys import ApiKey, digest_of
-from kyrodb.tenancy.key_ring import KeyRing, Tenant
+from pykyro.model.errors import Unauthenticated
+from pykyro.tenancy.api_keys import ApiKey, digest_of
+from pykyro.tenancy.key_ring import KeyRing, Tenant
 
 
 def api_key(key: str, tenant_id: str = "acme", **fields: object) -> ApiKey:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kyrodb.config.serving import RateLimitSettings
-from kyrodb.errors import ResourceExhausted
-from kyrodb.limits import RATE_PEERS_MAX
-from kyrodb.tenancy.rate_limit import RateLimiter, TokenBucket
+from pykyro.config.settings.server import RateLimitSettings
+from pykyro.model.errors import ResourceExhausted
+from pykyro.model.limits import RATE_PEERS_MAX
+from pykyro.tenancy.rate_limit import RateLimiter, TokenBucket
 
 
 class Hands:

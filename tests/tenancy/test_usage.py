@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kyrodb.tenancy.usage import CSV_COLUMNS, TenantUsage, UsageLedger, as_csv, as_json, statement
+from pykyro.tenancy.usage import CSV_COLUMNS, TenantUsage, UsageLedger, as_csv, as_json, statement
 
 
 def test_counters_are_one_object_a_tenant() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.crash.disk import RandomLoss
 from tests.crash.fault_filesystem import Fault, FaultFS
 
-from kyrodb.storage.filesystem import FileSystem, LocalFileSystem
-from kyrodb.tenancy.usage import TenantUsage, UsageLedger
-from kyrodb.tenancy.usage_file import UsageFile, decode_counts, encode_counts
+from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
+from pykyro.tenancy.usage import TenantUsage, UsageLedger
+from pykyro.tenancy.usage_file import UsageFile, decode_counts, encode_counts
 
 DATA = Path("/data")
 _COUNT = st.integers(0, 2**64 - 1)

@@ -1,1 +1,0 @@
-"""The database in the caller's own process: `kyrodb.open`."""

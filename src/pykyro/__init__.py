@@ -1,0 +1,121 @@
+"""KyroDB: a durable vector database with filtered search.
+
+Embedded in the program, or as a client of a server; the methods are the same:
+
+    import pykyro
+
+    db = pykyro.open("data", dimension=384)            # in this process
+    db = pykyro.Client("localhost:50051")              # a server's
+    db = pykyro.AsyncClient("localhost:50051")         # a server's, to be awaited
+
+Names are loaded when they are first used, so that `import pykyro` costs nothing and a client does not load the
+engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from pykyro.version import __version__
+
+if TYPE_CHECKING:
+    from pykyro.client.async_client import AsyncClient
+    from pykyro.client.sync_client import Client
+    from pykyro.client.tls import Tls
+    from pykyro.embedded.database import Database
+    from pykyro.embedded.database import open_database as open
+    from pykyro.model.answers import (
+        Health,
+        Hit,
+        InsertReport,
+        Refusal,
+        SearchAnswer,
+        Snapshot,
+        Stats,
+        StoredDocument,
+    )
+    from pykyro.model.errors import (
+        ConfigError,
+        DataDamaged,
+        DataDirInUse,
+        DataDirMismatch,
+        DeadlineExceeded,
+        FailedPrecondition,
+        InvalidArgument,
+        KyroError,
+        PermissionDenied,
+        ResourceExhausted,
+        StorageError,
+        Unauthenticated,
+        Unavailable,
+        WriteFailed,
+    )
+    from pykyro.model.requests import FlushReport, Tier
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ConfigError",
+    "DataDamaged",
+    "DataDirInUse",
+    "DataDirMismatch",
+    "Database",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "FlushReport",
+    "Health",
+    "Hit",
+    "InsertReport",
+    "InvalidArgument",
+    "KyroError",
+    "PermissionDenied",
+    "Refusal",
+    "ResourceExhausted",
+    "SearchAnswer",
+    "Snapshot",
+    "Stats",
+    "StorageError",
+    "StoredDocument",
+    "Tier",
+    "Tls",
+    "Unauthenticated",
+    "Unavailable",
+    "WriteFailed",
+    "__version__",
+    "open",
+]
+
+_ANSWERS: Final = "pykyro.model.answers"
+_REQUESTS: Final = "pykyro.model.requests"
+_HOMES: Final = {
+    "open": "pykyro.embedded.database",
+    "Database": "pykyro.embedded.database",
+    "Client": "pykyro.client.sync_client",
+    "AsyncClient": "pykyro.client.async_client",
+    "Tls": "pykyro.client.tls",
+    "Health": _ANSWERS,
+    "Hit": _ANSWERS,
+    "InsertReport": _ANSWERS,
+    "Refusal": _ANSWERS,
+    "SearchAnswer": _ANSWERS,
+    "Snapshot": _ANSWERS,
+    "Stats": _ANSWERS,
+    "StoredDocument": _ANSWERS,
+    "FlushReport": _REQUESTS,
+    "Tier": _REQUESTS,
+}
+"""Where a name comes from; one that is not here is an error's."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'pykyro' has no attribute {name!r}")
+    home = import_module(_HOMES.get(name, "pykyro.model.errors"))
+    value: object = getattr(home, "open_database" if name == "open" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

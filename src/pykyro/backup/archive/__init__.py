@@ -1,0 +1,1 @@
+"""The archive format: its only reader and its only writer."""

@@ -1,0 +1,80 @@
+"""Swapping directories, and removing what is no longer wanted. No link is followed on the way."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Final
+
+from pykyro.model.errors import FailedPrecondition
+from pykyro.storage.files.filesystem import FileSystem
+
+ASIDE_SUFFIX: Final = ".replaced"
+_CANNOT_EXCHANGE: Final = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
+
+
+def swap_directories(filesystem: FileSystem, new: Path, place: Path) -> Path | None:
+    """Put `new` where `place` is or would be, durably, and remove what was there.
+
+    At every moment `place` is the old directory or the new one. Only where the file system cannot exchange names
+    is there a moment without any; then the old one is at <place>.replaced. Raises FailedPrecondition when the
+    place cannot be renamed, OSError. An old directory that cannot be removed is no error: its path is returned.
+    """
+    parent = place.parent
+    if not filesystem.exists(place):
+        filesystem.replace(new, place)
+        filesystem.sync_directory(parent)
+        return None
+    old = new
+    try:
+        filesystem.exchange(new, place)
+    except OSError as error:
+        if error.errno in (errno.EBUSY, errno.EXDEV):
+            raise FailedPrecondition(
+                f"{place} is the root of a mounted file system, which cannot be swapped: restore into a new "
+                f"directory on it, and point data_dir there"
+            ) from error
+        if error.errno not in _CANNOT_EXCHANGE:
+            raise
+        old = _swap_in_two_steps(filesystem, new, place)
+    filesystem.sync_directory(parent)
+    try:
+        remove_tree(filesystem, old)
+        filesystem.sync_directory(parent)
+    except OSError:
+        return old
+    return None
+
+
+def _swap_in_two_steps(filesystem: FileSystem, new: Path, place: Path) -> Path:
+    aside = place.with_name(place.name + ASIDE_SUFFIX)
+    if filesystem.exists(aside):
+        raise FailedPrecondition(
+            f"{aside} is there: a restore was interrupted. It is the directory from before; move it back to "
+            f"{place}, or remove it, and try again"
+        )
+    filesystem.replace(place, aside)
+    try:
+        filesystem.replace(new, place)
+    except OSError:
+        filesystem.replace(aside, place)
+        raise
+    return aside
+
+
+def remove_tree(filesystem: FileSystem, directory: Path) -> None:
+    """Remove a directory and all below it. Raises OSError."""
+    clear_directory(filesystem, directory)
+    filesystem.remove_directory(directory)
+
+
+def clear_directory(filesystem: FileSystem, directory: Path, keep: str = "") -> None:
+    """Remove everything in a directory but the name `keep`. Raises OSError."""
+    for name in filesystem.names(directory):
+        if name == keep:
+            continue
+        try:
+            # First as a file: the name of a link to a directory goes, what it leads to stays.
+            filesystem.remove(directory / name)
+        except IsADirectoryError:
+            remove_tree(filesystem, directory / name)

@@ -1,0 +1,1 @@
+"""Which backups there are, how they continue each other, which stay."""

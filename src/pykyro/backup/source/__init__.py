@@ -1,0 +1,1 @@
+"""What a backup reads: a data directory, its server running or not."""

@@ -1,0 +1,224 @@
+"""The entries of the query cache and the columns they are found by.
+
+A slot is one entry. To find the entry whose question is nearest to another, the table keeps a few evenly spaced
+components of each question, its sketch: their squared distance, scaled up, estimates that of the whole vectors,
+and products with a small matrix give it for all entries. It only chooses what is tried; what is
+served is proved from the vectors themselves. Components that deceive cost a vain try or a missed hit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pykyro.cache.documents import HeldDocuments
+from pykyro.model.types import Matrix, Vector
+
+FIRST_SLOTS: Final = 64
+_ENTRY_BYTES: Final = 2048
+"""Of an entry besides its documents and vectors."""
+_NEVER: Final = np.iinfo(np.int64).max
+_PRODUCT_MAX: Final = 8192
+"""Components that are multiplied at once: OpenBLAS wakes its threads, which then spin, from 9,216 on (gemv.c)."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A question that was answered, with every document the search met that is more similar than `beyond`.
+
+    `number` stands for the key. `asked` are the bytes of the question's float32 vector. `exact` says that the
+    search met every document there is. Questions farther away than `farthest`, squared, are not worth trying
+    (proof.farthest_square). An entry that comes to hold more than `documents_max` is dropped. Entries are never
+    edited: a change puts another in the same slot.
+    """
+
+    number: int
+    key: Hashable
+    asked: bytes
+    held: HeldDocuments
+    beyond: float
+    farthest: float
+    exact: bool
+    documents_max: int
+    repeated: Any = None
+    """The answer.Cached of the same question again, once it was made."""
+
+    @property
+    def vector(self) -> Vector:
+        return np.frombuffer(self.asked, np.float32)
+
+
+@dataclass(slots=True)
+class Near:
+    """An entry that seems near, and the estimated squared distance of its question."""
+
+    slot: int
+    entry: Entry
+    square: float
+
+
+class EntryTable:
+    """Slots and columns. The caller serialises changes; `number_of`, `nearest` and `entry` are for any thread,
+    and what they find must be verified."""
+
+    def __init__(self, dimension: int, sketch: int) -> None:
+        """Sketches have about `sketch` components."""
+        self._dimension = dimension
+        self._step = max(1, dimension // sketch)
+        width = len(range(0, dimension, self._step))
+        self._scale = dimension / width
+        self._entries: list[Entry | None] = []
+        self._free: list[int] = []
+        self._numbers: dict[Hashable, int] = {}
+        self._entries_of: Counter[int] = Counter()
+        self._next_number = 0
+        self._sizes: list[int] = []
+        self.size_bytes = 0
+        self._columns = _Columns(FIRST_SLOTS, width)
+
+    def __len__(self) -> int:
+        return len(self._entries) - len(self._free)
+
+    def __iter__(self) -> Iterator[tuple[int, Entry]]:
+        return ((slot, entry) for slot, entry in enumerate(list(self._entries)) if entry is not None)
+
+    # --- for any thread -------------------------------------------------------------------------
+
+    def number_of(self, key: Hashable) -> int | None:
+        """The number that stands for a key, None while no entry has it. Never given to another key."""
+        return self._numbers.get(key)
+
+    def entry(self, slot: int) -> Entry | None:
+        return self._entries[slot]
+
+    def nearest(self, number: int, indexed: Vector, count: int = 1) -> list[Near]:
+        """Up to `count` entries of this key whose questions seem nearest, best first."""
+        columns = self._columns
+        sketch = np.ascontiguousarray(indexed[:: self._step])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is found is verified
+            half_squares = columns.half_squares - columns.products(sketch)
+            length = float(sketch.dot(sketch))
+        slots = [int(half_squares.argmin())]
+        if count > 1 or columns.numbers[slots[0]] != number:
+            half_squares[columns.numbers != number] = np.inf
+            slots = [int(half_squares.argmin())] if count == 1 else half_squares.argsort()[:count].tolist()
+        found = []
+        for slot in slots:
+            entry = self._entries[slot] if slot < len(self._entries) else None
+            if entry is not None and entry.number == number:
+                square = self._scale * (2 * float(half_squares[slot]) + length)
+                found.append(Near(slot, entry, square))
+        return found
+
+    # --- changes --------------------------------------------------------------------------------
+
+    def least_recent(self) -> int:
+        """The slot of the entry that was of use longest ago; there must be one."""
+        return int(self._columns.touched[: len(self._entries)].argmin())
+
+    def touch(self, slot: int, tick: int) -> None:
+        """The entry in this slot was of use."""
+        if self._entries[slot] is not None:
+            self._columns.touched[slot] = tick
+
+    def claim_number(self, key: Hashable) -> int:
+        """`number_of`, or the next one. For an entry that is about to be added."""
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = self._next_number
+            self._next_number += 1
+        return number
+
+    def add(self, entries: Sequence[Entry], questions: Sequence[Vector], tick: int) -> list[int]:
+        """Put entries, with their questions in index form, into free slots; their slots.
+
+        They count as touched at `tick` and the ticks before.
+        """
+        slots = [self._free_slot() for _ in entries]
+        columns = self._columns
+        for slot, question in zip(slots, questions, strict=True):
+            columns.sketches[slot] = question[:: self._step]
+        sketches = columns.sketches[slots]
+        with np.errstate(over="ignore"):
+            columns.half_squares[slots] = np.vecdot(sketches, sketches) / 2
+        columns.touched[slots] = np.arange(tick - len(slots), tick) + 1
+        columns.numbers[slots] = [entry.number for entry in entries]
+        for slot, entry in zip(slots, entries, strict=True):
+            self._entries_of[entry.number] += 1
+            self.replace(slot, entry)
+        return slots
+
+    def replace(self, slot: int, entry: Entry) -> None:
+        """Put an entry in the place of one with the same question."""
+        self._entries[slot] = entry
+        self.measure(slot, entry)
+
+    def measure(self, slot: int, entry: Entry) -> None:
+        """Count the bytes of an entry anew, if it is still in this slot: its documents may have been fetched."""
+        if self._entries[slot] is entry:
+            size = _ENTRY_BYTES + 8 * self._dimension + entry.held.size_bytes
+            self.size_bytes += size - self._sizes[slot]
+            self._sizes[slot] = size
+
+    def remove(self, slot: int) -> Entry:
+        """Empty a slot; what was in it."""
+        entry = self._entries[slot]
+        assert entry is not None
+        columns = self._columns
+        columns.numbers[slot] = -1
+        columns.half_squares[slot] = np.inf
+        columns.touched[slot] = _NEVER
+        self._entries[slot] = None
+        self.size_bytes -= self._sizes[slot]
+        self._sizes[slot] = 0
+        self._free.append(slot)
+        self._entries_of[entry.number] -= 1
+        if not self._entries_of[entry.number]:
+            del self._entries_of[entry.number], self._numbers[entry.key]
+        return entry
+
+    def _free_slot(self) -> int:
+        if self._free:
+            return self._free.pop()
+        slot = len(self._entries)
+        if slot == len(self._columns.numbers):
+            self._columns = self._columns.grown()
+        self._entries.append(None)
+        self._sizes.append(0)
+        return slot
+
+
+class _Columns:
+    """Arrays of one number of slots; growth makes a new set, so a reader's set stays whole.
+
+    `numbers` are those of the keys, -1 in an empty slot; `half_squares` half the squared lengths of the
+    `sketches`, infinite in an empty slot; `touched` orders the entries by when they were last of use.
+    """
+
+    __slots__ = ("half_squares", "numbers", "sketches", "touched")
+
+    def __init__(self, slots: int, width: int) -> None:
+        self.numbers: npt.NDArray[np.int64] = np.full(slots, -1, np.int64)
+        self.sketches: Matrix = np.zeros((slots, width), np.float32)
+        self.half_squares = np.full(slots, np.inf, np.float32)
+        self.touched: npt.NDArray[np.int64] = np.full(slots, _NEVER)
+
+    def products(self, sketch: Vector) -> Vector:
+        """With each of the sketches."""
+        slots, width = self.sketches.shape
+        rows = _PRODUCT_MAX // width
+        parts = [self.sketches[at : at + rows].dot(sketch) for at in range(0, slots, rows)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def grown(self) -> _Columns:
+        slots, width = self.sketches.shape
+        larger = _Columns(2 * slots, width)
+        for name in self.__slots__:
+            column: npt.NDArray[Any] = getattr(self, name)
+            getattr(larger, name)[:slots] = column
+        return larger

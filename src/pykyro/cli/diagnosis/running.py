@@ -1,0 +1,129 @@
+"""The server that runs, by its own account: /health, /ready, /slo and /metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pykyro.cli.diagnosis.finding import Finding, note, ok, wrong
+from pykyro.cli.observability import Endpoint
+from pykyro.cli.top.exposition import Samples, parse
+
+TOPIC: Final = "server"
+_BACKUP_AGE_S: Final = 26 * 3600
+_KEY: Final = "put an API key of the server into KYRODB_API_KEY"
+
+
+def check_server(endpoint: Endpoint) -> Iterator[Finding]:
+    """Raises Unavailable when nobody answers."""
+    status, body = endpoint.get_json("/health")
+    if status == 401:
+        yield note(TOPIC, f"{endpoint.url}/health asks for a key", _KEY)
+        return
+    yield from _health(status, body)
+    _, ready = endpoint.get_json("/ready")
+    if isinstance(ready, dict) and ready.get("status") == "read_only":
+        yield note(TOPIC, "/ready: it reads and does not write", "see the reason of /health")
+    yield from _objectives(endpoint)
+    yield from _measurements(endpoint)
+
+
+def _health(status: int, body: Any) -> Iterator[Finding]:
+    if not isinstance(body, dict) or "status" not in body:
+        yield wrong(TOPIC, f"/health answers {status} and no JSON", "is it really KyroDB that listens there?")
+        return
+    word, reason = body["status"], body.get("reason", "")
+    text = f"/health is {status}, {word}" + (f": {reason}" if reason else "")
+    if status != 200:
+        advice = (
+            "wait for recovery to end; its log says how far it is" if word == "starting" else _cure(reason)
+        )
+        yield wrong(TOPIC, text, advice)
+    elif word == "degraded":
+        yield note(TOPIC, text, _cure(reason))
+    else:
+        yield ok(TOPIC, f"{text}, up for {body.get('uptime_seconds', 0)} s")
+
+
+def _cure(reason: str) -> str:
+    cures = (
+        ("disk space", "free space, or move the data directory to a larger disk"),
+        ("Disk full", "free space; writes come back by themselves within a minute"),
+        ("configuration reload refused", "mend the configuration and send SIGHUP again"),
+        ("event loop", "restart the server"),
+        ("SLO", "see 'P99 latency is high' in docs/operations.md"),
+        (
+            "failed WAL writes",
+            "the disk failed since the start: look at dmesg; a restart takes the mark away",
+        ),
+        ("background work", "the reason names the file; it is tried again all the time"),
+        ("hnsw.max_elements", "raise hnsw.max_elements, or leave it out for no bound"),
+        ("checkpoint", "the log was removed by hand; writes after that position are lost"),
+    )
+    return next(
+        (advice for words, advice in cures if words in reason),
+        "mend the disk; writes come back by themselves within a minute",
+    )
+
+
+def _objectives(endpoint: Endpoint) -> Iterator[Finding]:
+    status, slo = endpoint.get_json("/slo")
+    if status == 401:
+        yield note(TOPIC, f"{endpoint.url}/slo and /metrics ask for a key", _KEY)
+        return
+    missed = [name for name, breached in slo["slo_breaches"].items() if breached]
+    if missed:
+        values = ", ".join(_measured(name, value) for name, value in slo["current_metrics"].items())
+        yield note(
+            TOPIC, f"objectives missed in the last five minutes: {', '.join(missed)} ({values})", _cure("SLO")
+        )
+
+
+def _measured(name: str, value: float) -> str:
+    """As people read it: latencies in milliseconds, shares in per cent."""
+    if name.endswith("_ns"):
+        return f"{name.removesuffix('_ns')} = {value / 1e6:.2f} ms"
+    return f"{name} = {100 * value:.2f} %"
+
+
+def _measurements(endpoint: Endpoint) -> Iterator[Finding]:
+    status, text = endpoint.get("/metrics")
+    if status != 200:
+        return
+    samples = parse(text)
+    if samples.get("recovery_unclean"):
+        yield note(
+            TOPIC,
+            "the server before this one did not stop by itself",
+            "dmesg says whether memory ran out; no acknowledged write was lost",
+        )
+    if samples.get("log_lines_lost_total"):
+        yield wrong(
+            "log",
+            f"{samples.get('log_lines_lost_total'):.0f} lines could not be written",
+            "free space there, or read the pipe it writes to; /health has the reason",
+        )
+    used, limit = samples.get("memory_used_bytes"), samples.get("memory_limit_bytes")
+    if limit and used > 0.9 * limit:
+        yield wrong(
+            "memory",
+            f"the server uses {used / 2**30:.1f} of {limit / 2**30:.1f} GiB",
+            "give it more memory, or lower hnsw.max_elements, hnsw.m or cache.capacity",
+        )
+    yield from _backups(samples)
+
+
+def _backups(samples: Samples) -> Iterator[Finding]:
+    if not samples.has("backup_newest_timestamp_seconds"):
+        yield note(
+            "backup",
+            "the server knows of no backup",
+            "set backup.dir, and take backups: kyrodb_backup create, or backup.interval_secs",
+        )
+        return
+    hours = (time.time() - samples.get("backup_newest_timestamp_seconds")) / 3600
+    if hours * 3600 > _BACKUP_AGE_S:
+        yield wrong("backup", f"the newest backup is {hours:.0f} hours old", "kyrodb_backup create")
+    else:
+        yield ok("backup", f"the newest backup is {hours:.1f} hours old")

@@ -1,0 +1,138 @@
+"""kyrodb doctor: what is wrong with this installation, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from pykyro.cli.arguments import API_KEY_VARIABLE
+from pykyro.cli.diagnosis.certificates import check_certificates
+from pykyro.cli.diagnosis.directory import check_directory
+from pykyro.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
+from pykyro.cli.diagnosis.machine import check_disk, check_limits, check_memory, check_ports
+from pykyro.cli.diagnosis.running import check_server
+from pykyro.cli.observability import endpoint_of
+from pykyro.config import Overrides, Settings, load_settings
+from pykyro.model.errors import ConfigError, Unavailable
+from pykyro.storage.files.lock import owner_of
+from pykyro.tenancy.key_file import read_key_file
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(commands: Commands) -> None:
+    """Add `doctor`."""
+    parser = commands.add_parser(
+        "doctor",
+        help="find out what is wrong and what to do about it",
+        description="Examine configuration, data directory, disk, limits, ports and the running server. Changes "
+        "nothing. Exit code 1 when something has to be done. An API key, where the server asks for one, is read "
+        "from KYRODB_API_KEY.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "-c", "--config", type=Path, help="the server's configuration (environment: KYRODB_CONFIG)"
+    )
+    parser.add_argument("-d", "--data-dir", type=Path, help="examine this data directory instead")
+    parser.add_argument("--deep", action="store_true", help="read every byte of the data directory")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    findings = []
+    for finding in examine(options.config, options.data_dir, deep=options.deep):
+        findings.append(finding)
+        if options.format == "text":
+            _print(finding)
+    if options.format == "json":
+        shown = [asdict(finding) | {"severity": finding.severity.value.lower()} for finding in findings]
+        json.dump(shown, sys.stdout, indent=2)
+        print()
+    else:
+        _summarise(findings)
+    return int(any(finding.severity is Severity.WRONG for finding in findings))
+
+
+def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Finding]:
+    """Everything, in the order in which it has to be mended."""
+    directory_alone = data_dir is not None
+    settings: Settings | None
+    try:
+        loaded = load_settings(config, os.environ, Overrides(data_dir=data_dir))
+    except ConfigError as error:
+        for fault in error.faults:
+            yield wrong(
+                "configuration", fault, "mend it; kyrodb_server --generate-config yaml shows every key"
+            )
+        settings = None
+    else:
+        settings = loaded.settings
+        yield ok("configuration", str(loaded.path or "defaults and environment"))
+        yield from (note("configuration", warning) for warning in loaded.warnings)
+        yield from _check_secrets(settings)
+        data_dir = settings.persistence.data_dir
+        # A directory alone says nothing about the server that it is for.
+        settings = settings if loaded.path is not None or not directory_alone else None
+    if data_dir is None:
+        return
+    owner = owner_of(data_dir)
+    documents = yield from check_directory(data_dir, settings, deep=deep)
+    yield from check_disk(data_dir)
+    yield from check_limits(owner)
+    if settings is not None:
+        yield from check_memory(settings, documents)
+        yield from _check_service(settings, owner)
+
+
+def _check_secrets(settings: Settings) -> Iterator[Finding]:
+    """Files the configuration names and the server has to read at its start."""
+    auth, tls, server = settings.auth, settings.server.tls, settings.server
+    if auth.enabled and auth.api_keys_file is not None:
+        try:
+            file = read_key_file(
+                auth.api_keys_file, only_loopback=server.grpc_is_loopback and server.http_is_loopback
+            )
+        except ConfigError as error:
+            yield from (wrong("API keys", fault, "mend the file, see kyrodb keys") for fault in error.faults)
+        else:
+            yield ok("API keys", f"{auth.api_keys_file}: {len(file.keys)} keys")
+            yield from (note("API keys", warning) for warning in file.warnings)
+    if tls.enabled:
+        yield from check_certificates(tls)
+
+
+def _check_service(settings: Settings, owner: int | None) -> Iterator[Finding]:
+    endpoint = endpoint_of(settings, os.environ.get(API_KEY_VARIABLE, ""))
+    try:
+        yield from check_server(endpoint)
+    except Unavailable as error:
+        if owner is None:
+            yield note("server", "no server runs on this data directory")
+            yield from check_ports(settings)
+        else:
+            yield wrong(
+                "server",
+                f"process {owner} holds the data directory, but nobody answers: {error}",
+                "is it another configuration's server? else restart it",
+            )
+
+
+def _print(finding: Finding) -> None:
+    print(f"{finding.severity.value:<6} {finding.topic}: {finding.text}")
+    if finding.advice:
+        print(f"       → {finding.advice}")
+
+
+def _summarise(findings: Sequence[Finding]) -> None:
+    faults = sum(finding.severity is Severity.WRONG for finding in findings)
+    notes = sum(finding.severity is Severity.NOTE for finding in findings)
+    things = "Nothing has to be done" if not faults else f"{faults} to be mended"
+    print(f"\n{things}" + (f", {notes} worth a look." if notes else "."))

@@ -1,0 +1,273 @@
+"""kyrodb export and kyrodb import: documents into files, and files into a database."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias, get_args
+
+from pykyro.backup.filename import is_backup_id
+from pykyro.backup.target.locate import is_url, open_target
+from pykyro.cli.arguments import API_KEY_VARIABLE, integer
+from pykyro.cli.backup import output
+from pykyro.cli.command import text_argument
+from pykyro.migration.document import Selection
+from pykyro.migration.export import ROWS_PER_PART, ExportOptions, MakeCopy, export
+from pykyro.migration.export_record import Format
+from pykyro.migration.import_progress import default_path
+from pykyro.migration.importing import ImportOptions, import_documents
+from pykyro.migration.input_files import Input, find_input, path_words
+from pykyro.migration.still_copy import copy_backup, copy_directory
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MAX, EXPORT_PART_ROWS_MAX
+from pykyro.model.types import Metric
+from pykyro.storage import filename
+from pykyro.system.clock import SystemClock
+
+if TYPE_CHECKING:
+    from pykyro.migration.destination import Destination
+
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_BAD_ROWS_SHOWN: Final = 100
+_SERVER_OPTIONS: Final = ("--api-key-file", "--tls", "--ca", "--cert", "--key", "--server-name")
+_IMPORT_NEEDS: Final = dict.fromkeys(_SERVER_OPTIONS, "--url") | dict.fromkeys(
+    ("--dimension", "--distance"), "--data-dir"
+)
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `export` and `import`."""
+    _add_export(commands)
+    _add_import(commands)
+
+
+def _add_export(commands: Commands) -> None:
+    text = "write the documents of a database, running or not, or of a backup into files"
+    parser = commands.add_parser("export", help=text, description=text, allow_abbrev=False)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data-dir", type=Path, metavar="DIR", help="directory of the database")
+    source.add_argument("--backup-dir", metavar="DIR", help="directory of backups, or s3://bucket/prefix")
+    parser.add_argument(
+        "--backup-id", metavar="ID", help="with --backup-dir: which one (default: the newest)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="directory to write; new or empty"
+    )
+    parser.add_argument(
+        "--format", choices=get_args(Format), required=True, help="parquet needs the parquet extra"
+    )
+    parser.add_argument("--tenant", metavar="ID", help="this tenant's documents alone, under its own ids")
+    parser.add_argument(
+        "--namespace", type=text_argument, default="", metavar="NAME", help="this namespace's documents alone"
+    )
+    parser.add_argument(
+        "--rows-per-part",
+        type=integer(1, EXPORT_PART_ROWS_MAX),
+        default=ROWS_PER_PART,
+        metavar="N",
+        help="documents in a file (default: %(default)s)",
+    )
+    parser.epilog = "An export that was interrupted goes on when it is called again in the same words."
+    parser.set_defaults(run=_export, needs={"--backup-id": "--backup-dir"})
+
+
+def _add_import(commands: Commands) -> None:
+    text = "store the documents of files in a database"
+    parser = commands.add_parser("import", help=text, description=text, allow_abbrev=False)
+    parser.add_argument(
+        "--in",
+        dest="source",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="an export, or a file or directory of rows",
+    )
+    parser.add_argument(
+        "--format", choices=get_args(Format), help="what the files are, where names do not tell"
+    )
+    parser.add_argument(
+        "--first-id",
+        type=integer(1, DOC_ID_MAX),
+        default=1,
+        metavar="N",
+        help="id of the first row of vectors without ids (default: %(default)s)",
+    )
+    _add_destination(parser)
+    parser.add_argument(
+        "--tenant", metavar="ID", help="this tenant's rows alone; rows without one are taken for its"
+    )
+    parser.add_argument(
+        "--namespace",
+        type=text_argument,
+        metavar="NAME",
+        help="store all rows there instead of where they say",
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out rows that cannot be stored, and name them"
+    )
+    parser.add_argument(
+        "--progress", type=Path, metavar="FILE", help="where to note it (default: beside the input)"
+    )
+    parser.epilog = "An import that was interrupted goes on when it is called again in the same words."
+    parser.set_defaults(run=_import, needs=_IMPORT_NEEDS)
+
+
+def _add_destination(parser: argparse.ArgumentParser) -> None:
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--url", metavar="HOST:PORT", help="the server to store into")
+    place.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="the directory to store into; no server has it"
+    )
+    new = parser.add_argument_group("a new --data-dir, unless the input is an export")
+    new.add_argument("--dimension", type=integer(1, DIMENSION_MAX), metavar="N")
+    new.add_argument("--distance", choices=[metric.value for metric in Metric])
+    server = parser.add_argument_group("a server")
+    server.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help=f"file of the API key (environment: {API_KEY_VARIABLE})",
+    )
+    server.add_argument("--tls", action="store_true", help="talk TLS; the next four do too")
+    server.add_argument(
+        "--ca", type=Path, metavar="FILE", help="authorities to trust instead of the usual ones"
+    )
+    server.add_argument("--cert", type=Path, metavar="FILE", help="the client's certificate chain")
+    server.add_argument("--key", type=Path, metavar="FILE", help="its private key")
+    server.add_argument("--server-name", metavar="NAME", help="name in the server's certificate")
+    server.add_argument(
+        "--timeout-secs", type=float, default=60.0, metavar="N", help="of a call (default: %(default)g)"
+    )
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def _export(options: argparse.Namespace) -> None:
+    began_s = time.monotonic()
+    source, make_copy = _source(options)
+    with output.progress("Exporting", counts="documents") as progress:
+        record = export(
+            options.out.absolute(),
+            make_copy,
+            ExportOptions(
+                source=source,
+                format=options.format,
+                selection=Selection(options.tenant, options.namespace),
+                rows_per_part=options.rows_per_part,
+                progress=progress.reach,
+            ),
+        )
+    print(f"Exported {record.documents} documents as of position {record.position} to {options.out}")
+    print(_speed(record.documents, began_s))
+
+
+def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
+    """The source in words, which are the same whenever it is, and what makes a still copy of it."""
+    if options.data_dir is not None:
+        data_dir = options.data_dir.resolve()
+        if options.out.resolve().is_relative_to(data_dir):
+            raise InvalidArgument(f"--out {options.out} lies inside --data-dir {data_dir}", field="out")
+        return path_words(data_dir), lambda filesystem, place: copy_directory(filesystem, data_dir, place)
+    where = options.backup_dir if is_url(options.backup_dir) else str(Path(options.backup_dir).resolve())
+    backup_id = options.backup_id
+    if backup_id is not None and not is_backup_id(backup_id):
+        raise InvalidArgument(
+            f"{backup_id!r} is no backup id; they look like 20250601T120000Z", field="backup_id"
+        )
+    target = open_target(where)
+    return (
+        f"{path_words(where)} {backup_id or 'newest'}",
+        lambda filesystem, place: copy_backup(filesystem, target, backup_id, place, SystemClock()),
+    )
+
+
+# --- import ---------------------------------------------------------------------------------------
+
+
+def _import(options: argparse.Namespace) -> None:
+    source = find_input(options.source.absolute(), options.format, options.first_id)
+    total = source.record.documents if source.record is not None else 0
+    began_s = time.monotonic()
+    bad = _BadRows()
+    with _destination(options, source) as destination:
+        if source.record is not None and source.record.distance is not destination.schema.metric:
+            output.warn(
+                f"the documents come from a database of distance {source.record.distance.value} into one of "
+                f"{destination.schema.metric.value}"
+            )
+        with output.progress("Importing", total, counts="documents") as progress:
+            found = import_documents(
+                source,
+                destination,
+                ImportOptions(
+                    progress=options.progress or default_path(options.source),
+                    tenant=options.tenant,
+                    namespace=options.namespace,
+                    skip_bad=options.skip_bad,
+                    on_bad=bad.tell,
+                    on_stored=lambda documents: progress.reach(documents, total),
+                ),
+            )
+    bad.tell_rest()
+    print(f"Imported {found.stored} documents into {destination.name}, {found.skipped} rows left out")
+    print(_speed(found.stored, began_s))
+
+
+@contextmanager
+def _destination(options: argparse.Namespace, source: Input) -> Iterator[Destination]:
+    from pykyro.client.sync_client import Client
+    from pykyro.client.tls import Tls
+    from pykyro.migration.destination import DirectoryDestination, ServerDestination, open_directory
+
+    if options.data_dir is not None:
+        record, directory = source.record, options.data_dir.absolute()
+        dimension = options.dimension or (record.dimension if record is not None else None)
+        # What an export says is for a new database; an old one may well have another distance.
+        distance = options.distance
+        if distance is None and record is not None and not (directory / filename.MANIFEST).exists():
+            distance = record.distance.value
+        engine = open_directory(directory, dimension, distance)
+        try:
+            yield DirectoryDestination(engine, directory)
+        finally:
+            engine.close()
+        return
+    tls: Tls | bool = options.tls
+    if options.ca or options.cert or options.key or options.server_name:
+        tls = Tls(options.ca, options.cert, options.key, options.server_name or "")
+    with Client(options.url, api_key=_api_key(options), tls=tls, timeout_s=options.timeout_secs) as client:
+        yield ServerDestination(client, options.url, options.tenant)
+
+
+def _api_key(options: argparse.Namespace) -> str | None:
+    if options.api_key_file is None:
+        return os.environ.get(API_KEY_VARIABLE)
+    text: str = options.api_key_file.read_text("ascii", "replace").strip()
+    return text
+
+
+class _BadRows:
+    """Rows that were left out: the first are named, the others counted."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def tell(self, text: str) -> None:
+        self._count += 1
+        if self._count <= _BAD_ROWS_SHOWN:
+            output.warn(text)
+
+    def tell_rest(self) -> None:
+        if self._count > _BAD_ROWS_SHOWN:
+            output.warn(f"{self._count - _BAD_ROWS_SHOWN} more rows were left out")
+
+
+def _speed(documents: int, began_s: float) -> str:
+    seconds = max(time.monotonic() - began_s, 1e-9)
+    return f"{seconds:.2f} s, {documents / seconds:.0f} documents a second"

@@ -1,0 +1,1 @@
+"""The kyrodb top command."""

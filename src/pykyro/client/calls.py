@@ -1,0 +1,265 @@
+"""Which RPCs a method of a client makes, for both clients at once.
+
+A method is a generator: it yields the calls it wants made and is sent the responses, so it knows neither threads
+nor an event loop. What a call ended with, when it failed for good, is thrown into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+from google.protobuf.message import Message
+
+from pykyro.client import decode, encode
+from pykyro.client.retry import CALL, STREAM, TRIAL, Pace
+from pykyro.client.status import refusal_error
+from pykyro.model.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
+from pykyro.model.arguments import (
+    DocId,
+    Metadata,
+    Schema,
+    checked_doc_id,
+    checked_ids,
+    checked_metadata,
+    checked_namespace,
+    groups,
+)
+from pykyro.model.criteria import SearchOptions, check_one_criterion
+from pykyro.model.documents import DocumentLike, Intake, checked_document
+from pykyro.model.errors import InvalidArgument, ResourceExhausted
+from pykyro.model.filter_dict import FilterLike, parse_filter
+from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
+from pykyro.model.requests import FlushReport
+from pykyro.model.types import Metric
+from pykyro.model.vectors import VectorLike
+from pykyro.proto import kyrodb_pb2 as pb
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+Response = TypeVar("Response", bound=Message)
+FilterArgument: TypeAlias = FilterLike | pb.MetadataFilter
+
+_STREAM_MESSAGES: Final = 1000
+"""Messages of one stream: enough to make the call's own cost small, few enough to be sent again."""
+_STREAM_BYTES: Final = 16 << 20
+_LOOKUPS_WITH_VECTORS: Final = 1000
+assert _STREAM_MESSAGES < STREAM_MESSAGES_MAX
+assert _LOOKUPS_WITH_VECTORS < STREAM_MESSAGES_MAX
+
+
+_UNNAMED: Final = pb.InsertResponse.Refusal(code=9)
+"""Of a server that does not name what it refused: FAILED_PRECONDITION, for it may be anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One RPC to be made: its name and the bytes of its request messages.
+
+    `idempotent` says that making it twice changes neither the data nor the answer, `pace` what to do when it is
+    shed. When a stream of responses breaks off, one for each request, the call goes on with the requests that have
+    none.
+    """
+
+    rpc: str
+    requests: Sequence[bytes]
+    idempotent: bool = True
+    pace: Pace = CALL
+
+    def __post_init__(self) -> None:
+        largest = max(map(len, self.requests))
+        if largest > MESSAGE_BYTES_MAX:
+            raise InvalidArgument(f"the request has {largest} bytes; the maximum is {MESSAGE_BYTES_MAX}")
+
+
+Steps: TypeAlias = Generator[Call, list[bytes], Result]
+"""Yields calls, is sent their response messages, returns the method's result."""
+
+
+def insert(doc_id: DocId, vector: VectorLike, metadata: Metadata | None, namespace: str) -> Steps[None]:
+    document = checked_document(doc_id, vector, metadata, None)
+    yield Call("Insert", [encode.insert_request(document, checked_namespace(namespace))])
+
+
+def insert_many(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
+    return (yield from _stored(documents, namespace)).checked_report()
+
+
+def insert_each(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
+    """`insert_many` for a caller that looks at the report also when nothing was stored."""
+    return (yield from _stored(documents, namespace)).report
+
+
+def _stored(documents: Iterable[DocumentLike], namespace: str) -> Steps[Intake]:
+    intake, namespace = Intake(documents), checked_namespace(namespace)
+    # What can be known beforehand is refused here, and the server need not take it.
+    config = yield from _ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
+    schema = Schema(config.embedding_dimension, Metric(config.hnsw_distance.lower()))
+    size = _STREAM_MESSAGES
+    encoded = (
+        (document.doc_id, encode.insert_request(document, namespace)) for document in intake.accepted(schema)
+    )
+    try:
+        for group in groups(
+            encoded, count_max=_STREAM_MESSAGES, bytes_max=_STREAM_BYTES, bytes_of=lambda pair: len(pair[1])
+        ):
+            size = yield from _bulk_insert(group, size, intake)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        intake.note(error)
+        raise
+    return intake
+
+
+def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> Steps[int]:
+    """Store documents in streams of at most `size`; the size that the server's rate allows.
+
+    A stream that asks for more than the rate allows is sent again in halves. Storing a document twice is storing it.
+    """
+    waiting = list(_slices(group, size))[::-1]
+    while waiting:
+        documents = waiting.pop()
+        half = len(documents) // 2
+        try:
+            requests = [request for _, request in documents]
+            (payload,) = yield Call("BulkInsert", requests, pace=TRIAL if half else CALL)
+        except ResourceExhausted as error:
+            if error.retry_after_s is None or not half:
+                raise
+            size = half
+            waiting += [documents[half:], documents[:half]]
+            continue
+        response = pb.InsertResponse.FromString(payload)
+        failed = response.total_failed
+        refusals = {refusal.position: refusal for refusal in response.refusals}
+        if len(refusals) != failed and failed != len(documents):
+            # A server that does not name what it refused: in halves, until that is known.
+            waiting += [documents[half:], documents[:half]]
+            continue
+        intake.inserted += len(documents) - failed
+        if failed:
+            for position, (doc_id, _) in enumerate(documents):
+                if refusal := refusals.get(position, None if refusals else _UNNAMED):
+                    intake.refuse(doc_id, refusal_error(refusal.code, refusal.error or response.error))
+    return size
+
+
+def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: str) -> Steps[bool]:
+    request = pb.UpdateMetadataRequest(
+        doc_id=checked_doc_id(doc_id),
+        metadata=checked_metadata(metadata),
+        merge=bool(merge),
+        namespace=checked_namespace(namespace),
+    )
+    response = yield from _ask("UpdateMetadata", request, pb.UpdateMetadataResponse)
+    return response.existed
+
+
+def delete(doc_id: DocId, namespace: str) -> Steps[bool]:
+    request = pb.DeleteRequest(doc_id=checked_doc_id(doc_id), namespace=checked_namespace(namespace))
+    response = yield from _ask("Delete", request, pb.DeleteResponse, idempotent=False)
+    return response.existed
+
+
+def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, namespace: str) -> Steps[int]:
+    check_one_criterion(ids, filter)
+    namespace = checked_namespace(namespace)
+    if filter is not None:
+        requests = [pb.BatchDeleteRequest(filter=_filter_message(filter), namespace=namespace)]
+    else:
+        requests = [
+            pb.BatchDeleteRequest(ids=pb.IdList(doc_ids=doc_ids), namespace=namespace)
+            for doc_ids in _slices(checked_ids(ids or ()), STREAM_MESSAGES_MAX)
+        ]
+    deleted = 0
+    for request in requests:
+        response = yield from _ask("BatchDelete", request, pb.BatchDeleteResponse, idempotent=False)
+        deleted += response.deleted_count
+    return deleted
+
+
+def get(doc_id: DocId, namespace: str, include_vector: bool) -> Steps[StoredDocument | None]:
+    request = pb.QueryRequest(
+        doc_id=checked_doc_id(doc_id),
+        include_embedding=bool(include_vector),
+        namespace=checked_namespace(namespace),
+    )
+    response = yield from _ask("Query", request, pb.QueryResponse)
+    return decode.stored_document(response)
+
+
+def get_many(
+    ids: Iterable[DocId], namespace: str, include_vectors: bool
+) -> Steps[list[StoredDocument | None]]:
+    namespace = checked_namespace(namespace)
+    found: list[StoredDocument | None] = []
+    for doc_ids in _slices(
+        checked_ids(ids), _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX
+    ):
+        request = pb.BulkQueryRequest(
+            doc_ids=doc_ids, include_embeddings=bool(include_vectors), namespace=namespace
+        )
+        response = yield from _ask("BulkQuery", request, pb.BulkQueryResponse)
+        found += map(decode.stored_document, response.results)
+    return found
+
+
+def search(vector: VectorLike, options: SearchOptions, filter: FilterArgument | None) -> Steps[SearchAnswer]:
+    request = options.ask(vector, "vector", None)
+    (payload,) = yield Call("Search", [encode.search_request(request, _filter_message(filter))])
+    return decode.search_answer(payload)
+
+
+def search_many(
+    vectors: Iterable[VectorLike], options: SearchOptions, filter: FilterArgument | None
+) -> Steps[list[SearchAnswer]]:
+    message = _filter_message(filter)
+    requests = [encode.search_request(request, message) for request in options.ask_each(vectors, None)]
+    answers: list[SearchAnswer] = []
+    for stream in _slices(requests, _STREAM_MESSAGES):
+        payloads = yield Call("BulkSearch", stream, pace=STREAM)
+        answers += map(decode.search_answer, payloads)
+    return answers
+
+
+def flush(force: bool) -> Steps[FlushReport]:
+    response = yield from _ask(
+        "FlushHotTier", pb.FlushRequest(force=bool(force)), pb.FlushResponse, idempotent=False
+    )
+    return FlushReport(response.documents_flushed, response.flush_duration_ms / 1000)
+
+
+def snapshot() -> Steps[Snapshot]:
+    response = yield from _ask("CreateSnapshot", pb.SnapshotRequest(), pb.SnapshotResponse, idempotent=False)
+    return Snapshot(response.snapshot_path, response.documents_snapshotted, response.snapshot_size_bytes)
+
+
+def health() -> Steps[Health]:
+    return decode.health((yield from _ask("Health", pb.HealthRequest(), pb.HealthResponse)))
+
+
+def stats() -> Steps[Stats]:
+    metrics = yield from _ask("Metrics", pb.MetricsRequest(), pb.MetricsResponse)
+    config = yield from _ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
+    return decode.stats(metrics, config)
+
+
+def _ask(rpc: str, request: Message, kind: type[Response], *, idempotent: bool = True) -> Steps[Response]:
+    (payload,) = yield Call(rpc, [request.SerializeToString()], idempotent)
+    return kind.FromString(payload)
+
+
+def _filter_message(filter: FilterArgument | None) -> pb.MetadataFilter | None:
+    if filter is None or isinstance(filter, pb.MetadataFilter):
+        return filter
+    try:
+        return encode.filter_message(parse_filter(filter))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"filter cannot be sent: {error}", field="filter") from error
+
+
+def _slices(items: list[Item], size: int) -> Iterator[list[Item]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]

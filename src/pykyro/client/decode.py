@@ -1,0 +1,83 @@
+"""From response bytes to the answers callers see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import numpy as np
+
+from pykyro.model.answers import Health, Hit, SearchAnswer, Stats, StoredDocument
+from pykyro.model.requests import Tier
+from pykyro.model.types import Vector
+from pykyro.proto import kyrodb_pb2 as pb
+
+_TIERS: Final[dict[pb.SearchResponse.SearchPath, frozenset[Tier]]] = {
+    pb.SearchResponse.CACHE_HIT: frozenset({Tier.CACHE}),
+    pb.SearchResponse.HOT_TIER_ONLY: frozenset({Tier.HOT}),
+    pb.SearchResponse.COLD_TIER_ONLY: frozenset({Tier.COLD}),
+    pb.SearchResponse.HOT_AND_COLD: frozenset({Tier.HOT, Tier.COLD}),
+}
+_SERVED_FROM: Final[dict[pb.QueryResponse.ServedFrom, Tier]] = {
+    pb.QueryResponse.CACHE: Tier.CACHE,
+    pb.QueryResponse.HOT_TIER: Tier.HOT,
+    pb.QueryResponse.COLD_TIER: Tier.COLD,
+}
+_CACHE_KINDS: Final = frozenset(pb.SearchResponse.CacheKind.values()) - {pb.SearchResponse.NOT_CACHED}
+
+
+def search_answer(payload: bytes) -> SearchAnswer:
+    """The answer in a SearchResponse."""
+    response = pb.SearchResponse.FromString(payload)
+    return SearchAnswer(
+        hits=[Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding)) for row in response.results],
+        total_found=response.total_found,
+        exact=response.exact,
+        complete=not response.partial,
+        note=response.error,
+        tiers=_TIERS.get(response.search_path, frozenset()),
+        plan=response.plan,
+        matched=response.matched,
+        examined=response.rows_examined,
+        latency_ms=response.search_latency_ms,
+        cached=_cached(response),
+    )
+
+
+def _cached(response: pb.SearchResponse) -> str:
+    kind = response.cache_kind
+    return pb.SearchResponse.CacheKind.Name(kind).lower() if kind in _CACHE_KINDS else ""
+
+
+def stored_document(response: pb.QueryResponse) -> StoredDocument | None:
+    """The document in a QueryResponse, None when it was not found."""
+    if not response.found:
+        return None
+    return StoredDocument(
+        id=response.doc_id,
+        vector=_vector(response.embedding),
+        metadata=dict(response.metadata),
+        tier=_SERVED_FROM.get(response.served_from),
+    )
+
+
+def health(response: pb.HealthResponse) -> Health:
+    status = pb.HealthResponse.Status.Name(response.status).lower()
+    return Health(status, dict(response.components), response.version, response.uptime_seconds)
+
+
+def stats(metrics: pb.MetricsResponse, config: pb.ConfigResponse) -> Stats:
+    return Stats(
+        documents=metrics.hot_tier_size + metrics.cold_tier_size,
+        hot_documents=metrics.hot_tier_size,
+        cold_documents=metrics.cold_tier_size,
+        documents_max=config.hnsw_max_elements,
+        hot_flushes=metrics.hot_tier_flushes,
+        dimension=config.embedding_dimension,
+        distance=config.hnsw_distance.lower(),
+    )
+
+
+def _vector(embedding: Collection[float]) -> Vector | None:
+    # protobuf's container of floats hands NumPy its memory, so no component becomes a Python object.
+    return np.array(embedding, dtype=np.float32) if embedding else None

@@ -1,0 +1,113 @@
+"""How a key is declared: once, with its default, unit, help and bound.
+
+Help text, generated files, the table in the documentation and validation are all read from the
+declaration (`pykyro.config.keys`), so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+_OBJECT_STORE: Final = re.compile(r"s3://[^/?#\s]+(/[^?#]*)?")
+
+
+class Section(BaseModel):
+    """A group of keys. Frozen; an unknown key, an infinity or a NaN is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+def key(
+    default: object,
+    help: str,
+    *,
+    unit: str = "",
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    example: str | float | None = None,
+    former_name: str = "",
+    reloads: bool = False,
+    compatibility_only: bool = False,
+    without_effect: tuple[str, ...] = (),
+) -> Any:
+    """Declare one key.
+
+    `unit` is what the number counts ("s", "bytes", "documents"); `ge`, `gt` and `le` bound it;
+    `example` is a value for a key whose default is null; `former_name` is an old spelling that still
+    works; `reloads` says that SIGHUP applies a new value; `compatibility_only` that the key has no effect,
+    `without_effect` which of its words have none. Who sets one of those is told so at the start.
+    """
+    return Field(
+        default,
+        description=help,
+        ge=ge,
+        gt=gt,
+        le=le,
+        json_schema_extra={
+            "unit": unit,
+            "example": example,
+            "former_name": former_name,
+            "reloads": reloads,
+            "compatibility_only": compatibility_only,
+            "without_effect": list(without_effect),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a value has to be, in words, where the type alone does not say it."""
+
+    words: str
+
+
+def _not_boolean(value: object) -> object:
+    # pydantic reads true as 1, so `port: true` would be port 1.
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted")
+    return value
+
+
+def _lowercase(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise ValueError("a path is wanted")
+    return value
+
+
+def _place(value: object) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    text = str(_path(str(value)))
+    if "://" in text and not _OBJECT_STORE.fullmatch(text):
+        raise ValueError("no such place")
+    return text
+
+
+def _host(text: str) -> str:
+    host = text.strip()
+    if host.lower() != "localhost":
+        ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    return host
+
+
+Integer = Annotated[int, BeforeValidator(_not_boolean)]
+Number = Annotated[float, BeforeValidator(_not_boolean)]
+Host = Annotated[str, AfterValidator(_host), Wanted("an IP address or localhost")]
+NonBlankPath = Annotated[Path, BeforeValidator(_path), Wanted("a path, not blank")]
+Place = Annotated[
+    str, BeforeValidator(_place), Wanted("a path, not blank, or s3://bucket/prefix without query")
+]
+"""A directory, or objects under a prefix of a bucket."""
+LOWERCASE = BeforeValidator(_lowercase)
+"""Words are compared trimmed and without regard to case."""

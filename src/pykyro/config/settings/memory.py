@@ -1,0 +1,60 @@
+"""How much memory a server with these settings comes to need: the formula of docs/configuration.md, which
+benchmarks/memory.py holds against real servers.
+
+It is for a database that holds so many documents, with caches that are full. Left out are mapped rows,
+which the system takes back whenever it wants them, metadata beyond a hundred bytes a document, answers under way,
+and the process that builds graphs, which needs a graph and its rows once more while it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pykyro.config.settings.model import Settings
+from pykyro.model.limits import QUERY_CACHE_BYTES_MAX
+
+PROCESS_BYTES: Final = 100 << 20
+"""The program, its libraries and buffers."""
+_GRAPH_ROW_BYTES: Final = 24
+_CACHED_DOCUMENT_BYTES: Final = 800
+_HOT_ROW_BYTES: Final = 1500
+_CACHED_HIT_BYTES: Final = 500
+_WIDTH_MULTIPLE: Final = 16
+"""Rows of a graph are padded to it."""
+_SEALED_ROWS: Final = 4096
+"""The hot tier is sealed at so many rows, or at cache.capacity."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Bytes, by what they are for."""
+
+    process_bytes: int
+    graph_bytes: int
+    hot_tier_bytes: int
+    document_cache_bytes: int
+    query_cache_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it."""
+        caches = self.document_cache_bytes + self.query_cache_bytes
+        return self.process_bytes + self.graph_bytes + self.hot_tier_bytes + caches
+
+
+def memory_need(settings: Settings, documents: int) -> MemoryNeed:
+    """What these settings come to with so many documents."""
+    hnsw, cache = settings.hnsw, settings.cache
+    vector = 4 * hnsw.dimension
+    width = -(-hnsw.dimension // _WIDTH_MULTIPLE) * _WIDTH_MULTIPLE
+    hits = cache.query_cache_capacity * hnsw.ef_search if cache.query_cache_mode != "off" else 0
+    cached = min(cache.capacity, documents)
+    return MemoryNeed(
+        process_bytes=PROCESS_BYTES,
+        # Codes of a byte a component; 2 m neighbours of four bytes at the bottom.
+        graph_bytes=0 if hnsw.mapped_graphs else documents * (width + 8 * hnsw.m + _GRAPH_ROW_BYTES),
+        hot_tier_bytes=min(cache.capacity, _SEALED_ROWS) * (vector + _HOT_ROW_BYTES),
+        document_cache_bytes=cached * (vector + _CACHED_DOCUMENT_BYTES),
+        query_cache_bytes=min(QUERY_CACHE_BYTES_MAX, hits * (vector + _CACHED_HIT_BYTES)),
+    )

@@ -1,0 +1,196 @@
+"""Keys of the server's doors: server, auth, rate_limit, timeouts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pykyro.config.settings.declare import LOWERCASE, Host, Integer, NonBlankPath, Section, key
+from pykyro.config.settings.loopback import is_loopback
+from pykyro.model import limits
+
+
+class TlsSettings(Section):
+    """TLS of the gRPC port, and of the HTTP port when `http` says so."""
+
+    enabled: bool = key(False, "Serve gRPC over TLS; needs cert_path and key_path.")
+    http: Annotated[Literal["off", "tls", "mtls"], LOWERCASE] = key(
+        "off",
+        "Serve the HTTP endpoints over TLS with the same certificate; mtls also refuses their clients "
+        "without a certificate signed by ca_cert_path.",
+    )
+    cert_path: NonBlankPath | None = key(
+        None, "Certificate chain of the server, PEM.", example="tls/server.pem", reloads=True
+    )
+    key_path: NonBlankPath | None = key(
+        None, "Private key of the certificate, PEM.", example="tls/server.key", reloads=True
+    )
+    ca_cert_path: NonBlankPath | None = key(
+        None,
+        "Authorities that client certificates are checked against, PEM.",
+        example="tls/ca.pem",
+        reloads=True,
+    )
+    require_client_cert: bool = key(
+        False, "Refuse gRPC clients without a certificate signed by ca_cert_path (mutual TLS)."
+    )
+
+
+class ServerSettings(Section):
+    """Where the server listens, and how it stops."""
+
+    host: Host = key(
+        "127.0.0.1",
+        "Address the gRPC server listens on, and the HTTP endpoints unless http_host is set: 0.0.0.0 is every "
+        "address of IPv4 alone, :: every address of both; a name stands for its first address.",
+    )
+    port: Integer = key(50051, "Port of the gRPC server.", ge=1, le=limits.PORT_MAX)
+    http_port: Integer | None = key(
+        None,
+        "Port of the HTTP endpoints /health, /ready, /metrics, /slo and /usage; null is port + 1000, 0 any "
+        "free one.",
+        ge=0,
+        le=limits.PORT_MAX,
+        example=51051,
+    )
+    http_host: Host | None = key(
+        None, "Address the HTTP endpoints listen on; null is server.host.", example="127.0.0.1"
+    )
+    observability_auth: Annotated[Literal["disabled", "metrics_and_slo", "all"], LOWERCASE] = key(
+        "disabled",
+        "Which HTTP endpoints ask for an API key: none of them, /metrics and /slo, or all. /usage always "
+        "does when auth is enabled.",
+    )
+    transport: Annotated[Literal["auto", "grpcio", "native"], LOWERCASE] = key(
+        "auto",
+        "gRPC implementation. auto is grpcio. native (the extra of that name) is faster and does not bound the "
+        "memory a message takes: only for clients that are trusted.",
+    )
+    max_connections: Integer = key(
+        10_000,
+        "Calls one connection may have under way at once.",
+        unit="calls",
+        ge=1,
+        le=limits.CONNECTIONS_MAX,
+    )
+    connection_timeout_secs: Integer = key(
+        300, "Idle time after which a connection is probed; 0: never.", unit="s", ge=0, le=limits.DURATION_MAX
+    )
+    shutdown_timeout_secs: Integer = key(
+        30,
+        "Time calls under way are given to finish when the server stops.",
+        unit="s",
+        ge=0,
+        le=limits.DURATION_MAX,
+    )
+    ready_requires_writes: bool = key(
+        False, "Answer 503 on /ready while writes are refused; by default a server that only reads is ready."
+    )
+    dashboard: bool = key(
+        False,
+        "Serve a page for people at / of the HTTP port, under the rule of observability_auth for /metrics.",
+    )
+    tls: TlsSettings = TlsSettings()
+
+    @property
+    def observability_host(self) -> str:
+        """Address of the HTTP endpoints."""
+        return self.http_host if self.http_host is not None else self.host
+
+    @property
+    def observability_port(self) -> int:
+        """Port of the HTTP endpoints; 0 is any free one."""
+        return self.http_port if self.http_port is not None else self.port + limits.HTTP_PORT_OFFSET
+
+    @property
+    def grpc_is_loopback(self) -> bool:
+        """Whether only this machine can reach the gRPC port."""
+        return is_loopback(self.host)
+
+    @property
+    def http_is_loopback(self) -> bool:
+        """Whether only this machine can reach the HTTP endpoints."""
+        return is_loopback(self.observability_host)
+
+    @property
+    def grpc_target(self) -> str:
+        """`host:port` of the gRPC server, an IPv6 address in brackets."""
+        bare = self.host.strip("[]")
+        return f"[{bare}]:{self.port}" if ":" in bare else f"{bare}:{self.port}"
+
+
+class AuthSettings(Section):
+    """Who may call."""
+
+    enabled: bool = key(False, "Ask every call for an API key; needs api_keys_file.")
+    api_keys_file: NonBlankPath | None = key(
+        None, "YAML file of the API keys and their tenants.", example="data/api_keys.yaml", reloads=True
+    )
+    admin_rpcs_require_admin_key: bool = key(
+        True, "With auth enabled, FlushHotTier and CreateSnapshot are for keys with is_admin: true only."
+    )
+
+
+class RateLimitSettings(Section):
+    """How fast callers may be. A bucket never saves up more than one second of its rate."""
+
+    enabled: bool = key(False, "Limit the rate of calls, with or without auth.", reloads=True)
+    max_qps_per_connection: Integer = key(
+        1000,
+        "Rate of one tenant whose key states none, or of one peer address when auth is off.",
+        unit="requests/s",
+        ge=0,
+        le=limits.COUNT_MAX,
+        reloads=True,
+    )
+    max_qps_global: Integer = key(
+        100_000,
+        "Rate of all callers together.",
+        unit="requests/s",
+        ge=0,
+        le=limits.COUNT_MAX,
+        reloads=True,
+    )
+    burst_capacity: Integer = key(
+        10_000,
+        "Most requests any bucket saves up, where one second of its rate would be more.",
+        unit="requests",
+        ge=0,
+        le=limits.COUNT_MAX,
+        reloads=True,
+    )
+
+
+class TimeoutSettings(Section):
+    """How long each tier may take, and how many searches run at once."""
+
+    cache_ms: Integer = key(
+        10,
+        "Time a search may spend in the query cache; an answer found there later is let go, and the tiers are "
+        "searched.",
+        unit="ms",
+        ge=1,
+        le=limits.DURATION_MAX,
+    )
+    hot_tier_ms: Integer = key(
+        50,
+        "Time a search may spend in the hot tier; what is not begun by then is left out, and the answer is marked "
+        "partial.",
+        unit="ms",
+        ge=1,
+        le=limits.DURATION_MAX,
+    )
+    cold_tier_ms: Integer = key(
+        1000,
+        "Time a search may spend in the cold tier; segments not begun by then are left out, and the answer is "
+        "marked partial.",
+        unit="ms",
+        ge=1,
+        le=limits.DURATION_MAX,
+    )
+    max_concurrent_queries: Integer = key(
+        1000,
+        "Searches admitted at once; further ones are refused with RESOURCE_EXHAUSTED.",
+        unit="searches",
+        ge=1,
+        le=limits.COUNT_MAX,
+    )

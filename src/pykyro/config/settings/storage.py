@@ -1,0 +1,184 @@
+"""Keys of what is kept and how it is searched: hnsw, search, persistence, backup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pykyro.config.settings.declare import LOWERCASE, Integer, NonBlankPath, Number, Place, Section, key
+from pykyro.model import limits
+
+
+class HnswSettings(Section):
+    """The collection and its graph. Dimension and distance cannot change once there is data."""
+
+    max_elements: Integer | None = key(
+        None,
+        "Live documents the database holds; inserting more is refused with RESOURCE_EXHAUSTED. null is no bound: "
+        "nothing is allocated up front.",
+        unit="documents",
+        ge=1,
+        le=limits.COUNT_MAX,
+        example=1_000_000,
+    )
+    m: Integer = key(
+        16,
+        "Neighbours a vector has in the graph. More: better recall, more memory, slower building.",
+        unit="edges",
+        ge=limits.HNSW_M_MIN,
+        le=limits.HNSW_M_MAX,
+    )
+    ef_construction: Integer = key(
+        200,
+        "Candidates looked at when a vector joins the graph; at least m.",
+        unit="candidates",
+        ge=1,
+        le=limits.EF_CONSTRUCTION_MAX,
+    )
+    ef_search: Integer = key(
+        50,
+        "Candidates a search of the graph looks at. More: better recall, slower searches.",
+        unit="candidates",
+        ge=1,
+        le=limits.EF_SEARCH_MAX,
+        reloads=True,
+    )
+    dimension: Integer = key(768, "Length of every vector.", unit="components", ge=1, le=limits.DIMENSION_MAX)
+    distance: Annotated[Literal["cosine", "euclidean", "innerproduct"], LOWERCASE] = key(
+        "cosine", "How far apart two vectors are."
+    )
+    mapped_graphs: bool = key(
+        False,
+        "Graphs are mapped files, which the system can let go of when memory is short. Otherwise they are held in "
+        "memory, in huge pages where the system has them, and searches are faster.",
+    )
+    disable_normalization_check: bool = key(
+        False, "Vectors are stored as they were sent, so there is no such check.", compatibility_only=True
+    )
+
+    @property
+    def documents_max(self) -> int:
+        """`max_elements`, COUNT_MAX for no bound."""
+        return limits.COUNT_MAX if self.max_elements is None else self.max_elements
+
+
+class SearchSettings(Section):
+    """What a search promises."""
+
+    target_recall: Number | None = key(
+        None,
+        "Recall to hold: ef_search then follows the measured recall instead of staying fixed.",
+        unit="ratio",
+        gt=0,
+        le=1,
+        example=0.95,
+    )
+
+
+class PersistenceSettings(Section):
+    """Where the data is, and when a write is safe."""
+
+    data_dir: NonBlankPath = key(
+        Path("data"), "Directory of the database; a relative one counts from the working directory."
+    )
+    wal_flush_interval_ms: Integer = key(
+        0,
+        "0: a write is acknowledged once it is on disk. Above 0 and with fsync_policy data_only: it is "
+        "acknowledged at once and on disk within this time, so a power cut may lose that much.",
+        unit="ms",
+        ge=0,
+        le=limits.DURATION_MAX,
+    )
+    fsync_policy: Annotated[Literal["none", "data_only", "full"], LOWERCASE] = key(
+        "data_only",
+        "How the log reaches the disk: left to the operating system, fdatasync, or fsync. none loses writes "
+        "in a power cut and is for environment.type benchmark.",
+    )
+    snapshot_interval_mutations: Integer = key(
+        10_000,
+        "Writes after which the hot tier is sealed though neither full nor old, so that a start need not replay the "
+        "log before them; 0: never because of their number, for environment.type benchmark.",
+        unit="writes",
+        ge=0,
+        le=limits.COUNT_MAX,
+        former_name="snapshot_interval_inserts",
+    )
+    max_wal_size_bytes: Integer = key(
+        104_857_600, "Size at which the log goes on in a new file.", unit="bytes", ge=1, le=limits.COUNT_MAX
+    )
+    wal_retention_bytes: Integer = key(
+        1 << 30,
+        "Log kept although snapshots hold its content, so that backups can restore to any instant; less of it "
+        "while under 10 % of the disk is free. 0 keeps none.",
+        unit="bytes",
+        ge=0,
+        le=limits.COUNT_MAX,
+    )
+    wal_breaker_cooldown_secs: Integer = key(
+        60,
+        "Time after a disk error before the disk is tried again; writes are refused meanwhile.",
+        unit="s",
+        ge=1,
+        le=limits.DURATION_MAX,
+    )
+    enable_recovery: bool = key(
+        True, "Recover the data at the start. false is refused on a directory that holds data."
+    )
+    recovery_mode: Annotated[Literal["strict", "best_effort"], LOWERCASE] = key(
+        "strict",
+        "What damage does at the start: the server refuses to start and names the file, whatever this says. Only "
+        "environment.type benchmark accepts best_effort.",
+        without_effect=("best_effort",),
+    )
+    allow_fresh_start_on_recovery_failure: bool = key(
+        False, "Start with an empty database when recovery fails. Refused in pilot."
+    )
+
+
+class RetentionSettings(Section):
+    """Scheduled backups that are kept: the newest of each of that many periods. All null keeps every one."""
+
+    keep_hourly: Integer | None = key(
+        None, "Hours that keep a backup.", unit="backups", ge=0, le=limits.COUNT_MAX, example=24
+    )
+    keep_daily: Integer | None = key(
+        None, "Days that keep a backup.", unit="backups", ge=0, le=limits.COUNT_MAX, example=7
+    )
+    keep_weekly: Integer | None = key(
+        None, "Weeks that keep a backup.", unit="backups", ge=0, le=limits.COUNT_MAX, example=4
+    )
+    keep_monthly: Integer | None = key(
+        None, "Months that keep a backup.", unit="backups", ge=0, le=limits.COUNT_MAX, example=6
+    )
+
+    @property
+    def prunes(self) -> bool:
+        """Whether any backup is ever removed."""
+        return any(
+            keep is not None
+            for keep in (self.keep_hourly, self.keep_daily, self.keep_weekly, self.keep_monthly)
+        )
+
+
+class BackupSettings(Section):
+    """Backups the server takes by itself."""
+
+    interval_secs: Integer | None = key(
+        None,
+        "Time between two backups; null takes none. Needs dir.",
+        unit="s",
+        ge=1,
+        le=limits.DURATION_MAX,
+        example=86_400,
+    )
+    dir: Place | None = key(
+        None,
+        "Directory of the backups, outside persistence.data_dir; or an object store, with the s3 extra.",
+        example="backups",
+    )
+    retention: RetentionSettings = RetentionSettings()
+
+    @property
+    def directory(self) -> Path | None:
+        """`dir` when it is a directory of this machine."""
+        return None if self.dir is None or "://" in self.dir else Path(self.dir)

@@ -1,0 +1,1 @@
+"""The database in the caller's own process: `pykyro.open`."""

@@ -1,0 +1,374 @@
+"""The embedded database: the engine in the caller's own process, with the methods that pykyro.Client has.
+
+with pykyro.open("data", dimension=384) as db:
+    db.insert(1, vector, {"source": "wiki"})
+    for hit in db.search(question, k=5, filter={"source": "wiki"}):
+        print(hit.id, hit.score, hit.metadata)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NoReturn, Self, Unpack
+
+from pykyro.embedded.options import DatabaseOptions, engine_options
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.open_engines import close_at_exit
+from pykyro.engine.options import EngineOptions
+from pykyro.model.answers import Health, Hit, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
+from pykyro.model.arguments import (
+    DocId,
+    Metadata,
+    Schema,
+    checked_doc_id,
+    checked_ids,
+    checked_metadata,
+    checked_namespace,
+    groups,
+)
+from pykyro.model.criteria import check_deletion_filter, check_one_criterion, search_options
+from pykyro.model.documents import DocumentLike, Intake, checked_document, document_bytes
+from pykyro.model.errors import InvalidArgument, KyroError, Unavailable
+from pykyro.model.filter_dict import FilterLike, parse_filter
+from pykyro.model.limits import (
+    SEARCH_BATCH,
+    STREAM_GROUP_BYTES_MAX,
+    STREAM_GROUP_DOCUMENTS_MAX,
+    STREAM_MESSAGES_MAX,
+)
+from pykyro.model.requests import (
+    Delete,
+    DeleteMany,
+    DeleteMatching,
+    FlushReport,
+    Put,
+    SearchResult,
+    UpdateMetadata,
+)
+from pykyro.model.types import Document, Scope
+from pykyro.model.vectors import VectorLike
+from pykyro.system.job_thread import JobThread
+from pykyro.version import __version__
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Database:
+    """An open database. Any thread may call any method; a write returns when it is durable and visible.
+
+    Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
+    database is closed. Ids are 1 to 2**64 - 1. Vectors are what NumPy makes a one-dimensional array of numbers of,
+    and become float32. Metadata is text to text; a number stands for its text. A namespace of "" is none when
+    storing and all of them when asking. Filters are dicts (pykyro.model.filter_dict) or pykyro.model.filter
+    values.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Takes over `engine`; programs call `pykyro.open`."""
+        self._engine = engine
+        self._schema = Schema(engine.options.dimension, engine.options.metric)
+        self._opened_s = time.monotonic()
+        self._closed = False
+
+    # --- writes ---
+
+    def insert(
+        self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
+    ) -> None:
+        """Store a document, or replace the one with its id.
+
+        Raises ResourceExhausted when there is no room, WriteFailed and Unavailable when the disk is in trouble.
+        """
+        document = checked_document(doc_id, vector, metadata, self._schema)
+        self._open_engine().write(Put(_scoped(document, checked_namespace(namespace))))
+
+    def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
+        """Store documents, (id, vector) or (id, vector, metadata) each, a few hundred to one fsync.
+
+        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
+        Each is copied when it comes, so one buffer may be filled again for the next. What `documents` itself raises
+        ends the call; the documents of earlier groups are stored, and a note of the error says how many.
+        """
+        engine, scope = self._open_engine(), checked_namespace(namespace)
+        intake = Intake(documents)
+        try:
+            for group in groups(
+                intake.accepted(self._schema),
+                count_max=STREAM_GROUP_DOCUMENTS_MAX,
+                bytes_max=STREAM_GROUP_BYTES_MAX,
+                bytes_of=document_bytes,
+            ):
+                outcomes = engine.commit([Put(_scoped(document, scope)) for document in group])
+                for document, outcome in zip(group, outcomes, strict=True):
+                    if isinstance(outcome, KyroError):
+                        intake.refuse(document.doc_id, outcome)
+                    else:
+                        intake.inserted += 1
+        except BaseException as error:
+            intake.note(error)
+            raise
+        return intake.checked_report()
+
+    def update_metadata(
+        self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
+    ) -> bool:
+        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
+        scope = Scope(namespace=checked_namespace(namespace))
+        update = UpdateMetadata(checked_doc_id(doc_id), checked_metadata(metadata), bool(merge), scope)
+        return self._open_engine().write(update).existed > 0
+
+    def delete(self, doc_id: DocId, namespace: str = "") -> bool:
+        """Remove a document; False when it was not there."""
+        scope = Scope(namespace=checked_namespace(namespace))
+        return self._open_engine().write(Delete(checked_doc_id(doc_id), scope)).existed > 0
+
+    def delete_many(
+        self, ids: Iterable[DocId] | None = None, *, filter: FilterLike | None = None, namespace: str = ""
+    ) -> int:
+        """Remove the documents with these ids, or those that `filter` matches; how many there were.
+
+        All or none of them go (of each 10,000 ids). A filter must name a condition. Raises ResourceExhausted for a
+        filter that matches more documents than one call removes.
+        """
+        check_one_criterion(ids, filter)
+        engine, scope = self._open_engine(), Scope(namespace=checked_namespace(namespace))
+        if filter is not None:
+            condition = parse_filter(filter)
+            check_deletion_filter(condition)
+            return engine.write(DeleteMatching(condition, scope)).existed
+        doc_ids = checked_ids(ids or ())
+        return sum(
+            engine.write(DeleteMany(doc_ids[at : at + STREAM_MESSAGES_MAX], scope)).existed
+            for at in range(0, len(doc_ids), STREAM_MESSAGES_MAX)
+        )
+
+    # --- reads ---
+
+    def get(
+        self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
+    ) -> StoredDocument | None:
+        """The document with this id, or None."""
+        return self._get(
+            checked_doc_id(doc_id), Scope(namespace=checked_namespace(namespace)), include_vector
+        )
+
+    def get_many(
+        self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
+    ) -> list[StoredDocument | None]:
+        """The documents with these ids, in their order; None stands where there is none."""
+        scope = Scope(namespace=checked_namespace(namespace))
+        return [self._get(doc_id, scope, include_vectors) for doc_id in checked_ids(ids)]
+
+    def search(
+        self,
+        vector: VectorLike,
+        k: int = 10,
+        *,
+        filter: FilterLike | None = None,
+        namespace: str = "",
+        ef_search: int = 0,
+        min_score: float = 0.0,
+        exact: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> SearchAnswer:
+        """The `k` documents most similar to `vector`, whenever that many match.
+
+        `ef_search` is the number of candidates the graph search keeps, 0 for the database's own. Rows with a score
+        below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
+        """
+        condition = None if filter is None else parse_filter(filter)
+        options = search_options(
+            k, condition, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+        )
+        request = options.ask(vector, "vector", self._schema)
+        engine, started_s = self._open_engine(), time.perf_counter()
+        return _answer(engine.search(request), started_s)
+
+    def search_many(
+        self,
+        vectors: Iterable[VectorLike],
+        k: int = 10,
+        *,
+        filter: FilterLike | None = None,
+        namespace: str = "",
+        ef_search: int = 0,
+        min_score: float = 0.0,
+        exact: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> list[SearchAnswer]:
+        """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order.
+
+        Searched together, each costs less than alone. `latency_ms` counts from the beginning of the group of up to
+        SEARCH_BATCH that a vector was in.
+        """
+        condition = None if filter is None else parse_filter(filter)
+        options = search_options(
+            k, condition, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+        )
+        requests = options.ask_each(vectors, self._schema)
+        answers: list[SearchAnswer] = []
+        for at in range(0, len(requests), SEARCH_BATCH):
+            engine, started_s = self._open_engine(), time.perf_counter()
+            for result in engine.search_many(requests[at : at + SEARCH_BATCH]):
+                if isinstance(result, KyroError):
+                    raise result
+                answers.append(_answer(result, started_s))
+        return answers
+
+    # --- the database itself ---
+
+    def flush(self, *, force: bool = True) -> FlushReport:
+        """Seal the hot tier into a segment; without `force` only when it is due. Raises WriteFailed, Unavailable."""
+        return self._open_engine().flush(force=bool(force))
+
+    def snapshot(self) -> Snapshot:
+        """Leave a snapshot of this moment below the data directory. Raises WriteFailed, Unavailable."""
+        report = self._open_engine().snapshot()
+        return Snapshot(report.path, report.documents, report.size_bytes)
+
+    def health(self) -> Health:
+        """Whether the database is well; "unhealthy" means that writes are refused."""
+        stats = self._open_engine().stats()
+        status = (
+            "unhealthy"
+            if stats.refusing_writes
+            else "degraded"
+            if stats.maintenance_failure or stats.capacity_warning or stats.disk_warning
+            else "healthy"
+        )
+        components = {
+            "hot_tier": f"healthy ({stats.hot_documents} docs)",
+            "cold_tier": f"healthy ({stats.cold_documents} docs)",
+            "wal": f"unhealthy ({stats.refusing_writes}; writes disabled)"
+            if stats.refusing_writes
+            else "healthy",
+        }
+        if stats.maintenance_failure or stats.capacity_warning:
+            components["cold_tier"] = f"degraded ({stats.maintenance_failure or stats.capacity_warning})"
+        if stats.disk_warning and not stats.refusing_writes:
+            components["wal"] = f"degraded ({stats.disk_warning})"
+        return Health(status, components, __version__, int(time.monotonic() - self._opened_s))
+
+    def stats(self) -> Stats:
+        """How many documents there are, and where."""
+        engine = self._open_engine()
+        stats, options = engine.stats(), engine.options
+        return Stats(
+            documents=stats.documents,
+            hot_documents=stats.hot_documents,
+            cold_documents=stats.cold_documents,
+            documents_max=options.documents_max,
+            hot_flushes=stats.hot_flushes,
+            dimension=options.dimension,
+            distance=options.metric.value,
+        )
+
+    def close(self) -> None:
+        """Bring everything to disk and let go of the directory. Closing twice is allowed. Raises WriteFailed."""
+        self._closed = True
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        self._open_engine().stats()  # refused in a forked child, like all the rest
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if "_engine" in vars(self):
+            self._engine.let_go()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an open database cannot be pickled or copied: pass its path on, and open it there")
+
+    def _open_engine(self) -> Engine:
+        if self._closed:
+            raise Unavailable("the database is closed")
+        return self._engine
+
+    def _get(self, doc_id: int, scope: Scope, include_vector: bool) -> StoredDocument | None:
+        found = self._open_engine().get(doc_id, scope)
+        if found is None:
+            return None
+        # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
+        vector = found.vector.copy() if include_vector else None
+        return StoredDocument(found.doc_id, vector, found.metadata, found.tier)
+
+
+def _answer(result: SearchResult, started_s: float) -> SearchAnswer:
+    latency_ms = (time.perf_counter() - started_s) * 1000
+    hits = [
+        Hit(hit.doc_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.copy())
+        for hit in result.hits
+    ]
+    return SearchAnswer(
+        hits=hits,
+        total_found=result.total_found,
+        exact=result.exact,
+        complete=result.complete,
+        note=result.note,
+        tiers=result.tiers,
+        plan=result.plan,
+        matched=result.matched,
+        examined=result.examined,
+        latency_ms=latency_ms,
+        cached="" if result.cached is None else result.cached.value,
+    )
+
+
+def open_database(
+    path: str | bytes | PathLike[str] | PathLike[bytes],
+    *,
+    dimension: int,
+    distance: str = "cosine",
+    **options: Unpack[DatabaseOptions],
+) -> Database:
+    """Open or create the database in directory `path`, recovering everything that was acknowledged.
+
+    `dimension` is the length of its vectors, `distance` is "cosine", "euclidean" or "innerproduct"; neither can
+    change once the database exists. Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged,
+    WriteFailed, StorageError.
+
+    A database belongs to the process that opened it: a forked child is refused, and opens it itself once the parent
+    has closed it. One that is no longer referred to is closed, and so is one that is open when the interpreter ends.
+    """
+    directory, chosen = _directory(path), engine_options(dimension, distance, options)
+    return JobThread().call(lambda: _opened(directory, chosen))
+
+
+def _opened(directory: Path, options: EngineOptions) -> Database:
+    engine = open_engine(directory, options)
+    for warning in engine.recovered.warnings:
+        _log.warning("recovery: %s", warning)
+    close_at_exit(engine)
+    return Database(engine)
+
+
+def _directory(path: str | bytes | PathLike[str] | PathLike[bytes]) -> Path:
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        raise InvalidArgument(
+            f"path must be a str, bytes or os.PathLike, got {type(path).__name__}", field="path"
+        ) from None
+    if not name or "\0" in name:
+        raise InvalidArgument(f"path must be the name of a directory, got {name!r}", field="path")
+    return Path(name)
+
+
+def _scoped(document: Document, namespace: str) -> Document:
+    if not namespace:
+        return document
+    metadata = {**document.metadata, **Scope(namespace=namespace).constraints}
+    return Document(document.doc_id, document.vector, metadata)

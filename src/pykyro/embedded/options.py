@@ -1,0 +1,110 @@
+"""What an embedded database may be told when it is opened, and within which bounds."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypedDict
+
+from pykyro.cache.query_cache import Mode
+from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions
+from pykyro.model.arguments import bounded_integer
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.limits import (
+    COUNT_MAX,
+    DIMENSION_MAX,
+    DURATION_MAX,
+    EF_CONSTRUCTION_MAX,
+    EF_SEARCH_MAX,
+    HNSW_M_MAX,
+    HNSW_M_MIN,
+    RECALL_PROCESSOR_SHARE,
+)
+from pykyro.model.types import Metric
+from pykyro.storage.wal.log import SyncPolicy
+
+
+class DatabaseOptions(TypedDict, total=False):
+    """What `open` takes beside dimension and distance; what is left out has the default of EngineOptions."""
+
+    m: int
+    """Neighbours a vector has in the graph."""
+    ef_construction: int
+    """Candidates looked at when a vector joins the graph."""
+    ef_search: int
+    """Candidates a search of the graph looks at, unless it says itself."""
+    documents_max: int
+    """Live documents there may be; no bound unless it is given."""
+    hot_rows_max: int
+    """Rows at which the hot tier is sealed."""
+    hot_age_max_s: int
+    """Age at which it is sealed."""
+    hot_bytes_max: int
+    """Writers wait while unsealed rows take more."""
+    mutations_per_checkpoint: int
+    """Writes after which it is sealed; 0: however many."""
+    wal_segment_bytes_max: int
+    """Size at which the log goes on in a new file."""
+    wal_retention_bytes: int
+    """Sealed log that is kept for backups."""
+    sync: Literal["none", "data_only", "full"]
+    """How a write reaches the disk before it is acknowledged: not at all, by fdatasync, by fsync."""
+    sync_interval_ms: int
+    """Above 0 and with data_only: acknowledge at once, sync within this time."""
+    snapshots_kept: int
+    """Newest snapshots that stay."""
+    query_cache_mode: Literal["off", "exact", "certified", "rescored", "threshold"]
+    """Which answers of the query cache are served: see pykyro.cache.query_cache."""
+    build_threads: int
+    """Threads that build a graph."""
+    mapped_graphs: bool
+    """True: graphs are mapped files, which the system can let go of when memory is short, and searches slower."""
+    background: bool
+    """False: nothing is sealed or merged but by `flush`."""
+
+
+_BOUNDS: Final[dict[str, tuple[int, int]]] = {
+    "m": (HNSW_M_MIN, HNSW_M_MAX),
+    "ef_construction": (1, EF_CONSTRUCTION_MAX),
+    "ef_search": (1, EF_SEARCH_MAX),
+    "documents_max": (1, COUNT_MAX),
+    "hot_rows_max": (1, COUNT_MAX),
+    "hot_age_max_s": (1, DURATION_MAX),
+    "hot_bytes_max": (1, COUNT_MAX),
+    "mutations_per_checkpoint": (0, COUNT_MAX),
+    "wal_segment_bytes_max": (1, COUNT_MAX),
+    "wal_retention_bytes": (0, COUNT_MAX),
+    "sync_interval_ms": (0, DURATION_MAX),
+    "snapshots_kept": (1, COUNT_MAX),
+    "build_threads": (1, 1024),
+}
+
+
+def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> EngineOptions:
+    """The engine's options for these arguments of `open`. Raises InvalidArgument naming the bad one."""
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        if name in _BOUNDS:
+            values[name] = bounded_integer(value, name, *_BOUNDS[name])
+        elif name == "sync":
+            values[name] = SyncPolicy(_one_of(value, name, [policy.value for policy in SyncPolicy]))
+        elif name == "query_cache_mode":
+            mode = Mode(_one_of(value, name, [mode.value for mode in Mode]))
+            values["cache"] = CacheOptions(query_mode=mode)
+        elif name in ("background", "mapped_graphs") and isinstance(value, bool):
+            values[name] = value
+        elif name in DatabaseOptions.__annotations__:
+            raise InvalidArgument(f"{name} must be True or False, got {value!r}", field=name)
+        else:
+            known = ", ".join(sorted(DatabaseOptions.__annotations__))
+            raise InvalidArgument(f"{name} is no option of a database: one of {known}", field=name)
+    return EngineOptions(
+        dimension=bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),
+        metric=Metric(_one_of(distance, "distance", [metric.value for metric in Metric])),
+        recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE),
+        **values,  # type: ignore[arg-type]
+    )
+
+
+def _one_of(value: object, name: str, words: list[str]) -> str:
+    if value not in words:
+        raise InvalidArgument(f"{name} must be one of {', '.join(words)}, got {value!r}", field=name)
+    return str(value)

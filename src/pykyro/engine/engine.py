@@ -1,0 +1,349 @@
+"""Opening and closing the engine, and its whole surface. What happens in between is in write_path, read_path,
+sealing and merging."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from _thread import start_new_thread
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from pykyro.engine.context import EngineContext
+from pykyro.engine.maintenance.builder import Builder
+from pykyro.engine.maintenance.maintenance import Maintenance
+from pykyro.engine.maintenance.process_builder import ProcessBuilder
+from pykyro.engine.open_engines import Inherited, close_quietly, note_opened
+from pykyro.engine.opening import recovered
+from pykyro.engine.options import EngineOptions
+from pykyro.engine.read_path import Pending, ReadPath
+from pykyro.engine.recall.monitor import RecallMonitor
+from pykyro.model.errors import KyroError, ResourceExhausted
+from pykyro.model.requests import (
+    Ack,
+    EngineStats,
+    FlushReport,
+    Found,
+    Operation,
+    SearchRequest,
+    SearchResult,
+    SnapshotReport,
+)
+from pykyro.model.types import EVERYTHING, Scope
+from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem, Lock
+from pykyro.storage.files.lock import lock_directory, make_directories
+from pykyro.storage.files.opening_errors import opening_error
+from pykyro.storage.recovery import RecoveryReport
+from pykyro.storage.snapshot import link_snapshot, prune_snapshots, unused_name
+from pykyro.system.clock import Clock, SystemClock
+from pykyro.system.job_thread import JobThread
+
+
+class Engine:
+    """An open database. Every method may be called from any thread; those that write block until durable.
+
+    Those that change anything are done whole, even when a signal handler raises meanwhile: see job_thread.
+    """
+
+    def __init__(self, context: EngineContext, lock: Lock, recovered: RecoveryReport) -> None:
+        self.context = context
+        """The parts of the engine, for tools that look inside; nothing of it is a promise."""
+        self._lock = lock
+        self._reads = ReadPath(context.options, context.state, context.caches, context.clock)
+        self._recall = RecallMonitor(
+            context.options.recall, self._reads, context.state, context.caches, context.clock
+        )
+        self._maintenance = Maintenance(context)
+        self._maintenance.lock_held = lock
+        self._closing = threading.RLock()
+        self._writer, self._keeper = JobThread(), JobThread()
+        self.options = context.options
+        self.directory = context.directory
+        self.recovered = recovered
+        self._closed = False
+        note_opened(self)
+        if context.options.background:
+            self._maintenance.start()
+            self._recall.start()
+
+    # --- writes ---
+
+    def commit(self, operations: Sequence[Operation]) -> list[Ack | KyroError]:
+        """Make operations durable, as one group with one fsync, and visible.
+
+        The answer has one item an operation: its Ack, or the error that refused it and changed nothing
+        (ResourceExhausted, Unavailable, WriteFailed). Operations must be valid: see distance.check_vector.
+        """
+        return self._writer.call(partial(self.context.writes.commit, operations))
+
+    def write(self, operation: Operation) -> Ack:
+        """`commit` of one operation. Raises what refused it."""
+        (answer,) = self.commit([operation])
+        if isinstance(answer, KyroError):
+            raise answer
+        return answer
+
+    # --- reads ---
+
+    def search(self, request: SearchRequest) -> SearchResult:
+        """The nearest documents. The vector must be valid: see distance.check_vector."""
+        result = self._reads.search(request)
+        self._answered(request, result)
+        return result
+
+    def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
+        """`search` for each request, in order; errors stand in their places."""
+        return self.finish(self.begin(requests))
+
+    def begin(self, requests: Sequence[SearchRequest]) -> list[SearchResult | Pending]:
+        """The first half of `search` for each: the answer of the query cache, or else what `finish` takes.
+
+        Takes microseconds, unless what a filter or scope leaves has to be counted, or an answer is served for the
+        first time and its rows have to be read from disk."""
+        begun = self._reads.begin(requests)
+        for request, one in zip(requests, begun, strict=True):
+            if isinstance(one, SearchResult):
+                self._answered(request, one)
+        return begun
+
+    def finish(self, begun: Sequence[SearchResult | Pending | KyroError]) -> list[SearchResult | KyroError]:
+        """The second half of `search` for each that is pending, in order; errors stand in their places, and what is
+        settled already stays as it is."""
+        pending = [one for one in begun if isinstance(one, Pending)]
+        results = self._reads.finish(pending)
+        for asked, result in zip(pending, results, strict=True):
+            if isinstance(result, SearchResult):
+                self._answered(asked.request, result)
+        found = iter(results)
+        return [next(found) if isinstance(one, Pending) else one for one in begun]
+
+    @property
+    def expects_repeats(self) -> bool:
+        """Whether questions have lately been answered by the query cache, so that a look into it may pay."""
+        return self.context.caches.answers.queries.expects_repeats
+
+    def get(self, doc_id: int, scope: Scope = EVERYTHING, *, cached: bool = True) -> Found | None:
+        """The document that the tenant of `scope` knows as `doc_id`, or None when it is absent or in another
+        namespace; without `cached`, never from a cache."""
+        return self._reads.get(doc_id, scope, cached=cached)
+
+    def _answered(self, request: SearchRequest, result: SearchResult) -> None:
+        self._recall.offer(request, result)
+
+    def watch_syncs(self, observer: Callable[[float], None]) -> None:
+        """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""
+        self.context.log.on_sync = observer
+
+    @property
+    def ef_search(self) -> int:
+        """Candidates a graph walk keeps when a request does not say. May be changed at any time."""
+        return self._reads.ef_search
+
+    @ef_search.setter
+    def ef_search(self, value: int) -> None:
+        self._reads.ef_search = value
+
+    # --- tenants ---
+
+    def tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
+        """The number of each of these tenants; who has none yet is given the next one, durably.
+
+        Documents name their tenant by it (types.Key), and it is never another tenant's. Raises WriteFailed,
+        ResourceExhausted.
+        """
+        return self._keeper.call(partial(self._tenant_indices, tenant_ids))
+
+    def _tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
+        context = self.context
+        if any(tenant_id not in context.manifests.current.tenants for tenant_id in tenant_ids):
+            try:
+                context.manifests.update(lambda manifest: manifest.with_tenants(tenant_ids))
+            except OSError as error:
+                raise context.write_failed(error, "numbering tenants") from error
+        known = context.manifests.current.tenants
+        indices = {tenant_id: known[tenant_id] for tenant_id in tenant_ids}
+        with context.writes.lock:
+            context.state.tenants.follow(indices.values(), context.state.version.oldest_first)
+        return indices
+
+    def tenant_documents(self) -> dict[str, int]:
+        """Live documents of every tenant that was ever given a number."""
+        context = self.context
+        return {
+            tenant_id: context.state.tenants.of(index)
+            for tenant_id, index in context.manifests.current.tenants.items()
+        }
+
+    # --- upkeep ---
+
+    def flush(self, *, force: bool = True) -> FlushReport:
+        """Seal the hot tier now; without `force` only when it is due. Raises WriteFailed, Unavailable."""
+        started, maintenance = time.perf_counter(), self._maintenance
+        due = force or maintenance.sealing.due
+        return FlushReport(self._keeper.call(maintenance.flush) if due else 0, time.perf_counter() - started)
+
+    @property
+    def merging(self) -> bool:
+        """Whether segments are being merged now."""
+        return self._maintenance.merging.running
+
+    def maintain(self) -> bool:
+        """Do one piece of background work that is due; False when nothing is. For `background=False`."""
+        return self._keeper.call(self._maintenance.step)
+
+    def snapshot(self) -> SnapshotReport:
+        """Hard links of this moment's files, in a directory that opens as a database of its own.
+
+        Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left.
+        """
+        return self._keeper.call(self._snapshot)
+
+    def _snapshot(self) -> SnapshotReport:
+        context = self.context
+        if refusal := context.disk.room().refusal:
+            raise ResourceExhausted(refusal)
+        stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)
+        with self._maintenance.lock:
+            self._maintenance.flush()
+            with context.writes.lock:
+                if not context.log.segment_empty:
+                    context.state.position = context.log.rotate()
+                manifest, documents = context.manifests.current, context.state.documents
+                position = context.state.position
+            try:
+                name = unused_name(context.filesystem, context.directory, f"{stamp:%Y%m%dT%H%M%SZ}")
+                linked = link_snapshot(context.filesystem, context.directory, manifest, name)
+                kept = context.options.snapshots_kept
+                prune_snapshots(context.filesystem, context.directory, newest=name, kept=kept)
+            except OSError as error:
+                raise context.write_failed(error, "snapshot") from error
+        return SnapshotReport(str(linked.path), documents, linked.size_bytes, position)
+
+    def stats(self) -> EngineStats:
+        context, version = self.context, self.context.state.version
+        breaker, room = context.log.breaker, context.disk.room()
+        cold = sum(segment.live for segment in version.cold)
+        queries = context.caches.answers.queries
+        return EngineStats(
+            documents=context.state.documents,
+            hot_documents=context.state.documents - cold,
+            cold_documents=cold,
+            dead_rows=sum(len(segment.dead) for segment in version.cold),
+            segments=len(version.cold),
+            position=context.state.position,
+            sealed_position=context.manifests.current.sealed_lsn,
+            hot_flushes=self._maintenance.sealing.count,
+            merges=self._maintenance.merging.count,
+            wal_writes=context.log.writes,
+            wal_writes_failed=breaker.failures,
+            wal_bytes=context.log.bytes_written,
+            wal_syncs=context.log.syncs,
+            refusing_writes=context.writes.refusing or (room.refusal if breaker.closed else breaker.reason),
+            breaker_state=int(breaker.state),
+            disk_full_errors=breaker.disk_full_failures,
+            disk_free_bytes=room.free_bytes,
+            disk_warning=room.warning,
+            wal_probes=breaker.probes,
+            unsynced_frames=context.log.unsynced_frames,
+            unsynced_age_s=context.log.unsynced_age_s,
+            query_cache_entries=len(queries),
+            query_cache_bytes=queries.size_bytes,
+            query_cache_counts=dict(queries.counts),
+            maintenance_failure=self._maintenance.last_failure,
+            capacity_warning=context.writes.capacity.warning(context.state.documents),
+        )
+
+    @property
+    def recall(self) -> RecallMonitor:
+        """What is known of the recall of searches as they are used."""
+        return self._recall
+
+    def close(self) -> None:
+        """Stop the background, seal the log, let go of the directory. Closing twice is allowed.
+
+        Raises WriteFailed when accepted writes could not be brought to disk.
+        """
+        if self._closed:
+            # Whoever closes it, after an interrupt perhaps, may not have let go of the directory yet.
+            with self._closing:
+                return
+        self._keeper.call(self._close)
+        self._writer.stop()
+        self._keeper.stop()
+
+    def _close(self) -> None:
+        with self._closing:
+            if self._closed:
+                return
+            try:
+                self.context.writes.close()
+                self._recall.stop()
+                self._maintenance.stop()
+                self._mend_log()
+            finally:
+                self._closed = True
+                try:
+                    with self.context.writes.lock:
+                        self.context.log.close()
+                finally:
+                    self._lock.release()
+
+    def _mend_log(self) -> None:
+        """Seal what stands in memory alone; what cannot be done is reported by whoever closes the log."""
+        log = self.context.log
+        if not log.breaker.closed:
+            with self.context.writes.lock:
+                log.probe()
+        if log.breaker.closed and log.has_hole:
+            self._maintenance.flush()
+
+    def disinherit(self, owner: int) -> None:
+        """In a forked child: take this engine, which process `owner` opened, out of use. Nothing is touched."""
+        parts = dict(vars(self))
+        self._closed, self._closing = True, threading.RLock()
+        for name in ("context", "_reads", "_recall", "_maintenance", "_writer", "_keeper"):
+            setattr(self, name, Inherited(parts, self.directory, owner))
+
+    def let_go(self) -> None:
+        """Close an engine that nobody will close, whichever thread comes to know that; errors go to the log."""
+        if self._closed:
+            return
+        if threading.current_thread() in (*self._maintenance.threads, self._recall.thread):
+            # It cannot wait for its own end, and may be in the midst of something.
+            start_new_thread(close_quietly, (self,))
+        else:
+            close_quietly(self)
+
+
+def open_engine(
+    path: Path | str,
+    options: EngineOptions,
+    *,
+    filesystem: FileSystem | None = None,
+    clock: Clock | None = None,
+    builder: Builder | None = None,
+) -> Engine:
+    """Open or create the database in directory `path`, recovering what the last owner acknowledged.
+
+    `filesystem`, `clock` and `builder` are the real ones unless given. Raises DataDamaged, DataDirInUse,
+    DataDirMismatch, WriteFailed, and StorageError for what else the disk refuses.
+    """
+    filesystem = filesystem or LocalFileSystem()
+    try:
+        directory = Path(path).absolute()
+    except OSError as error:  # the working directory is gone
+        raise opening_error(error, Path(path)) from error
+    try:
+        make_directories(filesystem, directory)
+        lock = lock_directory(filesystem, directory)
+        try:
+            builder = builder or ProcessBuilder(filesystem)
+            context, report = recovered(filesystem, directory, options, clock or SystemClock(), builder)
+            return Engine(context, lock, report)
+        except BaseException:
+            lock.release()
+            raise
+    except OSError as error:
+        raise opening_error(error, directory) from error

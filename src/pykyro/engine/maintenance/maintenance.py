@@ -1,0 +1,168 @@
+"""The background: syncing by timer, sealing, merging, probing the disk after an error.
+
+Everything here happens in `step`, which a test calls itself and a thread calls otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final
+
+from pykyro.engine.context import EngineContext
+from pykyro.engine.maintenance.merging import Merging
+from pykyro.engine.maintenance.sealing import Sealing
+from pykyro.model.errors import KyroError
+from pykyro.storage.wal.breaker import BreakerState
+from pykyro.system.alarm import Alarm
+
+_log = logging.getLogger(__name__)
+
+_IDLE_S: Final = 0.05
+_AFTER_FAILURE_S: Final = 1.0
+_AFTER_FAILURES_S_MAX: Final = 60.0
+"""What fails is tried again after a second, then after twice as long each time, up to this."""
+_RELEASE_INTERVAL_S: Final = 5.0
+"""Mapping the rows of 100,000 documents again costs a few milliseconds in all."""
+
+
+class Maintenance:
+    """Seals and merges when due. `lock` keeps a flush, a snapshot and the thread apart."""
+
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
+        self.sealing = Sealing(context)
+        self.merging = Merging(context)
+        self.lock = threading.RLock()
+        self.last_failure = ""
+        """What failed and has not succeeded since."""
+        self._merges_failed = self._seals_failed = 0
+        """In a row."""
+        self._merges_now = False
+        self._merging_from_s = self._released_s = 0.0
+        self._failing = Alarm(_log, context.clock)
+        self.lock_held: object = None
+        """The lock of the directory, which must not be let go of while a thread of these still works."""
+        self._stop = threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin working in threads of its own."""
+        self._spawn("kyrodb-maintenance", self._run)
+        if not self._context.options.log.syncs_before_ack and self._context.options.sync_interval_ms:
+            self._spawn("kyrodb-wal-sync", self._run_sync)
+
+    def stop(self) -> None:
+        """Finish what is being installed, give up what is being built."""
+        self._stop.set()
+        self.sealing.stop()
+        for thread in self.threads:
+            thread.join()
+        with self.lock:
+            self.merging.cancel()
+
+    def step(self, *, may_merge: bool = True) -> bool:
+        """Do one thing that is due; False when nothing is. Raises what sealing and merging raise."""
+        self._probe_if_due()
+        if not self._context.log.breaker.closed:
+            return False
+        with self.lock:
+            moved = self.sealing.due
+            if moved:
+                self.sealing.seal()
+            elif may_merge:
+                self._merges_now = True
+                moved = self.merging.step()
+        if moved:
+            self._context.caches.settle()
+        return moved
+
+    def release_pages(self) -> None:
+        """Give back the memory of mapped rows: the page cache keeps what is in use, and who needs it most gets it.
+
+        Searches touch rows all over a segment, so without this the process would seem to hold all of them.
+        """
+        for segment in self._context.state.version.cold:
+            self._context.filesystem.release_pages(segment.mapping)
+
+    def flush(self) -> int:
+        """Seal what the hot tier holds now; how many documents moved."""
+        with self.lock:
+            # What an earlier try left frozen comes first, and is not all.
+            documents = self.sealing.seal() if self.sealing.interrupted else 0
+            documents += self.sealing.seal()
+        self._context.caches.settle()
+        return documents
+
+    def _probe_if_due(self) -> None:
+        log = self._context.log
+        if log.breaker.state is BreakerState.OPEN and log.breaker.seconds_to_probe == 0:
+            with self._context.writes.lock:
+                log.probe()
+                self._context.state.position = log.position
+
+    def _spawn(self, name: str, run: object) -> None:
+        thread = threading.Thread(target=run, name=name, daemon=True)  # type: ignore[arg-type]
+        thread.start()
+        self.threads.append(thread)
+
+    def _run(self) -> None:
+        pause_s = 0.0
+        while not self._stop.wait(pause_s):
+            try:
+                pause_s = self._work()
+            except Exception as error:
+                if self._stop.is_set():
+                    return
+                pause_s = self._failed(error)
+
+    def _work(self) -> float:
+        """One round; seconds until the next. Raises what went wrong."""
+        now_s = self._context.clock.monotonic_s()
+        if now_s - self._released_s > _RELEASE_INTERVAL_S:
+            self._released_s = now_s
+            self.release_pages()
+        self._merges_now = False
+        self.sealing.observe()
+        seals, merges = self.sealing.count, self.merging.count
+        moved = self.step(may_merge=now_s >= self._merging_from_s)
+        if self._seals_failed and (self.sealing.count > seals or not self.sealing.due):
+            self._seals_failed = 0
+        if self._merges_failed and (self.merging.count > merges or not (moved or self.merging.due)):
+            self._merges_failed = 0
+        # A failure is over when what failed was done, not when something else was.
+        if not self._seals_failed and not self._merges_failed:
+            self.last_failure = ""
+            if self._failing.is_on:
+                self._failing.off("background work goes on")
+        return 0.0 if moved else _IDLE_S
+
+    def _failed(self, error: Exception) -> float:
+        """Note it, and what to wait with. A merge that fails again and again holds up no seal."""
+        self.last_failure = str(error) or type(error).__name__
+        foreseen = isinstance(error, KyroError | OSError)
+        if self._merges_now:
+            self._merges_failed += 1
+            pause_s, wait_s = _IDLE_S, _backoff_s(self._merges_failed)
+            self._merging_from_s = self._context.clock.monotonic_s() + wait_s
+        else:
+            self._seals_failed += 1
+            pause_s = wait_s = _backoff_s(self._seals_failed)
+        self._failing.on(
+            f"background work failed and will be tried again in {wait_s:.0f} s: {self.last_failure}"
+        )
+        if not foreseen:
+            _log.error("nobody foresaw this failure of background work", exc_info=error)
+        return pause_s
+
+    def _run_sync(self) -> None:
+        # Half the interval, so that a write that just missed one tick is still synced in time.
+        while not self._stop.wait(self._context.options.sync_interval_ms / 2000):
+            try:
+                self._context.log.sync()
+            except Exception as error:
+                _log.error("%s", error, exc_info=None if isinstance(error, KyroError) else error)
+
+
+def _backoff_s(failures: int) -> float:
+    return min(_AFTER_FAILURES_S_MAX, _AFTER_FAILURE_S * 2.0 ** min(failures - 1, 10))

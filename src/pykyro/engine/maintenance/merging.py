@@ -1,0 +1,187 @@
+"""Merging: few segments instead of many, and the space of dead rows given back.
+
+Ordered by size, a segment is merged with all smaller ones as soon as those together reach a quarter of it. So
+sizes fall by a factor from one segment to the next, there are O(log n) of them, and a row is inserted into a
+graph again only when its segment at least doubles (the logarithmic method of Bentley and Saxe, J. Algorithms
+1(4), 1980; the size-tiered compaction of log-structured stores). The larger graph is extended rather than built
+again, unless too many of its rows are dead.
+
+Only rows dead at the MANIFEST's sealed position are left out: the MANIFEST must go on describing exactly the
+state at that position. Rows that died later are carried over as dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from pykyro.engine.context import EngineContext
+from pykyro.engine.maintenance.build_protocol import MergeRequest
+from pykyro.engine.maintenance.builder import Build
+from pykyro.engine.maintenance.sealing import write_dead
+from pykyro.engine.maintenance.segment_builder import MergeInput, MergeJob
+from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.storage import filename
+from pykyro.storage.manifest import Manifest
+
+SIZE_RATIO: Final = 4
+DEAD_SHARE_MAX: Final = 0.25
+"""A graph with more dead rows than this is built again: dead rows are walked through and never returned."""
+
+
+@dataclass(slots=True)
+class _Running:
+    job: MergeJob
+    segments: list[ColdSegment]
+    build: Build
+
+
+class Merging:
+    """At most one merge at a time; its build runs beside everything else."""
+
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
+        self._running: _Running | None = None
+        self.count = 0
+
+    @property
+    def running(self) -> bool:
+        return self._running is not None
+
+    @property
+    def due(self) -> bool:
+        """Whether a merge is under way or should be."""
+        return self.running or bool(choose_segments(self._context.state.version.cold))
+
+    def step(self) -> bool:
+        """Start a merge that is due, or install one that is done; whether anything happened.
+
+        Raises WriteFailed, BuildFailed, DataDamaged; then the merge is forgotten and may be chosen again.
+        """
+        try:
+            if self._running is None:
+                return self._start()
+            if not self._running.build.done():
+                return False
+            running, self._running = self._running, None
+            try:
+                self._install(running)
+            except BaseException:
+                # The next try writes files of another number; these must not pile up.
+                self._context.manifests.forsake(filename.segment_files(running.job.number))
+                raise
+        except OSError as error:
+            raise self._context.write_failed(error, "merging") from error
+        return True
+
+    def cancel(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.build.cancel()
+
+    def _start(self) -> bool:
+        segments = choose_segments(self._context.state.version.cold)
+        if not segments:
+            return False
+        # A merge needs at least a row of each: a graph cannot be grown by none.
+        empty = [segment for segment in segments if len(segment.checkpoint_dead) == segment.rows]
+        if empty:
+            self._drop(empty)
+            return True
+        inputs = [
+            MergeInput(
+                segment.entry.model_copy(update={"dead": None, "dead_count": 0}),
+                np.array(segment.checkpoint_dead, dtype=np.uint32),
+            )
+            for segment in segments
+        ]
+        extends = (
+            len(segments) > 1 and _dead_share(segments[0]) < DEAD_SHARE_MAX and segments[0].shape is not None
+        )
+        if extends:
+            inputs[0] = MergeInput(inputs[0].entry, np.empty(0, np.uint32))
+        context = self._context
+        job = MergeJob(context.manifests.take_number(), tuple(inputs), extends)
+        request = MergeRequest(
+            str(context.directory), job, context.options.graph, context.options.build_threads
+        )
+        try:
+            self._running = _Running(job, segments, context.builder.start(request))
+        except BaseException:
+            context.manifests.forsake(filename.segment_files(job.number))
+            raise
+        return True
+
+    def _drop(self, segments: Sequence[ColdSegment]) -> None:
+        """Segments without a live row simply leave."""
+        numbers = {segment.entry.number for segment in segments}
+
+        def change(manifest: Manifest) -> Manifest:
+            kept = tuple(entry for entry in manifest.segments if entry.number not in numbers)
+            return manifest.model_copy(update={"segments": kept})
+
+        obsolete = self._context.change_manifest(change)
+        with self._context.writes.lock:
+            self._context.state.replace(leaving=segments)
+        self._context.remove_files(obsolete)
+        self.count += 1
+
+    def _install(self, running: _Running) -> None:
+        context = self._context
+        entry = running.build.result()
+        dead = _carried(running, [segment.checkpoint_dead for segment in running.segments])
+        if dead:
+            entry = entry.model_copy(
+                update={"dead": write_dead(context, entry.number, dead), "dead_count": len(dead)}
+            )
+            context.filesystem.sync_directory(context.directory)
+        merged = context.open_new_segment(entry)
+        numbers = {segment.entry.number for segment in running.segments}
+
+        def change(manifest: Manifest) -> Manifest:
+            kept = tuple(known for known in manifest.segments if known.number not in numbers)
+            return manifest.model_copy(update={"segments": (*kept, entry)})
+
+        obsolete = context.change_manifest(change)
+        with context.writes.lock:
+            for row in _carried(running, [segment.dead for segment in running.segments]):
+                merged.kill(row)
+            context.state.replace(leaving=running.segments, arriving=merged)
+        context.remove_files(obsolete)
+        self.count += 1
+
+
+def choose_segments(segments: Sequence[ColdSegment]) -> list[ColdSegment]:
+    """Which segments to merge now, largest first; empty when nothing needs merging."""
+    by_size = sorted(segments, key=lambda segment: segment.rows, reverse=True)
+    smaller = sum(segment.rows for segment in by_size)
+    for at, segment in enumerate(by_size):
+        smaller -= segment.rows
+        if smaller and smaller * SIZE_RATIO >= segment.rows:
+            return by_size[at:]
+    return [segment for segment in by_size if _dead_share(segment) >= DEAD_SHARE_MAX or _is_old(segment)][:1]
+
+
+def _is_old(segment: ColdSegment) -> bool:
+    """Whether its graph is one of an earlier version, whose codes lose what nearly equal rows differ in."""
+    return segment.graph is not None and segment.shape is None
+
+
+def _dead_share(segment: ColdSegment) -> float:
+    return len(segment.checkpoint_dead) / segment.rows
+
+
+def _carried(running: _Running, dead: Sequence[BitMap]) -> BitMap:
+    """Dead rows of the inputs as rows of the merged segment; those left behind have none."""
+    carried = BitMap()
+    offset = 0
+    for item, rows in zip(running.job.inputs, dead, strict=True):
+        kept = item.kept_rows()
+        still_there = np.array(rows - BitMap(item.dropped), dtype=np.int64)
+        carried.update((np.searchsorted(kept, still_there) + offset).tolist())
+        offset += len(kept)
+    return carried

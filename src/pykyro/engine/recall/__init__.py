@@ -1,0 +1,1 @@
+"""Recall measured while it is used, and ef moved by it."""

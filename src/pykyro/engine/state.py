@@ -1,0 +1,176 @@
+"""The documents as they are now: which tiers there are, and how a record of the log changes them.
+
+Readers take `State.version` once and hold it; the one writer (under the write path's lock) edits tiers in place
+in an order that never hides a document (see hot_tier.py), and replaces the version when the set of tiers
+changes. Recovery and live writes go through the same `apply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pykyro.engine.tenant_counts import TenantCounts
+from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.engine.tiers.hot_tier import HotTier
+from pykyro.engine.tiers.stored_metadata import StoredMetadata
+from pykyro.engine.tiers.tier import SearchTier
+from pykyro.model.errors import DataDamaged
+from pykyro.model.filter import And, Filter, Not, Range, with_constraints
+from pykyro.model.types import LSN, TENANT_INDEX_KEY, Key, Metric, Scope, Vector, key_doc_id
+from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord, Record
+
+_OF_NO_TENANT: Final = Not(Range(TENANT_INDEX_KEY, None))
+
+
+class Version:
+    """The tiers at one moment, each older than the next. `frozen` are hot tiers being sealed. Never changed."""
+
+    __slots__ = ("active", "cold", "frozen", "newest_first", "oldest_first")
+
+    def __init__(self, cold: tuple[ColdSegment, ...], frozen: tuple[HotTier, ...], active: HotTier) -> None:
+        self.cold = cold
+        self.frozen = frozen
+        self.active = active
+        self.oldest_first: tuple[SearchTier, ...] = (*cold, *frozen, active)
+        self.newest_first = self.oldest_first[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a live document is."""
+
+    tier: SearchTier
+    row: int
+
+    @property
+    def vector(self) -> Vector:
+        return self.tier.vector(self.row)
+
+    @property
+    def metadata(self) -> StoredMetadata:
+        return self.tier.metadata(self.row)
+
+
+class State:
+    """Tiers, count of live documents, and the position they are true at."""
+
+    def __init__(
+        self, dimension: int, metric: Metric, segments: Sequence[ColdSegment], position: LSN
+    ) -> None:
+        self.dimension = dimension
+        self._metric = metric
+        self.version = Version(tuple(segments), (), self.new_hot_tier())
+        self.documents = sum(segment.live for segment in segments)
+        self.tenants = TenantCounts()
+        self.position = position
+        self.mutations_since_freeze = 0
+        self._moves = 0
+
+    def new_hot_tier(self) -> HotTier:
+        return HotTier(self.dimension, self._metric)
+
+    @property
+    def tenanted(self) -> bool:
+        """Whether there are tenants. There are before the first document of one is written, and then for ever."""
+        return self.tenants.any
+
+    def condition(self, condition: Filter | None, scope: Scope) -> Filter | None:
+        """What a document must satisfy to be in `scope` and match `condition`; None asks nothing."""
+        narrowed = with_constraints(condition, scope.constraints)
+        if scope.tenant is not None or not self.tenanted:
+            return narrowed
+        return _both(_OF_NO_TENANT, narrowed)
+
+    def locate(self, key: Key) -> Place | None:
+        """Where the document is, for the writer. A reader uses `find`."""
+        for tier in self.version.newest_first:
+            row = tier.lookup(key)
+            if row is not None:
+                return Place(tier, row)
+        return None
+
+    def find(self, key: Key) -> Place | None:
+        """Where the document is, for a reader beside the writer.
+
+        A document on its way from one tier to another can be missed once; then `_moves` or the version has
+        changed, and looking again finds it.
+        """
+        while True:
+            version, moves = self.version, self._moves
+            place = self.locate(key)
+            if place is not None or (self.version is version and self._moves == moves):
+                return place
+
+    def apply(self, lsn: LSN, records: Iterable[Record]) -> None:
+        """Carry out the records of one frame of the log."""
+        for record in records:
+            self.mutations_since_freeze += 1
+            if isinstance(record, PutRecord):
+                self._put(record, record.vector)
+            elif isinstance(record, MetadataRecord):
+                place = self.locate(record.key)
+                if place is not None:
+                    self._put(record, place.vector)
+            else:
+                self._delete(record)
+        self.position = lsn
+
+    def replay(self, lsn: LSN, records: Sequence[Record], log: Path) -> None:
+        """`apply` at the start. Every record was logged for a document that was there, so one that is not there now
+        was lost: raises DataDamaged rather than go on without it."""
+        for record in records:
+            if isinstance(record, PutRecord) or (isinstance(record, DeleteRecord) and not record.certain):
+                continue
+            if self.locate(record.key) is None:
+                raise DataDamaged(
+                    f"position {lsn} changes document {key_doc_id(record.key)}, which is not there",
+                    path=log,
+                    hint="Restore from a backup",
+                )
+        self.apply(lsn, records)
+
+    def freeze(self) -> HotTier:
+        """Set the active tier aside for sealing and open a new one. For the writer."""
+        version = self.version
+        self.version = Version(version.cold, (*version.frozen, version.active), self.new_hot_tier())
+        self.mutations_since_freeze = 0
+        return version.active
+
+    def replace(self, *, leaving: Iterable[SearchTier] = (), arriving: ColdSegment | None = None) -> None:
+        """Swap tiers that hold the same live documents. For the writer, between two writes."""
+        gone = {id(tier) for tier in leaving}
+        version = self.version
+        cold = tuple(segment for segment in version.cold if id(segment) not in gone)
+        if arriving is not None:
+            cold += (arriving,)
+        frozen = tuple(tier for tier in version.frozen if id(tier) not in gone)
+        self.version = Version(cold, frozen, version.active)
+
+    def _put(self, record: PutRecord | MetadataRecord, vector: Vector) -> None:
+        key = record.key
+        before = self.locate(key)
+        self.version.active.put(key, vector, record.metadata, record.wire)
+        if before is None:
+            self.documents += 1
+            self.tenants.added(key)
+        elif before.tier is not self.version.active:
+            # Only now, with the new row in place, may the old one die; within its own tier `put` sees to it. Who
+            # looked for the new row too early and for the old one too late must know that both were there.
+            self._moves += 1
+            before.tier.kill(before.row)
+
+    def _delete(self, record: DeleteRecord) -> None:
+        place = self.locate(record.key)
+        if place is not None:
+            place.tier.kill(place.row)
+            self.documents -= 1
+            self.tenants.removed(record.key)
+
+
+def _both(first: Filter, second: Filter | None) -> Filter:
+    if second is None:
+        return first
+    return And((first, *second.parts)) if isinstance(second, And) else And((first, second))

@@ -1,0 +1,1 @@
+"""Where documents lie: the hot tier and cold segments, and the search of each."""

@@ -1,0 +1,192 @@
+"""A cold segment: rows that never change, mapped from disk, and the bitmap of those that have died.
+
+What its .rows file holds of each row stands in storage/segment/reader.py; beside that there are
+
+    index:*         the metadata index, see index/metadata/metadata_index.py
+
+The .graph file is the HNSW graph over codes of the rows, and the .shape file says what they are codes of, see
+index/vector/shape.py. Small segments have neither and are scanned; graphs of earlier versions have no .shape file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from pykyro.engine.tiers.live_rows import LiveRows
+from pykyro.engine.tiers.segment_search import SegmentSearch
+from pykyro.engine.tiers.stored_metadata import StoredMetadata
+from pykyro.engine.tiers.tier import Candidates, TierQuery, count_owners
+from pykyro.index.metadata.bitmaps import rows_of
+from pykyro.index.metadata.metadata_index import FrozenMetadataIndex
+from pykyro.index.vector.hnsw import Graph, graph_from_bytes, load_graph
+from pykyro.index.vector.shape import Shape, old_shape, read_shape
+from pykyro.model.errors import DataDamaged
+from pykyro.model.filter import Filter
+from pykyro.model.requests import Tier
+from pykyro.model.types import Matrix, Metric, Rows, Vector
+from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.manifest import SegmentEntry
+from pykyro.storage.segment.reader import SegmentRows, open_dead_rows
+from pykyro.storage.segment.section_file import SectionFile, open_section_file
+from pykyro.storage.verify import verify_graph
+
+INDEX_PREFIX: Final = "index:"
+
+
+class ColdSegment(SegmentRows):
+    """An open segment. `kill` edits the bitmap in place; everything else only reads."""
+
+    kind = Tier.COLD
+
+    def __init__(
+        self,
+        entry: SegmentEntry,
+        file: SectionFile,
+        graph: Graph | None,
+        shape: Shape | None,
+        metric: Metric,
+        dead: BitMap,
+    ) -> None:
+        self.checkpoint_dead: BitMap = dead.copy()
+        """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
+        self._live = LiveRows(entry.row_count, dead)
+        super().__init__(file, entry.row_count, self._live.dead)
+        self.entry = entry
+        self.graph = graph
+        self.shape = shape
+        index = {
+            name.removeprefix(INDEX_PREFIX): file.section(name)
+            for name in file.section_names
+            if name.startswith(INDEX_PREFIX)
+        }
+        try:
+            self._index = FrozenMetadataIndex(index, self.rows)
+        except ValueError as error:
+            raise DataDamaged(f"metadata index: {error}", path=file.path) from None
+        if graph is not None and shape is None:
+            shape = old_shape(metric, int(self.vectors.shape[1]), float(self.norms.max()))
+        if graph is not None and shape is not None:
+            points = self.rows if shape.equal is None else shape.equal.points
+            if (graph.ntotal, graph.by_product) != (points, shape.coding.by_product):
+                raise DataDamaged("graph and shape do not fit together", path=file.path)
+        self._searches = SegmentSearch(
+            entry.number, self.ids, self.vectors, self.norms, graph, shape, metric, self._live
+        )
+
+    @property
+    def live(self) -> int:
+        return self._live.among(None)
+
+    def search_many(self, query: TierQuery) -> list[Candidates]:
+        matching = None if query.filter is None else self._index.match(query.filter)
+        if matching is not None and len(matching) == self.rows:
+            # As in a database of one tenant. Of all rows ever, not of the live ones: that number never changes.
+            matching = None
+        return self._searches.search_many(query, matching)
+
+    def count(self, condition: Filter | None) -> int:
+        return self._live.among(None if condition is None else self._index.match(condition))
+
+    def vector(self, row: int) -> Vector:
+        vector: Vector = self.vectors[row]
+        return vector
+
+    def metadata(self, row: int) -> StoredMetadata:
+        return StoredMetadata(self.public_of(row), self.reserved_of(row))
+
+    def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
+        offsets, public = self._public_offsets, self._public
+        return [public[offsets[row] : offsets[row + 1]].tobytes() for row in rows]
+
+    def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
+        """Copies of doc_ids, vectors and norms of these rows."""
+        return self.ids[rows], np.asarray(self.vectors)[rows], self.norms[rows]
+
+    def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        ids: npt.NDArray[np.uint64] = self.ids[rows]
+        return ids
+
+    def live_by_owner(self) -> dict[int, int]:
+        return {} if self.keys.owners is None else count_owners(self.keys.owners[self._live_rows(None)])
+
+    def kill(self, row: int) -> None:
+        if row not in self.dead:
+            self._live.kill(row)
+
+    def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
+        return self.doc_ids_of(self._live_rows(condition))
+
+    def _live_rows(self, condition: Filter | None) -> Rows:
+        live = BitMap(range(self.rows)) if condition is None else BitMap(self._index.match(condition))
+        live -= self.dead
+        return rows_of(live).astype(np.int64)
+
+
+def open_segment(
+    filesystem: FileSystem,
+    directory: Path,
+    entry: SegmentEntry,
+    metric: Metric,
+    *,
+    verify: bool = True,
+    mapped_graph: bool = True,
+) -> ColdSegment:
+    """Map a segment the MANIFEST names, every byte proved first. Raises DataDamaged, OSError.
+
+    `verify=False` is for files this process has just written and synced. Without `mapped_graph` the graph is read
+    into memory, for searches that last.
+    """
+    file = open_section_file(filesystem, directory / entry.rows.name, entry.rows.facts, verify=verify)
+    dimension = int(file.section("vectors").shape[1])
+    graph = _open_graph(filesystem, directory, entry, dimension, verify=verify, mapped=mapped_graph)
+    shape = _open_shape(filesystem, directory, entry, metric, verify=verify)
+    if shape is not None and len(shape.coding.centre) != dimension:
+        raise DataDamaged("shape is of another dimension", path=file.path)
+    return ColdSegment(entry, file, graph, shape, metric, open_dead_rows(filesystem, directory, entry))
+
+
+def _open_shape(
+    filesystem: FileSystem, directory: Path, entry: SegmentEntry, metric: Metric, *, verify: bool
+) -> Shape | None:
+    if entry.graph is None or entry.shape is None:
+        return None
+    path = directory / entry.shape.name
+    file = open_section_file(filesystem, path, entry.shape.facts, verify=verify)
+    try:
+        shape = read_shape({name: file.section(name) for name in file.section_names}, file.attributes, metric)
+        if shape.equal is not None and len(shape.equal.point_of) != entry.row_count:
+            raise ValueError(f"lists {len(shape.equal.point_of)} of {entry.row_count} rows")
+    except ValueError as error:
+        raise DataDamaged(f"shape: {error}", path=path) from None
+    return shape
+
+
+def _open_graph(
+    filesystem: FileSystem,
+    directory: Path,
+    entry: SegmentEntry,
+    dimension: int,
+    *,
+    verify: bool,
+    mapped: bool,
+) -> Graph | None:
+    if entry.graph is None:
+        return None
+    path = directory / entry.graph.name
+    if verify:
+        # The library believes whatever it reads, so it is given nothing that was not proved.
+        verify_graph(filesystem, path, entry.graph.facts)
+    try:
+        native = filesystem.native_path(path)
+        if native is not None:
+            return load_graph(native, dimension=dimension, mapped=mapped)
+        data = np.frombuffer(filesystem.map(path), dtype=np.uint8)
+        return graph_from_bytes(data, dimension=dimension)
+    except ValueError as error:
+        raise DataDamaged(f"graph: {error}", path=path) from None

@@ -1,0 +1,170 @@
+"""What the read path sees of a tier, hot or cold: the same three questions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pykyro.engine.tiers.stored_metadata import StoredMetadata
+from pykyro.model.distance import Question, Similarities, shown_alike_from
+from pykyro.model.filter import Filter
+from pykyro.model.requests import Tier
+from pykyro.model.types import NOBODY, Key, Matrix, Rows, Vector
+
+
+def scored_rows(k: int) -> int:
+    """Rows a graph is asked for to be scored as they are: those beyond `k` make up for what codes put in the wrong
+    order."""
+    return k + max(6, k // 4)
+
+
+@dataclass(slots=True)
+class TierQuery:
+    """One search, or several that differ only in their questions, as every tier gets it. `filter` includes the
+    scope.
+
+    `spare` asks for so many rows beyond the k best, as far as they cost nothing: a cache can use them. None says
+    that nobody keeps what is found, so `Candidates.beyond` need not be known.
+    """
+
+    questions: Sequence[Question]
+    k: int
+    ef: int
+    filter: Filter | None
+    exact: bool
+    spare: int | None = None
+
+    @property
+    def wanted(self) -> int:
+        """Rows to find, the spare ones among them."""
+        return self.k + (self.spare or 0)
+
+
+@dataclass(slots=True)
+class Candidates:
+    """What a tier found: canonical similarities of its best rows, at least its true top k when `exact`.
+
+    All are of one owner, so an id stands for one document. `matched` counts the live rows that satisfy the filter,
+    `examined` those whose similarity was computed.
+    `spare` are further rows it met, unranked; no other row that it met is more similar than `beyond`. That is
+    minus infinity when `rows` and `spare` are all that matched, and infinite when nothing is known.
+    """
+
+    rows: Rows
+    doc_ids: npt.NDArray[np.uint64]
+    similarities: Similarities
+    matched: int
+    examined: int
+    exact: bool
+    plan: str
+    spare: Rows
+    beyond: float
+
+
+class SearchTier(Protocol):
+    """A hot tier or a cold segment."""
+
+    kind: Tier
+
+    def search_many(self, query: TierQuery) -> list[Candidates]:
+        """What is found for each of its questions."""
+        ...
+
+    def count(self, condition: Filter | None) -> int:
+        """How many live rows satisfy `condition`."""
+        ...
+
+    def lookup(self, key: Key) -> int | None:
+        """The live row that holds this document, or None."""
+        ...
+
+    def vector(self, row: int) -> Vector:
+        """The client's own float32 values, shape (dimension,), read-only."""
+        ...
+
+    def metadata(self, row: int) -> StoredMetadata: ...
+
+    def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
+        """`metadata(row).public` of each row: what a response carries."""
+        ...
+
+    def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
+        """Copies of doc_ids, vectors and norms of these rows."""
+        ...
+
+    def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]: ...
+
+    def live_by_owner(self) -> dict[int, int]:
+        """How many live rows each owner has, NOBODY left out."""
+        ...
+
+    def kill(self, row: int) -> None:
+        """Mark a row deleted; searches that start now do not see it."""
+        ...
+
+    def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
+        """Ids of live documents that satisfy `condition`, ascending by row."""
+        ...
+
+
+def count_owners(owners: npt.NDArray[np.uint64]) -> dict[int, int]:
+    """How often each owner is named, NOBODY left out."""
+    numbers, counts = np.unique(owners[owners != NOBODY], return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+
+NO_ROWS: Rows = np.empty(0, dtype=np.int64)
+_NO_IDS: Final = np.empty(0, np.uint64)
+_NO_SIMILARITIES: Final = np.empty(0, np.float64)
+
+
+def no_candidates(plan: str) -> Candidates:
+    return Candidates(
+        NO_ROWS,
+        _NO_IDS,
+        _NO_SIMILARITIES,
+        matched=0,
+        examined=0,
+        exact=True,
+        plan=plan,
+        spare=NO_ROWS,
+        beyond=-math.inf,
+    )
+
+
+def scanned(
+    query: TierQuery,
+    found: Rows,
+    doc_ids: npt.NDArray[np.uint64],
+    similarities: Similarities,
+    matched: int,
+    plan: str,
+) -> Candidates:
+    """What an exact scan of `matched` rows for the best k and the spare rows found, of each the canonical
+    similarity."""
+    wanted, metric = query.wanted, query.questions[0].metric
+    beyond = math.inf  # rows that die during the scan can leave it with fewer than it should have found
+    if query.spare is not None and len(found) > wanted:
+        beyond = _nth(similarities, wanted)
+        best = similarities >= shown_alike_from(beyond, metric)
+        found, doc_ids, similarities = found[best], doc_ids[best], similarities[best]
+    elif len(found) >= matched:
+        beyond = -math.inf
+    elif len(found) >= wanted:
+        beyond = _nth(similarities, wanted)
+    spare = NO_ROWS
+    if query.spare and len(found) > query.k:
+        best = similarities >= shown_alike_from(_nth(similarities, query.k), metric)
+        found, spare = found[best], found[~best]
+        doc_ids, similarities = doc_ids[best], similarities[best]
+    return Candidates(found, doc_ids, similarities, matched, matched, True, plan, spare, beyond)
+
+
+def _nth(similarities: Similarities, n: int) -> float:
+    """The n-th largest."""
+    return float(np.partition(similarities, -n)[-n])

@@ -1,0 +1,1 @@
+"""Metadata search: which rows match a filter."""

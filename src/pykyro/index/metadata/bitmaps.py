@@ -1,0 +1,147 @@
+"""Sets of rows: roaring bitmaps, packed bits for the graph's selector, and the algebra of filters.
+
+Roaring bitmaps (Lemire et al., Software: Practice and Experience 48(4), 2018) hold every set of rows here,
+and are frozen: a set in a cache is shared by whoever asked. Python can fill one only row by row, 5 to 50 ns
+each, so dense sets go through the serialised form, which is a public format
+(https://github.com/RoaringBitmap/RoaringFormatSpec): containers of 65,536 rows that are sorted lists,
+packed bits or runs. 50,000 of 100,000 rows take 15 us this way, 270 us row by row.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from typing import Final, TypeAlias, assert_never
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import AbstractBitMap, FrozenBitMap
+
+from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range
+from pykyro.model.types import Bits
+
+Leaf: TypeAlias = Exact | In | Range
+
+_CONTAINER_ROWS: Final = 1 << 16
+_CONTAINER_BYTES: Final = _CONTAINER_ROWS // 8
+_LIST_ROWS_MAX: Final = 4096
+"""A container of no more rows is a sorted list, of more packed bits: the format says so."""
+_COOKIE_PLAIN: Final = 12346
+_COOKIE_RUNS: Final = 12347
+_OFFSETS_FROM: Final = 4
+"""With runs, the table of offsets exists from this many containers on."""
+
+
+EMPTY: Final = FrozenBitMap()
+
+
+def everything(rows: int) -> FrozenBitMap:
+    """All rows below `rows`."""
+    return FrozenBitMap(range(rows))
+
+
+def from_rows(rows: npt.NDArray[np.uint32]) -> FrozenBitMap:
+    """These rows, in any order; 5 ns each when they ascend, ten times that when not."""
+    return FrozenBitMap(array("I", rows.tobytes()), optimize=False)
+
+
+def from_mask(mask: npt.NDArray[np.bool_]) -> FrozenBitMap:
+    """The rows where `mask`, shape (rows,), is true; 0.1 to 0.3 ns for each row of the mask."""
+    headers: list[int] = []
+    bodies: list[bytes] = []
+    for key, start in enumerate(range(0, len(mask), _CONTAINER_ROWS)):
+        part = mask[start : start + _CONTAINER_ROWS]
+        count = int(np.count_nonzero(part))
+        if count == 0:
+            continue
+        if count <= _LIST_ROWS_MAX:
+            bodies.append(np.flatnonzero(part).astype("<u2").tobytes())
+        else:
+            bodies.append(np.packbits(part, bitorder="little").tobytes().ljust(_CONTAINER_BYTES, b"\0"))
+        headers += (key, count - 1)
+    offsets = accumulate(map(len, bodies[:-1]), initial=8 + 8 * len(bodies)) if bodies else ()
+    prefix = struct.pack(f"<II{len(headers)}H{len(bodies)}I", _COOKIE_PLAIN, len(bodies), *headers, *offsets)
+    return FrozenBitMap.deserialize(b"".join((prefix, *bodies)))
+
+
+def evaluate(
+    condition: Filter, leaf: Callable[[Leaf], FrozenBitMap], all_rows: Callable[[], FrozenBitMap]
+) -> FrozenBitMap:
+    """The rows `condition` matches, given those each of its leaves matches."""
+    match condition:
+        case Exact() | In() | Range():
+            return leaf(condition)
+        case Anything():
+            return all_rows()
+        case And(parts):
+            found: FrozenBitMap | None = None
+            for part in parts:
+                matched = evaluate(part, leaf, all_rows)
+                found = matched if found is None else found & matched
+                if not found:
+                    break
+            return all_rows() if found is None else found
+        case Or(parts):
+            return EMPTY.union(*(evaluate(part, leaf, all_rows) for part in parts))
+        case Not(None):
+            return EMPTY
+        case Not(part):
+            return all_rows() - evaluate(part, leaf, all_rows)
+        case _:
+            assert_never(condition)
+
+
+def rows_of(bitmap: AbstractBitMap) -> npt.NDArray[np.uint32]:
+    """The rows of a set, ascending."""
+    return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
+
+
+def to_bits(bitmap: AbstractBitMap, rows: int) -> Bits:
+    """The set as packed bits for rows 0 to `rows` - 1: bit r & 7 of byte r >> 3 belongs to row r.
+
+    Raises ValueError when the set holds a row beyond them.
+    """
+    if bitmap and bitmap.max() >= rows:
+        raise ValueError(f"row {bitmap.max()} is in the set, but there are only {rows}")
+    if len(bitmap) == rows:
+        bits = np.full(-(-rows // 8), 0xFF, dtype=np.uint8)
+        bits[rows // 8 :] = (1 << rows % 8) - 1
+        return bits
+    bits = np.zeros(-(-rows // _CONTAINER_ROWS) * _CONTAINER_BYTES, dtype=np.uint8)
+    for key, packed in _containers(bitmap.serialize()):
+        bits[key * _CONTAINER_BYTES :][:_CONTAINER_BYTES] = packed
+    return bits[: -(-rows // 8)]
+
+
+def _containers(data: bytes) -> Iterator[tuple[int, Bits]]:
+    """Number and packed bits of each container of a serialised bitmap."""
+    (cookie,) = struct.unpack_from("<I", data)
+    if cookie == _COOKIE_PLAIN:
+        (count,) = struct.unpack_from("<I", data, 4)
+        position, runs = 8, np.zeros(count, dtype=np.uint8)
+    else:
+        count = (cookie >> 16) + 1
+        flags = np.frombuffer(data, dtype=np.uint8, count=-(-count // 8), offset=4)
+        position, runs = 4 + len(flags), np.unpackbits(flags, bitorder="little")
+    headers = np.frombuffer(data, dtype="<u2", count=2 * count, offset=position).reshape(count, 2).tolist()
+    position += 4 * count
+    if cookie == _COOKIE_PLAIN or count >= _OFFSETS_FROM:
+        position += 4 * count
+    for (key, last), is_run in zip(headers, runs.tolist(), strict=False):
+        if not is_run and last >= _LIST_ROWS_MAX:
+            yield key, np.frombuffer(data, dtype=np.uint8, count=_CONTAINER_BYTES, offset=position)
+            position += _CONTAINER_BYTES
+            continue
+        mask = np.zeros(_CONTAINER_ROWS, dtype=np.bool_)
+        if is_run:
+            (run_count,) = struct.unpack_from("<H", data, position)
+            pairs = np.frombuffer(data, dtype="<u2", count=2 * run_count, offset=position + 2)
+            for start, more in pairs.reshape(run_count, 2).tolist():
+                mask[start : start + more + 1] = True
+            position += 2 + 4 * run_count
+        else:
+            mask[np.frombuffer(data, dtype="<u2", count=last + 1, offset=position)] = True
+            position += 2 * (last + 1)
+        yield key, np.packbits(mask, bitorder="little")

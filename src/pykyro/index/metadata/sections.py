@@ -1,0 +1,166 @@
+"""The metadata of a segment laid out as plain arrays, to be written to a file and mapped back.
+
+Keys are sorted by their bytes and so numbered. Each key has its distinct values: first those that are no
+numbers, by their bytes; then those that are (parse_number), by number, NaN last, equal ones by their bytes.
+In this order the values of a key are numbered through all keys; a range of numbers, a range of texts and a
+single value are all runs of values. All text is UTF-8. Numbers that float64 cannot tell apart are equal here;
+who needs their order looks at their texts (pykyro.model.number).
+
+    name          dtype    length        content
+    key_ends      uint64   keys + 1      where key i lies in key_text: [i] to [i + 1]
+    key_text      uint8
+    key_values    uint64   keys + 1      first value of each key
+    key_numbers   uint64   keys + 1      first entry of each key in num_values and num_order
+    val_ends      uint64   values + 1    where each value lies in val_text
+    val_text      uint8
+    val_rows      uint64   values + 1    where the rows with each value lie in rows
+    rows          uint32                 row numbers, ascending for each value
+    num_values    float64  numbers       the numbers of each key's values, in their order
+    num_order     uint32   numbers       which of a key's numbers comes 1st, 2nd, ... by its bytes
+    code_width    uint8    keys          bytes of a code in codes: 0 (the key has none), 1, 2 or 4
+    code_starts   uint64   keys          where the codes of the key start in codes; a multiple of 8
+    codes         uint8                  for each row 1 + the place of its value in the key's, 0 without the
+    key
+
+Keys that many rows carry have codes: one comparison over them finds a dense set faster than its list of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from math import isnan
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pykyro.index.metadata.column import Column
+from pykyro.model.limits import SEGMENT_ROWS_MAX
+
+Sections = dict[str, npt.NDArray[Any]]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+DTYPES: Final[Mapping[str, type[np.generic]]] = {
+    "key_ends": np.uint64,
+    "key_text": np.uint8,
+    "key_values": np.uint64,
+    "key_numbers": np.uint64,
+    "val_ends": np.uint64,
+    "val_text": np.uint8,
+    "val_rows": np.uint64,
+    "rows": np.uint32,
+    "num_values": np.float64,
+    "num_order": np.uint32,
+    "code_width": np.uint8,
+    "code_starts": np.uint64,
+    "codes": np.uint8,
+}
+CODE_DTYPES: Final[Mapping[int, type[np.unsignedinteger[Any]]]] = {1: np.uint8, 2: np.uint16, 4: np.uint32}
+
+
+def dense_from(rows: int) -> int:
+    """A set of more rows than this is found by its code, a smaller one by its list: measured to be even."""
+    return max(4096, rows // 16)
+
+
+def utf8(text: str) -> bytes:
+    """The bytes of any str, lone surrogates too, in an order that is the order of code points."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def build_sections(metadata: Iterable[Mapping[str, str]], rows: int) -> Sections:
+    """The arrays for these rows, numbered from 0 in the order given.
+
+    Raises ValueError when `metadata` has not `rows` entries or there are more than SEGMENT_ROWS_MAX.
+    """
+    if not 0 <= rows <= SEGMENT_ROWS_MAX:
+        raise ValueError(f"segment of {rows} rows; the maximum is {SEGMENT_ROWS_MAX}")
+    columns: dict[str, Column] = {}
+    row = -1
+    for row, entries in enumerate(metadata):
+        for key, value in entries.items():
+            column = columns.get(key)
+            if column is None:
+                column = columns[key] = Column()
+            column.add(row, value)
+    if row + 1 != rows:
+        raise ValueError(f"metadata of {row + 1} rows for a segment of {rows}")
+    keys = sorted(columns)
+    frozen = [_freeze(columns.pop(key), rows) for key in keys]
+    texts = [text for part in frozen for text in part.texts]
+    keys_utf8 = [utf8(key) for key in keys]
+    return {
+        "key_ends": _ends(map(len, keys_utf8)),
+        "key_text": np.frombuffer(b"".join(keys_utf8), dtype=np.uint8),
+        "key_values": _ends(len(part.texts) for part in frozen),
+        "key_numbers": _ends(len(part.num_values) for part in frozen),
+        "val_ends": _ends(map(len, texts)),
+        "val_text": np.frombuffer(b"".join(texts), dtype=np.uint8),
+        "val_rows": _ends(count for part in frozen for count in part.counts.tolist()),
+        "rows": _joined((part.rows for part in frozen), np.uint32),
+        "num_values": _joined((part.num_values for part in frozen), np.float64),
+        "num_order": _joined((part.num_order for part in frozen), np.uint32),
+        "code_width": np.array([part.code_width for part in frozen], dtype=np.uint8),
+        "code_starts": _ends(len(part.codes) for part in frozen)[:-1],
+        "codes": _joined((part.codes for part in frozen), np.uint8),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """One key's share of the sections."""
+
+    texts: list[bytes]
+    counts: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.uint32]
+    num_values: npt.NDArray[np.float64]
+    num_order: npt.NDArray[np.uint32]
+    code_width: int
+    codes: npt.NDArray[np.uint8]
+
+
+def _freeze(column: Column, rows: int) -> _Frozen:
+    values = column.texts
+    numbers = column.numbers
+    texts = sorted(
+        (code for code in range(len(values)) if not column.is_number[code]), key=values.__getitem__
+    )
+    numeric = sorted(
+        (code for code in range(len(values)) if column.is_number[code]),
+        key=lambda code: (isnan(numbers[code]), 0.0 if isnan(numbers[code]) else numbers[code], values[code]),
+    )
+    order = texts + numeric
+    rank = np.empty(len(order), dtype=np.uint32)
+    rank[order] = np.arange(len(order), dtype=np.uint32)
+    ranks = rank[np.array(column.codes, dtype=np.uint32)]
+    carriers = np.array(column.rows, dtype=np.uint32)
+    code_width = 0
+    codes = np.empty(0, dtype=np.uint8)
+    if len(carriers) > dense_from(rows):
+        code_width = next(width for width, dtype in CODE_DTYPES.items() if len(order) <= np.iinfo(dtype).max)
+        padded = -(-rows // (8 // code_width)) * (8 // code_width)
+        wide = np.zeros(padded, dtype=CODE_DTYPES[code_width])
+        wide[carriers] = ranks + 1
+        codes = wide.view(np.uint8)
+    return _Frozen(
+        texts=[utf8(values[code]) for code in order],
+        counts=np.bincount(ranks, minlength=len(order)),
+        rows=carriers[np.argsort(ranks, kind="stable")],
+        num_values=np.array([numbers[code] for code in numeric], dtype=np.float64),
+        num_order=np.array(
+            sorted(range(len(numeric)), key=lambda place: values[numeric[place]]), dtype=np.uint32
+        ),
+        code_width=code_width,
+        codes=codes,
+    )
+
+
+def _ends(lengths: Iterable[int]) -> npt.NDArray[np.uint64]:
+    """0, then where each of the parts ends when they follow one another."""
+    return np.fromiter(accumulate(lengths, initial=0), dtype=np.uint64)
+
+
+def _joined(parts: Iterable[npt.NDArray[Any]], dtype: type[_Scalar]) -> npt.NDArray[_Scalar]:
+    return np.concatenate([np.empty(0, dtype=dtype), *parts])

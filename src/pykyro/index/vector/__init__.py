@@ -1,0 +1,1 @@
+"""Vector search: exact scan, HNSW graph over codes, and the choice between them."""

@@ -1,0 +1,142 @@
+"""Where an import puts documents: a server, through its client, or a directory, through the engine.
+
+Either returns when what it took is as durable as the database makes its writes. Storing a document twice is storing
+it, so a group that was interrupted is simply given again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pykyro.client.sync_client import Client, insert_each
+from pykyro.embedded.options import engine_options
+from pykyro.engine.engine import Engine, open_engine
+from pykyro.migration.document import PortableDocument, stored_document
+from pykyro.migration.input_files import path_words
+from pykyro.model.arguments import Schema, groups
+from pykyro.model.errors import FailedPrecondition, InvalidArgument, KyroError
+from pykyro.model.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX
+from pykyro.model.requests import Put
+from pykyro.model.types import Metric
+from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.manifest import read_manifest
+
+
+class Destination(Protocol):
+    """Every method raises what the database says: Unavailable, WriteFailed, PermissionDenied, …"""
+
+    @property
+    def name(self) -> str:
+        """What the progress of an import is kept for."""
+        ...
+
+    @property
+    def schema(self) -> Schema: ...
+
+    def store(self, documents: Sequence[PortableDocument]) -> list[tuple[int, str]]:
+        """Store them in their order; places of those that were refused, and why."""
+        ...
+
+
+class ServerDestination:
+    """A server, or what a tenant's key shows of it. `tenant` is the one whose key the client has, if that matters."""
+
+    def __init__(self, client: Client, target: str, tenant: str | None) -> None:
+        self._client = client
+        self._tenant = tenant
+        self.name = target
+        stats = client.stats()
+        self.schema = Schema(stats.dimension, Metric(stats.distance))
+
+    def store(self, documents: Sequence[PortableDocument]) -> list[tuple[int, str]]:
+        for document in documents:
+            if document.tenant and document.tenant != self._tenant:
+                raise FailedPrecondition(
+                    f"document {document.doc_id} belongs to tenant {document.tenant}, and a server stores what its "
+                    f"client's key allows: name one tenant with --tenant, and give its key"
+                )
+        refused: list[tuple[int, str]] = []
+        for run in _runs(documents):
+            namespace = documents[run[0]].namespace
+            report = insert_each(
+                self._client,
+                ((documents[at].doc_id, documents[at].vector, documents[at].metadata) for at in run),
+                namespace,
+            )
+            reasons = {refusal.id: refusal.reason for refusal in report.refused}
+            refused += [(at, reasons[documents[at].doc_id]) for at in run if documents[at].doc_id in reasons]
+        return sorted(refused)
+
+
+class DirectoryDestination:
+    """A data directory that no server has open; a tenant who is new there is given a number."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self._engine = engine
+        self.name = path_words(directory)
+        self.schema = Schema(engine.options.dimension, engine.options.metric)
+
+    def store(self, documents: Sequence[PortableDocument]) -> list[tuple[int, str]]:
+        names = sorted({document.tenant for document in documents if document.tenant})
+        indices = self._engine.tenant_indices(names) if names else {}
+        refused: list[tuple[int, str]] = []
+        done = 0
+        for group in groups(
+            documents,
+            count_max=STREAM_GROUP_DOCUMENTS_MAX,
+            bytes_max=STREAM_GROUP_BYTES_MAX,
+            bytes_of=lambda document: document.size_bytes,
+        ):
+            outcomes = self._engine.commit(
+                [Put(stored_document(document, indices.get(document.tenant))) for document in group]
+            )
+            for at, outcome in enumerate(outcomes, done):
+                if isinstance(outcome, KyroError):
+                    refused.append((at, str(outcome)))
+            done += len(group)
+        return refused
+
+
+def open_directory(directory: Path, dimension: int | None, distance: str | None) -> Engine:
+    """The database in `directory`, created with this dimension and distance if there is none.
+
+    Raises InvalidArgument when they are missing for a new database or differ from an old one's, DataDirInUse,
+    DataDamaged, OSError.
+    """
+    try:
+        manifest = read_manifest(LocalFileSystem(), directory)
+    except FileNotFoundError:
+        if dimension is None or distance is None:
+            raise InvalidArgument(
+                f"there is no database in {directory} yet, and the input does not say what it is to be: give "
+                f"--dimension and --distance cosine, euclidean or innerproduct",
+                field="dimension",
+            ) from None
+    else:
+        found = (manifest.dimension, manifest.metric.value)
+        for name, there, wanted in zip(("dimension", "distance"), found, (dimension, distance), strict=True):
+            if wanted is not None and wanted != there:
+                raise InvalidArgument(
+                    f"the database in {directory} has {name} {there}, the documents are of {name} {wanted}",
+                    field=name,
+                )
+        dimension, distance = found
+    return open_engine(directory, engine_options(dimension, distance, {}))
+
+
+def _runs(documents: Sequence[PortableDocument]) -> list[list[int]]:
+    """Places of documents that can be stored by one call: of one namespace, the last of two with one id last."""
+    ids = {document.doc_id for document in documents}
+    runs: list[list[int]] = []
+    if len(ids) == len(documents):
+        by_namespace: dict[str, list[int]] = {}
+        for at, document in enumerate(documents):
+            by_namespace.setdefault(document.namespace, []).append(at)
+        return list(by_namespace.values())
+    for at, document in enumerate(documents):
+        if not runs or documents[runs[-1][-1]].namespace != document.namespace:
+            runs.append([])
+        runs[-1].append(at)
+    return runs

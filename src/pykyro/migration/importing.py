@@ -1,0 +1,145 @@
+"""Reading rows, storing them in groups, and remembering how far that went.
+
+A group is acknowledged by the database before the progress says so. What was stored and not yet written down when an
+import died is stored again by the next, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pykyro.migration.document import PortableDocument
+from pykyro.migration.import_progress import ImportProgress, read_progress, write_progress
+from pykyro.migration.input_files import Input
+from pykyro.migration.rows import BadRow, Row, RowReader, checked_row
+from pykyro.model.arguments import groups
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.limits import IMPORT_GROUP_BYTES_MAX, IMPORT_GROUP_ROWS_MAX
+from pykyro.storage.files.filesystem import LocalFileSystem
+
+if TYPE_CHECKING:
+    # A client and an engine come with it, which an export needs neither of.
+    from pykyro.migration.destination import Destination
+
+_WRITE_DOWN_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """`tenant`: only this one's rows, and those without a tenant as its own. `namespace`: store all rows there
+    instead of where they say. `skip_bad`: rows that cannot be stored are told to `on_bad` and left out.
+
+    `on_stored` is called with how many documents are stored, earlier tries of this import counted.
+    """
+
+    progress: Path
+    tenant: str | None = None
+    namespace: str | None = None
+    skip_bad: bool = False
+    on_bad: Callable[[str], None] = lambda text: None
+    on_stored: Callable[[int], None] = lambda documents: None
+
+
+def import_documents(source: Input, destination: Destination, options: ImportOptions) -> ImportProgress:
+    """Store every row of `source`; the progress at its end, whose file is removed then.
+
+    Raises InvalidArgument naming file, row, field and bound of the first row that cannot be stored, unless bad rows
+    are skipped; what the destination raises; FailedPrecondition, DataDamaged, OSError.
+    """
+    fresh = ImportProgress(
+        input=source.identity,
+        destination=destination.name,
+        tenant=options.tenant,
+        namespace=options.namespace,
+    )
+    run = _Run(destination, options, read_progress(options.progress, fresh))
+    try:
+        for number, reader in enumerate(source.readers):
+            if number >= run.progress.file:
+                source.prove[number]()
+                run.read(number, reader)
+    finally:
+        run.write_down()
+    options.progress.unlink(missing_ok=True)
+    return run.progress
+
+
+class _Run:
+    def __init__(self, destination: Destination, options: ImportOptions, progress: ImportProgress) -> None:
+        self._destination = destination
+        self._options = options
+        self.progress = self._written = progress
+        self._written_s = time.monotonic()
+
+    def read(self, number: int, reader: RowReader) -> None:
+        start = self.progress.rows if number == self.progress.file else 0
+        rows = reader.rows(start)
+        for group in groups(
+            rows, count_max=IMPORT_GROUP_ROWS_MAX, bytes_max=IMPORT_GROUP_BYTES_MAX, bytes_of=_size_bytes
+        ):
+            self._store(number, reader, group)
+        self.progress = self.progress.model_copy(update={"file": number + 1, "rows": 0})
+
+    def write_down(self) -> None:
+        if self.progress != self._written:
+            write_progress(LocalFileSystem(), self._options.progress.absolute(), self.progress)
+            self._written, self._written_s = self.progress, time.monotonic()
+
+    def _store(self, number: int, reader: RowReader, group: list[Row | BadRow]) -> None:
+        documents: list[tuple[int, PortableDocument]] = []
+        bad: list[BadRow] = []
+        for row in group:
+            found = self._checked(row)
+            if isinstance(found, BadRow):
+                bad.append(found)
+                if not self._options.skip_bad:
+                    break
+            elif found is not None:
+                documents.append((row.number, found))
+        refused = self._destination.store([document for _, document in documents]) if documents else []
+        bad += [BadRow(documents[at][0], reason) for at, reason in refused]
+        bad.sort(key=lambda row: row.number)
+        if bad and not self._options.skip_bad:
+            # What is before the row is stored, so that the next try begins with it.
+            before = bad[0].number - 1
+            self._advance(number, before, sum(row_number <= before for row_number, _ in documents), 0)
+            raise InvalidArgument(f"{reader.path} row {bad[0].number}: {bad[0].reason}")
+        for row in bad:
+            self._options.on_bad(f"{reader.path} row {row.number}: {row.reason}")
+        self._advance(number, group[-1].number, len(documents) - len(refused), len(bad))
+
+    def _advance(self, number: int, rows: int, stored: int, skipped: int) -> None:
+        self.progress = self.progress.model_copy(
+            update={
+                "file": number,
+                "rows": rows,
+                "stored": self.progress.stored + stored,
+                "skipped": self.progress.skipped + skipped,
+            }
+        )
+        if time.monotonic() - self._written_s >= _WRITE_DOWN_S:
+            self.write_down()
+        self._options.on_stored(self.progress.stored)
+
+    def _checked(self, row: Row | BadRow) -> PortableDocument | BadRow | None:
+        if isinstance(row, BadRow):
+            return row
+        found = checked_row(row, self._destination.schema, self._options.tenant)
+        if isinstance(found, PortableDocument) and self._options.namespace is not None:
+            return replace(found, namespace=self._options.namespace)
+        return found
+
+
+def _size_bytes(row: Row | BadRow) -> int:
+    """About what a row takes in memory while it waits for its group."""
+    if isinstance(row, BadRow):
+        return len(row.reason)
+    metadata = row.metadata if isinstance(row.metadata, dict) else {}
+    texts: Iterable[object] = (*metadata.keys(), *metadata.values(), row.namespace, row.tenant)
+    return (
+        getattr(row.vector, "nbytes", 1000) + sum(len(text) for text in texts if isinstance(text, str)) + 200
+    )

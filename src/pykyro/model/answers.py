@@ -1,0 +1,162 @@
+"""What the embedded Database and the clients give back: the same values, whoever answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from pykyro.model.metadata_wire import decode_metadata
+from pykyro.model.requests import Tier
+from pykyro.model.types import Vector
+
+
+class Hit:
+    """One row of an answer.
+
+    `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None unless asked for.
+    """
+
+    __slots__ = ("_metadata", "id", "score", "vector")
+
+    def __init__(
+        self,
+        id: int,
+        score: float,
+        metadata: Mapping[str, str] | bytes = b"",
+        vector: Vector | None = None,
+    ) -> None:
+        """`metadata` is as it came, in bytes in the form of pykyro.model.metadata_wire, until somebody looks."""
+        self.id = id
+        self.score = score
+        self.vector = vector
+        self._metadata = metadata
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The document's metadata, empty when the search left it out."""
+        metadata = self._metadata
+        if not isinstance(metadata, dict):
+            metadata = decode_metadata(metadata) if isinstance(metadata, bytes) else dict(metadata)
+            self._metadata = metadata
+        return metadata
+
+    def __repr__(self) -> str:
+        return f"Hit(id={self.id}, score={self.score:.6g}, metadata={self.metadata!r})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchAnswer(Sequence[Hit]):
+    """The hits of a search, best first, equal scores by ascending id; a sequence of them.
+
+    `total_found` counts the rows that matched among the candidates examined and may exceed `len(answer)`.
+    `exact` says that no better row can exist. `complete` is False, and `note` says why, when a part of the
+    database could not be asked. `matched` counts the live documents in scope that satisfy the filter, `examined`
+    the rows whose similarity was computed. `tiers` are the parts of the database that were searched, `plan` says
+    how, in words. `latency_ms` is the time the search took where it was done, without the network. `cached` is
+    empty, or why an answer from the query cache was served: "exact", "certified", "rescored", "threshold" (see
+    docs/caching.md).
+    """
+
+    hits: list[Hit]
+    total_found: int
+    exact: bool
+    complete: bool
+    note: str
+    tiers: frozenset[Tier]
+    plan: str
+    matched: int
+    examined: int
+    latency_ms: float
+    cached: str = ""
+
+    @property
+    def ids(self) -> npt.NDArray[np.uint64]:
+        """Ids of the hits, shape (hits,)."""
+        return np.array([hit.id for hit in self.hits], dtype=np.uint64)
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """Scores of the hits, shape (hits,)."""
+        return np.array([hit.score for hit in self.hits], dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    @overload
+    def __getitem__(self, at: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Hit]: ...
+
+    def __getitem__(self, at: int | slice) -> Hit | list[Hit]:
+        return self.hits[at]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredDocument:
+    """A document as a lookup returns it.
+
+    `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None when it was not asked for;
+    `tier` is where the document was, None when the server does not say.
+    """
+
+    id: int
+    vector: Vector | None
+    metadata: dict[str, str]
+    tier: Tier | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A document that `insert_many` did not store, and why."""
+
+    id: object
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InsertReport:
+    """What became of the documents of an `insert_many`: how many are stored, and every one that is not."""
+
+    inserted: int
+    refused: list[Refusal] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot: a directory that opens as a database of its own."""
+
+    path: str
+    documents: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`status` is "healthy", "degraded", "unhealthy" or "unknown"; `components` describes each part in words."""
+
+    status: str
+    components: dict[str, str]
+    version: str
+    uptime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Numbers of one moment. Documents are live ones, `documents_max` the most there may be; `distance` is
+    "cosine", "euclidean" or "innerproduct"."""
+
+    documents: int
+    hot_documents: int
+    cold_documents: int
+    documents_max: int
+    hot_flushes: int
+    dimension: int
+    distance: str

@@ -1,0 +1,145 @@
+"""From what a Python caller passes to values that cannot be wrong.
+
+The embedded Database and the clients share these, so a wrong call is the same InvalidArgument everywhere, raised
+before anything is written or sent; its message names the argument, the value and the bound.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import SupportsIndex, TypeAlias, TypeVar
+
+import numpy as np
+
+from pykyro.model.distance import check_vector
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.filter_dict import shown, shown_error, text_of
+from pykyro.model.limits import DOC_ID_MAX, DOC_ID_MIN, NAMESPACE_BYTES_MAX
+from pykyro.model.metadata_bounds import check_metadata_entries, check_metadata_size
+from pykyro.model.types import RESERVED_KEYS, Metric, Vector
+from pykyro.model.vectors import VectorLike, copied_vector
+from pykyro.system.signal_handlers import raised_by_handler
+
+DocId: TypeAlias = SupportsIndex
+"""An int, or an integer of NumPy's; 1 to 2**64 - 1."""
+Metadata: TypeAlias = Mapping[str, str | float | np.integer | np.floating]
+"""Numbers are stored as their text: pykyro.model.filter_dict.text_of."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What every vector of a database has in common."""
+
+    dimension: int
+    metric: Metric
+
+
+def checked_vector(value: VectorLike, field: str, schema: Schema | None) -> Vector:
+    """`value` as float32, contiguous, shape (n,), in memory of its own: what is checked is what is stored.
+
+    With a schema it is one the database can store and be asked; without, it has components and all are finite.
+    """
+    vector = copied_vector(value, field)
+    if schema is None:
+        schema = Schema(vector.shape[0], Metric.INNER_PRODUCT)
+    check_vector(vector, dimension=schema.dimension, metric=schema.metric, field=field)
+    return vector
+
+
+def checked_doc_id(value: object, field: str = "doc_id") -> int:
+    """`value` as an int that can be an id."""
+    return bounded_integer(value, field, DOC_ID_MIN, DOC_ID_MAX)
+
+
+def checked_ids(ids: Iterable[DocId]) -> list[int]:
+    """All of `ids`, each an int that can be an id."""
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise InvalidArgument(f"ids must be a list of integers, got {type(ids).__name__}", field="ids")
+    return [checked_doc_id(doc_id, f"ids[{at}]") for at, doc_id in enumerate(ids)]
+
+
+def bounded_integer(value: object, field: str, low: int, high: int) -> int:
+    """`value` as an int within these bounds: Python's or NumPy's, no bool."""
+    number = value if type(value) is int else _integer(value, field)
+    if not low <= number <= high:
+        raise InvalidArgument(f"{field} must be >= {low} and <= {high}, got {number}", field=field)
+    return number
+
+
+def _integer(value: object, field: str) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise InvalidArgument(f"{field} must be an integer, got {value}", field=field)
+    # Below a mask lies whatever was there before.
+    if not isinstance(value, np.ma.MaskedArray):
+        try:
+            return operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+        except Exception as error:
+            if raised_by_handler(error):
+                raise
+            raise InvalidArgument(
+                f"{field} must be an integer; reading it failed with {shown_error(error)}", field=field
+            ) from error
+    raise InvalidArgument(f"{field} must be an integer, got {shown(value)}", field=field)
+
+
+def checked_namespace(namespace: object) -> str:
+    """`namespace` itself; "" is none."""
+    if not isinstance(namespace, str):
+        raise InvalidArgument(f"namespace must be text, got {type(namespace).__name__}", field="namespace")
+    size = len(text_of(namespace, "namespace").encode())
+    if size > NAMESPACE_BYTES_MAX:
+        raise InvalidArgument(
+            f"namespace has {size} bytes; the maximum is {NAMESPACE_BYTES_MAX}", field="namespace"
+        )
+    return namespace
+
+
+def checked_metadata(metadata: Metadata | None) -> dict[str, str]:
+    """Text to text, without the keys that belong to the database itself."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgument(f"metadata must be a dict, got {type(metadata).__name__}", field="metadata")
+    texts: dict[str, str] = {}
+    for key, value in _entries(metadata).items():
+        if not isinstance(key, str):
+            raise InvalidArgument(f"metadata has a key that is not text: {shown(key)}", field="metadata")
+        if key not in RESERVED_KEYS:
+            texts[text_of(key, f"metadata key {key[:40]!r}")] = text_of(value, f"metadata.{key}")
+    check_metadata_entries(texts)
+    check_metadata_size(texts)
+    return texts
+
+
+def _entries(metadata: Metadata) -> Metadata:
+    """A dict of these entries, as they are at one moment."""
+    try:
+        return dict(metadata)
+    except Exception as error:
+        if raised_by_handler(error):
+            raise
+        raise InvalidArgument(
+            f"metadata must be a dict; reading it failed with {shown_error(error)}", field="metadata"
+        ) from error
+
+
+def groups(
+    items: Iterable[Item], *, count_max: int, bytes_max: int, bytes_of: Callable[[Item], int]
+) -> Iterator[list[Item]]:
+    """`items` in lists of at most `count_max`, whose bytes exceed `bytes_max` by one item at most."""
+    group: list[Item] = []
+    size = 0
+    for item in items:
+        group.append(item)
+        size += bytes_of(item)
+        if len(group) == count_max or size >= bytes_max:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -1,0 +1,96 @@
+"""What a search asks and what a bulk deletion removes, from what a Python caller passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pykyro.model.arguments import Schema, bounded_integer, checked_namespace, checked_vector
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.filter import Anything, Filter, names_a_condition
+from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
+from pykyro.model.requests import SearchRequest
+from pykyro.model.types import Scope
+from pykyro.model.vectors import VectorLike
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """Everything a search asks but its vector."""
+
+    k: int
+    filter: Filter | None
+    scope: Scope
+    ef_search: int
+    min_score: float
+    exact: bool
+    include_vectors: bool
+    include_metadata: bool
+
+    def ask(self, vector: VectorLike, field: str, schema: Schema | None) -> SearchRequest:
+        """The question for this vector; `field` is what messages call it."""
+        return SearchRequest(
+            vector=checked_vector(vector, field, schema),
+            k=self.k,
+            ef_search=self.ef_search,
+            filter=self.filter,
+            scope=self.scope,
+            min_score=self.min_score,
+            exact=self.exact,
+            include_vectors=self.include_vectors,
+            include_metadata=self.include_metadata,
+        )
+
+    def ask_each(self, vectors: Iterable[VectorLike], schema: Schema | None) -> list[SearchRequest]:
+        """`ask` for each of `vectors`; messages say which of them is wrong."""
+        if not isinstance(vectors, Iterable):
+            raise InvalidArgument(
+                f"vectors must be a list of vectors, got {type(vectors).__name__}", field="vectors"
+            )
+        return [self.ask(vector, f"vectors[{at}]", schema) for at, vector in enumerate(vectors)]
+
+
+def search_options(
+    k: int,
+    filter: Filter | None,
+    namespace: str,
+    ef_search: int,
+    min_score: float,
+    exact: bool,
+    include_vectors: bool,
+    include_metadata: bool,
+) -> SearchOptions:
+    """These arguments of a search, checked."""
+    if isinstance(min_score, bool) or not isinstance(min_score, (int, float, np.integer, np.floating)):
+        raise InvalidArgument(
+            f"min_score must be a number, got {type(min_score).__name__}", field="min_score"
+        )
+    if math.isnan(min_score):
+        raise InvalidArgument("min_score must be a number, got NaN", field="min_score")
+    return SearchOptions(
+        k=bounded_integer(k, "k", 1, K_MAX),
+        filter=None if isinstance(filter, Anything) else filter,
+        scope=Scope(namespace=checked_namespace(namespace)),
+        ef_search=bounded_integer(ef_search, "ef_search", 0, EF_SEARCH_MAX),
+        min_score=float(min_score),
+        exact=bool(exact),
+        include_vectors=bool(include_vectors),
+        include_metadata=bool(include_metadata),
+    )
+
+
+def check_one_criterion(ids: object, filter: object) -> None:
+    """Refuse a deletion that says neither or both of what to delete."""
+    if (ids is None) == (filter is None):
+        raise InvalidArgument(f"give ids or filter, got {'neither' if ids is None else 'both'}", field="ids")
+
+
+def check_deletion_filter(filter: Filter) -> None:
+    """Refuse a filter that a program sends which forgot to fill it in."""
+    if not names_a_condition(filter):
+        raise InvalidArgument(
+            "filter names no condition, so it would delete every document in scope or none", field="filter"
+        )

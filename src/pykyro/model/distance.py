@@ -1,0 +1,256 @@
+"""Similarities, scores and the canonical arithmetic behind both.
+
+Inside the program "similarity" is the number to maximise: the cosine, the inner product, or minus the squared
+Euclidean distance. A client sees the "score": the same number for cosine and inner product, and
+1 / (1 + distance) for Euclidean.
+
+The last step of every search computes similarities here, in float64 from the stored float32 rows. The sum
+then does not depend on which tier a row lies in or on how many rows are scored together, so equal questions
+get equal answers to the last bit of the float32 score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.limits import DIMENSION_MAX
+from pykyro.model.types import Matrix, Metric, Vector
+
+Similarities = npt.NDArray[np.float64]
+
+_TOGETHER_FROM: Final = 4
+_TOGETHER_BYTES: Final = 1 << 16
+"""Of vectors as float64 that are prepared at once. Larger pieces of memory go back to the system each time."""
+_FLOAT32_STEP: Final = 2.0**-22
+"""Twice the largest step from one float32 to the next, relative to it."""
+_HIDDEN_DISTANCE: Final = 2.0**-26
+"""Beside one, float32 does not show a smaller distance."""
+_HALF: Final = np.int64(1 << 28)
+"""Half a unit in the 24th bit of a float64, as bits."""
+_FLOAT32_MAX: Final = np.finfo(np.float32).max
+_FLOAT32_TINY: Final = np.finfo(np.float32).tiny
+_CHUNK_ROWS: Final = 1 << 14
+"""Rows made float64 at a time, so that a great many equal rows do not need a great deal of memory."""
+
+
+def check_vector(vector: Vector, *, dimension: int, metric: Metric, field: str) -> None:
+    """Refuse what can never be stored or asked for.
+
+    Raises InvalidArgument for a vector that is empty, longer than DIMENSION_MAX, not of `dimension`, not
+    finite, or without a direction under cosine. `field` names it in the message.
+    """
+    found = vector.shape[0]
+    if found == 0:
+        raise InvalidArgument(f"{field} cannot be empty", field=field)
+    if found > DIMENSION_MAX:
+        raise InvalidArgument(f"{field} dimension {found} exceeds maximum {DIMENSION_MAX}", field=field)
+    if found != dimension:
+        raise InvalidArgument(f"{field} dimension mismatch: expected {dimension} found {found}", field=field)
+    # vdot is the product of the library that warns of no overflow. A finite sum of squares proves every component
+    # finite at the cost of one product; an infinite one may be honest overflow (components near 1e20), and one of
+    # zero honest underflow (components below 1e-23), so only then look at each component.
+    norm_squared = float(np.vdot(vector, vector))
+    if not math.isfinite(norm_squared) and not np.isfinite(vector).all():
+        bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+        # What was sent may have been a float64 that is finite.
+        bound = f"; float32 holds at most {np.finfo(np.float32).max!s}" if np.isinf(vector[bad]) else ""
+        raise InvalidArgument(
+            f"{field} must contain only finite values: component {bad} is {vector[bad]}{bound}", field=field
+        )
+    if metric is Metric.COSINE and norm_squared == 0 and norm(vector) == 0:
+        raise InvalidArgument(
+            f"{field} norm is zero; cannot normalize: distance cosine needs a component other than zero",
+            field=field,
+        )
+
+
+def norms(rows: Matrix) -> npt.NDArray[np.float64]:
+    """Euclidean length of each row, shape (n,), summed in float64."""
+    wide = rows.astype(np.float64)
+    return np.asarray(np.sqrt(np.vecdot(wide, wide)), dtype=np.float64)
+
+
+def norm(vector: Vector) -> float:
+    """`norms` of a single vector, the same to the last bit."""
+    wide = vector.astype(np.float64)
+    return math.sqrt(np.vecdot(wide, wide))
+
+
+def normalised(rows: Matrix) -> Matrix:
+    """Rows of length one, float32; what the graph of a cosine segment is built from."""
+    return np.ascontiguousarray(rows / norms(rows)[:, None], dtype=np.float32)
+
+
+def index_form(rows: Matrix, metric: Metric) -> Matrix:
+    """Rows as an index wants them: of length one for cosine, as they are otherwise."""
+    return normalised(rows) if metric is Metric.COSINE else rows
+
+
+class Question:
+    """A query vector with what every tier needs of it, worked out once.
+
+    `vector` is as asked, float32, shape (d,), and `length` its Euclidean length; `indexed` the same in index
+    form; `wide` as asked in float64.
+    """
+
+    __slots__ = ("indexed", "length", "metric", "vector", "wide")
+
+    def __init__(self, vector: Vector, metric: Metric) -> None:
+        self.metric = metric
+        self.vector = vector
+        self.wide = vector.astype(np.float64)
+        self.length = math.sqrt(np.vecdot(self.wide, self.wide))
+        self.indexed: Vector = vector
+        if metric is Metric.COSINE:
+            self.indexed = (self.wide / self.length).astype(np.float32)
+
+    @classmethod
+    def each(cls, vectors: Sequence[Vector], metric: Metric) -> list[Question]:
+        """A question for each vector, the same to the last bit; of short vectors in less time."""
+        together = _TOGETHER_BYTES // (8 * max(1, len(vectors[0]))) if vectors else 0
+        if together < _TOGETHER_FROM or len(vectors) < _TOGETHER_FROM:
+            return [cls(vector, metric) for vector in vectors]
+        parts = [vectors[at : at + together] for at in range(0, len(vectors), together)]
+        return [question for part in parts for question in cls._together(part, metric)]
+
+    @classmethod
+    def _together(cls, vectors: Sequence[Vector], metric: Metric) -> list[Question]:
+        wide = np.array(vectors, np.float64)
+        lengths = np.sqrt(np.vecdot(wide, wide))
+        indexed: Sequence[Vector] = vectors
+        if metric is Metric.COSINE:
+            indexed = list((wide / lengths[:, np.newaxis]).astype(np.float32))
+        questions = []
+        for vector, of_question, length, in_index in zip(
+            vectors, wide, lengths.tolist(), indexed, strict=True
+        ):
+            question = cls.__new__(cls)
+            question.metric, question.vector, question.wide = metric, vector, of_question
+            question.length, question.indexed = length, in_index
+            questions.append(question)
+        return questions
+
+    def similarities(self, rows: Matrix, row_norms: npt.NDArray[np.float64] | None = None) -> Similarities:
+        """Canonical similarity of each row of shape (n, d), shape (n,).
+
+        `row_norms`, if given, saves computing them for cosine; it must come from `norms`.
+        """
+        if len(rows) > _CHUNK_ROWS:
+            parts = range(0, len(rows), _CHUNK_ROWS)
+            return np.concatenate(
+                [
+                    self.similarities(
+                        rows[at : at + _CHUNK_ROWS],
+                        None if row_norms is None else row_norms[at : at + _CHUNK_ROWS],
+                    )
+                    for at in parts
+                ]
+            )
+        return _similarities(self.metric, rows, self.wide, self.length, row_norms)
+
+    def similarity(self, vector: Vector) -> float:
+        """Similarity of one vector, up to rounding in float64: to reason with, not to score with."""
+        wide = vector.astype(np.float64)
+        if self.metric is Metric.EUCLIDEAN:
+            wide -= self.wide
+            return -float(wide.dot(wide))
+        product = float(wide.dot(self.wide))
+        if self.metric is Metric.INNER_PRODUCT:
+            return product
+        return max(-1.0, min(1.0, product / (math.sqrt(wide.dot(wide)) * self.length)))
+
+
+def similarities_together(
+    questions: Sequence[Question], rows: npt.NDArray[np.float32], row_norms: npt.NDArray[np.float64]
+) -> Similarities:
+    """`Question.similarities` of each question, all of one metric, to rows of its own, the same to the last bit.
+
+    `rows` has shape (questions, n, d), `row_norms` (questions, n), and so has the result.
+    """
+    first = questions[0]
+    if len(questions) == 1:
+        return _similarities(first.metric, rows, first.wide, first.length, row_norms)
+    wide = np.array([question.wide for question in questions])[:, np.newaxis]
+    lengths = np.array([question.length for question in questions])[:, np.newaxis]
+    return _similarities(first.metric, rows, wide, lengths, row_norms)
+
+
+def _similarities(
+    metric: Metric,
+    rows: npt.NDArray[np.float32],
+    question: npt.NDArray[np.float64],
+    length: float | npt.NDArray[np.float64],
+    row_norms: npt.NDArray[np.float64] | None,
+) -> Similarities:
+    """The arithmetic of both, over the last axis."""
+    wide = rows.astype(np.float64)
+    if metric is Metric.EUCLIDEAN:
+        wide -= question
+        return np.asarray(-np.vecdot(wide, wide))
+    # A dot product per row keeps one summation order, whatever the number of rows; a matrix product may not.
+    products: Similarities = np.vecdot(wide, question)
+    if metric is Metric.INNER_PRODUCT:
+        return products
+    products /= (norms(rows) if row_norms is None else row_norms) * length
+    # Rounding can leave the cosine of parallel vectors a little beyond 1.
+    np.minimum(products, 1.0, out=products)
+    return np.maximum(products, -1.0, out=products)
+
+
+def similarities(rows: Matrix, query: Vector, metric: Metric) -> Similarities:
+    """Canonical similarity of each row of shape (n, d) to `query`, shape (n,); see Question."""
+    return Question(query, metric).similarities(rows)
+
+
+def scores(values: Similarities, metric: Metric) -> npt.NDArray[np.float32]:
+    """What a client sees for these similarities, shape (n,). An inner product beyond float32 is shown as the
+    largest that float32 has."""
+    if metric is Metric.EUCLIDEAN:
+        return np.asarray(1.0 / (1.0 + np.sqrt(-values)), dtype=np.float32)
+    if metric is Metric.INNER_PRODUCT:
+        values = np.minimum(np.maximum(values, -_FLOAT32_MAX), _FLOAT32_MAX)
+    return np.asarray(values, dtype=np.float32)
+
+
+def best(
+    values: Similarities, doc_ids: npt.NDArray[np.uint64], metric: Metric
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Places of all, shape (n,), in the order of an answer, and their `scores`: by falling score, those of equal
+    scores by ascending id.
+
+    Where float32 has no numbers left for what differs, the more similar one comes first all the same: an inner
+    product too small or too large for it, a distance too small to show beside one, or too large.
+    """
+    shown = scores(values, metric)
+    if metric is Metric.COSINE or not len(shown):
+        return np.lexsort((doc_ids, -shown)), shown
+    size = np.abs(shown)
+    largest = np.float32(1.0) if metric is Metric.EUCLIDEAN else _FLOAT32_MAX
+    if size.min() >= _FLOAT32_TINY and size.max() < largest:
+        return np.lexsort((doc_ids, -shown)), shown
+    unclear = (size < _FLOAT32_TINY) | (size >= largest)
+    return np.lexsort((doc_ids, np.where(unclear, -_rounded(values), 0.0), -shown)), shown
+
+
+def shown_alike_from(similarity: float, metric: Metric) -> float:
+    """Nothing less similar than this is shown as equal to `similarity`, so that ids decide between the two; see
+    `best`."""
+    if metric is not Metric.EUCLIDEAN:
+        return similarity - _FLOAT32_STEP * abs(similarity)
+    distance = math.sqrt(max(0.0, -similarity))
+    room = distance
+    if distance > _HIDDEN_DISTANCE:
+        room += 1.0
+    return -((distance + _FLOAT32_STEP * room) ** 2)
+
+
+def _rounded(values: Similarities) -> Similarities:
+    """To the precision of float32, but not to its range."""
+    bits = np.ascontiguousarray(values).view(np.int64)
+    return ((bits + _HALF) & ~(2 * _HALF - 1)).view(np.float64)

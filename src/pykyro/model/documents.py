@@ -1,0 +1,163 @@
+"""The documents of an `insert_many`: which can be stored, which cannot and why, and what is told about it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from pykyro.model.answers import InsertReport, Refusal, StoredDocument
+from pykyro.model.arguments import DocId, Metadata, Schema, checked_doc_id, checked_metadata, checked_vector
+from pykyro.model.errors import InvalidArgument, KyroError
+from pykyro.model.filter_dict import shown, shown_error
+from pykyro.model.types import Document
+from pykyro.model.vectors import VectorLike
+from pykyro.system.signal_handlers import raised_by_handler
+
+DocumentLike: TypeAlias = (
+    tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | StoredDocument
+)
+"""(id, vector), (id, vector, metadata), or a document as a lookup returned it."""
+
+_WANTED: Final = "documents must be an iterable of (id, vector) or (id, vector, metadata)"
+_REFUSALS_NOTED: Final = 10
+
+
+def checked_document(
+    doc_id: object, vector: VectorLike, metadata: Metadata | None, schema: Schema | None
+) -> Document:
+    """A document whose metadata holds the caller's entries only. It shares no memory with what is passed."""
+    return Document(
+        checked_doc_id(doc_id), checked_vector(vector, "vector", schema), checked_metadata(metadata)
+    )
+
+
+def document_bytes(document: Document) -> int:
+    """About what a document takes on its way: its vector and its metadata."""
+    return document.vector.nbytes + sum(len(key) + len(value) for key, value in document.metadata.items())
+
+
+class Intake:
+    """The documents of one `insert_many` on their way in, and those that are refused."""
+
+    def __init__(self, documents: Iterable[DocumentLike]) -> None:
+        """Raises InvalidArgument for what holds no documents at all, whatever is in it."""
+        self._documents = _iterable(documents)
+        self._refused: list[Refusal] = []
+        self._first: KyroError | None = None
+        self.inserted = 0
+        """How many are stored; whoever stores them counts."""
+
+    def accepted(self, schema: Schema) -> Iterator[Document]:
+        """The documents that can be stored; the others are refused."""
+        for document in self._documents:
+            doc_id: object = None
+            try:
+                doc_id, vector, metadata = _unpacked(document)
+                accepted = checked_document(doc_id, vector, metadata, schema)
+            except InvalidArgument as fault:
+                self.refuse(doc_id, fault)
+            else:
+                yield accepted
+
+    def refuse(self, doc_id: object, error: KyroError) -> None:
+        """Report this document as not stored."""
+        self._refused.append(Refusal(doc_id, str(error)))
+        self._first = self._first or error
+
+    def note(self, error: BaseException) -> None:
+        """Let an error that ends the call say how far the call had come."""
+        error.add_note(f"{self.inserted} documents of this insert_many are stored; of others it is not known")
+
+    @property
+    def report(self) -> InsertReport:
+        """What became of each document, also when none was stored."""
+        return InsertReport(self.inserted, self._refused)
+
+    def checked_report(self) -> InsertReport:
+        """`report`. When there were documents and none is stored, raises what the first was refused with: nobody
+        passes documents to have none of them stored, and a report is easily not looked at."""
+        if self.inserted or self._first is None:
+            return self.report
+        reason = str(self._first)
+        text = f"none of the {len(self._refused)} documents is stored; the first was refused: {reason}"
+        error: KyroError
+        if isinstance(self._first, InvalidArgument):
+            # A server's own refusals name no argument, and are about something else than the shape of it.
+            wanted = f". {_WANTED}" if self._first.field else ""
+            error = InvalidArgument(text + wanted, field=self._first.field or "documents")
+            error.__cause__ = self._first
+        else:
+            error = self._first
+            error.add_note(text)
+        for refusal in self._refused[:_REFUSALS_NOTED]:
+            error.add_note(f"refused: id {shown(refusal.id)}: {refusal.reason}")
+        raise error
+
+
+def _iterable(documents: object) -> Iterable[DocumentLike]:
+    """`documents` itself, unless it is one of the things that pass for documents and are none."""
+    if isinstance(documents, Mapping):
+        way = "give documents.items() where it maps ids to vectors"
+    elif _is_table(documents):
+        way = "give zip(ids, vectors) or zip(ids, vectors, metadata) of its columns"
+    elif isinstance(documents, StoredDocument) or _is_one_document(documents):
+        way = "this is one document: put it in a list, or call insert"
+    elif isinstance(documents, np.ndarray) and documents.dtype.kind != "O":
+        way = "an array says nothing of ids: give zip(ids, vectors)"
+    elif isinstance(documents, AsyncIterable):
+        way = "gather an asynchronous one first: [document async for document in documents]"
+    elif isinstance(documents, (str, bytes, bytearray, memoryview)) or not isinstance(documents, Iterable):
+        way = "for example [(1, [0.1, 0.2]), (2, [0.3, 0.4])]"
+    else:
+        return documents
+    raise InvalidArgument(f"{_WANTED}, got {shown(documents)}; {way}", field="documents")
+
+
+def _is_table(documents: object) -> bool:
+    """Whether iterating goes over names of columns, or columns, rather than rows: data frames and their like."""
+    kind = type(documents)
+    return hasattr(kind, "__dataframe__") or (
+        hasattr(kind, "columns")
+        and any(hasattr(kind, name) for name in ("itertuples", "iter_rows", "collect"))
+    )
+
+
+def _is_one_document(documents: object) -> bool:
+    """Whether this is a tuple (id, vector) where a list of such was meant."""
+    return (
+        isinstance(documents, (tuple, list))
+        and len(documents) in (2, 3)
+        and isinstance(documents[0], (int, np.integer))
+        and not isinstance(documents[1], (int, np.integer))
+    )
+
+
+def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | None]:
+    try:
+        match document:
+            case StoredDocument(id=doc_id, vector=vector, metadata=metadata):
+                if vector is None:
+                    raise InvalidArgument(
+                        f"document {doc_id} was looked up without its vector", field="vector"
+                    )
+                return doc_id, vector, metadata
+            case (doc_id, vector):
+                return doc_id, vector, None
+            case (doc_id, vector, metadata):
+                return doc_id, vector, metadata
+    except InvalidArgument:
+        raise
+    except Exception as error:
+        if raised_by_handler(error):
+            raise
+        # A sequence of somebody's own can raise anything when it is asked for its items.
+        raise InvalidArgument(
+            f"the document, a {type(document).__name__}, cannot be read: {shown_error(error)}",
+            field="documents",
+        ) from error
+    raise InvalidArgument(
+        f"a document must be (id, vector), (id, vector, metadata) or a StoredDocument, got {shown(document)}",
+        field="documents",
+    )

@@ -1,0 +1,255 @@
+"""What callers ask of the engine and what they get: plain values, checked before they come here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, Protocol, TypeAlias
+
+from pykyro.model.errors import ResourceExhausted
+from pykyro.model.filter import Filter
+from pykyro.model.metadata_wire import decode_metadata
+from pykyro.model.types import EVERYTHING, LSN, Document, Scope, Vector
+
+
+class Tier(Enum):
+    """Where a document really was, or which part of the database was really searched."""
+
+    CACHE = "cache"
+    HOT = "hot"
+    COLD = "cold"
+
+
+class Kind(Enum):
+    """Why a cached answer may be served; see query_cache.py."""
+
+    EXACT = "exact"
+    CERTIFIED = "certified"
+    RESCORED = "rescored"
+    THRESHOLD = "threshold"
+
+
+# --- writes ---------------------------------------------------------------------------------------
+
+
+class DocumentLimit(Protocol):
+    """How many live documents the tenant of a document may have."""
+
+    @property
+    def documents_max(self) -> int: ...
+
+    def refusal(self) -> ResourceExhausted:
+        """What a document beyond the limit meets."""
+        ...
+
+
+@dataclass(slots=True)
+class Put:
+    """Insert the document, or replace the one with its id. Metadata is replaced wholly.
+
+    `limit` holds for a document that is new; None is no limit but the database's own.
+    """
+
+    document: Document
+    limit: DocumentLimit | None = None
+
+
+@dataclass(slots=True)
+class Delete:
+    """Remove the document that the tenant of `scope` knows as `doc_id`; nothing happens when it is absent or in
+    another namespace."""
+
+    doc_id: int
+    scope: Scope = EVERYTHING
+
+
+@dataclass(slots=True)
+class UpdateMetadata:
+    """Overlay (`merge`) or replace the metadata of a document; reserved keys stay as they are."""
+
+    doc_id: int
+    metadata: Mapping[str, str]
+    merge: bool = False
+    scope: Scope = EVERYTHING
+
+
+@dataclass(slots=True)
+class DeleteMatching:
+    """Remove every document in scope that `filter` matches, all or none."""
+
+    filter: Filter
+    scope: Scope = EVERYTHING
+
+
+@dataclass(slots=True)
+class DeleteMany:
+    """Remove the documents with these ids that exist and are in scope, all or none."""
+
+    doc_ids: Sequence[int]
+    scope: Scope = EVERYTHING
+
+
+Operation: TypeAlias = Put | Delete | UpdateMetadata | DeleteMany | DeleteMatching
+
+
+@dataclass(slots=True)
+class Ack:
+    """The write is durable as far as the fsync policy promises, and visible to every later read.
+
+    `existed` counts documents that were there before: replaced by a Put, removed by a delete, or updated.
+    """
+
+    lsn: LSN
+    existed: int
+
+
+# --- reads ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Found:
+    """A document as a point lookup returns it. `metadata_wire` holds no reserved keys."""
+
+    doc_id: int
+    vector: Vector
+    metadata_wire: bytes
+    tier: Tier
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return decode_metadata(self.metadata_wire)
+
+
+@dataclass(slots=True)
+class SearchRequest:
+    """A nearest-neighbour question. `vector` is float32, C-contiguous, of the database's dimension.
+
+    `ef_search` 0 means the database's own. `min_score` <= 0 filters nothing. `exact` scans every row that
+    matches, whatever it costs.
+    """
+
+    vector: Vector
+    k: int
+    ef_search: int = 0
+    filter: Filter | None = None
+    scope: Scope = EVERYTHING
+    min_score: float = 0.0
+    exact: bool = False
+    include_vectors: bool = False
+    include_metadata: bool = True
+
+
+@dataclass(slots=True)
+class Hit:
+    """One row of an answer. `vector` is the client's own float32 values, bit for bit, or None unless asked for."""
+
+    doc_id: int
+    score: float
+    vector: Vector | None = None
+    metadata_wire: bytes = b""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return decode_metadata(self.metadata_wire)
+
+
+class Stage(NamedTuple):
+    """A step on the way to an answer, and when it was done, in microseconds since the Unix epoch."""
+
+    name: str
+    start_us: int
+    end_us: int
+
+
+@dataclass(slots=True)
+class SearchResult:
+    """An answer, best first, ties by ascending doc_id.
+
+    `matched` is the number of live documents that satisfy scope and filter; `examined` the number of rows
+    whose similarity was computed where that is known (graph searches count their candidates); `exact` says
+    that no better row can exist, `exact_asked` that the request wanted that; `left_out` are the parts of the
+    database that were not searched to their end,
+    and `note` says why. `cached` says why an answer from the query cache may be served, None for a real search,
+    and `margin` by how much it is proved (see cache.answer.Cached).
+    """
+
+    hits: list[Hit]
+    total_found: int
+    position: LSN
+    tiers: frozenset[Tier] = frozenset()
+    exact: bool = True
+    exact_asked: bool = False
+    matched: int = 0
+    examined: int = 0
+    left_out: frozenset[Tier] = frozenset()
+    note: str = ""
+    plan: str = ""
+    cached: Kind | None = None
+    margin: float = math.nan
+    stages: Sequence[Stage] = ()
+    """The search of each tier, if TierBudgets.timed."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part of the database was searched to its end."""
+        return not self.left_out
+
+
+@dataclass(slots=True)
+class FlushReport:
+    """What FlushHotTier did."""
+
+    documents: int
+    duration_s: float
+
+
+@dataclass(slots=True)
+class SnapshotReport:
+    """What CreateSnapshot left: a directory of hard links that opens as a database of that position."""
+
+    path: str
+    documents: int
+    size_bytes: int
+    lsn: LSN
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Numbers of one moment; every one is counted, none is estimated."""
+
+    documents: int
+    hot_documents: int
+    cold_documents: int
+    dead_rows: int
+    segments: int
+    position: LSN
+    sealed_position: LSN
+    hot_flushes: int
+    merges: int
+    wal_writes: int
+    wal_writes_failed: int
+    wal_bytes: int
+    wal_syncs: int
+    refusing_writes: str = ""
+    """Why writes are refused now; empty when they are accepted."""
+    breaker_state: int = 0
+    disk_full_errors: int = 0
+    disk_free_bytes: int = 0
+    """What is left of the disk that holds the data; 0 also when the disk does not say."""
+    disk_warning: str = ""
+    """Set while the disk is running short of room."""
+    wal_probes: int = 0
+    """Times the disk was tried again after an error."""
+    unsynced_frames: int = 0
+    unsynced_age_s: float = 0.0
+    """Seconds since the oldest frame was accepted that is not on disk yet; 0 when all are."""
+    query_cache_entries: int = 0
+    query_cache_bytes: int = 0
+    query_cache_counts: Mapping[str, int] = field(default_factory=dict)
+    """See cache.query_cache.QueryCache.counts."""
+    maintenance_failure: str = ""
+    """The last thing that went wrong in the background, while it is being tried again."""
+    capacity_warning: str = ""
+    """Set while there are nearly as many documents as there may be, or more."""

@@ -1,0 +1,188 @@
+"""From start to end of the server:
+
+    HTTP up as "starting" → lock and recovery → gRPC bound → ready → (signal) → draining → closed
+
+Everything is torn down in the reverse order, whatever fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import uvloop
+from threadpoolctl import threadpool_limits
+
+from pykyro.config import Loaded, Settings
+from pykyro.database.opening import open_database
+from pykyro.engine.engine import Engine
+from pykyro.model.errors import KyroError, causes
+from pykyro.server.health_log import logging_health
+from pykyro.server.reload import Reload
+from pykyro.server.seal_requests import SealRequests
+from pykyro.server.signals import Stop, signals_ask_for
+from pykyro.server.systemd import notify, notify_alive, notify_ready
+from pykyro.service.certificates import ExpiryWatch
+from pykyro.service.companion import ScheduledBackups
+from pykyro.service.connections import ConnectionBounds, Connections, raise_file_limit
+from pykyro.service.protection import Protection, TlsPorts, read_keys
+from pykyro.service.server_state import HEARTBEAT_S, ServerState
+from pykyro.service.threads import in_thread_of_its_own
+from pykyro.service.tracing import start_tracing
+from pykyro.system import standard_error
+from pykyro.telemetry import logs
+from pykyro.telemetry.health import Phase
+from pykyro.transport.grpc.service import Service
+from pykyro.transport.grpc.transport import GrpcServer, choose
+from pykyro.transport.http.http import serving_http
+from pykyro.version import __version__
+
+_log: Final = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a thread may keep the interpreter while others want it. With Python's own 5 ms the event loop, which wants
+it for microseconds at a time, stands still whenever a worker decodes: BulkSearch does a fifth more with this."""
+
+
+_RECOVERY_GRACE_S: Final = 1.0
+"""For a recovery that is about to end when the server is told to stop: then the log is closed as ever."""
+
+
+def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBackups | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; `load_again` reads the configuration anew for SIGHUP, `backups` run beside.
+
+    Raises KyroError and OSError for whatever keeps the server from starting or from stopping cleanly.
+    """
+    settings = loaded.settings
+    standard_error.never_wait()
+    logs.configure(settings.logging)
+    _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
+    for warning in loaded.warnings:
+        _log.warning("%s", warning)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # One search is one thread's work; a team for each matrix product would spin on the processors of the others.
+    threadpool_limits(limits=1, user_api="blas")
+    try:
+        uvloop.run(_serve(settings, load_again, backups))
+    except _RecoveryAbandoned:
+        _log.info("stopped before recovery had finished; nothing is lost, the next start begins it anew")
+        logs.flush()
+        # Its thread is at work in the middle of everything the interpreter would take apart.
+        os._exit(0)
+    except (KyroError, OSError) as error:
+        # Also to the log file, where somebody will look.
+        _log.error("stopped: %s", " <- ".join(map(str, (error, *causes(error)))))
+        logs.flush()
+        raise
+
+
+class _RecoveryAbandoned(Exception):
+    """A signal came before the database was recovered."""
+
+
+async def _serve(
+    settings: Settings, load_again: Callable[[], Loaded], backups: ScheduledBackups | None
+) -> None:
+    files_max = raise_file_limit()
+    bounds = ConnectionBounds.of(files_max)
+    transport = choose(settings)
+    server_state = ServerState(settings)
+    server_state.backups = backups
+    server_state.keys = read_keys(settings)
+    ports = TlsPorts.open(settings)
+    tracing = start_tracing(settings.tracing)
+    stop = Stop()
+    server_state.certificates = lambda: ports.validity
+    with (
+        serving_http(server_state, ports.http, connections_max=bounds.http) as http,
+        logging_health(server_state),
+    ):
+        _log.info("HTTP on %s port %d", http.host, http.port)
+        notify("STATUS=recovering the database")
+        engine = await _opened(settings, stop)
+        try:
+            server_state.opened(engine, server_state.process.uptime_s)
+            protection = await asyncio.to_thread(Protection, settings, engine, server_state.keys, ports)
+            reload = Reload(server_state, engine, protection, load_again)
+            seals = SealRequests(engine)
+            asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
+            service = Service(settings, engine, protection.access, server_state, tracing)
+            credentials = ports.grpc.credentials if ports.grpc is not None else None
+            server = GrpcServer(
+                settings, transport, service.handlers(), service.in_flight, credentials, bounds.grpc
+            )
+            server_state.usage_reporter = protection.usage_reporter
+            ports_bounds = {settings.server.port: bounds.grpc, http.port: bounds.http}
+            server_state.connections = Connections(
+                ports_bounds, files_max=files_max, process=server_state.process
+            )
+            running = (
+                reload.run(),
+                seals.run(),
+                protection.run(),
+                server_state.connections.run(),
+                _beat(server_state),
+            )
+            background = [asyncio.create_task(work) for work in running]
+            try:
+                if backups is not None:
+                    backups.start()
+                with signals_ask_for(asked_by):
+                    await _serve_grpc(server, server_state, stop)
+            finally:
+                for task in background:
+                    task.cancel()
+                if backups is not None:
+                    await asyncio.to_thread(backups.stop)
+                await service.close()
+                if tracing is not None:
+                    await asyncio.to_thread(tracing.close)
+                await asyncio.to_thread(protection.close)
+        finally:
+            server_state.phase = Phase.STOPPED
+            await asyncio.to_thread(engine.close)
+    _log.info("stopped")
+
+
+async def _serve_grpc(server: GrpcServer, server_state: ServerState, stop: Stop) -> None:
+    settings = server_state.settings.server
+    if stop.asked:
+        return
+    port = await server.start()
+    server_state.phase = Phase.SERVING
+    host = server.address.host if server.address is not None else settings.host
+    _log.info("gRPC on %s port %d (%s)", host, port, server.transport)
+    _log.info("Server ready to accept connections")
+    notify_ready(f"serving gRPC on port {port}")
+    await stop.wait()
+    server_state.phase = Phase.DRAINING
+    notify("STOPPING=1", "STATUS=finishing the calls under way")
+    _log.info("draining: calls under way have %d s to finish", settings.shutdown_timeout_secs)
+    await stop.unless_again(server.drain(settings.shutdown_timeout_secs))
+    await server.stop()
+
+
+async def _opened(settings: Settings, stop: Stop) -> Engine:
+    """The engine, recovered. Raises _RecoveryAbandoned when a signal comes first and recovery is not about to end."""
+    opening = in_thread_of_its_own("recovery", lambda: open_database(settings))
+    if await stop.comes_before(opening):
+        _log.info("stopping: recovery is not waited for")
+        await stop.unless_again(asyncio.wait({opening}, timeout=_RECOVERY_GRACE_S))
+        if not opening.done():
+            raise _RecoveryAbandoned
+    return opening.result()
+
+
+async def _beat(server_state: ServerState) -> None:
+    expiry = ExpiryWatch(server_state.certificates)
+    while True:
+        server_state.beat()
+        expiry.look()
+        server_state.counters.tick()
+        notify_alive()
+        await asyncio.sleep(HEARTBEAT_S)

@@ -1,0 +1,125 @@
+"""What signals set off: the end of the server, or work that it does beside serving."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import Final
+
+from pykyro.telemetry import logs
+
+_log: Final = logging.getLogger(__name__)
+
+_LAST_WORDS_S: Final = 0.2
+
+
+def on_signal(number: signal.Signals, work: Callable[[], object]) -> None:
+    """Let the running event loop call `work` whenever the signal comes; once it has ended, the signal does nothing.
+
+    `loop.add_signal_handler` would give the signal back to the system when the loop ends, and it would kill the
+    process in its last steps.
+    """
+    loop = asyncio.get_running_loop()
+
+    def signalled(*_: object) -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(work)
+
+    signal.signal(number, signalled)
+
+
+@contextlib.contextmanager
+def signals_ask_for(works: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Each signal calls its work; afterwards it is ignored, for good."""
+    for number, work in works.items():
+        on_signal(number, work)
+    try:
+        yield
+    finally:
+        # Not only done nothing about: the interpreter gives back what it handles before the process has ended.
+        for number in works:
+            signal.signal(number, signal.SIG_IGN)
+
+
+class SignalledWork(ABC):
+    """Work that a signal asks for. It is done once at a time; a signal during it asks for another time, so that what
+    came meanwhile is not missed. Made on the event loop."""
+
+    def __init__(self) -> None:
+        self._wanted = asyncio.Event()
+
+    def request(self) -> None:
+        """What the signal calls."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Work whenever it is asked for, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self.work()
+
+    @abstractmethod
+    async def work(self) -> None:
+        """Do it once."""
+
+
+class Stop:
+    """SIGTERM and SIGINT end the server: the first asks it to finish, the second not to wait for anybody, the third
+    ends the process there and then.
+
+    Made on the event loop of the main thread.
+    """
+
+    def __init__(self) -> None:
+        self._first = asyncio.Event()
+        self._second = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            on_signal(number, partial(self._signalled, number))
+
+    @property
+    def asked(self) -> bool:
+        """Whether the first signal has come."""
+        return self._first.is_set()
+
+    async def wait(self) -> None:
+        """Return at the first signal."""
+        await self._first.wait()
+
+    async def comes_before(self, work: Awaitable[object]) -> bool:
+        """Wait for `work` or the first signal; True when the signal was first. `work` goes on."""
+        return await _first_of(self._first, asyncio.ensure_future(work))
+
+    async def unless_again(self, work: Awaitable[object]) -> None:
+        """Wait for `work`, and give it up at the second signal."""
+        task = asyncio.ensure_future(work)
+        if await _first_of(self._second, task):
+            task.cancel()
+        else:
+            await task
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._second.is_set():
+            _log.error("a third signal: ending at once, as a crash would; no acknowledged write is lost")
+            logs.flush(_LAST_WORDS_S)
+            os._exit(128 + number)
+        if self._first.is_set():
+            _log.warning("a second signal: nothing is waited for any more")
+            self._second.set()
+        self._first.set()
+
+
+async def _first_of(event: asyncio.Event, work: asyncio.Future[object]) -> bool:
+    """Whether `event` was set while `work` was not done."""
+    waiting: asyncio.Future[object] = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait([waiting, work], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    return not work.done()

@@ -1,0 +1,1 @@
+"""The file system seam, and small questions to the disk."""

@@ -1,0 +1,217 @@
+"""MANIFEST: which files are the database, and up to which position they hold it.
+
+    file  = "KYRODB-MANIFEST " format " " digest-of-the-rest LF  JSON
+
+The format is 1 until there are tenants, and 2 from then on. In a database of format 2 the log and the segments keep
+the owner of a document beside its id (records.py, row_keys.py), which programs that know format 1 alone would take
+for damage, or worse: so they are told. What was written in format 1 stays readable.
+
+It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
+does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from pykyro.model.errors import DataDamaged, DataDirMismatch, ResourceExhausted
+from pykyro.model.limits import MANIFEST_BYTES_MAX, TENANT_INDEX_MAX, TENANT_INDEX_MIN
+from pykyro.model.types import Metric
+from pykyro.storage import filename
+from pykyro.storage.files.checksum import digest
+from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.files.replace_file import replace_file
+from pykyro.storage.segment.section_file import FileFacts
+
+FORMAT_WITHOUT_TENANTS: Final = 1
+FORMAT: Final = 2
+_MAGIC: Final = b"KYRODB-MANIFEST "
+_FORMATS: Final = tuple(str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT))
+_HINT: Final = "Restore from a backup"
+
+_DataFileName = Annotated[
+    str, StringConstraints(pattern=r"^(wal|segment)_[0-9_]+\.(wal|rows|graph|shape|dead)$")
+]
+_Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+_Count = Annotated[int, Field(ge=0, strict=True)]
+_TenantIndex = Annotated[int, Field(ge=0, le=TENANT_INDEX_MAX, strict=True)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Entry):
+    """A file, its length, and the digest that proves it (see section_file.FileFacts)."""
+
+    name: _DataFileName
+    size_bytes: _Count
+    digest: _Digest
+
+    @property
+    def facts(self) -> FileFacts:
+        return FileFacts(self.size_bytes, self.digest)
+
+
+class WalEntry(_Entry):
+    """A WAL segment. A closed one states where it ends; only the last may be open (both None)."""
+
+    name: _DataFileName
+    base_lsn: _Count
+    last_lsn: _Count | None = None
+    end_offset: _Count | None = None
+
+
+class SegmentEntry(_Entry):
+    """A cold segment: its files, and its rows deleted at or before the sealed position.
+
+    A graph without a `shape` was written by an earlier version.
+    """
+
+    number: _Count
+    row_count: _Count
+    rows: FileEntry
+    graph: FileEntry | None
+    shape: FileEntry | None = None
+    dead: FileEntry | None
+    dead_count: _Count
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a shape, as earlier versions wrote it and read it."""
+        fields: dict[str, Any] = serialise(self)
+        if self.shape is None:
+            del fields["shape"]
+        return fields
+
+    @property
+    def files(self) -> list[FileEntry]:
+        return [file for file in (self.rows, self.graph, self.shape, self.dead) if file is not None]
+
+
+class Branch(_Entry):
+    """Where a history leaves the one before it: what that one holds behind this position belongs to it alone."""
+
+    history: str
+    lsn: _Count
+
+
+class Manifest(_Entry):
+    """One state of the database on disk.
+
+    `sealed_lsn` is the position up to which the segments hold everything; the log holds what came after.
+    `history` names the line of positions: it changes when positions are given out a second time, after a restore or
+    recovery from segments alone, and `branched_from` says which line was left and where. `next_number` is the next
+    file number. `tenants` are the numbers by which documents name their tenants; a tenant is never taken out, so that
+    no number is given out twice.
+    """
+
+    dimension: Annotated[int, Field(ge=1, strict=True)]
+    metric: Metric
+    history: str
+    branched_from: Branch | None = None
+    next_number: _Count
+    sealed_lsn: _Count
+    segments: tuple[SegmentEntry, ...] = ()
+    wal: tuple[WalEntry, ...] = ()
+    tenants: dict[str, _TenantIndex] = {}
+    updated_us: _Count = 0
+
+    @model_validator(mode="after")
+    def _tenants_differ(self) -> Manifest:
+        if len(set(self.tenants.values())) < len(self.tenants):
+            raise ValueError("two tenants have the same number")
+        return self
+
+    @property
+    def format(self) -> int:
+        """Of the directory, see above."""
+        return FORMAT if self.tenants else FORMAT_WITHOUT_TENANTS
+
+    @property
+    def file_names(self) -> set[str]:
+        """Every file that belongs to this state."""
+        names = {entry.name for entry in self.wal}
+        return names.union(file.name for segment in self.segments for file in segment.files)
+
+    def with_wal(self, entry: WalEntry) -> Manifest:
+        """The same state with one WAL entry replaced (by name) or appended."""
+        kept = tuple(entry if known.name == entry.name else known for known in self.wal)
+        if entry not in kept:
+            kept += (entry,)
+        return self.model_copy(update={"wal": kept})
+
+    def without_wal(self, name: str) -> Manifest:
+        """The same state without this WAL segment, which holds nothing."""
+        return self.model_copy(update={"wal": tuple(entry for entry in self.wal if entry.name != name)})
+
+    def with_tenants(self, tenant_ids: Iterable[str]) -> Manifest:
+        """The same state with a number for each of these tenants; a known tenant keeps its own.
+
+        Raises ResourceExhausted when there is no number left.
+        """
+        tenants = dict(self.tenants)
+        index = max(tenants.values(), default=TENANT_INDEX_MIN - 1)
+        for tenant_id in tenant_ids:
+            if tenant_id not in tenants:
+                index = max(index + 1, TENANT_INDEX_MIN)
+                tenants[tenant_id] = index
+        if index > TENANT_INDEX_MAX:
+            raise ResourceExhausted(f"tenant numbers end at {TENANT_INDEX_MAX}, and all are given out")
+        return self.model_copy(update={"tenants": tenants})
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    # A history that left no other says nothing of it, so that earlier versions can read what they could always read.
+    left_out = {"branched_from"} if manifest.branched_from is None else None
+    body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
+    return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """Raises DataDamaged for anything that was not written whole, DataDirMismatch for another format."""
+    head, separator, body = data.partition(b"\n")
+    words = head.split(b" ")
+    if not data.startswith(_MAGIC) or not separator or len(words) != 3:
+        raise DataDamaged("not a KyroDB manifest", path=path, offset=0, hint=_HINT)
+    if digest(body).encode() != words[2]:
+        raise DataDamaged("manifest does not match its digest", path=path, offset=0, hint=_HINT)
+    if words[1] not in _FORMATS:
+        raise DataDirMismatch(
+            f"manifest format {words[1].decode('ascii', 'replace')}, this program reads "
+            f"{FORMAT_WITHOUT_TENANTS} to {FORMAT}",
+            path=path,
+            hint="Open it with the version of KyroDB that wrote it",
+        )
+    try:
+        return Manifest.model_validate_json(body)
+    except ValidationError as error:
+        raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
+
+
+def read_manifest(filesystem: FileSystem, directory: Path) -> Manifest:
+    """The MANIFEST of a data directory. FileNotFoundError when there is none."""
+    path = directory / filename.MANIFEST
+    return decode_manifest(filesystem.read(path, limit=MANIFEST_BYTES_MAX), path)
+
+
+def write_manifest(filesystem: FileSystem, directory: Path, manifest: Manifest) -> None:
+    """Replace the MANIFEST; when this returns the new one is durable. Raises OSError; then either may be there."""
+    data = encode_manifest(manifest)
+    if len(data) > MANIFEST_BYTES_MAX:
+        raise OSError(errno.EFBIG, f"MANIFEST of {len(data)} bytes exceeds {MANIFEST_BYTES_MAX}")
+    replace_file(filesystem, directory, filename.MANIFEST, data)

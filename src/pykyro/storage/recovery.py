@@ -1,0 +1,243 @@
+"""Opening a data directory: what it holds, proved, and a log that stands on good ground.
+
+    1. MANIFEST says which files belong to the database; a directory with data but without MANIFEST is refused.
+    2. Segments are named in the MANIFEST and proved by whoever opens them (engine/tiers/cold_segment.py).
+    3. `replay` reads the log behind the sealed position, proving that no frame is missing in between.
+    4. `start_log` copies what an unclean stop left unsealed into a new, synced, sealed segment: after a failed
+       fsync the page cache can hold bytes the disk never took, and only bytes written anew are known to last.
+    5. Then files no MANIFEST names are removed.
+
+Nothing that exists is modified before step 4's MANIFEST is durable, so dying anywhere in between changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from pykyro.model.errors import DataDamaged, DataDirMismatch
+from pykyro.model.types import LSN, Metric
+from pykyro.storage import filename
+from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.manifest import Branch, Manifest, WalEntry, read_manifest, write_manifest
+from pykyro.storage.manifest_store import ManifestStore
+from pykyro.storage.wal.chain import WalChain
+from pykyro.storage.wal.format import SEAL, SegmentHeader
+from pykyro.storage.wal.log import Log, LogOptions
+from pykyro.storage.wal.reader import SegmentContents
+from pykyro.storage.wal.records import Record
+from pykyro.storage.wal.retention import is_sealed
+from pykyro.storage.wal.tidying import tidy_log
+from pykyro.storage.wal.writer import PendingFrame, WalPosition, WalWriter
+from pykyro.system.clock import Clock
+
+_RESTORE: Final = "Restore from a backup"
+
+
+@dataclass(slots=True)
+class RecoveryReport:
+    """What opening the directory found. `from_checkpoint_only` says that the log was gone."""
+
+    created: bool = False
+    sealed_lsn: LSN = 0
+    last_lsn: LSN = 0
+    frames_replayed: int = 0
+    torn_bytes: int = 0
+    unclean: bool = False
+    """The last owner did not close the database."""
+    removed_files: list[str] = field(default_factory=list)
+    from_checkpoint_only: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+class Recovery:
+    """One opening of a data directory: construct, open the segments of `manifest`, drain `replay`, `start_log`."""
+
+    def __init__(
+        self, filesystem: FileSystem, directory: Path, clock: Clock, *, dimension: int, metric: Metric
+    ) -> None:
+        """Reads or creates the MANIFEST. The caller holds the directory's lock.
+
+        Raises DataDamaged, DataDirMismatch, OSError.
+        """
+        self._filesystem = filesystem
+        self._directory = directory
+        self._clock = clock
+        self.report = RecoveryReport()
+        manifest = self._read_or_create(dimension, metric)
+        _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
+        # A crash leaves files with numbers the MANIFEST never heard of; they keep their names until step 5.
+        taken = filename.largest_number(filesystem.names(directory))
+        self.manifests = ManifestStore(filesystem, directory, clock, manifest, numbers_from=taken + 1)
+        self._position = WalPosition(manifest.sealed_lsn, 0, 0, 0)
+        self._unsealed: tuple[WalEntry, SegmentContents] | None = None
+        self.report.sealed_lsn = self.report.last_lsn = manifest.sealed_lsn
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.manifests.current
+
+    def replay(self) -> Iterator[tuple[LSN, list[Record]]]:
+        """Every operation behind the sealed position, in order. Raises DataDamaged."""
+        entries = self._present_segments()
+        chain = WalChain(self._filesystem, self._directory, self.manifest)
+        for entry in entries:
+            contents = chain.read(entry)
+            for frame in contents.operations:
+                if frame.lsn > self.manifest.sealed_lsn:
+                    yield frame.lsn, chain.decode(entry, frame)
+                    self.report.frames_replayed += 1
+            if entry.last_lsn is None:
+                self._unsealed = entry, contents
+                self.report.unclean = True
+                self.report.torn_bytes = contents.torn_bytes
+            self._position = WalPosition(contents.last_lsn, contents.last_checksum, 0, contents.last_time_us)
+        self.report.last_lsn = max(self.report.last_lsn, self._position.lsn)
+
+    def start_log(self, options: LogOptions) -> Log:
+        """The log, ready for the next frame. Call after `replay` was drained. Raises OSError."""
+        if self._unsealed is not None:
+            self._copy_unsealed(*self._unsealed)
+        self._position = tidy_log(self._filesystem, self._directory, self.manifests, self._position)
+        log = Log(self._filesystem, self._directory, self._clock, options, self.manifests, self._position)
+        self._remove_strangers()
+        return log
+
+    def _read_or_create(self, dimension: int, metric: Metric) -> Manifest:
+        try:
+            manifest = read_manifest(self._filesystem, self._directory)
+        except FileNotFoundError:
+            pass
+        else:
+            if not manifest.file_names:
+                # The start that created it did not come to its end, so perhaps only the page cache knows its name; a
+                # log whose name is durable before that of the MANIFEST would look as if the MANIFEST had been lost.
+                write_manifest(self._filesystem, self._directory, manifest)
+            return manifest
+        data = [n for n in self._filesystem.names(self._directory) if filename.is_data_file(n)]
+        if [name for name in data if name != filename.temporary(filename.MANIFEST)]:
+            raise DataDamaged(
+                f"MANIFEST is missing, but the directory holds data ({data[0]} and {len(data) - 1} more)",
+                path=self._directory / filename.MANIFEST,
+                hint="Put the MANIFEST back or restore from a backup; to start anew, empty the directory",
+            )
+        manifest = Manifest(
+            dimension=dimension, metric=metric, history=_new_history(), next_number=1, sealed_lsn=0
+        )
+        write_manifest(self._filesystem, self._directory, manifest)
+        self.report.created = True
+        return manifest
+
+    def _present_segments(self) -> list[WalEntry]:
+        """The log's segments that matter, or none when an operator removed the whole log on purpose."""
+        entries = self.manifest.wal
+        missing = [e for e in entries if not self._filesystem.exists(self._directory / e.name)]
+        if entries and len(missing) == len(entries):
+            self._require_no_log()
+            self._start_from_checkpoint()
+            return []
+        sealed_lsn = self.manifest.sealed_lsn
+        needed = [entry for entry in entries if not is_sealed(entry, sealed_lsn)]
+        if not needed:
+            # The log that opens now continues the retained one, if that reaches up to here.
+            return [e for e in entries[-1:] if e.last_lsn == sealed_lsn and e not in missing]
+        for entry in missing:
+            if entry in needed:
+                raise DataDamaged(
+                    f"WAL segment is missing (positions from {entry.base_lsn})",
+                    path=self._directory / entry.name,
+                    hint=f"{_RESTORE}; removing all WAL files starts from position {sealed_lsn}",
+                )
+        return needed
+
+    def _require_no_log(self) -> None:
+        """Who removes the whole log on purpose leaves no log file. One that MANIFEST does not name was written by
+        another process, or MANIFEST is not the one that belongs here."""
+        strays = [n for n in self._filesystem.names(self._directory) if filename.is_log_file(n)]
+        if strays:
+            raise DataDamaged(
+                f"it names none of the {len(strays)} log files that are there ({strays[0]}), and those that it names "
+                "are missing: two processes wrote here, or it is the MANIFEST of another time",
+                path=self._directory / filename.MANIFEST,
+                hint=f"{_RESTORE}. Removing all WAL files as well starts from position {self.manifest.sealed_lsn} "
+                "and loses every write after it",
+            )
+
+    def _start_from_checkpoint(self) -> None:
+        """The documented last resort: all WAL files are gone, the segments are whole."""
+        self.report.from_checkpoint_only = True
+        self.report.warnings.append(
+            f"all WAL files are missing: started from the last checkpoint, position {self.manifest.sealed_lsn}; "
+            "writes after it are lost"
+        )
+        # Positions after the checkpoint will be given out again, so this is another history from here on.
+        self.manifests.update(
+            lambda manifest: manifest.model_copy(
+                update={
+                    "wal": (),
+                    "history": _new_history(),
+                    "branched_from": Branch(history=manifest.history, lsn=manifest.sealed_lsn),
+                }
+            )
+        )
+
+    def _copy_unsealed(self, entry: WalEntry, contents: SegmentContents) -> None:
+        """Write the unsealed segment's frames anew, sealed, and let the MANIFEST name the copy instead."""
+        if not contents.frames:
+            self._replace_entry(entry, None)
+            return
+        first = contents.header
+        header = SegmentHeader(first.base_lsn, first.previous, first.created_us, os.urandom(16), first.epoch)
+        copy = WalWriter(self._filesystem, self._directory, self.manifests.take_number(), header)
+        try:
+            copy.append(
+                [PendingFrame(f.kind, f.content, f.wall_us) for f in contents.frames if f.kind != SEAL]
+            )
+            copy.seal(contents.frames[-1].wall_us)
+        finally:
+            copy.close()
+        end = copy.synced
+        self._replace_entry(
+            entry, WalEntry(name=copy.name, base_lsn=copy.base_lsn, last_lsn=end.lsn, end_offset=end.offset)
+        )
+        self._position = end
+
+    def _replace_entry(self, old: WalEntry, new: WalEntry | None) -> None:
+        def change(manifest: Manifest) -> Manifest:
+            wal = tuple(e for e in manifest.wal if e.name != old.name) + ((new,) if new else ())
+            return manifest.model_copy(update={"wal": wal})
+
+        self.manifests.update(change)
+
+    def _remove_strangers(self) -> None:
+        ours = self.manifest.file_names
+        for name in self._filesystem.names(self._directory):
+            if not filename.is_data_file(name) or name in ours:
+                continue
+            try:
+                self._filesystem.remove(self._directory / name)
+            except OSError as error:
+                self.report.warnings.append(
+                    f"{name} belongs to nothing and cannot be removed: {error.strerror}"
+                )
+            else:
+                self.report.removed_files.append(name)
+
+
+def _require_identity(manifest: Manifest, dimension: int, metric: Metric, path: Path) -> None:
+    if (manifest.dimension, manifest.metric) != (dimension, metric):
+        raise DataDirMismatch(
+            f"the directory holds vectors of dimension {manifest.dimension}, distance {manifest.metric.value}; "
+            f"asked for dimension {dimension}, distance {metric.value}",
+            path=path,
+            hint=f"Set hnsw.dimension: {manifest.dimension} and hnsw.distance: {manifest.metric.value}, "
+            "or choose another data_dir",
+        )
+
+
+def _new_history() -> str:
+    return UUID(bytes=os.urandom(16), version=4).hex

@@ -1,0 +1,1 @@
+"""The files of a cold segment: the only reader and the only writer of their format."""

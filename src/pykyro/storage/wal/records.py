@@ -1,0 +1,183 @@
+"""What an operation frame of the log holds.
+
+    content  = count:u32 { record }
+    record   = kind:u8 doc_id:u64           vector_bytes:u32 metadata_bytes:u32 vector metadata     kinds 1 to 3
+             | kind:u8 doc_id:u64 owner:u64 vector_bytes:u32 metadata_bytes:u32 vector metadata     kinds 4 to 6
+    kinds    = 1 and 4 PUT (vector and metadata), 2 and 5 DELETE (neither),
+               3 and 6 METADATA (metadata only: the whole resulting map)
+
+vector is float32, little endian, as the client sent it; metadata is encoded by metadata_wire, reserved keys
+included. All records of one frame take effect or none does.
+
+Kinds 4 to 6 are written once the database has tenants; owner is 0 for a document of no tenant, else the tenant's
+number plus one. Kinds 1 to 3 are written while there are none. Earlier versions, though, wrote them for tenants'
+documents too: there doc_id is "packed", the tenant's number in its upper half and the client's id in its lower. So a
+tenant's document and one of no tenant could have the same packed id: they were twins, and writing one took the place
+of the other. Reading such a record does what was done then.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from pykyro.model.limits import TENANT_INDEX_MAX
+from pykyro.model.metadata_wire import decode_metadata, encode_metadata
+from pykyro.model.types import TENANT_INDEX_KEY, Key, Vector, key_doc_id, key_of, key_owner
+
+_HEAD: Final = struct.Struct("<BQII")
+_OWNED_HEAD: Final = struct.Struct("<BQQII")
+_COUNT: Final = struct.Struct("<I")
+_PUT, _DELETE, _METADATA = 1, 2, 3
+_OWNED: Final = 3
+"""Added to a kind whose record states the owner."""
+PACKED_SHIFT: Final = 32
+PACKED_ID_BITS: Final = (1 << PACKED_SHIFT) - 1
+
+
+class PutRecord:
+    """The document is stored, or replaced wholly. `wire` is `metadata` encoded, which every part of a write needs."""
+
+    __slots__ = ("key", "metadata", "vector", "wire")
+
+    def __init__(
+        self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes | None = None
+    ) -> None:
+        self.key = key
+        self.vector = vector
+        self.metadata = metadata
+        self.wire = encode_metadata(metadata) if wire is None else wire
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRecord:
+    """The document is removed. One that is not `certain` may have been absent all along: see twins above."""
+
+    key: Key
+    certain: bool = True
+
+
+class MetadataRecord:
+    """The document's metadata is replaced by this."""
+
+    __slots__ = ("key", "metadata", "wire")
+
+    def __init__(self, key: Key, metadata: Mapping[str, str], wire: bytes | None = None) -> None:
+        self.key = key
+        self.metadata = metadata
+        self.wire = encode_metadata(metadata) if wire is None else wire
+
+
+Record: TypeAlias = PutRecord | DeleteRecord | MetadataRecord
+
+
+def encode_records(records: Iterable[Record], *, tenanted: bool) -> bytes:
+    """The content of one operation frame, of a database that has tenants or one that has none."""
+    parts: list[bytes] = [b""]
+    count = 0
+    head = _owned_head if tenanted else _plain_head
+    for record in records:
+        count += 1
+        if isinstance(record, PutRecord):
+            vector = np.asarray(record.vector, dtype="<f4").tobytes()
+            parts += (head(_PUT, record.key, len(vector), len(record.wire)), vector, record.wire)
+        elif isinstance(record, DeleteRecord):
+            parts.append(head(_DELETE, record.key, 0, 0))
+        else:
+            parts += (head(_METADATA, record.key, 0, len(record.wire)), record.wire)
+    parts[0] = _COUNT.pack(count)
+    return b"".join(parts)
+
+
+_plain_head: Final = _HEAD.pack
+
+
+def _owned_head(kind: int, key: Key, vector_bytes: int, metadata_bytes: int) -> bytes:
+    return _OWNED_HEAD.pack(kind + _OWNED, key_doc_id(key), key_owner(key), vector_bytes, metadata_bytes)
+
+
+def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
+    """The records of one frame. Raises ValueError when the bytes are not of that form.
+
+    `tenanted` says whether the database has tenants now; without, no document has a twin.
+    """
+    if len(content) < _COUNT.size:
+        raise ValueError("no record count")
+    (count,) = _COUNT.unpack_from(content)
+    position = _COUNT.size
+    records: list[Record] = []
+    for _ in range(count):
+        record, packed, position = _decode_record(content, position)
+        records.append(record)
+        if packed and tenanted and not isinstance(record, MetadataRecord):
+            twin = DeleteRecord(_twin(record.key), certain=False)
+            if isinstance(record, DeleteRecord):
+                records[-1] = DeleteRecord(record.key, certain=False)
+            records.insert(len(records) - 1, twin)
+    if position != len(content):
+        raise ValueError("bytes after the last record")
+    return records
+
+
+def _decode_record(content: bytes, position: int) -> tuple[Record, bool, int]:
+    """The record that begins at `position`, whether it is of a kind that packed ids, and where it ends."""
+    owned = content[position : position + 1] > bytes((_METADATA,))
+    head = _OWNED_HEAD if owned else _HEAD
+    if len(content) - position < head.size:
+        raise ValueError("a record is cut short")
+    fields = head.unpack_from(content, position)
+    kind, doc_id, vector_bytes, metadata_bytes = fields[0], fields[1], fields[-2], fields[-1]
+    vector_start = position + head.size
+    metadata_start = vector_start + vector_bytes
+    end = metadata_start + metadata_bytes
+    if end > len(content):
+        raise ValueError("a record is longer than its frame")
+    wire = content[metadata_start:end]
+    operation = kind - _OWNED if owned else kind
+    if operation == _DELETE and not vector_bytes and not metadata_bytes:
+        key = _owned_key(doc_id, fields[2]) if owned else doc_id
+        return DeleteRecord(key), not owned, end
+    if operation not in (_PUT, _METADATA) or vector_bytes % 4 or (operation == _METADATA and vector_bytes):
+        raise ValueError(
+            f"record of kind {kind} with {vector_bytes} vector and {metadata_bytes} metadata bytes"
+        )
+    metadata = decode_metadata(wire)
+    key = _owned_key(doc_id, fields[2]) if owned else _unpacked_key(doc_id, metadata)
+    if operation == _METADATA:
+        return MetadataRecord(key, metadata, wire), not owned, end
+    vector = np.frombuffer(content, dtype="<f4", count=vector_bytes // 4, offset=vector_start)
+    return PutRecord(key, vector, metadata, wire), not owned, end
+
+
+def _owned_key(doc_id: int, owner: int) -> Key:
+    if owner > TENANT_INDEX_MAX + 1:
+        raise ValueError(f"owner {owner} of document {doc_id} is no tenant's")
+    return key_of(owner - 1 if owner else None, doc_id)
+
+
+def _unpacked_key(doc_id: int, metadata: Mapping[str, str]) -> Key:
+    """The key of a document that was stored under a packed id, with this metadata. Raises ValueError."""
+    tenant = named_tenant(metadata)
+    return key_of(tenant, doc_id & PACKED_ID_BITS if doc_id >> PACKED_SHIFT == tenant else doc_id)
+
+
+def named_tenant(metadata: Mapping[str, str]) -> int | None:
+    """The tenant that the reserved metadata of a document names. Raises ValueError."""
+    index = metadata.get(TENANT_INDEX_KEY)
+    if index is None:
+        return None
+    if not (index.isascii() and index.isdecimal()) or len(index) > 10 or int(index) > TENANT_INDEX_MAX:
+        raise ValueError(f"a document names a tenant {index!r:.20}, which is no tenant's number")
+    return int(index)
+
+
+def _twin(key: Key) -> Key:
+    """The other document that had the same packed id."""
+    owner, doc_id = key_owner(key), key_doc_id(key)
+    if owner:
+        return owner - 1 << PACKED_SHIFT | doc_id
+    return key_of(doc_id >> PACKED_SHIFT, doc_id & PACKED_ID_BITS)

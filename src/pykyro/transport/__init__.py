@@ -1,0 +1,1 @@
+"""Bytes to typed requests and back, status codes, streams, TLS. Nothing else."""

@@ -1,0 +1,1 @@
+"""The gRPC port: the RPCs of the wire contract."""

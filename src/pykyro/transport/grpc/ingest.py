@@ -1,0 +1,178 @@
+"""A stream of documents on its way into the log.
+
+While one group of the stream is being committed the next is read. A group is committed when it is large, when its
+first document has waited STREAM_LINGER_S, or at the end of the stream: small groups would cost a fast client more
+than that wait costs a slow one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from pykyro.model.errors import InvalidArgument, KyroError
+from pykyro.model.limits import (
+    REFUSAL_TEXT_BYTES_MAX,
+    STREAM_GROUP_BYTES_MAX,
+    STREAM_GROUP_DOCUMENTS_MAX,
+    STREAM_LINGER_S,
+)
+from pykyro.model.requests import Ack
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.service.access import Caller
+from pykyro.service.commits import Commits, Inserts, Outcome
+from pykyro.telemetry.counters import Counters
+from pykyro.tenancy.quota import QuotaExceeded
+from pykyro.transport.grpc import decode
+from pykyro.transport.grpc.status import code_of
+
+
+class Ingest:
+    """One stream. `stored`, `invalid` (the request is wrong) and `failed` (the database could not) count
+    documents; `last_error` is the text of the latest refusal, `quota_exceeded` the latest for want of quota.
+    `refusals` are those refused, if they are to be named: then the stream is of STREAM_MESSAGES_MAX at most."""
+
+    def __init__(
+        self, caller: Caller, commits: Commits, counters: Counters, *, names_refused: bool = False
+    ) -> None:
+        self.stored = 0
+        self.invalid = 0
+        self.failed = 0
+        self.last_error = ""
+        self.quota_exceeded: QuotaExceeded | None = None
+        self.refusals: list[pb.InsertResponse.Refusal] = []
+        self._names_refused = names_refused
+        self._text_bytes = 0
+        self._caller = caller
+        self._commits = commits
+        self._counters = counters
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._committing: list[bytes] = []
+        self._settled = asyncio.Event()
+        self._lingering: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # When the client left, what is under way goes in and what was only gathered does not.
+        self._gathered = []
+        self._stop_lingering()
+
+    def _stop_lingering(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+
+    async def add(self, payload: bytes) -> None:
+        """Take a message, for a token. Waits while a whole group is gathered and the one before it is not durable.
+
+        Raises what `spend` raises.
+        """
+        await self.spend()
+        self._gathered.append(payload)
+        self._gathered_bytes += len(payload)
+        if self._committing:
+            if self._is_full:
+                await self._next_settled()
+        elif self._is_full:
+            self._commit_gathered()
+        elif self._lingering is None:
+            self._linger()
+
+    async def spend(self) -> None:
+        """Pay with a token of the caller's. Raises what `Caller.spend` raises, once everything taken before is
+        durable or refused."""
+        try:
+            self._caller.spend()
+        except KyroError:
+            await self.finish()
+            raise
+
+    def is_idle(self) -> bool:
+        """Whether everything taken is durable or refused."""
+        return not self._committing and not self._gathered
+
+    def refuse(self, fault: KyroError) -> None:
+        """Count a message that is not even looked at."""
+        self.last_error = str(fault)
+        self._name(self._settled_count, fault)
+        self.invalid += 1
+        self._counters.inserts(1, 1)
+        self._counters.error(fault)
+
+    async def finish(self) -> None:
+        """Return when everything taken is durable or refused."""
+        while self._committing:
+            await self._next_settled()
+        if self._gathered:
+            self._commit_gathered()
+            await self._next_settled()
+
+    @property
+    def _is_full(self) -> bool:
+        return (
+            len(self._gathered) >= STREAM_GROUP_DOCUMENTS_MAX
+            or self._gathered_bytes >= STREAM_GROUP_BYTES_MAX
+        )
+
+    def _linger(self) -> None:
+        self._lingering = asyncio.get_running_loop().call_later(STREAM_LINGER_S, self._commit_gathered)
+
+    async def _next_settled(self) -> None:
+        self._settled.clear()
+        await self._settled.wait()
+
+    def _commit_gathered(self) -> None:
+        self._stop_lingering()
+        group, weight = self._gathered, self._gathered_bytes
+        self._committing, self._gathered, self._gathered_bytes = group, [], 0
+        # A stream has one group under way, so it needs no shedding: it waits.
+        future = self._commits.submit(Inserts(group, self._caller), weight=weight, may_shed=False)
+        future.add_done_callback(self._on_committed)
+
+    def _on_committed(self, future: asyncio.Future[list[Outcome]]) -> None:
+        error = future.exception()
+        outcomes = future.result() if error is None else [error] * len(self._committing)
+        refused, first = 0, self._settled_count
+        for position, (payload, outcome) in enumerate(zip(self._committing, outcomes, strict=True), first):
+            if isinstance(outcome, Exception):
+                refused += 1
+                self._count(payload, outcome)
+                self._name(position, outcome)
+            elif isinstance(outcome, Ack) and not outcome.existed:
+                self._caller.usage.inserts += 1
+        self.stored += len(outcomes) - refused
+        self._counters.inserts(len(outcomes), refused)
+        self._committing = []
+        if self._is_full:
+            self._commit_gathered()
+        elif self._gathered:
+            self._linger()
+        self._settled.set()
+
+    @property
+    def _settled_count(self) -> int:
+        return self.stored + self.invalid + self.failed
+
+    def _name(self, position: int, error: Exception) -> None:
+        """Say of which message `last_error` is the reason."""
+        if not self._names_refused:
+            return
+        self._text_bytes += len(self.last_error.encode())
+        text = self.last_error if self._text_bytes <= REFUSAL_TEXT_BYTES_MAX else ""
+        self.refusals.append(
+            pb.InsertResponse.Refusal(position=position, error=text, code=code_of(error).value[0])
+        )
+
+    def _count(self, payload: bytes, error: Exception) -> None:
+        self._counters.error(error)
+        if isinstance(error, InvalidArgument):
+            self.invalid += 1
+            self.last_error = decode.insert_fault(payload, error)
+        else:
+            self.failed += 1
+            self.last_error = str(error)
+            if isinstance(error, QuotaExceeded):
+                self.quota_exceeded = error

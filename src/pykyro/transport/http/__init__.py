@@ -1,0 +1,1 @@
+"""The HTTP port: health, readiness, metrics, usage, the dashboard."""
