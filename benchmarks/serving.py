@@ -29,7 +29,7 @@ from tests.server.running import RunningServer, free_port, running_server
 from pykyro.model.limits import MESSAGE_BYTES_MAX
 from pykyro.model.types import Matrix
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.proto.methods import SERVICE
+from pykyro.version import SERVICE
 
 ROUNDS = 3
 _QUIET = 6

@@ -24,7 +24,7 @@ from benchmarks.report import Row, show
 from pykyro.model.limits import STREAM_MESSAGES_MAX
 from pykyro.model.types import Matrix
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.proto.methods import SERVICE
+from pykyro.version import SERVICE
 
 _QUESTIONS = 400
 _ROUNDS = 5

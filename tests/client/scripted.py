@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from pykyro.proto.methods import METHODS, SERVICE
+from pykyro.proto.methods import METHODS
+from pykyro.version import SERVICE
 
 Answer: TypeAlias = Callable[[list[bytes], grpc.ServicerContext], Any]
 """From the request messages of a call to its response, or to an iterator of them for an RPC that streams them."""

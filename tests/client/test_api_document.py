@@ -23,7 +23,8 @@ from tests.server.running import RunningServer, running_server
 from pykyro.embedded.options import DatabaseOptions
 from pykyro.model import limits
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.proto.methods import METHODS, SERVICE
+from pykyro.proto.methods import METHODS
+from pykyro.version import SERVICE
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 MESSAGES = pb.DESCRIPTOR.message_types_by_name

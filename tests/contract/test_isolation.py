@@ -30,8 +30,9 @@ from tests.patience import PATIENCE_S
 from tests.tenancy.keys import CANARY
 
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.proto.methods import METHODS, SERVICE
+from pykyro.proto.methods import METHODS
 from pykyro.service.rpc_rules import RULES_OF_RPCS
+from pykyro.version import SERVICE
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 SHARED, OWNED, ABSENT = 1, 2, 3

@@ -21,7 +21,7 @@ from pykyro.database.opening import open_database
 from pykyro.engine.engine import Engine
 from pykyro.model.requests import Put
 from pykyro.model.types import Document, Scope
-from pykyro.service.protection import read_keys
+from pykyro.server.security import read_keys
 from pykyro.service.server_state import ServerState
 from pykyro.service.usage_reporter import UsageReporter
 from pykyro.telemetry.health import Phase

@@ -14,7 +14,8 @@ from tests.contract.corner import Corner, Refused
 from tests.server.running import RunningServer
 
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.proto.methods import METHODS, SERVICE
+from pykyro.proto.methods import METHODS
+from pykyro.version import SERVICE
 
 X = [1.0, 0.0, 0.0, 0.0]
 

@@ -9,7 +9,8 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from pykyro.proto import kyrodb_pb2, kyrodb_wire_pb2
-from pykyro.proto.methods import METHODS, SERVICE
+from pykyro.proto.methods import METHODS
+from pykyro.version import SERVICE
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -20,8 +20,8 @@ from tests.server.running import RunningServer, running_server
 from pykyro.config.settings.observability import TracingSettings
 from pykyro.model.errors import ConfigError
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.proto.methods import SERVICE
 from pykyro.service.tracing import start_tracing
+from pykyro.version import SERVICE
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = (("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01"), ("x-request-id", "mine"))

@@ -9,8 +9,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from pykyro.proto import kyrodb_pb2
+from pykyro.version import SERVICE
 
-SERVICE: Final = "kyrodb.v1.KyroDBService"
 RETRY_AFTER_KEY: Final = "retry-after-ms"
 """Trailing metadata of a RESOURCE_EXHAUSTED that ends by waiting: for how many milliseconds."""
 

@@ -25,12 +25,12 @@ from pykyro.model.errors import KyroError, causes
 from pykyro.server.health_log import logging_health
 from pykyro.server.reload import Reload
 from pykyro.server.seal_requests import SealRequests
+from pykyro.server.security import Security, TlsPorts, read_keys
 from pykyro.server.signals import Stop, signals_ask_for
 from pykyro.server.systemd import notify, notify_alive, notify_ready
 from pykyro.service.certificates import ExpiryWatch
 from pykyro.service.companion import ScheduledBackups
 from pykyro.service.connections import ConnectionBounds, Connections, raise_file_limit
-from pykyro.service.protection import Protection, TlsPorts, read_keys
 from pykyro.service.server_state import HEARTBEAT_S, ServerState
 from pykyro.service.threads import in_thread_of_its_own
 from pykyro.service.tracing import start_tracing
@@ -107,16 +107,16 @@ async def _serve(
         engine = await _opened(settings, stop)
         try:
             server_state.opened(engine, server_state.process.uptime_s)
-            protection = await asyncio.to_thread(Protection, settings, engine, server_state.keys, ports)
-            reload = Reload(server_state, engine, protection, load_again)
+            security = await asyncio.to_thread(Security, settings, engine, server_state.keys, ports)
+            reload = Reload(server_state, engine, security, load_again)
             seals = SealRequests(engine)
             asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
-            service = Service(settings, engine, protection.access, server_state, tracing)
+            service = Service(settings, engine, security.access, server_state, tracing)
             credentials = ports.grpc.credentials if ports.grpc is not None else None
             server = GrpcServer(
                 settings, transport, service.handlers(), service.in_flight, credentials, bounds.grpc
             )
-            server_state.usage_reporter = protection.usage_reporter
+            server_state.usage_reporter = security.usage_reporter
             ports_bounds = {settings.server.port: bounds.grpc, http.port: bounds.http}
             server_state.connections = Connections(
                 ports_bounds, files_max=files_max, process=server_state.process
@@ -124,7 +124,7 @@ async def _serve(
             running = (
                 reload.run(),
                 seals.run(),
-                protection.run(),
+                security.run(),
                 server_state.connections.run(),
                 _beat(server_state),
             )
@@ -142,7 +142,7 @@ async def _serve(
                 await service.close()
                 if tracing is not None:
                     await asyncio.to_thread(tracing.close)
-                await asyncio.to_thread(protection.close)
+                await asyncio.to_thread(security.close)
         finally:
             server_state.phase = Phase.STOPPED
             await asyncio.to_thread(engine.close)

@@ -16,9 +16,9 @@ from pykyro.config import Loaded, Settings, changed_keys, reloaded
 from pykyro.engine.engine import Engine
 from pykyro.model.errors import ConfigError, KyroError
 from pykyro.model.limits import RELOAD_S_MAX
+from pykyro.server.security import Replacement, Security
 from pykyro.server.signals import SignalledWork
 from pykyro.server.systemd import notify_ready, notify_reloading
-from pykyro.service.protection import Protection, Replacement
 from pykyro.service.server_state import ServerState
 from pykyro.service.threads import in_thread_of_its_own
 from pykyro.telemetry import logs
@@ -38,7 +38,7 @@ class _Reading:
 
     settings: Settings
     wanted: Settings
-    protection: Replacement
+    security: Replacement
     log: Destination
 
 
@@ -49,13 +49,13 @@ class Reload(SignalledWork):
         self,
         server_state: ServerState,
         engine: Engine,
-        protection: Protection,
+        security: Security,
         load_again: Callable[[], Loaded],
     ) -> None:
         super().__init__()
         self._server_state = server_state
         self._engine = engine
-        self._protection = protection
+        self._security = security
         self._load_again = load_again
         self._hanging: list[asyncio.Future[_Reading]] = []
 
@@ -95,9 +95,9 @@ class Reload(SignalledWork):
         """Everything anew, with nothing in force yet. Raises KyroError, OSError."""
         wanted = self._load_again().settings
         settings = reloaded(self._server_state.settings, wanted)
-        protection = self._protection.read(settings)
+        security = self._security.read(settings)
         # Also when nothing changed: the file may have been moved away by a log rotation.
-        return _Reading(settings, wanted, protection, logs.destination(settings.logging))
+        return _Reading(settings, wanted, security, logs.destination(settings.logging))
 
     def _apply(self, reading: _Reading) -> None:
         before, settings = self._server_state.settings, reading.settings
@@ -105,8 +105,8 @@ class Reload(SignalledWork):
         if settings.hnsw.ef_search != before.hnsw.ef_search:
             self._engine.ef_search = settings.hnsw.ef_search
         self._server_state.calls.set_slow(settings.logging.slow_query_ms)
-        self._protection.replace(reading.protection)
-        self._server_state.keys = reading.protection.keys
+        self._security.replace(reading.security)
+        self._server_state.keys = reading.security.keys
         self._server_state.settings = settings
         self._server_state.config_fault = ""
         applied = [key.name for key in changed_keys(before, settings)]

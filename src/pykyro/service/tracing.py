@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from pykyro.config.settings.observability import TracingSettings
 from pykyro.model.errors import ConfigError
 from pykyro.model.requests import Stage
-from pykyro.proto.methods import SERVICE
 from pykyro.service.access import Call
 from pykyro.service.call_log import RUNNING, RunningCall
-from pykyro.version import __version__
+from pykyro.version import SERVICE, __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -27,11 +27,11 @@ from pykyro.config.settings.server import ServerSettings
 from pykyro.model.errors import ConfigError
 from pykyro.model.limits import HANDSHAKE_S_MAX, MESSAGE_BYTES_MAX, PENDING_CALLS_MAX
 from pykyro.proto import kyrodb_pb2
-from pykyro.proto.methods import SERVICE
 from pykyro.service.in_flight import InFlightCalls, answers_have_left
 from pykyro.transport.grpc.rpc import Handler
 from pykyro.transport.grpc.standing_streams import Health, Reflection
 from pykyro.transport.listening import Address, address_of, free_for_grpc
+from pykyro.version import SERVICE
 
 Transport: TypeAlias = Literal["grpcio", "native"]
 _LAST_GRACE_S: Final = 1.0

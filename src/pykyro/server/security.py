@@ -74,7 +74,7 @@ class Replacement:
     http: ssl.SSLContext | None
 
 
-class Protection:
+class Security:
     """Access, rate limits and usage over an open engine."""
 
     def __init__(self, settings: Settings, engine: Engine, keys: KeyRing, ports: TlsPorts) -> None:
