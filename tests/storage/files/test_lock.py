@@ -115,3 +115,26 @@ def test_directory_whose_sync_failed_is_not_believed_by_the_next_start(call: int
         disk.heal()
         open_log(disk, directory=Path("/a/b")).log.append([put(1)])
         assert open_log(disk.crash(AllLost()), directory=Path("/a/b")).contents == [put(1)]
+
+
+def test_a_child_that_a_killed_owner_was_just_starting_is_waited_for(tmp_path: Path) -> None:
+    """Between fork and exec the child has the lock's descriptor, and its owner may be killed at that moment."""
+    program = _OWNER.replace(
+        'print("held", flush=True)',
+        "import ctypes, os, time\n"
+        "if ctypes.CDLL(None).fork() == 0:\n"  # without the hooks of os.fork, as between fork and exec
+        '    print("held", flush=True)\n'
+        "    while os.getppid() == parent: time.sleep(0.01)\n"
+        "    time.sleep(0.2)\n"
+        "    os._exit(0)",
+    ).replace("import sys, pathlib", "import os, sys, pathlib\nparent = os.getpid()")
+    owner = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert owner.stdin is not None
+    assert owner.stdout is not None
+    with owner.stdin, owner.stdout:
+        assert owner.stdout.readline() == b"held\n"
+        owner.kill()
+        owner.wait()
+        lock_directory(LocalFileSystem(), tmp_path).release()

@@ -5,24 +5,34 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from pykyro.model.errors import DataDirInUse
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem, Lock
 from pykyro.storage.files.local_files import open_regular
 
-_PID_BYTES_MAX = 32
+_PID_BYTES_MAX: Final = 32
+_RELEASE_S: Final = 2.0
+"""How long the lock of a process that has died may last: a child that it was just starting still has the descriptor,
+until it runs another program or lets go of it."""
 
 
 def lock_directory(filesystem: FileSystem, directory: Path) -> Lock:
     """Take the directory, or raise DataDirInUse with the owner's pid. Raises OSError."""
     path = directory / filename.LOCK
-    try:
-        return filesystem.lock(path)
-    except BlockingIOError as error:
-        stated = int(error.filename) if str(error.filename).isdigit() else 0
+    until_s = time.monotonic() + _RELEASE_S
+    while True:
+        try:
+            return filesystem.lock(path)
+        except BlockingIOError as error:
+            stated = int(error.filename) if str(error.filename).isdigit() else 0
+        if not stated or _is_running(stated) or time.monotonic() > until_s:
+            break
+        time.sleep(_RELEASE_S / 100)
     if stated == os.getpid():
         raise DataDirInUse(
             "already open in this process",
@@ -38,6 +48,16 @@ def lock_directory(filesystem: FileSystem, directory: Path) -> Lock:
         owner_pid=owner,
         hint="Stop that process, or choose another data_dir",
     )
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def owner_of(directory: Path) -> int | None:
