@@ -1,17 +1,14 @@
-"""Every metric moves when it should, and docs/metrics.md lists exactly those that there are."""
+"""Every metric moves when it should."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.operations.metrics_story import Scrape, Story, family_of
 
 from pykyro.proto import kyrodb_pb2 as pb
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 CONSTANT = {"kyrodb_build_info", "kyrodb_documents_limit", "kyrodb_memory_limit_bytes"}
 """Facts of a process, which no event changes."""
 ELSEWHERE = {
@@ -27,18 +24,6 @@ ELSEWHERE = {
     "kyrodb_document_cache_evictions_total",
 }
 """Moved by other tests."""
-RESCORED = {
-    "kyrodb_query_cache_checks_total",
-    "kyrodb_query_cache_threshold",
-    "kyrodb_query_cache_recall",
-    "kyrodb_query_cache_recall_low",
-}
-"""Of one mode of the query cache: see tests/server/test_recall.py."""
-SCHEDULED = {"kyrodb_backups_made_total", "kyrodb_backup_failures_total", "kyrodb_backup_last_size_bytes"}
-"""Of a server that takes backups by itself: see tests/server/test_scheduled_backups.py."""
-
-WITH_TLS = {"kyrodb_tls_certificate_remaining_seconds": {"setting"}}
-"""Of a server with TLS: see tests/contract/test_certificates.py."""
 
 
 @pytest.fixture(scope="module")
@@ -184,20 +169,3 @@ def test_a_write_that_a_crash_cut_off_is_reported(told: dict[str, Scrape]) -> No
     assert told["crash"]["kyrodb_recovery_torn_bytes"] > 0
     assert told["crash"]["kyrodb_recovery_frames_replayed"] > 0
     assert told["crash"]["kyrodb_recovery_seconds"] > 0
-
-
-def documented() -> dict[str, set[str]]:
-    """The labels of each metric in the tables of docs/metrics.md."""
-    rows = re.findall(
-        r"^\| `(kyrodb_\w+)` \| \w+ \| ([\w, ]*) ?\|", PAGE.read_text("utf-8"), flags=re.MULTILINE
-    )
-    return {name: {label.strip() for label in labels.split(",")} - {""} for name, labels in rows}
-
-
-def test_the_page_lists_what_is_exported_with_its_labels(told: dict[str, Scrape]) -> None:
-    exported: dict[str, set[str]] = {}
-    for scrape in told.values():
-        for sample in scrape:
-            labels = set(re.findall(r'(\w+)="', sample)) - {"le"}
-            exported.setdefault(family_of(sample), set()).update(labels)
-    assert documented() == exported | WITH_TLS | {name: set[str]() for name in SCHEDULED | RESCORED}

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.engine.opening import fill, open_small, vectors
 
 from pykyro.engine.options import CacheOptions
-from pykyro.service.measurements import document_cache_families
+from pykyro.service.measurements import document_cache
 from pykyro.telemetry.exposition import render
 
 
@@ -18,7 +18,7 @@ def test_lookups_and_evictions_are_counted(tmp_path: Path) -> None:
         engine.get(doc_id)
     cache = engine.context.caches.documents
     assert cache is not None
-    lines = render(document_cache_families(cache)).splitlines()
+    lines = render(document_cache(cache)).splitlines()
     assert [line for line in lines if not line.startswith("#")] == [
         "kyrodb_document_cache_size 3",
         'kyrodb_document_cache_lookups_total{outcome="hit"} 1',

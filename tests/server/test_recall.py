@@ -11,7 +11,7 @@ from tests.server.running import RunningServer, running_server
 
 from pykyro.cache.similarity_control import SimilarityControl
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.service.recall_measurements import checked_families
+from pykyro.service.measurements import unproved_answers
 from pykyro.telemetry.exposition import render
 
 
@@ -47,11 +47,11 @@ def test_recall_appears_once_it_is_measured(tmp_path: Path) -> None:
 def test_what_is_known_of_unproved_answers_is_told_once_they_are_served() -> None:
     control = SimilarityControl(0.5, 0.9)
     control.observe(0.99, 1.0)
-    assert "threshold" not in render(checked_families(control))
-    assert "kyrodb_query_cache_checks_total 1" in render(checked_families(control))
+    assert "threshold" not in render(unproved_answers(control))
+    assert "kyrodb_query_cache_checks_total 1" in render(unproved_answers(control))
     for _ in range(199):
         control.observe(0.99, 1.0)
-    text = render(checked_families(control))
+    text = render(unproved_answers(control))
     assert "kyrodb_query_cache_recall 1.000000" in text
     assert f"kyrodb_query_cache_threshold {control.threshold:.6f}" in text
     assert f"kyrodb_query_cache_recall_low {control.recall()[1]:.6f}" in text

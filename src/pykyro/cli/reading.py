@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pykyro.cli.top.exposition import Samples
+from pykyro.telemetry.catalogue.declaration import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +33,31 @@ class Interval:
     def seconds(self) -> float:
         return max(self.now.at_s - self.before.at_s, 1e-9)
 
-    def gained(self, name: str, **labels: str) -> float:
-        """What a counter gained. A server that was restarted starts over, so never less than nothing."""
-        return max(0.0, self.now.samples.get(name, **labels) - self.before.samples.get(name, **labels))
-
-    def rate(self, name: str, **labels: str) -> float:
+    def rate(self, counter: Metric, **labels: str) -> float:
         """What a counter gained a second."""
-        return self.gained(name, **labels) / self.seconds
+        before, now = self.before.samples.get(counter, **labels), self.now.samples.get(counter, **labels)
+        return _gained(before, now) / self.seconds
 
-    def rates(self, name: str, label: str) -> dict[str, float]:
-        """`rate` by the values of a label, summed over the others."""
-        before = self.before.samples.labelled(name, label)
-        now = self.now.samples.labelled(name, label)
-        return {
-            value: max(0.0, count - before.get(value, 0.0)) / self.seconds for value, count in now.items()
-        }
+    def rates(self, counter: Metric, label: str) -> dict[str, float]:
+        """`rate` by the values of a label, summed over the others; of a histogram, how often it observed."""
+        before = self.before.samples.labelled(counter, label)
+        now = self.now.samples.labelled(counter, label)
+        return {value: _gained(before.get(value, 0.0), count) / self.seconds for value, count in now.items()}
 
-    def quantile_s(self, name: str, share: float, **labels: str) -> float:
+    def quantile_s(self, histogram: Metric, share: float, **labels: str) -> float:
         """Upper bound of the bucket in which that share of a histogram's new samples lies; NaN without any."""
-        counts: list[tuple[float, float]] = []
-        for sample, known in self.now.samples.values:
-            found = dict(known)
-            bound = found.pop("le", "")
-            if sample == f"{name}_bucket" and found == labels:
-                gained = self.gained(f"{name}_bucket", **labels, le=bound)
-                counts.append((math.inf if bound == "+Inf" else float(bound), gained))
-        counts.sort()
+        before, now = self.before.samples, self.now.samples
+        counts = sorted(
+            (
+                float(bound),
+                _gained(before.bucket(histogram, bound, **labels), now.bucket(histogram, bound, **labels)),
+            )
+            for bound in now.bounds(histogram, **labels)
+        )
         total = counts[-1][1] if counts else 0.0
         return next((bound for bound, count in counts if total and count >= share * total), math.nan)
+
+
+def _gained(before: float, now: float) -> float:
+    """What a counter gained. A server that was restarted starts over, so never less than nothing."""
+    return max(0.0, now - before)

@@ -1,4 +1,4 @@
-"""Prometheus' text format 0.0.4: a HELP line, a TYPE line, then the samples of a family.
+"""Prometheus' text format 0.0.4: a HELP line, a TYPE line, then the samples of a metric.
 
 Integers are written plainly and other numbers with six decimals, as scrapers of KyroDB have always seen them.
 prometheus_client would rename counters that do not end in _total, which ours are known by.
@@ -7,68 +7,35 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Final
 
+from pykyro.telemetry.catalogue.declaration import Family
 from pykyro.telemetry.latency import BUCKETS_S, Histogram
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-PREFIX: Final = "kyrodb_"
-
-Labels: TypeAlias = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: its name without the prefix, and a value for each combination of labels."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    samples: Mapping[Labels, int | float | Histogram]
-
-
-def counter(name: str, help: str, value: int) -> Family:
-    """A counter without labels."""
-    return Family(name, "counter", help, {(): value})
-
-
-def gauge(name: str, help: str, value: int | float) -> Family:
-    """A gauge without labels."""
-    return Family(name, "gauge", help, {(): value})
-
-
-def labelled(
-    name: str,
-    kind: Literal["counter", "gauge"],
-    help: str,
-    label: str,
-    values: Mapping[str, int | float],
-) -> Family:
-    """A family with one label, by its values."""
-    return Family(name, kind, help, {((label, word),): value for word, value in values.items()})
 
 
 def render(families: Iterable[Family]) -> str:
-    """The text of a scrape."""
+    """The text of a scrape. Raises ValueError when a sample does not have the labels that are declared."""
     lines: list[str] = []
     for family in families:
-        name = PREFIX + family.name
-        lines += (f"# HELP {name} {_escaped(family.help)}", f"# TYPE {name} {family.kind}")
-        for labels, value in family.samples.items():
+        metric = family.metric
+        lines += (f"# HELP {metric.name} {_escaped(metric.help)}", f"# TYPE {metric.name} {metric.kind}")
+        for label_values, value in family.samples.items():
+            labels = [*zip(metric.labels, label_values, strict=True)]
             if isinstance(value, Histogram):
-                lines += _histogram(name, labels, value)
+                lines += _histogram(metric.name, labels, value)
             else:
-                lines.append(f"{name}{_braced(labels)} {_number(value)}")
+                lines.append(f"{metric.name}{_braced(labels)} {_number(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _histogram(name: str, labels: Labels, histogram: Histogram) -> list[str]:
+def _histogram(name: str, labels: list[tuple[str, str]], histogram: Histogram) -> list[str]:
     cumulative = histogram.cumulative()
     bounds = [*(f"{bound:g}" for bound in BUCKETS_S), "+Inf"]
     lines = [
-        f"{name}_bucket{_braced((*labels, ('le', bound)))} {count}"
+        f"{name}_bucket{_braced([*labels, ('le', bound)])} {count}"
         for bound, count in zip(bounds, cumulative, strict=True)
     ]
     lines += (
@@ -78,7 +45,7 @@ def _histogram(name: str, labels: Labels, histogram: Histogram) -> list[str]:
     return lines
 
 
-def _braced(labels: Labels) -> str:
+def _braced(labels: list[tuple[str, str]]) -> str:
     if not labels:
         return ""
     return "{" + ",".join(f'{name}="{_escaped(value, quotes=True)}"' for name, value in labels) + "}"

@@ -20,7 +20,8 @@ from pykyro.cli.top.top import read
 from pykyro.cli.top.view import frame
 from pykyro.model.errors import ConfigError, Unavailable
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.telemetry.exposition import Family, render
+from pykyro.telemetry.catalogue.declaration import Family, Metric
+from pykyro.telemetry.exposition import render
 from pykyro.telemetry.latency import Histogram
 
 
@@ -68,6 +69,10 @@ def test_what_is_no_url_is_refused(url: str) -> None:
         checked_url(url)
 
 
+CALLS = Metric("kyrodb_calls", "counter", "calls", "Calls.", ("rpc", "code"))
+TOOK = Metric("kyrodb_took", "histogram", "seconds", "Duration.", ("rpc",))
+
+
 def reading(at_s: float, *families: Family) -> Reading:
     return Reading("", at_s, parse(render(families)), {}, {})
 
@@ -81,20 +86,17 @@ def test_rates_and_quantiles_are_of_what_came_in_between() -> None:
         new.observe(duration_s)
 
     def at(at_s: float, count: int, histogram: Histogram) -> Reading:
-        odd = (("rpc", 'a "b"\\c'), ("code", "OK"))
-        return reading(
-            at_s,
-            Family("calls", "counter", "", {odd: count}),
-            Family("took", "histogram", "", {(("rpc", "x"),): histogram}),
-        )
+        odd = ('a "b"\\c', "OK")
+        return reading(at_s, CALLS.by_labels([(odd, count)]), TOOK.by_label({"x": histogram}))
 
     interval = Interval(at(10, 100, old), at(14, 140, new))
-    assert interval.rates("calls", "code") == {"OK": 10.0}
-    assert interval.quantile_s("took", 0.5, rpc="x") == 0.0005
-    assert interval.quantile_s("took", 0.99, rpc="x") == 0.25
-    assert math.isnan(interval.quantile_s("took", 0.5, rpc="y"))
+    assert interval.rates(CALLS, "code") == {"OK": 10.0}
+    assert interval.rates(TOOK, "rpc") == {"x": 25.0}
+    assert interval.quantile_s(TOOK, 0.5, rpc="x") == 0.0005
+    assert interval.quantile_s(TOOK, 0.99, rpc="x") == 0.25
+    assert math.isnan(interval.quantile_s(TOOK, 0.5, rpc="y"))
     # After a restart counters start over.
-    assert Interval(at(0, 100, old), at(1, 3, old)).rates("calls", "code") == {"OK": 0.0}
+    assert Interval(at(0, 100, old), at(1, 3, old)).rates(CALLS, "code") == {"OK": 0.0}
 
 
 def test_the_wrong_port_and_the_wrong_scheme_are_named(

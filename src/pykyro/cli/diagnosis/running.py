@@ -9,6 +9,7 @@ from typing import Any, Final
 from pykyro.cli.diagnosis.finding import Finding, note, ok, wrong
 from pykyro.cli.observability import Endpoint
 from pykyro.cli.top.exposition import Samples, parse
+from pykyro.telemetry.catalogue import process
 
 TOPIC: Final = "server"
 _BACKUP_AGE_S: Final = 26 * 3600
@@ -92,19 +93,19 @@ def _measurements(endpoint: Endpoint) -> Iterator[Finding]:
     if status != 200:
         return
     samples = parse(text)
-    if samples.get("recovery_unclean"):
+    if samples.get(process.RECOVERY_UNCLEAN):
         yield note(
             TOPIC,
             "the server before this one did not stop by itself",
             "dmesg says whether memory ran out; no acknowledged write was lost",
         )
-    if samples.get("log_lines_lost_total"):
+    if samples.get(process.LOG_LINES_LOST_TOTAL):
         yield wrong(
             "log",
-            f"{samples.get('log_lines_lost_total'):.0f} lines could not be written",
+            f"{samples.get(process.LOG_LINES_LOST_TOTAL):.0f} lines could not be written",
             "free space there, or read the pipe it writes to; /health has the reason",
         )
-    used, limit = samples.get("memory_used_bytes"), samples.get("memory_limit_bytes")
+    used, limit = samples.get(process.MEMORY_USED), samples.get(process.MEMORY_LIMIT)
     if limit and used > 0.9 * limit:
         yield wrong(
             "memory",
@@ -115,14 +116,14 @@ def _measurements(endpoint: Endpoint) -> Iterator[Finding]:
 
 
 def _backups(samples: Samples) -> Iterator[Finding]:
-    if not samples.has("backup_newest_timestamp_seconds"):
+    if not samples.has(process.BACKUP_NEWEST_TIMESTAMP):
         yield note(
             "backup",
             "the server knows of no backup",
             "set backup.dir, and take backups: kyrodb_backup create, or backup.interval_secs",
         )
         return
-    hours = (time.time() - samples.get("backup_newest_timestamp_seconds")) / 3600
+    hours = (time.time() - samples.get(process.BACKUP_NEWEST_TIMESTAMP)) / 3600
     if hours * 3600 > _BACKUP_AGE_S:
         yield wrong("backup", f"the newest backup is {hours:.0f} hours old", "kyrodb_backup create")
     else:

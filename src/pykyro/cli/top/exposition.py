@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from pykyro.telemetry.exposition import PREFIX
+from pykyro.telemetry.catalogue.declaration import Metric
 
 _SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{.*\})? (\S+)")
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
@@ -14,29 +14,48 @@ _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 
 @dataclass(slots=True)
 class Samples:
-    """One scrape. Names are without the prefix kyrodb_."""
+    """One scrape. A histogram is read as how many durations it holds."""
 
     values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = field(default_factory=dict)
 
-    def get(self, name: str, **labels: str) -> float:
+    def get(self, metric: Metric, **labels: str) -> float:
         """The value of one sample, 0 when it is not there."""
-        return self.values.get((name, tuple(sorted(labels.items()))), 0.0)
+        return self.values.get((_sample_name(metric), tuple(sorted(labels.items()))), 0.0)
 
-    def has(self, name: str) -> bool:
-        return any(known == name for known, _ in self.values)
+    def has(self, metric: Metric) -> bool:
+        return any(known == _sample_name(metric) for known, _ in self.values)
 
-    def labelled(self, name: str, label: str) -> dict[str, float]:
+    def bucket(self, metric: Metric, bound: str, **labels: str) -> float:
+        """How many durations of a histogram are at most `bound` seconds, 0 when it is not there."""
+        return self.values.get((f"{metric.name}_bucket", tuple(sorted({**labels, "le": bound}.items()))), 0.0)
+
+    def bounds(self, metric: Metric, **labels: str) -> list[str]:
+        """The bounds of a histogram's buckets, ascending, "+Inf" last; none when it is not there."""
+        wanted = {*labels.items()}
+        return [
+            dict(known)["le"]
+            for name, known in self.values
+            if name == f"{metric.name}_bucket" and {pair for pair in known if pair[0] != "le"} == wanted
+        ]
+
+    def labelled(self, metric: Metric, label: str) -> dict[str, float]:
         """Values of a metric by one of its labels, summed over the others."""
         found: dict[str, float] = {}
         for (known, labels), value in self.values.items():
-            if known == name:
+            if known == _sample_name(metric):
                 key = dict(labels).get(label, "")
                 found[key] = found.get(key, 0.0) + value
         return found
 
-    def label(self, name: str, label: str) -> str:
+    def label(self, metric: Metric, label: str) -> str:
         """A label's value at the only sample of a metric, "" when there is none."""
-        return next((dict(labels).get(label, "") for known, labels in self.values if known == name), "")
+        return next(
+            (dict(labels).get(label, "") for known, labels in self.values if known == metric.name), ""
+        )
+
+
+def _sample_name(metric: Metric) -> str:
+    return f"{metric.name}_count" if metric.kind == "histogram" else metric.name
 
 
 def parse(text: str) -> Samples:
@@ -47,5 +66,5 @@ def parse(text: str) -> Samples:
         if match is None or line.startswith("#"):
             continue
         labels = tuple(sorted(_LABEL.findall(match[2] or "")))
-        samples.values[match[1].removeprefix(PREFIX), labels] = float(match[3])
+        samples.values[match[1], labels] = float(match[3])
     return samples

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pykyro.cli.reading import Interval, Reading
+from pykyro.telemetry.catalogue import process, requests, searches, storage
 
 _STYLES: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "bold red", "starting": "cyan"}
 _BREAKER: Final = {0: "closed", 1: "[bold red]OPEN[/]", 2: "[yellow]half-open[/]"}
@@ -34,11 +35,11 @@ def _header(now: Reading) -> Text:
     status = str(now.health.get("status", "unknown"))
     line = Text.assemble(
         ("KyroDB ", "bold"),
-        now.samples.label("build_info", "version"),
-        f"  {now.url}  up {_duration(now.samples.get('uptime_seconds'))}  ",
+        now.samples.label(process.BUILD_INFO, "version"),
+        f"  {now.url}  up {_duration(now.samples.get(process.UPTIME))}  ",
         (status, _STYLES.get(status, "red")),
     )
-    if not now.samples.get("ready"):
+    if not now.samples.get(requests.READY):
         line.append("  not ready", "bold red")
     if reason := now.health.get("reason"):
         line.append(f"\n{reason}", "yellow")
@@ -49,11 +50,11 @@ def _requests(interval: Interval) -> Panel:
     table = Table(box=None, expand=True)
     for title in ("call", "/s", "p99"):
         table.add_column(title, justify="left" if title == "call" else "right")
-    rates = sorted(interval.rates("grpc_requests_total", "rpc").items(), key=lambda pair: -pair[1])
+    rates = sorted(interval.rates(requests.GRPC_REQUESTS_TOTAL, "rpc").items(), key=lambda pair: -pair[1])
     for rpc, rate in rates[:_RPC_ROWS]:
-        p99_s = interval.quantile_s("grpc_request_duration_seconds", 0.99, rpc=rpc)
+        p99_s = interval.quantile_s(requests.GRPC_REQUEST_DURATION, 0.99, rpc=rpc)
         table.add_row(rpc, _figure(rate), _seconds(p99_s))
-    errors = interval.rates("errors_total", "category")
+    errors = interval.rates(requests.ERRORS_TOTAL, "category")
     table.add_row("errors", _figure(sum(errors.values())), "", style="red" if any(errors.values()) else "")
     return Panel(table, title="requests")
 
@@ -61,25 +62,28 @@ def _requests(interval: Interval) -> Panel:
 def _latency(interval: Interval) -> Panel:
     samples = interval.now.samples
     rows = [
-        (f"query p{percent}, 5 min", _seconds(samples.get("query_latency_ns", percentile=percent) / 1e9))
+        (f"query p{percent}, 5 min", _seconds(samples.get(requests.QUERY_LATENCY, percentile=percent) / 1e9))
         for percent in ("50", "95", "99")
     ]
-    rows.append(("search p99, 5 min", _seconds(samples.get("hnsw_latency_ns") / 1e9)))
+    rows.append(("search p99, 5 min", _seconds(samples.get(searches.HNSW_LATENCY) / 1e9)))
     for queue in ("search", "lookup", "commit"):
-        waited_s = interval.quantile_s("queue_wait_seconds", 0.99, queue=queue)
+        waited_s = interval.quantile_s(requests.QUEUE_WAIT, 0.99, queue=queue)
         rows.append((f"wait for {queue}, p99", _seconds(waited_s)))
-    rows.append(("in flight", _figure(samples.get("active_connections"))))
+    rows.append(("in flight", _figure(samples.get(requests.ACTIVE_CONNECTIONS))))
     return _pairs("latency", rows)
 
 
 def _search(interval: Interval) -> Panel:
     samples = interval.now.samples
-    paths = interval.rates("search_duration_seconds_count", "path")
+    paths = interval.rates(searches.SEARCH_DURATION, "path")
     rows = [(f"searches: {path.replace('_', ' ')}", f"{_figure(rate)}/s") for path, rate in paths.items()]
     rows += [
-        ("cache hit rate, 5 min", f"{100 * samples.get('cache_hit_rate_5m'):.1f} %"),
-        ("cache", f"{_figure(samples.get('cache_size'))} answers, {_bytes(samples.get('cache_bytes'))}"),
-        ("evictions", f"{_figure(interval.rate('cache_evictions_total'))}/s"),
+        ("cache hit rate, 5 min", f"{100 * samples.get(requests.CACHE_HIT_RATE_5M):.1f} %"),
+        (
+            "cache",
+            f"{_figure(samples.get(searches.CACHE_SIZE))} answers, {_bytes(samples.get(searches.CACHE_BYTES))}",
+        ),
+        ("evictions", f"{_figure(interval.rate(searches.CACHE_EVICTIONS_TOTAL))}/s"),
     ]
     return _pairs("search and cache", rows)
 
@@ -89,16 +93,16 @@ def _documents(interval: Interval) -> Panel:
     return _pairs(
         "documents",
         [
-            ("live", _figure(samples.get("documents"))),
-            ("hot tier", _figure(samples.get("tier_documents", tier="hot"))),
-            ("cold tier", _figure(samples.get("tier_documents", tier="cold"))),
-            ("segments", _figure(samples.get("segments"))),
-            ("dead rows", _figure(samples.get("dead_rows"))),
-            ("inserts", f"{_figure(interval.rate('inserts_total'))}/s"),
-            ("refused", f"{_figure(interval.rate('inserts_failed'))}/s"),
+            ("live", _figure(samples.get(storage.DOCUMENTS))),
+            ("hot tier", _figure(samples.get(storage.TIER_DOCUMENTS, tier="hot"))),
+            ("cold tier", _figure(samples.get(storage.TIER_DOCUMENTS, tier="cold"))),
+            ("segments", _figure(samples.get(storage.SEGMENTS))),
+            ("dead rows", _figure(samples.get(storage.DEAD_ROWS))),
+            ("inserts", f"{_figure(interval.rate(requests.INSERTS_TOTAL))}/s"),
+            ("refused", f"{_figure(interval.rate(requests.INSERTS_FAILED))}/s"),
             (
                 "seals, merges",
-                f"{samples.get('hot_tier_flushes_total'):.0f}, {samples.get('merges_total'):.0f}",
+                f"{samples.get(storage.HOT_TIER_FLUSHES_TOTAL):.0f}, {samples.get(storage.MERGES_TOTAL):.0f}",
             ),
         ],
     )
@@ -106,21 +110,20 @@ def _documents(interval: Interval) -> Panel:
 
 def _log(interval: Interval) -> Panel:
     samples = interval.now.samples
-    behind = samples.get("wal_position") - samples.get("wal_sealed_position")
-    memory = f"{_bytes(samples.get('memory_used_bytes'))} of {_bytes(samples.get('memory_limit_bytes'))}"
+    bytes_per_s = interval.rate(storage.WAL_BYTES_TOTAL)
+    syncs_per_s = interval.rate(storage.WAL_SYNCS_TOTAL)
+    behind = samples.get(storage.WAL_POSITION) - samples.get(storage.WAL_SEALED_POSITION)
+    memory = f"{_bytes(samples.get(process.MEMORY_USED))} of {_bytes(samples.get(process.MEMORY_LIMIT))}"
     return _pairs(
         "log, disk, memory",
         [
-            ("breaker", _BREAKER.get(int(samples.get("wal_circuit_breaker_state")), "unknown")),
-            ("writes", "[bold red]refused[/]" if samples.get("writes_refused") else "accepted"),
-            (
-                "log",
-                f"{_bytes(interval.rate('wal_bytes_total'))}/s, {_figure(interval.rate('wal_syncs_total'))} syncs/s",
-            ),
-            ("sync, p99", _seconds(interval.quantile_s("wal_sync_duration_seconds", 0.99))),
+            ("breaker", _BREAKER.get(int(samples.get(storage.WAL_CIRCUIT_BREAKER_STATE)), "unknown")),
+            ("writes", "[bold red]refused[/]" if samples.get(storage.WRITES_REFUSED) else "accepted"),
+            ("log", f"{_bytes(bytes_per_s)}/s, {_figure(syncs_per_s)} syncs/s"),
+            ("sync, p99", _seconds(interval.quantile_s(storage.WAL_SYNC_DURATION, 0.99))),
             ("not sealed yet", f"{_figure(behind)} writes"),
-            ("not on disk yet", f"{_figure(samples.get('wal_unsynced_frames'))} writes"),
-            ("disk free", _bytes(samples.get("disk_free_bytes"))),
+            ("not on disk yet", f"{_figure(samples.get(storage.WAL_UNSYNCED_FRAMES))} writes"),
+            ("disk free", _bytes(samples.get(storage.DISK_FREE))),
             ("memory", memory),
         ],
     )
