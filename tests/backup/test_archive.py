@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -54,6 +55,15 @@ def test_header_reads_back_and_so_does_every_tar(name: str, size_bytes: int, tim
     theirs = tarfile.TarInfo.frombuf(block, "ascii", "strict")
     assert (theirs.name, theirs.size, theirs.mtime, theirs.mode) == (name, size_bytes, time_s, 0o600)
     assert theirs.isreg()
+
+
+def test_header_has_the_same_bytes_under_every_version_of_python() -> None:
+    headers = (
+        Header("MANIFEST", 4096, 1_748_779_200),
+        Header("segment_000000000012.rows", 8**11 + 5, 1_748_779_200),
+    )
+    digests = [hashlib.sha256(encode_header(header)).hexdigest()[:16] for header in headers]
+    assert digests == ["033e39185dc98dc7", "75c94231e3a4ef2f"]
 
 
 @given(st.integers(0, BLOCK * 8 - 1))

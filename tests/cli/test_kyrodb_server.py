@@ -105,7 +105,17 @@ def test_a_configuration_is_checked_without_serving(
 BACKUPS = "backup: {{interval_secs: 60, dir: '{}'}}\n"
 
 
-@pytest.mark.parametrize("place", ["s3://bucket", "s3://bucket/a/prefix", "backups", "/var/backups"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "s3://bucket",
+        "s3://bucket/a/prefix",
+        "gs://bucket/p",
+        "az://container/p",
+        "backups",
+        "file:///var/backups",
+    ],
+)
 def test_places_for_backups_that_are_good(place: str, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(BACKUPS.format(place))
@@ -125,12 +135,12 @@ def test_places_for_backups_that_are_none(
 def test_object_store_without_the_extra_is_told_before_anything_is_served(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.setitem(sys.modules, "obstore", None)
     config = tmp_path / "config.yaml"
     config.write_text(BACKUPS.format("s3://bucket/prefix"))
     for arguments in (["--check-config"], ["--data-dir", str(tmp_path / "data")]):
         assert main([*arguments, "--config", str(config)]) == 1
-        assert "backup.dir = s3://bucket/prefix needs the s3 extra" in capsys.readouterr().err
+        assert "backup.dir = s3://bucket/prefix needs the cloud extra" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
 
 

@@ -16,6 +16,11 @@ from pykyro.tenancy.key_file import read_key_file
 NEW = ApiKey(digest_of(key_of("new")), "new", "It's: new #1", 5, 6, True, True, "2025-06-01T12:00:00Z")
 
 
+def words_of(text: str) -> list[list[str]]:
+    """The words of each line; the spaces between them may change."""
+    return [line.split() for line in text.splitlines()]
+
+
 def keys(path: Path) -> list[ApiKey]:
     return read_key_file(path, only_loopback=True).keys
 
@@ -39,6 +44,12 @@ def test_the_first_key_makes_the_file_for_its_owner_alone(tmp_path: Path) -> Non
         "api_keys: []\n",
         "api_keys:\nother: 1\n",
         "other: 1\napi_keys:",
+        "api_keys: ~ # none\nother: 1\n",
+        "api_keys: [] # none\n",
+        "x: &x 1\ny: &x 2\nz: *x\n" + text_of(entry()),
+        "# before\n\n---\n# behind\n" + text_of(entry(max_vectors="1000  # many", created_at="")),
+        text_of(entry(note="|\n      some\n      # no comment")) + "\n# other things\nother: 010\n",
+        text_of(entry(tenant_name='"A\\tB # no comment"')) + "list:\n  - [TRUE, ~, 1e3, 0x1]\n",
     ],
 )
 def test_a_key_is_added_and_nothing_else_changes(tmp_path: Path, text: str) -> None:
@@ -47,12 +58,51 @@ def test_a_key_is_added_and_nothing_else_changes(tmp_path: Path, text: str) -> N
     before = keys(path)
     add_key(path, NEW)
     assert keys(path) == [*before, NEW]
+    after = words_of(path.read_text())
+    for line in words_of(text.replace("api_keys: []", "api_keys:").replace("api_keys: ~", "api_keys:")):
+        assert line in after
+
+
+def test_comments_below_the_list_stay_below_it_and_those_of_an_entry_with_it(tmp_path: Path) -> None:
+    path = write_keys(tmp_path / "keys.yaml")
+    about_acme, below = "    # about acme\n", "\n# other things\nother: 1\n"
+    path.write_text(text_of(entry()) + about_acme + below)
+    add_key(path, NEW)
     after = path.read_text()
-    for line in text.replace("api_keys: []", "api_keys:").splitlines():
-        assert line in after.splitlines()
+    assert after.startswith(text_of(entry()) + about_acme)
+    assert after.endswith(below)
+    assert keys(path)[-1] == NEW
 
 
-@pytest.mark.parametrize("text", ["api_keys: [{a: b}]", '{"api_keys": []}', "api_keys: [] # none\n"])
+def test_line_ends_of_another_system_stay(tmp_path: Path) -> None:
+    path = write_keys(tmp_path / "keys.yaml")
+    text = ("# ours\n" + text_of(entry(), entry("b", enabled="true # until June"))).replace("\n", "\r\n")
+    path.write_bytes(text.encode())
+    add_key(path, NEW)
+    assert path.read_bytes().startswith(text.encode())
+    assert b"\n" not in path.read_bytes().replace(b"\r\n", b"")
+
+
+def test_indentation_of_the_list_stays(tmp_path: Path) -> None:
+    path = write_keys(tmp_path / "keys.yaml")
+    for dash in ("", "   "):
+        text = text_of(entry()).replace("\n  ", f"\n{dash}")
+        path.write_text(text)
+        add_key(path, NEW)
+        assert path.read_text().startswith(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "api_keys: [{a: b}]",
+        '{"api_keys": []}',
+        "api_keys: [{" + ", ".join(f"{name}: {value}" for name, value in entry().items()) + "}]\n",
+        text_of(entry()) + "other: {a: 1, a: 2}\n",
+        text_of(entry()) + "other:\n  ? {a: {b: 1}}\n  : 2\n",
+        text_of(entry()) + "other: 1 # one\n...\n# lost\n",
+    ],
+)
 def test_a_layout_that_cannot_be_edited_is_left_alone(tmp_path: Path, text: str) -> None:
     path = write_keys(tmp_path / "keys.yaml")
     path.write_text(text)
@@ -68,7 +118,8 @@ def test_disabling_changes_one_word_an_entry(tmp_path: Path) -> None:
     path.write_text(text)
     disable_keys(path, [digest_of(key_of(tenant)).hex()[:12] for tenant in ("acme", "c")])
     assert [key.enabled for key in keys(path)] == [False, True, False]
-    assert path.read_text() == text.replace("true", "false", 1).replace("TRUE", "false")
+    # The comment stays in its column.
+    assert path.read_text() == text.replace("true", "false", 1).replace("TRUE ", "false")
 
 
 def test_disabling_a_key_that_stands_twice_disables_both(tmp_path: Path) -> None:

@@ -74,11 +74,10 @@ def test_both_parsers_read_the_same(loader: object, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(key_document, "_LOADER", loader)
     text = "# ü\nother: {a: [1]}\n" + text_of(entry("no", tenant_name="'it''s'"), entry("b", note="[1, 2]"))
     first, second = key_document.entries(text)
-    assert text[first.fields["max_vectors"].start : first.fields["max_vectors"].end] == "1000"
-    assert (first.line, first.column, first.block, first.number) == (4, 4, True, 1)
+    assert first.fields["max_vectors"].text == "1000"
+    assert [(entry.number, entry.line) for entry in (first, second)] == [(1, 4), (2, 9)]
     assert first.fields["tenant_name"].text == "it's"
     assert [first.fields[name].plain for name in ("tenant_id", "tenant_name")] == [True, False]
-    assert text[: second.end].endswith("[1, 2]")
     assert [key.tenant_id for key in parse(text).keys] == ["no", "b"]
 
 

@@ -120,7 +120,7 @@ def _write(filesystem: FileSystem, target: Target, plan: Plan) -> Entry:
             f"Free space or prune old backups"
         )
     documents = plan.documents
-    writer = ArchiveWriter(target, plan.id, plan.created_us // 1_000_000, _paced(plan))
+    writer = ArchiveWriter(target, plan.id, plan.created_us // 1_000_000, _paced(plan), plan.new_bytes)
     try:
         files = [*_write_files(filesystem, writer, plan), *_write_beside(writer, plan)]
         log = _write_log(writer, plan)

@@ -46,7 +46,7 @@ class BackupSchedule:
         retention: Retention | None,
         clock: Clock,
     ) -> None:
-        """`backup_dir` is a directory or s3://bucket/prefix; `retention` None prunes nothing."""
+        """`backup_dir` is a directory or a URL of an object store; `retention` None prunes nothing."""
         self._request = RunRequest(
             data_dir=data_dir.absolute(),
             backup_dir=backup_dir if is_url(backup_dir) else str(Path(backup_dir).absolute()),

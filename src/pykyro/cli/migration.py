@@ -15,6 +15,7 @@ from pykyro.backup.target.locate import is_url, open_target
 from pykyro.cli.arguments import API_KEY_VARIABLE, integer
 from pykyro.cli.backup import output
 from pykyro.cli.command import text_argument
+from pykyro.config.place import URL_FORMS, local_place
 from pykyro.migration.document import Selection
 from pykyro.migration.export import ROWS_PER_PART, ExportOptions, MakeCopy, export
 from pykyro.migration.export_record import Format
@@ -51,7 +52,9 @@ def _add_export(commands: Commands) -> None:
     parser = commands.add_parser("export", help=text, description=text, allow_abbrev=False)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data-dir", type=Path, metavar="DIR", help="directory of the database")
-    source.add_argument("--backup-dir", metavar="DIR", help="directory of backups, or s3://bucket/prefix")
+    source.add_argument(
+        "--backup-dir", type=local_place, metavar="DIR", help=f"directory of backups, or {URL_FORMS}"
+    )
     parser.add_argument(
         "--backup-id", metavar="ID", help="with --backup-dir: which one (default: the newest)"
     )

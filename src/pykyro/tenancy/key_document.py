@@ -1,8 +1,7 @@
 """The key file as text: a stream of YAML events, of which only scalars in the entries matter.
 
-Reading events instead of a tree keeps ten thousand tenants from costing tens of megabytes, lets each field be
-read as what it is meant to be (a tenant called `no` is no boolean), and tells where in the text a value stands,
-so that a value can be changed without touching the comments around it.
+Reading events instead of a tree keeps ten thousand tenants from costing tens of megabytes, and lets each field be
+read as what it is meant to be (a tenant called `no` is no boolean).
 
 No message quotes the text: it may hold keys.
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import yaml
 
@@ -20,25 +19,16 @@ from pykyro.model.errors import ConfigError
 LIST_KEY: Final = "api_keys"
 
 
-class Mark(Protocol):
-    """A place in the text, in the parser in C as in the one in Python."""
-
-    @property
-    def index(self) -> int: ...
-
-
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS: Final = frozenset(("", "~", "null", "Null", "NULL"))
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A value, where it stands in the text (offsets in characters), and whether it is written without quotes."""
+    """A value, and whether it is written without quotes."""
 
     text: str
     plain: bool
-    start: int
-    end: int
 
     @property
     def is_null(self) -> bool:
@@ -47,15 +37,11 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One mapping of the list, by field; nested values are left out. `line` counts from 1, `column` from 0."""
+    """One mapping of the list, by field; nested values are left out. `number` and `line` count from 1."""
 
     number: int
     line: int
-    column: int
-    block: bool
     fields: dict[str, Scalar]
-    end: int
-    """Offset behind the last value."""
 
     @property
     def place(self) -> str:
@@ -119,7 +105,6 @@ def _list(events: Iterator[yaml.Event]) -> Iterator[Entry]:
 
 def _entry(events: Iterator[yaml.Event], start: yaml.MappingStartEvent, number: int) -> Entry:
     fields: dict[str, Scalar] = {}
-    end = _offset(start.end_mark)
     while not isinstance(event := next(events), yaml.MappingEndEvent):
         if not isinstance(event, yaml.ScalarEvent):
             raise ConfigError(f"{LIST_KEY}[{number}] (line {_line(event)}): a field's name must be a word")
@@ -127,19 +112,16 @@ def _entry(events: Iterator[yaml.Event], start: yaml.MappingStartEvent, number: 
         if event.value in fields:
             raise ConfigError(f"{LIST_KEY}[{number}] (line {_line(event)}): a field is given twice")
         if isinstance(value, yaml.ScalarEvent):
-            end = _offset(value.end_mark)
-            fields[event.value] = Scalar(value.value, not value.style, _offset(value.start_mark), end)
+            fields[event.value] = Scalar(value.value, not value.style)
         elif isinstance(value, yaml.AliasEvent):
             raise ConfigError(f"{LIST_KEY}[{number}] (line {_line(value)}): aliases are not supported")
         else:
-            end = _skip(events, value)
-    mark = start.start_mark
-    assert mark is not None
-    return Entry(number, mark.line + 1, mark.column, not start.flow_style, fields, end)
+            _skip(events, value)
+    return Entry(number, _line(start), fields)
 
 
-def _skip(events: Iterator[yaml.Event], event: yaml.Event) -> int:
-    """Pass over the node that `event` starts; the offset behind it."""
+def _skip(events: Iterator[yaml.Event], event: yaml.Event) -> None:
+    """Pass over the node that `event` starts."""
     depth = 0
     while True:
         if isinstance(event, yaml.CollectionStartEvent):
@@ -147,13 +129,8 @@ def _skip(events: Iterator[yaml.Event], event: yaml.Event) -> int:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if not depth:
-            return _offset(event.end_mark)
+            return
         event = next(events)
-
-
-def _offset(mark: Mark | None) -> int:
-    assert mark is not None
-    return mark.index
 
 
 def _line(event: yaml.Event) -> int:

@@ -1,7 +1,8 @@
 """Changing the key file the way its owner would: one entry, or one word, and nothing around it.
 
-The text is edited in place, so comments stay; what comes out is read again and must hold exactly the intended
-keys, or nothing is written. The new file replaces the old one as a whole, and belongs to the same owner.
+The document is edited by a library that keeps comments (yaml_edit.py); what comes out is read again and must hold
+exactly the intended keys, or nothing is written. The new file replaces the old one as a whole, and belongs to the
+same owner.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ from pykyro.model.errors import ConfigError
 from pykyro.tenancy.api_keys import ApiKey, digest_from_hash, digest_of
 from pykyro.tenancy.key_document import LIST_KEY, Entry, entries
 from pykyro.tenancy.key_file import check_protection, parse_key_file, read_text
+from pykyro.tenancy.yaml_edit import (
+    CommentedMap,
+    CommentedSeq,
+    Quoted,
+    YamlEditError,
+    edited_yaml,
+    move_comments_below,
+)
 
 _HEADER: Final = f"""\
 # API keys of KyroDB. 'kyrodb keys new' adds to this file, and SIGHUP makes a running server read it again.
@@ -39,11 +48,13 @@ def disable_keys(path: Path, key_ids: Iterable[str]) -> None:
     wanted = set(key_ids)
 
     def edit(text: str) -> str:
-        for entry in reversed(list(entries(text))):
-            if _key_id(entry) in wanted:
-                enabled = entry.fields["enabled"]
-                text = text[: enabled.start] + "false" + text[enabled.end :]
-        return text
+        places = [entry.number - 1 for entry in entries(text) if _key_id(entry) in wanted]
+
+        def disable(document: CommentedMap) -> None:
+            for place in places:
+                document[LIST_KEY][place]["enabled"] = "false"
+
+        return edited_yaml(text, disable, LIST_KEY)
 
     def intended(before: list[ApiKey]) -> list[ApiKey]:
         return [replace(key, enabled=False) if key.key_id in wanted else key for key in before]
@@ -98,47 +109,45 @@ def _edited(
         os.fchmod(descriptor, facts.st_mode & 0o777)
         if (facts.st_uid, facts.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, facts.st_uid, facts.st_gid)
-    after = edit(text)
+    try:
+        after = edit(text)
+    except YamlEditError:
+        raise ConfigError(f"{path}: its layout cannot be edited safely; change it by hand") from None
     if _essence(parse_key_file(after, path, only_loopback=True).keys) != _essence(intended(before)):
         raise ConfigError(f"{path}: its layout cannot be edited safely; change it by hand")
     return after
 
 
 def _appended(text: str, key: ApiKey, path: Path) -> str:
-    known = list(entries(text))
-    if not known:
-        return _first_entry(text, key, path)
-    last = known[-1]
-    if not last.block:
-        raise ConfigError(f"{path}: '{LIST_KEY}' is written in one line; write an entry a line to add to it")
-    # An entry's first field stands two places behind its dash.
-    line_end = text.find("\n", last.end)
-    at = len(text) if line_end < 0 else line_end + 1
-    start = "" if text[:at].endswith("\n") else "\n"
-    return text[:at] + start + _entry_text(key, " " * (last.column - 2)) + text[at:]
+    def append(document: CommentedMap) -> None:
+        known = document[LIST_KEY]
+        # A list without entries may also be written as null, which is a string here.
+        some = isinstance(known, CommentedSeq) and bool(known)
+        if document.fa.flow_style() or (some and known.fa.flow_style()):
+            raise ConfigError(
+                f"{path}: '{LIST_KEY}' is written in one line; write an entry a line to add to it"
+            )
+        entry = _entry(key)
+        if some:
+            move_comments_below(known, entry)
+            known.append(entry)
+        else:
+            document[LIST_KEY] = CommentedSeq([entry])
+
+    return edited_yaml(text, append, LIST_KEY)
 
 
-def _first_entry(text: str, key: ApiKey, path: Path) -> str:
-    for empty in (f"{LIST_KEY}: []", f"{LIST_KEY}:"):
-        before, found, after = text.partition(empty)
-        if found and (not before or before.endswith("\n")) and (not after or after.startswith("\n")):
-            return f"{before}{LIST_KEY}:\n{_entry_text(key, '  ')}{after.removeprefix(chr(10))}"
-    raise ConfigError(f"{path}: write the line '{LIST_KEY}:' into it to add the first key")
-
-
-def _entry_text(key: ApiKey, indent: str) -> str:
-    quoted = key.tenant_name.replace("'", "''")
-    lines = [
-        f"- key_hash: {key.key_hash}",
-        f"  tenant_id: '{key.tenant_id}'",
-        f"  tenant_name: '{quoted}'",
-        f"  max_vectors: {key.max_vectors}",
-        f"  max_qps: {key.max_qps}",
-        f"  enabled: {str(key.enabled).lower()}",
-        f"  is_admin: {str(key.is_admin).lower()}",
-        f"  created_at: '{key.created_at}'",
-    ]
-    return "".join(f"{indent}{line}\n" for line in lines)
+def _entry(key: ApiKey) -> CommentedMap:
+    return CommentedMap(
+        key_hash=key.key_hash,
+        tenant_id=Quoted(key.tenant_id),
+        tenant_name=Quoted(key.tenant_name),
+        max_vectors=str(key.max_vectors),
+        max_qps=str(key.max_qps),
+        enabled=str(key.enabled).lower(),
+        is_admin=str(key.is_admin).lower(),
+        created_at=Quoted(key.created_at),
+    )
 
 
 def _key_id(entry: Entry) -> str:

@@ -21,15 +21,17 @@ Source: IEEE Std 1003.1-2017, pax, "ustar Interchange Format".
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import dataclass
 from typing import Final
 
-BLOCK: Final = 512
+BLOCK: Final = tarfile.BLOCKSIZE
 END: Final = bytes(2 * BLOCK)
-_OCTAL_MAX: Final = 8**11 - 1
-_SIZE_MAX: Final = 2**63 - 1
+_NUMBER_MAX: Final = 2**63 - 1
 _NAME_BYTES_MAX: Final = 100
 _CHECKSUM_AT: Final = slice(148, 156)
+_MAGIC_AT: Final = slice(257, 265)
+_DEVICE_AT: Final = slice(329, 345)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +53,17 @@ def encode_header(header: Header) -> bytes:
     name = header.name.encode("ascii")
     if not 0 < len(name) < _NAME_BYTES_MAX:
         raise ValueError(f"member name of {len(name)} bytes, must be 1 to {_NAME_BYTES_MAX - 1}")
-    block = bytearray(BLOCK)
-    block[: len(name)] = name
-    block[100:124] = b"0000600\0" + b"0000000\0" * 2
-    block[124:136] = _number(header.size_bytes)
-    block[136:148] = _number(header.time_s)
+    for number in (header.size_bytes, header.time_s):
+        if not 0 <= number <= _NUMBER_MAX:
+            raise ValueError(f"{number} is outside 0..{_NUMBER_MAX}")
+    info = tarfile.TarInfo(header.name)
+    info.size, info.mtime, info.mode = header.size_bytes, header.time_s, 0o600
+    # The library writes numbers of 8 GiB and more only under the magic of GNU, and what it writes for the device
+    # numbers of a plain file depends on the version of Python.
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT, "ascii", "strict"))
+    block[_MAGIC_AT] = tarfile.POSIX_MAGIC
+    block[_DEVICE_AT] = b"0000000\0" * 2
     block[_CHECKSUM_AT] = b" " * 8
-    block[156:157] = b"0"
-    block[257:265] = b"ustar\00000"
-    block[329:345] = b"0000000\0" * 2
     block[_CHECKSUM_AT] = f"{sum(block):06o}\0 ".encode()
     return bytes(block)
 
@@ -69,26 +73,12 @@ def decode_header(block: bytes) -> Header:
     if len(block) != BLOCK:
         raise ValueError("a member header is cut short")
     try:
-        name = block[:100].rstrip(b"\0").decode("ascii")
-        header = Header(name, _value(block[124:136]), _value(block[136:148]))
+        info = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+        header = Header(info.name, info.size, int(info.mtime))
         again = encode_header(header)
-    except ValueError as error:
+    except (tarfile.TarError, ValueError) as error:
         raise ValueError(f"no member header: {error}") from None
+    # The library forgives much (signs, spaces, bytes it does not know); the header made again does not.
     if again != block:
         raise ValueError("member header does not match its content")
     return header
-
-
-def _number(value: int) -> bytes:
-    if not 0 <= value <= _SIZE_MAX:
-        raise ValueError(f"{value} is outside 0..{_SIZE_MAX}")
-    if value <= _OCTAL_MAX:
-        return f"{value:011o}\0".encode()
-    return b"\x80" + value.to_bytes(11, "big")
-
-
-def _value(field: bytes) -> int:
-    if field[0] == 0x80:
-        return int.from_bytes(field[1:], "big")
-    # int() takes signs, spaces and underscores; comparing with the header made again refuses those.
-    return int(field[:11], 8)

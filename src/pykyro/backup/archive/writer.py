@@ -28,8 +28,16 @@ class ArchiveFacts:
 class ArchiveWriter:
     """One archive on its way into a target; it appears there with `finish`."""
 
-    def __init__(self, target: Target, backup_id: str, time_s: int, pace: Callable[[int], None]) -> None:
-        self._upload = target.create(filename.archive(backup_id))
+    def __init__(
+        self,
+        target: Target,
+        backup_id: str,
+        time_s: int,
+        pace: Callable[[int], None],
+        expected_bytes: int = 0,
+    ) -> None:
+        """`expected_bytes` is about how long the archive will be."""
+        self._upload = target.create(filename.archive(backup_id), expected_bytes)
         self._time_s = time_s
         self._pace = pace
         self._digest = Digest()

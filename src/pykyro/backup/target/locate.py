@@ -9,22 +9,24 @@ from urllib.parse import urlsplit
 
 from pykyro.backup.target.scratch import remove_stale_scratch
 from pykyro.backup.target.target import DirectoryTarget, Target
+from pykyro.config.place import URL_FORMS, is_object_store, local_place
 from pykyro.model.errors import FailedPrecondition, InvalidArgument
 from pykyro.storage.files.filesystem import LocalFileSystem
 
 
 def is_url(place: str) -> bool:
     """Whether the place is an object store rather than a directory."""
-    return "://" in place
+    return "://" in local_place(place)
 
 
 def open_target(place: str) -> Target:
-    """A directory, or s3://bucket/prefix. What killed trial recoveries left there, or in the system's directory for
-    temporary files, is removed.
+    """A directory, or a prefix in an object store. What killed trial recoveries left there, or in the system's
+    directory for temporary files, is removed.
 
     Raises what `check_place` raises, OSError.
     """
     check_place(place)
+    place = local_place(place)
     remove_stale_scratch(Path(tempfile.gettempdir()))
     if not is_url(place):
         directory = Path(place).absolute()
@@ -33,22 +35,20 @@ def open_target(place: str) -> Target:
     from pykyro.backup.target.object_store import ObjectStoreTarget
 
     url = urlsplit(place)
-    return ObjectStoreTarget(url.netloc, url.path)
+    return ObjectStoreTarget(url.netloc, url.path, url.scheme)
 
 
 def check_place(place: str) -> None:
     """Whether backups can be kept there, as far as can be said without a look.
 
-    Raises InvalidArgument for a URL that is none of s3://bucket/prefix, FailedPrecondition when the s3 extra is not
-    installed.
+    Raises InvalidArgument for a URL of another form, FailedPrecondition when obstore is not installed.
     """
     if not is_url(place):
         return
-    url = urlsplit(place)
-    if url.scheme != "s3" or not url.netloc or url.query or url.fragment:
+    if not is_object_store(place):
         raise InvalidArgument(
-            f"{place}: backups are kept in a directory or at s3://bucket/prefix", field="backup_dir"
+            f"{place}: backups are kept in a directory or at {URL_FORMS}", field="backup_dir"
         )
-    # Not imported for this: it takes a second and tens of megabytes, and a server that checks needs neither.
-    if importlib.util.find_spec("boto3") is None:
-        raise FailedPrecondition(f"{place} needs the s3 extra: pip install 'pykyro[s3]'")
+    # Not imported for this: a server that only checks needs no client of object stores.
+    if importlib.util.find_spec("obstore") is None:
+        raise FailedPrecondition(f"{place} needs the cloud extra: pip install 'pykyro[cloud]'")

@@ -1,84 +1,84 @@
-"""Backups in an object store that speaks S3, through boto3 (the `s3` extra).
+"""Backups in an object store: Amazon S3 and what speaks it, Google Cloud Storage, Azure Blob Storage.
 
-Credentials, region and endpoint come from where every AWS tool takes them: environment, configuration files, roles
-(AWS_ENDPOINT_URL for another store than Amazon's). An object is uploaded in parts and appears when the last call has
-succeeded, so a backup is there whole or not at all; uploads that were never completed are for a lifecycle rule of
-the bucket to remove. One writer at a time is kept by an object that only one can create (conditional writes, which
-Amazon S3 and most others have).
+An object is uploaded in parts and appears when the last request has succeeded, so a backup is there whole or not at
+all. An upload whose writer died is for a lifecycle rule of the bucket to remove. One writer at a time is kept by an
+object that only one can create (a conditional write, which these stores have).
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import json
 import os
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from queue import SimpleQueue
+from typing import Final
 from uuid import uuid4
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+import obstore
 
 from pykyro.backup import filename
+from pykyro.backup.target.cloud_error import as_os_error
+from pykyro.backup.target.cloud_store import CloudStore, open_store
 from pykyro.backup.target.target import Readable, Upload
 from pykyro.model.errors import DataDirInUse
 from pykyro.model.types import BytesLike
 from pykyro.storage.files.filesystem import Lock
+from pykyro.system.job_thread import Job, JobThread
 
 PART_BYTES: Final = 16 << 20
-"""Of the first thousand parts; each further thousand is larger by as much, for there may be 10,000 at most."""
+_PARTS: Final = 5_000
+"""Parts that an object of the announced size is cut into at most. S3 allows 10,000, so it may grow to twice that."""
 READ_AHEAD_BYTES: Final = 256 << 10
 LOCK_STALE_S: Final = 86_400.0
 """A lock older than this was left by a writer that died."""
-_GONE: Final = ("NoSuchKey", "404", "NotFound")
-_TAKEN: Final = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_ABANDON_WAIT_S: Final = 30.0
 
 
 class ObjectStoreTarget:
-    """Objects under a prefix of a bucket."""
+    """Objects under a prefix of a bucket (Azure: of a container)."""
 
-    def __init__(self, bucket: str, prefix: str) -> None:
-        """Makes no request yet. Raises OSError when the settings for the store are missing or wrong."""
-        self._bucket = bucket
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        with _as_os_error(self.location):
-            self._s3: Any = boto3.client("s3")
+    def __init__(self, bucket: str, prefix: str, scheme: str = "s3") -> None:
+        """`scheme` is s3, gs or az. Makes no request yet. Raises OSError when the settings for the store are missing
+        or wrong."""
+        prefix = prefix.strip("/")
+        self._location = f"{scheme}://{bucket}/{prefix}".rstrip("/")
+        with as_os_error(self._location):
+            self._store: CloudStore = open_store(scheme, bucket, prefix)
 
     @property
     def location(self) -> str:
-        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+        return self._location
 
     def sizes(self) -> dict[str, int]:
-        found = {}
-        with _as_os_error(self.location):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=f"{self._prefix}backup_"
-            )
-            for item in (item for page in pages for item in page.get("Contents", ())):
-                name = item["Key"].removeprefix(self._prefix)
-                if filename.archive_id(name) or filename.entry_id(name):
-                    found[name] = int(item["Size"])
-        return found
+        with as_os_error(self.location):
+            found = obstore.list_with_delimiter(self._store)["objects"]
+        sizes = {item["path"].rpartition("/")[2]: item["size"] for item in found}
+        return {
+            name: size for name, size in sizes.items() if filename.archive_id(name) or filename.entry_id(name)
+        }
 
     def open(self, name: str) -> Readable:
-        with _as_os_error(f"{self.location}/{name}"):
-            head = self._s3.head_object(**self._key(name))
-        return _Object(self._s3, self._key(name), f"{self.location}/{name}", int(head["ContentLength"]))
+        place = f"{self.location}/{name}"
+        with as_os_error(place):
+            size_bytes = obstore.head(self._store, name)["size"]
+        return _Object(self._store, name, place, size_bytes)
 
-    def create(self, name: str) -> Upload:
-        return _PartsUpload(self._s3, self._key(name), f"{self.location}/{name}")
+    def create(self, name: str, expected_bytes: int = 0) -> Upload:
+        part_bytes = max(PART_BYTES, -(-expected_bytes // _PARTS))
+        return _PartsUpload(self._store, name, f"{self.location}/{name}", part_bytes)
 
     def put(self, name: str, data: bytes) -> None:
-        with _as_os_error(f"{self.location}/{name}"):
-            self._s3.put_object(**self._key(name), Body=data)
+        with as_os_error(f"{self.location}/{name}"):
+            obstore.put(self._store, name, data, use_multipart=False)
 
     def remove(self, name: str) -> None:
-        with _as_os_error(f"{self.location}/{name}"):
-            self._s3.delete_object(**self._key(name))
+        # Amazon's store is content when there is no such object, the others say so.
+        with contextlib.suppress(FileNotFoundError), as_os_error(f"{self.location}/{name}"):
+            obstore.delete(self._store, name)
 
     def lock(self) -> Lock:
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "time_s": int(time.time())}
@@ -86,8 +86,8 @@ class ObjectStoreTarget:
         place = f"{self.location}/{filename.LOCK}"
         for _ in range(2):
             try:
-                with _as_os_error(place):
-                    self._s3.put_object(**self._key(filename.LOCK), Body=body, IfNoneMatch="*")
+                with as_os_error(place):
+                    obstore.put(self._store, filename.LOCK, body, mode="create", use_multipart=False)
                 return _ObjectLock(self)
             except FileExistsError:
                 # Made by a request whose answer was lost and that was sent again, it is ours.
@@ -113,13 +113,12 @@ class ObjectStoreTarget:
     def _remove_stale_lock(self, place: str) -> None:
         """Raises DataDirInUse when the lock is not old enough to have been left behind."""
         try:
-            with _as_os_error(place):
-                found = self._s3.get_object(**self._key(filename.LOCK))
-                words = found["Body"].read(1000).decode("utf-8", "replace")
+            content, made = self._read_lock(place)
         except FileNotFoundError:
             return
-        age_s = (datetime.datetime.now(datetime.UTC) - found["LastModified"]).total_seconds()
+        age_s = (datetime.datetime.now(datetime.UTC) - made).total_seconds()
         if age_s < LOCK_STALE_S:
+            words = content[:1000].decode("utf-8", "replace")
             raise DataDirInUse(
                 f"another process is changing the backups: {words!r}, {age_s:.0f} s ago",
                 path=place,
@@ -130,24 +129,25 @@ class ObjectStoreTarget:
 
     def _lock_is(self, body: bytes, place: str) -> bool:
         try:
-            with _as_os_error(place):
-                return bool(self._s3.get_object(**self._key(filename.LOCK))["Body"].read(1000) == body)
+            return self._read_lock(place)[0] == body
         except FileNotFoundError:
             return False
 
-    def _key(self, name: str) -> dict[str, str]:
-        return {"Bucket": self._bucket, "Key": self._prefix + name}
+    def _read_lock(self, place: str) -> tuple[bytes, datetime.datetime]:
+        with as_os_error(place):
+            found = obstore.get(self._store, filename.LOCK)
+            return bytes(found.bytes()), found.meta["last_modified"]
 
 
 class _Object:
-    """An object read by ranges, the bytes around a small one kept for the next."""
+    """An object read by ranges. The bytes around a small one are kept for the next."""
 
-    def __init__(self, s3: Any, key: dict[str, str], place: str, size_bytes: int) -> None:
-        self._s3 = s3
-        self._key = key
+    def __init__(self, store: CloudStore, name: str, place: str, size_bytes: int) -> None:
+        self._store = store
+        self._name = name
         self._place = place
         self._size_bytes = size_bytes
-        self._kept_start, self._kept = 0, b""
+        self._kept_start, self._kept = 0, memoryview(b"")
 
     @property
     def size_bytes(self) -> int:
@@ -158,62 +158,95 @@ class _Object:
         if start >= end:
             return b""
         if not self._kept_start <= start <= end <= self._kept_start + len(self._kept):
-            last = min(max(end, start + READ_AHEAD_BYTES), self._size_bytes) - 1
-            with _as_os_error(self._place):
-                answer = self._s3.get_object(**self._key, Range=f"bytes={start}-{last}")
-                self._kept_start, self._kept = start, answer["Body"].read()
-        return memoryview(self._kept)[start - self._kept_start : end - self._kept_start]
+            last = min(max(end, start + READ_AHEAD_BYTES), self._size_bytes)
+            with as_os_error(self._place):
+                found = obstore.get_range(self._store, self._name, start=start, end=last)
+            self._kept_start, self._kept = start, memoryview(found)
+        return self._kept[start - self._kept_start : end - self._kept_start]
+
+
+class _Abandoned(Exception):
+    """Ends an upload without an object."""
 
 
 class _PartsUpload:
-    """A multipart upload; a short object goes in one call."""
+    """A multipart upload; a short object goes in one request.
 
-    def __init__(self, s3: Any, key: dict[str, str], place: str) -> None:
-        self._s3 = s3
-        self._key = key
+    obstore takes the bytes from an iterator, and takes the parts back when that iterator raises. So a thread of its
+    own sends what `write` gives; `write` waits until the part before has been taken.
+    """
+
+    def __init__(self, store: CloudStore, name: str, place: str, part_bytes: int) -> None:
+        self._store = store
+        self._name = name
         self._place = place
+        self._part_bytes = part_bytes
         self._waiting = bytearray()
-        self._parts: list[dict[str, Any]] = []
-        self._upload_id = ""
+        self._thread = JobThread()
+        self._job: Job[None] | None = None
+        self._parts: SimpleQueue[bytes | None] = SimpleQueue()
+        """None abandons the upload, an empty part ends it."""
+        self._wanted: SimpleQueue[bool] = SimpleQueue()
+        """One item for each part that may be given; False when no more is taken."""
+        self._ending = False
 
     def write(self, data: BytesLike) -> None:
         self._waiting += data
-        while len(self._waiting) >= self._part_bytes:
-            size = self._part_bytes
-            part, self._waiting = self._waiting[:size], self._waiting[size:]
-            self._send(bytes(part))
+        if len(self._waiting) >= self._part_bytes:
+            part, self._waiting = bytes(self._waiting), bytearray()
+            self._give(part)
 
     def finish(self) -> None:
-        with _as_os_error(self._place):
-            if not self._parts:
-                self._s3.put_object(**self._key, Body=bytes(self._waiting))
-                return
+        self._ending = True
+        if self._job is None:
+            with as_os_error(self._place):
+                obstore.put(self._store, self._name, bytes(self._waiting), use_multipart=False)
+            return
         if self._waiting:
-            self._send(bytes(self._waiting))
-        with _as_os_error(self._place):
-            self._s3.complete_multipart_upload(
-                **self._key, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
-            )
+            self._give(bytes(self._waiting))
+        self._give(b"")
+        self._end(self._job)
 
     def abandon(self) -> None:
-        with contextlib.suppress(OSError), _as_os_error(self._place):
-            if self._upload_id:
-                self._s3.abort_multipart_upload(**self._key, UploadId=self._upload_id)
+        if self._job is not None:
+            self._parts.put(None)
+            self._job.wait(_ABANDON_WAIT_S)
+            self._thread.stop()
+        if self._ending:
+            # The object may be there although its answer never came.
+            with contextlib.suppress(OSError), as_os_error(self._place):
+                obstore.delete(self._store, self._name)
 
-    @property
-    def _part_bytes(self) -> int:
-        return PART_BYTES * (1 + len(self._parts) // 1000)
+    def _give(self, part: bytes) -> None:
+        if self._job is None:
+            self._job = Job(self._send)
+            self._thread.submit(self._job)
+        if not self._wanted.get():
+            self._end(self._job)
+        self._parts.put(part)
 
-    def _send(self, part: bytes) -> None:
-        number = len(self._parts) + 1
-        with _as_os_error(self._place):
-            if not self._upload_id:
-                self._upload_id = self._s3.create_multipart_upload(**self._key)["UploadId"]
-            answer = self._s3.upload_part(**self._key, UploadId=self._upload_id, PartNumber=number, Body=part)
-        kept = {
-            name: value for name, value in answer.items() if name == "ETag" or name.startswith("Checksum")
-        }
-        self._parts.append({"PartNumber": number} | kept)
+    def _end(self, job: Job[None]) -> None:
+        with as_os_error(self._place):
+            job.result()
+        self._thread.stop()
+
+    def _send(self) -> None:
+        try:
+            obstore.put(
+                self._store, self._name, self._taken(), chunk_size=self._part_bytes, max_concurrency=1
+            )
+        finally:
+            self._wanted.put(False)
+
+    def _taken(self) -> Iterator[bytes]:
+        while True:
+            self._wanted.put(True)
+            part = self._parts.get()
+            if part is None:
+                raise _Abandoned
+            if not part:
+                return
+            yield part
 
 
 class _ObjectLock:
@@ -222,19 +255,3 @@ class _ObjectLock:
 
     def release(self) -> None:
         self._target.remove(filename.LOCK)
-
-
-@contextlib.contextmanager
-def _as_os_error(place: str) -> Iterator[None]:
-    """What boto3 raises, as what callers of a Target expect."""
-    try:
-        yield
-    except ClientError as error:
-        code, text = error.response["Error"]["Code"], str(error)
-        if code in _GONE:
-            raise FileNotFoundError(errno.ENOENT, text, place) from error
-        if code in _TAKEN:
-            raise FileExistsError(errno.EEXIST, text, place) from error
-        raise OSError(errno.EIO, text, place) from error
-    except BotoCoreError as error:
-        raise OSError(errno.EIO, str(error), place) from error

@@ -65,7 +65,9 @@ class Target(Protocol):
         """FileNotFoundError when there is no such object."""
         ...
 
-    def create(self, name: str) -> Upload: ...
+    def create(self, name: str, expected_bytes: int = 0) -> Upload:
+        """`expected_bytes` is about how long the object will be; it may come to twice as much."""
+        ...
 
     def put(self, name: str, data: bytes) -> None:
         """Write or replace a small object, durably."""
@@ -116,7 +118,7 @@ class DirectoryTarget:
     def open(self, name: str) -> Readable:
         return _MappedFile(self._filesystem.map(self._directory / name))
 
-    def create(self, name: str) -> Upload:
+    def create(self, name: str, expected_bytes: int = 0) -> Upload:
         return _FileUpload(self._filesystem, self._directory, name)
 
     def put(self, name: str, data: bytes) -> None:

@@ -12,6 +12,7 @@ from pykyro.backup.source.seal_request import WAIT_S
 from pykyro.cli.arguments import missing_company
 from pykyro.cli.backup.instants import parse_instant
 from pykyro.cli.command import text_argument
+from pykyro.config.place import local_place
 from pykyro.model.limits import COUNT_MAX
 from pykyro.version import __version__
 
@@ -78,9 +79,11 @@ def _add_directories(parser: argparse.ArgumentParser, data: Path | str, backup: 
     )
     parser.add_argument(
         "--backup-dir",
+        type=local_place,
         default=backup,
         metavar="DIR",
-        help="directory of backups, or s3://bucket/prefix with the s3 extra (default: ./backups)",
+        help="directory of backups; with the cloud extra also s3://bucket/prefix, gs://bucket/prefix or "
+        "az://container/prefix (default: ./backups)",
     )
 
 

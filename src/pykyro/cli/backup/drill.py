@@ -24,6 +24,7 @@ from pykyro.backup.target.locate import open_target
 from pykyro.backup.target.scratch import scratch_directory
 from pykyro.backup.trial_recovery import try_recovery
 from pykyro.cli.arguments import API_KEY_VARIABLE
+from pykyro.config.place import URL_FORMS
 from pykyro.model.distance import scores, similarities
 from pykyro.model.errors import DataDamaged, FailedPrecondition
 from pykyro.model.limits import COUNT_MAX
@@ -76,7 +77,10 @@ def add_command(commands: Commands) -> None:
     text = "restore the newest backup aside, open it, search it, and compare it with the live server"
     parser = commands.add_parser("drill", help=text, description=text, allow_abbrev=False)
     parser.add_argument(
-        "--backup-dir", default="backups", metavar="DIR", help="or s3://bucket/prefix (default: ./backups)"
+        "--backup-dir",
+        default="backups",
+        metavar="DIR",
+        help=f"directory of backups, or {URL_FORMS} (default: ./backups)",
     )
     parser.add_argument(
         "--scratch-dir", type=Path, metavar="DIR", help="where to restore (default: the system's)"

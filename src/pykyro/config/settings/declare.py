@@ -6,15 +6,14 @@ declaration (`pykyro.config.keys`), so they cannot disagree.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-_OBJECT_STORE: Final = re.compile(r"s3://[^/?#\s]+(/[^?#]*)?")
+from pykyro.config.place import URL_FORMS, is_object_store, local_place
 
 
 class Section(BaseModel):
@@ -88,8 +87,8 @@ def _path(value: object) -> object:
 def _place(value: object) -> object:
     if not isinstance(value, str | Path):
         return value
-    text = str(_path(str(value)))
-    if "://" in text and not _OBJECT_STORE.fullmatch(text):
+    text = local_place(str(_path(str(value))))
+    if "://" in text and not is_object_store(text):
         raise ValueError("no such place")
     return text
 
@@ -105,9 +104,7 @@ Integer = Annotated[int, BeforeValidator(_not_boolean)]
 Number = Annotated[float, BeforeValidator(_not_boolean)]
 Host = Annotated[str, AfterValidator(_host), Wanted("an IP address or localhost")]
 NonBlankPath = Annotated[Path, BeforeValidator(_path), Wanted("a path, not blank")]
-Place = Annotated[
-    str, BeforeValidator(_place), Wanted("a path, not blank, or s3://bucket/prefix without query")
-]
+Place = Annotated[str, BeforeValidator(_place), Wanted(f"a path, not blank, or {URL_FORMS}, without query")]
 """A directory, or objects under a prefix of a bucket."""
 LOWERCASE = BeforeValidator(_lowercase)
 """Words are compared trimmed and without regard to case."""

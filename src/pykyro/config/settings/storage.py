@@ -173,7 +173,7 @@ class BackupSettings(Section):
     )
     dir: Place | None = key(
         None,
-        "Directory of the backups, outside persistence.data_dir; or an object store, with the s3 extra.",
+        "Directory of the backups, outside persistence.data_dir; or an object store, with the cloud extra.",
         example="backups",
     )
     retention: RetentionSettings = RetentionSettings()
