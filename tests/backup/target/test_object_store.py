@@ -237,5 +237,5 @@ def test_other_urls_are_refused(place: str) -> None:
 def test_without_the_extra_a_url_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
     for place in ("s3://bucket/prefix", "gs://bucket", "az://container/prefix"):
-        with pytest.raises(FailedPrecondition, match=r"kyrodb-server\[cloud\]"):
+        with pytest.raises(FailedPrecondition, match=r"pykyro\[cloud\]"):
             open_target(place)
