@@ -16,7 +16,7 @@ import pykyro
 
 
 async def main(target: str, count: int) -> None:
-    async with pykyro.AsyncClient(target) as db:
+    async with pykyro.AsyncClient(target, timeout_s=10) as db:
         dimension = (await db.stats()).dimension
         vectors = np.random.default_rng(11).normal(size=(count, dimension)).astype(np.float32)
 

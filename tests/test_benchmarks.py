@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from benchmarks.run import PLAN, data_faults, main
+from tests.patience import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -69,15 +69,17 @@ def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
         text=True,
     )
     assert process.stdout is not None
-    said = [process.stdout.readline() for _ in range(4)]
-    assert "benchmarks, the short form" in "".join(said)
-    # It has begun once its directory is there.
-    deadline_s = time.monotonic() + 120
-    while not any(tmp_path.iterdir()):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    rest, _ = process.communicate(timeout=120)
+    try:
+        said = [process.stdout.readline() for _ in range(4)]
+        assert "benchmarks, the short form" in "".join(said)
+        # It has begun once its directory is there.
+        wait_until(lambda: any(tmp_path.iterdir()), "the benchmark makes its directory")
+        os.killpg(process.pid, signal.SIGINT)
+        rest, _ = process.communicate(timeout=PATIENCE_S)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     assert process.returncode == 130
     assert "stopped" in rest
     assert "Traceback" not in rest

@@ -100,8 +100,12 @@ def server(files: Files, tmp_path: Path) -> Iterator[RunningServer]:
         running.process.wait()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", NAMES)
+# What would wait or never end, in the place of each; the others go the same way, as the test of reloads shows of all.
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, kind) for name in NAMES for kind in ("FIFO", "endless device")]
+    + [("config.yaml", "directory"), ("kyrodb.log", "directory"), ("keys.yaml", "socket")],
+)
 def test_a_start_is_refused_with_the_reason(tmp_path: Path, files: Files, name: str, kind: str) -> None:
     put, says = KINDS[kind]
     _replace(files.directory / name, put)

@@ -15,10 +15,13 @@ import pytest
 from tests.contract.conftest import TRANSPORTS
 from tests.contract.corner import DIMENSION
 from tests.contract.tenants import ADMIN, OTHER, OWN, Answer, Tenants, called, shared_server
+from tests.patience import wait_until
 from tests.server.running import running_server
 from tests.tenancy.keys import entry, key_of
 
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.storage import filename
+from pykyro.tenancy.usage_file import decode_counts
 
 VECTOR = [1.0, 0.0, 0.0, 0.0]
 SLOW, STREAMS = key_of("slow", "w" * 32), key_of("streams", "m" * 32)
@@ -192,7 +195,8 @@ def test_usage_outlives_a_crash_and_is_exported_at_the_end(tmp_path: Path) -> No
         row = before["tenants"][0]
         assert (row["query_count"], row["insert_count"], row["delete_count"]) == (4, 3, 1)
         assert (row["vector_count"], row["storage_bytes"], row["billable_events"]) == (2, 32, 8)
-        time.sleep(2.2)  # saved once a second
+        kept = data / filename.USAGE
+        wait_until(lambda: kept.exists() and decode_counts(kept.read_bytes()).get("globex") == (4, 3, 1))
         tenants.server.process.send_signal(signal.SIGKILL)
         tenants.server.process.wait()
     assert (data / "tenant_usage_latest.csv").exists()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE_S
 
 import pykyro
 from pykyro.embedded.database import Database
@@ -26,7 +30,7 @@ def insert(db, first, count):
 def in_child(work):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(120)
+        signal.alarm(100)
         code = 9
         try:
             work()
@@ -93,30 +97,25 @@ assert reopened_documents() == 20
     "an idle child does not keep the lock": """
 pid = os.fork()
 if pid == 0:
-    time.sleep(600)
-    os._exit(0)
+    signal.pause()
 db.close()
 check = "import pykyro, sys; pykyro.open(sys.argv[1], dimension=4).close()"
-subprocess.run([sys.executable, "-c", check, path], check=True, timeout=120)
-os.kill(pid, signal.SIGKILL)
-os.waitpid(pid, 0)
+subprocess.run([sys.executable, "-c", check, path], check=True)
 """,
     "an idle child does not keep the lock of a parent that was killed": """
 readable, writable = os.pipe()
 parent = os.fork()
 if parent == 0:
     db = pykyro.open(path + "2", dimension=4)
-    child = os.fork()
-    if child == 0:
-        time.sleep(600)
-        os._exit(0)
-    os.write(writable, str(child).encode())
+    if os.fork() == 0:
+        # Only the child knows that it has begun: until then it still has the descriptors of its parent's lock.
+        os.write(writable, b"begun")
     signal.pause()
-child = int(os.read(readable, 20))
+os.close(writable)
+assert os.read(readable, 20) == b"begun"
 os.kill(parent, signal.SIGKILL)
 os.waitpid(parent, 0)
 pykyro.open(path + "2", dimension=4).close()
-os.kill(child, signal.SIGKILL)
 """,
     "a child opens the directory once the parent has closed it": """
 db.insert_many([(doc_id, [doc_id, doc_id % 7, doc_id % 11, 3]) for doc_id in range(100, 3100)])
@@ -201,13 +200,22 @@ assert reopened_documents() == 20
 @pytest.mark.parametrize("story", _STORIES)
 def test_fork(story: str, tmp_path: Path) -> None:
     program = _PROLOGUE + _STORIES[story]
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(tmp_path / "data")],
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    # A file, not a pipe: a child that is left over would keep the pipe open, and the test would wait for it.
+    said = tmp_path / "said"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", program, str(tmp_path / "data")],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(PATIENCE_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert (code, said.read_text()) == (0, "")
 
 
 def test_every_method_is_tried() -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +41,25 @@ def change(data: Path) -> None:
         db.flush()
 
 
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pykyro.cli.kyrodb import main
+from pykyro.migration import export
+out, name, parts = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+works = getattr(export, name)
+def dies(*arguments):
+    done = works(*arguments)
+    record = export.read_record(out)
+    if record is not None and len(record.parts) == parts:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+setattr(export, name, dies)
+sys.exit(main(sys.argv[4:]))
+"""
+"""The export, killed once so many parts are recorded, right after a call of this function."""
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_killed_export_goes_on_with_the_instant_it_began(kind: Format, tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
@@ -49,23 +67,16 @@ def test_killed_export_goes_on_with_the_instant_it_began(kind: Format, tmp_path:
     build(data, wanted)
     arguments = command(data, out, kind, "--rows-per-part", "100")
     program = [sys.executable, "-m", "pykyro.cli.kyrodb", *arguments]
-    parts_before = 0
-    for death in range(2):
-        process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            record = read_record(out) if out.exists() else None
-            if record is not None and parts_before + 3 <= len(record.parts):
-                break
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    # The first leaves a part that no record names, the second one that is not even whole.
+    for function, parts in (("_write_part", 3), ("_sync", 7)):
+        dying = [sys.executable, "-c", _KILLED, str(out), function, str(parts), *arguments]
+        assert subprocess.run(dying, capture_output=True).returncode == -signal.SIGKILL
         record = read_record(out)
         assert record is not None
         assert not record.complete
-        assert parts_before < len(record.parts) < 30
-        parts_before = len(record.parts)
-        if death == 0:
+        assert len(record.parts) == parts
+        assert len(os.listdir(out)) > 1 + parts
+        if parts == 3:
             change(data)
     subprocess.run(program, check=True, capture_output=True)
     record = read_record(out)

@@ -60,10 +60,10 @@ class Outcome:
     details: str
 
 
-def try_insert(server: RunningServer, doc_id: int) -> Outcome:
+def try_insert(server: RunningServer, doc_id: int, **metadata: str) -> Outcome:
     """Store a document, or be refused."""
     try:
-        insert(server, doc_id)
+        insert(server, doc_id, **metadata)
     except grpc.RpcError as error:
         call: Any = error
         return Outcome(call.code().name, call.details())

@@ -102,6 +102,7 @@ def test_a_full_disk_opens_it_and_room_closes_it(tmp_path: Path) -> None:
     with small_disk(24 << 20) as disk:
         where = {"persistence__data_dir": disk / "data"}
         with running_server(tmp_path, **SETTINGS | where) as server:
+            wait_until(lambda: "readiness: not_ready -> ready" in server.log, "the log says that all is well")
             acknowledged = _until_the_disk_is_full(server, disk)
             assert_opened(server)
             assert metric(server, "wal_disk_full_errors") >= 1
@@ -124,9 +125,9 @@ def _until_the_disk_is_full(server: RunningServer, disk: Path) -> set[int]:
         wait_until(lambda: metric(server, "writes_refused") == 0, "the watch sees the room")
         time.sleep(0.02)
         fill(disk, leaving_bytes=0)
-        outcome = try_insert(server, doc_id)
+        # Larger than what the last page of the log has room for.
+        outcome = try_insert(server, doc_id, text="x" * 8192)
         if outcome.code == "OK":
-            # The last page of the log had room for it.
             acknowledged.add(doc_id)
         elif "Disk full" in outcome.details:
             return acknowledged

@@ -163,7 +163,8 @@ async def oversized(connection: Connection) -> None:
 async def large_headers(connection: Connection) -> None:
     """More metadata than is taken."""
     await connection.open_http2()
-    await connection.send(_call(1, _SEARCH, *((f"x-{at}", "y" * 120) for at in range(110))))
+    head = _call(1, _SEARCH, *((f"x-{at}", "y" * 120) for at in range(110)))
+    await connection.send(head, *_data(1, _message(b""), last=True))
     await connection.until_answered()
 
 

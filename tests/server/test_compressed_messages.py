@@ -17,9 +17,9 @@ from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto.methods import METHODS
 
 KEY = key_of("acme", "b" * 32)
-BOMB = bytes(128 << 20)
+BOMB = bytes(64 << 20)
 """A thousandth of it on the wire."""
-GROWTH_MIB_MAX = 64
+GROWTH_MIB_MAX = 32
 """Of the server at its peak; inflated, one message alone takes twice as much."""
 ENCODINGS = [grpc.Compression.Gzip, grpc.Compression.Deflate]
 REFUSED = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAUTHENTICATED}
@@ -71,7 +71,13 @@ def test_inflating_stops_at_the_bound_whatever_is_called(
     before = peak_mib(server)
     with channel(server, compression) as calls:
         paths = {method.path: method.client_streaming for method in METHODS.values()}
-        for path, streams in (paths | {HEALTH: False, REFLECTION: True}).items():
+        paths |= {HEALTH: False, REFLECTION: True}
+        if compression is not grpc.Compression.Gzip:
+            # Which of the two it is makes no difference to whom it is sent.
+            paths = {
+                path: paths[path] for path in (METHODS["Search"].path, METHODS["BulkInsert"].path, HEALTH)
+            }
+        for path, streams in paths.items():
             assert end_of(calls, path, streams=streams) in REFUSED, path
     assert peak_mib(server) - before < GROWTH_MIB_MAX
 

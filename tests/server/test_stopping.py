@@ -8,6 +8,7 @@ did not wait for them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import signal
@@ -200,10 +201,9 @@ class _Busy:
         wait_until(lambda: server.stub.Query(pb.QueryRequest(doc_id=1)).found)
 
     def _documents(self) -> Iterator[pb.InsertRequest]:
-        doc_id = 0
+        doc_ids = itertools.cycle(range(1, 1001))
         while not self._over.wait(0.01):
-            doc_id += 1
-            yield pb.InsertRequest(doc_id=1 + doc_id % 1000, embedding=X)
+            yield pb.InsertRequest(doc_id=next(doc_ids), embedding=X)
 
     def end(self) -> None:
         self._over.set()

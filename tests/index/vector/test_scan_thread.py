@@ -86,11 +86,11 @@ def test_a_failure_of_either_is_told_and_the_helper_is_free_again() -> None:
 
 
 def test_a_forked_process_has_helpers_of_its_own() -> None:
-    subprocess.run([sys.executable, "-c", FORKED], timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", FORKED], timeout=PATIENCE_S, check=True)
 
 
 def test_on_the_way_out_of_the_interpreter_nobody_waits_for_ever() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     assert (ended.stdout, ended.stderr) == ("done\ndone at exit\n", "")
