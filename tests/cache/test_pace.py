@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
-from pykyro.cache.pace import Pace
+from pykyro.cache.query_cache import Pace
 
 
 def test_at_first_everything_is_looked_for_and_kept_at_once() -> None:

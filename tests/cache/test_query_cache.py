@@ -142,19 +142,19 @@ def test_a_commit_that_touches_very_many_entries_drops_the_rest() -> None:
 
 def test_what_a_commit_overtook_is_not_stored() -> None:
     rig, question = Rig(), rows(1, 1)[0]
-    ticket, found = rig.ticket(question), rig.store(rows(1, 9)[0], MANY)
+    lookup, found = rig.lookup(question), rig.store(rows(1, 9)[0], MANY)
     rig.commit([1], NOTHING)
-    assert not rig.cache.store(ticket, found)
+    assert not rig.cache.offer(lookup, found)
     assert rig.cache.counts["overtaken"] == 1
     assert rig.ask(question) is None
 
 
 def test_nothing_is_answered_or_stored_while_a_commit_is_applied() -> None:
     rig, question = Rig(), rows(1, 1)[0]
-    ticket, found = rig.ticket(question), rig.store(question, MANY)
+    lookup, found = rig.lookup(question), rig.store(question, MANY)
     rig.commits.begin()
-    assert rig.cache.ticket("key", ticket.question) is None
-    assert not rig.cache.store(ticket, found)
+    assert rig.commits.number_if_idle() is None
+    assert not rig.cache.offer(lookup, found)
 
 
 def test_the_least_recently_used_entries_make_room() -> None:
@@ -229,8 +229,8 @@ def test_documents_are_fetched_once_and_only_when_somebody_asks() -> None:
     rig.ask(question)
     assert found.reads == 1
     other = rig.store(rows(1, 3)[0], MANY)
-    rig.cache.settle()
-    rig.cache.settle()
+    rig.cache.fetch_all()
+    rig.cache.fetch_all()
     assert (found.reads, other.reads) == (1, 1)
 
 
@@ -291,11 +291,12 @@ def test_mode_rescored_measures_before_it_serves() -> None:
     kinds: list[Kind | None] = []
     for seed in range(1000):
         asked = topic + rows(1, seed)[0] * np.float32(0.3)
-        ticket = rig.ticket(asked)
-        found = rig.cache.lookup(ticket, 3)
+        lookup = rig.lookup(asked)
+        found = rig.cache.lookup(lookup, 3)
         kinds.append(None if found is None else found.kind)
-        if found is None and ticket.to_check is not None:
-            rig.cache.judge(ticket.to_check, best_ids(asked, held, 3, Metric.COSINE))
+        assert rig.cache.similar is not None
+        if found is None and lookup.to_check is not None:
+            rig.cache.similar.judge(lookup.to_check, best_ids(asked, held, 3, Metric.COSINE))
         if found is not None and found.kind is Kind.RESCORED:
             similarities = distance.similarities(held.vectors, asked, Metric.COSINE)
             assert (
@@ -305,4 +306,5 @@ def test_mode_rescored_measures_before_it_serves() -> None:
     first = kinds.index(Kind.RESCORED)
     assert first > 50
     assert kinds[first:].count(Kind.RESCORED) > 200
-    assert rig.cache.control.recall()[1] >= 0.9
+    assert rig.cache.similar is not None
+    assert rig.cache.similar.control.recall()[1] >= 0.9

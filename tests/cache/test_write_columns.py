@@ -13,9 +13,9 @@ from pykyro.model import distance
 from pykyro.model.types import Metric, Vector
 
 
-def entry(vector: Vector, beyond: float, ids: range) -> Entry:
+def entry(vector: Vector, unseen_bound: float, ids: range) -> Entry:
     held = documents(ids.start, rows(len(ids)))
-    return Entry(0, "key", vector.tobytes(), HeldDocuments.of(held), beyond, 0.0, True, 1000)
+    return Entry(0, "key", vector.tobytes(), HeldDocuments.of(held), unseen_bound, 0.0, True, 1000)
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e18, 1e30])
@@ -33,7 +33,7 @@ def test_every_document_that_may_join_is_named(metric: Metric, scale: float) -> 
     expected = {
         (slot, int(row))
         for slot, one in enumerate(entries)
-        for row in np.flatnonzero(distance.similarities(arriving, one.vector, metric) > one.beyond)
+        for row in np.flatnonzero(distance.similarities(arriving, one.vector, metric) > one.unseen_bound)
     }
     assert len(expected) == 1900
     assert named >= expected
@@ -78,7 +78,7 @@ def test_entries_of_many_keys_and_sizes_stay_true_under_many_writes() -> None:
         if rig.ask(question, key=key) is None:
             held = documents(1, stacked)
             held.doc_ids[:] = ids
-            rig.cache.store(rig.ticket(question, key), search(question, held, 30, rig.metric))
+            rig.cache.offer(rig.lookup(question, key), search(question, held, 30, rig.metric))
         gone = chance.choice(ids, 3, replace=False).tolist() if len(model) > 100 else []
         for doc_id in gone:
             del model[doc_id]
@@ -88,6 +88,8 @@ def test_entries_of_many_keys_and_sizes_stay_true_under_many_writes() -> None:
         rig.commit(gone, arriving)
         for one in rig.cache.entries():
             similarities = distance.similarities(np.array(list(model.values())), one.vector, rig.metric)
-            inside = {doc_id for doc_id, value in zip(model, similarities.tolist()) if value > one.beyond}
+            inside = {
+                doc_id for doc_id, value in zip(model, similarities.tolist()) if value > one.unseen_bound
+            }
             ours = set(one.held.fetched().doc_ids.tolist())
             assert inside <= ours <= set(model)

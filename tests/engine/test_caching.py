@@ -163,7 +163,7 @@ def check_entries(engine: Engine) -> int:
         for doc_id in tier.doc_ids_matching(None)
         if (row := tier.lookup(int(doc_id))) is not None
     }
-    entries = engine.context.caches.answers.queries.entries()
+    entries = engine.context.caches.queries.entries()
     for entry in entries:
         check_entry(entry, documents, engine.options.metric)
     return len(entries)
@@ -187,7 +187,7 @@ def check_entry(entry: Entry, documents: dict[int, Any], metric: Metric) -> None
         if condition is not None and not matches(condition, metadata.whole()):
             continue
         (similarity,) = distance.similarities(vector[np.newaxis], entry.vector, metric)
-        assert similarity <= entry.beyond or doc_id in held.doc_ids
+        assert similarity <= entry.unseen_bound or doc_id in held.doc_ids
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -207,7 +207,7 @@ def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
     kinds = Counter[Kind | None]()
     for question, shift in zip(vectors(40, seed=6), noise, strict=True):
         engine.search(SearchRequest(question, 5))
-        asked_graph = segment.shape.coding.asked(distance.Question(question, metric))
+        asked_graph = segment.shape.coding.coded(distance.Query(question, metric))
         met = segment.graph.search(asked_graph.vector, ef, ef)[0]
         for asked in (question, question + shift):
             found = engine.search(SearchRequest(asked, 5))

@@ -16,6 +16,7 @@ from tests.engine.opening import open_small, put
 
 from pykyro.index.vector import flat
 from pykyro.model import distance
+from pykyro.model.distance import Query
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.requests import SearchRequest
 from pykyro.model.types import Matrix, Metric
@@ -60,7 +61,7 @@ def test_a_scan_finds_the_best_of_rows_of_any_magnitude(
         return
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = flat.scan(rows, question, metric, 5, norms=None, selected=None)
+        found = flat.scan(rows, Query(question, metric), 5, norms=None, selected=None)
         similarities = distance.similarities(rows[found], question, metric)
         order, scores = distance.best(similarities, found.astype(np.uint64), metric)
         shown = scores[order]

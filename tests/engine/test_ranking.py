@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given
 
-from pykyro.engine.ranking import rank
+from pykyro.engine.read_path import rank
 from pykyro.engine.tiers.tier import NO_ROWS, Candidates
 from pykyro.model import distance
 from pykyro.model.requests import SearchRequest, Tier
@@ -87,11 +87,11 @@ def test_questions_made_together_are_those_made_alone(
     count: int, dimension: int, metric: Metric, seed: int
 ) -> None:
     vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
-    together = distance.Question.each(list(vectors), metric)
+    together = distance.Query.each(list(vectors), metric)
     assert len(together) == count
     rows = vectors[::-1].copy()
     for question, vector in zip(together, vectors, strict=True):
-        alone = distance.Question(vector, metric)
+        alone = distance.Query(vector, metric)
         assert question.length == alone.length
         assert question.vector.tobytes() == vector.tobytes()
         assert question.indexed.tobytes() == alone.indexed.tobytes()

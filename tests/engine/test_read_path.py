@@ -14,7 +14,7 @@ from tests.engine.opening import DIMENSION, fill, ids, nearest, open_small, put,
 from pykyro.engine import read_path
 from pykyro.engine.engine import Engine
 from pykyro.model import distance
-from pykyro.model.distance import Question, Similarities
+from pykyro.model.distance import Query, Similarities
 from pykyro.model.filter import Exact, Range
 from pykyro.model.requests import Delete, SearchRequest, SearchResult, Tier, UpdateMetadata
 from pykyro.model.types import NAMESPACE_KEY, Metric, Scope
@@ -195,11 +195,11 @@ def test_the_rows_of_questions_asked_together_are_bounded(
     engine.flush()
     taken: list[tuple[int, int]] = []
 
-    def recorded(questions: Sequence[Question], rows: npt.NDArray[np.float32], norms: Any) -> Similarities:
+    def recorded(questions: Sequence[Query], rows: npt.NDArray[np.float32], norms: Any) -> Similarities:
         taken.append((len(questions), 3 * rows.nbytes))
         return distance.similarities_together(questions, rows, norms)
 
-    monkeypatch.setattr("pykyro.engine.tiers.segment_search.similarities_together", recorded)
+    monkeypatch.setattr("pykyro.engine.tiers.graph_search.similarities_together", recorded)
     monkeypatch.setattr(read_path, "_TOGETHER_BYTES", 10_000)
     for k in (2, 20):
         requests = [SearchRequest(question, k) for question in vectors(40, seed=k)]

@@ -33,9 +33,9 @@ def families(server_state: ServerState) -> Iterator[Family]:
         documents = server_state.engine.context.caches.documents
         if documents is not None:
             yield from document_cache_families(documents)
-        queries = server_state.engine.context.caches.answers.queries
-        if queries.mode is Mode.RESCORED:
-            yield from checked_families(queries.control)
+        queries = server_state.engine.context.caches.queries
+        if queries.mode is Mode.RESCORED and queries.similar is not None:
+            yield from checked_families(queries.similar.control)
         yield from recall_families(server_state.engine.recall, server_state.engine.ef_search)
         yield from storage_families(
             stats,

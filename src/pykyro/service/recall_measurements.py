@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pykyro.cache.similarity_control import SimilarityControl
+from pykyro.cache.similar import SimilarityControl
 from pykyro.engine.recall.monitor import RecallMonitor
 from pykyro.engine.recall.tally import RecallEstimate
 from pykyro.telemetry.exposition import Family, Labels, counter, gauge

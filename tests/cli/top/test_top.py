@@ -20,8 +20,8 @@ from pykyro.cli.top.top import read
 from pykyro.cli.top.view import frame
 from pykyro.model.errors import ConfigError, Unavailable
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.telemetry.counters import Histogram
 from pykyro.telemetry.exposition import Family, render
-from pykyro.telemetry.latency import Histogram
 
 
 def shown(before: Reading, now: Reading) -> str:

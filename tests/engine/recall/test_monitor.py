@@ -100,12 +100,12 @@ def test_a_search_older_than_a_commit_is_no_sample(tmp_path: Path) -> None:
     engine = watched(tmp_path / "data")
     (question,) = vectors(1, seed=5, dimension=DIMENSION)
     request = SearchRequest(question, 3)
-    stale = engine._reads.search(request)
+    stale = engine.reads.answer(request)
     engine.write(put(8000, question))
     engine.recall.offer(request, stale)
     assert not engine.recall.step()
     engine.context.caches.begin()
-    engine.recall.offer(request, engine._reads.search(request))
+    engine.recall.offer(request, engine.reads.answer(request))
     assert not engine.recall.step()
     engine.close()
 
@@ -199,7 +199,7 @@ def test_a_sample_that_fails_ends_nothing(
 
     questions = vectors(2, seed=6, dimension=DIMENSION)
     with monkeypatch.context() as patched:
-        patched.setattr(engine._reads, "search_tiers", failing)
+        patched.setattr(engine.reads, "search_tiers", failing)
         engine.recall.want()
         engine.recall.offer(SearchRequest(questions[0], 10), engine.search(SearchRequest(questions[0], 10)))
         assert engine.recall.step()

@@ -74,7 +74,7 @@ class Maintenance:
                 self._merges_now = True
                 moved = self.merging.step()
         if moved:
-            self._context.caches.settle()
+            self._context.caches.release_tiers()
         return moved
 
     def release_pages(self) -> None:
@@ -91,7 +91,7 @@ class Maintenance:
             # What an earlier try left frozen comes first, and is not all.
             documents = self.sealing.seal() if self.sealing.interrupted else 0
             documents += self.sealing.seal()
-        self._context.caches.settle()
+        self._context.caches.release_tiers()
         return documents
 
     def _probe_if_due(self) -> None:
