@@ -18,8 +18,7 @@ def test_with_questions_that_never_repeat_only_some_are_looked_for_and_kept() ->
     random.seed(1)
     pace = Pace()
     for _ in range(5000):
-        pace.asked(answered=False)
-        pace.looked(found=False)
+        pace.asked(answered=False, looked=True)
     assert pace.batch == 16
     assert 40 < sum(pace.looks() for _ in range(1000)) < 90
     kept, asked = [], []
@@ -35,6 +34,6 @@ def test_with_questions_that_never_repeat_only_some_are_looked_for_and_kept() ->
     )
     pace.asked(answered=True)
     assert all(pace.asks() and pace.keeps() for _ in range(100))
-    pace.looked(found=True)
+    pace.asked(answered=True, looked=True)
     assert pace.batch == 1
     assert all(pace.looks() for _ in range(100))

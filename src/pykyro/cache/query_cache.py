@@ -156,17 +156,18 @@ class QueryCache:
 
     def lookup(self, lookup: Lookup, k: int, score_min: float = 0.0) -> Cached | None:
         """An answer with up to `k` documents whose score is at least `score_min` (<= 0: any), or None."""
-        found, pace, repeat = None, self.pace, (lookup.key, lookup.vector)
+        found, looked, pace, repeat = None, False, self.pace, (lookup.key, lookup.vector)
         if repeat in self._waiting or repeat in self._repeats:
             found = self._repeated(repeat, lookup.query, k, score_min)
         if found is None and self.mode is not Mode.EXACT:
             number = self._table.numbers.get(lookup.key)
-            if number is not None and (
+            looked = number is not None and (
                 self.similar is not None
                 or (self._metric is not Metric.INNER_PRODUCT and (pace.looks_always or pace.looks()))
-            ):
+            )
+            if looked and number is not None:
                 found = self._near(number, lookup.query, k, score_min)
-        pace.asked(answered=found is not None)
+        pace.asked(answered=found is not None, looked=looked)
         if found is None:
             return None
         with self._lock:
@@ -223,7 +224,6 @@ class QueryCache:
                 found = self._proved(near[0], query, k, score_min)
             if found is None and self.similar is not None:
                 found = self.similar.answer(near, query, k, score_min)
-        self.pace.looked(found=found is not None)
         return found
 
     def _proved(self, near: Near, query: Query, k: int, score_min: float) -> Cached | None:
@@ -402,14 +402,12 @@ class Pace:
         """Whether to keep the answer of a search."""
         return self.expects_repeats or self._keeps_run
 
-    def looked(self, *, found: bool) -> None:
-        """A near query was looked for."""
-        self._unlike = 0 if found else self._unlike + 1
-        self.batch = 1 if self._unlike < _BATCH_FROM else _BATCH
-        self.looks_always = self._unlike < _LOOK_LESS_FROM
-
-    def asked(self, *, answered: bool) -> None:
-        """A query was looked up."""
+    def asked(self, *, answered: bool, looked: bool = False) -> None:
+        """A query was looked up; `looked`: among near ones too."""
+        if looked:
+            self._unlike = 0 if answered else self._unlike + 1
+            self.batch = 1 if self._unlike < _BATCH_FROM else _BATCH
+            self.looks_always = self._unlike < _LOOK_LESS_FROM
         self._unanswered = 0 if answered else self._unanswered + 1
         self.expects_repeats = self._unanswered < _KEEP_LESS_FROM
         if self._unanswered % _KEEP_RUN == 0:

@@ -138,7 +138,10 @@ class ReadPath:
         Those that differ only in their vectors are searched together, which costs each of them less.
         """
         if len(searches) == 1:
-            return self._each_or_error(searches)
+            try:
+                return [searches[0].result or self._answer(searches)[0]]
+            except KyroError as error:
+                return [error]
         answers: list[SearchResult | KyroError | None] = [search.result for search in searches]
         alike: dict[Hashable, list[int]] = {}
         for at, search in enumerate(searches):
@@ -167,8 +170,6 @@ class ReadPath:
         return self._search_tiers([search])[0].result
 
     def _each_or_error(self, group: Sequence[Search]) -> list[SearchResult | KyroError]:
-        if len(group) == 1 and group[0].result is not None:
-            return [group[0].result]
         try:
             return [*self._answer(group)]
         except KyroError as error:
@@ -312,13 +313,19 @@ def rank(request: SearchRequest, found: Candidacy, position: LSN, metric: Metric
     result.total_found = count
     best = order[: min(k, count)]
     result.hits = list(map(Hit, doc_ids[best].tolist(), shown[best].tolist()))
+    rows_of_hits = rows[best].tolist()
     if owners is None or len(parts) == 1:
-        _hydrate(result.hits, rows[best].tolist(), oldest, request)
+        _hydrate(result.hits, rows_of_hits, oldest, request)
     else:
+        owners_of_hits = owners[best].tolist()
         for number, (tier, _) in enumerate(parts):
-            places = np.flatnonzero(owners[best] == number)
-            of_tier = [result.hits[place] for place in places.tolist()]
-            _hydrate(of_tier, rows[best[places]].tolist(), tier, request)
+            hits, rows_of_tier = [], []
+            for hit, owner, row in zip(result.hits, owners_of_hits, rows_of_hits, strict=True):
+                if owner == number:
+                    hits.append(hit)
+                    rows_of_tier.append(row)
+            if hits:
+                _hydrate(hits, rows_of_tier, tier, request)
     return Ranked(result, found, kth)
 
 
@@ -327,13 +334,19 @@ def _newest_side_by_side(
 ) -> tuple[npt.NDArray[np.int64], Rows, npt.NDArray[np.uint64], distance.Similarities]:
     """Candidates of all tiers: number of the tier, row, doc_id, similarity. Of a document that is there twice the
     newest row, which is the last."""
-    owners = np.repeat(np.arange(len(parts)), [len(part.rows) for _, part in parts])
-    rows = np.concatenate([part.rows for _, part in parts])
-    doc_ids = np.concatenate([part.doc_ids for _, part in parts])
-    similarities = np.concatenate([part.similarities for _, part in parts])
-    ids = doc_ids.tolist()
-    newest = {doc_id: at for at, doc_id in enumerate(ids)}
-    if len(newest) < len(ids):
+    sizes, of_rows, of_ids, of_similarities = [], [], [], []
+    for _, part in parts:
+        sizes.append(len(part.rows))
+        of_rows.append(part.rows)
+        of_ids.append(part.doc_ids)
+        of_similarities.append(part.similarities)
+    owners = np.repeat(np.arange(len(parts)), sizes)
+    rows, doc_ids, similarities = of_rows[0], of_ids[0], of_similarities[0]
+    if len(parts) > 1:
+        rows, doc_ids = np.concatenate(of_rows), np.concatenate(of_ids)
+        similarities = np.concatenate(of_similarities)
+    newest = dict(zip(doc_ids.tolist(), range(len(doc_ids))))
+    if len(newest) < len(doc_ids):
         last = np.fromiter(newest.values(), dtype=np.int64, count=len(newest))
         owners, rows, doc_ids, similarities = owners[last], rows[last], doc_ids[last], similarities[last]
     return owners, rows, doc_ids, similarities

@@ -183,16 +183,25 @@ class Counters:
         self, duration_ns: int, path: str, *, alone: bool = True, left_out: Iterable[str] = ()
     ) -> None:
         """A search was answered by way of one of SEARCH_PATHS, without some of PARTS; `alone` as for `query`."""
-        self.query(duration_ns, alone=alone)
+        self.queries_total += 1
+        (self.query_latency if alone else self.bulk_latency).record(duration_ns)
         self.searches[path].observe(duration_ns / 1e9)
         self.searches_total += 1
         self.search_latency.record(duration_ns)
-        self.served(cache=path == "cache", hot=path in _HOT_PATHS, cold=path in _COLD_PATHS)
+        if path == "cache":
+            self.cache_hits += 1
+            self.answered_warm += 1
+        else:
+            self.cache_misses += 1
+            self.hot_hits += path in _HOT_PATHS
+            self.hot_misses += path not in _HOT_PATHS
+            self.cold_hits += path in _COLD_PATHS
+            self.answered_warm += path == "hot"
         for part in left_out:
             self.partial[part] += 1
 
     def served(self, *, cache: bool, hot: bool, cold: bool) -> None:
-        """A lookup or search was answered from these tiers; from none when nothing was found."""
+        """A lookup was answered from these tiers; from none when nothing was found."""
         if cache:
             self.cache_hits += 1
         else:

@@ -120,7 +120,7 @@ def test_a_scan_of_the_graphs_short_form_is_exact(
 @pytest.mark.parametrize("metric", list(Metric))
 def test_rows_that_codes_cannot_tell_apart_are_ranked_as_they_are(tmp_path: Path, metric: Metric) -> None:
     rng = np.random.default_rng(9)
-    rows = np.ones((3000, DIMENSION), dtype=np.float32)
+    rows = np.ones((5000, DIMENSION), dtype=np.float32)
     rows += rng.standard_normal(rows.shape).astype(np.float32) * np.float32(1e-4)
     left = np.arange(len(rows)) % 2 == 0
     engine = stored(tmp_path / "data", rows, left, metric)

@@ -216,8 +216,7 @@ class RecallMonitor:
             before_s = self._processor_s
             if self.step():
                 used_s = self._processor_s - before_s
-                self._stopping.wait(max(_PAUSE_S_MIN, used_s * (1 / self._share - 1)))
-                self.want()
+                self.wanted = not self._stopping.wait(max(_PAUSE_S_MIN, used_s * (1 / self._share - 1)))
 
 
 def recall_of(found: SearchResult, exact: SearchResult) -> float:

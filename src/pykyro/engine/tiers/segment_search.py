@@ -18,6 +18,9 @@ from pykyro.index.vector.shape import Shape
 from pykyro.model.distance import Query
 from pykyro.model.types import Bits, Matrix
 
+_CODES_ROWS_MIN: Final = 4096
+"""Rows of a segment from which on a scan reads the codes first. Of 3,000 rows of 384 components a scan of the rows
+themselves takes as long when the codes prove the answer (0.15 ms) and less when they do not (0.17 against 0.34)."""
 _CODES_SHARE_MIN: Final = 0.03
 """Share of rows that match from which on a scan reads the codes, which looks at the bit of every row."""
 
@@ -103,7 +106,9 @@ class SegmentSearch:
         text = f"cold {self._number}: {plan.reason}"
         if plan.kind == "nothing":
             return [no_candidates(text)] * len(request.queries)
-        reads_codes = graph is not None and matched >= _CODES_SHARE_MIN * live.count
+        reads_codes = (
+            graph is not None and live.count >= _CODES_ROWS_MIN and matched >= _CODES_SHARE_MIN * live.count
+        )
         bits = None
         if (plan.kind == "graph" or reads_codes) and (matching is not None or live.dead):
             bits = live.bits_of(matching)

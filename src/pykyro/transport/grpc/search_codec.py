@@ -72,7 +72,10 @@ class SearchCodec:
     def decode(self, payload: bytes, caller: Caller) -> SearchRequest:
         """The search a SearchRequest asks for. Raises InvalidArgument, whose message names field, value and bound."""
         request, vector = self._parsed(payload)
-        _check_vector(vector, self._schema)
+        square = float(np.vdot(vector, vector))
+        # What is finite and has a length is sound in every metric.
+        if len(vector) != self._schema.dimension or not 0.0 < square < math.inf:
+            _check_vector(vector, self._schema)
         return _typed(request, vector, caller)
 
     def decode_many(self, searches: Sequence[tuple[bytes, Caller]]) -> list[SearchRequest | InvalidArgument]:
@@ -118,7 +121,7 @@ class SearchCodec:
             doc_id = short[hit.doc_id] if hit.doc_id < len(short) else varint(hit.doc_id)
             length = 6 + len(doc_id) + len(metadata)  # two tags and the score
             if hit.vector is not None:
-                vector = _delimited(_EMBEDDING, hit.vector.tobytes())
+                vector = _EMBEDDING + varint(hit.vector.nbytes) + hit.vector.tobytes()
                 length += len(vector)
             size = short[length] if length < len(short) else varint(length)
             out += (_RESULT, size, _DOC_ID, doc_id, _TAGGED_FLOAT.pack(_SCORE, hit.score), vector, metadata)
@@ -132,13 +135,15 @@ class SearchCodec:
             short[SEARCH_PATHS[result.tiers]],
         )
         if result.note:
-            out.append(_delimited(_SEARCH_ERROR, result.note.encode()))
+            note = result.note.encode()
+            out += (_SEARCH_ERROR, varint(len(note)), note)
         if result.left_out:
             out.append(_PARTIAL)
         if result.exact and (with_plan or result.exact_asked):
             out.append(_EXACT)
         if with_plan and result.plan:
-            out.append(_delimited(_PLAN, result.plan.encode()))
+            plan = result.plan.encode()
+            out += (_PLAN, short[len(plan)] if len(plan) < len(short) else varint(len(plan)), plan)
         out += (
             _ROWS_EXAMINED,
             short[examined] if examined < len(short) else varint(examined),
@@ -202,8 +207,3 @@ def _check_vector(vector: Vector, schema: Schema) -> None:
         if found == schema.dimension and np.isfinite(vector).all():
             raise InvalidArgument(f"Search failed: {fault}", field="query_embedding") from None
         raise
-
-
-def _delimited(tag: bytes, body: bytes) -> bytes:
-    length = len(body)
-    return tag + (SHORT_VARINTS[length] if length < len(SHORT_VARINTS) else varint(length)) + body
