@@ -16,12 +16,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.cache.documents import HeldDocuments
-from pykyro.model.types import Matrix, Vector
+from pykyro.cache.documents import ROW_BYTES, HeldDocuments, Source
+from pykyro.cache.proof import farthest_square
+from pykyro.model.types import Matrix, Metric, Vector
 
 FIRST_SLOTS: Final = 64
 _ENTRY_BYTES: Final = 2048
 """Of an entry besides its documents and vectors."""
+_SKETCH_ROOM: Final = 2.0
+"""How many times the truth a squared distance estimated from sketches may well be."""
+_GROWTH_MAX: Final = 4
+"""An entry that comes to hold this many times the documents it began with is dropped."""
+_SMALL: Final = 16
+"""Documents an entry is counted as beginning with, if it began with fewer."""
 _NEVER: Final = np.iinfo(np.int64).max
 _PRODUCT_MAX: Final = 8192
 """Components that are multiplied at once: OpenBLAS wakes its threads, which then spin, from 9,216 on (gemv.c)."""
@@ -133,6 +140,20 @@ class EntryTable:
             number = self.numbers[key] = self._next_number
             self._next_number += 1
         return number
+
+    def new_entry(self, key: Hashable, asked: bytes, source: Source, metric: Metric) -> Entry:
+        """An entry of what a search found, to be added."""
+        count = source.count()
+        return Entry(
+            number=self.claim_number(key),
+            key=key,
+            asked=asked,
+            held=HeldDocuments(source, count * (len(asked) + ROW_BYTES)),
+            unseen_bound=source.unseen_bound,
+            farthest=_SKETCH_ROOM * farthest_square(metric, source.unseen_bound, source.kth),
+            exact=source.exact,
+            documents_max=_GROWTH_MAX * max(count, _SMALL),
+        )
 
     def add(self, entries: Sequence[Entry], queries: Sequence[Vector], tick: int) -> list[int]:
         """Put entries, with their queries in index form, into free slots; their slots.

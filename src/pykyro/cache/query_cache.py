@@ -34,27 +34,19 @@ from typing import Final
 from pykyro.cache import similar
 from pykyro.cache.answer import Admits, Cached, Lookup, OwnerOf, ranked
 from pykyro.cache.commit_sequence import CommitSequence
-from pykyro.cache.documents import ROW_BYTES, DocIds, Documents, HeldDocuments, Source
+from pykyro.cache.documents import DocIds, Documents, HeldDocuments, Source
 from pykyro.cache.entry_table import Entry, EntryTable, Near
-from pykyro.cache.proof import farthest_square, outside_at_most
+from pykyro.cache.proof import outside_at_most
 from pykyro.cache.write_columns import WriteColumns
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.requests import Kind
 from pykyro.model.types import NOBODY, Metric, Vector
 
-SKETCH_ROOM: Final = 2.0
-"""How many times the truth a squared distance estimated from sketches may well be."""
 _SKETCH: Final = 16
 """Components that tell queries near enough for a proof from others."""
-_GROWTH_MAX: Final = 4
-"""An entry that comes to hold this many times the documents it began with is dropped."""
 _CHANGES_MAX: Final = 64
 """Entries one commit changes; further ones that it touches are dropped, which takes a tenth of the time."""
-_SMALL: Final = 16
-"""Documents an entry is counted as beginning with, if it began with fewer."""
-
-
 _BATCH: Final = 16
 """Answers that become entries together, which takes half the time; until then only the same query finds them."""
 _BATCH_FROM: Final = 64
@@ -279,26 +271,15 @@ class QueryCache:
         if not self._waiting:
             return
         waiting, self._waiting = list(self._waiting.items()), {}
-        entries = [self._entry(key, asked, source) for (key, asked), (_, source) in waiting]
+        entries = [
+            self._table.new_entry(key, vector, source, self._metric) for (key, vector), (_, source) in waiting
+        ]
         self._tick += len(entries)
         slots = self._table.add(entries, [indexed for _, (indexed, _) in waiting], self._tick)
         self._changed.update(slots)
         for slot, (repeat, _) in zip(slots, waiting, strict=True):
             self._repeats[repeat] = slot
         self._shrink()
-
-    def _entry(self, key: Hashable, asked: bytes, source: Source) -> Entry:
-        count = source.count()
-        return Entry(
-            number=self._table.claim_number(key),
-            key=key,
-            asked=asked,
-            held=HeldDocuments(source, count * (len(asked) + ROW_BYTES)),
-            unseen_bound=source.unseen_bound,
-            farthest=SKETCH_ROOM * farthest_square(self._metric, source.unseen_bound, source.kth),
-            exact=source.exact,
-            documents_max=_GROWTH_MAX * max(count, _SMALL),
-        )
 
     def carry(
         self, doc_ids: DocIds, arriving: Documents, metadata: Sequence[Mapping[str, str]], owner: int = NOBODY
