@@ -1,4 +1,4 @@
-"""Little trouble is taken over questions that never repeat, all of it as soon as one does."""
+"""Little trouble is taken over queries that never repeat, all of it as soon as one does."""
 
 from __future__ import annotations
 

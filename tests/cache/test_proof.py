@@ -67,7 +67,7 @@ def test_too_few_documents_are_never_worth_a_try(metric: Metric) -> None:
 
 @given(unseen_bound=st.floats(-0.5, 1), gap=st.floats(0, 1), share=st.floats(0, 0.99))
 def test_whatever_keeps_its_kth_best_is_worth_a_try(unseen_bound: float, gap: float, share: float) -> None:
-    """A question whose k-th best is as near as p's is proved up to the whole gap, which must not be skipped."""
+    """A query whose k-th best is as near as p's is proved up to the whole gap, which must not be skipped."""
     kth = min(1.0, unseen_bound + gap)
     angle = share * (math.acos(unseen_bound) - math.acos(kth))
     assert (2 * math.sin(angle / 2)) ** 2 <= farthest_square(Metric.COSINE, unseen_bound, kth) + 1e-12

@@ -22,12 +22,12 @@ def entry(vector: Vector, unseen_bound: float, ids: range) -> Entry:
 @pytest.mark.parametrize("metric", list(Metric))
 def test_every_document_that_may_join_is_named(metric: Metric, scale: float) -> None:
     columns = WriteColumns(DIMENSION, metric)
-    questions = (rows(100, 1) * np.float32(scale)).astype(np.float32)
+    queries = (rows(100, 1) * np.float32(scale)).astype(np.float32)
     arriving = (rows(600, 2) * np.float32(scale)).astype(np.float32)
     entries = []
-    for question in questions:
-        similarities = distance.similarities(arriving, question, metric)
-        entries.append(entry(question, float(np.sort(similarities)[-20]), range(1, 2)))
+    for query in queries:
+        similarities = distance.similarities(arriving, query, metric)
+        entries.append(entry(query, float(np.sort(similarities)[-20]), range(1, 2)))
     columns.follow(enumerate(entries))
     named = set(columns.joinable(distance.index_form(arriving, metric)))
     expected = {
@@ -71,14 +71,14 @@ def test_entries_of_many_keys_and_sizes_stay_true_under_many_writes() -> None:
     rig = Rig(Metric.EUCLIDEAN, capacity=40)
     model = {int(i): row for i, row in enumerate(rows(300, 4), start=1)}
     for turn in range(300):
-        question = rows(1, int(chance.integers(60)))[0]
+        query = rows(1, int(chance.integers(60)))[0]
         key = int(chance.integers(3))
         ids = np.array(list(model), np.uint64)
         stacked = np.array(list(model.values()), np.float32)
-        if rig.ask(question, key=key) is None:
+        if rig.ask(query, key=key) is None:
             held = documents(1, stacked)
             held.doc_ids[:] = ids
-            rig.cache.offer(rig.lookup(question, key), search(question, held, 30, rig.metric))
+            rig.cache.offer(rig.lookup(query, key), search(query, held, 30, rig.metric))
         gone = chance.choice(ids, 3, replace=False).tolist() if len(model) > 100 else []
         for doc_id in gone:
             del model[doc_id]

@@ -1,4 +1,4 @@
-"""Ranking, held to what a plain loop over the candidates says; and questions made together, to those made alone."""
+"""Ranking, held to what a plain loop over the candidates says; and queries made together, to those made alone."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def test_questions_made_together_are_those_made_alone(
     together = distance.Query.each(list(vectors), metric)
     assert len(together) == count
     rows = vectors[::-1].copy()
-    for question, vector in zip(together, vectors, strict=True):
+    for query, vector in zip(together, vectors, strict=True):
         alone = distance.Query(vector, metric)
-        assert question.length == alone.length
-        assert question.vector.tobytes() == vector.tobytes()
-        assert question.indexed.tobytes() == alone.indexed.tobytes()
-        assert question.similarities(rows).tobytes() == alone.similarities(rows).tobytes()
+        assert query.length == alone.length
+        assert query.vector.tobytes() == vector.tobytes()
+        assert query.indexed.tobytes() == alone.indexed.tobytes()
+        assert query.similarities(rows).tobytes() == alone.similarities(rows).tobytes()

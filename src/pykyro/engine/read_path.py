@@ -4,7 +4,7 @@
 
 A document on its way to a newer tier is added there before its old row dies, so asking the tiers oldest first
 meets it at least once; if twice, the newer row counts. When the set of tiers changed meanwhile the search is
-simply done again.
+simply done again. Readers take no lock; what rests on the interpreter lock stands in docs/architecture.md.
 
 A search of one tier runs to its end, because neither the vector library nor numpy can be interrupted. So the clock
 is looked at between two of them: a cold segment is not begun once those before it took longer than `cold_tier_ms`,
