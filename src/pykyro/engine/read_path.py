@@ -27,8 +27,9 @@ from pykyro.cache.answer import Lookup
 from pykyro.engine.caches import Caches
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State, Version
+from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, scored_rows
+from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import FrozenBitMap
 
-from pykyro.engine.tiers.tier import Candidates, TierRequest, scored_rows
+from pykyro.engine.tiers.tier import Candidates, TierRequest
 from pykyro.index.vector import flat, planner
 from pykyro.index.vector.coding import CodedQuery
 from pykyro.index.vector.hnsw import Graph
@@ -28,6 +28,12 @@ from pykyro.model.types import Bits, Matrix, Rows
 
 _CODES_EXTRA_MIN: Final = 54
 """Rows a scan of codes takes more than are wanted, to prove that no other belongs to them."""
+
+
+def scored_rows(k: int) -> int:
+    """Rows a graph is asked for to be scored as they are: those after the k best make up for what codes put in the
+    wrong order."""
+    return k + max(6, k // 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class SegmentSearch:
         self._least_ef = None if shape is None else shape.ef
         self._graph: GraphSearch | None = None
         if graph is not None and shape is not None:
-            self._graph = GraphSearch(graph, shape, live.count, ids, vectors, norms)
+            self._graph = GraphSearch(graph, shape, live.count, ids, self._vectors, norms)
 
     def search_many(self, request: TierRequest, matching: FrozenBitMap | None) -> list[Candidates]:
         """What is found for each query among the rows `matching`, None being all."""

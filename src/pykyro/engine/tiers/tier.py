@@ -17,12 +17,6 @@ from pykyro.model.requests import Tier
 from pykyro.model.types import NOBODY, Key, Matrix, Rows, Vector
 
 
-def scored_rows(k: int) -> int:
-    """Rows a graph is asked for to be scored as they are: those after the k best make up for what codes put in the
-    wrong order."""
-    return k + max(6, k // 4)
-
-
 @dataclass(slots=True)
 class TierRequest:
     """One search, or several that differ only in their queries, as every tier gets it. `filter` includes the
