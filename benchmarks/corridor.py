@@ -3,6 +3,9 @@
 Every thread of a real server is profiled (sys.setprofile) while one call is answered. Printed are the files and the
 functions of the package in the order in which they are first met, and how often the way changes from one file to
 another. `--steps` prints every call.
+
+Each call is made several times, with other vectors, and the shortest trace is printed: the others hold what the clock
+starts meanwhile (samples of recall, looks at the health, maintenance), which is no part of the call.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Final
@@ -32,6 +36,7 @@ from pykyro.proto import kyrodb_pb2 as pb
 _PACKAGE: Final = Path(pykyro.__file__).parent
 _DIMENSION: Final = 384
 _ROWS: Final = 3000
+_TRACES: Final = 12
 
 
 @dataclass
@@ -86,25 +91,37 @@ def _place(code: CodeType) -> str:
 
 def _ask(port: int, trace: Trace, *, steps: bool) -> None:
     """Fill the database, then trace one call of each kind; ends the server."""
-    rows = np.random.default_rng(1).standard_normal((_ROWS + 100, _DIMENSION)).astype(np.float32)
+    random = np.random.default_rng(1)
+    rows = random.standard_normal((_ROWS + 100, _DIMENSION)).astype(np.float32)
+    later = random.standard_normal((2 * _TRACES, _DIMENSION)).astype(np.float32)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             grpc.channel_ready_future(channel).result(60)
             server = stub(channel)
             server.BulkInsert(_insert(number + 1, rows[number]) for number in range(_ROWS))
             server.FlushHotTier(pb.FlushRequest(force=True))
-            for row in rows[_ROWS:-2]:
+            for row in rows[_ROWS:]:
                 server.Search(_search(row))
                 server.Insert(_insert(1, row))
             server.FlushHotTier(pb.FlushRequest(force=True))
-            for row in rows[_ROWS:-2]:
+            for row in rows[_ROWS:]:
                 server.Search(_search(row))
-            with _recorded(trace):
-                server.Search(_search(rows[-1]))
-            trace.print("Search", steps=steps)
-            with _recorded(trace):
-                server.Insert(_insert(_ROWS + 1, rows[-1]))
-            trace.print("Insert", steps=steps)
+            for name, calls in (
+                ("Search", [partial(server.Search, _search(row)) for row in later[:_TRACES]]),
+                (
+                    "Insert",
+                    [
+                        partial(server.Insert, _insert(_ROWS + 1 + number, row))
+                        for number, row in enumerate(later[_TRACES:])
+                    ],
+                ),
+            ):
+                traces = []
+                for call in calls:
+                    with _recorded(trace):
+                        call()
+                    traces.append(replace(trace))
+                min(traces, key=lambda one: len(one.calls)).print(name, steps=steps)
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -113,7 +130,7 @@ def _ask(port: int, trace: Trace, *, steps: bool) -> None:
 def _recorded(trace: Trace) -> Iterator[None]:
     trace.start()
     yield
-    threading.Event().wait(0.2)  # what the server does behind its answer belongs to the call
+    threading.Event().wait(0.03)  # what the server does behind its answer belongs to the call
     trace.recording = False
 
 

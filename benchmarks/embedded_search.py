@@ -18,7 +18,7 @@ from benchmarks.report import Row, arguments, median_us, p99_us, show
 from pykyro.cache.query_cache import Mode
 from pykyro.engine.engine import Engine
 from pykyro.index.vector.library import faiss
-from pykyro.model.distance import Question
+from pykyro.model.distance import Query
 from pykyro.model.requests import SearchRequest
 from pykyro.model.types import Metric
 
@@ -36,10 +36,10 @@ def bare_library(engine: Engine) -> tuple[Any, Any]:
 
 def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
     """Each question is asked of the engine and of the library in turn, never the same one in a row."""
-    engine.context.caches.answers.queries.mode = mode
+    engine.context.caches.queries.mode = mode
     graph, parameters = bare_library(engine)
     questions = [np.ascontiguousarray(q) for q in data.queries[: len(data.truth)]]
-    unit = [Question(q, Metric.COSINE).indexed[np.newaxis] for q in questions]
+    unit = [Query(q, Metric.COSINE).indexed[np.newaxis] for q in questions]
     ours: list[float] = []
     bare: list[float] = []
     found = 0
@@ -75,14 +75,14 @@ def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
 
 def measure_together(data: dataset.Dataset, engine: Engine) -> Row:
     """`search_many` of so many questions, and the library's call, in turns."""
-    engine.context.caches.answers.queries.mode = Mode.OFF
+    engine.context.caches.queries.mode = Mode.OFF
     graph, parameters = bare_library(engine)
     ours: list[float] = []
     bare: list[float] = []
     for start in list(range(0, len(data.truth) - 2 * _TOGETHER, 2 * _TOGETHER)) * _ROUNDS:
         asked = data.queries[start : start + _TOGETHER]
         other = data.queries[start + _TOGETHER : start + 2 * _TOGETHER]
-        unit = np.array([Question(question, Metric.COSINE).indexed for question in other])
+        unit = np.array([Query(question, Metric.COSINE).indexed for question in other])
         started = time.perf_counter()
         engine.search_many([SearchRequest(question, 10) for question in asked])
         middle = time.perf_counter()

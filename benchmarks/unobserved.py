@@ -9,13 +9,12 @@ import sys
 
 from pykyro.cli.kyrodb_server import main
 from pykyro.service.call_log import CallLog
-from pykyro.telemetry.counters import Counters
-from pykyro.telemetry.latency import Histogram, RecentLatencies
+from pykyro.telemetry.counters import Counters, Histogram, RecentLatencies
 
 _COUNTING = (
     (
         Counters,
-        ("call", "query", "query_failed", "search", "searched_partly", "served", "inserts", "error", "tick"),
+        ("call", "query", "query_failed", "search", "served", "inserts", "error", "tick"),
     ),
     (Histogram, ("observe",)),
     (RecentLatencies, ("record",)),

@@ -36,6 +36,7 @@ from pykyro.tenancy.usage_file import _MAGIC as _USAGE_MAGIC
 from pykyro.tenancy.usage_file import decode_counts
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import decode_filter
+from pykyro.transport.grpc.search_codec import SearchCodec, wants_inline_errors
 
 _PATH = Path("/fuzz/file")
 _HEADER = SegmentHeader(base_lsn=1, previous=0, created_us=1, salt=bytes(range(16)))
@@ -116,8 +117,8 @@ def requests(data: bytes) -> None:
         decode.document(payload, _SCHEMA, caller)
     except InvalidArgument as fault:
         decode.insert_fault(payload, fault)
-    _refusing(lambda raw: decode.search(raw, _SCHEMA, caller), payload, InvalidArgument)
-    decode.wants_inline_errors(payload)
+    _refusing(lambda raw: SearchCodec(_SCHEMA).decode(raw, caller), payload, InvalidArgument)
+    wants_inline_errors(payload)
     for kind in (pb.DeleteRequest, pb.UpdateMetadataRequest, pb.BatchDeleteRequest, pb.BulkQueryRequest):
         _refusing(functools.partial(decode.parse, kind), payload, InvalidArgument)
 

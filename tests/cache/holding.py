@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pykyro.cache.answer import Ticket
+from pykyro.cache.answer import Lookup
 from pykyro.cache.commit_sequence import CommitSequence
 from pykyro.cache.documents import DocIds, Documents
 from pykyro.cache.query_cache import Mode, QueryCache
 from pykyro.model import distance
-from pykyro.model.distance import Question
+from pykyro.model.distance import Query
 from pykyro.model.types import Matrix, Metric, Vector
 
 DIMENSION = 8
@@ -31,7 +31,7 @@ class Found:
     """A source that counts how often it is read."""
 
     held: Documents
-    beyond: float
+    unseen_bound: float
     kth: float = 0.0
     exact: bool = True
     reads: int = 0
@@ -70,21 +70,21 @@ class Rig:
             admits=lambda key, metadata: metadata.get("for", key) == key,
         )
 
-    def ticket(self, vector: Vector, key: Hashable = "key") -> Ticket:
-        ticket = self.cache.ticket(key, Question(vector, self.metric))
-        assert ticket is not None
-        return ticket
+    def lookup(self, vector: Vector, key: Hashable = "key") -> Lookup:
+        since = self.commits.number_if_idle()
+        assert since is not None
+        return Lookup(key, vector.tobytes(), Query(vector, self.metric), since)
 
     def store(
         self, vector: Vector, rows: Matrix, *, keep: int = 20, key: Hashable = "key", first_id: int = 1
     ) -> Found:
         """What an exact search for the best `keep` of these rows leaves in the cache."""
         found = search(vector, documents(first_id, rows), keep, self.metric)
-        assert self.cache.store(self.ticket(vector, key), found)
+        assert self.cache.offer(self.lookup(vector, key), found)
         return found
 
     def ask(self, vector: Vector, k: int = 3, key: Hashable = "key", score_min: float = 0.0) -> Any:
-        return self.cache.lookup(self.ticket(vector, key), k, score_min)
+        return self.cache.lookup(self.lookup(vector, key), k, score_min)
 
     def commit(
         self, gone: list[int], arriving: Documents, metadata: list[Mapping[str, str]] | None = None
@@ -102,8 +102,8 @@ def search(vector: Vector, held: Documents, keep: int, metric: Metric) -> Found:
     best = Documents(
         held.doc_ids[order], held.vectors[order], held.norms[order], [held.metadata[at] for at in order]
     )
-    beyond = -math.inf if len(order) == len(similarities) else float(similarities[order[-1]])
-    return Found(best, beyond, kth=float(similarities[order[2]]))
+    unseen_bound = -math.inf if len(order) == len(similarities) else float(similarities[order[-1]])
+    return Found(best, unseen_bound, kth=float(similarities[order[2]]))
 
 
 def rows(count: int, seed: int = 0) -> Matrix:

@@ -27,7 +27,7 @@ class Rig:
 
     def look_up(self, doc_id: int) -> bool:
         """A lookup as the engine does it; whether the cache had the document, which must be the newest."""
-        since = self.commits.quiet()
+        since = self.commits.number_if_idle()
         held = self.cache.get(doc_id)
         if held is not None:
             assert held.public == self.document(doc_id).public
@@ -85,7 +85,7 @@ def test_any_traffic_never_meets_an_old_version_and_stays_in_bounds(
 
 def test_what_a_commit_overtook_is_not_kept_and_nothing_is_served_during_one() -> None:
     rig = Rig()
-    since = rig.commits.quiet()
+    since = rig.commits.number_if_idle()
     assert since is not None
     old = rig.document(1)
     rig.write(1)

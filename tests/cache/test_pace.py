@@ -1,11 +1,11 @@
-"""Little trouble is taken over questions that never repeat, all of it as soon as one does."""
+"""Little trouble is taken over queries that never repeat, all of it as soon as one does."""
 
 from __future__ import annotations
 
 import random
 from itertools import pairwise
 
-from pykyro.cache.pace import Pace
+from pykyro.cache.query_cache import Pace
 
 
 def test_at_first_everything_is_looked_for_and_kept_at_once() -> None:
@@ -18,8 +18,7 @@ def test_with_questions_that_never_repeat_only_some_are_looked_for_and_kept() ->
     random.seed(1)
     pace = Pace()
     for _ in range(5000):
-        pace.asked(answered=False)
-        pace.looked(found=False)
+        pace.asked(answered=False, looked=True)
     assert pace.batch == 16
     assert 40 < sum(pace.looks() for _ in range(1000)) < 90
     kept, asked = [], []
@@ -35,6 +34,6 @@ def test_with_questions_that_never_repeat_only_some_are_looked_for_and_kept() ->
     )
     pace.asked(answered=True)
     assert all(pace.asks() and pace.keeps() for _ in range(100))
-    pace.looked(found=True)
+    pace.asked(answered=True, looked=True)
     assert pace.batch == 1
     assert all(pace.looks() for _ in range(100))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pykyro.cache.proof import farthest_square, outside_at_most
-from pykyro.model.distance import Question, similarities
+from pykyro.model.distance import Query, similarities
 from pykyro.model.types import Metric, Vector
 
 DIMENSION = 4
@@ -32,9 +32,9 @@ def test_no_document_outside_is_more_similar_than_proved(
 ) -> None:
     q = (p + np.float32(nearness) * q).astype(np.float32)
     assume(min(np.linalg.norm(v) for v in (p, q, x)) > 1e-2)
-    beyond = similarity(p, x, metric)  # the least that leaves x outside
-    between = Question(q, metric).similarity(p)
-    assert similarity(q, x, metric) <= outside_at_most(metric, beyond, between)
+    unseen_bound = similarity(p, x, metric)  # the least that leaves x outside
+    between = Query(q, metric).similarity(p)
+    assert similarity(q, x, metric) <= outside_at_most(metric, unseen_bound, between)
 
 
 @pytest.mark.parametrize("metric", TRUE_DISTANCES)
@@ -44,8 +44,8 @@ def test_a_question_as_far_as_the_radius_proves_nothing(metric: Metric) -> None:
 
 
 def test_the_bound_for_cosine_is_as_tight_as_angles_allow() -> None:
-    beyond, between = math.cos(1.0), math.cos(0.25)
-    assert outside_at_most(Metric.COSINE, beyond, between) == pytest.approx(math.cos(0.75), abs=1e-5)
+    unseen_bound, between = math.cos(1.0), math.cos(0.25)
+    assert outside_at_most(Metric.COSINE, unseen_bound, between) == pytest.approx(math.cos(0.75), abs=1e-5)
     assert outside_at_most(Metric.EUCLIDEAN, -9.0, -1.0) == pytest.approx(-4.0, abs=1e-5)
 
 
@@ -65,9 +65,9 @@ def test_too_few_documents_are_never_worth_a_try(metric: Metric) -> None:
     assert farthest_square(metric, -0.5, -math.inf) == 0.0
 
 
-@given(beyond=st.floats(-0.5, 1), gap=st.floats(0, 1), share=st.floats(0, 0.99))
-def test_whatever_keeps_its_kth_best_is_worth_a_try(beyond: float, gap: float, share: float) -> None:
-    """A question whose k-th best is as near as p's is proved up to the whole gap, which must not be skipped."""
-    kth = min(1.0, beyond + gap)
-    angle = share * (math.acos(beyond) - math.acos(kth))
-    assert (2 * math.sin(angle / 2)) ** 2 <= farthest_square(Metric.COSINE, beyond, kth) + 1e-12
+@given(unseen_bound=st.floats(-0.5, 1), gap=st.floats(0, 1), share=st.floats(0, 0.99))
+def test_whatever_keeps_its_kth_best_is_worth_a_try(unseen_bound: float, gap: float, share: float) -> None:
+    """A query whose k-th best is as near as p's is proved up to the whole gap, which must not be skipped."""
+    kth = min(1.0, unseen_bound + gap)
+    angle = share * (math.acos(unseen_bound) - math.acos(kth))
+    assert (2 * math.sin(angle / 2)) ** 2 <= farthest_square(Metric.COSINE, unseen_bound, kth) + 1e-12

@@ -13,27 +13,27 @@ from pykyro.model import distance
 from pykyro.model.types import Metric, Vector
 
 
-def entry(vector: Vector, beyond: float, ids: range) -> Entry:
+def entry(vector: Vector, unseen_bound: float, ids: range) -> Entry:
     held = documents(ids.start, rows(len(ids)))
-    return Entry(0, "key", vector.tobytes(), HeldDocuments.of(held), beyond, 0.0, True, 1000)
+    return Entry(0, "key", vector.tobytes(), HeldDocuments.of(held), unseen_bound, 0.0, True, 1000)
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e18, 1e30])
 @pytest.mark.parametrize("metric", list(Metric))
 def test_every_document_that_may_join_is_named(metric: Metric, scale: float) -> None:
     columns = WriteColumns(DIMENSION, metric)
-    questions = (rows(100, 1) * np.float32(scale)).astype(np.float32)
+    queries = (rows(100, 1) * np.float32(scale)).astype(np.float32)
     arriving = (rows(600, 2) * np.float32(scale)).astype(np.float32)
     entries = []
-    for question in questions:
-        similarities = distance.similarities(arriving, question, metric)
-        entries.append(entry(question, float(np.sort(similarities)[-20]), range(1, 2)))
+    for query in queries:
+        similarities = distance.similarities(arriving, query, metric)
+        entries.append(entry(query, float(np.sort(similarities)[-20]), range(1, 2)))
     columns.follow(enumerate(entries))
     named = set(columns.joinable(distance.index_form(arriving, metric)))
     expected = {
         (slot, int(row))
         for slot, one in enumerate(entries)
-        for row in np.flatnonzero(distance.similarities(arriving, one.vector, metric) > one.beyond)
+        for row in np.flatnonzero(distance.similarities(arriving, one.vector, metric) > one.unseen_bound)
     }
     assert len(expected) == 1900
     assert named >= expected
@@ -71,14 +71,14 @@ def test_entries_of_many_keys_and_sizes_stay_true_under_many_writes() -> None:
     rig = Rig(Metric.EUCLIDEAN, capacity=40)
     model = {int(i): row for i, row in enumerate(rows(300, 4), start=1)}
     for turn in range(300):
-        question = rows(1, int(chance.integers(60)))[0]
+        query = rows(1, int(chance.integers(60)))[0]
         key = int(chance.integers(3))
         ids = np.array(list(model), np.uint64)
         stacked = np.array(list(model.values()), np.float32)
-        if rig.ask(question, key=key) is None:
+        if rig.ask(query, key=key) is None:
             held = documents(1, stacked)
             held.doc_ids[:] = ids
-            rig.cache.store(rig.ticket(question, key), search(question, held, 30, rig.metric))
+            rig.cache.offer(rig.lookup(query, key), search(query, held, 30, rig.metric))
         gone = chance.choice(ids, 3, replace=False).tolist() if len(model) > 100 else []
         for doc_id in gone:
             del model[doc_id]
@@ -88,6 +88,8 @@ def test_entries_of_many_keys_and_sizes_stay_true_under_many_writes() -> None:
         rig.commit(gone, arriving)
         for one in rig.cache.entries():
             similarities = distance.similarities(np.array(list(model.values())), one.vector, rig.metric)
-            inside = {doc_id for doc_id, value in zip(model, similarities.tolist()) if value > one.beyond}
+            inside = {
+                doc_id for doc_id, value in zip(model, similarities.tolist()) if value > one.unseen_bound
+            }
             ours = set(one.held.fetched().doc_ids.tolist())
             assert inside <= ours <= set(model)

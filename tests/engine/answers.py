@@ -15,9 +15,9 @@ from pykyro.model.types import Matrix, Metric
 Doubles = npt.NDArray[np.float64]
 
 
-def by_the_book(rows: Matrix, question: npt.NDArray[np.float32], metric: Metric) -> Doubles:
+def by_the_book(rows: Matrix, query: npt.NDArray[np.float32], metric: Metric) -> Doubles:
     """Similarity of each row, with no arithmetic of the program."""
-    wide, asked = rows.astype(np.float64), question.astype(np.float64)
+    wide, asked = rows.astype(np.float64), query.astype(np.float64)
     if metric is Metric.EUCLIDEAN:
         return np.asarray(-((wide - asked) ** 2).sum(axis=1))
     if metric is Metric.COSINE:
@@ -29,7 +29,7 @@ def by_the_book(rows: Matrix, question: npt.NDArray[np.float32], metric: Metric)
 def recall(
     engine: Engine,
     rows: Matrix,
-    questions: Matrix,
+    queries: Matrix,
     alive: npt.NDArray[np.bool_] | None = None,
     k: int = 10,
     condition: Filter | None = None,
@@ -38,12 +38,12 @@ def recall(
     """Share of the k best among the rows that are alive, row r being document r + 1; what a client sees as equal to
     the k-th counts as right."""
     shares = []
-    for question in questions:
-        truth = by_the_book(rows, question, engine.options.metric)
+    for query in queries:
+        truth = by_the_book(rows, query, engine.options.metric)
         if alive is not None:
             truth = np.where(alive, truth, -np.inf)
         kth = float(np.partition(truth, -k)[-k])
-        hits = engine.search(SearchRequest(question, k, filter=condition, exact=exact)).hits
+        hits = engine.search(SearchRequest(query, k, filter=condition, exact=exact)).hits
         found = np.array([hit.doc_id for hit in hits], np.int64) - 1
         assert len(set(found.tolist())) == k
         shares.append(np.count_nonzero(truth[found] >= kth - 2.0**-23 * abs(kth)) / k)

@@ -40,7 +40,7 @@ IDS = 400
 
 
 class Traffic:
-    """Questions that come again, exactly or nearly, and writes among them."""
+    """Queries that come again, exactly or nearly, and writes among them."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -163,7 +163,7 @@ def check_entries(engine: Engine) -> int:
         for doc_id in tier.doc_ids_matching(None)
         if (row := tier.lookup(int(doc_id))) is not None
     }
-    entries = engine.context.caches.answers.queries.entries()
+    entries = engine.context.caches.queries.entries()
     for entry in entries:
         check_entry(entry, documents, engine.options.metric)
     return len(entries)
@@ -187,7 +187,7 @@ def check_entry(entry: Entry, documents: dict[int, Any], metric: Metric) -> None
         if condition is not None and not matches(condition, metadata.whole()):
             continue
         (similarity,) = distance.similarities(vector[np.newaxis], entry.vector, metric)
-        assert similarity <= entry.beyond or doc_id in held.doc_ids
+        assert similarity <= entry.unseen_bound or doc_id in held.doc_ids
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -205,11 +205,11 @@ def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
     ef = max(40, segment.shape.ef)
     noise = vectors(40, seed=7) * 0.01
     kinds = Counter[Kind | None]()
-    for question, shift in zip(vectors(40, seed=6), noise, strict=True):
-        engine.search(SearchRequest(question, 5))
-        asked_graph = segment.shape.coding.asked(distance.Question(question, metric))
+    for query, shift in zip(vectors(40, seed=6), noise, strict=True):
+        engine.search(SearchRequest(query, 5))
+        asked_graph = segment.shape.coding.coded(distance.Query(query, metric))
         met = segment.graph.search(asked_graph.vector, ef, ef)[0]
-        for asked in (question, question + shift):
+        for asked in (query, query + shift):
             found = engine.search(SearchRequest(asked, 5))
             kinds[found.cached] += 1
             if found.cached is not None:
@@ -224,10 +224,10 @@ def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
 
 def test_scope_filter_k_and_effort_never_cross(tmp_path: Path) -> None:
     engine = cached_engine(tmp_path / "data")
-    (question,) = vectors(1, seed=9)
+    (query,) = vectors(1, seed=9)
     many(engine)
-    assert ask(engine, question).cached is None
-    assert ask(engine, question).cached is Kind.EXACT
+    assert ask(engine, query).cached is None
+    assert ask(engine, query).cached is Kind.EXACT
     others: list[dict[str, Any]] = [
         {"k": 2},
         {"k": 4},
@@ -239,31 +239,31 @@ def test_scope_filter_k_and_effort_never_cross(tmp_path: Path) -> None:
         {"scope": Scope(tenant=1, namespace="a")},
     ]
     for other in others:
-        assert ask(engine, question, **other).cached is None, other
+        assert ask(engine, query, **other).cached is None, other
     for other in others:
-        assert ask(engine, question, **other).cached is Kind.EXACT, other
+        assert ask(engine, query, **other).cached is Kind.EXACT, other
     for past in ({"exact": True}, {"ef_search": 50}, {"ef_search": 60}):
-        assert ask(engine, question, **past).cached is None, past
-        assert ask(engine, question, **past).cached is None, past
+        assert ask(engine, query, **past).cached is None, past
+        assert ask(engine, query, **past).cached is None, past
     engine.ef_search = 60
-    assert ask(engine, question).cached is None
+    assert ask(engine, query).cached is None
     engine.close()
 
 
 def test_an_acknowledged_write_is_in_the_next_cached_answer(tmp_path: Path) -> None:
     engine = cached_engine(tmp_path / "data")
     rows = many(engine)
-    question = rows[7]
-    before = ask(engine, question)
-    engine.write(put(5000, question, colour="red"))
-    after = ask(engine, question)
+    query = rows[7]
+    before = ask(engine, query)
+    engine.write(put(5000, query, colour="red"))
+    after = ask(engine, query)
     assert after.cached is Kind.EXACT
     assert [hit.doc_id for hit in after.hits] == [8, 5000, before.hits[1].doc_id]
     engine.write(UpdateMetadata(8, {"colour": "green"}))
-    changed = ask(engine, question)
+    changed = ask(engine, query)
     assert (changed.cached, changed.hits[0].metadata) == (Kind.EXACT, {"colour": "green"})
     engine.write(Delete(8))
-    assert [hit.doc_id for hit in ask(engine, question).hits][:2] == [5000, before.hits[1].doc_id]
+    assert [hit.doc_id for hit in ask(engine, query).hits][:2] == [5000, before.hits[1].doc_id]
     engine.close()
 
 

@@ -20,7 +20,7 @@ def test_nothing_is_cached_when_the_mode_is_off(tmp_path: Path) -> None:
     rows = many(engine)
     for _ in range(3):
         assert ask(engine, rows[0]).cached is None
-    assert len(engine.context.caches.answers.queries) == 0
+    assert len(engine.context.caches.queries) == 0
     engine.close()
 
 
@@ -37,10 +37,10 @@ def test_mode_threshold_gives_the_other_questions_documents_and_scores(tmp_path:
     engine = cached_engine(tmp_path / "data", Mode.THRESHOLD)
     rows = many(engine)
     before = ask(engine, rows[0])
-    question = rows[0] / np.float32(np.linalg.norm(rows[0]))
+    query = rows[0] / np.float32(np.linalg.norm(rows[0]))
     aside = vectors(1, seed=4)[0]
-    aside -= question * np.dot(question, aside)
-    found = ask(engine, question + aside / np.float32(np.linalg.norm(aside)))  # a cosine of 0.71
+    aside -= query * np.dot(query, aside)
+    found = ask(engine, query + aside / np.float32(np.linalg.norm(aside)))  # a cosine of 0.71
     assert (found.cached, parts(found)) == (Kind.THRESHOLD, parts(before))
     assert np.isnan(found.margin)
     assert not found.exact
@@ -56,8 +56,8 @@ def test_mode_rescored_serves_near_questions_once_it_has_measured_them(tmp_path:
     kinds, shared = Counter[Kind | None](), 0.0
     random.seed(1)
     for _ in range(2000):
-        question = topics[noise.integers(20)] + noise.standard_normal(16) * 0.2
-        request = SearchRequest(question.astype(np.float32), 10)
+        query = topics[noise.integers(20)] + noise.standard_normal(16) * 0.2
+        request = SearchRequest(query.astype(np.float32), 10)
         found = engine.search(request)
         kinds[found.cached] += 1
         if found.cached is Kind.RESCORED:
@@ -77,7 +77,8 @@ def test_mode_rescored_serves_nothing_unproved_when_near_questions_have_other_an
     topics, noise = vectors(20, seed=21, dimension=16), np.random.default_rng(2)
     random.seed(1)
     for _ in range(1000):
-        question = topics[noise.integers(20)] + noise.standard_normal(16) * 0.5
-        assert engine.search(SearchRequest(question.astype(np.float32), 10)).cached is not Kind.RESCORED
-    assert engine.context.caches.answers.queries.control.checks > 20
+        query = topics[noise.integers(20)] + noise.standard_normal(16) * 0.5
+        assert engine.search(SearchRequest(query.astype(np.float32), 10)).cached is not Kind.RESCORED
+    assert engine.context.caches.queries.similar is not None
+    assert engine.context.caches.queries.similar.control.checks > 20
     engine.close()

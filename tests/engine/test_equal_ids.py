@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from tests.engine.opening import DIMENSION, open_small, settle, vectors
 from pykyro.cache.query_cache import Mode
 from pykyro.engine.engine import Engine
 from pykyro.engine.options import CacheOptions
+from pykyro.engine.read_path import ReadPath
 from pykyro.engine.state import Version
-from pykyro.engine.tiers.tier import TierQuery
-from pykyro.engine.tiers.tier_search import ByTier, LeftOut, TierSearch
+from pykyro.engine.tiers.tier import TierRequest
 from pykyro.model.filter import Exact, Not, Range
 from pykyro.model.requests import (
     Ack,
@@ -221,17 +222,17 @@ def test_the_first_document_of_a_tenant_is_not_seen_by_a_search_that_began_befor
     """The first tenant appears, and stores a document, between the first step of a search and its second."""
     engine = open_small(tmp_path)
     engine.write(Put(document(None, 1)))
-    searched = TierSearch.search
+    searched = ReadPath._ask_tiers
     times = []
 
-    def search(tiers: TierSearch, version: Version, query: TierQuery) -> tuple[ByTier, LeftOut]:
-        times.append(query.filter)
+    def search(reads: ReadPath, version: Version, wanted: TierRequest) -> Any:
+        times.append(wanted.filter)
         if len(times) == 1:
             assert engine.tenant_indices(["one"]) == {"one": 1}
             engine.write(Put(document(1, 2)))
-        return searched(tiers, version, query)
+        return searched(reads, version, wanted)
 
-    monkeypatch.setattr(TierSearch, "search", search)
+    monkeypatch.setattr(ReadPath, "_ask_tiers", search)
     answer = engine.search(SearchRequest(vectors(1)[0], 100, exact=True))
     assert [hit.doc_id for hit in answer.hits] == [1]
     assert times[0] is None

@@ -53,12 +53,12 @@ def merged(engine: Engine) -> None:
 
 @pytest.mark.parametrize("one", SHAPES, ids=lambda one: one.name)
 def test_recall_of_a_shape(one: Geometry, tmp_path: Path) -> None:
-    rows, questions = one.drawn(ROWS, 25)
+    rows, queries = one.drawn(ROWS, 25)
     engine = stored(tmp_path / "data", one.metric, rows)
     assert engine.context.state.version.cold[0].graph is not None
-    assert recall(engine, rows, questions) >= WANTED
-    assert recall(engine, rows, questions, np.arange(ROWS) % 3 == 1, condition=Exact("third", "1")) >= WANTED
-    assert recall(engine, rows, questions[:5], exact=True) == 1.0
+    assert recall(engine, rows, queries) >= WANTED
+    assert recall(engine, rows, queries, np.arange(ROWS) % 3 == 1, condition=Exact("third", "1")) >= WANTED
+    assert recall(engine, rows, queries[:5], exact=True) == 1.0
     engine.close()
 
 
@@ -75,35 +75,33 @@ def test_recall_of_a_shape(one: Geometry, tmp_path: Path) -> None:
 )
 def test_recall_after_a_merge_that_extends_deletes_and_replacements(name: str, tmp_path: Path) -> None:
     one = shape(name)
-    rows, questions = one.drawn(2400, 20)
+    rows, queries = one.drawn(2400, 20)
     engine = stored(tmp_path / "data", one.metric, rows[:1600])
     put(engine, rows, np.arange(1600, 2400))
     merged(engine)
     alive = np.ones(len(rows), np.bool_)
-    assert recall(engine, rows, questions) >= WANTED
+    assert recall(engine, rows, queries) >= WANTED
     gone = np.arange(0, len(rows), 5)
     engine.commit([Delete(doc_id=int(at) + 1) for at in gone])
     alive[gone] = False
-    assert recall(engine, rows, questions, alive) >= WANTED
+    assert recall(engine, rows, queries, alive) >= WANTED
     swapped = np.arange(1, len(rows), 11)
     swapped = swapped[alive[swapped]]
     rows[swapped] = rows[swapped[::-1]]
     put(engine, rows, swapped)
-    assert recall(engine, rows, questions, alive) >= WANTED
+    assert recall(engine, rows, queries, alive) >= WANTED
     engine.flush()
     settle(engine)
-    assert recall(engine, rows, questions, alive) >= WANTED
+    assert recall(engine, rows, queries, alive) >= WANTED
     assert (
-        recall(
-            engine, rows, questions, alive & (np.arange(len(rows)) % 3 == 2), condition=Exact("third", "2")
-        )
+        recall(engine, rows, queries, alive & (np.arange(len(rows)) % 3 == 2), condition=Exact("third", "2"))
         >= WANTED
     )
     engine.close()
 
 
 def test_rows_that_the_codes_of_a_graph_cannot_express_have_it_built_again(tmp_path: Path) -> None:
-    rows, questions = shape("clusters").drawn(2000, 15)
+    rows, queries = shape("clusters").drawn(2000, 15)
     rows[1500:] *= np.float32(50)
     engine = stored(tmp_path / "data", Metric.EUCLIDEAN, rows[:1500])
     (before,) = engine.context.state.version.cold
@@ -113,14 +111,14 @@ def test_rows_that_the_codes_of_a_graph_cannot_express_have_it_built_again(tmp_p
     assert before.shape is not None
     assert after.shape is not None
     assert after.shape.coding.scale < before.shape.coding.scale / 10
-    assert recall(engine, rows, questions) >= WANTED
-    assert recall(engine, rows, questions * np.float32(50)) >= WANTED
+    assert recall(engine, rows, queries) >= WANTED
+    assert recall(engine, rows, queries * np.float32(50)) >= WANTED
     engine.close()
 
 
 @pytest.mark.parametrize("metric", list(Metric))
 def test_a_segment_without_a_live_row_leaves_and_the_graph_stays(metric: Metric, tmp_path: Path) -> None:
-    rows, questions = shape("clusters").drawn(1900, 10)
+    rows, queries = shape("clusters").drawn(1900, 10)
     engine = stored(tmp_path / "data", metric, rows[:1500])
     put(engine, rows, np.arange(1500, 1900))
     engine.flush()
@@ -130,7 +128,7 @@ def test_a_segment_without_a_live_row_leaves_and_the_graph_stays(metric: Metric,
     while engine.maintain():
         pass
     assert [segment.rows for segment in engine.context.state.version.cold] == [1500, 2]
-    assert recall(engine, rows, questions, np.arange(1900) < 1500) >= WANTED
+    assert recall(engine, rows, queries, np.arange(1900) < 1500) >= WANTED
     engine.close()
 
 
@@ -164,17 +162,17 @@ def test_what_a_client_sees_as_equal_comes_by_ascending_id_up_to_the_cut(
     metric: Metric, sealed: bool, tmp_path: Path
 ) -> None:
     """Rows whose similarities differ by less than float32 shows: copies of some directions of other lengths,
-    or, where lengths count, permuted components of a question that has equal ones."""
+    or, where lengths count, permuted components of a query that has equal ones."""
     random = np.random.default_rng(4)
     if metric is Metric.COSINE:
         drawn = random.standard_normal((6, 24))[random.integers(0, 6, ROWS)] * random.uniform(
             0.1, 9, (ROWS, 1)
         )
-        question = random.standard_normal(24).astype(np.float32)
+        query = random.standard_normal(24).astype(np.float32)
     else:
         base = random.standard_normal((6, 24))[random.integers(0, 6, ROWS)]
         drawn = np.stack([random.permutation(row) for row in base])
-        question = np.full(24, 0.1, np.float32)
+        query = np.full(24, 0.1, np.float32)
     rows: Matrix = drawn.astype(np.float32)
     engine = open_small(tmp_path / "data", dimension=24, metric=metric, hot_rows_max=10_000)
     order = random.permutation(ROWS)
@@ -183,12 +181,12 @@ def test_what_a_client_sees_as_equal_comes_by_ascending_id_up_to_the_cut(
     if sealed:
         engine.flush()
     for k in (3, 10, 50, 700):
-        answers = [engine.search(SearchRequest(question, k, exact=exact)) for exact in (False, False, True)]
+        answers = [engine.search(SearchRequest(query, k, exact=exact)) for exact in (False, False, True)]
         for answer in answers:
             ids, scores = [hit.doc_id for hit in answer.hits], [hit.score for hit in answer.hits]
             assert is_in_order(ids, scores)
             assert ids == [hit.doc_id for hit in answers[-1].hits]
-            beaten = by_the_book(rows, question, metric)
+            beaten = by_the_book(rows, query, metric)
             equal = np.flatnonzero(np.isclose(beaten, beaten[ids[-1] - 1], rtol=1e-9, atol=0)) + 1
             kept = [doc_id for doc_id in ids if doc_id in set(equal.tolist())]
             if metric is not Metric.COSINE:  # whose rounded directions differ by more than that
@@ -209,7 +207,7 @@ def test_segments_of_earlier_versions_are_searched_with_care_and_go(
 
     draw, ask = families(96, 8, 0.01)(np.random.default_rng(1), ROWS)
     rows = draw(np.random.default_rng(2), ROWS).astype(np.float32)
-    questions = ask(np.random.default_rng(3), 20).astype(np.float32)
+    queries = ask(np.random.default_rng(3), 20).astype(np.float32)
     for metric in Metric:
         directory = tmp_path / metric.value
         monkeypatch.setattr(segment_builder, "shape_rows", as_before)
@@ -218,13 +216,13 @@ def test_segments_of_earlier_versions_are_searched_with_care_and_go(
         (segment,) = engine.context.state.version.cold
         assert (segment.graph is not None, segment.shape) == (True, None)
         assert b"shape" not in (directory / "MANIFEST").read_bytes()
-        assert recall(engine, rows, questions) >= WANTED
+        assert recall(engine, rows, queries) >= WANTED
         engine.close()
         monkeypatch.undo()
         engine = open_small(directory, dimension=96, metric=metric, hot_rows_max=10_000)
-        assert recall(engine, rows, questions) >= WANTED
+        assert recall(engine, rows, queries) >= WANTED
         settle(engine)
         (segment,) = engine.context.state.version.cold
         assert segment.shape is not None
-        assert recall(engine, rows, questions) >= WANTED
+        assert recall(engine, rows, queries) >= WANTED
         engine.close()

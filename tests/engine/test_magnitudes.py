@@ -16,6 +16,7 @@ from tests.engine.opening import open_small, put
 
 from pykyro.index.vector import flat
 from pykyro.model import distance
+from pykyro.model.distance import Query
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.requests import SearchRequest
 from pykyro.model.types import Matrix, Metric
@@ -24,9 +25,9 @@ MAGNITUDES = [1e-44, 1e-40, 1e-38, 1e-30, 1e-23, 1e-10, 1.0, 1e10, 1e20, 1e37]
 _EXPONENTS = st.integers(-44, 37)
 
 
-def true_order(rows: Matrix, question: Matrix, metric: Metric) -> list[Fraction]:
+def true_order(rows: Matrix, query: Matrix, metric: Metric) -> list[Fraction]:
     """Similarities in rational numbers: as they are, and of cosine the signed square."""
-    asked = [Fraction(float(one)) for one in question]
+    asked = [Fraction(float(one)) for one in query]
     values = []
     for row in rows:
         wide = [Fraction(float(one)) for one in row]
@@ -54,17 +55,17 @@ def test_a_scan_finds_the_best_of_rows_of_any_magnitude(
     random = np.random.default_rng(seed)
     scales = 10.0 ** np.array(exponents)[random.integers(0, len(exponents), (160, 1))]
     rows = (random.standard_normal((160, 5)) * scales).astype(np.float32)
-    question = (random.standard_normal(5) * 10.0**of_question).astype(np.float32)
+    query = (random.standard_normal(5) * 10.0**of_question).astype(np.float32)
     rows = rows[rows.any(axis=1)]
-    if not question.any() or len(rows) < 140:
+    if not query.any() or len(rows) < 140:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = flat.scan(rows, question, metric, 5, norms=None, selected=None)
-        similarities = distance.similarities(rows[found], question, metric)
+        found = flat.scan(rows, Query(query, metric), 5, norms=None, selected=None)
+        similarities = distance.similarities(rows[found], query, metric)
         order, scores = distance.best(similarities, found.astype(np.uint64), metric)
         shown = scores[order]
-    truth = true_order(rows, question, metric)
+    truth = true_order(rows, query, metric)
     assert np.isfinite(shown).all()
     assert (np.diff(shown) <= 0).all()
     kth = sorted(truth, reverse=True)[4]
@@ -93,14 +94,14 @@ def test_recall_at_a_magnitude_from_memory_and_from_a_segment(
     rows = (kinds * magnitude).astype(np.float32)
     rows[~rows.any(axis=1), 0] = magnitude
     engine = open_small(tmp_path / "data", dimension=8, metric=metric, hot_rows_max=5000)
-    questions = rows[::100]
+    queries = rows[::100]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         engine.commit([put(at + 1, row) for at, row in enumerate(rows)])
         for _ in range(2):
-            assert recall(engine, rows, questions) >= 0.99
-            assert recall(engine, rows, questions, exact=True) == 1.0
-            for hit in engine.search(SearchRequest(questions[0], 5)).hits:
+            assert recall(engine, rows, queries) >= 0.99
+            assert recall(engine, rows, queries, exact=True) == 1.0
+            for hit in engine.search(SearchRequest(queries[0], 5)).hits:
                 assert math.isfinite(hit.score)
             engine.flush()
     engine.close()

@@ -1,4 +1,4 @@
-"""Ranking, held to what a plain loop over the candidates says; and questions made together, to those made alone."""
+"""Ranking, held to what a plain loop over the candidates says; and queries made together, to those made alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given
 
-from pykyro.engine.ranking import rank
+from pykyro.engine.read_path import rank
 from pykyro.engine.tiers.tier import NO_ROWS, Candidates
 from pykyro.model import distance
 from pykyro.model.requests import SearchRequest, Tier
@@ -87,12 +87,12 @@ def test_questions_made_together_are_those_made_alone(
     count: int, dimension: int, metric: Metric, seed: int
 ) -> None:
     vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
-    together = distance.Question.each(list(vectors), metric)
+    together = distance.Query.each(list(vectors), metric)
     assert len(together) == count
     rows = vectors[::-1].copy()
-    for question, vector in zip(together, vectors, strict=True):
-        alone = distance.Question(vector, metric)
-        assert question.length == alone.length
-        assert question.vector.tobytes() == vector.tobytes()
-        assert question.indexed.tobytes() == alone.indexed.tobytes()
-        assert question.similarities(rows).tobytes() == alone.similarities(rows).tobytes()
+    for query, vector in zip(together, vectors, strict=True):
+        alone = distance.Query(vector, metric)
+        assert query.length == alone.length
+        assert query.vector.tobytes() == vector.tobytes()
+        assert query.indexed.tobytes() == alone.indexed.tobytes()
+        assert query.similarities(rows).tobytes() == alone.similarities(rows).tobytes()

@@ -14,7 +14,7 @@ from tests.engine.opening import DIMENSION, fill, ids, nearest, open_small, put,
 from pykyro.engine import read_path
 from pykyro.engine.engine import Engine
 from pykyro.model import distance
-from pykyro.model.distance import Question, Similarities
+from pykyro.model.distance import Query, Similarities
 from pykyro.model.filter import Exact, Range
 from pykyro.model.requests import Delete, SearchRequest, SearchResult, Tier, UpdateMetadata
 from pykyro.model.types import NAMESPACE_KEY, Metric, Scope
@@ -43,10 +43,10 @@ def test_hits_from_all_tiers_are_ranked_as_a_flat_scan_ranks_them(tmp_path: Path
     engine.flush()
     fill(engine, rows[2500:], first_id=2501)
     assert engine.stats().segments == 2
-    for question in vectors(20, seed=2):
-        similarities = distance.similarities(rows, question, metric)
+    for query in vectors(20, seed=2):
+        similarities = distance.similarities(rows, query, metric)
         expected = np.lexsort((np.arange(len(rows)), -similarities))[:10]
-        result = engine.search(SearchRequest(question, 10, exact=True))
+        result = engine.search(SearchRequest(query, 10, exact=True))
         assert ids(result) == (expected + 1).tolist()
         np.testing.assert_array_equal(
             np.array([hit.score for hit in result.hits], dtype=np.float32),
@@ -66,12 +66,12 @@ def test_equal_similarities_are_ordered_by_doc_id_whatever_their_tiers(engine: E
 
 
 def test_the_score_of_a_document_is_the_same_from_every_tier(engine: Engine) -> None:
-    rows, question = vectors(1200, seed=3), vectors(1, seed=4)[0]
+    rows, query = vectors(1200, seed=3), vectors(1, seed=4)[0]
     fill(engine, rows)
-    hot = {hit.doc_id: hit.score for hit in engine.search(SearchRequest(question, 1000)).hits}
+    hot = {hit.doc_id: hit.score for hit in engine.search(SearchRequest(query, 1000)).hits}
     engine.flush()
-    cold = {hit.doc_id: hit.score for hit in engine.search(SearchRequest(question, 1000, exact=True)).hits}
-    walked = {hit.doc_id: hit.score for hit in engine.search(SearchRequest(question, 10)).hits}
+    cold = {hit.doc_id: hit.score for hit in engine.search(SearchRequest(query, 1000, exact=True)).hits}
+    walked = {hit.doc_id: hit.score for hit in engine.search(SearchRequest(query, 10)).hits}
     assert hot == cold
     assert walked.items() <= cold.items()
 
@@ -103,12 +103,12 @@ def test_a_filter_never_returns_fewer_rows_than_match(engine: Engine) -> None:
     rows = vectors(2500, seed=5)
     engine.commit([put(at + 1, row, part=str(at % 500), n=str(at)) for at, row in enumerate(rows)])
     engine.flush()
-    question = vectors(1, seed=6)[0]
-    result = engine.search(SearchRequest(question, 10, filter=Exact("part", "7")))
+    query = vectors(1, seed=6)[0]
+    result = engine.search(SearchRequest(query, 10, filter=Exact("part", "7")))
     assert sorted(ids(result)) == [8, 508, 1008, 1508, 2008]
     assert result.matched == result.total_found == 5
-    assert nearest(engine, question, 3, filter=Range("n", "lt", "2")) == nearest(
-        engine, question, 2, filter=Range("n", "lte", "1")
+    assert nearest(engine, query, 3, filter=Range("n", "lt", "2")) == nearest(
+        engine, query, 2, filter=Range("n", "lte", "1")
     )
 
 
@@ -148,11 +148,11 @@ def test_graph_search_finds_nearly_what_a_scan_finds(engine: Engine) -> None:
     fill(engine, rows)
     engine.flush()
     found = wanted = 0
-    for question in vectors(50, seed=9):
-        result = engine.search(SearchRequest(question, 10))
+    for query in vectors(50, seed=9):
+        result = engine.search(SearchRequest(query, 10))
         assert not result.exact
         assert len(result.hits) == 10
-        truth = set(nearest(engine, question, 10, exact=True))
+        truth = set(nearest(engine, query, 10, exact=True))
         found += len(truth.intersection(ids(result)))
         wanted += 10
     assert found / wanted >= 0.95
@@ -167,8 +167,8 @@ def test_searches_asked_together_are_answered_as_if_asked_alone(tmp_path: Path, 
     fill(engine, rows[2000:], first_id=2001, metadata={"half": "b"})
     engine.commit([Delete(doc_id) for doc_id in range(1, 500, 3)])
     requests = [
-        SearchRequest(question, k, filter=condition, min_score=min_score, include_vectors=k == 3)
-        for question in vectors(20, seed=11)
+        SearchRequest(query, k, filter=condition, min_score=min_score, include_vectors=k == 3)
+        for query in vectors(20, seed=11)
         for k, condition in ((10, None), (3, None), (5, Exact("half", "a")), (7, Exact("half", "none")))
         for min_score in (0.0, 0.3)
     ]
@@ -195,14 +195,14 @@ def test_the_rows_of_questions_asked_together_are_bounded(
     engine.flush()
     taken: list[tuple[int, int]] = []
 
-    def recorded(questions: Sequence[Question], rows: npt.NDArray[np.float32], norms: Any) -> Similarities:
-        taken.append((len(questions), 3 * rows.nbytes))
-        return distance.similarities_together(questions, rows, norms)
+    def recorded(queries: Sequence[Query], rows: npt.NDArray[np.float32], norms: Any) -> Similarities:
+        taken.append((len(queries), 3 * rows.nbytes))
+        return distance.similarities_together(queries, rows, norms)
 
-    monkeypatch.setattr("pykyro.engine.tiers.segment_search.similarities_together", recorded)
+    monkeypatch.setattr("pykyro.engine.tiers.graph_search.similarities_together", recorded)
     monkeypatch.setattr(read_path, "_TOGETHER_BYTES", 10_000)
     for k in (2, 20):
-        requests = [SearchRequest(question, k) for question in vectors(40, seed=k)]
+        requests = [SearchRequest(query, k) for query in vectors(40, seed=k)]
         assert all(isinstance(answer, SearchResult) for answer in engine.search_many(requests))
     assert max(count for count, _ in taken) > 1
     assert sum(count for count, _ in taken) == 80

@@ -211,8 +211,8 @@ def test_a_merged_graph_recalls_like_a_fresh_one(tmp_path: Path) -> None:
         settle(engine)
     engine.flush()
     settle(engine)
-    questions = vectors(40, seed=4)
-    found = sum(len(set(nearest(engine, q, 10)) & set(nearest(engine, q, 10, exact=True))) for q in questions)
+    queries = vectors(40, seed=4)
+    found = sum(len(set(nearest(engine, q, 10)) & set(nearest(engine, q, 10, exact=True))) for q in queries)
     assert found / 400 >= 0.95
     assert np.isclose(engine.search(SearchRequest(rows[0], 1)).hits[0].score, 1.0)
     engine.close()

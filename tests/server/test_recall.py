@@ -9,7 +9,7 @@ import numpy as np
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, running_server
 
-from pykyro.cache.similarity_control import SimilarityControl
+from pykyro.cache.similar import SimilarityControl
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.measurements import unproved_answers
 from pykyro.telemetry.exposition import render

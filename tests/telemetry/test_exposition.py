@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from pykyro.telemetry.catalogue.declaration import Family, Metric
+from pykyro.telemetry.counters import Histogram
 from pykyro.telemetry.exposition import render
-from pykyro.telemetry.latency import Histogram
 
 
 def test_integers_are_plain_and_other_numbers_have_six_decimals() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykyro.telemetry.latency import BUCKETS_S, RECENT, Histogram, RecentLatencies
+from pykyro.telemetry.counters import BUCKETS_S, RECENT, Histogram, RecentLatencies
 
 
 def recorded(*durations_ns: int) -> RecentLatencies:

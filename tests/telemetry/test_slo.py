@@ -6,8 +6,7 @@ import pytest
 from tests.crash.clock import FakeClock
 
 from pykyro.config.settings.observability import SloSettings
-from pykyro.telemetry.counters import Counters
-from pykyro.telemetry.latency import RECENT, RecentLatencies
+from pykyro.telemetry.counters import RECENT, Counters, RecentLatencies
 from pykyro.telemetry.slo import OBJECTIVES, judge
 from pykyro.telemetry.window import WINDOW_S, RollingTotals
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from pykyro.model.distance import Question
+from pykyro.model.distance import Query
 from pykyro.model.errors import DataDamaged
 from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.types import Document, Key, Matrix, Vector, key_doc_id, key_owner, tenant_of
@@ -62,10 +62,10 @@ class Recovered:
     def nearest(self, vector: Vector) -> tuple[int, float]:
         """The document most similar to `vector`, the smallest id of equals, and its similarity; every one is
         looked at. There must be a document."""
-        question = Question(vector, self.manifest.metric)
+        query = Query(vector, self.manifest.metric)
         best: tuple[float, int] | None = None
         for ids, rows in self._chunks():
-            values = question.similarities(rows)
+            values = query.similarities(rows)
             top = float(values.max())
             found = (-top, int(ids[values == top].min()))
             best = found if best is None else min(best, found)

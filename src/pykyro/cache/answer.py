@@ -11,7 +11,7 @@ import numpy as np
 from pykyro.cache.documents import Documents
 from pykyro.cache.entry_table import Entry
 from pykyro.model import distance
-from pykyro.model.distance import Question
+from pykyro.model.distance import Query
 from pykyro.model.requests import Kind
 from pykyro.model.types import Metric
 
@@ -28,7 +28,7 @@ class Cached:
     `rows` are the rows of `documents` it consists of, `scores` theirs. `passing` documents of the `examined` in
     the entry reach the score asked for. `exact` says that it is the true answer. `margin` is by how much the
     score of the last result needed exceeds the highest that any document outside the entry could have: infinite
-    when nothing is outside, NaN when nothing is proved. `similarity` is the cosine of the two questions, NaN
+    when nothing is outside, NaN when nothing is proved. `similarity` is the cosine of the two queries, NaN
     for proved kinds. An answer with `check` is not to be served but to be compared with a real search. Once made
     it is not edited: it may be served again.
     """
@@ -72,22 +72,24 @@ class Cached:
 
 
 @dataclass(slots=True)
-class Ticket:
-    """A search that asked the cache first. `since` is the commit sequence then; `to_check` an answer to judge."""
+class Lookup:
+    """A search that asks the cache first; what it then finds itself is offered with this. `since` is the number of
+    the commit sequence at that moment, `vector` the bytes of the query's float32 values, and `to_check` an answer
+    to compare with what the search finds."""
 
     key: Hashable
-    asked: bytes
-    question: Question
+    vector: bytes
+    query: Query
     since: int
     to_check: Cached | None = None
 
 
 def ranked(
-    entry: Entry, slot: int, question: Question, metric: Metric, k: int, score_min: float, kind: Kind
+    entry: Entry, slot: int, query: Query, metric: Metric, k: int, score_min: float, kind: Kind
 ) -> Cached:
-    """The best `k` documents of an entry for this question whose score is at least `score_min` (<= 0: any)."""
+    """The best `k` documents of an entry for this query whose score is at least `score_min` (<= 0: any)."""
     documents = entry.held.fetched()
-    similarities = question.similarities(documents.vectors, documents.norms)
+    similarities = query.similarities(documents.vectors, documents.norms)
     order, shown = distance.best(similarities, documents.doc_ids, metric)
     kth = float(similarities[order[k - 1]]) if k <= len(order) else -math.inf
     passing = len(order)

@@ -24,7 +24,7 @@ class CommitSequence:
     def __init__(self) -> None:
         self.number = 0
 
-    def quiet(self) -> int | None:
+    def number_if_idle(self) -> int | None:
         """The number to compare with later; None while a commit is being applied."""
         number = self.number
         return None if number & 1 else number

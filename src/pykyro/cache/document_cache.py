@@ -51,7 +51,7 @@ class DocumentCache:
 
     def get(self, doc_id: int) -> CachedDocument | None:
         """The document if it is held. One that is not should be looked up elsewhere and handed to `keep`."""
-        if self._commits.quiet() is None:
+        if self._commits.number_if_idle() is None:
             return None
         with self._lock:
             document = self._documents.get(doc_id)

@@ -47,7 +47,7 @@ class Source(Protocol):
     """What a search found. What it gives must not depend on when it is asked."""
 
     @property
-    def beyond(self) -> float:
+    def unseen_bound(self) -> float:
         """No document the search met and that is not among `documents` is more similar than this.
 
         Minus infinity when it met no other, infinite when nothing is known.

@@ -1,7 +1,7 @@
 """The entries of the query cache and the columns they are found by.
 
-A slot is one entry. To find the entry whose question is nearest to another, the table keeps a few evenly spaced
-components of each question, its sketch: their squared distance, scaled up, estimates that of the whole vectors,
+A slot is one entry. To find the entry whose query is nearest to another, the table keeps a few evenly spaced
+components of each query, its sketch: their squared distance, scaled up, estimates that of the whole vectors,
 and products with a small matrix give it for all entries. It only chooses what is tried; what is
 served is proved from the vectors themselves. Components that deceive cost a vain try or a missed hit.
 """
@@ -16,12 +16,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.cache.documents import HeldDocuments
-from pykyro.model.types import Matrix, Vector
+from pykyro.cache.documents import ROW_BYTES, HeldDocuments, Source
+from pykyro.cache.proof import farthest_square
+from pykyro.model.types import Matrix, Metric, Vector
 
 FIRST_SLOTS: Final = 64
 _ENTRY_BYTES: Final = 2048
 """Of an entry besides its documents and vectors."""
+_SKETCH_ROOM: Final = 2.0
+"""How many times the truth a squared distance estimated from sketches may well be."""
+_GROWTH_MAX: Final = 4
+"""An entry that comes to hold this many times the documents it began with is dropped."""
+_SMALL: Final = 16
+"""Documents an entry is counted as beginning with, if it began with fewer."""
 _NEVER: Final = np.iinfo(np.int64).max
 _PRODUCT_MAX: Final = 8192
 """Components that are multiplied at once: OpenBLAS wakes its threads, which then spin, from 9,216 on (gemv.c)."""
@@ -29,10 +36,10 @@ _PRODUCT_MAX: Final = 8192
 
 @dataclass(slots=True)
 class Entry:
-    """A question that was answered, with every document the search met that is more similar than `beyond`.
+    """A query that was answered, with every document the search met that is more similar than `unseen_bound`.
 
-    `number` stands for the key. `asked` are the bytes of the question's float32 vector. `exact` says that the
-    search met every document there is. Questions farther away than `farthest`, squared, are not worth trying
+    `number` stands for the key. `asked` are the bytes of the query's float32 vector. `exact` says that the
+    search met every document there is. Queries farther away than `farthest`, squared, are not worth trying
     (proof.farthest_square). An entry that comes to hold more than `documents_max` is dropped. Entries are never
     edited: a change puts another in the same slot.
     """
@@ -41,12 +48,12 @@ class Entry:
     key: Hashable
     asked: bytes
     held: HeldDocuments
-    beyond: float
+    unseen_bound: float
     farthest: float
     exact: bool
     documents_max: int
     repeated: Any = None
-    """The answer.Cached of the same question again, once it was made."""
+    """The answer.Cached of the same query again, once it was made."""
 
     @property
     def vector(self) -> Vector:
@@ -55,7 +62,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Near:
-    """An entry that seems near, and the estimated squared distance of its question."""
+    """An entry that seems near, and the estimated squared distance of its query."""
 
     slot: int
     entry: Entry
@@ -63,7 +70,7 @@ class Near:
 
 
 class EntryTable:
-    """Slots and columns. The caller serialises changes; `number_of`, `nearest` and `entry` are for any thread,
+    """Slots and columns. The caller serialises changes; `numbers`, `nearest` and `entry` are for any thread,
     and what they find must be verified."""
 
     def __init__(self, dimension: int, sketch: int) -> None:
@@ -74,34 +81,34 @@ class EntryTable:
         self._scale = dimension / width
         self._entries: list[Entry | None] = []
         self._free: list[int] = []
-        self._numbers: dict[Hashable, int] = {}
+        self.numbers: dict[Hashable, int] = {}
+        """The number that stands for each key that an entry has. Never given to another key."""
+        self.count = 0
+        """How many entries there are."""
         self._entries_of: Counter[int] = Counter()
         self._next_number = 0
         self._sizes: list[int] = []
         self.size_bytes = 0
         self._columns = _Columns(FIRST_SLOTS, width)
 
-    def __len__(self) -> int:
-        return len(self._entries) - len(self._free)
-
     def __iter__(self) -> Iterator[tuple[int, Entry]]:
         return ((slot, entry) for slot, entry in enumerate(list(self._entries)) if entry is not None)
 
     # --- for any thread -------------------------------------------------------------------------
 
-    def number_of(self, key: Hashable) -> int | None:
-        """The number that stands for a key, None while no entry has it. Never given to another key."""
-        return self._numbers.get(key)
-
     def entry(self, slot: int) -> Entry | None:
         return self._entries[slot]
 
     def nearest(self, number: int, indexed: Vector, count: int = 1) -> list[Near]:
-        """Up to `count` entries of this key whose questions seem nearest, best first."""
+        """Up to `count` entries of this key whose queries seem nearest, best first."""
         columns = self._columns
         sketch = np.ascontiguousarray(indexed[:: self._step])
+        slots_in_all, width = columns.sketches.shape
+        at_once = _PRODUCT_MAX // width
         with np.errstate(over="ignore", invalid="ignore"):  # what is found is verified
-            half_squares = columns.half_squares - columns.products(sketch)
+            half_squares = columns.half_squares.copy()
+            for at in range(0, slots_in_all, at_once):
+                half_squares[at : at + at_once] -= columns.sketches[at : at + at_once].dot(sketch)
             length = float(sketch.dot(sketch))
         slots = [int(half_squares.argmin())]
         if count > 1 or columns.numbers[slots[0]] != number:
@@ -127,22 +134,37 @@ class EntryTable:
             self._columns.touched[slot] = tick
 
     def claim_number(self, key: Hashable) -> int:
-        """`number_of`, or the next one. For an entry that is about to be added."""
-        number = self._numbers.get(key)
+        """The number of this key, or the next one. For an entry that is about to be added."""
+        number = self.numbers.get(key)
         if number is None:
-            number = self._numbers[key] = self._next_number
+            number = self.numbers[key] = self._next_number
             self._next_number += 1
         return number
 
-    def add(self, entries: Sequence[Entry], questions: Sequence[Vector], tick: int) -> list[int]:
-        """Put entries, with their questions in index form, into free slots; their slots.
+    def new_entry(self, key: Hashable, asked: bytes, source: Source, metric: Metric) -> Entry:
+        """An entry of what a search found, to be added."""
+        count = source.count()
+        return Entry(
+            number=self.claim_number(key),
+            key=key,
+            asked=asked,
+            held=HeldDocuments(source, count * (len(asked) + ROW_BYTES)),
+            unseen_bound=source.unseen_bound,
+            farthest=_SKETCH_ROOM * farthest_square(metric, source.unseen_bound, source.kth),
+            exact=source.exact,
+            documents_max=_GROWTH_MAX * max(count, _SMALL),
+        )
+
+    def add(self, entries: Sequence[Entry], queries: Sequence[Vector], tick: int) -> list[int]:
+        """Put entries, with their queries in index form, into free slots; their slots.
 
         They count as touched at `tick` and the ticks before.
         """
         slots = [self._free_slot() for _ in entries]
+        self.count += len(slots)
         columns = self._columns
-        for slot, question in zip(slots, questions, strict=True):
-            columns.sketches[slot] = question[:: self._step]
+        for slot, query in zip(slots, queries, strict=True):
+            columns.sketches[slot] = query[:: self._step]
         sketches = columns.sketches[slots]
         with np.errstate(over="ignore"):
             columns.half_squares[slots] = np.vecdot(sketches, sketches) / 2
@@ -154,7 +176,7 @@ class EntryTable:
         return slots
 
     def replace(self, slot: int, entry: Entry) -> None:
-        """Put an entry in the place of one with the same question."""
+        """Put an entry in the place of one with the same query."""
         self._entries[slot] = entry
         self.measure(slot, entry)
 
@@ -177,9 +199,10 @@ class EntryTable:
         self.size_bytes -= self._sizes[slot]
         self._sizes[slot] = 0
         self._free.append(slot)
+        self.count -= 1
         self._entries_of[entry.number] -= 1
         if not self._entries_of[entry.number]:
-            del self._entries_of[entry.number], self._numbers[entry.key]
+            del self._entries_of[entry.number], self.numbers[entry.key]
         return entry
 
     def _free_slot(self) -> int:
@@ -207,13 +230,6 @@ class _Columns:
         self.sketches: Matrix = np.zeros((slots, width), np.float32)
         self.half_squares = np.full(slots, np.inf, np.float32)
         self.touched: npt.NDArray[np.int64] = np.full(slots, _NEVER)
-
-    def products(self, sketch: Vector) -> Vector:
-        """With each of the sketches."""
-        slots, width = self.sketches.shape
-        rows = _PRODUCT_MAX // width
-        parts = [self.sketches[at : at + rows].dot(sketch) for at in range(0, slots, rows)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def grown(self) -> _Columns:
         slots, width = self.sketches.shape

@@ -1,17 +1,16 @@
-"""Answers of searches, and when one may answer another question.
+"""Answers of searches, and when one may answer another query.
 
 An entry is true for the documents as they are now, because every commit is carried into it before the commit
 is acknowledged: a document that was written or deleted leaves every entry, and one that is there afterwards
-joins each entry whose key admits it and whose question it is more similar to than `beyond`. So an entry always
+joins each entry whose key admits it and whose query it is more similar to than `unseen_bound`. So an entry always
 holds every such document among those its search met and those written since.
 
 What a served answer is:
 
-    EXACT       the same question again (same vector, same key): the k best of what the entry holds
-    CERTIFIED   another question, for which proof.py shows that no document outside the entry is among its k
-                best; scored for the question asked
-    RESCORED    another question, as near as `SimilarityControl` allows; scored for the question asked, unproved
-    THRESHOLD   another question, more similar than a fixed cosine; that question's documents and scores
+    EXACT       the same query again (same vector, same key): the k best of what the entry holds
+    CERTIFIED   another query, for which proof.py shows that no document outside the entry is among its k
+                best; scored for the query asked
+    others      another query that is near enough, unproved: see similar.py
 
 EXACT and CERTIFIED answers equal an exact search over the documents that the entry's search met and those
 written since. When that search scanned all documents that match, those are all there are, and the answer is the
@@ -32,37 +31,33 @@ from dataclasses import replace
 from enum import Enum
 from typing import Final
 
-from pykyro.cache.answer import Admits, Cached, OwnerOf, Ticket, ranked
+from pykyro.cache import similar
+from pykyro.cache.answer import Admits, Cached, Lookup, OwnerOf, ranked
 from pykyro.cache.commit_sequence import CommitSequence
-from pykyro.cache.documents import ROW_BYTES, DocIds, Documents, HeldDocuments, Source
+from pykyro.cache.documents import DocIds, Documents, HeldDocuments, Source
 from pykyro.cache.entry_table import Entry, EntryTable, Near
-from pykyro.cache.pace import Pace
-from pykyro.cache.proof import farthest_square, outside_at_most
-from pykyro.cache.similarity_control import SimilarityControl
+from pykyro.cache.proof import outside_at_most
 from pykyro.cache.write_columns import WriteColumns
 from pykyro.model import distance
-from pykyro.model.distance import Question
+from pykyro.model.distance import Query
 from pykyro.model.requests import Kind
 from pykyro.model.types import NOBODY, Metric, Vector
 
-CHECK_SHARE: Final = 1 / 16
-"""Share of unproved answers, served or not near enough to be, that are compared with a real search."""
-CHECK_SHARE_AT_FIRST: Final = 1 / 4
-"""The same while none is served yet: then a check costs no search that would not be done anyway."""
-SKETCH_ROOM: Final = 2.0
-"""How many times the truth a squared distance estimated from sketches may well be."""
-_SKETCH_NEAR: Final = 16
-"""Components that tell questions near enough for a proof from others."""
-_SKETCH_FAR: Final = 64
-"""Components that order questions farther apart."""
-_NEIGHBOURS: Final = 4
-"""Entries whose similarity is looked at in the modes that go by it."""
-_GROWTH_MAX: Final = 4
-"""An entry that comes to hold this many times the documents it began with is dropped."""
+_SKETCH: Final = 16
+"""Components that tell queries near enough for a proof from others."""
 _CHANGES_MAX: Final = 64
 """Entries one commit changes; further ones that it touches are dropped, which takes a tenth of the time."""
-_SMALL: Final = 16
-"""Documents an entry is counted as beginning with, if it began with fewer."""
+_BATCH: Final = 16
+"""Answers that become entries together, which takes half the time; until then only the same query finds them."""
+_BATCH_FROM: Final = 64
+_LOOK_LESS_FROM: Final = 256
+_LOOK_SHARE: Final = 1 / 16
+_KEEP_LESS_FROM: Final = 1024
+_KEEP_SHARE: Final = 1 / 16
+_ASK_SHARE: Final = 1 / 4
+"""Of the queries whose answers are not kept."""
+_KEEP_RUN: Final = 64
+"""Answers in a row that are kept or not: queries of which all are kept, or none, can be searched together."""
 
 
 class Mode(Enum):
@@ -94,41 +89,38 @@ class QueryCache:
     ) -> None:
         """At most `capacity` entries (0: OFF) and `bytes_max` bytes. `similarity_threshold` is a cosine."""
         self.mode = mode if capacity > 0 else Mode.OFF
-        self.control = SimilarityControl(similarity_threshold, recall_min)
+        self.similar: similar.Similar | None = None
+        """What may be answered unproved, in the modes that do that."""
+        if mode in (Mode.RESCORED, Mode.THRESHOLD):
+            measures = mode is Mode.RESCORED
+            self.similar = similar.Similar(metric, similarity_threshold, recall_min, measures=measures)
         self.counts: Counter[str] = Counter()
         """By kind found, of which "late" ones were not served; "miss", of which "overtaken" by a commit and so not
         kept; "unproved" tries; "evicted"."""
         self._metric = metric
         self._capacity = capacity
         self._bytes_max = bytes_max
-        self._threshold = similarity_threshold
         self._commits = commits
         self._admits = admits
         self._owner_of = owner_of
         self._lock = threading.Lock()
-        by_similarity = mode in (Mode.RESCORED, Mode.THRESHOLD)
-        self._table = EntryTable(dimension, _SKETCH_FAR if by_similarity else _SKETCH_NEAR)
+        self._table = EntryTable(dimension, _SKETCH if self.similar is None else similar.SKETCH)
         self._columns = WriteColumns(dimension, metric)
         self._waiting: dict[tuple[Hashable, bytes], tuple[Vector, Source]] = {}
         self._changed: set[int] = set()
         """Slots that changed since the last commit."""
         self._repeats: dict[tuple[Hashable, bytes], int] = {}
         self._tick = 0
-        self._pace = Pace()
+        self.pace = Pace()
 
     def __len__(self) -> int:
-        return len(self._table) + len(self._waiting)
+        return self._table.count + len(self._waiting)
 
     @property
     def is_empty(self) -> bool:
         """For the writer, between `begin` and `end`: then nothing is being stored either."""
         with self._lock:
             return not len(self)
-
-    @property
-    def expects_repeats(self) -> bool:
-        """Whether questions were answered lately, or have hardly been asked."""
-        return self.mode is not Mode.OFF and self._pace.expects_repeats
 
     @property
     def size_bytes(self) -> int:
@@ -144,25 +136,30 @@ class QueryCache:
     # --- serving --------------------------------------------------------------------------------
 
     def is_asked(self) -> bool:
-        """Whether to ask for a `ticket` for a question; else it counts as missed."""
+        """Whether to look a query up; else it counts as missed."""
         if self.mode is Mode.OFF:
             return False
-        if self._pace.asks():
+        if self.pace.asks():
             return True
-        self._pace.asked(answered=False)
+        self.pace.asked(answered=False)
         with self._lock:
             self.counts["miss"] += 1
         return False
 
-    def ticket(self, key: Hashable, question: Question) -> Ticket | None:
-        """What to ask and to store with; None while a commit is being applied."""
-        since = self._commits.quiet()
-        return None if since is None else Ticket(key, question.vector.tobytes(), question, since)
-
-    def lookup(self, ticket: Ticket, k: int, score_min: float = 0.0) -> Cached | None:
+    def lookup(self, lookup: Lookup, k: int, score_min: float = 0.0) -> Cached | None:
         """An answer with up to `k` documents whose score is at least `score_min` (<= 0: any), or None."""
-        found = self._repeated(ticket, k, score_min) or self._not_repeated(ticket, k, score_min)
-        self._pace.asked(answered=found is not None)
+        found, looked, pace, repeat = None, False, self.pace, (lookup.key, lookup.vector)
+        if repeat in self._waiting or repeat in self._repeats:
+            found = self._repeated(repeat, lookup.query, k, score_min)
+        if found is None and self.mode is not Mode.EXACT:
+            number = self._table.numbers.get(lookup.key)
+            looked = number is not None and (
+                self.similar is not None
+                or (self._metric is not Metric.INNER_PRODUCT and (pace.looks_always or pace.looks()))
+            )
+            if looked and number is not None:
+                found = self._near(number, lookup.query, k, score_min)
+        pace.asked(answered=found is not None, looked=looked)
         if found is None:
             return None
         with self._lock:
@@ -171,7 +168,7 @@ class QueryCache:
             self._table.measure(found.slot, found.entry)
             self._shrink()
             if found.check:
-                ticket.to_check = found
+                lookup.to_check = found
                 return None
             self.counts[found.kind.value] += 1
         return found
@@ -181,113 +178,84 @@ class QueryCache:
         with self._lock:
             self.counts["late"] += 1
 
-    def will_keep(self, ticket: Ticket) -> bool:
-        """Whether to `store` what the search for a question that was not answered finds; else it counts as missed."""
-        if ticket.to_check is not None or self._pace.keeps():
+    def will_keep(self, lookup: Lookup) -> bool:
+        """Whether to `offer` what the search for a query that was not answered finds; else it counts as missed."""
+        if lookup.to_check is not None or self.pace.keeps():
             return True
         with self._lock:
             self.counts["miss"] += 1
         return False
 
-    def _repeated(self, ticket: Ticket, k: int, score_min: float) -> Cached | None:
-        repeat = (ticket.key, ticket.asked)
+    def _repeated(
+        self, repeat: tuple[Hashable, bytes], query: Query, k: int, score_min: float
+    ) -> Cached | None:
         if repeat in self._waiting:
             with self._lock:
                 self._take_in()
         slot = self._repeats.get(repeat)
         entry = None if slot is None else self._table.entry(slot)
-        # Another thread may just have given the slot to another question.
-        if slot is None or entry is None or entry.asked != ticket.asked or entry.key != ticket.key:
+        # Another thread may just have given the slot to another query.
+        if slot is None or entry is None or (entry.key, entry.asked) != repeat:
             return None
         if entry.repeated is not None and score_min <= 0:
             known: Cached = entry.repeated
             return known
-        found = ranked(entry, slot, ticket.question, self._metric, k, score_min, Kind.EXACT)
-        if not found.prove(entry.beyond, score_min, self._metric):
+        found = ranked(entry, slot, query, self._metric, k, score_min, Kind.EXACT)
+        if not found.prove(entry.unseen_bound, score_min, self._metric):
             return None
         if score_min <= 0:
             entry.repeated = found
         return found
 
-    def _not_repeated(self, ticket: Ticket, k: int, score_min: float) -> Cached | None:
-        by_similarity = self.mode in (Mode.RESCORED, Mode.THRESHOLD)
-        number = self._table.number_of(ticket.key)
-        if number is None or self.mode is Mode.EXACT:
-            return None
-        if not by_similarity and (self._metric is Metric.INNER_PRODUCT or not self._pace.looks()):
-            return None
-        question, found = ticket.question, None
-        near = self._table.nearest(number, question.indexed, _NEIGHBOURS if by_similarity else 1)
+    def _near(self, number: int, query: Query, k: int, score_min: float) -> Cached | None:
+        """The answer of an entry for another query."""
+        found = None
+        near = self._table.nearest(number, query.indexed, 1 if self.similar is None else similar.NEIGHBOURS)
         if near:
-            found = self._proved(near[0], question, k, score_min)
-            if found is None and by_similarity:
-                found = self._similar(near, question, k, score_min)
-        self._pace.looked(found=found is not None)
+            if near[0].square <= near[0].entry.farthest and self._metric is not Metric.INNER_PRODUCT:
+                found = self._proved(near[0], query, k, score_min)
+            if found is None and self.similar is not None:
+                found = self.similar.answer(near, query, k, score_min)
         return found
 
-    def _proved(self, near: Near, question: Question, k: int, score_min: float) -> Cached | None:
-        if near.square > near.entry.farthest or self._metric is Metric.INNER_PRODUCT:
-            return None
+    def _proved(self, near: Near, query: Query, k: int, score_min: float) -> Cached | None:
         entry = near.entry
-        between = question.similarity(entry.vector)
-        outside = outside_at_most(self._metric, entry.beyond, between)
-        found = ranked(entry, near.slot, question, self._metric, k, score_min, Kind.CERTIFIED)
+        between = query.similarity(entry.vector)
+        outside = outside_at_most(self._metric, entry.unseen_bound, between)
+        found = ranked(entry, near.slot, query, self._metric, k, score_min, Kind.CERTIFIED)
         if found.prove(outside, score_min, self._metric):
             return found
         with self._lock:
             self.counts["unproved"] += 1
         return None
 
-    def _similar(self, near: Sequence[Near], question: Question, k: int, score_min: float) -> Cached | None:
-        as_cosine = Question(question.vector, Metric.COSINE)
-        similarity, best = max(
-            ((as_cosine.similarity(one.entry.vector), one) for one in near), key=lambda pair: pair[0]
-        )
-        entry, slot = best.entry, best.slot
-        if self.mode is Mode.THRESHOLD:
-            if similarity <= self._threshold:
-                return None
-            as_it_was = Question(entry.vector, self._metric)
-            found = ranked(entry, slot, as_it_was, self._metric, k, score_min, Kind.THRESHOLD)
-        else:
-            share = CHECK_SHARE if self.control.threshold < math.inf else CHECK_SHARE_AT_FIRST
-            check = similarity >= self._threshold and random.random() < share
-            if not check and similarity < self.control.threshold:
-                return None
-            found = ranked(entry, slot, question, self._metric, k, score_min, Kind.RESCORED)
-            found.check = check
-        found.similarity = similarity
-        return found if found.examined >= k or entry.beyond == -math.inf else None
+    def offer(self, lookup: Lookup, source: Source) -> bool:
+        """Keep what the search after this lookup found; whether it is kept.
 
-    def store(self, ticket: Ticket, source: Source) -> bool:
-        """Keep what the search with this ticket found; whether it is kept.
-
-        It is not when a commit has begun since the ticket was given: the search may have seen part of it. Nor when
-        it is not known what the search left out.
+        It is not when a commit has begun since then: the search may have seen part of it. Nor when it is not known
+        what the search left out.
         """
         with self._lock:
             self.counts["miss"] += 1
-            if source.beyond == math.inf:
+            if source.unseen_bound == math.inf:
                 return False
-            if self._commits.number != ticket.since:
+            if self._commits.number != lookup.since:
                 self.counts["overtaken"] += 1
                 return False
-            repeat = (ticket.key, ticket.asked)
+            repeat = (lookup.key, lookup.vector)
             if repeat not in self._waiting:
-                self._drop(self._repeats.get(repeat))
-                self._make_room()
-            self._waiting[repeat] = (ticket.question.indexed, source)
-            if len(self._waiting) >= self._pace.batch:
+                slot = self._repeats.get(repeat)
+                if slot is not None:
+                    self._drop(slot)
+                while self._table.count + len(self._waiting) >= self._capacity:
+                    # For one more; what waits counts too.
+                    self._evict() if self._table.count else self._take_in()
+            self._waiting[repeat] = (lookup.query.indexed, source)
+            if len(self._waiting) >= self.pace.batch:
                 self._take_in()
         return True
 
-    def judge(self, cached: Cached, doc_ids: Sequence[int]) -> None:
-        """What a real search found in place of an answer that had to be checked."""
-        if doc_ids:
-            overlap = len(set(doc_ids).intersection(cached.doc_ids)) / len(doc_ids)
-            self.control.observe(cached.similarity, overlap)
-
-    def settle(self) -> None:
+    def fetch_all(self) -> None:
         """Fetch what was not fetched yet, so that the entries no longer refer to what they were made from."""
         with self._lock:
             self._take_in()
@@ -303,26 +271,15 @@ class QueryCache:
         if not self._waiting:
             return
         waiting, self._waiting = list(self._waiting.items()), {}
-        entries = [self._entry(key, asked, source) for (key, asked), (_, source) in waiting]
+        entries = [
+            self._table.new_entry(key, vector, source, self._metric) for (key, vector), (_, source) in waiting
+        ]
         self._tick += len(entries)
         slots = self._table.add(entries, [indexed for _, (indexed, _) in waiting], self._tick)
         self._changed.update(slots)
         for slot, (repeat, _) in zip(slots, waiting, strict=True):
             self._repeats[repeat] = slot
         self._shrink()
-
-    def _entry(self, key: Hashable, asked: bytes, source: Source) -> Entry:
-        count = source.count()
-        return Entry(
-            number=self._table.claim_number(key),
-            key=key,
-            asked=asked,
-            held=HeldDocuments(source, count * (len(asked) + ROW_BYTES)),
-            beyond=source.beyond,
-            farthest=SKETCH_ROOM * farthest_square(self._metric, source.beyond, source.kth),
-            exact=source.exact,
-            documents_max=_GROWTH_MAX * max(count, _SMALL),
-        )
 
     def carry(
         self, doc_ids: DocIds, arriving: Documents, metadata: Sequence[Mapping[str, str]], owner: int = NOBODY
@@ -363,9 +320,9 @@ class QueryCache:
     ) -> bool:
         if not self._admits(entry.key, metadata[row]):
             return False
-        question = Question(entry.vector, self._metric)
-        similarity = question.similarities(arriving.vectors[row : row + 1], arriving.norms[row : row + 1])
-        return bool(similarity[0] > entry.beyond)
+        query = Query(entry.vector, self._metric)
+        similarity = query.similarities(arriving.vectors[row : row + 1], arriving.norms[row : row + 1])
+        return bool(similarity[0] > entry.unseen_bound)
 
     def _change(self, slot: int, gone: frozenset[int], arriving: Documents, rows: Sequence[int]) -> None:
         entry = self._table.entry(slot)
@@ -377,11 +334,6 @@ class QueryCache:
             self._table.replace(slot, replace(entry, held=HeldDocuments.of(documents), repeated=None))
             self._changed.add(slot)
 
-    def _make_room(self) -> None:
-        """For one more; what waits counts too."""
-        while len(self) >= self._capacity:
-            self._evict() if len(self._table) else self._take_in()
-
     def _shrink(self) -> None:
         while self._table.size_bytes > self._bytes_max:
             self._evict()
@@ -390,8 +342,54 @@ class QueryCache:
         self.counts["evicted"] += 1
         self._drop(self._table.least_recent())
 
-    def _drop(self, slot: int | None) -> None:
-        if slot is not None:
-            entry = self._table.remove(slot)
-            del self._repeats[entry.key, entry.asked]
-            self._changed.add(slot)
+    def _drop(self, slot: int) -> None:
+        entry = self._table.remove(slot)
+        del self._repeats[entry.key, entry.asked]
+        self._changed.add(slot)
+
+
+class Pace:
+    """How much trouble to take over queries that do not repeat.
+
+    Looking for near queries and keeping answers each cost a search about a tenth of its time, so they pay from one
+    answer in six on. While not one of some hundreds is answered that way, near queries are looked for only now and
+    then; while not one of a thousand is answered at all, only a share of the answers is kept, and the cache is asked
+    only a share of the queries at all, enough to notice those that come again. One that is answered brings everything
+    back. Counts may be off by a few when threads meet, which does no harm.
+    """
+
+    __slots__ = ("_keeps_run", "_unanswered", "_unlike", "batch", "expects_repeats", "looks_always")
+
+    def __init__(self) -> None:
+        self._keeps_run = True
+        self._unanswered = 0
+        self._unlike = 0
+        """Queries for which no near one could answer."""
+        self.batch = 1
+        """How many answers to gather before they become entries."""
+        self.looks_always = True
+        self.expects_repeats = True
+        """Whether one of the latest queries was answered, or hardly any has been asked."""
+
+    def asks(self) -> bool:
+        """Whether to look a query up; if not, its answer is not kept either."""
+        return self.expects_repeats or self._keeps_run or random.random() < _ASK_SHARE
+
+    def looks(self) -> bool:
+        """Whether to look for a near query."""
+        return self.looks_always or random.random() < _LOOK_SHARE
+
+    def keeps(self) -> bool:
+        """Whether to keep the answer of a search."""
+        return self.expects_repeats or self._keeps_run
+
+    def asked(self, *, answered: bool, looked: bool = False) -> None:
+        """A query was looked up; `looked`: among near ones too."""
+        if looked:
+            self._unlike = 0 if answered else self._unlike + 1
+            self.batch = 1 if self._unlike < _BATCH_FROM else _BATCH
+            self.looks_always = self._unlike < _LOOK_LESS_FROM
+        self._unanswered = 0 if answered else self._unanswered + 1
+        self.expects_repeats = self._unanswered < _KEEP_LESS_FROM
+        if self._unanswered % _KEEP_RUN == 0:
+            self._keeps_run = random.random() < _KEEP_SHARE

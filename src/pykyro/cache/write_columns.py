@@ -1,8 +1,8 @@
 """Which entries a commit touches: columns over the slots of an EntryTable, brought up to date when a commit comes.
 
     entries    what was in the slot when its row was written
-    questions  the question in index form, and lengths, its length
-    beyond     what similarity a document must exceed to join; infinite in an empty slot
+    queries  the query in index form, and lengths, its length
+    unseen_bound     what similarity a document must exceed to join; infinite in an empty slot
 
 and a list of the documents the entries hold. While nothing is written nothing is spent on them.
 """
@@ -22,7 +22,7 @@ from pykyro.model.types import Matrix, Metric
 
 _FIRST_IDS: Final = 4096
 _CHUNK: Final = 256
-"""Documents compared with all questions at once."""
+"""Documents compared with all queries at once."""
 _FEW: Final = 16
 """Ids that are looked for one by one, which for so few is quicker than by bisection."""
 
@@ -39,9 +39,9 @@ class WriteColumns:
         self._metric = metric
         self._gamma = 2.0**-23 * (dimension + 8)  # twice the bound of a float32 dot product (Higham, 3.1)
         self._entries: list[Entry | None] = []
-        self._questions: Matrix = np.zeros((FIRST_SLOTS, dimension), np.float32)
+        self._queries: Matrix = np.zeros((FIRST_SLOTS, dimension), np.float32)
         self._lengths: npt.NDArray[np.float64] = np.zeros(FIRST_SLOTS)
-        self._beyond: npt.NDArray[np.float64] = np.full(FIRST_SLOTS, np.inf)
+        self._unseen_bound: npt.NDArray[np.float64] = np.full(FIRST_SLOTS, np.inf)
         self._holders = _Holders()
 
     def follow(self, changed: Iterable[tuple[int, Entry | None]]) -> None:
@@ -62,27 +62,27 @@ class WriteColumns:
         return self._holders.of(doc_ids)
 
     def joinable(self, rows: Matrix) -> Iterator[tuple[int, int]]:
-        """Pairs of a slot and the number of a row, shape (n, d) in index form, that may exceed its `beyond`.
+        """Pairs of a slot and the number of a row, shape (n, d) in index form, that may exceed its `unseen_bound`.
 
         Computed in float32 with room for its error, so some pairs may turn out not to, but none is left out.
         """
         used = len(self._entries)
-        empty = np.isinf(self._beyond[:used]) & (self._beyond[:used] > 0)
+        empty = np.isinf(self._unseen_bound[:used]) & (self._unseen_bound[:used] > 0)
         for start in range(0, len(rows), _CHUNK):
             part = rows[start : start + _CHUNK]
             with np.errstate(over="ignore", invalid="ignore"):
-                products = self._questions[:used] @ part.T
+                products = self._queries[:used] @ part.T
                 candidates = self._may_exceed(products, part)
             candidates[empty] = False
             for slot, row in np.argwhere(candidates).tolist():
                 yield slot, start + row
 
     def _may_exceed(self, products: Matrix, rows: Matrix) -> Flags:
-        """Where the similarity may be above `beyond`, from float32 products; also where those overflowed."""
-        beyond = self._beyond[: len(products), np.newaxis]
+        """Where the similarity may be above `unseen_bound`, from float32 products; also where those overflowed."""
+        unseen_bound = self._unseen_bound[: len(products), np.newaxis]
         if self._metric is Metric.COSINE:
             # A float32 on one side keeps the comparison in float32; the room covers its rounding too.
-            surely_not: Flags = products <= (beyond - 2 * self._gamma).astype(np.float32)
+            surely_not: Flags = products <= (unseen_bound - 2 * self._gamma).astype(np.float32)
             return ~surely_not
         lengths = self._lengths[: len(products), np.newaxis]
         wide = rows.astype(np.float64)
@@ -92,18 +92,18 @@ class WriteColumns:
         if self._metric is Metric.EUCLIDEAN:
             similarities = 2 * similarities - lengths * lengths - squares
             room = 2 * room + 1e-12 * (lengths * lengths + squares)
-        surely_not = (similarities + room <= beyond) & np.isfinite(products)
+        surely_not = (similarities + room <= unseen_bound) & np.isfinite(products)
         return ~surely_not
 
     def _write(self, arrived: list[tuple[int, Entry]]) -> None:
-        while len(self._entries) > len(self._beyond):
+        while len(self._entries) > len(self._unseen_bound):
             self._grow()
         slots = [slot for slot, _ in arrived]
-        questions = np.array([entry.vector for _, entry in arrived])
-        indexed = distance.index_form(questions, self._metric)
-        self._questions[slots] = indexed
+        queries = np.array([entry.vector for _, entry in arrived])
+        indexed = distance.index_form(queries, self._metric)
+        self._queries[slots] = indexed
         self._lengths[slots] = distance.norms(indexed)
-        self._beyond[slots] = [entry.beyond for _, entry in arrived]
+        self._unseen_bound[slots] = [entry.unseen_bound for _, entry in arrived]
         for slot, entry in arrived:
             self._entries[slot] = entry
             self._holders.add(slot, entry.held.doc_ids())
@@ -111,14 +111,14 @@ class WriteColumns:
     def _clear(self, slot: int) -> None:
         if self._entries[slot] is not None:
             self._entries[slot] = None
-            self._beyond[slot] = np.inf
+            self._unseen_bound[slot] = np.inf
             self._holders.remove(slot)
 
     def _grow(self) -> None:
-        slots = len(self._beyond)
-        self._questions = np.concatenate([self._questions, np.zeros_like(self._questions)])
+        slots = len(self._unseen_bound)
+        self._queries = np.concatenate([self._queries, np.zeros_like(self._queries)])
         self._lengths = np.concatenate([self._lengths, np.zeros(slots)])
-        self._beyond = np.concatenate([self._beyond, np.full(slots, np.inf)])
+        self._unseen_bound = np.concatenate([self._unseen_bound, np.full(slots, np.inf)])
 
 
 class _Holders:

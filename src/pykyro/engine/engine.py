@@ -18,7 +18,7 @@ from pykyro.engine.maintenance.process_builder import ProcessBuilder
 from pykyro.engine.open_engines import Inherited, close_quietly, note_opened
 from pykyro.engine.opening import recovered
 from pykyro.engine.options import EngineOptions
-from pykyro.engine.read_path import Pending, ReadPath
+from pykyro.engine.read_path import ReadPath
 from pykyro.engine.recall.monitor import RecallMonitor
 from pykyro.model.errors import KyroError, ResourceExhausted
 from pykyro.model.requests import (
@@ -51,10 +51,12 @@ class Engine:
         self.context = context
         """The parts of the engine, for tools that look inside; nothing of it is a promise."""
         self._lock = lock
-        self._reads = ReadPath(context.options, context.state, context.caches, context.clock)
+        self.reads = ReadPath(context.options, context.state, context.caches, context.clock)
+        """The way of a search, for whoever takes its two steps apart."""
         self._recall = RecallMonitor(
-            context.options.recall, self._reads, context.state, context.caches, context.clock
+            context.options.recall, self.reads, context.state, context.caches, context.clock
         )
+        self.reads.samples = self._recall
         self._maintenance = Maintenance(context)
         self._maintenance.lock_held = lock
         self._closing = threading.RLock()
@@ -89,48 +91,16 @@ class Engine:
 
     def search(self, request: SearchRequest) -> SearchResult:
         """The nearest documents. The vector must be valid: see distance.check_vector."""
-        result = self._reads.search(request)
-        self._answered(request, result)
-        return result
+        return self.reads.answer(request)
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult | KyroError]:
         """`search` for each request, in order; errors stand in their places."""
-        return self.finish(self.begin(requests))
-
-    def begin(self, requests: Sequence[SearchRequest]) -> list[SearchResult | Pending]:
-        """The first half of `search` for each: the answer of the query cache, or else what `finish` takes.
-
-        Takes microseconds, unless what a filter or scope leaves has to be counted, or an answer is served for the
-        first time and its rows have to be read from disk."""
-        begun = self._reads.begin(requests)
-        for request, one in zip(requests, begun, strict=True):
-            if isinstance(one, SearchResult):
-                self._answered(request, one)
-        return begun
-
-    def finish(self, begun: Sequence[SearchResult | Pending | KyroError]) -> list[SearchResult | KyroError]:
-        """The second half of `search` for each that is pending, in order; errors stand in their places, and what is
-        settled already stays as it is."""
-        pending = [one for one in begun if isinstance(one, Pending)]
-        results = self._reads.finish(pending)
-        for asked, result in zip(pending, results, strict=True):
-            if isinstance(result, SearchResult):
-                self._answered(asked.request, result)
-        found = iter(results)
-        return [next(found) if isinstance(one, Pending) else one for one in begun]
-
-    @property
-    def expects_repeats(self) -> bool:
-        """Whether questions have lately been answered by the query cache, so that a look into it may pay."""
-        return self.context.caches.answers.queries.expects_repeats
+        return self.reads.search(self.reads.lookup(requests))
 
     def get(self, doc_id: int, scope: Scope = EVERYTHING, *, cached: bool = True) -> Found | None:
         """The document that the tenant of `scope` knows as `doc_id`, or None when it is absent or in another
         namespace; without `cached`, never from a cache."""
-        return self._reads.get(doc_id, scope, cached=cached)
-
-    def _answered(self, request: SearchRequest, result: SearchResult) -> None:
-        self._recall.offer(request, result)
+        return self.reads.get(doc_id, scope, cached=cached)
 
     def watch_syncs(self, observer: Callable[[float], None]) -> None:
         """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""
@@ -139,11 +109,11 @@ class Engine:
     @property
     def ef_search(self) -> int:
         """Candidates a graph walk keeps when a request does not say. May be changed at any time."""
-        return self._reads.ef_search
+        return self.reads.ef_search
 
     @ef_search.setter
     def ef_search(self, value: int) -> None:
-        self._reads.ef_search = value
+        self.reads.ef_search = value
 
     # --- tenants ---
 
@@ -225,7 +195,7 @@ class Engine:
         context, version = self.context, self.context.state.version
         breaker, room = context.log.breaker, context.disk.room()
         cold = sum(segment.live for segment in version.cold)
-        queries = context.caches.answers.queries
+        queries = context.caches.queries
         return EngineStats(
             documents=context.state.documents,
             hot_documents=context.state.documents - cold,
@@ -303,7 +273,7 @@ class Engine:
         """In a forked child: take this engine, which process `owner` opened, out of use. Nothing is touched."""
         parts = dict(vars(self))
         self._closed, self._closing = True, threading.RLock()
-        for name in ("context", "_reads", "_recall", "_maintenance", "_writer", "_keeper"):
+        for name in ("context", "reads", "_recall", "_maintenance", "_writer", "_keeper"):
             setattr(self, name, Inherited(parts, self.directory, owner))
 
     def let_go(self) -> None:

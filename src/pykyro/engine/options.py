@@ -45,8 +45,8 @@ class RecallOptions:
 
 @dataclass(frozen=True, slots=True)
 class TierBudgets:
-    """Milliseconds a search may spend in a part of the database; what that means is in tier_search.py and, of the
-    cache, in answer_cache.py."""
+    """Milliseconds a search may spend in a part of the database; what that means is in read_path.py and, of the
+    cache, in caches.py."""
 
     cache_ms: float = math.inf
     hot_tier_ms: float = math.inf

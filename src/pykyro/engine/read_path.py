@@ -1,50 +1,93 @@
 """The way of a search, and the only place that decides its order:
 
-    query cache → plan per tier → cold segments, frozen tiers, active tier, oldest first → merge → hits
+    query cache → cold segments, frozen tiers, active tier, oldest first → merge → hits → query cache
 
 A document on its way to a newer tier is added there before its old row dies, so asking the tiers oldest first
 meets it at least once; if twice, the newer row counts. When the set of tiers changed meanwhile the search is
-simply done again.
+simply done again. Readers take no lock; what rests on the interpreter lock stands in docs/architecture.md.
+
+A search of one tier runs to its end, because neither the vector library nor numpy can be interrupted. So the clock
+is looked at between two of them: a cold segment is not begun once those before it took longer than `cold_tier_ms`,
+a hot tier (one that is being sealed, or the active one) not once those before it took longer than `hot_tier_ms`.
+The first of each kind is always searched. Queries searched together have their time together, and an exact
+search has no limit: it was asked for whatever it costs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from pykyro.cache.answer import Ticket
-from pykyro.engine.answer_cache import spare_rows
+import numpy as np
+import numpy.typing as npt
+
+from pykyro.cache.answer import Lookup
 from pykyro.engine.caches import Caches
 from pykyro.engine.options import EngineOptions
-from pykyro.engine.ranking import Ranked, rank
-from pykyro.engine.state import State
+from pykyro.engine.state import State, Version
+from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import TierQuery, scored_rows
-from pykyro.engine.tiers.tier_search import TierSearch
+from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest
 from pykyro.model import distance
+from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
-from pykyro.model.requests import Found, SearchRequest, SearchResult, Tier
-from pykyro.model.types import Scope, Vector, key_of
+from pykyro.model.requests import Found, Hit, SearchRequest, SearchResult, Stage, Tier
+from pykyro.model.types import LSN, Metric, Rows, Scope, Vector, key_of
 from pykyro.system.clock import Clock
 
 _ATTEMPTS: Final = 4
 _TOGETHER_MAX: Final = 32
 _TOGETHER_BYTES: Final = 4 << 20
-"""Of the rows that questions searched together score again, as float32 and as float64: they should stay in the
-processor's cache, and a thousand rows each of many questions would take hundreds of megabytes."""
+"""Of the rows that queries searched together score again, as float32 and as float64: they should stay in the
+processor's cache, and a thousand rows each of many queries would take hundreds of megabytes."""
+_ONLY: Final = {kind: frozenset({kind}) for kind in Tier}
+
+Candidacy: TypeAlias = Sequence[tuple[SearchTier, Candidates]]
+"""What each tier found for one query, the oldest tier first."""
 
 
-class Pending:
-    """A request on its way: what the query cache could not answer, and what is to be found for it."""
+@dataclass(slots=True)
+class Search:
+    """A search on its way. `result` is there when the query cache had the answer. Otherwise `lookup`, if it is there,
+    is what the cache takes to keep the answer, and `over_fetch` says how many more rows it can use."""
 
-    __slots__ = ("ef", "question", "request", "spare", "ticket")
+    request: SearchRequest
+    query: Query
+    ef: int
+    lookup: Lookup | None = None
+    over_fetch: int | None = None
+    result: SearchResult | None = None
 
-    def __init__(self, request: SearchRequest, question: distance.Question, ef: int) -> None:
-        self.request = request
-        self.question = question
-        self.ef = ef
-        self.ticket: Ticket | None = None
-        self.spare: int | None = None
+
+class Ranked(NamedTuple):
+    """An answer, what the tiers found for it, and the similarity of the k-th best: minus infinity when there are
+    fewer."""
+
+    result: SearchResult
+    found: Candidacy
+    kth: float
+
+
+class LeftOut(NamedTuple):
+    """The kinds of tier that were not searched to their end, and why, in a sentence without numbers of rows; and when
+    each tier was searched, if that was to be measured."""
+
+    tiers: frozenset[Tier] = frozenset()
+    reason: str = ""
+    stages: Sequence[Stage] = ()
+
+
+_NOTHING_LEFT_OUT: Final = LeftOut()
+
+
+class Samples(Protocol):
+    """Whoever watches recall: takes an answer now and then, and says when."""
+
+    wanted: bool
+
+    def offer(self, request: SearchRequest, result: SearchResult) -> None: ...
 
 
 class ReadPath:
@@ -53,94 +96,177 @@ class ReadPath:
     def __init__(self, options: EngineOptions, state: State, caches: Caches, clock: Clock) -> None:
         self._metric = options.metric
         self._state = state
-        self._caches = caches
-        self._tiers = TierSearch(options.budgets, clock)
+        self.caches = caches
+        self._budgets = options.budgets
+        self._unlimited = math.isinf(options.budgets.hot_tier_ms) and math.isinf(options.budgets.cold_tier_ms)
+        self._clock = clock
+        self._monotonic_s = clock.monotonic_s
         self.ef_search = options.ef_search
+        self.samples: Samples | None = None
 
-    def search(self, request: SearchRequest) -> SearchResult:
-        (begun,) = self.begin([request])
-        return begun if isinstance(begun, SearchResult) else self._search_and_keep([begun])[0]
+    # --- searches ---------------------------------------------------------------------------------
 
-    def search_tiers(self, request: SearchRequest) -> SearchResult:
-        """`search` without a look into any cache."""
-        (answer,) = self._search_tiers(self._asked([request]))
-        return answer.result
+    def lookup(self, requests: Sequence[SearchRequest]) -> list[Search]:
+        """The first step of each search: the query cache is asked, unless the request chose its own effort.
 
-    def begin(self, requests: Sequence[SearchRequest]) -> list[SearchResult | Pending]:
-        """For each the cached answer, or what `finish` takes to answer the request."""
-        return [self._cached(asked) or asked for asked in self._asked(requests)]
+        Takes microseconds, unless what a filter or scope leaves has to be counted, or an answer is served for the
+        first time and its rows have to be read from disk.
+        """
+        caches, samples, searches = self.caches, self.samples, []
+        if len(requests) == 1:
+            queries = [Query(requests[0].vector, self._metric)]
+        else:
+            queries = Query.each([request.vector for request in requests], self._metric)
+        for request, query in zip(requests, queries, strict=True):
+            search = Search(request, query, request.ef_search or self.ef_search)
+            searches.append(search)
+            if request.ef_search or request.exact:
+                continue
+            found = caches.lookup(request, query, search.ef)
+            if isinstance(found, SearchResult):
+                search.result = found
+                if samples is not None and samples.wanted:
+                    samples.offer(request, found)
+            elif found is not None:
+                # As many rows as a walk with this ef meets anyway.
+                search.lookup, search.over_fetch = found, max(0, search.ef - request.k)
+        return searches
 
-    def finish(self, pending: Sequence[Pending]) -> list[SearchResult | KyroError]:
-        """Search for each; one that fails does not harm the others.
+    def search(self, searches: Sequence[Search]) -> list[SearchResult | KyroError]:
+        """The second step: the tiers are searched for those that have no result yet. One that fails does not harm the
+        others.
 
         Those that differ only in their vectors are searched together, which costs each of them less.
         """
-        answers: dict[int, SearchResult | KyroError] = {}
-        alike: dict[Hashable, list[tuple[int, Pending]]] = {}
-        for at, asked in enumerate(pending):
-            request = asked.request
-            kind = (request.k, asked.ef, asked.spare, request.filter, request.scope, request.exact)
-            alike.setdefault(kind, []).append((at, asked))
+        if len(searches) == 1:
+            try:
+                return [searches[0].result or self._answer(searches)[0]]
+            except KyroError as error:
+                return [error]
+        answers: list[SearchResult | KyroError | None] = [search.result for search in searches]
+        alike: dict[Hashable, list[int]] = {}
+        for at, search in enumerate(searches):
+            request = search.request
+            if search.result is None:
+                kind = (request.k, search.ef, search.over_fetch, request.filter, request.scope, request.exact)
+                alike.setdefault(kind, []).append(at)
         for group in alike.values():
-            together = self._together(group[0][1].request)
+            request = searches[group[0]].request
+            row_bytes = len(request.vector) * (4 + 8)
+            together = max(1, min(_TOGETHER_MAX, _TOGETHER_BYTES // (row_bytes * scored_rows(request.k))))
             for start in range(0, len(group), together):
                 part = group[start : start + together]
-                results = self._each_or_error([asked for _, asked in part])
-                answers.update(zip([at for at, _ in part], results, strict=True))
-        return [answers[at] for at in range(len(pending))]
+                for at, answer in zip(part, self._each_or_error([searches[at] for at in part]), strict=True):
+                    answers[at] = answer
+        return [answer for answer in answers if answer is not None]
 
-    def _together(self, request: SearchRequest) -> int:
-        """How many questions like this one to search together."""
-        row_bytes = len(request.vector) * (4 + 8)
-        return max(1, min(_TOGETHER_MAX, _TOGETHER_BYTES // (row_bytes * scored_rows(request.k))))
+    def answer(self, request: SearchRequest) -> SearchResult:
+        """Both steps for one request. Raises KyroError."""
+        (search,) = self.lookup([request])
+        return search.result or self._answer([search])[0]
 
-    def _asked(self, requests: Sequence[SearchRequest]) -> list[Pending]:
-        questions = distance.Question.each([request.vector for request in requests], self._metric)
-        return [
-            Pending(request, question, request.ef_search or self.ef_search)
-            for request, question in zip(requests, questions, strict=True)
-        ]
+    def search_tiers(self, request: SearchRequest) -> SearchResult:
+        """`answer` without a look into any cache."""
+        search = Search(request, Query(request.vector, self._metric), request.ef_search or self.ef_search)
+        return self._search_tiers([search])[0].result
 
-    def _cached(self, asked: Pending) -> SearchResult | None:
-        """The cached answer, if there is one; notes in `asked` what a search has to find for the cache."""
-        caches = self._caches.answers
-        asked.ticket = caches.ticket(asked.request, asked.question, asked.ef)
-        if asked.ticket is None:
-            return None
-        answer = caches.answer(asked.request, asked.ticket)
-        if answer is None and caches.queries.will_keep(asked.ticket):
-            asked.spare = spare_rows(asked.request.k, asked.ef)
-        elif answer is None:
-            asked.ticket = None
-        return answer
-
-    def _each_or_error(self, group: Sequence[Pending]) -> Sequence[SearchResult | KyroError]:
+    def _each_or_error(self, group: Sequence[Search]) -> list[SearchResult | KyroError]:
         try:
-            return self._search_and_keep(group)
+            return [*self._answer(group)]
         except KyroError as error:
             if len(group) == 1:
                 return [error]
-            return [answer for asked in group for answer in self._each_or_error([asked])]
+            return [answer for search in group for answer in self._each_or_error([search])]
 
-    def _search_and_keep(self, group: Sequence[Pending]) -> list[SearchResult]:
-        """Search the tiers for questions that differ in nothing else, and offer the cache what was found."""
-        results = []
-        for asked, answer in zip(group, self._search_tiers(group), strict=True):
-            if asked.ticket is not None:
-                self._caches.answers.keep(asked.ticket, answer)
-            results.append(answer.result)
+    def _answer(self, group: Sequence[Search]) -> list[SearchResult]:
+        """Search the tiers for queries that differ in nothing else, and offer the cache what was found."""
+        samples, results = self.samples, []
+        for search, (result, found, kth) in zip(group, self._search_tiers(group), strict=True):
+            if search.lookup is not None:
+                self.caches.offer(search.lookup, result, found, kth)
+            if samples is not None and samples.wanted:
+                samples.offer(search.request, result)
+            results.append(result)
         return results
+
+    def _search_tiers(self, group: Sequence[Search]) -> list[Ranked]:
+        """The answer to each of the group, all alike but for their vectors."""
+        first, state = group[0], self._state
+        request = first.request
+        queries = [first.query] if len(group) == 1 else [search.query for search in group]
+        for _ in range(_ATTEMPTS):
+            version, position, tenanted = state.version, state.position, bool(state.tenants.documents)
+            condition = None
+            if (
+                tenanted
+                or request.filter is not None
+                or request.scope.namespace
+                or request.scope.tenant is not None
+            ):
+                condition = state.condition(request.filter, request.scope)
+            wanted = TierRequest(queries, request.k, first.ef, condition, request.exact, first.over_fetch)
+            by_tier, left_out = self._ask_tiers(version, wanted)
+            if state.version is version and bool(state.tenants.documents) == tenanted:
+                break
+        answers = []
+        for at, search in enumerate(group):
+            found = []
+            for tier, candidates in by_tier:
+                found.append((tier, candidates[at]))
+            answer = rank(search.request, found, position, self._metric)
+            if left_out.tiers:
+                answer.result.left_out, answer.result.note = left_out.tiers, left_out.reason
+                answer.result.exact = False
+            if left_out.stages:
+                answer.result.stages = left_out.stages
+            answers.append(answer)
+        return answers
+
+    def _ask_tiers(
+        self, version: Version, request: TierRequest
+    ) -> tuple[list[tuple[SearchTier, list[Candidates]]], LeftOut]:
+        """What each tier finds, each kind of them within its time."""
+        budgets, limited = self._budgets, not (self._unlimited or request.exact)
+        found: list[tuple[SearchTier, list[Candidates]]] = []
+        notes: dict[Tier, str] = {}
+        stages: list[Stage] = []
+        # An empty active tier has nothing to find.
+        hot = (*version.frozen, version.active) if version.active.live else version.frozen
+        kinds: tuple[tuple[Tier, Sequence[SearchTier], float], ...] = (
+            (Tier.COLD, version.cold, budgets.cold_tier_ms),
+            (Tier.HOT, hot, budgets.hot_tier_ms),
+        )
+        for kind, tiers, budget_ms in kinds:
+            until_s = math.inf
+            if limited and len(tiers) > 1:
+                until_s = self._monotonic_s() + budget_ms / 1000 * len(request.queries)
+            for number, tier in enumerate(tiers):
+                if number and until_s < math.inf and self._monotonic_s() > until_s:
+                    notes[kind] = (
+                        f"the {kind.value} tier was not searched to its end within {kind.value}_tier_ms = "
+                        f"{budget_ms:g}"
+                    )
+                    break
+                start_us = self._clock.wall_us() if budgets.timed else 0
+                found.append((tier, tier.search_many(request)))
+                if budgets.timed:
+                    stages.append(Stage(f"search {kind.value} tier", start_us, self._clock.wall_us()))
+        if notes or stages:
+            return found, LeftOut(frozenset(notes), "; ".join(notes.values()), stages)
+        return found, _NOTHING_LEFT_OUT
+
+    # --- lookups ----------------------------------------------------------------------------------
 
     def get(self, doc_id: int, scope: Scope, *, cached: bool = True) -> Found | None:
         """The document, or None when it is absent or out of scope; without `cached`, without the document cache."""
         key = key_of(scope.tenant, doc_id)
-        documents = self._caches.documents if cached else None
+        documents = self.caches.documents if cached else None
         if documents is None:
             place = self._state.find(key)
             if place is None:
                 return None
             return _found(doc_id, place.vector, place.metadata, place.tier.kind, scope)
-        since = self._caches.commits.quiet()
+        since = self.caches.commits.number_if_idle()
         held = documents.get(key)
         if held is not None:
             return _found(doc_id, held.vector, StoredMetadata(held.public, held.reserved), Tier.CACHE, scope)
@@ -152,26 +278,86 @@ class ReadPath:
             documents.keep(key, vector, metadata.public, metadata.reserved, since)
         return _found(doc_id, vector, metadata, place.tier.kind, scope)
 
-    def _search_tiers(self, group: Sequence[Pending]) -> list[Ranked]:
-        """The answer to each of the group, all alike but for their vectors."""
-        first = group[0]
-        request = first.request
-        questions = [asked.question for asked in group]
-        for _ in range(_ATTEMPTS):
-            version, position, tenanted = self._state.version, self._state.position, self._state.tenanted
-            condition = self._state.condition(request.filter, request.scope)
-            query = TierQuery(questions, request.k, first.ef, condition, request.exact, first.spare)
-            by_tier, left_out = self._tiers.search(version, query)
-            if self._state.version is version and self._state.tenanted == tenanted:
-                break
-        answers = []
-        for at, asked in enumerate(group):
-            found = [(tier, candidates[at]) for tier, candidates in by_tier]
-            answer = rank(asked.request, found, position, self._metric)
-            left_out.mark(answer.result)
-            answers.append(answer)
-        return answers
-
 
 def _found(doc_id: int, vector: Vector, metadata: StoredMetadata, tier: Tier, scope: Scope) -> Found | None:
     return Found(doc_id, vector, metadata.public, tier) if metadata.in_scope(scope) else None
+
+
+# --- from what the tiers found to an answer: merged, ranked, cut to k, and fetched what is to be shown ---
+
+
+def rank(request: SearchRequest, found: Candidacy, position: LSN, metric: Metric) -> Ranked:
+    """The answer to `request`, given the candidates of every tier, oldest first, at `position`."""
+    result = SearchResult(hits=[], total_found=0, position=position, exact_asked=request.exact)
+    parts = []
+    for tier, candidates in found:
+        result.matched += candidates.matched
+        if candidates.examined:
+            result.exact = result.exact and candidates.exact
+            result.examined += candidates.examined
+            result.tiers |= _ONLY[tier.kind]
+            result.plan += f"; {candidates.plan}" if result.plan else candidates.plan
+            if len(candidates.rows):
+                parts.append((tier, candidates))
+    if not parts:
+        return Ranked(result, found, -math.inf)
+    oldest, only = parts[0]
+    owners, rows, doc_ids, similarities = None, only.rows, only.doc_ids, only.similarities
+    if len(parts) > 1 or oldest.kind is Tier.HOT:  # a segment alone holds no document twice
+        owners, rows, doc_ids, similarities = _newest_side_by_side(parts)
+    order, shown = distance.best(similarities, doc_ids, metric)
+    k, count = request.k, len(order)
+    kth = similarities.item(order.item(k - 1)) if k <= count else -math.inf
+    if request.min_score > 0:
+        # Scores fall with the similarity, so those that pass stand in front.
+        count = int(np.count_nonzero(shown >= np.float32(request.min_score)))
+    result.total_found = count
+    best = order[: min(k, count)]
+    result.hits = list(map(Hit, doc_ids[best].tolist(), shown[best].tolist()))
+    rows_of_hits = rows[best].tolist()
+    if owners is None or len(parts) == 1:
+        _hydrate(result.hits, rows_of_hits, oldest, request)
+    else:
+        owners_of_hits = owners[best].tolist()
+        for number, (tier, _) in enumerate(parts):
+            hits, rows_of_tier = [], []
+            for hit, owner, row in zip(result.hits, owners_of_hits, rows_of_hits, strict=True):
+                if owner == number:
+                    hits.append(hit)
+                    rows_of_tier.append(row)
+            if hits:
+                _hydrate(hits, rows_of_tier, tier, request)
+    return Ranked(result, found, kth)
+
+
+def _newest_side_by_side(
+    parts: Candidacy,
+) -> tuple[npt.NDArray[np.int64], Rows, npt.NDArray[np.uint64], distance.Similarities]:
+    """Candidates of all tiers: number of the tier, row, doc_id, similarity. Of a document that is there twice the
+    newest row, which is the last."""
+    sizes, of_rows, of_ids, of_similarities = [], [], [], []
+    for _, part in parts:
+        sizes.append(len(part.rows))
+        of_rows.append(part.rows)
+        of_ids.append(part.doc_ids)
+        of_similarities.append(part.similarities)
+    owners = np.repeat(np.arange(len(parts)), sizes)
+    rows, doc_ids, similarities = of_rows[0], of_ids[0], of_similarities[0]
+    if len(parts) > 1:
+        rows, doc_ids = np.concatenate(of_rows), np.concatenate(of_ids)
+        similarities = np.concatenate(of_similarities)
+    newest = dict(zip(doc_ids.tolist(), range(len(doc_ids))))
+    if len(newest) < len(doc_ids):
+        last = np.fromiter(newest.values(), dtype=np.int64, count=len(newest))
+        owners, rows, doc_ids, similarities = owners[last], rows[last], doc_ids[last], similarities[last]
+    return owners, rows, doc_ids, similarities
+
+
+def _hydrate(hits: Sequence[Hit], rows: Sequence[int], tier: SearchTier, request: SearchRequest) -> None:
+    """Fetch what the request wants to see of hits of one tier."""
+    if request.include_metadata:
+        for hit, wire in zip(hits, tier.public_metadata(rows), strict=True):
+            hit.metadata_wire = wire
+    if request.include_vectors:
+        for hit, row in zip(hits, rows, strict=True):
+            hit.vector = tier.vector(row)

@@ -16,21 +16,21 @@ class TenantCounts:
     """Counts of the tenants that were asked for; documents of others, or of none, are passed over."""
 
     def __init__(self) -> None:
-        self._documents: dict[int, int] = {}
-        """By owner."""
+        self.documents: dict[int, int] = {}
+        """By owner; not empty once any tenant is followed."""
 
     @property
     def any(self) -> bool:
         """Whether any tenant is followed."""
-        return bool(self._documents)
+        return bool(self.documents)
 
     def __contains__(self, tenant: int) -> bool:
         """Whether this tenant is followed."""
-        return owner_of(tenant) in self._documents
+        return owner_of(tenant) in self.documents
 
     def follow(self, tenants: Iterable[int], tiers: Sequence[SearchTier]) -> None:
         """Begin to count these tenants, whose documents are in `tiers` now. For the writer."""
-        new = [owner for owner in map(owner_of, tenants) if owner not in self._documents]
+        new = [owner for owner in map(owner_of, tenants) if owner not in self.documents]
         if not new:
             return
         found = dict.fromkeys(new, 0)
@@ -38,20 +38,20 @@ class TenantCounts:
             for owner, count in tier.live_by_owner().items():
                 if owner in found:
                     found[owner] += count
-        self._documents.update(found)
+        self.documents.update(found)
 
     def of(self, tenant: int) -> int:
         """Live documents of a tenant; 0 for one that is not followed."""
-        return self._documents.get(owner_of(tenant), 0)
+        return self.documents.get(owner_of(tenant), 0)
 
     def added(self, key: Key) -> None:
         """A document that was not there is."""
         owner = key >> OWNER_SHIFT
-        if owner in self._documents:
-            self._documents[owner] += 1
+        if owner in self.documents:
+            self.documents[owner] += 1
 
     def removed(self, key: Key) -> None:
         """A document that was there is not."""
         owner = key >> OWNER_SHIFT
-        if owner in self._documents:
-            self._documents[owner] -= 1
+        if owner in self.documents:
+            self.documents[owner] -= 1

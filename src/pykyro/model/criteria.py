@@ -31,7 +31,7 @@ class SearchOptions:
     include_metadata: bool
 
     def ask(self, vector: VectorLike, field: str, schema: Schema | None) -> SearchRequest:
-        """The question for this vector; `field` is what messages call it."""
+        """The query for this vector; `field` is what messages call it."""
         return SearchRequest(
             vector=checked_vector(vector, field, schema),
             k=self.k,

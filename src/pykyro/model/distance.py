@@ -5,7 +5,7 @@ Euclidean distance. A client sees the "score": the same number for cosine and in
 1 / (1 + distance) for Euclidean.
 
 The last step of every search computes similarities here, in float64 from the stored float32 rows. The sum
-then does not depend on which tier a row lies in or on how many rows are scored together, so equal questions
+then does not depend on which tier a row lies in or on how many rows are scored together, so equal queries
 get equal answers to the last bit of the float32 score.
 """
 
@@ -92,7 +92,7 @@ def index_form(rows: Matrix, metric: Metric) -> Matrix:
     return normalised(rows) if metric is Metric.COSINE else rows
 
 
-class Question:
+class Query:
     """A query vector with what every tier needs of it, worked out once.
 
     `vector` is as asked, float32, shape (d,), and `length` its Euclidean length; `indexed` the same in index
@@ -111,30 +111,28 @@ class Question:
             self.indexed = (self.wide / self.length).astype(np.float32)
 
     @classmethod
-    def each(cls, vectors: Sequence[Vector], metric: Metric) -> list[Question]:
-        """A question for each vector, the same to the last bit; of short vectors in less time."""
+    def each(cls, vectors: Sequence[Vector], metric: Metric) -> list[Query]:
+        """A query for each vector, the same to the last bit; of short vectors in less time."""
         together = _TOGETHER_BYTES // (8 * max(1, len(vectors[0]))) if vectors else 0
         if together < _TOGETHER_FROM or len(vectors) < _TOGETHER_FROM:
             return [cls(vector, metric) for vector in vectors]
         parts = [vectors[at : at + together] for at in range(0, len(vectors), together)]
-        return [question for part in parts for question in cls._together(part, metric)]
+        return [query for part in parts for query in cls._together(part, metric)]
 
     @classmethod
-    def _together(cls, vectors: Sequence[Vector], metric: Metric) -> list[Question]:
+    def _together(cls, vectors: Sequence[Vector], metric: Metric) -> list[Query]:
         wide = np.array(vectors, np.float64)
         lengths = np.sqrt(np.vecdot(wide, wide))
         indexed: Sequence[Vector] = vectors
         if metric is Metric.COSINE:
             indexed = list((wide / lengths[:, np.newaxis]).astype(np.float32))
-        questions = []
-        for vector, of_question, length, in_index in zip(
-            vectors, wide, lengths.tolist(), indexed, strict=True
-        ):
-            question = cls.__new__(cls)
-            question.metric, question.vector, question.wide = metric, vector, of_question
-            question.length, question.indexed = length, in_index
-            questions.append(question)
-        return questions
+        queries = []
+        for vector, of_query, length, in_index in zip(vectors, wide, lengths.tolist(), indexed, strict=True):
+            query = cls.__new__(cls)
+            query.metric, query.vector, query.wide = metric, vector, of_query
+            query.length, query.indexed = length, in_index
+            queries.append(query)
+        return queries
 
     def similarities(self, rows: Matrix, row_norms: npt.NDArray[np.float64] | None = None) -> Similarities:
         """Canonical similarity of each row of shape (n, d), shape (n,).
@@ -167,34 +165,34 @@ class Question:
 
 
 def similarities_together(
-    questions: Sequence[Question], rows: npt.NDArray[np.float32], row_norms: npt.NDArray[np.float64]
+    queries: Sequence[Query], rows: npt.NDArray[np.float32], row_norms: npt.NDArray[np.float64]
 ) -> Similarities:
-    """`Question.similarities` of each question, all of one metric, to rows of its own, the same to the last bit.
+    """`Query.similarities` of each query, all of one metric, to rows of its own, the same to the last bit.
 
-    `rows` has shape (questions, n, d), `row_norms` (questions, n), and so has the result.
+    `rows` has shape (queries, n, d), `row_norms` (queries, n), and so has the result.
     """
-    first = questions[0]
-    if len(questions) == 1:
+    first = queries[0]
+    if len(queries) == 1:
         return _similarities(first.metric, rows, first.wide, first.length, row_norms)
-    wide = np.array([question.wide for question in questions])[:, np.newaxis]
-    lengths = np.array([question.length for question in questions])[:, np.newaxis]
+    wide = np.array([query.wide for query in queries])[:, np.newaxis]
+    lengths = np.array([query.length for query in queries])[:, np.newaxis]
     return _similarities(first.metric, rows, wide, lengths, row_norms)
 
 
 def _similarities(
     metric: Metric,
     rows: npt.NDArray[np.float32],
-    question: npt.NDArray[np.float64],
+    query: npt.NDArray[np.float64],
     length: float | npt.NDArray[np.float64],
     row_norms: npt.NDArray[np.float64] | None,
 ) -> Similarities:
     """The arithmetic of both, over the last axis."""
     wide = rows.astype(np.float64)
     if metric is Metric.EUCLIDEAN:
-        wide -= question
+        wide -= query
         return np.asarray(-np.vecdot(wide, wide))
     # A dot product per row keeps one summation order, whatever the number of rows; a matrix product may not.
-    products: Similarities = np.vecdot(wide, question)
+    products: Similarities = np.vecdot(wide, query)
     if metric is Metric.INNER_PRODUCT:
         return products
     products /= (norms(rows) if row_norms is None else row_norms) * length
@@ -204,8 +202,8 @@ def _similarities(
 
 
 def similarities(rows: Matrix, query: Vector, metric: Metric) -> Similarities:
-    """Canonical similarity of each row of shape (n, d) to `query`, shape (n,); see Question."""
-    return Question(query, metric).similarities(rows)
+    """Canonical similarity of each row of shape (n, d) to `query`, shape (n,); see Query."""
+    return Query(query, metric).similarities(rows)
 
 
 def scores(values: Similarities, metric: Metric) -> npt.NDArray[np.float32]:
@@ -227,8 +225,11 @@ def best(
     Where float32 has no numbers left for what differs, the more similar one comes first all the same: an inner
     product too small or too large for it, a distance too small to show beside one, or too large.
     """
+    if metric is Metric.COSINE:
+        shown = values.astype(np.float32)
+        return np.lexsort((doc_ids, -shown)), shown
     shown = scores(values, metric)
-    if metric is Metric.COSINE or not len(shown):
+    if not len(shown):
         return np.lexsort((doc_ids, -shown)), shown
     size = np.abs(shown)
     largest = np.float32(1.0) if metric is Metric.EUCLIDEAN else _FLOAT32_MAX

@@ -147,3 +147,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(cause))
         yield cause
         cause = cause.__cause__
+
+
+class CallError(Exception):
+    """What a call was doing when the database refused: the client reads "{doing}: {cause}"."""
+
+    def __init__(self, doing: str, cause: KyroError) -> None:
+        super().__init__(doing, cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return "{}: {}".format(*self.args)

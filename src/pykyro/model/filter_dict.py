@@ -51,7 +51,7 @@ def _unchanging(condition: Filter, field: str) -> Filter:
     try:
         hash(condition)
     except TypeError as error:
-        # A list in it could change while the question is answered, and cannot be looked up in a cache.
+        # A list in it could change while the query is answered, and cannot be looked up in a cache.
         raise InvalidArgument(f"{field} must hold tuples, not lists: {error}", field=field) from None
     except RecursionError:
         # Left for the check of its depth to name.

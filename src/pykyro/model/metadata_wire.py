@@ -12,6 +12,7 @@ Source: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 _ENTRY, _KEY, _VALUE = 0x22, 0x0A, 0x12
 _LAST_GROUP = [bytes((bits,)) for bits in range(0x80)]
@@ -81,3 +82,7 @@ def _delimited(buffer: bytes, position: int, tag: int) -> tuple[bytes, int]:
     if position + length > len(buffer):
         raise ValueError("metadata entry is longer than its buffer")
     return buffer[position : position + length], position + length
+
+
+SHORT_VARINTS: Final = tuple(varint(value) for value in range(1 << 13))
+"""`varint` of the small numbers, which nearly all lengths and counts are; to look one up takes less time."""

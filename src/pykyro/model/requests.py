@@ -124,7 +124,7 @@ class Found:
 
 @dataclass(slots=True)
 class SearchRequest:
-    """A nearest-neighbour question. `vector` is float32, C-contiguous, of the database's dimension.
+    """A nearest-neighbour query. `vector` is float32, C-contiguous, of the database's dimension.
 
     `ef_search` 0 means the database's own. `min_score` <= 0 filters nothing. `exact` scans every row that
     matches, whatever it costs.

@@ -63,7 +63,8 @@ class Batcher(Generic[Item, Answer]):
         self._waiting_max = waiting_max
         self._full = full
         self._observe_wait = observe_wait
-        self._waiting = 0
+        self.waiting = 0
+        """Requests submitted and not answered."""
         self._queue: SimpleQueue[_Waiting[Item, Answer] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._busy_since: dict[int, float] = {}
@@ -74,11 +75,6 @@ class Batcher(Generic[Item, Answer]):
         for thread in self._threads:
             thread.start()
 
-    @property
-    def waiting(self) -> int:
-        """Requests submitted and not answered."""
-        return self._waiting
-
     def submit(
         self, item: Item, *, weight: int = 1, requests: int = 1, may_shed: bool = True
     ) -> asyncio.Future[Answer]:
@@ -87,11 +83,11 @@ class Batcher(Generic[Item, Answer]):
         `requests` says for how many the item stands. Called on the event loop. Raises ResourceExhausted, unless
         `may_shed` is False because the caller bounds what it submits by itself.
         """
-        if may_shed and self._waiting + requests > self._waiting_max:
+        if may_shed and self.waiting + requests > self._waiting_max:
             raise ResourceExhausted(
-                self._full.format(waiting=self._waiting, max=self._waiting_max), retry_after_s=RETRY_AFTER_S
+                self._full.format(waiting=self.waiting, max=self._waiting_max), retry_after_s=RETRY_AFTER_S
             )
-        self._waiting += requests
+        self.waiting += requests
         waiting = _Waiting(item, weight, requests, self._loop.create_future(), time.monotonic())
         self._queue.put(waiting)
         return waiting.future
@@ -110,13 +106,24 @@ class Batcher(Generic[Item, Answer]):
 
     def _work(self, number: int) -> None:
         while (first := self._queue.get()) is not None:
-            batch = self._gather(first)
-            requests = sum([waiting.requests for waiting in batch])
-            live = [waiting for waiting in batch if not waiting.future.cancelled()]
+            requests, live, items = 0, [], []
+            for waiting in self._gather(first):
+                requests += waiting.requests
+                if not waiting.future.cancelled():
+                    live.append(waiting)
+                    items.append(waiting.item)
             self._busy_since[number] = taken_s = time.monotonic()
-            waited_s = taken_s - first.since_s
-            answers = self._answered(live)
+            answers: Sequence[Answer | Exception] = ()
+            try:
+                if items:
+                    answers = self._answer(items)
+            except KyroError as error:
+                answers = [error] * len(live)
+            except Exception as error:
+                _log.exception("a batch of %d failed unexpectedly", len(live))
+                answers = [error] * len(live)
             del self._busy_since[number]
+            waited_s = taken_s - first.since_s
             self._loop.call_soon_threadsafe(self._resolve, requests, live, answers, waited_s)
 
     def _gather(self, first: _Waiting[Item, Answer]) -> list[_Waiting[Item, Answer]]:
@@ -135,17 +142,6 @@ class Batcher(Generic[Item, Answer]):
             weight += waiting.weight
         return batch
 
-    def _answered(self, live: list[_Waiting[Item, Answer]]) -> Sequence[Answer | Exception]:
-        if not live:
-            return []
-        try:
-            return self._answer([waiting.item for waiting in live])
-        except KyroError as error:
-            return [error] * len(live)
-        except Exception as error:
-            _log.exception("a batch of %d failed unexpectedly", len(live))
-            return [error] * len(live)
-
     def _resolve(
         self,
         requests: int,
@@ -153,7 +149,7 @@ class Batcher(Generic[Item, Answer]):
         answers: Sequence[Answer | Exception],
         waited_s: float,
     ) -> None:
-        self._waiting -= requests
+        self.waiting -= requests
         self._observe_wait(waited_s)
         for waiting, answer in zip(live, answers, strict=True):
             if waiting.future.done():

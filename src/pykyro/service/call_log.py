@@ -12,6 +12,8 @@ import os
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from pykyro.model.limits import REQUEST_ID_CHARS_MAX, SLOW_QUERY_LINES_PER_S
@@ -24,48 +26,44 @@ REQUEST_ID_KEY: Final = "x-request-id"
 _log: Final = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, eq=False)
 class RunningCall:
     """A call while it is being served. Whatever serves it may say how, in `plan`; `code` is how it ended."""
 
-    __slots__ = ("_context", "_request_id", "code", "plan", "rpc")
-
-    def __init__(self, rpc: str, context: Call) -> None:
-        self.rpc = rpc
-        self.plan = ""
-        self.code = ""
-        self._context = context
-        self._request_id = ""
+    rpc: str
+    context: Call
+    plan: str = ""
+    code: str = ""
+    _request_id: str = ""
 
     @property
     def request_id(self) -> str:
         """The client's id for the call, if it is fit for a log, else a new one."""
         if not self._request_id:
-            self._request_id = _given_id(self._context) or os.urandom(8).hex()
+            self._request_id = _given_id(self.context) or os.urandom(8).hex()
         return self._request_id
 
     @property
     def peer(self) -> str:
         """Where the call comes from."""
-        return self._context.peer()
+        return self.context.peer()
 
 
 RUNNING: Final[ContextVar[RunningCall | None]] = ContextVar("kyrodb_running_call", default=None)
 """The call on whose behalf code runs."""
 
 
-def note_plan(plan: str) -> None:
-    """How the search of the running call was done."""
-    call = RUNNING.get()
-    if call is not None:
-        call.plan = plan
-
-
 class CallLog:
-    """Decides which calls are written about. Used on the event loop."""
+    """Decides which calls are written about. Used on the event loop.
+
+    A call that is not slow need not be told, unless `wants_all` says so.
+    """
 
     def __init__(self, slow_query_ms: int | None, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """Calls of at least `slow_query_ms` milliseconds are slow, none when it is None."""
         self.slow_total = 0
+        self.wants_all = partial(_log.isEnabledFor, logging.DEBUG)
+        """Whether every call is written about."""
         self.set_slow(slow_query_ms)
         self._monotonic_s = monotonic_s
         self._second = 0
@@ -74,16 +72,17 @@ class CallLog:
 
     def set_slow(self, slow_query_ms: int | None) -> None:
         """Take another threshold."""
-        self._slow_ns = math.inf if slow_query_ms is None else slow_query_ms * 1e6
+        self.slow_ns = math.inf if slow_query_ms is None else slow_query_ms * 1e6
+        """From this duration on a call is slow."""
 
     def ended(
         self, call: RunningCall | None, code: str, duration_ns: int, *, may_be_slow: bool = True
     ) -> None:
         """A call, or the answer to a message of a stream, is done. A stream as a whole cannot be slow."""
-        if may_be_slow and duration_ns >= self._slow_ns:
+        if may_be_slow and duration_ns >= self.slow_ns:
             self.slow_total += 1
             self._slow(call, code, duration_ns)
-        elif _log.isEnabledFor(logging.DEBUG):
+        elif self.wants_all():
             _log.debug("call", extra=_described(call, code, duration_ns))
 
     def _slow(self, call: RunningCall | None, code: str, duration_ns: int) -> None:

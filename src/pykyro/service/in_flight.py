@@ -12,7 +12,6 @@ import fcntl
 import termios
 from typing import Final
 
-from pykyro.model.errors import Unavailable
 from pykyro.service.open_streams import OpenStreams
 from pykyro.system.own_sockets import connections_to
 
@@ -31,17 +30,13 @@ class InFlightCalls:
     def __init__(self) -> None:
         self.calls = 0
         self.streams = OpenStreams()
-        self._draining = False
+        self.draining = False
+        """Whether new calls are to be refused."""
 
     def drain(self) -> None:
         """From now on new calls are refused."""
-        self._draining = True
+        self.draining = True
         self.streams.drain()
-
-    def require_open(self) -> None:
-        """Raises Unavailable when new calls are refused."""
-        if self._draining:
-            raise Unavailable(SHUTTING_DOWN)
 
 
 async def answers_have_left(in_flight: InFlightCalls, port: int, within_s: float) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from pykyro.cache.document_cache import DocumentCache
 from pykyro.cache.query_cache import Mode
-from pykyro.cache.similarity_control import SimilarityControl
+from pykyro.cache.similar import SimilarityControl
 from pykyro.engine.engine import Engine
 from pykyro.engine.recall.monitor import RecallMonitor
 from pykyro.model.limits import COUNT_MAX
@@ -92,15 +92,15 @@ def _searches(counters: Counters) -> Iterator[Family]:
 
 
 def _caches(engine: Engine, stats: EngineStats) -> Iterator[Family]:
-    counts, queries = stats.query_cache_counts, engine.context.caches.answers.queries
+    counts, queries = stats.query_cache_counts, engine.context.caches.queries
     yield searches.CACHE_SIZE.of(stats.query_cache_entries)
     yield searches.CACHE_BYTES.of(stats.query_cache_bytes)
     yield searches.CACHE_EVICTIONS_TOTAL.of(counts.get("evicted", 0))
     yield searches.QUERY_CACHE_EVENTS_TOTAL.by_label(
         {event: counts.get(event, 0) for event in _QUERY_CACHE_EVENTS}
     )
-    if queries.mode is Mode.RESCORED:
-        yield from unproved_answers(queries.control)
+    if queries.mode is Mode.RESCORED and queries.similar is not None:
+        yield from unproved_answers(queries.similar.control)
     if engine.context.caches.documents is not None:
         yield from document_cache(engine.context.caches.documents)
 

@@ -1,9 +1,9 @@
-"""Searches on their way through the engine, from Search and BulkSearch alike.
+"""Searches on their way to the engine, from Search and BulkSearch alike: one queue in which they gather.
 
-A worker thread decodes, searches and encodes a whole batch. The event loop only carries bytes: were it to decode
-while a worker searches, both would spend their time handing the interpreter lock back and forth. Only when no worker
-has anything to do, and questions do repeat, the loop looks into the query cache itself: the way to a worker and back
-takes longer than an answer that is there already.
+A worker thread decodes, searches and encodes all that has gathered. The event loop only carries bytes: were it to
+decode while a worker searches, both would spend their time handing the interpreter lock back and forth. Only when no
+worker has anything to do, and queries do repeat, the loop looks into the query cache itself: the way to a worker and
+back takes longer than an answer that is there already.
 """
 
 from __future__ import annotations
@@ -12,23 +12,18 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final, TypeAlias
+from typing import Final, Protocol, cast
 
 from pykyro.engine.engine import Engine
-from pykyro.engine.read_path import Pending
-from pykyro.model.arguments import Schema
-from pykyro.model.errors import DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
+from pykyro.engine.read_path import Search
+from pykyro.model.errors import CallError, DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.limits import SEARCH_BATCH
 from pykyro.model.requests import SearchRequest, SearchResult, Stage, Tier
 from pykyro.service.access import Caller
 from pykyro.service.batching import Batcher
-from pykyro.service.call_log import note_plan
+from pykyro.service.call_log import RUNNING
 from pykyro.service.tracing import Tracing
 from pykyro.telemetry.counters import Counters
-from pykyro.transport.grpc import decode
-from pykyro.transport.grpc.encode import search_response
-from pykyro.transport.grpc.status import CallError
 
 _PATHS: Final = {
     frozenset[Tier](): "none",
@@ -39,26 +34,41 @@ _PATHS: Final = {
 }
 
 
-_PLAIN_BYTES_MAX: Final = 256
-"""Of a request besides its vector: what is larger holds a filter, and takes long to decode."""
+class SearchCodec(Protocol):
+    """How the searches of a transport become typed requests, and their results bytes again."""
 
-Search: TypeAlias = bytes | SearchRequest | Pending
-"""A SearchRequest as far as it has come: as it came in, decoded, or not found in the query cache."""
+    plain_bytes_max: int
+    """What is larger holds a filter, and takes long to decode."""
+
+    def decode(self, payload: bytes, caller: Caller) -> SearchRequest:
+        """The search that is asked for. Raises InvalidArgument."""
+        ...
+
+    def decode_many(
+        self, searches: Sequence[tuple[bytes, Caller]]
+    ) -> Sequence[SearchRequest | InvalidArgument]:
+        """`decode` for each, the error of a refused one in its place."""
+        ...
+
+    def encode(self, result: SearchResult, latency_ms: float, *, with_plan: bool) -> bytes:
+        """The response; without `with_plan` it tells nothing of what other tenants store."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
-    """Searches that came together, who sent them and when."""
+    """A search in the queue: what came in, from whom and when, and how far it has come."""
 
-    searches: Sequence[Search]
+    payload: bytes
     caller: Caller
     started_ns: int
+    begun: SearchRequest | Search | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The SearchResponse, the tiers it came from and those left out, how it was found and how long it took; with
-    tracing also the stages of that."""
+    """The response, the tiers it came from and those left out, how it was found and how long it took; with tracing
+    also the stages of that."""
 
     response: bytes
     tiers: frozenset[Tier]
@@ -68,17 +78,13 @@ class Answered:
     stages: Sequence[Stage] = ()
 
 
-Outcomes: TypeAlias = Sequence[Answered | KyroError]
-"""Of searches that were asked together, in their order."""
-
-
 class Searches:
     """One queue for all searches; more than `concurrent_max` at once are refused."""
 
     def __init__(
         self,
         engine: Engine,
-        schema: Schema,
+        codec: SearchCodec,
         counters: Counters,
         *,
         concurrent_max: int,
@@ -87,121 +93,130 @@ class Searches:
     ) -> None:
         self.concurrent_max = concurrent_max
         self._tracing = tracing
-        self._engine = engine
-        self._schema = schema
+        self._reads = engine.reads
+        self._codec = codec
         self._counters = counters
-        self._batcher: Batcher[Asked, Outcomes] = Batcher(
+        self._queue: Batcher[Asked, Answered] = Batcher(
             "search",
             self._answer_batch,
             threads=threads,
             batch_max=SEARCH_BATCH,
-            weight_max=SEARCH_BATCH,
             waiting_max=concurrent_max,
             full="Query queue saturated: {waiting} in-flight queries (max: {max})",
             observe_wait=counters.queue_waits["search"].observe,
         )
 
     async def answer(self, payload: bytes, caller: Caller) -> bytes:
-        """The SearchResponse, as bytes. Raises CallError or InvalidArgument."""
-        started_ns = time.perf_counter_ns()
-        begun = self._begin_here(payload, caller, started_ns)
-        if isinstance(begun, (Answered, KyroError)):
-            outcome = begun
-        else:
-            (outcome,) = await self.outcomes((begun,), self.ask((begun,), caller, started_ns))
+        """The response to one search, as bytes. Raises CallError or InvalidArgument."""
+        asked = Asked(payload, caller, time.perf_counter_ns())
+        outcome: Answered | KyroError | None = None
+        self._counters.calls_in_flight += 1
+        try:
+            if (
+                not self._queue.waiting
+                and len(payload) <= self._codec.plain_bytes_max
+                and self._reads.caches.expects_repeats()
+            ):
+                outcome = self._look_up(asked)
+            if outcome is None:
+                outcome = await self._queue.submit(asked)
+        except KyroError as error:
+            outcome = error
+        finally:
+            self._counters.calls_in_flight -= 1
         if self._tracing is not None and isinstance(outcome, Answered):
             self._tracing.note(outcome.stages)
         return self.response(outcome, caller, alone=True)
 
-    def ask(
-        self, searches: Sequence[Search], caller: Caller, started_ns: int | None = None
-    ) -> asyncio.Future[Outcomes]:
-        """Put searches in the queue, to be answered together; `started_ns` is when they came in, if not just now.
-        Raises CallError when there is no room."""
-        asked = Asked(searches, caller, started_ns or time.perf_counter_ns())
+    def ask(self, payload: bytes, caller: Caller) -> asyncio.Future[Answered]:
+        """Put a search of a stream in the queue. Raises CallError when there is no room."""
         try:
-            return self._batcher.submit(asked, weight=len(searches), requests=len(searches))
+            return self._queue.submit(Asked(payload, caller, time.perf_counter_ns()))
         except ResourceExhausted as error:
             self._counters.query_failed()
             raise _failure(error) from error
 
-    async def outcomes(self, searches: Sequence[Search], asked: asyncio.Future[Outcomes]) -> Outcomes:
-        """What became of each of the searches that were asked together."""
-        try:
-            return await asked
-        except KyroError as error:
-            return [error] * len(searches)
-
     def response(self, outcome: Answered | KyroError, caller: Caller, *, alone: bool) -> bytes:
-        """Count a search, `alone` unless it is one of a stream; the SearchResponse, as bytes. Raises CallError or
+        """Count a search, `alone` unless it is one of a stream; the response, as bytes. Raises CallError or
         InvalidArgument."""
         if isinstance(outcome, KyroError):
             if not isinstance(outcome, InvalidArgument):
                 self._counters.query_failed()
             raise _failure(outcome) from outcome
         caller.usage.queries += 1
-        self._counters.search(outcome.duration_ns, _PATHS[outcome.tiers], alone=alone)
-        self._counters.searched_partly([tier.value for tier in outcome.left_out])
-        note_plan(outcome.plan)
-        tiers = outcome.tiers
-        self._counters.served(cache=Tier.CACHE in tiers, hot=Tier.HOT in tiers, cold=Tier.COLD in tiers)
+        left_out = [tier.value for tier in outcome.left_out] if outcome.left_out else ()
+        self._counters.search(outcome.duration_ns, _PATHS[outcome.tiers], alone=alone, left_out=left_out)
+        call = RUNNING.get()
+        if call is not None:
+            call.plan = outcome.plan
         return outcome.response
 
     async def close(self) -> None:
         """Answer what is in the queue and stop."""
-        await self._batcher.close()
+        await self._queue.close()
 
-    def _begin_here(self, payload: bytes, caller: Caller, started_ns: int) -> Search | Answered | KyroError:
-        """On the event loop: what becomes of a search without a worker, or how far it has come."""
-        if (
-            self._batcher.waiting
-            or not self._engine.expects_repeats
-            or len(payload) > 4 * self._schema.dimension + _PLAIN_BYTES_MAX
-        ):
-            return payload
-        asked = Asked((), caller, started_ns)
+    def _look_up(self, asked: Asked) -> Answered | None:
+        """On the event loop: the answer, if it needs no worker; notes how far the search has come. Raises
+        InvalidArgument."""
         times = None if self._tracing is None else _Times()
-        try:
-            request = decode.search(payload, self._schema, caller)
-        except InvalidArgument as fault:
-            return fault
+        asked.begun = request = self._codec.decode(asked.payload, asked.caller)
         # To count what a filter, a tenant or a namespace leaves may take long.
-        if request.filter is not None or request.scope.constraints:
-            return request
+        if request.filter is not None or request.scope.tenant is not None or request.scope.namespace:
+            return None
         if times is not None:
             times.decoded_us = _now_us()
-        (begun,) = self._engine.begin([request])
-        if isinstance(begun, Pending):
-            return begun
+        (search,) = self._reads.lookup([request])
+        asked.begun = search
+        if search.result is None:
+            return None
         if times is not None:
             times.searched_us = _now_us()
-        return _answered(begun, asked, times)
+        return self._encoded(search.result, asked, times)
 
-    def _answer_batch(self, batch: list[Asked]) -> list[Outcomes]:
+    def _answer_batch(self, batch: list[Asked]) -> list[Answered | KyroError]:
+        """In a worker thread: what becomes of each."""
         times = None if self._tracing is None else _Times()
-        requests = self._decoded(batch)
+        outcomes: list[Answered | KyroError | None] = [None] * len(batch)
+        if len(batch) > 1 or batch[0].begun is None:
+            self._decode(batch, outcomes)
         if times is not None:
             times.decoded_us = _now_us()
-        begun = iter(self._engine.begin([one for one in requests if isinstance(one, SearchRequest)]))
-        results = iter(
-            self._engine.finish([next(begun) if isinstance(one, SearchRequest) else one for one in requests])
-        )
+        places, searches, requests = [], [], []
+        for at, asked in enumerate(batch):
+            if isinstance(asked.begun, Search):
+                places.append(at)
+                searches.append(asked.begun)
+        for at, asked in enumerate(batch):
+            if isinstance(asked.begun, SearchRequest):
+                places.append(at)
+                requests.append(asked.begun)
+        if requests:
+            searches += self._reads.lookup(requests)
+        results = self._reads.search(searches)
         if times is not None:
             times.searched_us = _now_us()
-        answers: list[Outcomes] = []
-        for asked in batch:
-            outcomes = [
-                result if isinstance(result, KyroError) else _answered(result, asked, times)
-                for result in islice(results, len(asked.searches))
-            ]
-            answers.append(outcomes)
-        return answers
+        for at, result in zip(places, results, strict=True):
+            outcomes[at] = (
+                result if isinstance(result, KyroError) else self._encoded(result, batch[at], times)
+            )
+        return cast(list[Answered | KyroError], outcomes)
 
-    def _decoded(self, batch: list[Asked]) -> Sequence[SearchRequest | Pending | KyroError]:
-        searches = [(search, asked.caller) for asked in batch for search in asked.searches]
-        payloads = [(search, caller) for search, caller in searches if isinstance(search, bytes)]
-        decoded = iter(decode.searches(payloads, self._schema))
-        return [next(decoded) if isinstance(search, bytes) else search for search, _ in searches]
+    def _decode(self, batch: list[Asked], outcomes: list[Answered | KyroError | None]) -> None:
+        """Decode what is not decoded yet; what is refused has its outcome with that."""
+        places = [at for at, asked in enumerate(batch) if asked.begun is None]
+        payloads = [(batch[at].payload, batch[at].caller) for at in places]
+        for at, decoded in zip(places, self._codec.decode_many(payloads), strict=True):
+            if isinstance(decoded, InvalidArgument):
+                outcomes[at] = decoded
+            else:
+                batch[at].begun = decoded
+
+    def _encoded(self, result: SearchResult, asked: Asked, times: _Times | None) -> Answered:
+        duration_ns = time.perf_counter_ns() - asked.started_ns
+        # A plan tells how many rows there are, other tenants' too.
+        response = self._codec.encode(result, duration_ns / 1e6, with_plan=asked.caller.is_admin)
+        stages = () if times is None else times.stages(asked, result)
+        return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages)
 
 
 def _now_us() -> int:
@@ -227,18 +242,6 @@ class _Times:
             *result.stages,
             Stage("encode", self.searched_us, now_us),
         ]
-
-
-def _answered(result: SearchResult, asked: Asked, times: _Times | None) -> Answered:
-    duration_ns = time.perf_counter_ns() - asked.started_ns
-    response = search_response(
-        result,
-        duration_ns / 1e6,
-        # It tells how many rows there are, other tenants' too.
-        with_plan=asked.caller.is_admin,
-    )
-    stages = () if times is None else times.stages(asked, result)
-    return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages)
 
 
 def _failure(error: KyroError) -> Exception:

@@ -28,5 +28,4 @@ class SystemClock:
     def wall_us(self) -> int:
         return min(max(0, time.time_ns() // 1000), WALL_MAX_US)
 
-    def monotonic_s(self) -> float:
-        return time.monotonic()
+    monotonic_s = staticmethod(time.monotonic)

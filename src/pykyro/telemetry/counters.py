@@ -5,8 +5,10 @@ Counting is all that happens while a request waits; rates, percentiles and text 
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from pykyro.model.errors import (
@@ -17,15 +19,89 @@ from pykyro.model.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from pykyro.telemetry.latency import Histogram, RecentLatencies, percentiles_ns
-from pykyro.telemetry.window import RollingTotals, Totals
+from pykyro.telemetry.window import WINDOW_S, RollingTotals, Totals
 
 ERROR_CATEGORIES: Final = ("validation", "timeout", "internal", "resource_exhausted")
 SEARCH_PATHS: Final = ("cache", "hot", "cold", "hot_and_cold", "none")
 """Which parts of the database answered a search; none when there was nothing to search."""
+_HOT_PATHS: Final = ("hot", "hot_and_cold")
+_COLD_PATHS: Final = ("cold", "hot_and_cold")
 PARTS: Final = ("hot", "cold")
 """Parts of the database that a search may leave out."""
 QUEUES: Final = ("search", "lookup", "commit")
+
+RECENT: Final = 1000
+"""Samples a percentile is taken over."""
+
+BUCKETS_S: Final = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    10.0,
+)
+"""Upper bounds of the histogram's buckets, seconds; the last bucket has none."""
+
+
+class RecentLatencies:
+    """The last RECENT durations in nanoseconds of the last WINDOW_S. One thread records, any thread reads."""
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic_s = monotonic_s
+        self._samples: list[tuple[float, int]] = []
+        self._next = 0
+
+    def record(self, duration_ns: int) -> None:
+        sample = (self._monotonic_s(), duration_ns)
+        if len(self._samples) < RECENT:
+            self._samples.append(sample)
+            return
+        self._samples[self._next] = sample
+        self._next = (self._next + 1) % RECENT
+
+    def recent_ns(self) -> list[int]:
+        """The samples that count, in no order."""
+        oldest_s = self._monotonic_s() - WINDOW_S
+        return [duration_ns for at_s, duration_ns in self._samples.copy() if at_s > oldest_s]
+
+    def percentiles_ns(self, *percents: int) -> list[int]:
+        """`percentiles_ns` of the samples that count."""
+        return percentiles_ns(self.recent_ns(), *percents)
+
+
+def percentiles_ns(durations_ns: Sequence[int], *percents: int) -> list[int]:
+    """The duration below which that share of the durations lies; zeros without durations."""
+    ordered = sorted(durations_ns)
+    if not ordered:
+        return [0] * len(percents)
+    return [ordered[min(percent * len(ordered) // 100, len(ordered) - 1)] for percent in percents]
+
+
+class Histogram:
+    """Durations since the start, counted by bucket. One thread observes, any thread reads."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, duration_s: float) -> None:
+        self.counts[bisect_left(BUCKETS_S, duration_s)] += 1
+        self.sum_s += duration_s
+
+    def cumulative(self) -> list[int]:
+        """How many samples lie at or below each bound, then how many there are."""
+        total = 0
+        return [total := total + count for count in self.counts]
 
 
 class Counters:
@@ -103,20 +179,29 @@ class Counters:
         self.queries_total += 1
         self.queries_failed += 1
 
-    def search(self, duration_ns: int, path: str, *, alone: bool = True) -> None:
-        """A search was answered by way of one of SEARCH_PATHS; `alone` as for `query`."""
-        self.query(duration_ns, alone=alone)
+    def search(
+        self, duration_ns: int, path: str, *, alone: bool = True, left_out: Iterable[str] = ()
+    ) -> None:
+        """A search was answered by way of one of SEARCH_PATHS, without some of PARTS; `alone` as for `query`."""
+        self.queries_total += 1
+        (self.query_latency if alone else self.bulk_latency).record(duration_ns)
         self.searches[path].observe(duration_ns / 1e9)
         self.searches_total += 1
         self.search_latency.record(duration_ns)
-
-    def searched_partly(self, parts: Iterable[str]) -> None:
-        """A search was answered without some of these PARTS."""
-        for part in parts:
+        if path == "cache":
+            self.cache_hits += 1
+            self.answered_warm += 1
+        else:
+            self.cache_misses += 1
+            self.hot_hits += path in _HOT_PATHS
+            self.hot_misses += path not in _HOT_PATHS
+            self.cold_hits += path in _COLD_PATHS
+            self.answered_warm += path == "hot"
+        for part in left_out:
             self.partial[part] += 1
 
     def served(self, *, cache: bool, hot: bool, cold: bool) -> None:
-        """A lookup or search was answered from these tiers; from none when nothing was found."""
+        """A lookup was answered from these tiers; from none when nothing was found."""
         if cache:
             self.cache_hits += 1
         else:

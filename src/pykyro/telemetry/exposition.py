@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pykyro.telemetry.catalogue.declaration import Family
-from pykyro.telemetry.latency import BUCKETS_S, Histogram
+from pykyro.telemetry.counters import BUCKETS_S, Histogram
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pykyro.config.settings.observability import SloSettings
-from pykyro.telemetry.counters import Counters
-from pykyro.telemetry.latency import RECENT
+from pykyro.telemetry.counters import RECENT, Counters
 from pykyro.telemetry.window import Totals
 
 OBJECTIVES: Final = ("p99_latency", "cache_hit_rate", "error_rate", "availability")

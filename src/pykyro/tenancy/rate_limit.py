@@ -73,15 +73,12 @@ class RateLimiter:
         self._settings = settings
         self.change(settings)
 
-    @property
-    def enabled(self) -> bool:
-        """Whether callers are limited whose key states no rate."""
-        return self._settings.enabled
-
     def change(self, settings: RateLimitSettings) -> None:
         """Take other settings. `tenant` must then be asked again for the bucket of each tenant."""
         now_s = self._monotonic_s()
         self._settings = settings
+        self.enabled = settings.enabled
+        """Whether callers are limited whose key states no rate."""
         self._peers.clear()
         if not settings.enabled:
             self._everybody = None

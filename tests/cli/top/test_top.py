@@ -21,8 +21,8 @@ from pykyro.cli.top.view import frame
 from pykyro.model.errors import ConfigError, Unavailable
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.telemetry.catalogue.declaration import Family, Metric
+from pykyro.telemetry.counters import Histogram
 from pykyro.telemetry.exposition import render
-from pykyro.telemetry.latency import Histogram
 
 
 def shown(before: Reading, now: Reading) -> str:

@@ -43,10 +43,10 @@ def test_the_estimate_is_the_recall_of_what_was_served(tmp_path: Path) -> None:
     engine, monitor = watched(tmp_path / "data"), None
     monitor = engine.recall
     true = []
-    for question in vectors(150, seed=2, dimension=DIMENSION):
-        request = SearchRequest(question, 10)
+    for query in vectors(150, seed=2, dimension=DIMENSION):
+        request = SearchRequest(query, 10)
         found = engine.search(request)
-        exact = engine.search(SearchRequest(question, 10, exact=True))
+        exact = engine.search(SearchRequest(query, 10, exact=True))
         true.append(len({hit.doc_id for hit in found.hits} & {hit.doc_id for hit in exact.hits}) / 10)
         assert monitor.step()
         monitor.want()
@@ -64,11 +64,11 @@ def test_the_estimate_is_the_recall_of_what_was_served(tmp_path: Path) -> None:
 def test_samples_are_told_apart_by_what_answered_and_whether_a_filter_narrowed_it(tmp_path: Path) -> None:
     engine = watched(tmp_path / "data")
     engine.write(put(9000, vectors(1, dimension=DIMENSION)[0], colour="red"))
-    (question,) = vectors(1, seed=5, dimension=DIMENSION)
+    (query,) = vectors(1, seed=5, dimension=DIMENSION)
     for request in (
-        SearchRequest(question, 3),
-        SearchRequest(question, 3),
-        SearchRequest(question, 3, filter=Exact("colour", "red")),
+        SearchRequest(query, 3),
+        SearchRequest(query, 3),
+        SearchRequest(query, 3, filter=Exact("colour", "red")),
     ):
         engine.search(request)
         engine.recall.step()
@@ -83,14 +83,14 @@ def test_samples_are_told_apart_by_what_answered_and_whether_a_filter_narrowed_i
 
 def test_a_sample_whose_documents_were_written_meanwhile_is_given_up(tmp_path: Path) -> None:
     engine = watched(tmp_path / "data")
-    (question,) = vectors(1, seed=5, dimension=DIMENSION)
-    found = engine.search(SearchRequest(question, 10))
+    (query,) = vectors(1, seed=5, dimension=DIMENSION)
+    found = engine.search(SearchRequest(query, 10))
     engine.write(Delete(found.hits[0].doc_id))
     assert engine.recall.step()
     assert (engine.recall.report().samples, engine.recall.report().overtaken) == (0, 1)
     engine.recall.want()
-    engine.search(SearchRequest(question, 10))
-    engine.write(put(8000, -question))
+    engine.search(SearchRequest(query, 10))
+    engine.write(put(8000, -query))
     assert engine.recall.step()
     assert (engine.recall.report().samples, engine.recall.report().overtaken) == (1, 1)
     engine.close()
@@ -98,24 +98,24 @@ def test_a_sample_whose_documents_were_written_meanwhile_is_given_up(tmp_path: P
 
 def test_a_search_older_than_a_commit_is_no_sample(tmp_path: Path) -> None:
     engine = watched(tmp_path / "data")
-    (question,) = vectors(1, seed=5, dimension=DIMENSION)
-    request = SearchRequest(question, 3)
-    stale = engine._reads.search(request)
-    engine.write(put(8000, question))
+    (query,) = vectors(1, seed=5, dimension=DIMENSION)
+    request = SearchRequest(query, 3)
+    stale = engine.reads.search_tiers(request)
+    engine.write(put(8000, query))
     engine.recall.offer(request, stale)
     assert not engine.recall.step()
     engine.context.caches.begin()
-    engine.recall.offer(request, engine._reads.search(request))
+    engine.recall.offer(request, engine.reads.search_tiers(request))
     assert not engine.recall.step()
     engine.close()
 
 
 def test_exact_searches_are_no_samples_and_answers_without_rows_say_nothing(tmp_path: Path) -> None:
     engine = watched(tmp_path / "data")
-    (question,) = vectors(1, seed=5, dimension=DIMENSION)
-    engine.search(SearchRequest(question, 3, exact=True))
+    (query,) = vectors(1, seed=5, dimension=DIMENSION)
+    engine.search(SearchRequest(query, 3, exact=True))
     assert not engine.recall.step()
-    engine.search(SearchRequest(question, 3, filter=Exact("colour", "none")))
+    engine.search(SearchRequest(query, 3, filter=Exact("colour", "none")))
     assert engine.recall.step()
     assert engine.recall.report().samples == 0
     engine.close()
@@ -137,8 +137,8 @@ def test_low_recall_is_a_warning_once_until_it_is_over(
     caplog.set_level("INFO", logger="pykyro")
 
     def watch(seed: int, count: int, **request: Any) -> None:
-        for question in vectors(count, seed=seed, dimension=DIMENSION):
-            engine.search(SearchRequest(question, 10, **request))
+        for query in vectors(count, seed=seed, dimension=DIMENSION):
+            engine.search(SearchRequest(query, 10, **request))
             engine.recall.step()
             engine.recall.want()
 
@@ -156,15 +156,15 @@ def test_low_recall_is_a_warning_once_until_it_is_over(
 
 def test_ef_moves_until_the_target_is_held(tmp_path: Path) -> None:
     engine = watched(tmp_path / "data", recall=RecallOptions(processor_share=0.5, target=0.9))
-    for question in vectors(600, seed=3, dimension=DIMENSION):
-        engine.search(SearchRequest(question, 10))
+    for query in vectors(600, seed=3, dimension=DIMENSION):
+        engine.search(SearchRequest(query, 10))
         engine.recall.step()
         engine.recall.want()
     assert engine.ef_search > 10
     shared = 0
-    for question in vectors(200, seed=4, dimension=DIMENSION):
-        found = {hit.doc_id for hit in engine.search(SearchRequest(question, 10)).hits}
-        exact = {hit.doc_id for hit in engine.search(SearchRequest(question, 10, exact=True)).hits}
+    for query in vectors(200, seed=4, dimension=DIMENSION):
+        found = {hit.doc_id for hit in engine.search(SearchRequest(query, 10)).hits}
+        exact = {hit.doc_id for hit in engine.search(SearchRequest(query, 10, exact=True)).hits}
         shared += len(found & exact)
     assert 0.87 < shared / 2000 < 0.97
     engine.close()
@@ -173,10 +173,10 @@ def test_ef_moves_until_the_target_is_held(tmp_path: Path) -> None:
 def test_a_running_engine_measures_by_itself_within_its_share(tmp_path: Path) -> None:
     share = 0.2
     engine = watched(tmp_path / "data", background=True, recall=RecallOptions(processor_share=share))
-    questions = vectors(5000, seed=6, dimension=DIMENSION)
+    queries = vectors(5000, seed=6, dimension=DIMENSION)
     before, started_s = engine.recall.report().processor_s, time.monotonic()
-    for question in questions:
-        engine.search(SearchRequest(question, 10))
+    for query in queries:
+        engine.search(SearchRequest(query, 10))
         if engine.recall.report().samples >= 20:
             break
     elapsed_s = time.monotonic() - started_s
@@ -184,7 +184,7 @@ def test_a_running_engine_measures_by_itself_within_its_share(tmp_path: Path) ->
     engine.close()
     assert report.samples >= 3
     assert report.processor_s - before <= share * elapsed_s + 0.05
-    engine.search(SearchRequest(questions[0], 10))
+    engine.search(SearchRequest(queries[0], 10))
     assert engine.recall.report().samples <= report.samples + 1
 
 
@@ -197,15 +197,15 @@ def test_a_sample_that_fails_ends_nothing(
     def failing(request: SearchRequest) -> SearchResult:
         raise error
 
-    questions = vectors(2, seed=6, dimension=DIMENSION)
+    queries = vectors(2, seed=6, dimension=DIMENSION)
     with monkeypatch.context() as patched:
-        patched.setattr(engine._reads, "search_tiers", failing)
+        patched.setattr(engine.reads, "search_tiers", failing)
         engine.recall.want()
-        engine.recall.offer(SearchRequest(questions[0], 10), engine.search(SearchRequest(questions[0], 10)))
+        engine.recall.offer(SearchRequest(queries[0], 10), engine.search(SearchRequest(queries[0], 10)))
         assert engine.recall.step()
     samples = engine.recall.report().samples
     engine.recall.want()
-    engine.search(SearchRequest(questions[1], 10))
+    engine.search(SearchRequest(queries[1], 10))
     assert engine.recall.step()
     assert engine.recall.report().samples == samples + 1
     engine.close()

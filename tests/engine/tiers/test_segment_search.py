@@ -1,4 +1,4 @@
-"""Walks and scans of one segment, where the filter and the question are against each other."""
+"""Walks and scans of one segment, where the filter and the query are against each other."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def sides(
 
 
 def expected(
-    rows: Matrix, alive: npt.NDArray[np.bool_], question: npt.NDArray[np.float32], metric: Metric
+    rows: Matrix, alive: npt.NDArray[np.bool_], query: npt.NDArray[np.float32], metric: Metric
 ) -> list[int]:
-    shown = distance.scores(distance.similarities(rows, question, metric), metric)
+    shown = distance.scores(distance.similarities(rows, query, metric), metric)
     best: list[int] = (np.lexsort((np.arange(len(rows)), -np.where(alive, shown, -np.inf)))[:K] + 1).tolist()
     return best
 
@@ -68,15 +68,15 @@ def test_a_filter_that_none_of_the_nearest_rows_satisfies_still_finds_the_best(
 ) -> None:
     engine, rows, left, metric = sides
     shared, again = 0, 0
-    questions = rows[left][:30]
-    for question in questions:
-        result = engine.search(SearchRequest(question, K, filter=Exact("side", "right")))
+    queries = rows[left][:30]
+    for query in queries:
+        result = engine.search(SearchRequest(query, K, filter=Exact("side", "right")))
         assert len(result.hits) == K
         assert not left[np.array(ids(result)) - 1].any()
-        shared += len(set(ids(result)) & set(expected(rows, ~left, question, metric)))
-        again += "near the question" in result.plan or "scan" in result.plan
-    assert shared / (K * len(questions)) >= 0.95
-    assert again == len(questions)
+        shared += len(set(ids(result)) & set(expected(rows, ~left, query, metric)))
+        again += "near the query" in result.plan or "scan" in result.plan
+    assert shared / (K * len(queries)) >= 0.95
+    assert again == len(queries)
 
 
 def test_a_filter_the_nearest_rows_satisfy_needs_one_walk(
@@ -84,12 +84,12 @@ def test_a_filter_the_nearest_rows_satisfy_needs_one_walk(
 ) -> None:
     engine, rows, left, metric = sides
     shared = 0
-    questions = rows[left][:30]
-    for question in questions:
-        result = engine.search(SearchRequest(question, K, filter=Exact("side", "left")))
-        assert "near the question" not in result.plan
-        shared += len(set(ids(result)) & set(expected(rows, left, question, metric)))
-    assert shared / (K * len(questions)) >= 0.95
+    queries = rows[left][:30]
+    for query in queries:
+        result = engine.search(SearchRequest(query, K, filter=Exact("side", "left")))
+        assert "near the query" not in result.plan
+        shared += len(set(ids(result)) & set(expected(rows, left, query, metric)))
+    assert shared / (K * len(queries)) >= 0.95
 
 
 def test_each_of_several_questions_is_walked_as_wide_as_it_needs(
@@ -97,8 +97,8 @@ def test_each_of_several_questions_is_walked_as_wide_as_it_needs(
 ) -> None:
     engine, rows, left, _ = sides
     requests = [
-        SearchRequest(question, K, filter=Exact("side", "right"), ef_search=50)
-        for question in (rows[left][0], rows[~left][0])
+        SearchRequest(query, K, filter=Exact("side", "right"), ef_search=50)
+        for query in (rows[left][0], rows[~left][0])
     ]
     together = engine.search_many(requests)
     for request, result in zip(requests, together, strict=True):
@@ -111,20 +111,20 @@ def test_a_scan_of_the_graphs_short_form_is_exact(
     sides: tuple[Engine, Matrix, npt.NDArray[np.bool_], Metric],
 ) -> None:
     engine, rows, left, metric = sides
-    for question in (*rows[left][:15], *rows[~left][:15]):
-        result = engine.search(SearchRequest(question, K, filter=Exact("side", "right"), exact=True))
+    for query in (*rows[left][:15], *rows[~left][:15]):
+        result = engine.search(SearchRequest(query, K, filter=Exact("side", "right"), exact=True))
         assert result.exact
-        assert ids(result) == expected(rows, ~left, question, metric)
+        assert ids(result) == expected(rows, ~left, query, metric)
 
 
 @pytest.mark.parametrize("metric", list(Metric))
 def test_rows_that_codes_cannot_tell_apart_are_ranked_as_they_are(tmp_path: Path, metric: Metric) -> None:
     rng = np.random.default_rng(9)
-    rows = np.ones((3000, DIMENSION), dtype=np.float32)
+    rows = np.ones((5000, DIMENSION), dtype=np.float32)
     rows += rng.standard_normal(rows.shape).astype(np.float32) * np.float32(1e-4)
     left = np.arange(len(rows)) % 2 == 0
     engine = stored(tmp_path / "data", rows, left, metric)
-    question = np.ones(DIMENSION, dtype=np.float32)
-    result = engine.search(SearchRequest(question, K, filter=Exact("side", "left"), exact=True))
-    assert ids(result) == expected(rows, left, question, metric)
+    query = np.ones(DIMENSION, dtype=np.float32)
+    result = engine.search(SearchRequest(query, K, filter=Exact("side", "left"), exact=True))
+    assert ids(result) == expected(rows, left, query, metric)
     engine.close()

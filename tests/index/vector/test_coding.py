@@ -45,8 +45,8 @@ def test_no_row_is_more_similar_than_its_report_allows(
     graph, coding = coded_graph(rows, metric, old=old)
     moved = 0.3 * scale * np.random.default_rng(2).standard_normal((10, dimension))
     for query in (rows[:10] + moved).astype(np.float32):
-        question = distance.Question(query, metric)
-        asked = coding.asked(question)
+        question = distance.Query(query, metric)
+        asked = coding.coded(question)
         found, reported = graph.search(asked.vector, 500, 500)
         true = question.similarities(rows[found])
         bounds = np.array([coding.similarity_at_most(float(one), question, asked) for one in reported])
@@ -67,8 +67,8 @@ def test_rows_of_one_length_go_by_distance_and_others_by_product() -> None:
 
 def test_an_overflow_tells_nothing() -> None:
     coding = old_coding(Metric.EUCLIDEAN, 8, 1.0)
-    question = distance.Question(np.full(8, 1e30, np.float32), Metric.EUCLIDEAN)
-    asked = coding.asked(question)
+    question = distance.Query(np.full(8, 1e30, np.float32), Metric.EUCLIDEAN)
+    asked = coding.coded(question)
     assert not asked.comparable
     assert coding.similarity_at_most(-1.0, question, asked) == np.inf
     assert coding.least_reported(-1.0, question, asked, proved=True) == -np.inf

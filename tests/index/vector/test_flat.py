@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pykyro.index.vector import flat
 from pykyro.index.vector.flat import scan
 from pykyro.model import distance
+from pykyro.model.distance import Query
 from pykyro.model.types import Matrix, Metric, Vector
 
 METRICS = list(Metric)
@@ -33,7 +34,7 @@ def check(
     looked_at = np.arange(len(rows)) if selected is None else selected.astype(np.int64)
     canonical = distance.similarities(rows, query, metric)
     for norms in (None, distance.norms(rows)):
-        found = scan(rows, query, metric, k, norms=norms, selected=selected)
+        found = scan(rows, Query(query, metric), k, norms=norms, selected=selected)
         assert found.dtype == np.int64
         assert (np.diff(found) > 0).all()
         assert np.isin(found, looked_at).all()
@@ -126,7 +127,7 @@ def test_products_that_overflow_float32_are_ranked_all_the_same(metric: Metric) 
     rows = (rng.normal(size=(500, 12)) * 1e25).astype(np.float32)
     rows[::7] *= np.float32(1e-20)
     with np.errstate(over="ignore"):
-        found = scan(rows, rows[3], metric, 5, norms=None, selected=None)
+        found = scan(rows, Query(rows[3], metric), 5, norms=None, selected=None)
     best = np.argsort(-distance.similarities(rows, rows[3], metric), kind="stable")[:5]
     assert set(found) == set(best)
 
@@ -135,9 +136,11 @@ def test_few_rows_are_all_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flat, "FEW_ROWS", 100)
     rows = np.random.default_rng(9).normal(size=(300, 4)).astype(np.float32)
     few, many = np.arange(0, 300, 3), np.arange(0, 300, 2)
-    assert (scan(rows, rows[0], Metric.COSINE, 5, norms=None, selected=few) == few).all()
-    assert len(scan(rows, rows[0], Metric.COSINE, 5, norms=None, selected=many)) < 20
-    assert (scan(rows[:100], rows[0], Metric.COSINE, 5, norms=None, selected=None) == np.arange(100)).all()
+    assert (scan(rows, Query(rows[0], Metric.COSINE), 5, norms=None, selected=few) == few).all()
+    assert len(scan(rows, Query(rows[0], Metric.COSINE), 5, norms=None, selected=many)) < 20
+    assert (
+        scan(rows[:100], Query(rows[0], Metric.COSINE), 5, norms=None, selected=None) == np.arange(100)
+    ).all()
 
 
 def test_no_rows_or_no_k_give_nothing() -> None:
@@ -147,13 +150,13 @@ def test_no_rows_or_no_k_give_nothing() -> None:
         (rows, 0, None),
         (rows, 5, np.empty(0, dtype=np.uint32)),
     ):
-        assert scan(matrix, query, Metric.COSINE, k, norms=None, selected=selected).shape == (0,)
+        assert scan(matrix, Query(query, Metric.COSINE), k, norms=None, selected=selected).shape == (0,)
 
 
 def test_a_selected_row_that_does_not_exist_is_refused() -> None:
     rows = np.ones((30, 2), dtype=np.float32)
     with pytest.raises(ValueError, match="row 30 selected of 30"):
-        scan(rows, rows[0], Metric.COSINE, 1, norms=None, selected=np.array([2, 30]))
+        scan(rows, Query(rows[0], Metric.COSINE), 1, norms=None, selected=np.array([2, 30]))
 
 
 def test_rows_may_be_mapped_read_only(tmp_path: Path) -> None:
@@ -161,6 +164,6 @@ def test_rows_may_be_mapped_read_only(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", rows)
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
     for selected in (None, np.arange(0, 2000, 9)):
-        expected = scan(rows, rows[5], Metric.EUCLIDEAN, 10, norms=None, selected=selected)
-        found = scan(mapped, rows[5], Metric.EUCLIDEAN, 10, norms=None, selected=selected)
+        expected = scan(rows, Query(rows[5], Metric.EUCLIDEAN), 10, norms=None, selected=selected)
+        found = scan(mapped, Query(rows[5], Metric.EUCLIDEAN), 10, norms=None, selected=selected)
         assert np.array_equal(expected, found)

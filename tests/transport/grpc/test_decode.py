@@ -19,6 +19,7 @@ from pykyro.model.types import EVERYTHING, Metric, Scope
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import ANYBODY, Caller
 from pykyro.transport.grpc import decode
+from pykyro.transport.grpc.search_codec import SearchCodec, wants_inline_errors
 
 DIMENSION = 4
 COSINE = Schema(DIMENSION, Metric.COSINE)
@@ -72,7 +73,7 @@ def insert_vector(embedding: bytes) -> np.ndarray:
 
 def asked_vector(embedding: bytes) -> np.ndarray:
     payload = pb.SearchRequest(k=3).SerializeToString() + embedding
-    return decode.search(payload, INNER_PRODUCT, ANYBODY).vector
+    return SearchCodec(INNER_PRODUCT).decode(payload, ANYBODY).vector
 
 
 @given(st.lists(float32, min_size=DIMENSION, max_size=DIMENSION), st.dictionaries(text, text, max_size=4))
@@ -161,7 +162,7 @@ def test_stream_reports_bytes_that_are_no_message() -> None:
 
 
 def test_search_carries_every_field() -> None:
-    request = decode.search(
+    request = SearchCodec(COSINE).decode(
         asked(
             min_score=0.5,
             namespace="n",
@@ -170,7 +171,6 @@ def test_search_carries_every_field() -> None:
             exact=True,
             exclude_metadata=True,
         ),
-        COSINE,
         Caller(tenant=2),
     )
     assert request.vector.tolist() == VECTOR
@@ -181,7 +181,7 @@ def test_search_carries_every_field() -> None:
 
 
 def test_plain_search_sees_everything() -> None:
-    request = decode.search(asked(), COSINE, ANYBODY)
+    request = SearchCodec(COSINE).decode(asked(), ANYBODY)
     assert request.scope == EVERYTHING
     assert request.include_metadata
     assert not request.exact
@@ -206,11 +206,11 @@ def test_plain_search_sees_everything() -> None:
 )
 def test_bad_search_is_refused_in_the_words_clients_know(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        decode.search(asked(**fields), COSINE, ANYBODY)
+        SearchCodec(COSINE).decode(asked(**fields), ANYBODY)
     assert message in str(refused.value)
     few = [(asked(), ANYBODY), (asked(**fields), ANYBODY), (asked(), Caller(tenant=2))]
     for payloads in (few, few[:1] * 8 + few[1:]):  # from eight on they are checked all at once
-        *first, bad, last = decode.searches(payloads, COSINE)
+        *first, bad, last = SearchCodec(COSINE).decode_many(payloads)
         assert_neighbours_unharmed(first, bad, last, refused.value)
 
 
@@ -229,14 +229,14 @@ def assert_neighbours_unharmed(
 
 @pytest.mark.parametrize(("k", "ef"), [(1, 0), (1000, 10_000)])
 def test_bounds_themselves_are_accepted(k: int, ef: int) -> None:
-    request = decode.search(asked(k=k, ef_search=ef), COSINE, ANYBODY)
+    request = SearchCodec(COSINE).decode(asked(k=k, ef_search=ef), ANYBODY)
     assert (request.k, request.ef_search) == (k, ef)
 
 
 def test_wish_for_inline_errors_is_read_from_a_refused_search() -> None:
-    assert decode.wants_inline_errors(asked(k=0, inline_errors=True))
-    assert not decode.wants_inline_errors(asked(k=0))
-    assert not decode.wants_inline_errors(b"\xff\xff")
+    assert wants_inline_errors(asked(k=0, inline_errors=True))
+    assert not wants_inline_errors(asked(k=0))
+    assert not wants_inline_errors(b"\xff\xff")
 
 
 def test_batch_of_ids_is_bounded() -> None:

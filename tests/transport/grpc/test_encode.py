@@ -9,18 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pykyro.model.arguments import Schema
 from pykyro.model.metadata_wire import encode_metadata, varint
 from pykyro.model.requests import Found, Hit, Kind, SearchResult, Tier
-from pykyro.model.types import Vector
+from pykyro.model.types import Metric, Vector
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.transport.grpc.encode import bulk_query_response, query_response, search_path, search_response
+from pykyro.transport.grpc.encode import bulk_query_response, query_response
+from pykyro.transport.grpc.search_codec import SEARCH_PATHS, SearchCodec
 
 float32 = st.floats(width=32, allow_nan=False)
 doc_ids = st.integers(1, 2**64 - 1)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 metadata = st.dictionaries(text, text, max_size=3)
 vectors = st.lists(float32, min_size=1, max_size=40).map(lambda values: np.array(values, np.float32))
-tiers = st.frozensets(st.sampled_from(Tier))
+tiers = st.sampled_from(list(SEARCH_PATHS))
+CODEC = SearchCodec(Schema(3, Metric.COSINE))
 counts = st.integers(0, 2**32 - 1)
 
 
@@ -69,11 +72,13 @@ def test_search_response(
         note=note,
         plan=plan,
     )
-    assert pb.SearchResponse.FromString(search_response(result, latency_ms)) == pb.SearchResponse(
+    assert pb.SearchResponse.FromString(
+        CODEC.encode(result, latency_ms, with_plan=True)
+    ) == pb.SearchResponse(
         results=[expected for _, expected in found],
         total_found=total_found,
         search_latency_ms=latency_ms,
-        search_path=search_path(tiers),
+        search_path=SEARCH_PATHS[tiers],
         error=note,
         partial=not complete,
         exact=exact,
@@ -87,7 +92,7 @@ def test_search_response(
 @pytest.mark.parametrize("kind", list(Kind))
 def test_why_a_cached_answer_was_served(kind: Kind, margin: float) -> None:
     result = SearchResult([], 0, 1, frozenset({Tier.CACHE}), cached=kind, margin=margin)
-    response = pb.SearchResponse.FromString(search_response(result, 0.0))
+    response = pb.SearchResponse.FromString(CODEC.encode(result, 0.0, with_plan=True))
     assert pb.SearchResponse.CacheKind.Name(response.cache_kind) == kind.name
     assert response.cache_margin == (0.0 if math.isnan(margin) else margin)
     assert response.search_path == pb.SearchResponse.CACHE_HIT
@@ -137,7 +142,7 @@ def test_bulk_query_response_keeps_the_order() -> None:
     ],
 )
 def test_search_path_names_what_was_searched(searched: set[Tier], path: str) -> None:
-    assert pb.SearchResponse.SearchPath.Name(search_path(frozenset(searched))) == path
+    assert pb.SearchResponse.SearchPath.Name(SEARCH_PATHS[frozenset(searched)]) == path
 
 
 @pytest.mark.parametrize("value", [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 0x1FFFFF, 0x200000, 2**63, 2**64 - 1])

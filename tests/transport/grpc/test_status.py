@@ -9,7 +9,8 @@ import pytest
 from tests.server.calls import running_call
 
 from pykyro.model import errors
-from pykyro.transport.grpc.status import CODES, CallError, status_of
+from pykyro.model.errors import CallError
+from pykyro.transport.grpc.status import CODES, status_of
 
 
 @pytest.mark.parametrize(

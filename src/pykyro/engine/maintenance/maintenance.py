@@ -12,13 +12,17 @@ from typing import Final
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.merging import Merging
 from pykyro.engine.maintenance.sealing import Sealing
+from pykyro.engine.state import Version
 from pykyro.model.errors import KyroError
+from pykyro.model.types import LSN
 from pykyro.storage.wal.breaker import BreakerState
 from pykyro.system.alarm import Alarm
 
 _log = logging.getLogger(__name__)
 
 _IDLE_S: Final = 0.05
+_LOOK_AGAIN_S: Final = 1.0
+"""While nothing was written, only what time brings can be due: a seal because of age, a probe of the disk."""
 _AFTER_FAILURE_S: Final = 1.0
 _AFTER_FAILURES_S_MAX: Final = 60.0
 """What fails is tried again after a second, then after twice as long each time, up to this."""
@@ -39,6 +43,9 @@ class Maintenance:
         self._merges_failed = self._seals_failed = 0
         """In a row."""
         self._merges_now = False
+        self._nothing_due: tuple[LSN, Version, int] | None = None
+        """Position, tiers and failures of the disk at which there was nothing to do."""
+        self._look_again_s = 0.0
         self._merging_from_s = self._released_s = 0.0
         self._failing = Alarm(_log, context.clock)
         self.lock_held: object = None
@@ -74,7 +81,7 @@ class Maintenance:
                 self._merges_now = True
                 moved = self.merging.step()
         if moved:
-            self._context.caches.settle()
+            self._context.caches.release_tiers()
         return moved
 
     def release_pages(self) -> None:
@@ -91,7 +98,7 @@ class Maintenance:
             # What an earlier try left frozen comes first, and is not all.
             documents = self.sealing.seal() if self.sealing.interrupted else 0
             documents += self.sealing.seal()
-        self._context.caches.settle()
+        self._context.caches.release_tiers()
         return documents
 
     def _probe_if_due(self) -> None:
@@ -108,7 +115,14 @@ class Maintenance:
 
     def _run(self) -> None:
         pause_s = 0.0
+        state, breaker = self._context.state, self._context.log.breaker
+        monotonic_s = self._context.clock.monotonic_s
         while not self._stop.wait(pause_s):
+            if self._nothing_due == (state.position, state.version, breaker.failures) and (
+                monotonic_s() < self._look_again_s
+            ):
+                continue
+            self._nothing_due = None
             try:
                 pause_s = self._work()
             except Exception as error:
@@ -123,6 +137,8 @@ class Maintenance:
             self._released_s = now_s
             self.release_pages()
         self._merges_now = False
+        state = self._context.state
+        before = state.position, state.version, self._context.log.breaker.failures
         self.sealing.observe()
         seals, merges = self.sealing.count, self.merging.count
         moved = self.step(may_merge=now_s >= self._merging_from_s)
@@ -135,6 +151,8 @@ class Maintenance:
             self.last_failure = ""
             if self._failing.is_on:
                 self._failing.off("background work goes on")
+            if not (moved or self.merging.running):
+                self._nothing_due, self._look_again_s = before, now_s + _LOOK_AGAIN_S
         return 0.0 if moved else _IDLE_S
 
     def _failed(self, error: Exception) -> float:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
-from pykyro.cache.similarity_control import wilson_bounds
+from pykyro.cache.similar import wilson_bounds
 
 LADDER: Final = (
     *(10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100, 128, 160, 200, 256),

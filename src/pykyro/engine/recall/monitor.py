@@ -94,7 +94,7 @@ class RecallMonitor:
 
     def offer(self, request: SearchRequest, result: SearchResult) -> None:
         """A search was answered; costs one look unless a sample is due."""
-        if self.wanted and not request.exact and result.complete:
+        if self.wanted and not request.exact and not result.left_out:
             self._take(request, result)
 
     def _take(self, request: SearchRequest, result: SearchResult) -> None:
@@ -103,7 +103,7 @@ class RecallMonitor:
             if not due:
                 return
             touched = self._caches.watch()
-            if self._caches.commits.quiet() is None or result.position != self._state.position:
+            if self._caches.commits.number_if_idle() is None or result.position != self._state.position:
                 self._caches.unwatch()
                 self.wanted = True
                 return
@@ -159,7 +159,7 @@ class RecallMonitor:
         recalls = self._recalls_by_ef(bare, sample.result, exact)
         tenant = sample.request.scope.tenant
         concerned = {key_of(tenant, hit.doc_id) for hit in (*sample.result.hits, *exact.hits)}
-        if self._caches.commits.quiet() is None or not concerned.isdisjoint(sample.touched):
+        if self._caches.commits.number_if_idle() is None or not concerned.isdisjoint(sample.touched):
             self._overtaken += 1
             return
         if not exact.hits:
@@ -216,8 +216,7 @@ class RecallMonitor:
             before_s = self._processor_s
             if self.step():
                 used_s = self._processor_s - before_s
-                self._stopping.wait(max(_PAUSE_S_MIN, used_s * (1 / self._share - 1)))
-                self.want()
+                self.wanted = not self._stopping.wait(max(_PAUSE_S_MIN, used_s * (1 / self._share - 1)))
 
 
 def recall_of(found: SearchResult, exact: SearchResult) -> float:

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from pykyro.cache.similarity_control import wilson_bounds
+from pykyro.cache.similar import wilson_bounds
 from pykyro.system.clock import Clock
 
 SAMPLES_MAX: Final = 2000

@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from pykyro.engine.tiers.live_rows import LiveRows
-from pykyro.engine.tiers.segment_search import SegmentSearch
+from pykyro.engine.tiers.segment_search import LiveRows, SegmentSearch
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import Candidates, TierQuery, count_owners
+from pykyro.engine.tiers.tier import Candidates, TierRequest, count_owners
 from pykyro.index.metadata.bitmaps import rows_of
 from pykyro.index.metadata.metadata_index import FrozenMetadataIndex
 from pykyro.index.vector.hnsw import Graph, graph_from_bytes, load_graph
@@ -76,19 +75,19 @@ class ColdSegment(SegmentRows):
             if (graph.ntotal, graph.by_product) != (points, shape.coding.by_product):
                 raise DataDamaged("graph and shape do not fit together", path=file.path)
         self._searches = SegmentSearch(
-            entry.number, self.ids, self.vectors, self.norms, graph, shape, metric, self._live
+            entry.number, self.ids, self.vectors, self.norms, graph, shape, self._live
         )
 
     @property
     def live(self) -> int:
         return self._live.among(None)
 
-    def search_many(self, query: TierQuery) -> list[Candidates]:
-        matching = None if query.filter is None else self._index.match(query.filter)
+    def search_many(self, request: TierRequest) -> list[Candidates]:
+        matching = None if request.filter is None else self._index.match(request.filter)
         if matching is not None and len(matching) == self.rows:
             # As in a database of one tenant. Of all rows ever, not of the live ones: that number never changes.
             matching = None
-        return self._searches.search_many(query, matching)
+        return self._searches.search_many(request, matching)
 
     def count(self, condition: Filter | None) -> int:
         return self._live.among(None if condition is None else self._index.match(condition))

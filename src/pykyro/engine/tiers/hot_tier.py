@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import Candidates, TierQuery, count_owners, no_candidates, scanned
+from pykyro.engine.tiers.tier import Candidates, TierRequest, count_owners, no_candidates
 from pykyro.index.metadata.bitmaps import rows_of
 from pykyro.index.metadata.metadata_index import MutableMetadataIndex
 from pykyro.index.vector import flat
@@ -151,28 +151,37 @@ class HotTier:
     def live_by_owner(self) -> dict[int, int]:
         return count_owners(self._columns.owners[self.live_rows()])
 
-    def search_many(self, query: TierQuery) -> list[Candidates]:
+    def search_many(self, request: TierRequest) -> list[Candidates]:
         if not self._metadata:
-            return [_EMPTY] * len(query.questions)
-        return [self._scan(query, question) for question in query.questions]
+            return [_EMPTY] * len(request.queries)
+        return [self._scan(request, query) for query in request.queries]
 
-    def _scan(self, query: TierQuery, question: distance.Question) -> Candidates:
+    def _scan(self, request: TierRequest, query: distance.Query) -> Candidates:
         columns = self._columns
-        rows = self._live_among(columns, query.filter)
+        rows = self._live_among(columns, request.filter)
         if not len(rows):
             return _NONE_MATCHES
         dense = len(rows) == rows[-1] + 1
         found = flat.scan(
             columns.vectors[: len(rows)] if dense else columns.vectors,
-            question.vector,
-            self._metric,
-            query.wanted,
+            query,
+            request.k + (request.over_fetch or 0),
             norms=columns.norms[: len(rows)] if dense else columns.norms,
             selected=None if dense else rows,
         )
-        similarities = question.similarities(columns.vectors[found], columns.norms[found])
-        plan = f"hot: scan {len(rows)} rows"
-        return scanned(query, found, columns.doc_ids[found], similarities, len(rows), plan)
+        similarities = query.similarities(columns.vectors[found], columns.norms[found])
+        best = flat.keep_best(found, similarities, request.k, request.over_fetch, len(rows), query.metric)
+        return Candidates(
+            best.rows,
+            columns.doc_ids[best.rows],
+            best.similarities,
+            len(rows),
+            len(rows),
+            True,
+            f"hot: scan {len(rows)} rows",
+            best.over_fetched,
+            best.unseen_bound,
+        )
 
     def count(self, condition: Filter | None) -> int:
         return self.live if condition is None else len(self._live_among(self._columns, condition))

@@ -1,4 +1,4 @@
-"""What the read path sees of a tier, hot or cold: the same three questions."""
+"""What the read path sees of a tier, hot or cold: the same three queries."""
 
 from __future__ import annotations
 
@@ -11,38 +11,27 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.model.distance import Question, Similarities, shown_alike_from
+from pykyro.model.distance import Query, Similarities
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
 from pykyro.model.types import NOBODY, Key, Matrix, Rows, Vector
 
 
-def scored_rows(k: int) -> int:
-    """Rows a graph is asked for to be scored as they are: those beyond `k` make up for what codes put in the wrong
-    order."""
-    return k + max(6, k // 4)
-
-
 @dataclass(slots=True)
-class TierQuery:
-    """One search, or several that differ only in their questions, as every tier gets it. `filter` includes the
+class TierRequest:
+    """One search, or several that differ only in their queries, as every tier gets it. `filter` includes the
     scope.
 
-    `spare` asks for so many rows beyond the k best, as far as they cost nothing: a cache can use them. None says
-    that nobody keeps what is found, so `Candidates.beyond` need not be known.
+    `over_fetch` asks for so many rows after the k best, as far as they cost nothing: a cache can use them. None says
+    that nobody keeps what is found, so `Candidates.unseen_bound` need not be known.
     """
 
-    questions: Sequence[Question]
+    queries: Sequence[Query]
     k: int
     ef: int
     filter: Filter | None
     exact: bool
-    spare: int | None = None
-
-    @property
-    def wanted(self) -> int:
-        """Rows to find, the spare ones among them."""
-        return self.k + (self.spare or 0)
+    over_fetch: int | None = None
 
 
 @dataclass(slots=True)
@@ -51,8 +40,8 @@ class Candidates:
 
     All are of one owner, so an id stands for one document. `matched` counts the live rows that satisfy the filter,
     `examined` those whose similarity was computed.
-    `spare` are further rows it met, unranked; no other row that it met is more similar than `beyond`. That is
-    minus infinity when `rows` and `spare` are all that matched, and infinite when nothing is known.
+    `over_fetched` are further rows it met, unranked; no other row that it met is more similar than `unseen_bound`.
+    That is minus infinity when `rows` and `over_fetched` are all that matched, and infinite when nothing is known.
     """
 
     rows: Rows
@@ -62,8 +51,8 @@ class Candidates:
     examined: int
     exact: bool
     plan: str
-    spare: Rows
-    beyond: float
+    over_fetched: Rows
+    unseen_bound: float
 
 
 class SearchTier(Protocol):
@@ -71,8 +60,8 @@ class SearchTier(Protocol):
 
     kind: Tier
 
-    def search_many(self, query: TierQuery) -> list[Candidates]:
-        """What is found for each of its questions."""
+    def search_many(self, request: TierRequest) -> list[Candidates]:
+        """What is found for each of its queries."""
         ...
 
     def count(self, condition: Filter | None) -> int:
@@ -132,39 +121,6 @@ def no_candidates(plan: str) -> Candidates:
         examined=0,
         exact=True,
         plan=plan,
-        spare=NO_ROWS,
-        beyond=-math.inf,
+        over_fetched=NO_ROWS,
+        unseen_bound=-math.inf,
     )
-
-
-def scanned(
-    query: TierQuery,
-    found: Rows,
-    doc_ids: npt.NDArray[np.uint64],
-    similarities: Similarities,
-    matched: int,
-    plan: str,
-) -> Candidates:
-    """What an exact scan of `matched` rows for the best k and the spare rows found, of each the canonical
-    similarity."""
-    wanted, metric = query.wanted, query.questions[0].metric
-    beyond = math.inf  # rows that die during the scan can leave it with fewer than it should have found
-    if query.spare is not None and len(found) > wanted:
-        beyond = _nth(similarities, wanted)
-        best = similarities >= shown_alike_from(beyond, metric)
-        found, doc_ids, similarities = found[best], doc_ids[best], similarities[best]
-    elif len(found) >= matched:
-        beyond = -math.inf
-    elif len(found) >= wanted:
-        beyond = _nth(similarities, wanted)
-    spare = NO_ROWS
-    if query.spare and len(found) > query.k:
-        best = similarities >= shown_alike_from(_nth(similarities, query.k), metric)
-        found, spare = found[best], found[~best]
-        doc_ids, similarities = doc_ids[best], similarities[best]
-    return Candidates(found, doc_ids, similarities, matched, matched, True, plan, spare, beyond)
-
-
-def _nth(similarities: Similarities, n: int) -> float:
-    """The n-th largest."""
-    return float(np.partition(similarities, -n)[-n])

@@ -11,7 +11,7 @@ distance is the order by cosine, and by inner product too. Inner products of row
 those graphs go by inner product, of rows that are scaled and not centred (a graph of centred ones leads astray).
 
 A code is at most `error` away from its row. Errors of rounding point anywhere, so along the line from a row to a
-question hardly any of it shows: never more than the share `spread` among the rows and questions that the self-test
+query hardly any of it shows: never more than the share `spread` among the rows and queries that the self-test
 looked at. A bound made with that share is one to go by; only one made with the whole error is a proof.
 """
 
@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.model.distance import Question, shown_alike_from
+from pykyro.model.distance import Query, shown_alike_from
 from pykyro.model.types import Matrix, Metric, Vector
 
 Doubles = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ _WHOLE_MAX: Final = 127.0
 _UNIT: Final = 2.0**-24
 """Rounding of one float32 operation."""
 _CODED_MAX: Final = 1e15
-"""A question with a larger component than this is too far from the rows: squares would leave float32."""
+"""A query with a larger component than this is too far from the rows: squares would leave float32."""
 _UNDERFLOW: Final = 1e-34
 """What products too small for float32 can add up to in a sum of as many terms as a vector may have."""
 _COSINE_ROOM: Final = 1e-14
@@ -47,10 +47,10 @@ _OLD_LENGTH_MIN: Final = 1e-30
 
 
 def made_whole(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Coded rows or questions as 8 bits can hold them, in place. The library would cut off what follows the
-    point, and begin again at the other end; of questions too, for it compares whole numbers."""
+    """Coded rows or queries as 8 bits can hold them, in place. The library would cut off what follows the
+    point, and begin again at the other end; of queries too, for it compares whole numbers."""
     np.rint(rows, out=rows)
-    np.minimum(rows, _WHOLE_MAX, out=rows)  # np.clip takes five times as long for one question
+    np.minimum(rows, _WHOLE_MAX, out=rows)  # np.clip takes five times as long for one query
     np.maximum(rows, _WHOLE_MIN, out=rows)
     return rows
 
@@ -63,8 +63,8 @@ class Code(Enum):
     F32 = "f32"
 
 
-class Asked(NamedTuple):
-    """A question as a graph is asked it: `vector`, float32 of shape (dimension,), at most `error` away from what it
+class CodedQuery(NamedTuple):
+    """A query as a graph is asked it: `vector`, float32 of shape (dimension,), at most `error` away from what it
     stands for, whose length is `length`. `factor` turns a reported inner product into a similarity. `comparable` is
     False where float32 cannot compare it with the rows."""
 
@@ -77,9 +77,9 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Coding:
-    """How rows and questions of one segment are coded.
+    """How rows and queries of one segment are coded.
 
-    `centre` has shape (dimension,). `by_product` graphs go by inner product. `radius` is the length that questions
+    `centre` has shape (dimension,). `by_product` graphs go by inner product. `radius` is the length that queries
     are given in a graph by distance of inner products, `longest` that of the longest row in index form, and
     `coded_length` that of the longest coded row.
     """
@@ -106,62 +106,62 @@ class Coding:
         coded *= self.scale
         return coded
 
-    def asked(self, question: Question) -> Asked:
-        """A question as the graph is asked it."""
-        wide, factor = question.wide, 1.0
+    def coded(self, query: Query) -> CodedQuery:
+        """A query as the graph is asked it."""
+        wide, factor = query.wide, 1.0
         if self.by_product:
             largest = float(np.abs(wide).max())
             share = 1.0 / largest if largest > 0 and self.scale != 0 else 1.0
             factor = 1.0 / (share * self.scale)
             if self.metric is Metric.COSINE:
-                factor /= question.length
+                factor /= query.length
             coded = wide * share
         else:
             if self.metric is Metric.EUCLIDEAN:
                 coded = (wide - self.centre) * self.scale
             else:
                 length = self.radius if self.metric is Metric.INNER_PRODUCT else 1.0
-                coded = wide * (self.scale * length / question.length if question.length > 0 else 0.0)
+                coded = wide * (self.scale * length / query.length if query.length > 0 else 0.0)
                 coded -= self._shift
         length = math.sqrt(coded.dot(coded))
         if not length < _CODED_MAX:
-            return Asked(np.zeros(len(coded), np.float32), length, math.inf, factor, comparable=False)
+            return CodedQuery(np.zeros(len(coded), np.float32), length, math.inf, factor, comparable=False)
         if self.code is not Code.I8:
-            return Asked(coded.astype(np.float32), length, 0.0, factor, comparable=True)
+            return CodedQuery(coded.astype(np.float32), length, 0.0, factor, comparable=True)
         whole = made_whole(coded.copy())
         coded -= whole
         error = math.sqrt(coded.dot(coded))
-        return Asked(whole.astype(np.float32), length, error, factor, comparable=True)
+        return CodedQuery(whole.astype(np.float32), length, error, factor, comparable=True)
 
     # --- what a report means ------------------------------------------------------------------------
 
-    def least_reported(self, similarity: float, question: Question, asked: Asked, *, proved: bool) -> float:
+    def least_reported(self, similarity: float, query: Query, coded: CodedQuery, *, proved: bool) -> float:
         """What the graph reports of each row at least this similar, or shown as equally similar, is no less
         than this;
         minus infinity when it can be anything. Negated squared distances count as reports. By the share `spread`
         unless `proved`."""
         share = 1.0 if proved else self.spread
         similarity = shown_alike_from(similarity, self.metric)
-        if not asked.comparable:
+        if not coded.comparable:
             return -math.inf
         if self.by_product:
-            room = asked.length * (share * self.error + self._summing * self.coded_length)
-            return similarity / asked.factor - room - _UNDERFLOW
-        distance = self._coded_distance(similarity, question)
-        error = self.error + asked.error if proved else math.hypot(self.error, asked.error)
+            room = coded.length * (share * self.error + self._summing * self.coded_length)
+            return similarity / coded.factor - room - _UNDERFLOW
+        distance = self._coded_distance(similarity, query)
+        error = self.error + coded.error if proved else math.hypot(self.error, coded.error)
         reported = math.sqrt(distance * distance + 2 * share * distance * error + error * error)
-        reported += self._room(asked)
+        reported += self._room(coded)
         return -reported * reported * (1 + self._summing) - _UNDERFLOW
 
-    def similarity_at_most(self, reported: float, question: Question, asked: Asked) -> float:
+    def similarity_at_most(self, reported: float, query: Query, coded: CodedQuery) -> float:
         """Highest true similarity of a row of which no more than this is reported; proved."""
-        if not asked.comparable or not math.isfinite(reported):
+        if not coded.comparable or not math.isfinite(reported):
             return math.inf
         if self.by_product:
-            room = asked.length * (self.error + self._summing * self.coded_length)
-            return (reported + room + _UNDERFLOW) * asked.factor
+            room = coded.length * (self.error + self._summing * self.coded_length)
+            return (reported + room + _UNDERFLOW) * coded.factor
         distance = math.sqrt(max(0.0, -reported - _UNDERFLOW) / (1 + self._summing))
-        distance -= self._room(asked) + self.error + asked.error
+        distance -= self._room(coded) + self.error + coded.error
         square = (max(0.0, distance) / self.scale) ** 2
         if self.metric is Metric.EUCLIDEAN:
             return -square
@@ -169,16 +169,16 @@ class Coding:
             return min(1.0, 1.0 - square / 2 + _COSINE_ROOM)
         if not self.radius:
             return math.inf
-        return question.length * (self.radius**2 + self.longest**2 - square) / (2 * self.radius)
+        return query.length * (self.radius**2 + self.longest**2 - square) / (2 * self.radius)
 
-    def _coded_distance(self, similarity: float, question: Question) -> float:
+    def _coded_distance(self, similarity: float, query: Query) -> float:
         """Largest distance, in the graph's units, of a row as similar as that."""
         if self.metric is Metric.EUCLIDEAN:
             square = -similarity
         elif self.metric is Metric.COSINE:
             square = 2 - 2 * similarity + _COSINE_ROOM
-        elif question.length > 0:
-            share = self.radius / question.length
+        elif query.length > 0:
+            share = self.radius / query.length
             square = self.radius**2 + self.longest**2 - 2 * share * similarity
             square += _COSINE_ROOM * self.longest**2
         else:
@@ -195,9 +195,9 @@ class Coding:
         Algorithms, 2nd ed., section 3.1)."""
         return (len(self.centre) + 16) * 2 * _UNIT
 
-    def _room(self, asked: Asked) -> float:
-        """How far rounding to float32 moves question and decoded row."""
-        return 4 * _UNIT * (asked.length + 2 * self.coded_length)
+    def _room(self, coded: CodedQuery) -> float:
+        """How far rounding to float32 moves query and decoded row."""
+        return 4 * _UNIT * (coded.length + 2 * self.coded_length)
 
 
 def old_coding(metric: Metric, dimension: int, longest: float) -> Coding:

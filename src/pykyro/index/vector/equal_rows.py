@@ -27,7 +27,7 @@ _WINDOW: Final = 8
 """How many times as many equal rows are looked through as are wanted, and how many more where those are not
 enough."""
 LISTED_MAX: Final = 1 << 14
-"""Rows that may be looked through for one question; with more, a scan is no slower."""
+"""Rows that may be looked through for one query; with more, a scan is no slower."""
 
 
 class EqualRows:

@@ -12,13 +12,15 @@ k-th best lower bound. All rows that a client sees as equal to the k-th are amon
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pykyro.model import distance
+from pykyro.model.distance import Query
 from pykyro.model.types import Matrix, Metric, Rows, Vector
 
 Doubles = npt.NDArray[np.float64]
@@ -33,22 +35,25 @@ _DENSE: Final = 0.5
 for a row of 384 components in cache, 100 against 200 for one in memory."""
 _UNDECIDED_MAX: Final = 256
 """Rows beyond k that float32 may leave undecided before they are scored again in float64."""
+_NO_ROWS: Final[Rows] = np.empty(0, dtype=np.int64)
 _EXTRA_ROUNDINGS: Final = 8
 """Roundings besides those of the dot product: of the normalised query, of lengths, of the bounds."""
 
 
-def scan(
-    rows: Matrix,
-    query: Vector,
-    metric: Metric,
-    k: int,
-    *,
-    norms: Doubles | None,
-    selected: RowNumbers | None,
-) -> Rows:
+class Best(NamedTuple):
+    """What an exact scan found: the best k and those shown as equal to the last of them, with their canonical
+    similarities; further rows that were asked for, unranked; and how similar any other row can be at most."""
+
+    rows: Rows
+    similarities: Doubles
+    over_fetched: Rows
+    unseen_bound: float
+
+
+def scan(rows: Matrix, query: Query, k: int, *, norms: Doubles | None, selected: RowNumbers | None) -> Rows:
     """The rows, in ascending order, among which the `k` most similar to `query` are.
 
-    `rows` and `query` are as stored, not normalised; `rows` may be mapped read-only. `norms`, shape (n,),
+    `rows` are as stored, not normalised; they may be mapped read-only. `norms`, shape (n,),
     holds distance.norms of the rows and is computed when None, which costs more than the scan. `selected`,
     if given, has the ascending numbers of the rows to look at. At least min(k, rows looked at) rows come
     back; more where rounding or ties leave the order open. Beyond a few numbers for each row looked at,
@@ -63,28 +68,57 @@ def scan(
     if count <= max(k, FEW_ROWS):
         return np.arange(count) if selected is None else selected.astype(np.int64)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        similarities, errors = _approximate(rows, query, metric, norms, selected)
+        similarities, errors = _approximate(rows, query, norms, selected)
         if np.isfinite(similarities).all():
-            kept = _within_reach(similarities, errors, k, metric)
+            kept = _within_reach(similarities, errors, k, query.metric)
             decided = len(kept) <= k + _UNDECIDED_MAX
         else:  # a float32 product overflowed and tells nothing
             kept, decided = np.arange(count), False
         found = kept if selected is None else selected[kept].astype(np.int64)
         if not decided:
-            canonical = _canonical(rows, query, metric, found)
-            found = found[_within_reach(canonical, np.float64(0), k, metric)]
+            canonical = _canonical(rows, query, found)
+            found = found[_within_reach(canonical, np.float64(0), k, query.metric)]
         return found
 
 
+def keep_best(
+    rows: Rows, similarities: Doubles, k: int, over_fetch: int | None, matched: int, metric: Metric
+) -> Best:
+    """Of rows that an exact scan of `matched` rows found for the best k + `over_fetch`, of each the canonical
+    similarity: the best k and the rest. None fetches no more, and nobody needs to know the bound."""
+    wanted = k + (over_fetch or 0)
+    # Rows that die during the scan can leave it with fewer than it should have found: then nothing is known.
+    unseen_bound = math.inf
+    if len(rows) >= wanted:
+        unseen_bound = float(np.partition(similarities, -wanted)[-wanted])
+    if over_fetch is not None and len(rows) > wanted:
+        best = similarities >= distance.shown_alike_from(unseen_bound, metric)
+        rows, similarities = rows[best], similarities[best]
+    elif len(rows) >= matched:
+        unseen_bound = -math.inf
+    over_fetched = _NO_ROWS
+    if over_fetch and len(rows) > k:
+        kth = float(np.partition(similarities, -k)[-k])
+        best = similarities >= distance.shown_alike_from(kth, metric)
+        rows, over_fetched, similarities = rows[best], rows[~best], similarities[best]
+    return Best(rows, similarities, over_fetched, unseen_bound)
+
+
 def _approximate(
-    rows: Matrix, query: Vector, metric: Metric, norms: Doubles | None, selected: RowNumbers | None
+    rows: Matrix, query: Query, norms: Doubles | None, selected: RowNumbers | None
 ) -> tuple[Doubles, Doubles | np.float64]:
     """Similarity of each row looked at, from float32 products, and the bound of its error."""
-    wide = query.astype(np.float64)
-    length = float(np.sqrt(wide @ wide))
+    metric, length = query.metric, query.length
     # Of length one, so that a product leaves float32 only where a row itself is near the end of it.
-    question = (wide / length if length else wide).astype(np.float32)
-    products, lengths = _products(rows, question, norms, selected)
+    unit = query.indexed
+    if metric is not Metric.COSINE:
+        unit = (query.wide / length if length else query.wide).astype(np.float32)
+    if norms is not None and (selected is None or len(selected) >= _DENSE * rows.shape[0]):
+        products, lengths = np.asarray(np.vecdot(rows, unit)), norms
+        if selected is not None:
+            products, lengths = products[selected], lengths[selected]
+    else:
+        products, lengths = _products(rows, unit, norms, selected)
     roundings = rows.shape[1] + _EXTRA_ROUNDINGS
     gamma = roundings * 2.0**-24 / (1 - roundings * 2.0**-24)
     underflow = roundings * 2.0**-126
@@ -99,11 +133,11 @@ def _approximate(
 
 
 def _products(
-    rows: Matrix, question: Vector, norms: Doubles | None, selected: RowNumbers | None
+    rows: Matrix, unit: Vector, norms: Doubles | None, selected: RowNumbers | None
 ) -> tuple[npt.NDArray[np.float32], Doubles]:
-    """Inner product with `question` and length of each row looked at."""
+    """Inner product with `unit` and length of each row looked at."""
     if selected is None or len(selected) >= _DENSE * rows.shape[0]:
-        products = np.asarray(np.vecdot(rows, question))
+        products = np.asarray(np.vecdot(rows, unit))
         lengths = _lengths(rows) if norms is None else norms
         return (products, lengths) if selected is None else (products[selected], lengths[selected])
     products = np.empty(len(selected), dtype=np.float32)
@@ -114,7 +148,7 @@ def _products(
         np.take(
             rows, selected[part], axis=0, out=gathered, mode="clip"
         )  # "raise" would copy through a buffer
-        np.vecdot(gathered, question, out=products[part])
+        np.vecdot(gathered, unit, out=products[part])
         if norms is None:
             lengths[part] = distance.norms(gathered)
     return products, lengths
@@ -124,8 +158,8 @@ def _lengths(rows: Matrix) -> Doubles:
     return np.concatenate([distance.norms(rows[part]) for part in _chunks(rows.shape[0])])
 
 
-def _canonical(rows: Matrix, query: Vector, metric: Metric, numbers: Rows) -> Doubles:
-    parts = [distance.similarities(rows[numbers[part]], query, metric) for part in _chunks(len(numbers))]
+def _canonical(rows: Matrix, query: Query, numbers: Rows) -> Doubles:
+    parts = [query.similarities(rows[numbers[part]]) for part in _chunks(len(numbers))]
     return np.concatenate(parts)
 
 

@@ -26,9 +26,9 @@ from pykyro.system.processors import PROCESSORS
 Similarities = npt.NDArray[np.float32]
 
 _TEAM: Final = min(2, PROCESSORS)
-"""Threads that walk the graph for questions asked together; the processors have other things to do as well."""
+"""Threads that walk the graph for queries asked together; the processors have other things to do as well."""
 _TEAM_FROM: Final = 8
-"""Questions from which on waking a second thread pays."""
+"""Queries from which on waking a second thread pays."""
 _HALVES_FROM_BYTES: Final = 4 << 20
 """A scan of so many bytes of selected rows is done in two halves; of all rows, whose bits need no look, of four times
 as many."""
@@ -84,7 +84,7 @@ class Graph:
         none."""
         asked = self._padded(np.array(queries) if len(queries) > 1 else queries[0][np.newaxis])
         if len(queries) > 1:
-            # Otherwise OpenMP would share even two questions out to all processors. The setting counts for this
+            # Otherwise OpenMP would share even two queries out to all processors. The setting counts for this
             # thread only.
             faiss.omp_set_num_threads(team(_TEAM) if len(queries) >= _TEAM_FROM else 1)
         values, rows = self._index.search(asked, k, params=_parameters(max(ef, k)))
@@ -120,7 +120,7 @@ class Graph:
         if selected is not None:
             selector = faiss.IDSelectorBitmap(selected)  # kept alive here: the C++ object only points at it
             parameters.sel = selector
-        faiss.omp_set_num_threads(1)  # one question needs no team to be woken
+        faiss.omp_set_num_threads(1)  # one query needs no team to be woken
         values, rows = self._codes.search(asked, k, params=parameters)
         found = rows[0] >= 0
         return values[0][found], rows[0][found]

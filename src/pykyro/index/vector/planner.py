@@ -1,8 +1,8 @@
 """Choosing between scanning the rows that match and walking the graph. Pure arithmetic, no state.
 
-A walk with ef keeps the ef rows nearest to the question, whether they match or not; so what it finds is near the
-truth only if enough of those match. When the filter has nothing to do with the question, their share is that of all
-rows. When it has, it can be anything: of the rows nearest to a question about one source, next to none are of
+A walk with ef keeps the ef rows nearest to the query, whether they match or not; so what it finds is near the
+truth only if enough of those match. When the filter has nothing to do with the query, their share is that of all
+rows. When it has, it can be anything: of the rows nearest to a query about one source, next to none are of
 another. Recall@10 on 100,000 sentence embeddings, by how many rows that match were among the ef nearest:
 
     rows        5     7     10    14    20    28    40    56    80    160
@@ -100,8 +100,8 @@ def choose_again(*, wanted: int, met: int, ef: int, matched: int) -> Plan:
     `matched` in all."""
     wide = _ef_to_meet(wanted, max(met, 0.5) / ef)
     if wide > EF_SEARCH_MAX or matched <= SCAN_PER_EF * wide:
-        return Plan("scan", 0, f"only {met} match near the question: scan {matched} rows")
-    return Plan("graph", round(wide), f"only {met} match near the question: graph with ef {wide:.0f}")
+        return Plan("scan", 0, f"only {met} match near the query: scan {matched} rows")
+    return Plan("graph", round(wide), f"only {met} match near the query: graph with ef {wide:.0f}")
 
 
 def choose_wider(*, ef: int, matched: int) -> Plan:
@@ -122,8 +122,8 @@ def wanted_rows(*, rows: int, k: int, ef: int, filtered: bool, least_ef: int | N
 
 
 def _ef_to_meet(wanted: int, share: float) -> float:
-    """The ef whose walk meets `wanted` rows that match, of those near the question being this `share`.
+    """The ef whose walk meets `wanted` rows that match, of those near the query being this `share`.
 
-    How many it meets varies from question to question like a draw of lots, so two standard deviations more.
+    How many it meets varies from query to query like a draw of lots, so two standard deviations more.
     """
     return (wanted + 2 * math.sqrt(wanted * (1 - share))) / share

@@ -1,6 +1,6 @@
-"""A second thread for the work of one question, while one is free.
+"""A second thread for the work of one query, while one is free.
 
-The vector library shares questions out among threads, never the rows that one question is compared with. So large
+The vector library shares queries out among threads, never the rows that one query is compared with. So large
 scans are done in two halves here. When all helpers are busy, whoever asks had better do the whole: two halves one
 after the other take longer.
 """

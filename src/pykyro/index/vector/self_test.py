@@ -1,10 +1,10 @@
 """What a segment finds out about itself when it is built: which codes tell its rows apart, and how far to look.
 
-Questions are rows that were moved, each by a share of the distance to its tenth neighbour, so that they are as near
-to their neighbours as questions to near-duplicates and to strangers are: a little and much in a direction of its own,
+Queries are rows that were moved, each by a share of the distance to its tenth neighbour, so that they are as near
+to their neighbours as queries to near-duplicates and to strangers are: a little and much in a direction of its own,
 and much along the directions in which the rows differ. They are answered exactly, then from codes, then by walks.
 
-Recall@10 of questions from where the rows came from, and of moved rows, at ef 50 on 20,000 rows:
+Recall@10 of queries from where the rows came from, and of moved rows, at ef 50 on 20,000 rows:
 
                               fresh    0.3     0.7     0.6 along
     sentence embeddings       0.988    0.997   0.997   0.992
@@ -40,10 +40,10 @@ RECALL_WANTED: Final = 0.99
 _RECALL_OF_KIND: Final = 0.975
 _RECALL_WANTED_SURELY: Final = 0.995
 _MARGIN: Final = 1.5
-"""Questions from where the rows came from are a little harder than moved rows."""
+"""Queries from where the rows came from are a little harder than moved rows."""
 _RECALL_OF_CODES: Final = 0.995
 _NEAREST: Final = 64
-"""Rows known of each question."""
+"""Rows known of each query."""
 _FIRST_BY_CODE: Final = 16
 """Rows that a search scores as they are in any case: the best must be among them."""
 _QUESTIONS: Final = 192
@@ -83,17 +83,17 @@ class CodedRows:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Questions, coded, of shape (n, dimension); of each the `nearest` places, best first, and how `far` those are:
-    a squared distance, or an inner product negated. `kinds` says how each question was made."""
+    """Queries, coded, of shape (n, dimension); of each the `nearest` places, best first, and how `far` those are:
+    a squared distance, or an inner product negated. `kinds` says how each query was made."""
 
-    questions: Doubles
+    queries: Doubles
     kinds: npt.NDArray[np.int64]
     nearest: Rows
     far: Doubles
 
 
 def take_sample(rows: CodedRows) -> Sample:
-    """Questions near some of the rows, answered exactly. Reads all rows twice."""
+    """Queries near some of the rows, answered exactly. Reads all rows twice."""
     random = np.random.default_rng(len(rows))
     count = min(len(rows), _QUESTIONS if len(rows) <= _MANY_ROWS else _QUESTIONS_OF_MANY)
     picked = np.sort(random.choice(len(rows), count, replace=False))
@@ -110,31 +110,31 @@ def take_sample(rows: CodedRows) -> Sample:
         step = (own if direction == "own" else along)[moved]
         length = np.linalg.norm(step, axis=1, keepdims=True)
         asked[moved] += share * reach[moved] * step / np.maximum(length, np.finfo(np.float64).tiny)
-    questions = _asked_again(rows.coding, asked)
-    nearest, far = _nearest(rows, questions, min(_NEAREST, len(rows)), by_product=rows.coding.by_product)
-    return Sample(questions, kinds, nearest, far)
+    queries = _asked_again(rows.coding, asked)
+    nearest, far = _nearest(rows, queries, min(_NEAREST, len(rows)), by_product=rows.coding.by_product)
+    return Sample(queries, kinds, nearest, far)
 
 
 def codes_tell_apart(sample: Sample, rows: CodedRows, coder: Coder) -> bool:
     """Whether the best rows are among the first by their codes."""
     right = 0.0
     asked = _as_asked(sample, coder.code)
-    for question, places, far in zip(asked, sample.nearest, sample.far, strict=True):
-        by_code = _far(question, _decoded(rows.of(places), coder), rows.coding.by_product)
+    for query, places, far in zip(asked, sample.nearest, sample.far, strict=True):
+        by_code = _far(query, _decoded(rows.of(places), coder), rows.coding.by_product)
         first = np.argsort(by_code, kind="stable")[:_FIRST_BY_CODE]
         wanted = min(K, len(far))
         right += min(wanted, int(np.count_nonzero(far[first] <= _kth(far)))) / wanted
-    return right >= _RECALL_OF_CODES * len(sample.questions)
+    return right >= _RECALL_OF_CODES * len(sample.queries)
 
 
 def spread_of_errors(sample: Sample, rows: CodedRows, coder: Coder) -> float:
-    """The share of a code's error that shows along the line to a question, at most; see coding.py."""
+    """The share of a code's error that shows along the line to a query, at most; see coding.py."""
     largest = 0.0
     asked = _as_asked(sample, coder.code)
-    for question, moved, places in zip(sample.questions, asked, sample.nearest, strict=True):
+    for query, moved, places in zip(sample.queries, asked, sample.nearest, strict=True):
         true = rows.of(places)
-        error = _decoded(true, coder) - true - (moved - question)
-        line = np.broadcast_to(question, true.shape) if rows.coding.by_product else question - true
+        error = _decoded(true, coder) - true - (moved - query)
+        line = np.broadcast_to(query, true.shape) if rows.coding.by_product else query - true
         lengths = np.linalg.norm(error, axis=1) * np.linalg.norm(line, axis=1)
         shown = np.abs(np.vecdot(error, line))
         largest = max(largest, float(np.max(shown / np.maximum(lengths, np.finfo(np.float64).tiny))))
@@ -144,7 +144,7 @@ def spread_of_errors(sample: Sample, rows: CodedRows, coder: Coder) -> float:
 def least_ef(sample: Sample, graph: Graph, code: Code, point_of: Rows, row_count: int) -> tuple[int, float]:
     """The least ef whose walks find the best rows, and the recall seen; ef 0 when a scan of the segment's `row_count`
     rows is cheaper than any that does. `point_of` is the point of each place of the sample."""
-    questions = _as_asked(sample, code).astype(np.float32)
+    queries = _as_asked(sample, code).astype(np.float32)
     wanted = [
         np.unique(point_of[places[far <= _kth(far)]])
         for places, far in zip(sample.nearest, sample.far, strict=True)
@@ -154,7 +154,7 @@ def least_ef(sample: Sample, graph: Graph, code: Code, point_of: Rows, row_count
     for ef in _LADDER:
         if ef > affordable or ef > EF_SEARCH_MAX:
             break
-        found, _ = graph.search_many(questions, min(ef, graph.ntotal), ef)
+        found, _ = graph.search_many(queries, min(ef, graph.ntotal), ef)
         recalls = np.array(
             [
                 min(1.0, np.count_nonzero(np.isin(best, points)) / min(K, len(best)))
@@ -172,12 +172,12 @@ def least_ef(sample: Sample, graph: Graph, code: Code, point_of: Rows, row_count
 
 
 def _as_asked(sample: Sample, code: Code) -> Doubles:
-    """The questions as a graph of such codes is asked them."""
-    return made_whole(sample.questions.copy()) if code is Code.I8 else sample.questions
+    """The queries as a graph of such codes is asked them."""
+    return made_whole(sample.queries.copy()) if code is Code.I8 else sample.queries
 
 
 def _asked_again(coding: Coding, coded: Doubles) -> Doubles:
-    """Questions at these coded places as questions are coded: of the length that the metric gives them."""
+    """Queries at these coded places as queries are coded: of the length that the metric gives them."""
     if coding.by_product or coding.metric is Metric.EUCLIDEAN:
         return coded
     indexed = coded / coding.scale + coding.centre
@@ -186,13 +186,13 @@ def _asked_again(coding: Coding, coded: Doubles) -> Doubles:
     return (indexed - coding.centre) * coding.scale
 
 
-def _nearest(rows: CodedRows, questions: Doubles, count: int, *, by_product: bool) -> tuple[Rows, Doubles]:
-    """Of each question the `count` nearest places and how far they are, nearest first."""
-    lengths = 0.0 if by_product else np.vecdot(questions, questions)[:, np.newaxis]
-    places = np.empty((len(questions), 0), np.int64)
-    far = np.empty((len(questions), 0))
+def _nearest(rows: CodedRows, queries: Doubles, count: int, *, by_product: bool) -> tuple[Rows, Doubles]:
+    """Of each query the `count` nearest places and how far they are, nearest first."""
+    lengths = 0.0 if by_product else np.vecdot(queries, queries)[:, np.newaxis]
+    places = np.empty((len(queries), 0), np.int64)
+    far = np.empty((len(queries), 0))
     for start, chunk in rows.chunks():
-        products = questions @ chunk.T
+        products = queries @ chunk.T
         distances = -products if by_product else lengths + np.vecdot(chunk, chunk) - 2 * products
         far = np.concatenate([far, distances], axis=1)
         numbers = np.broadcast_to(np.arange(start, start + len(chunk)), distances.shape)
@@ -204,10 +204,10 @@ def _nearest(rows: CodedRows, questions: Doubles, count: int, *, by_product: boo
     return np.take_along_axis(places, order, 1), np.take_along_axis(far, order, 1)
 
 
-def _far(question: Doubles, rows: Doubles, by_product: bool) -> Doubles:
+def _far(query: Doubles, rows: Doubles, by_product: bool) -> Doubles:
     if by_product:
-        return -(rows @ question)
-    apart = rows - question
+        return -(rows @ query)
+    apart = rows - query
     return np.asarray(np.vecdot(apart, apart))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from pykyro.telemetry.latency import Histogram
+from pykyro.telemetry.counters import Histogram
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 Value: TypeAlias = int | float | Histogram

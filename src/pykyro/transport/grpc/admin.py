@@ -7,7 +7,7 @@ from typing import Final
 
 from pykyro.config import Settings
 from pykyro.engine.engine import Engine
-from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
+from pykyro.model.errors import CallError, InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.requests import EngineStats
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
@@ -16,7 +16,6 @@ from pykyro.service.threads import Threads
 from pykyro.telemetry.counters import ratio
 from pykyro.telemetry.health import HealthStatus
 from pykyro.transport.grpc import decode
-from pykyro.transport.grpc.status import CallError
 from pykyro.version import GIT_COMMIT, __version__
 
 COMPONENTS: Final = ("cache", "hot_tier", "cold_tier", "wal")

@@ -1,4 +1,4 @@
-"""Query, BulkQuery, Search."""
+"""Query and BulkQuery. Search needs no handler of its own: see service/searches.py."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from typing import TypeAlias
 
 from pykyro.engine.engine import Engine
 from pykyro.model.arguments import checked_namespace
-from pykyro.model.errors import KyroError
+from pykyro.model.errors import CallError, KyroError
 from pykyro.model.limits import DOC_ID_MIN, LOOKUP_BATCH, WAITING_LOOKUPS_MAX
 from pykyro.model.requests import Found, Tier
 from pykyro.model.types import Scope
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.batching import Batcher
-from pykyro.service.searches import Searches
 from pykyro.service.threads import Threads
 from pykyro.telemetry.counters import Counters
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.encode import bulk_query_response, query_response
-from pykyro.transport.grpc.status import CallError
 
 Lookups: TypeAlias = Batcher[tuple[int, Scope], Found | None]
 
@@ -42,18 +40,16 @@ def start_lookups(engine: Engine, counters: Counters) -> Lookups:
 
 
 class Reads:
-    """The unary RPCs that only read."""
+    """The unary RPCs that look documents up by id."""
 
     def __init__(
         self,
         engine: Engine,
-        searches: Searches,
         lookups: Lookups,
         threads: Threads,
         counters: Counters,
     ) -> None:
         self._engine = engine
-        self._searches = searches
         self._lookups = lookups
         self._threads = threads
         self._counters = counters
@@ -99,13 +95,6 @@ class Reads:
             self._count(found)
         total_found = sum(found is not None for found, _ in answers)
         return bulk_query_response([response for _, response in answers], total_found)
-
-    async def search(self, payload: bytes, caller: Caller) -> bytes:
-        self._counters.calls_in_flight += 1
-        try:
-            return await self._searches.answer(payload, caller)
-        finally:
-            self._counters.calls_in_flight -= 1
 
     def _count(self, found: Found | None) -> None:
         tier = found.tier if found is not None else None

@@ -12,15 +12,15 @@ from typing import Final, TypeAlias, TypeVar
 
 import grpc
 
-from pykyro.model.errors import PermissionDenied
+from pykyro.model.errors import CallError, PermissionDenied, Unavailable
 from pykyro.service.access import Access, Caller
 from pykyro.service.call_log import RUNNING, CallLog, RunningCall
-from pykyro.service.in_flight import InFlightCalls
+from pykyro.service.in_flight import SHUTTING_DOWN, InFlightCalls
 from pykyro.service.open_streams import OpenStream
 from pykyro.service.rpc_rules import RULES_OF_RPCS, RpcRules
 from pykyro.service.tracing import Tracing
 from pykyro.telemetry.counters import Counters
-from pykyro.transport.grpc.status import CallError, Status, status_of
+from pykyro.transport.grpc.status import Status, status_of
 
 Request = TypeVar("Request")
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -121,11 +121,12 @@ class Rpcs:
     def _admitted(self, name: str, rules: RpcRules, context: Context) -> Caller:
         """Who calls. Raises Unavailable, Unauthenticated, PermissionDenied, ResourceExhausted when the call may not
         go on."""
-        self.in_flight.require_open()
+        if self.in_flight.draining:
+            raise Unavailable(SHUTTING_DOWN)
         caller = self._access.caller(context)
         if rules.admin and self._admins_only and not caller.is_admin:
             raise PermissionDenied(f"{name} needs the key of an admin (is_admin: true in the key file)")
-        if rules.token:
+        if rules.token and (caller.limiter is not None or caller.revoked):
             caller.spend()
         return caller
 
@@ -138,7 +139,8 @@ class Rpcs:
         call.code = code
         duration_ns = time.perf_counter_ns() - started_ns
         self._counters.call(call.rpc, code, duration_ns)
-        self._calls.ended(call, code, duration_ns, may_be_slow=may_be_slow)
+        if duration_ns >= self._calls.slow_ns or self._calls.wants_all():
+            self._calls.ended(call, code, duration_ns, may_be_slow=may_be_slow)
 
     def _cancelled(self, context: Context) -> str:
         """The client left or its deadline passed; nobody reads a status any more."""

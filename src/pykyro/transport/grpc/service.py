@@ -20,6 +20,7 @@ from pykyro.transport.grpc.admin import Admin
 from pykyro.transport.grpc.insert_streams import InsertStreams
 from pykyro.transport.grpc.reads import Reads, start_lookups
 from pykyro.transport.grpc.rpc import Handler, Rpcs
+from pykyro.transport.grpc.search_codec import SearchCodec
 from pykyro.transport.grpc.search_streams import SearchStreams
 from pykyro.transport.grpc.writes import Writes
 
@@ -48,7 +49,7 @@ class Service:
         self._threads = Threads(SLOW_THREADS)
         self._searches = Searches(
             engine,
-            schema,
+            SearchCodec(schema),
             counters,
             concurrent_max=settings.timeouts.max_concurrent_queries,
             threads=SEARCH_THREADS,
@@ -62,7 +63,7 @@ class Service:
             tracing=tracing,
         )
         self._writes = Writes(self._commits, counters, tracing)
-        self._reads = Reads(engine, self._searches, self._lookups, self._threads, counters)
+        self._reads = Reads(engine, self._lookups, self._threads, counters)
         self._insert_streams = InsertStreams(self._commits, counters, server_state.process)
         self._search_streams = SearchStreams(self._searches, counters, server_state.calls)
         self._admin = Admin(server_state, engine, self._threads)
@@ -76,7 +77,7 @@ class Service:
             "BatchDelete": self._writes.batch_delete,
             "Query": self._reads.query,
             "BulkQuery": self._reads.bulk_query,
-            "Search": self._reads.search,
+            "Search": self._searches.answer,
             "Health": self._admin.health,
             "Metrics": self._admin.metrics,
             "FlushHotTier": self._admin.flush_hot_tier,

@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 
 from pykyro.model import errors
+from pykyro.model.errors import CallError
 from pykyro.proto.methods import RETRY_AFTER_KEY
 from pykyro.service.call_log import REQUEST_ID_KEY, RunningCall
 from pykyro.telemetry.logs import fields
@@ -32,17 +33,6 @@ CODES: Final[dict[type[errors.KyroError], grpc.StatusCode]] = {
     errors.StorageError: grpc.StatusCode.INTERNAL,
     errors.KyroError: grpc.StatusCode.INTERNAL,
 }
-
-
-class CallError(Exception):
-    """What a call was doing when the database refused: the client reads "{doing}: {cause}"."""
-
-    def __init__(self, doing: str, cause: errors.KyroError) -> None:
-        super().__init__(doing, cause)
-        self.cause = cause
-
-    def __str__(self) -> str:
-        return "{}: {}".format(*self.args)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pykyro.model.arguments import checked_namespace
-from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
+from pykyro.model.errors import CallError, InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.filter import check_filter, names_a_condition
 from pykyro.model.limits import DOC_ID_MIN
 from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Stage, UpdateMetadata
@@ -17,7 +17,6 @@ from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import decode_filter
-from pykyro.transport.grpc.status import CallError
 
 
 class Writes:

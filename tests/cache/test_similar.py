@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykyro.cache.similarity_control import SimilarityControl, wilson_bounds
+from pykyro.cache.similar import SimilarityControl, wilson_bounds
 
 
 def test_nothing_is_served_before_anything_was_measured() -> None:

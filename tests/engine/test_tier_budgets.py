@@ -117,7 +117,7 @@ def test_a_partial_answer_is_neither_cached_nor_taken_as_a_sample(engine: Engine
     slow(ColdSegment, "search_many", 0.6)
     assert not everything(engine).complete
     assert everything(engine).cached is None
-    assert len(engine.context.caches.answers.queries) == 0
+    assert len(engine.context.caches.queries) == 0
     assert not engine.recall.step()
     assert engine.recall.wanted
 
