@@ -118,7 +118,7 @@ class Recovered:
         for segment in self._segments:
             row = segment.lookup(key)
             if row is not None:
-                segment.kill(row)
+                segment.delete(row)
                 return _document_at(segment, row)
         return None
 

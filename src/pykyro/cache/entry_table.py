@@ -73,6 +73,8 @@ class EntryTable:
         width = len(range(0, dimension, self._step))
         self._scale = dimension / width
         self._entries: list[Entry | None] = []
+        self.entries: Sequence[Entry | None] = self._entries
+        """What each slot holds, as it is at any moment."""
         self._free: list[int] = []
         self._numbers: dict[Hashable, int] = {}
         self._entries_of: Counter[int] = Counter()

@@ -70,7 +70,7 @@ class Engine:
 
     # --- writes ---
 
-    def commit(self, operations: Sequence[Operation]) -> list[Ack | KyroError]:
+    def commit(self, operations: Sequence[Operation]) -> Sequence[Ack | KyroError]:
         """Make operations durable, as one group with one fsync, and visible.
 
         The answer has one item an operation: its Ack, or the error that refused it and changed nothing
@@ -165,7 +165,7 @@ class Engine:
         known = context.manifests.current.tenants
         indices = {tenant_id: known[tenant_id] for tenant_id in tenant_ids}
         with context.writes.lock:
-            context.state.tenants.follow(indices.values(), context.state.version.oldest_first)
+            context.state.tenants.count(indices.values(), context.state.version.oldest_first)
         return indices
 
     def tenant_documents(self) -> dict[str, int]:

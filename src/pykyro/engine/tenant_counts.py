@@ -1,6 +1,6 @@
 """How many live documents each tenant has.
 
-Counts start from the tiers once and then follow every write, so they are exact at any moment and cost a dictionary
+Counts start from the tiers once, and every write changes them, so they are exact at any moment and cost a dictionary
 entry a tenant.
 """
 
@@ -18,17 +18,14 @@ class TenantCounts:
     def __init__(self) -> None:
         self._documents: dict[int, int] = {}
         """By owner."""
-
-    @property
-    def any(self) -> bool:
-        """Whether any tenant is followed."""
-        return bool(self._documents)
+        self.any = False
+        """Whether any tenant is counted."""
 
     def __contains__(self, tenant: int) -> bool:
-        """Whether this tenant is followed."""
+        """Whether this tenant is counted."""
         return owner_of(tenant) in self._documents
 
-    def follow(self, tenants: Iterable[int], tiers: Sequence[SearchTier]) -> None:
+    def count(self, tenants: Iterable[int], tiers: Sequence[SearchTier]) -> None:
         """Begin to count these tenants, whose documents are in `tiers` now. For the writer."""
         new = [owner for owner in map(owner_of, tenants) if owner not in self._documents]
         if not new:
@@ -39,9 +36,10 @@ class TenantCounts:
                 if owner in found:
                     found[owner] += count
         self._documents.update(found)
+        self.any = True
 
     def of(self, tenant: int) -> int:
-        """Live documents of a tenant; 0 for one that is not followed."""
+        """Live documents of a tenant; 0 for one that is not counted."""
         return self._documents.get(owner_of(tenant), 0)
 
     def added(self, key: Key) -> None:

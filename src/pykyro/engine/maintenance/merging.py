@@ -24,6 +24,7 @@ from pykyro.engine.maintenance.build_protocol import MergeRequest
 from pykyro.engine.maintenance.builder import Build
 from pykyro.engine.maintenance.sealing import write_dead
 from pykyro.engine.maintenance.segment_builder import MergeInput, MergeJob
+from pykyro.engine.state import Version
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.storage import filename
 from pykyro.storage.manifest import Manifest
@@ -46,6 +47,7 @@ class Merging:
     def __init__(self, context: EngineContext) -> None:
         self._context = context
         self._running: _Running | None = None
+        self._nothing_due_in: Version | None = None
         self.count = 0
 
     @property
@@ -64,7 +66,7 @@ class Merging:
         """
         try:
             if self._running is None:
-                return self._start()
+                return self._context.state.version is not self._nothing_due_in and self._start()
             if not self._running.build.done():
                 return False
             running, self._running = self._running, None
@@ -84,8 +86,11 @@ class Merging:
             running.build.cancel()
 
     def _start(self) -> bool:
-        segments = choose_segments(self._context.state.version.cold)
+        version = self._context.state.version
+        segments = choose_segments(version.cold)
         if not segments:
+            # Which segments to merge depends on what the version is made of, and no version ever changes.
+            self._nothing_due_in = version
             return False
         # A merge needs at least a row of each: a graph cannot be grown by none.
         empty = [segment for segment in segments if len(segment.checkpoint_dead) == segment.rows]
@@ -149,7 +154,7 @@ class Merging:
         obsolete = context.change_manifest(change)
         with context.writes.lock:
             for row in _carried(running, [segment.dead for segment in running.segments]):
-                merged.kill(row)
+                merged.delete(row)
             context.state.replace(leaving=running.segments, arriving=merged)
         context.remove_files(obsolete)
         self.count += 1

@@ -22,6 +22,7 @@ from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.build_protocol import GraphRequest
 from pykyro.engine.maintenance.builder import Build
 from pykyro.engine.maintenance.segment_builder import RowSource, write_rows
+from pykyro.engine.options import SEAL_ROWS
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.model.types import LSN, Rows
@@ -74,11 +75,12 @@ class Sealing:
         """Whether something is frozen, or the hot tier is full, much changed or old enough."""
         options, state = self._context.options, self._context.state
         mutations, active = state.mutations_since_freeze, state.version.active
-        if self.interrupted or not mutations:
-            return self.interrupted
+        if self._frozen is not None or not mutations:
+            return self._frozen is not None
+        rows_max = min(options.hot_rows_max, SEAL_ROWS * (BURST_FACTOR if self._in_burst else 1))
         return (
             self._context.log.has_hole
-            or active.rows >= options.seal_rows(BURST_FACTOR if self._in_burst else 1)
+            or active.rows >= rows_max
             # Later, writers would wait for room that nobody makes.
             or active.size_bytes >= options.hot_bytes_max // 2
             or 0 < options.mutations_per_checkpoint <= mutations
@@ -235,4 +237,4 @@ def _carry_deaths(frozen: _Frozen, segment: ColdSegment) -> None:
     """Rows that died in the frozen tier while the segment was built are dead in the segment too."""
     now_live = frozen.tier.live_rows()
     for position in np.flatnonzero(~np.isin(frozen.live_rows, now_live)):
-        segment.kill(int(position))
+        segment.delete(int(position))

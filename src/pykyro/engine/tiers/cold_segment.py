@@ -40,7 +40,7 @@ INDEX_PREFIX: Final = "index:"
 
 
 class ColdSegment(SegmentRows):
-    """An open segment. `kill` edits the bitmap in place; everything else only reads."""
+    """An open segment. `delete` edits the bitmap in place; everything else only reads."""
 
     kind = Tier.COLD
 
@@ -115,9 +115,9 @@ class ColdSegment(SegmentRows):
     def live_by_owner(self) -> dict[int, int]:
         return {} if self.keys.owners is None else count_owners(self.keys.owners[self._live_rows(None)])
 
-    def kill(self, row: int) -> None:
+    def delete(self, row: int) -> None:
         if row not in self.dead:
-            self._live.kill(row)
+            self._live.delete(row)
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
         return self.doc_ids_of(self._live_rows(condition))

@@ -20,9 +20,9 @@ class LiveRows:
         self.dead: BitMap = BitMap()
         self.bits: Bits = np.packbits(np.ones(count, dtype=np.bool_), bitorder="little")
         for row in dead:
-            self.kill(row)
+            self.delete(row)
 
-    def kill(self, row: int) -> None:
+    def delete(self, row: int) -> None:
         # Searches in flight read the bits; one byte changes at once or not at all.
         self.bits[row >> 3] &= np.uint8(0xFF ^ (1 << (row & 7)))
         self.dead.add(row)

@@ -36,7 +36,7 @@ DEAD_SECTION: Final = "dead_rows"
 
 
 class SegmentRows:
-    """The rows of a segment, mapped, and the bitmap of the dead ones. `kill` edits the bitmap in place."""
+    """The rows of a segment, mapped, and the bitmap of the dead ones. `delete` edits the bitmap in place."""
 
     def __init__(self, file: SectionFile, row_count: int, dead: BitMap) -> None:
         """`dead` is kept, not copied. Raises DataDamaged when the file does not hold `row_count` rows."""
@@ -45,7 +45,7 @@ class SegmentRows:
         self.dead = dead
         self.keys = read_row_keys(file)
         self.ids: DocIds = self.keys.ids
-        self._first_key, self._last_key = self.keys.first, self.keys.last
+        self.first_key, self.last_key = self.keys.first, self.keys.last
         self.vectors = file.section("vectors")
         self.norms = file.section("norms")
         self._public_offsets = file.section("public_offsets").data
@@ -56,7 +56,7 @@ class SegmentRows:
 
     def lookup(self, key: Key) -> int | None:
         """The live row that holds this document, or None."""
-        if not self._first_key <= key <= self._last_key:
+        if not self.first_key <= key <= self.last_key:
             return None
         for row in self.keys.rows_of(key):
             if row not in self.dead:
@@ -67,8 +67,8 @@ class SegmentRows:
         """The owners of these rows."""
         return self.keys.owners_of(rows)
 
-    def kill(self, row: int) -> None:
-        """Mark a row dead."""
+    def delete(self, row: int) -> None:
+        """Mark a row deleted."""
         self.dead.add(row)
 
     def live_rows(self) -> Rows:

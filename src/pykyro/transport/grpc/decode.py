@@ -25,7 +25,7 @@ from pykyro.model.limits import (
 )
 from pykyro.model.metadata_bounds import check_metadata_entries, check_metadata_size
 from pykyro.model.requests import SearchRequest
-from pykyro.model.types import RESERVED_KEYS, Document, Metric, Vector
+from pykyro.model.types import RESERVED_KEYS, Metric, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
 from pykyro.service.access import Caller
@@ -49,26 +49,6 @@ def parse(kind: type[Request], payload: bytes) -> Request:
         ) from None
 
 
-def document(payload: bytes, schema: Schema, caller: Caller) -> Document:
-    """The document an InsertRequest asks to store, with the metadata entries the database itself adds."""
-    (answer,) = documents((payload,), schema, caller)
-    if isinstance(answer, InvalidArgument):
-        raise answer
-    return answer
-
-
-def documents(payloads: Sequence[bytes], schema: Schema, caller: Caller) -> list[Document | InvalidArgument]:
-    """`document` for each payload, the error of a refused one in its place.
-
-    Vectors are checked all at once: one by one, a batch would take up to a fifth longer.
-    """
-    parsed = [_or_fault(_parsed_insert, payload, schema) for payload in payloads]
-    return [
-        one if isinstance(one, InvalidArgument) else _or_fault(_document, *one, len(payload), caller)
-        for payload, one in zip(payloads, _checked(parsed, schema, _check_inserted))
-    ]
-
-
 def search(payload: bytes, schema: Schema, caller: Caller) -> SearchRequest:
     """The search a SearchRequest asks for."""
     request, vector = _parsed_search(payload, schema)
@@ -89,7 +69,7 @@ def searches(
 
 def _parsed_search(payload: bytes, schema: Schema) -> tuple[wire.SearchRequest, Vector]:
     request = parse(wire.SearchRequest, payload)
-    if _came_whole(request, payload) and len(request.query_embedding) == 4 * schema.dimension:
+    if came_whole(request, payload) and len(request.query_embedding) == 4 * schema.dimension:
         return request, np.frombuffer(request.query_embedding, np.float32)
     return request, np.array(parse(pb.SearchRequest, payload).query_embedding, np.float32)
 
@@ -118,21 +98,6 @@ def wants_inline_errors(payload: bytes) -> bool:
         return False
 
 
-def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
-    """What a stream of inserts reports for a document that `document` refused."""
-    try:
-        request = pb.InsertRequest.FromString(payload)
-    except DecodeError:
-        return str(fault)
-    if request.doc_id < DOC_ID_MIN:
-        return f"Invalid doc_id: {request.doc_id}"
-    if not request.embedding:
-        return f"Empty embedding for doc_id {request.doc_id}"
-    if len(request.embedding) > DIMENSION_MAX:
-        return f"Embedding dimension {len(request.embedding)} exceeds maximum {DIMENSION_MAX}"
-    return str(fault)
-
-
 def client_metadata(entries: Mapping[str, str], *, bytes_max: int) -> dict[str, str]:
     """A client's metadata without reserved keys. `bytes_max` is known to be at least its size in UTF-8."""
     metadata = {key: value for key, value in entries.items() if key not in RESERVED_KEYS}
@@ -154,21 +119,6 @@ def check_batch(size: int) -> None:
     """Refuse more ids in one request than a stream may have messages."""
     if size > STREAM_MESSAGES_MAX:
         raise InvalidArgument(f"Batch size {size} exceeds maximum {STREAM_MESSAGES_MAX}", field="doc_ids")
-
-
-def _parsed_insert(payload: bytes, schema: Schema) -> tuple[wire.InsertRequest, Vector]:
-    request = parse(wire.InsertRequest, payload)
-    if request.doc_id < DOC_ID_MIN:
-        raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
-    if _came_whole(request, payload) and len(request.embedding) == 4 * schema.dimension:
-        return request, np.frombuffer(request.embedding, np.float32)
-    return request, np.array(parse(pb.InsertRequest, payload).embedding, np.float32)
-
-
-def _document(request: wire.InsertRequest, vector: Vector, payload_bytes: int, caller: Caller) -> Document:
-    metadata = client_metadata(request.metadata, bytes_max=payload_bytes - vector.nbytes)
-    metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
-    return Document(request.doc_id, vector, metadata, caller.tenant)
 
 
 def _or_fault(
@@ -211,7 +161,7 @@ def _plainly_sound(vectors: Sequence[Vector], schema: Schema) -> list[bool]:
     return sound
 
 
-def _came_whole(request: Message, payload: bytes) -> bool:
+def came_whole(request: Message, payload: bytes) -> bool:
     """Whether the vector of a server-side message can be relied on.
 
     A sender may split a packed field, of which `bytes` keeps the last piece, or not pack it, which is an unknown
@@ -219,16 +169,6 @@ def _came_whole(request: Message, payload: bytes) -> bool:
     """
     request.DiscardUnknownFields()
     return request.ByteSize() == len(payload)
-
-
-def _check_inserted(vector: Vector, schema: Schema) -> None:
-    try:
-        check_vector(vector, dimension=schema.dimension, metric=schema.metric, field="embedding")
-    except InvalidArgument as fault:
-        # What only this database refuses, its engine used to: clients know it by these words.
-        if 0 < vector.shape[0] <= DIMENSION_MAX and np.isfinite(vector).all():
-            raise InvalidArgument(f"Insert failed: {fault}", field="embedding") from None
-        raise
 
 
 def _check_vector_asked(vector: Vector, schema: Schema) -> None:

@@ -8,8 +8,11 @@ than that wait costs a slow one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
+from pykyro.model.arguments import Schema
 from pykyro.model.errors import InvalidArgument, KyroError
 from pykyro.model.limits import (
     REFUSAL_TEXT_BYTES_MAX,
@@ -17,14 +20,22 @@ from pykyro.model.limits import (
     STREAM_GROUP_DOCUMENTS_MAX,
     STREAM_LINGER_S,
 )
-from pykyro.model.requests import Ack
+from pykyro.model.requests import Ack, Put
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
-from pykyro.service.commits import Commits, Inserts, Outcome
+from pykyro.service.commits import Commits, Outcome
 from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
-from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.status import code_of
+from pykyro.transport.grpc.writes import decode_insert, insert_fault
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A message that asks for nothing that can be stored, and what the stream reports of it."""
+
+    fault: InvalidArgument
+    text: str
 
 
 class Ingest:
@@ -33,7 +44,13 @@ class Ingest:
     `refusals` are those refused, if they are to be named: then the stream is of STREAM_MESSAGES_MAX at most."""
 
     def __init__(
-        self, caller: Caller, commits: Commits, counters: Counters, *, names_refused: bool = False
+        self,
+        caller: Caller,
+        commits: Commits,
+        schema: Schema,
+        counters: Counters,
+        *,
+        names_refused: bool = False,
     ) -> None:
         self.stored = 0
         self.invalid = 0
@@ -45,11 +62,12 @@ class Ingest:
         self._text_bytes = 0
         self._caller = caller
         self._commits = commits
+        self._schema = schema
         self._counters = counters
-        self._gathered: list[bytes] = []
+        self._gathered: list[Put | _Refused] = []
         self._gathered_bytes = 0
-        self._committing: list[bytes] = []
-        self._settled = asyncio.Event()
+        self._committing: list[Put | _Refused] = []
+        self._group_done = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -71,11 +89,14 @@ class Ingest:
         Raises what `spend` raises.
         """
         await self.spend()
-        self._gathered.append(payload)
+        try:
+            self._gathered.append(decode_insert(payload, self._schema, self._caller))
+        except InvalidArgument as fault:
+            self._gathered.append(_Refused(fault, insert_fault(payload, fault)))
         self._gathered_bytes += len(payload)
         if self._committing:
             if self._is_full:
-                await self._next_settled()
+                await self._next_done()
         elif self._is_full:
             self._commit_gathered()
         elif self._lingering is None:
@@ -97,7 +118,7 @@ class Ingest:
     def refuse(self, fault: KyroError) -> None:
         """Count a message that is not even looked at."""
         self.last_error = str(fault)
-        self._name(self._settled_count, fault)
+        self._name(self._done_count, fault)
         self.invalid += 1
         self._counters.inserts(1, 1)
         self._counters.error(fault)
@@ -105,10 +126,10 @@ class Ingest:
     async def finish(self) -> None:
         """Return when everything taken is durable or refused."""
         while self._committing:
-            await self._next_settled()
+            await self._next_done()
         if self._gathered:
             self._commit_gathered()
-            await self._next_settled()
+            await self._next_done()
 
     @property
     def _is_full(self) -> bool:
@@ -120,40 +141,41 @@ class Ingest:
     def _linger(self) -> None:
         self._lingering = asyncio.get_running_loop().call_later(STREAM_LINGER_S, self._commit_gathered)
 
-    async def _next_settled(self) -> None:
-        self._settled.clear()
-        await self._settled.wait()
+    async def _next_done(self) -> None:
+        self._group_done.clear()
+        await self._group_done.wait()
 
     def _commit_gathered(self) -> None:
         self._stop_lingering()
         group, weight = self._gathered, self._gathered_bytes
         self._committing, self._gathered, self._gathered_bytes = group, [], 0
+        puts = [one for one in group if isinstance(one, Put)]
         # A stream has one group under way, so it needs no shedding: it waits.
-        future = self._commits.submit(Inserts(group, self._caller), weight=weight, may_shed=False)
+        future = self._commits.submit(puts, weight=weight, may_shed=False)
         future.add_done_callback(self._on_committed)
 
-    def _on_committed(self, future: asyncio.Future[list[Outcome]]) -> None:
-        error = future.exception()
-        outcomes = future.result() if error is None else [error] * len(self._committing)
-        refused, first = 0, self._settled_count
-        for position, (payload, outcome) in enumerate(zip(self._committing, outcomes, strict=True), first):
-            if isinstance(outcome, Exception):
+    def _on_committed(self, future: asyncio.Future[Sequence[Outcome]]) -> None:
+        outcomes = iter(future.result())
+        refused, first = 0, self._done_count
+        for position, one in enumerate(self._committing, first):
+            outcome = one if isinstance(one, _Refused) else next(outcomes)
+            if isinstance(outcome, Ack):
+                self._caller.usage.inserts += not outcome.existed
+            else:
                 refused += 1
-                self._count(payload, outcome)
-                self._name(position, outcome)
-            elif isinstance(outcome, Ack) and not outcome.existed:
-                self._caller.usage.inserts += 1
-        self.stored += len(outcomes) - refused
-        self._counters.inserts(len(outcomes), refused)
+                self._count(outcome)
+                self._name(position, outcome.fault if isinstance(outcome, _Refused) else outcome)
+        self.stored += len(self._committing) - refused
+        self._counters.inserts(len(self._committing), refused)
         self._committing = []
         if self._is_full:
             self._commit_gathered()
         elif self._gathered:
             self._linger()
-        self._settled.set()
+        self._group_done.set()
 
     @property
-    def _settled_count(self) -> int:
+    def _done_count(self) -> int:
         return self.stored + self.invalid + self.failed
 
     def _name(self, position: int, error: Exception) -> None:
@@ -166,13 +188,17 @@ class Ingest:
             pb.InsertResponse.Refusal(position=position, error=text, code=code_of(error).value[0])
         )
 
-    def _count(self, payload: bytes, error: Exception) -> None:
-        self._counters.error(error)
-        if isinstance(error, InvalidArgument):
+    def _count(self, refusal: KyroError | _Refused) -> None:
+        if isinstance(refusal, _Refused):
+            self._counters.error(refusal.fault)
             self.invalid += 1
-            self.last_error = decode.insert_fault(payload, error)
-        else:
-            self.failed += 1
-            self.last_error = str(error)
-            if isinstance(error, QuotaExceeded):
-                self.quota_exceeded = error
+            self.last_error = refusal.text
+            return
+        self._counters.error(refusal)
+        self.last_error = str(refusal)
+        if isinstance(refusal, InvalidArgument):
+            self.invalid += 1
+            return
+        self.failed += 1
+        if isinstance(refusal, QuotaExceeded):
+            self.quota_exceeded = refusal
