@@ -27,8 +27,8 @@ DEFECTS: tuple[Defect, ...] = (
     _defect(
         "acknowledge before the fsync that is asked for",
         f"{_LOG}.append",
-        "if self._syncs_before_ack:\n                with",
-        "if False:\n                with",
+        "if self._syncs_before_ack:\n            with",
+        "if False:\n            with",
         "log",
     ),
     _defect(
@@ -294,8 +294,8 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "merge that brings deleted rows back",
-        f"{_MERGING}:_carried",
-        "carried.update(",
+        f"{_MERGING}:_deleted_in_merged",
+        "merged.update(",
         "list(",
         "points",
     ),
@@ -318,13 +318,14 @@ DEFECTS: tuple[Defect, ...] = (
         "delete applied and not logged",
         "pykyro.engine.resolve:GroupChanges._delete",
         "records.append(DeleteRecord(key))",
-        "records.append(DeleteRecord(key)) if len(records) < 2 else self.state.apply(self.state.position, [DeleteRecord(key)])",
+        "records.append(DeleteRecord(key)) if len(records) < 2 "
+        "else self.state.apply(self.state.position, [DeleteRecord(key)])",
         "points",
     ),
     # --- scopes ---
     _defect(
         "owners left out of a segment",
-        "pykyro.storage.segment.row_keys:write_row_keys",
+        "pykyro.storage.segment.writer:write_row_keys",
         "tenanted = bool(owners.any())",
         "tenanted = False",
         "points",

@@ -213,7 +213,7 @@ def test_segments_of_earlier_versions_are_searched_with_care_and_go(
     for metric in Metric:
         directory = tmp_path / metric.value
         monkeypatch.setattr(segment_builder, "shape_rows", as_before)
-        monkeypatch.setattr(segment_builder, "_write_shape", lambda *_: None)
+        monkeypatch.setattr(segment_builder, "write_shape", lambda *_: None)
         engine = stored(directory, metric, rows)
         (segment,) = engine.context.state.version.cold
         assert (segment.graph is not None, segment.shape) == (True, None)

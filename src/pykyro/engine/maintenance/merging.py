@@ -22,7 +22,7 @@ from pyroaring import BitMap
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.build_protocol import MergeRequest
 from pykyro.engine.maintenance.builder import Build
-from pykyro.engine.maintenance.sealing import write_dead
+from pykyro.engine.maintenance.sealing import write_deleted
 from pykyro.engine.maintenance.segment_builder import MergeInput, MergeJob
 from pykyro.engine.state import Version
 from pykyro.engine.tiers.cold_segment import ColdSegment
@@ -138,10 +138,10 @@ class Merging:
     def _install(self, running: _Running) -> None:
         context = self._context
         entry = running.build.result()
-        dead = _carried(running, [segment.checkpoint_dead for segment in running.segments])
+        dead = _deleted_in_merged(running, [segment.checkpoint_dead for segment in running.segments])
         if dead:
             entry = entry.model_copy(
-                update={"dead": write_dead(context, entry.number, dead), "dead_count": len(dead)}
+                update={"dead": write_deleted(context, entry.number, dead), "dead_count": len(dead)}
             )
             context.filesystem.sync_directory(context.directory)
         merged = context.open_new_segment(entry)
@@ -153,7 +153,7 @@ class Merging:
 
         obsolete = context.change_manifest(change)
         with context.writes.lock:
-            for row in _carried(running, [segment.dead for segment in running.segments]):
+            for row in _deleted_in_merged(running, [segment.dead for segment in running.segments]):
                 merged.delete(row)
             context.state.replace(leaving=running.segments, arriving=merged)
         context.remove_files(obsolete)
@@ -180,13 +180,13 @@ def _dead_share(segment: ColdSegment) -> float:
     return len(segment.checkpoint_dead) / segment.rows
 
 
-def _carried(running: _Running, dead: Sequence[BitMap]) -> BitMap:
+def _deleted_in_merged(running: _Running, dead: Sequence[BitMap]) -> BitMap:
     """Dead rows of the inputs as rows of the merged segment; those left behind have none."""
-    carried = BitMap()
+    merged = BitMap()
     offset = 0
     for item, rows in zip(running.job.inputs, dead, strict=True):
         kept = item.kept_rows()
         still_there = np.array(rows - BitMap(item.dropped), dtype=np.int64)
-        carried.update((np.searchsorted(kept, still_there) + offset).tolist())
+        merged.update((np.searchsorted(kept, still_there) + offset).tolist())
         offset += len(kept)
-    return carried
+    return merged

@@ -21,15 +21,14 @@ from pyroaring import BitMap
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.build_protocol import GraphRequest
 from pykyro.engine.maintenance.builder import Build
-from pykyro.engine.maintenance.segment_builder import RowSource, write_rows
+from pykyro.engine.maintenance.segment_builder import contents_of
 from pykyro.engine.options import SEAL_ROWS
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.model.types import LSN, Rows
 from pykyro.storage import filename
 from pykyro.storage.manifest import FileEntry, Manifest, SegmentEntry
-from pykyro.storage.segment.reader import DEAD_SECTION
-from pykyro.storage.segment.section_file import SectionWriter
+from pykyro.storage.segment.writer import write_deleted_rows, write_rows
 from pykyro.storage.wal.retention import kept_wal, retained_bytes_max
 
 BURST_PER_S: Final = 4000.0
@@ -151,8 +150,8 @@ class Sealing:
         doc_ids, vectors, norms = frozen.tier.columns_of(rows)
         metadata = [frozen.tier.metadata(int(row)) for row in rows]
         owners = frozen.tier.owners_of(rows)
-        source = RowSource(doc_ids, owners, norms, metadata, [vectors], context.options.dimension)
-        rows_file = write_rows(context.filesystem, context.directory, number, source)
+        contents = contents_of(doc_ids, owners, norms, metadata, [vectors], context.options.dimension)
+        rows_file = write_rows(context.filesystem, context.directory, number, contents)
         request = GraphRequest(
             directory=str(context.directory),
             number=number,
@@ -178,7 +177,7 @@ class Sealing:
         for segment in self._context.state.version.cold:
             dead = frozen.dead.get(segment.entry.number)
             if dead is not None and dead != segment.checkpoint_dead:
-                file = write_dead(self._context, segment.entry.number, dead)
+                file = write_deleted(self._context, segment.entry.number, dead)
                 changed[segment.entry.number] = segment.entry.model_copy(
                     update={"dead": file, "dead_count": len(dead)}
                 )
@@ -215,26 +214,19 @@ class Sealing:
                     known.entry = dead[known.entry.number]
                     known.checkpoint_dead = frozen.dead[known.entry.number]
             if segment is not None:
-                _carry_deaths(frozen, segment)
+                _apply_deletes(frozen, segment)
             context.state.replace(leaving=[frozen.tier], arriving=segment)
         return obsolete
 
 
-def write_dead(context: EngineContext, number: int, dead: BitMap) -> FileEntry:
-    """Write the .dead file of a segment: its dead rows at a checkpoint, ascending."""
-    name = filename.segment_dead(number, context.manifests.take_number())
-    writer = SectionWriter(context.filesystem, context.directory / name)
-    try:
-        writer.add(DEAD_SECTION, np.array(dead, dtype=np.uint32))
-        facts = writer.finish({"rows": len(dead)})
-    except BaseException:
-        writer.abandon()
-        raise
-    return FileEntry(name=name, size_bytes=facts.size_bytes, digest=facts.digest)
+def write_deleted(context: EngineContext, number: int, rows: BitMap) -> FileEntry:
+    """Write the rows of a segment that are deleted at a checkpoint."""
+    version = context.manifests.take_number()
+    return write_deleted_rows(context.filesystem, context.directory, number, version, list(rows))
 
 
-def _carry_deaths(frozen: _Frozen, segment: ColdSegment) -> None:
-    """Rows that died in the frozen tier while the segment was built are dead in the segment too."""
+def _apply_deletes(frozen: _Frozen, segment: ColdSegment) -> None:
+    """Rows deleted in the frozen tier while the segment was built are deleted in the segment too."""
     now_live = frozen.tier.live_rows()
     for position in np.flatnonzero(~np.isin(frozen.live_rows, now_live)):
         segment.delete(int(position))
