@@ -56,7 +56,7 @@ DEFECTS: tuple[Defect, ...] = (
     _defect(
         "a new segment without the frames that were accepted and not synced",
         f"{_LOG}._start_new_segment",
-        "frames = [frame for lsn, frame in self._unsynced if lsn > ground.lsn]",
+        "frames = [frame for lsn, frame in self._unsynced if lsn > durable.lsn]",
         "frames = []",
         "errors",
         "tests.storage.wal.test_breaker:test_frames_acknowledged_before_their_sync_are_written_again_from_memory",
@@ -64,8 +64,8 @@ DEFECTS: tuple[Defect, ...] = (
     _defect(
         "a new segment that follows what was written, not what was synced",
         f"{_LOG}._start_new_segment",
-        "ground = failed.synced",
-        "ground = failed.written",
+        "durable = failed.synced",
+        "durable = failed.written",
         "log-errors",
     ),
     _defect(
@@ -243,10 +243,10 @@ DEFECTS: tuple[Defect, ...] = (
         "lives",
     ),
     _defect(
-        "strangers removed before the new MANIFEST is durable",
+        "files that no MANIFEST names removed before the new MANIFEST is durable",
         f"{_RECOVERY}.start_log",
         "if self._unsealed is not None:",
-        "self._remove_strangers()\n    if self._unsealed is not None:",
+        "self._remove_unnamed_files()\n    if self._unsealed is not None:",
         "killed",
     ),
     _defect(
@@ -273,8 +273,8 @@ DEFECTS: tuple[Defect, ...] = (
     # --- sealing, merging ---
     _defect(
         "deletes of cold rows not in the checkpoint",
-        f"{_SEALING}._write_dead",
-        "if dead is not None and dead != segment.checkpoint_dead:",
+        f"{_SEALING}._write_deleted",
+        "if deleted is not None and deleted != segment.checkpoint_deleted:",
         "if False:",
         "points",
     ),
@@ -302,8 +302,8 @@ DEFECTS: tuple[Defect, ...] = (
     _defect(
         "merge that leaves out rows that died after the checkpoint",
         f"{_MERGING}:Merging._start",
-        "np.array(segment.checkpoint_dead, dtype=np.uint32),",
-        "np.array(segment.dead, dtype=np.uint32),",
+        "np.array(segment.checkpoint_deleted, dtype=np.uint32),",
+        "np.array(segment.deleted, dtype=np.uint32),",
         "points",
         "lives",
     ),

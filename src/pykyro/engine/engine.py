@@ -230,7 +230,7 @@ class Engine:
             documents=context.state.documents,
             hot_documents=context.state.documents - cold,
             cold_documents=cold,
-            dead_rows=sum(len(segment.dead) for segment in version.cold),
+            dead_rows=sum(len(segment.deleted) for segment in version.cold),
             segments=len(version.cold),
             position=context.state.position,
             sealed_position=context.manifests.current.sealed_lsn,

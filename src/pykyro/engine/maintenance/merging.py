@@ -1,13 +1,13 @@
-"""Merging: few segments instead of many, and the space of dead rows given back.
+"""Merging: few segments instead of many, and the space of deleted rows given back.
 
 Ordered by size, a segment is merged with all smaller ones as soon as those together reach a quarter of it. So
 sizes fall by a factor from one segment to the next, there are O(log n) of them, and a row is inserted into a
 graph again only when its segment at least doubles (the logarithmic method of Bentley and Saxe, J. Algorithms
 1(4), 1980; the size-tiered compaction of log-structured stores). The larger graph is extended rather than built
-again, unless too many of its rows are dead.
+again, unless too many of its rows are deleted.
 
-Only rows dead at the MANIFEST's sealed position are left out: the MANIFEST must go on describing exactly the
-state at that position. Rows that died later are carried over as dead.
+Only rows deleted at the MANIFEST's sealed position are left out: the MANIFEST must go on describing exactly the
+state at that position. Rows deleted later stay in it as deleted.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from pykyro.storage import filename
 from pykyro.storage.manifest import Manifest
 
 SIZE_RATIO: Final = 4
-DEAD_SHARE_MAX: Final = 0.25
-"""A graph with more dead rows than this is built again: dead rows are walked through and never returned."""
+DELETED_SHARE_MAX: Final = 0.25
+"""A graph with more deleted rows than this is built again: deleted rows are walked through and never returned."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Merging:
                 self._install(running)
             except BaseException:
                 # The next try writes files of another number; these must not pile up.
-                self._context.manifests.forsake(filename.segment_files(running.job.number))
+                self._context.manifests.abandon(filename.segment_files(running.job.number))
                 raise
         except OSError as error:
             raise self._context.write_failed(error, "merging") from error
@@ -93,19 +93,21 @@ class Merging:
             self._nothing_due_in = version
             return False
         # A merge needs at least a row of each: a graph cannot be grown by none.
-        empty = [segment for segment in segments if len(segment.checkpoint_dead) == segment.rows]
+        empty = [segment for segment in segments if len(segment.checkpoint_deleted) == segment.rows]
         if empty:
             self._drop(empty)
             return True
         inputs = [
             MergeInput(
                 segment.entry.model_copy(update={"dead": None, "dead_count": 0}),
-                np.array(segment.checkpoint_dead, dtype=np.uint32),
+                np.array(segment.checkpoint_deleted, dtype=np.uint32),
             )
             for segment in segments
         ]
         extends = (
-            len(segments) > 1 and _dead_share(segments[0]) < DEAD_SHARE_MAX and segments[0].shape is not None
+            len(segments) > 1
+            and _deleted_share(segments[0]) < DELETED_SHARE_MAX
+            and segments[0].shape is not None
         )
         if extends:
             inputs[0] = MergeInput(inputs[0].entry, np.empty(0, np.uint32))
@@ -117,7 +119,7 @@ class Merging:
         try:
             self._running = _Running(job, segments, context.builder.start(request))
         except BaseException:
-            context.manifests.forsake(filename.segment_files(job.number))
+            context.manifests.abandon(filename.segment_files(job.number))
             raise
         return True
 
@@ -138,10 +140,10 @@ class Merging:
     def _install(self, running: _Running) -> None:
         context = self._context
         entry = running.build.result()
-        dead = _deleted_in_merged(running, [segment.checkpoint_dead for segment in running.segments])
-        if dead:
+        deleted = _deleted_in_merged(running, [segment.checkpoint_deleted for segment in running.segments])
+        if deleted:
             entry = entry.model_copy(
-                update={"dead": write_deleted(context, entry.number, dead), "dead_count": len(dead)}
+                update={"dead": write_deleted(context, entry.number, deleted), "dead_count": len(deleted)}
             )
             context.filesystem.sync_directory(context.directory)
         merged = context.open_new_segment(entry)
@@ -153,7 +155,7 @@ class Merging:
 
         obsolete = context.change_manifest(change)
         with context.writes.lock:
-            for row in _deleted_in_merged(running, [segment.dead for segment in running.segments]):
+            for row in _deleted_in_merged(running, [segment.deleted for segment in running.segments]):
                 merged.delete(row)
             context.state.replace(leaving=running.segments, arriving=merged)
         context.remove_files(obsolete)
@@ -168,7 +170,9 @@ def choose_segments(segments: Sequence[ColdSegment]) -> list[ColdSegment]:
         smaller -= segment.rows
         if smaller and smaller * SIZE_RATIO >= segment.rows:
             return by_size[at:]
-    return [segment for segment in by_size if _dead_share(segment) >= DEAD_SHARE_MAX or _is_old(segment)][:1]
+    return [
+        segment for segment in by_size if _deleted_share(segment) >= DELETED_SHARE_MAX or _is_old(segment)
+    ][:1]
 
 
 def _is_old(segment: ColdSegment) -> bool:
@@ -176,15 +180,15 @@ def _is_old(segment: ColdSegment) -> bool:
     return segment.graph is not None and segment.shape is None
 
 
-def _dead_share(segment: ColdSegment) -> float:
-    return len(segment.checkpoint_dead) / segment.rows
+def _deleted_share(segment: ColdSegment) -> float:
+    return len(segment.checkpoint_deleted) / segment.rows
 
 
-def _deleted_in_merged(running: _Running, dead: Sequence[BitMap]) -> BitMap:
-    """Dead rows of the inputs as rows of the merged segment; those left behind have none."""
+def _deleted_in_merged(running: _Running, deleted: Sequence[BitMap]) -> BitMap:
+    """Deleted rows of the inputs as rows of the merged segment; those left behind have none."""
     merged = BitMap()
     offset = 0
-    for item, rows in zip(running.job.inputs, dead, strict=True):
+    for item, rows in zip(running.job.inputs, deleted, strict=True):
         kept = item.kept_rows()
         still_there = np.array(rows - BitMap(item.dropped), dtype=np.int64)
         merged.update((np.searchsorted(kept, still_there) + offset).tolist())

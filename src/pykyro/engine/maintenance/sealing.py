@@ -1,13 +1,13 @@
 """Sealing: the hot tier becomes a cold segment, and recovery no longer needs the log before it.
 
     freeze   under the write lock: rotate the log, set the active tier aside, note which rows of every segment
-             are dead at this position
+             are deleted at this position
     build    the .rows file here, the graph in the build process
     install  MANIFEST first, which makes it true on disk; then the swap in memory, under the write lock
     clean    remove what the MANIFEST no longer names
 
-The state that the MANIFEST describes is exactly the one at the freeze: rows that die while the build runs are
-dead in memory only, for the log says so again after a crash.
+The state that the MANIFEST describes is exactly the one at the freeze: rows deleted while the build runs are
+deleted in memory only, for the log says so again after a crash.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _OBSERVATION_S: Final = 0.02
 
 @dataclass(slots=True)
 class _Frozen:
-    """What is to be sealed: a hot tier, its rows alive at the freeze, and the dead of every segment then."""
+    """What is to be sealed: a hot tier, its rows alive at the freeze, and the deleted rows of every segment then."""
 
     tier: HotTier
     live_rows: Rows
     lsn: LSN
-    dead: dict[int, BitMap]
+    deleted: dict[int, BitMap]
 
 
 class Sealing:
@@ -124,10 +124,10 @@ class Sealing:
         number = self._context.manifests.take_number()
         try:
             entry = self._build(frozen, number)
-            return self._install(frozen, entry, self._write_dead(frozen))
+            return self._install(frozen, entry, self._write_deleted(frozen))
         except BaseException:
             # The next try writes files of another number; these must not pile up on a disk that is full.
-            self._context.manifests.forsake(filename.segment_files(number))
+            self._context.manifests.abandon(filename.segment_files(number))
             raise
 
     def _freeze(self) -> _Frozen | None:
@@ -138,8 +138,8 @@ class Sealing:
             lsn = context.log.rotate()
             context.state.position = lsn
             tier = context.state.freeze()
-            dead = {segment.entry.number: segment.dead.copy() for segment in context.state.version.cold}
-            return _Frozen(tier, tier.live_rows(), lsn, dead)
+            deleted = {segment.entry.number: segment.deleted.copy() for segment in context.state.version.cold}
+            return _Frozen(tier, tier.live_rows(), lsn, deleted)
 
     def _build(self, frozen: _Frozen, number: int) -> SegmentEntry | None:
         """Write the files of the new segment; None when no document is left to put into one."""
@@ -171,20 +171,20 @@ class Sealing:
         finally:
             self._building = None
 
-    def _write_dead(self, frozen: _Frozen) -> dict[int, SegmentEntry]:
+    def _write_deleted(self, frozen: _Frozen) -> dict[int, SegmentEntry]:
         """New entries of the segments that lost rows since their last checkpoint."""
         changed = {}
         for segment in self._context.state.version.cold:
-            dead = frozen.dead.get(segment.entry.number)
-            if dead is not None and dead != segment.checkpoint_dead:
-                file = write_deleted(self._context, segment.entry.number, dead)
+            deleted = frozen.deleted.get(segment.entry.number)
+            if deleted is not None and deleted != segment.checkpoint_deleted:
+                file = write_deleted(self._context, segment.entry.number, deleted)
                 changed[segment.entry.number] = segment.entry.model_copy(
-                    update={"dead": file, "dead_count": len(dead)}
+                    update={"dead": file, "dead_count": len(deleted)}
                 )
         return changed
 
     def _install(
-        self, frozen: _Frozen, entry: SegmentEntry | None, dead: dict[int, SegmentEntry]
+        self, frozen: _Frozen, entry: SegmentEntry | None, changed: dict[int, SegmentEntry]
     ) -> set[str]:
         """Make the segment part of the database; the names of files it made obsolete."""
         context = self._context
@@ -198,7 +198,7 @@ class Sealing:
         )
 
         def change(manifest: Manifest) -> Manifest:
-            segments = tuple(dead.get(known.number, known) for known in manifest.segments)
+            segments = tuple(changed.get(known.number, known) for known in manifest.segments)
             if entry is not None:
                 segments += (entry,)
             wal = kept_wal(manifest.wal, frozen.lsn, retained)
@@ -210,9 +210,9 @@ class Sealing:
         obsolete = context.change_manifest(change)
         with context.writes.lock:
             for known in context.state.version.cold:
-                if known.entry.number in dead:
-                    known.entry = dead[known.entry.number]
-                    known.checkpoint_dead = frozen.dead[known.entry.number]
+                if known.entry.number in changed:
+                    known.entry = changed[known.entry.number]
+                    known.checkpoint_deleted = frozen.deleted[known.entry.number]
             if segment is not None:
                 _apply_deletes(frozen, segment)
             context.state.replace(leaving=[frozen.tier], arriving=segment)

@@ -47,7 +47,7 @@ class MergeInput:
 class MergeJob:
     """Rows of all inputs, in their order, become segment `number`.
 
-    With `extends_first` the first input keeps every row, dead ones too, and its graph is grown instead of built
+    With `extends_first` the first input keeps every row, deleted ones too, and its graph is grown instead of built
     again: adding n rows to a graph costs n insertions, whatever its size.
     """
 

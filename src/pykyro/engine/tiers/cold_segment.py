@@ -44,12 +44,12 @@ class ColdSegment(SegmentRows):
         graph: Graph | None,
         shape: Shape | None,
         metric: Metric,
-        dead: BitMap,
+        deleted: BitMap,
     ) -> None:
-        self.checkpoint_dead: BitMap = dead.copy()
-        """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
-        self._live = LiveRows(entry.row_count, dead)
-        super().__init__(file, entry.row_count, self._live.dead)
+        self.checkpoint_deleted: BitMap = deleted.copy()
+        """Rows deleted at the MANIFEST's sealed position; what a .dead file holds."""
+        self._live = LiveRows(entry.row_count, deleted)
+        super().__init__(file, entry.row_count, self._live.deleted)
         self.entry = entry
         self.graph = graph
         self.shape = shape
@@ -104,7 +104,7 @@ class ColdSegment(SegmentRows):
         return {} if self.keys.owners is None else count_owners(self.keys.owners[self._live_rows(None)])
 
     def delete(self, row: int) -> None:
-        if row not in self.dead:
+        if row not in self.deleted:
             self._live.delete(row)
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
@@ -112,7 +112,7 @@ class ColdSegment(SegmentRows):
 
     def _live_rows(self, condition: Filter | None) -> Rows:
         live = BitMap(range(self.rows)) if condition is None else BitMap(self._index.match(condition))
-        live -= self.dead
+        live -= self.deleted
         return rows_of(live).astype(np.int64)
 
 

@@ -33,13 +33,13 @@ from pykyro.storage.segment.section_file import (
 
 
 class SegmentRows:
-    """The rows of a segment, mapped, and the bitmap of the dead ones. `delete` edits the bitmap in place."""
+    """The rows of a segment, mapped, and the bitmap of the deleted ones. `delete` edits the bitmap in place."""
 
-    def __init__(self, file: SectionFile, row_count: int, dead: BitMap) -> None:
-        """`dead` is kept, not copied. Raises DataDamaged when the file does not hold `row_count` rows."""
+    def __init__(self, file: SectionFile, row_count: int, deleted: BitMap) -> None:
+        """`deleted` is kept, not copied. Raises DataDamaged when the file does not hold `row_count` rows."""
         self.mapping = file.data
         self.rows = row_count
-        self.dead = dead
+        self.deleted = deleted
         self.keys = read_row_keys(file)
         self.ids: DocIds = self.keys.ids
         self.first_key, self.last_key = self.keys.first, self.keys.last
@@ -59,7 +59,7 @@ class SegmentRows:
         if not self.first_key <= key <= self.last_key:
             return None
         for row in self.keys.rows_of(key):
-            if row not in self.dead:
+            if row not in self.deleted:
                 return row
         return None
 
@@ -69,12 +69,12 @@ class SegmentRows:
 
     def delete(self, row: int) -> None:
         """Mark a row deleted."""
-        self.dead.add(row)
+        self.deleted.add(row)
 
     def live_rows(self) -> Rows:
         """The numbers of the live rows, ascending."""
         alive = np.ones(self.rows, dtype=np.bool_)
-        alive[np.array(self.dead, dtype=np.int64)] = False
+        alive[np.array(self.deleted, dtype=np.int64)] = False
         return np.flatnonzero(alive)
 
     def public_of(self, row: int) -> bytes:
@@ -154,15 +154,15 @@ def read_segment_rows(
     Proved are the footers, as whoever reads all bytes proves them anyhow. Raises DataDamaged.
     """
     rows = read_section_file(content(entry.rows), directory / entry.rows.name, entry.rows.facts)
-    dead = BitMap()
+    deleted = BitMap()
     if entry.dead is not None:
         path = directory / entry.dead.name
-        dead = _deleted_rows(read_section_file(content(entry.dead), path, entry.dead.facts), entry)
-    return SegmentRows(rows, entry.row_count, dead)
+        deleted = _deleted_rows(read_section_file(content(entry.dead), path, entry.dead.facts), entry)
+    return SegmentRows(rows, entry.row_count, deleted)
 
 
 def open_deleted_rows(filesystem: FileSystem, directory: Path, entry: SegmentEntry) -> BitMap:
-    """The rows of a segment that were dead at the sealed position, every byte proved. Raises DataDamaged, OSError."""
+    """The rows of a segment deleted at the sealed position, every byte proved. Raises DataDamaged, OSError."""
     if entry.dead is None:
         return BitMap()
     return _deleted_rows(open_section_file(filesystem, directory / entry.dead.name, entry.dead.facts), entry)

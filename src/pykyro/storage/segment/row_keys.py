@@ -47,8 +47,8 @@ class RowKeys:
         """No key in the file is smaller than `first` or larger than `last`: most lookups need to know no more."""
 
     def rows_of(self, key: Key) -> list[int]:
-        """The rows that hold this document: a merge that extends a graph keeps dead rows, so there may be several, of
-        which one at most lives."""
+        """The rows that hold this document: a merge that extends a graph keeps deleted rows, so there may be
+        several, of which one at most is alive."""
         if not self.first <= key <= self.last:
             return []
         ids, rows, owners = self._sorted_ids, self._sorted_rows, self.owners

@@ -22,7 +22,7 @@
 * Bit 0x80 of the kind, SYNCED, says that every frame before this one was on disk when this one was written.
   So a hole in front of a whole frame that carries it is damage, never the trace of a crash.
 * SEAL ends a segment at rotation and at a clean stop and says how many operations stand in it. PROBE is what
-  the log writes on fresh ground after a disk error, to see whether it holds. Both have an lsn of their own.
+  the log writes into a new segment after a disk error, to see whether it holds. Both have an lsn of their own.
 * Whitening: every byte after the segment header is XORed with a key stream of 4096 bytes made from the
   segment's salt, addressed by file offset. Data that was never written reads as zeros after a crash; a
   whitened sector is never all zeros, whatever a vector holds, so the two cannot be mistaken for each other.

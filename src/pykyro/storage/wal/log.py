@@ -240,11 +240,11 @@ class Log:
         failed = self._writer
         # A sync that was under way when the disk failed may still move the position: wait for its end.
         with self._syncing:
-            ground = failed.synced
+            durable = failed.synced
         with self._state:
-            frames = [frame for lsn, frame in self._unsynced if lsn > ground.lsn]
+            frames = [frame for lsn, frame in self._unsynced if lsn > durable.lsn]
         frames.append(PendingFrame(PROBE, bytes(PROBE_BYTES), self._clock.wall_us()))
-        writer = self._new_segment(ground)
+        writer = self._new_segment(durable)
         try:
             writer.append(frames)
             writer.sync(data_only=False)
@@ -294,11 +294,11 @@ class Log:
             with contextlib.suppress(OSError):
                 self._filesystem.remove(self._directory / name)
 
-    def _new_segment(self, follows: WalPosition) -> WalWriter:
+    def _new_segment(self, previous: WalPosition) -> WalWriter:
         header = SegmentHeader(
-            base_lsn=follows.lsn + 1,
-            previous=follows.checksum,
-            created_us=max(follows.time_us, self._clock.wall_us()),
+            base_lsn=previous.lsn + 1,
+            previous=previous.checksum,
+            created_us=max(previous.time_us, self._clock.wall_us()),
             salt=os.urandom(16),
             epoch=self._epoch,
         )
