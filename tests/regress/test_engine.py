@@ -103,7 +103,7 @@ def waiting_write(*operations: Operation) -> PendingWrite:
     """A write whose caller waits for its turn."""
     turn = threading.Lock()
     turn.acquire()
-    return PendingWrite(operations, turn=turn)
+    return PendingWrite(operations, len(operations), turn=turn)
 
 
 def test_other_callers_of_an_interrupted_group_get_an_answer() -> None:

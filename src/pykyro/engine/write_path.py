@@ -56,14 +56,19 @@ class Turn(Protocol):
 
 @dataclass(slots=True, eq=False)
 class PendingWrite:
-    """One caller's operations on their way into a group; `weight` is about their bytes, if the caller bounds them.
+    """One caller's operations on their way into a group, `size` of them; `weight` is about their bytes, if the caller
+    bounds them.
 
-    `answers` has one item an operation once the group is written. `turn` is what the caller's thread waits for; None
-    when it was submitted. `withdrawn` says whether nobody wants a submitted write any more; then it stays unanswered.
+    `prepare`, if there is one, makes the operations once their group is taken, in the thread that leads it; an error
+    in the place of one is its answer. `answers` has one item an operation once the group is written. `turn` is what
+    the caller's thread waits for; None when the write was submitted. `withdrawn` says whether nobody wants a
+    submitted write any more; then it stays unanswered.
     """
 
-    operations: Sequence[Operation]
+    operations: Sequence[Operation | KyroError]
+    size: int
     weight: int = 0
+    prepare: Callable[[], Sequence[Operation | KyroError]] | None = None
     withdrawn: Callable[[], bool] | None = None
     turn: Turn | None = None
     answers: Sequence[Answer] | None = None
@@ -111,7 +116,7 @@ class WritePath:
 
     def commit(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         """Make operations durable and visible, each succeeding or failing on its own; see Engine.commit."""
-        write = PendingWrite(operations)
+        write = PendingWrite(operations, len(operations))
         with self._queue_lock:
             leads, self._is_led = not self._is_led, True
             if not leads:
@@ -184,22 +189,29 @@ class WritePath:
         operations = weight = 0
         if own is not None:
             group.append(own)
-            operations, weight, own.turn = len(own.operations), own.weight, None
+            operations, weight, own.turn = own.size, own.weight, None
         with self._queue_lock:
             while self._queue and operations < _GROUP_OPERATIONS_MAX and weight < COMMIT_BYTES_MAX:
                 write = self._queue.popleft()
                 group.append(write)
-                operations += len(write.operations)
+                operations += write.size
                 weight += write.weight
         return group
 
     def _commit_group(self, group: Sequence[PendingWrite]) -> None:
-        operations: list[Operation] = []
+        operations: list[Operation | KyroError] = []
         wanted = []
         for write in group:
-            if write.withdrawn is None or not write.withdrawn():
-                wanted.append(write)
-                operations += write.operations
+            if write.withdrawn is not None and write.withdrawn():
+                continue
+            wanted.append(write)
+            if write.prepare is not None:
+                try:
+                    write.operations = write.prepare()
+                except Exception as error:
+                    _log.exception("%d operations could not be prepared", write.size)
+                    write.operations = [_as_answer(error)] * write.size
+            operations += write.operations
         try:
             if self._wait_for_room():
                 with self.lock:
@@ -224,7 +236,7 @@ class WritePath:
 
     # --- one group ------------------------------------------------------------------------------
 
-    def _write(self, operations: Sequence[Operation]) -> list[Answer]:
+    def _write(self, operations: Sequence[Operation | KyroError]) -> list[Answer]:
         """Commit as many of the operations as come to GROUP_FRAMES_BYTES_MAX, nearly always all; their answers."""
         if self._refusal:
             self.refusing = self._refusal
@@ -238,6 +250,9 @@ class WritePath:
         contents: list[bytes] = []
         content_bytes = 0
         for operation in operations:
+            if isinstance(operation, KyroError):
+                answers.append(operation)
+                continue
             if no_room and not isinstance(operation, _DELETES):
                 answers.append(Unavailable(no_room))
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -23,6 +23,7 @@ from pykyro.service.batching import RETRY_AFTER_S
 from pykyro.telemetry.counters import Counters
 
 Outcome: TypeAlias = Ack | KyroError
+Prepare: TypeAlias = Callable[[], Sequence[Operation | KyroError]]
 
 
 @dataclass(slots=True, eq=False)
@@ -54,10 +55,19 @@ class Commits:
         return self._waiting
 
     def submit(
-        self, operations: Sequence[Operation], *, weight: int, may_shed: bool = True
+        self,
+        operations: Sequence[Operation] | Prepare,
+        *,
+        size: int = 1,
+        weight: int,
+        may_shed: bool = True,
     ) -> asyncio.Future[Sequence[Outcome]]:
-        """What will become of each operation; `weight` is about their bytes. Cancelling it before a group takes the
-        write withdraws the write.
+        """What will become of each operation, `size` of them; `weight` is about their bytes. Cancelling it before a
+        group takes the write withdraws the write.
+
+        Operations that still have to be made, of the bytes of a request say, are made in the thread that commits,
+        and an error in the place of one is its outcome: were the loop to make them while that thread commits, both
+        would spend their time handing the interpreter lock back and forth.
 
         Raises ResourceExhausted, unless `may_shed` is False because the caller bounds what it submits by itself.
         """
@@ -68,8 +78,17 @@ class Commits:
             )
         self._waiting += 1
         future: asyncio.Future[Sequence[Outcome]] = self._loop.create_future()
+        prepare = operations if callable(operations) else None
         self._writes.submit(
-            _Submitted(operations, weight, future.cancelled, future=future, since_s=time.monotonic())
+            _Submitted(
+                () if callable(operations) else operations,
+                size,
+                weight,
+                prepare,
+                future.cancelled,
+                future=future,
+                since_s=time.monotonic(),
+            )
         )
         return future
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from pykyro.model.arguments import Schema
@@ -20,22 +20,14 @@ from pykyro.model.limits import (
     STREAM_GROUP_DOCUMENTS_MAX,
     STREAM_LINGER_S,
 )
-from pykyro.model.requests import Ack, Put
+from pykyro.model.requests import Ack
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.commits import Commits, Outcome
 from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
 from pykyro.transport.grpc.status import code_of
-from pykyro.transport.grpc.writes import decode_insert, insert_fault
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """A message that asks for nothing that can be stored, and what the stream reports of it."""
-
-    fault: InvalidArgument
-    text: str
+from pykyro.transport.grpc.writes import decode_inserts, insert_fault
 
 
 class Ingest:
@@ -64,9 +56,9 @@ class Ingest:
         self._commits = commits
         self._schema = schema
         self._counters = counters
-        self._gathered: list[Put | _Refused] = []
+        self._gathered: list[bytes] = []
         self._gathered_bytes = 0
-        self._committing: list[Put | _Refused] = []
+        self._committing: list[bytes] = []
         self._group_done = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
 
@@ -89,10 +81,7 @@ class Ingest:
         Raises what `spend` raises.
         """
         await self.spend()
-        try:
-            self._gathered.append(decode_insert(payload, self._schema, self._caller))
-        except InvalidArgument as fault:
-            self._gathered.append(_Refused(fault, insert_fault(payload, fault)))
+        self._gathered.append(payload)
         self._gathered_bytes += len(payload)
         if self._committing:
             if self._is_full:
@@ -149,24 +138,27 @@ class Ingest:
         self._stop_lingering()
         group, weight = self._gathered, self._gathered_bytes
         self._committing, self._gathered, self._gathered_bytes = group, [], 0
-        puts = [one for one in group if isinstance(one, Put)]
         # A stream has one group under way, so it needs no shedding: it waits.
-        future = self._commits.submit(puts, weight=weight, may_shed=False)
+        future = self._commits.submit(
+            partial(decode_inserts, group, self._schema, self._caller),
+            size=len(group),
+            weight=weight,
+            may_shed=False,
+        )
         future.add_done_callback(self._on_committed)
 
     def _on_committed(self, future: asyncio.Future[Sequence[Outcome]]) -> None:
-        outcomes = iter(future.result())
+        outcomes = future.result()
         refused, first = 0, self._done_count
-        for position, one in enumerate(self._committing, first):
-            outcome = one if isinstance(one, _Refused) else next(outcomes)
+        for position, (payload, outcome) in enumerate(zip(self._committing, outcomes, strict=True), first):
             if isinstance(outcome, Ack):
                 self._caller.usage.inserts += not outcome.existed
             else:
                 refused += 1
-                self._count(outcome)
-                self._name(position, outcome.fault if isinstance(outcome, _Refused) else outcome)
-        self.stored += len(self._committing) - refused
-        self._counters.inserts(len(self._committing), refused)
+                self._count(payload, outcome)
+                self._name(position, outcome)
+        self.stored += len(outcomes) - refused
+        self._counters.inserts(len(outcomes), refused)
         self._committing = []
         if self._is_full:
             self._commit_gathered()
@@ -188,17 +180,13 @@ class Ingest:
             pb.InsertResponse.Refusal(position=position, error=text, code=code_of(error).value[0])
         )
 
-    def _count(self, refusal: KyroError | _Refused) -> None:
-        if isinstance(refusal, _Refused):
-            self._counters.error(refusal.fault)
+    def _count(self, payload: bytes, error: KyroError) -> None:
+        self._counters.error(error)
+        if isinstance(error, InvalidArgument):
             self.invalid += 1
-            self.last_error = refusal.text
-            return
-        self._counters.error(refusal)
-        self.last_error = str(refusal)
-        if isinstance(refusal, InvalidArgument):
-            self.invalid += 1
-            return
-        self.failed += 1
-        if isinstance(refusal, QuotaExceeded):
-            self.quota_exceeded = refusal
+            self.last_error = insert_fault(payload, error)
+        else:
+            self.failed += 1
+            self.last_error = str(error)
+            if isinstance(error, QuotaExceeded):
+                self.quota_exceeded = error

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -30,7 +32,7 @@ from pykyro.model.types import RESERVED_KEYS, Document, Metric, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
 from pykyro.service.access import Caller
-from pykyro.service.commits import Commits
+from pykyro.service.commits import Commits, Prepare
 from pykyro.service.tracing import Tracing
 from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
@@ -54,7 +56,7 @@ class Writes:
         self._counters.calls_in_flight += 1
         failed = 1
         try:
-            put = decode_insert(payload, self._schema, caller)
+            put = partial(decode_inserts, (payload,), self._schema, caller)
             ack = await self._commit(put, payload, "Insert failed")
             failed = 0
             caller.usage.inserts += not ack.existed
@@ -107,10 +109,11 @@ class Writes:
         self._counters.query(time.perf_counter_ns() - started_ns, alone=False)
         return ack
 
-    async def _commit(self, operation: Operation, payload: bytes, doing: str) -> Ack:
+    async def _commit(self, operation: Operation | Prepare, payload: bytes, doing: str) -> Ack:
         start_us = 0 if self._tracing is None else time.time_ns() // 1000
         try:
-            (outcome,) = await self._commits.submit((operation,), weight=len(payload))
+            operations = operation if callable(operation) else (operation,)
+            (outcome,) = await self._commits.submit(operations, weight=len(payload))
         except KyroError as error:
             raise CallError(doing, error) from error
         finally:
@@ -146,6 +149,19 @@ def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
             return DeleteMatching(condition, scope)
         case _:
             raise InvalidArgument("No delete criteria provided", field="delete_criteria")
+
+
+def decode_inserts(
+    payloads: Sequence[bytes], schema: Schema, caller: Caller
+) -> Sequence[Put | InvalidArgument]:
+    """`decode_insert` for each payload, the error of a refused one in its place."""
+    decoded: list[Put | InvalidArgument] = []
+    for payload in payloads:
+        try:
+            decoded.append(decode_insert(payload, schema, caller))
+        except InvalidArgument as fault:
+            decoded.append(fault)
+    return decoded
 
 
 def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
