@@ -112,10 +112,8 @@ class QueryCache:
         self._waiting: dict[tuple[Hashable, bytes], tuple[Vector, Source]] = {}
         self._changed: set[int] = set()
         """Slots that changed since the last commit."""
-        self.commit_check = CommitCheck(
-            self._lock, self._table, self._columns, self._changed, self._waiting.values()
-        )
-        """Whether a commit has to be applied."""
+        waiting = self._waiting.values()
+        self.commit_check = CommitCheck(self._lock, self._table, self._columns, self._changed, waiting)
         self._repeats: dict[tuple[Hashable, bytes], int] = {}
         self._tick = 0
         self._pace = Pace()

@@ -39,7 +39,7 @@ class Caches:
 
     def begin(self) -> None:
         """The documents are about to change: until `committed` no cache answers. For the writer."""
-        self.commits.number |= 1
+        self.commits.number |= 1  # as CommitSequence.begin does; every write comes here
 
     def committed(self, records: Sequence[Record]) -> None:
         """These were applied, in this order; bring the caches up to date. For the writer."""
@@ -62,7 +62,7 @@ class Caches:
                 # The write is durable and applied; a cache that cannot be brought up to date is given up instead.
                 _log.exception("the query cache was emptied")
                 self.answers.begin_anew()
-        self.commits.number += 1
+        self.commits.number += 1  # as CommitSequence.end does
 
     def _apply(self, records: Sequence[Record]) -> None:
         """Apply the records to the cached answers. An entry holds documents of one owner, and knows them by their

@@ -21,7 +21,7 @@ from pyroaring import BitMap
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.build_protocol import GraphRequest
 from pykyro.engine.maintenance.builder import Build
-from pykyro.engine.maintenance.segment_builder import contents_of
+from pykyro.engine.maintenance.segment_builder import rows_to_write
 from pykyro.engine.options import SEAL_ROWS
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
@@ -39,7 +39,7 @@ _OBSERVATION_S: Final = 0.02
 
 
 @dataclass(slots=True)
-class _Frozen:
+class _FrozenTier:
     """What is to be sealed: a hot tier, its rows alive at the freeze, and the deleted rows of every segment then."""
 
     tier: HotTier
@@ -53,7 +53,7 @@ class Sealing:
 
     def __init__(self, context: EngineContext) -> None:
         self._context = context
-        self._frozen: _Frozen | None = None
+        self._frozen: _FrozenTier | None = None
         self._building: Build | None = None
         self._stopping = False
         self._sealed_s = context.clock.monotonic_s()
@@ -120,7 +120,7 @@ class Sealing:
             context.writes.room.notify_all()
         return len(frozen.live_rows)
 
-    def _build_and_install(self, frozen: _Frozen) -> set[str]:
+    def _build_and_install(self, frozen: _FrozenTier) -> set[str]:
         number = self._context.manifests.take_number()
         try:
             entry = self._build(frozen, number)
@@ -130,7 +130,7 @@ class Sealing:
             self._context.manifests.abandon(filename.segment_files(number))
             raise
 
-    def _freeze(self) -> _Frozen | None:
+    def _freeze(self) -> _FrozenTier | None:
         context = self._context
         with context.writes.lock:
             if context.state.mutations_since_freeze == 0:
@@ -139,9 +139,9 @@ class Sealing:
             context.state.position = lsn
             tier = context.state.freeze()
             deleted = {segment.entry.number: segment.deleted.copy() for segment in context.state.version.cold}
-            return _Frozen(tier, tier.live_rows(), lsn, deleted)
+            return _FrozenTier(tier, tier.live_rows(), lsn, deleted)
 
-    def _build(self, frozen: _Frozen, number: int) -> SegmentEntry | None:
+    def _build(self, frozen: _FrozenTier, number: int) -> SegmentEntry | None:
         """Write the files of the new segment; None when no document is left to put into one."""
         rows = frozen.live_rows
         if not len(rows):
@@ -150,7 +150,7 @@ class Sealing:
         doc_ids, vectors, norms = frozen.tier.columns_of(rows)
         metadata = [frozen.tier.metadata(int(row)) for row in rows]
         owners = frozen.tier.owners_of(rows)
-        contents = contents_of(doc_ids, owners, norms, metadata, [vectors], context.options.dimension)
+        contents = rows_to_write(doc_ids, owners, norms, metadata, [vectors], context.options.dimension)
         rows_file = write_rows(context.filesystem, context.directory, number, contents)
         request = GraphRequest(
             directory=str(context.directory),
@@ -171,7 +171,7 @@ class Sealing:
         finally:
             self._building = None
 
-    def _write_deleted(self, frozen: _Frozen) -> dict[int, SegmentEntry]:
+    def _write_deleted(self, frozen: _FrozenTier) -> dict[int, SegmentEntry]:
         """New entries of the segments that lost rows since their last checkpoint."""
         changed = {}
         for segment in self._context.state.version.cold:
@@ -184,7 +184,7 @@ class Sealing:
         return changed
 
     def _install(
-        self, frozen: _Frozen, entry: SegmentEntry | None, changed: dict[int, SegmentEntry]
+        self, frozen: _FrozenTier, entry: SegmentEntry | None, changed: dict[int, SegmentEntry]
     ) -> set[str]:
         """Make the segment part of the database; the names of files it made obsolete."""
         context = self._context
@@ -225,7 +225,7 @@ def write_deleted(context: EngineContext, number: int, rows: BitMap) -> FileEntr
     return write_deleted_rows(context.filesystem, context.directory, number, version, list(rows))
 
 
-def _apply_deletes(frozen: _Frozen, segment: ColdSegment) -> None:
+def _apply_deletes(frozen: _FrozenTier, segment: ColdSegment) -> None:
     """Rows deleted in the frozen tier while the segment was built are deleted in the segment too."""
     now_live = frozen.tier.live_rows()
     for position in np.flatnonzero(~np.isin(frozen.live_rows, now_live)):

@@ -20,12 +20,12 @@ from pykyro.index.metadata.metadata_index import build_sections
 from pykyro.index.vector.graph_build import GraphParameters
 from pykyro.index.vector.hnsw import Graph
 from pykyro.index.vector.shape import Shape
-from pykyro.index.vector.shaping import SegmentRows, extend_shape, shape_rows
+from pykyro.index.vector.shaping import RowsToShape, extend_shape, shape_rows
 from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.model.types import Matrix, Rows
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import FileEntry, SegmentEntry
-from pykyro.storage.segment.writer import SegmentContents, write_graph, write_rows, write_shape
+from pykyro.storage.segment.writer import RowsToWrite, write_graph, write_rows, write_shape
 
 _CHUNK_ROWS: Final = 8192
 
@@ -56,16 +56,16 @@ class MergeJob:
     extends_first: bool
 
 
-def contents_of(
+def rows_to_write(
     doc_ids: npt.NDArray[np.uint64],
     owners: npt.NDArray[np.uint64],
     norms: npt.NDArray[np.float64],
     metadata: Sequence[StoredMetadata],
     chunks: Iterable[Matrix],
     dimension: int,
-) -> SegmentContents:
+) -> RowsToWrite:
     """What is to stand in a segment, its metadata indexed."""
-    return SegmentContents(
+    return RowsToWrite(
         doc_ids,
         owners,
         norms,
@@ -95,7 +95,7 @@ def build_segment(
     if row_count < GRAPH_ROWS_MIN:
         return entry
     segment = open_segment(filesystem, directory, entry, parameters.metric, verify=False)
-    stored = SegmentRows(segment.vectors, segment.norms, segment.ids)
+    stored = RowsToShape(segment.vectors, segment.norms, segment.ids)
     built = None
     if base is not None:
         built = _extended(filesystem, directory, base.entry, stored, parameters, threads)
@@ -112,7 +112,7 @@ def _extended(
     filesystem: FileSystem,
     directory: Path,
     base: SegmentEntry,
-    rows: SegmentRows,
+    rows: RowsToShape,
     parameters: GraphParameters,
     threads: int,
 ) -> tuple[Graph, Shape] | None:
@@ -131,7 +131,7 @@ def merge_segments(
     segments = [open_segment(filesystem, directory, i.entry, parameters.metric) for i in job.inputs]
     kept = [i.kept_rows() for i in job.inputs]
     parts = list(zip(segments, kept, strict=True))
-    contents = contents_of(
+    contents = rows_to_write(
         doc_ids=np.concatenate([s.doc_ids_of(rows) for s, rows in parts]),
         owners=np.concatenate([s.owners_of(rows) for s, rows in parts]),
         norms=np.concatenate([s.norms[rows] for s, rows in parts]),

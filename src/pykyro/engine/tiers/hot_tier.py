@@ -43,7 +43,7 @@ _EMPTY: Final = no_candidates("hot: empty")
 _NONE_MATCHES: Final = no_candidates("hot: no row matches")
 
 
-class _Columns:
+class _RowColumns:
     """Arrays of one capacity; growth makes a new set, so a reader's set stays whole."""
 
     __slots__ = ("alive", "doc_ids", "norms", "owners", "vectors")
@@ -55,8 +55,8 @@ class _Columns:
         self.owners: npt.NDArray[np.uint64] = np.zeros(capacity, dtype=np.uint64)
         self.alive: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
 
-    def grown(self, rows: int) -> _Columns:
-        larger = _Columns(2 * len(self.alive), self.vectors.shape[1])
+    def grown(self, rows: int) -> _RowColumns:
+        larger = _RowColumns(2 * len(self.alive), self.vectors.shape[1])
         for name in self.__slots__:
             getattr(larger, name)[:rows] = getattr(self, name)[:rows]
         return larger
@@ -72,7 +72,7 @@ class HotTier:
 
     def __init__(self, dimension: int, metric: Metric) -> None:
         self._metric = metric
-        self._columns = _Columns(_FIRST_CAPACITY, dimension)
+        self._columns = _RowColumns(_FIRST_CAPACITY, dimension)
         self._metadata: list[StoredMetadata] = []
         self._index = MutableMetadataIndex()
         self._row_of: dict[Key, int] = {}
@@ -191,7 +191,7 @@ class HotTier:
     def count(self, condition: Filter | None) -> int:
         return self.live if condition is None else len(self._live_among(self._columns, condition))
 
-    def _live_among(self, columns: _Columns, condition: Filter | None) -> Rows:
+    def _live_among(self, columns: _RowColumns, condition: Filter | None) -> Rows:
         """Rows that satisfy `condition` and were alive when this was called, ascending."""
         alive = columns.alive.copy()
         if condition is None:

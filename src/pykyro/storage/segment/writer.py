@@ -24,7 +24,7 @@ from pykyro.storage.segment.section_file import AnyArray, SectionWriter
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentContents:
+class RowsToWrite:
     """Rows to put into a segment, in order. `chunks` gives the vectors piece by piece; `public` and `reserved` is the
     metadata of each row, in the form of metadata_wire, and `index` holds the sections of the index of both."""
 
@@ -38,7 +38,7 @@ class SegmentContents:
     dimension: int
 
 
-def write_rows(filesystem: FileSystem, directory: Path, number: int, contents: SegmentContents) -> FileEntry:
+def write_rows(filesystem: FileSystem, directory: Path, number: int, contents: RowsToWrite) -> FileEntry:
     """Write the .rows file of segment `number`. Raises OSError."""
     path = directory / filename.segment_rows(number)
     writer, count = SectionWriter(filesystem, path), len(contents.doc_ids)
