@@ -157,11 +157,13 @@ class WritePath:
 
     def _lead(self, own: PendingWrite | None) -> None:
         """Write one group, answer it, and tell the next in the queue to lead, if there is one."""
-        group = self._take_group(own)
+        group: list[PendingWrite] = []
         taken_s = self.group_since_s = time.monotonic()
         try:
+            self._take_group(own, group)
             self._commit_group(group)
         finally:
+            # Whatever happened, nobody may be left waiting: neither the writers of this group nor those behind them.
             self.group_since_s = None
             with self._queue_lock:
                 following = self._queue[0] if self._queue else None
@@ -183,9 +185,8 @@ class WritePath:
                 elif following is not None:
                     self._turns.put(True)
 
-    def _take_group(self, own: PendingWrite | None) -> list[PendingWrite]:
-        """The leader's own write, if it has one, and others in order of arrival, as many as one group holds."""
-        group: list[PendingWrite] = []
+    def _take_group(self, own: PendingWrite | None, group: list[PendingWrite]) -> None:
+        """Fill a group: the leader's own write, if it has one, and others in order of arrival, as many as it holds."""
         operations = weight = 0
         if own is not None:
             group.append(own)
@@ -196,7 +197,6 @@ class WritePath:
                 group.append(write)
                 operations += write.size
                 weight += write.weight
-        return group
 
     def _commit_group(self, group: Sequence[PendingWrite]) -> None:
         operations: list[Operation | KyroError] = []
