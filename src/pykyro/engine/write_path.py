@@ -186,7 +186,7 @@ class WritePath:
                     self._turns.put(True)
 
     def _take_group(self, own: PendingWrite | None, group: list[PendingWrite]) -> None:
-        """Fill a group: the leader's own write, if it has one, and others in order of arrival, as many as it holds."""
+        """Fill a group: the leader's own write, if it has one, then others in order of arrival."""
         operations = weight = 0
         if own is not None:
             group.append(own)
