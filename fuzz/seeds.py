@@ -11,7 +11,8 @@ from tests.storage import golden_files
 from pykyro.model.metadata_wire import encode_metadata
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.storage.manifest import encode_manifest
-from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord, encode_records
+from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord
+from pykyro.storage.wal.writer import encode_records
 from pykyro.tenancy.usage_file import encode_counts
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,8 @@ def _footer() -> bytes:
 
 def _records() -> bytes:
     vector = np.arange(4, dtype=np.float32)
-    return encode_records([PutRecord(7, vector, {"a": "b"}), MetadataRecord(7, {}), DeleteRecord(7)])
+    wire = encode_metadata({"a": "b"})
+    return encode_records([PutRecord(7, vector, {}, wire), MetadataRecord(7, {}, b""), DeleteRecord(7)])
 
 
 def _filter() -> pb.MetadataFilter:

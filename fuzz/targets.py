@@ -28,15 +28,17 @@ from pykyro.service.access import Caller
 from pykyro.storage.files.checksum import digest
 from pykyro.storage.manifest import decode_manifest
 from pykyro.storage.segment.section_file import _END, _MAGIC, _TRAILER, FileFacts, read_section_file
-from pykyro.storage.wal.format import SEGMENT_HEADER, SegmentHeader, Whitening, encode_frame
+from pykyro.storage.wal.format import SEGMENT_HEADER, SegmentHeader, Whitening
 from pykyro.storage.wal.reader import read_seal, read_segment
 from pykyro.storage.wal.records import decode_records
+from pykyro.storage.wal.writer import encode_frame
 from pykyro.tenancy.key_file import parse_key_file
 from pykyro.tenancy.usage_file import _MAGIC as _USAGE_MAGIC
 from pykyro.tenancy.usage_file import decode_counts
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import decode_filter
 from pykyro.transport.grpc.search_codec import SearchCodec, wants_inline_errors
+from pykyro.transport.grpc.writes import decode_insert, insert_fault
 
 _PATH = Path("/fuzz/file")
 _HEADER = SegmentHeader(base_lsn=1, previous=0, created_us=1, salt=bytes(range(16)))
@@ -114,9 +116,9 @@ def requests(data: bytes) -> None:
     """Every request of the wire contract; the first byte chooses the caller."""
     caller, payload = _CALLERS[data[0] % 2 if data else 0], data[1:]
     try:
-        decode.document(payload, _SCHEMA, caller)
+        decode_insert(payload, _SCHEMA, caller)
     except InvalidArgument as fault:
-        decode.insert_fault(payload, fault)
+        insert_fault(payload, fault)
     _refusing(lambda raw: SearchCodec(_SCHEMA).decode(raw, caller), payload, InvalidArgument)
     wants_inline_errors(payload)
     for kind in (pb.DeleteRequest, pb.UpdateMetadataRequest, pb.BatchDeleteRequest, pb.BulkQueryRequest):

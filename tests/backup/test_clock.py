@@ -19,8 +19,8 @@ from pykyro.model.errors import FailedPrecondition
 from pykyro.storage.manifest import read_manifest
 from pykyro.storage.wal import log
 from pykyro.storage.wal import writer as wal_writer
-from pykyro.storage.wal.format import encode_frame
 from pykyro.storage.wal.reader import read_segment
+from pykyro.storage.wal.writer import encode_frame
 
 DAY_S = 86_400
 ONE_DAILY = Retention(0, 1, 0, 0)

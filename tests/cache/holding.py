@@ -91,7 +91,12 @@ class Rig:
     ) -> None:
         self.commits.begin()
         touched = np.array([*gone, *arriving.doc_ids.tolist()], np.uint64)
-        self.cache.carry(touched, arriving, metadata or [{}] * len(arriving.doc_ids))
+        may_skip = len(arriving.doc_ids) > 0 and self.cache.commit_check.is_unaffected(arriving.vectors)
+        before = self.cache.entries()
+        held = [one.held.doc_ids() for one in before]
+        may_skip = may_skip and not np.isin(touched, np.concatenate([np.empty(0, np.uint64), *held])).any()
+        self.cache.apply(touched, arriving, metadata or [{}] * len(arriving.doc_ids))
+        assert not may_skip or self.cache.entries() == before
         self.commits.end()
 
 

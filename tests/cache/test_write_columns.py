@@ -28,7 +28,7 @@ def test_every_document_that_may_join_is_named(metric: Metric, scale: float) -> 
     for query in queries:
         similarities = distance.similarities(arriving, query, metric)
         entries.append(entry(query, float(np.sort(similarities)[-20]), range(1, 2)))
-    columns.follow(enumerate(entries))
+    columns.catch_up(range(len(entries)), entries)
     named = set(columns.joinable(distance.index_form(arriving, metric)))
     expected = {
         (slot, int(row))
@@ -48,11 +48,11 @@ def test_holders_are_found_whatever_came_and_went() -> None:
         slot = int(chance.integers(40))
         if chance.random() < 0.3:
             held.pop(slot, None)
-            columns.follow([(slot, None)])
+            columns.catch_up([slot], [None] * 40)
         else:
             start = int(chance.integers(1, 5000))
             held[slot] = range(start, start + int(chance.integers(1, 200)))
-            columns.follow([(slot, entry(rows(1)[0], 0.5, held[slot]))])
+            columns.catch_up([slot], [entry(rows(1)[0], 0.5, held[slot])] * 40)
         wanted = chance.integers(1, 5200, int(chance.integers(1, 40))).astype(np.uint64)
         expected = {slot for slot, ids in held.items() if any(int(one) in ids for one in wanted)}
         assert columns.holding(wanted) == expected
@@ -60,8 +60,9 @@ def test_holders_are_found_whatever_came_and_went() -> None:
 
 def test_an_empty_slot_takes_no_document() -> None:
     columns = WriteColumns(DIMENSION, Metric.EUCLIDEAN)
-    columns.follow([(3, entry(rows(1)[0], -1e9, range(1, 5)))])
-    columns.follow([(3, None), (70, entry(rows(1)[0], -1e9, range(1, 5)))])
+    one: Entry = entry(rows(1)[0], -1e9, range(1, 5))
+    columns.catch_up([3], [one] * 4)
+    columns.catch_up([3, 70], [None if slot == 3 else one for slot in range(71)])
     assert set(columns.joinable(rows(2))) == {(70, 0), (70, 1)}
 
 

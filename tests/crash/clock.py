@@ -15,6 +15,9 @@ class FakeClock:
         self._wall_us += self._tick_us
         return self._wall_us
 
+    def wall_ns(self) -> int:
+        return 1000 * self.wall_us()
+
     def monotonic_s(self) -> float:
         return self._monotonic_s
 

@@ -20,7 +20,7 @@ from pykyro.index.vector.coding import Code
 from pykyro.index.vector.graph_build import GraphParameters, build_graph
 from pykyro.index.vector.hnsw import Graph
 from pykyro.index.vector.shape import Shape
-from pykyro.index.vector.shaping import SegmentRows, shape_rows
+from pykyro.index.vector.shaping import RowsToShape, shape_rows
 from pykyro.model import distance
 from pykyro.model.filter import Exact
 from pykyro.model.requests import Delete, Put, SearchRequest
@@ -197,7 +197,7 @@ def test_what_a_client_sees_as_equal_comes_by_ascending_id_up_to_the_cut(
 def test_segments_of_earlier_versions_are_searched_with_care_and_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def as_before(rows: SegmentRows, parameters: GraphParameters, threads: int) -> tuple[Graph, Shape]:
+    def as_before(rows: RowsToShape, parameters: GraphParameters, threads: int) -> tuple[Graph, Shape]:
         indexed = distance.index_form(rows.vectors, parameters.metric)
         by_product = parameters.metric is not Metric.EUCLIDEAN
         return (
@@ -211,7 +211,7 @@ def test_segments_of_earlier_versions_are_searched_with_care_and_go(
     for metric in Metric:
         directory = tmp_path / metric.value
         monkeypatch.setattr(segment_builder, "shape_rows", as_before)
-        monkeypatch.setattr(segment_builder, "_write_shape", lambda *_: None)
+        monkeypatch.setattr(segment_builder, "write_shape", lambda *_: None)
         engine = stored(directory, metric, rows)
         (segment,) = engine.context.state.version.cold
         assert (segment.graph is not None, segment.shape) == (True, None)

@@ -85,7 +85,8 @@ def test_a_fault_while_one_operation_is_prepared_is_its_answer(
 ) -> None:
     engine = open_small(tmp_path / "data", documents_max=3)
     engine.write(put(1, ROWS[1], a="1"))
-    real: Callable[..., object] = getattr(resolve, place)
+    module = resolve if place == "check_updated" else write_path
+    real: Callable[..., object] = getattr(module, place)
     calls = iter(range(100))
 
     def faulty(*given: object, **named: object) -> object:
@@ -93,7 +94,7 @@ def test_a_fault_while_one_operation_is_prepared_is_its_answer(
             raise error
         return real(*given, **named)
 
-    monkeypatch.setattr(resolve, place, faulty)
+    monkeypatch.setattr(module, place, faulty)
     answers = engine.commit(
         [put(2, ROWS[2]), put(3, ROWS[3]), UpdateMetadata(1, {"b": "2"}, merge=True), put(4, ROWS[4])]
     )
@@ -117,9 +118,9 @@ def test_a_fault_before_the_log_was_touched_refuses_no_later_write(
     def out_of_memory(*given: object, **named: object) -> None:
         raise MemoryError
 
-    for place in ("_write_all", "_append"):
+    for owner, place in ((engine.context.writes, "_write"), (engine.context.log, "append")):
         with monkeypatch.context() as patched:
-            patched.setattr(engine.context.writes, place, out_of_memory)
+            patched.setattr(owner, place, out_of_memory)
             with pytest.raises(MemoryError):
                 engine.write(put(2, ROWS[2]))
         _is_well(engine)
@@ -195,8 +196,8 @@ def test_a_document_that_has_too_much_from_before_can_be_made_smaller(tmp_path: 
 def test_a_frame_that_no_log_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = open_small(tmp_path / "data")
     fill(engine, vectors(200), metadata={"all": "yes"})
-    size = len(records.encode_records([records.DeleteRecord(at) for at in range(200)], tenanted=False))
-    monkeypatch.setattr(resolve, "WAL_FRAME_BODY_BYTES_MAX", size)
+    size = len(wal_writer.encode_records([records.DeleteRecord(at) for at in range(200)], tenanted=False))
+    monkeypatch.setattr(write_path, "WAL_FRAME_BODY_BYTES_MAX", size)
     for operation in (DeleteMany(range(1, 201)), DeleteMatching(Exact("all", "yes"))):
         refused, stored = engine.commit([operation, put(1, ROWS[1], all="yes")])
         assert isinstance(refused, ResourceExhausted)

@@ -177,7 +177,7 @@ def test_a_real_build_process_builds_and_the_segment_answers(tmp_path: Path) -> 
 class _Sized:
     def __init__(self, rows: int, dead: int = 0) -> None:
         self.rows = rows
-        self.checkpoint_dead = range(dead)
+        self.checkpoint_deleted = range(dead)
         self.graph = self.shape = None
 
 

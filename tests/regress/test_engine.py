@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
@@ -20,8 +21,9 @@ from pykyro.engine.maintenance.build_protocol import BuildRequest
 from pykyro.engine.maintenance.builder import Build, BuildFailed, InlineBuilder
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.tiers.hot_tier import HotTier
-from pykyro.engine.write_path import _Pending
+from pykyro.engine.write_path import PendingWrite
 from pykyro.model.errors import DataDamaged, Unavailable, WriteFailed
+from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.requests import Delete, Operation, Put, UpdateMetadata
 from pykyro.model.types import Document, Metric
 from pykyro.storage.manifest import write_manifest
@@ -97,11 +99,18 @@ def open_on_small_segments(disk: FaultFS) -> Engine:
     return open_on(disk, options, FakeClock())
 
 
+def waiting_write(*operations: Operation) -> PendingWrite:
+    """A write whose caller waits for its turn."""
+    turn = threading.Lock()
+    turn.acquire()
+    return PendingWrite(operations, len(operations), turn=turn)
+
+
 def test_other_callers_of_an_interrupted_group_get_an_answer() -> None:
     """An interrupt is no Exception, and nobody answered the others, who then failed an assertion."""
     disk = FaultFS()
     engine, _ = start(disk)
-    follower = _Pending([put(2)])
+    follower = waiting_write(put(2))
     engine.context.writes._queue.append(follower)
 
     def interrupt(index: int, call: Call) -> None:
@@ -119,7 +128,7 @@ def test_leader_is_in_its_own_group_however_much_is_queued_before_it(monkeypatch
     """A late caller that led a group of earlier ones got no answer, and its write happened later all the same."""
     monkeypatch.setattr(write_path, "_GROUP_OPERATIONS_MAX", 2)
     engine, _ = start(FaultFS())
-    earlier = [_Pending([put(2), put(3)]), _Pending([put(4), put(5)])]
+    earlier = [waiting_write(put(2), put(3)), waiting_write(put(4), put(5))]
     engine.context.writes._queue.extend(earlier)
     assert engine.write(put(1)).existed == 0
     assert earlier[1].answers is None
@@ -195,7 +204,9 @@ def test_lookup_beside_an_update_of_a_cold_document_finds_it(monkeypatch: pytest
 
     def update_first(doc_id: int) -> int | None:
         monkeypatch.undo()
-        state._put(PutRecord(1, np.ones(4, dtype=np.float32), {"v": "new"}), np.ones(4, dtype=np.float32))
+        metadata = {"v": "new"}
+        put_again = PutRecord(1, np.ones(4, np.float32), metadata, encode_metadata(metadata))
+        state.apply(state.position, [put_again])
         return lookup(doc_id)
 
     monkeypatch.setattr(segment, "lookup", update_first)

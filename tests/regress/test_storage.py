@@ -191,7 +191,7 @@ def test_segments_of_failed_probes_do_not_pile_up() -> None:
 
 
 def test_file_that_cannot_be_removed_does_not_keep_the_database_shut() -> None:
-    """A stranger that could not be removed failed the whole start, after the log was open."""
+    """A file of nobody's that could not be removed failed the whole start, after the log was open."""
     disk = FaultFS()
     open_log(disk).log.append([put(1)])
     disk = disk.crash(AllKept())

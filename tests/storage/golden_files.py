@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from tests.crash.fault_filesystem import FaultFS
 
+from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.types import Metric
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import FileEntry, Manifest, SegmentEntry, WalEntry, encode_manifest
 from pykyro.storage.segment.section_file import FileFacts, SectionWriter
 from pykyro.storage.wal.format import OPERATION, PROBE, SegmentHeader
-from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord, Record, encode_records
-from pykyro.storage.wal.writer import PendingFrame, WalWriter
+from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord, Record
+from pykyro.storage.wal.writer import PendingFrame, WalWriter, encode_records
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path("/")
@@ -36,9 +37,9 @@ def operations() -> list[bytes]:
     zeros[0] = 1.0
     mixed = np.array([1.5, -2.25, 0.0, 3e38], dtype=np.float32)
     return [
-        _plain([PutRecord(1, zeros, {"__namespace__": "n", "colour": "rot"})]),
-        _plain([PutRecord(2**64 - 1, mixed, {})]),
-        _plain([MetadataRecord(1, {"text": "0" * 300})]),
+        _plain([PutRecord(1, zeros, {}, encode_metadata({"__namespace__": "n", "colour": "rot"}))]),
+        _plain([PutRecord(2**64 - 1, mixed, {}, b"")]),
+        _plain([MetadataRecord(1, {}, encode_metadata({"text": "0" * 300}))]),
         _plain([DeleteRecord(1), DeleteRecord(2)]),
     ]
 

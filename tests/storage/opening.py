@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 from tests.crash.clock import FakeClock
 
+from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.types import LSN, Metric
 from pykyro.storage.files.filesystem import FileSystem, Lock
 from pykyro.storage.files.lock import lock_directory, make_directories
 from pykyro.storage.recovery import Recovery
 from pykyro.storage.wal.log import Log, LogOptions
-from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record, encode_records
+from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record
+from pykyro.storage.wal.writer import encode_records
 from pykyro.system.clock import Clock
 
 DATA = Path("/data")
@@ -66,7 +68,8 @@ def open_log(
 def put(doc_id: int, fill: float = 1.0, **metadata: str) -> bytes:
     """The content of a frame that puts one document."""
     return encode_records(
-        [PutRecord(doc_id, np.full(DIMENSION, fill, dtype=np.float32), metadata)], tenanted=False
+        [PutRecord(doc_id, np.full(DIMENSION, fill, dtype=np.float32), metadata, encode_metadata(metadata))],
+        tenanted=False,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pykyro.model.errors import DataDamaged
-from pykyro.storage.wal.format import OPERATION, SEGMENT_HEADER, SegmentHeader, Whitening, encode_frame
+from pykyro.storage.wal.format import OPERATION, SEGMENT_HEADER, SegmentHeader, Whitening
 from pykyro.storage.wal.reader import SegmentContents, read_segment
+from pykyro.storage.wal.writer import encode_frame
 
 SALT = bytes(range(16))
 PATH = Path("/wal")

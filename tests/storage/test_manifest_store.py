@@ -78,14 +78,14 @@ def test_file_named_again_is_not_obsolete() -> None:
     assert manifests.take_obsolete() == set()
 
 
-def test_forsaken_files_wait_while_a_failed_update_may_name_them() -> None:
+def test_abandoned_files_wait_while_a_failed_update_may_name_them() -> None:
     disk = FaultFS()
     manifests = store(disk)
     set_wal(manifests, "1")
     disk.faults = [Fault(len(disk.calls) + 4, "error")]
     with pytest.raises(OSError, match="Input/output"):
         set_wal(manifests, "1", "2")
-    manifests.forsake(["wal_1.wal", "wal_2.wal", "wal_3.wal"])
+    manifests.abandon(["wal_1.wal", "wal_2.wal", "wal_3.wal"])
     assert manifests.take_obsolete() == {"wal_3.wal"}
     set_wal(manifests, "1")
     assert manifests.take_obsolete() == {"wal_2.wal"}

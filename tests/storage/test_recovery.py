@@ -138,7 +138,7 @@ def test_other_dimension_or_distance_is_refused_with_the_way_out(dimension: int,
         "MANIFEST.tmp",
     ],
 )
-def test_strangers_that_look_like_ours_are_removed(name: str) -> None:
+def test_unnamed_files_that_look_like_ours_are_removed(name: str) -> None:
     disk, _ = three_segments()
     disk.create(DATA / name).write(b"rubbish")
     opened = open_log(disk)
@@ -157,7 +157,7 @@ def test_files_of_others_are_left_alone(name: str) -> None:
     assert disk.read(DATA / name) == b"precious"
 
 
-def test_number_of_a_stranger_is_not_given_out() -> None:
+def test_number_of_an_unnamed_file_is_not_given_out() -> None:
     disk, _ = three_segments()
     disk.create(DATA / "segment_000000005000.rows.tmp").close()
     assert open_log(disk).recovery.manifests.take_number() > 5000

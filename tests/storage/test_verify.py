@@ -12,8 +12,9 @@ from tests.storage.opening import DATA, open_log, put
 from pykyro.model.errors import DataDamaged
 from pykyro.storage.files.checksum import digest
 from pykyro.storage.manifest import FileEntry, SegmentEntry, write_manifest
+from pykyro.storage.segment.reader import verify_graph
 from pykyro.storage.segment.section_file import FileFacts
-from pykyro.storage.verify import verify_directory, verify_graph
+from pykyro.storage.verify import verify_directory
 
 ROWS, GRAPH = "segment_000000000005.rows", "segment_000000000005.graph"
 

@@ -1,4 +1,4 @@
-"""The names in a backup directory and inside an archive; this file alone knows them.
+"""The names in a backup directory and inside an archive; their patterns stand in storage/filename.py.
 
     backup_20250601T120000Z.tar     an archive: it alone is the backup, see archive_format.py
     backup_20250601T120000Z.json    its label in the catalog, which can be made again from the archive
@@ -21,10 +21,7 @@ from pykyro.storage import filename
 RECORD: Final = "BACKUP.json"
 LOCK: Final = "LOCK"
 
-BACKUP_ID_PATTERN: Final = r"^[0-9]{8}T[0-9]{6}Z(-[1-9][0-9]{0,5})?$"
-_ARCHIVE: Final = re.compile(r"backup_(?P<id>[0-9]{8}T[0-9]{6}Z(-[1-9][0-9]{0,5})?)\.tar")
-_ENTRY: Final = re.compile(r"backup_(?P<id>[0-9]{8}T[0-9]{6}Z(-[1-9][0-9]{0,5})?)\.json")
-_PIECE: Final = re.compile(r"(?P<segment>wal_[0-9]{12}\.wal)\.(?P<start>[1-9][0-9]{0,18})")
+BACKUP_ID_PATTERN: Final = filename.BACKUP_ID_PATTERN
 
 BESIDE_MANIFEST: Final = (filename.USAGE, filename.LEGACY_TENANTS)
 """Files of the database that no MANIFEST names; each is replaced as a whole."""
@@ -44,13 +41,13 @@ def is_backup_id(text: str) -> bool:
 
 def archive_id(name: str) -> str | None:
     """The backup that an archive of this name is, or None."""
-    match = _ARCHIVE.fullmatch(name)
+    match = filename.BACKUP_ARCHIVE.fullmatch(name)
     return match and match["id"]
 
 
 def entry_id(name: str) -> str | None:
     """The backup that a label of this name belongs to, or None."""
-    match = _ENTRY.fullmatch(name)
+    match = filename.BACKUP_LABEL.fullmatch(name)
     return match and match["id"]
 
 
@@ -69,6 +66,6 @@ def is_member(name: str) -> bool:
     """Whether this program gives members such names."""
     if name in (filename.MANIFEST, RECORD, *BESIDE_MANIFEST):
         return True
-    if _PIECE.fullmatch(name):
+    if filename.WAL_PIECE.fullmatch(name):
         return True
     return filename.is_data_file(name) and not name.endswith(filename.TEMPORARY_SUFFIX)

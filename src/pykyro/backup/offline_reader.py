@@ -41,7 +41,7 @@ class Recovered:
     @property
     def count(self) -> int:
         """Live documents."""
-        return sum(segment.rows - len(segment.dead) for segment in self._segments) + len(self._later)
+        return sum(segment.rows - len(segment.deleted) for segment in self._segments) + len(self._later)
 
     def documents(self) -> Iterator[Document]:
         """Every live document, those of the log last."""
@@ -118,7 +118,7 @@ class Recovered:
         for segment in self._segments:
             row = segment.lookup(key)
             if row is not None:
-                segment.kill(row)
+                segment.delete(row)
                 return _document_at(segment, row)
         return None
 

@@ -80,6 +80,8 @@ class EntryTable:
         width = len(range(0, dimension, self._step))
         self._scale = dimension / width
         self._entries: list[Entry | None] = []
+        self.entries: Sequence[Entry | None] = self._entries
+        """What each slot holds, as it is at any moment."""
         self._free: list[int] = []
         self.numbers: dict[Hashable, int] = {}
         """The number that stands for each key that an entry has. Never given to another key."""

@@ -1,6 +1,6 @@
 """Answers of searches, and when one may answer another query.
 
-An entry is true for the documents as they are now, because every commit is carried into it before the commit
+An entry is true for the documents as they are now, because every commit is applied to it before the commit
 is acknowledged: a document that was written or deleted leaves every entry, and one that is there afterwards
 joins each entry whose key admits it and whose query it is more similar to than `unseen_bound`. So an entry always
 holds every such document among those its search met and those written since.
@@ -37,7 +37,7 @@ from pykyro.cache.commit_sequence import CommitSequence
 from pykyro.cache.documents import DocIds, Documents, HeldDocuments, Source
 from pykyro.cache.entry_table import Entry, EntryTable, Near
 from pykyro.cache.proof import outside_at_most
-from pykyro.cache.write_columns import WriteColumns
+from pykyro.cache.write_columns import CommitCheck, WriteColumns
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.requests import Kind
@@ -109,6 +109,8 @@ class QueryCache:
         self._waiting: dict[tuple[Hashable, bytes], tuple[Vector, Source]] = {}
         self._changed: set[int] = set()
         """Slots that changed since the last commit."""
+        waiting = self._waiting.values()
+        self.commit_check = CommitCheck(self._lock, self._table, self._columns, self._changed, waiting)
         self._repeats: dict[tuple[Hashable, bytes], int] = {}
         self._tick = 0
         self.pace = Pace()
@@ -270,7 +272,8 @@ class QueryCache:
         """Make entries of what waits."""
         if not self._waiting:
             return
-        waiting, self._waiting = list(self._waiting.items()), {}
+        waiting = list(self._waiting.items())
+        self._waiting.clear()
         entries = [
             self._table.new_entry(key, vector, source, self._metric) for (key, vector), (_, source) in waiting
         ]
@@ -281,17 +284,17 @@ class QueryCache:
             self._repeats[repeat] = slot
         self._shrink()
 
-    def carry(
+    def apply(
         self, doc_ids: DocIds, arriving: Documents, metadata: Sequence[Mapping[str, str]], owner: int = NOBODY
     ) -> None:
-        """Carry a commit into the entries. For the writer, between `begin` and `end` of the CommitSequence.
+        """Apply a commit to the entries. For the writer, between `begin` and `end` of the CommitSequence.
 
         `doc_ids` are the documents of `owner` that were written or deleted, `arriving` those of them that are there
         now, as they are now, and `metadata` their whole metadata.
         """
         with self._lock:
             self._take_in()
-            self._columns.follow((slot, self._table.entry(slot)) for slot in self._changed)
+            self._columns.catch_up(self._changed, self._table.entries)
             self._changed.clear()
             joining: dict[int, list[int]] = {
                 slot: [] for slot in self._columns.holding(doc_ids) if self._is_of(slot, owner)

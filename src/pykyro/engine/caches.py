@@ -27,7 +27,7 @@ from pykyro.model.distance import Query
 from pykyro.model.filter import matches
 from pykyro.model.requests import Hit, SearchRequest, SearchResult, Tier
 from pykyro.model.types import Key, Metric, Rows, Scope, key_doc_id, key_owner, owner_of
-from pykyro.storage.wal.records import DeleteRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record
 from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
@@ -157,34 +157,43 @@ class Caches:
 
     def begin(self) -> None:
         """The documents are about to change: until `committed` no cache answers. For the writer."""
-        self.commits.begin()
+        self.commits.number |= 1  # as CommitSequence.begin does; every write comes here
 
     def committed(self, records: Sequence[Record]) -> None:
         """These were applied, in this order; bring the caches up to date. For the writer."""
-        watched = self._watched
-        if watched is not None:
-            watched.update([record.key for record in records])
-        if self.documents is not None:
-            self.documents.forget({record.key for record in records})
-        if not self.queries.is_empty:
+        queries, vectors = self.queries, []
+        for record in records:
+            if not isinstance(record, PutRecord) or not record.is_new:
+                break
+            vectors.append(record.vector)
+        all_new = len(vectors) == len(records)
+        if self._watched is not None:
+            self._watched.update([record.key for record in records])
+        if not all_new and self.documents is not None:
+            # A document that was not there cannot be in that cache.
+            self.documents.forget([record.key for record in records])
+        if queries.mode is not Mode.OFF:
             try:
-                self._follow(records)
+                if not all_new or not queries.commit_check.is_unaffected(np.array(vectors)):
+                    self._apply(records)
             except Exception:
-                # The write is durable and applied; a cache that cannot follow it is given up instead.
+                # The write is durable and applied; a cache that cannot be brought up to date is given up instead.
                 _log.exception("the query cache was emptied")
                 self.begin_anew()
-        self.commits.end()
+        self.commits.number += 1  # as CommitSequence.end does
 
-    def _follow(self, records: Sequence[Record]) -> None:
-        """Carry the records into the cached answers. An entry holds documents of one owner, and knows them by their
+    def _apply(self, records: Sequence[Record]) -> None:
+        """Apply the records to the cached answers. An entry holds documents of one owner, and knows them by their
         ids."""
+        if self.queries.is_empty:
+            return
         by_owner: dict[int, dict[int, Record]] = {}
         for record in records:
             by_owner.setdefault(key_owner(record.key), {})[key_doc_id(record.key)] = record
         for owner, last in by_owner.items():
             arriving, metadata = self._arriving(last.values())
             doc_ids = np.fromiter(last, np.uint64, len(last))
-            self.queries.carry(doc_ids, arriving, metadata, owner)
+            self.queries.apply(doc_ids, arriving, metadata, owner)
 
     def watch(self) -> set[Key]:
         """A set that gets the key of each document written from now on, until `unwatch`; one at a time."""

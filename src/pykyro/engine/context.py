@@ -63,7 +63,8 @@ class EngineContext:
         return self.manifests.take_obsolete()
 
     def remove_files(self, names: Iterable[str]) -> None:
-        """Remove files nobody needs. One that cannot be removed is a stranger and goes at the next start."""
+        """Remove files nobody needs. One that cannot be removed now is removed at the next start: no MANIFEST names
+        it."""
         for name in names:
             with contextlib.suppress(OSError):
                 self.filesystem.remove(self.directory / name)

@@ -72,7 +72,7 @@ class Engine:
 
     # --- writes ---
 
-    def commit(self, operations: Sequence[Operation]) -> list[Ack | KyroError]:
+    def commit(self, operations: Sequence[Operation]) -> Sequence[Ack | KyroError]:
         """Make operations durable, as one group with one fsync, and visible.
 
         The answer has one item an operation: its Ack, or the error that refused it and changed nothing
@@ -135,7 +135,7 @@ class Engine:
         known = context.manifests.current.tenants
         indices = {tenant_id: known[tenant_id] for tenant_id in tenant_ids}
         with context.writes.lock:
-            context.state.tenants.follow(indices.values(), context.state.version.oldest_first)
+            context.state.tenants.count(indices.values(), context.state.version.oldest_first)
         return indices
 
     def tenant_documents(self) -> dict[str, int]:
@@ -200,7 +200,7 @@ class Engine:
             documents=context.state.documents,
             hot_documents=context.state.documents - cold,
             cold_documents=cold,
-            dead_rows=sum(len(segment.dead) for segment in version.cold),
+            dead_rows=sum(len(segment.deleted) for segment in version.cold),
             segments=len(version.cold),
             position=context.state.position,
             sealed_position=context.manifests.current.sealed_lsn,

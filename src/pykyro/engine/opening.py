@@ -34,7 +34,7 @@ def recovered(
         for e in manifest.segments
     ]
     state = State(options.dimension, options.metric, segments, manifest.sealed_lsn)
-    state.tenants.follow(manifest.tenants.values(), segments)
+    state.tenants.count(manifest.tenants.values(), segments)
     for lsn, records in recovery.replay():
         state.replay(lsn, records, directory)
     log = recovery.start_log(options.log)

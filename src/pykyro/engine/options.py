@@ -102,7 +102,3 @@ class EngineOptions:
         return LogOptions(
             self.sync, self.sync_interval_ms, self.wal_segment_bytes_max, self.breaker_cooldown_s
         )
-
-    def seal_rows(self, factor: int) -> int:
-        """Rows at which the hot tier is sealed, where `factor` times SEAL_ROWS are welcome."""
-        return min(self.hot_rows_max, factor * SEAL_ROWS)

@@ -19,8 +19,9 @@ from pykyro.engine.tiers.stored_metadata import StoredMetadata
 from pykyro.engine.tiers.tier import SearchTier
 from pykyro.model.errors import DataDamaged
 from pykyro.model.filter import And, Filter, Not, Range, with_constraints
+from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.types import LSN, TENANT_INDEX_KEY, Key, Metric, Scope, Vector, key_doc_id
-from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record
 
 _OF_NO_TENANT: Final = Not(Range(TENANT_INDEX_KEY, None))
 
@@ -87,9 +88,10 @@ class State:
     def locate(self, key: Key) -> Place | None:
         """Where the document is, for the writer. A reader uses `find`."""
         for tier in self.version.newest_first:
-            row = tier.lookup(key)
-            if row is not None:
-                return Place(tier, row)
+            if tier.first_key <= key <= tier.last_key:
+                row = tier.lookup(key)
+                if row is not None:
+                    return Place(tier, row)
         return None
 
     def find(self, key: Key) -> Place | None:
@@ -108,14 +110,32 @@ class State:
         """Carry out the records of one frame of the log."""
         for record in records:
             self.mutations_since_freeze += 1
+            key = record.key
+            before = None if isinstance(record, PutRecord) and record.is_new else self.locate(key)
+            if isinstance(record, DeleteRecord):
+                if before is not None:
+                    before.tier.delete(before.row)
+                    self.documents -= 1
+                    self.tenants.removed(key)
+                continue
             if isinstance(record, PutRecord):
-                self._put(record, record.vector)
-            elif isinstance(record, MetadataRecord):
-                place = self.locate(record.key)
-                if place is not None:
-                    self._put(record, place.vector)
+                vector = record.vector
+            elif before is not None:
+                vector = before.tier.vector(before.row)
             else:
-                self._delete(record)
+                continue
+            active = self.version.active
+            active.put(key, vector, record.metadata, record.wire)
+            if before is None:
+                self.documents += 1
+                if key > DOC_ID_MAX:
+                    self.tenants.added(key)
+            elif before.tier is not active:
+                # Only now, with the new row in place, may the old one be deleted; within its own tier `put` sees to
+                # it. Who looked for the new row too early and for the old one too late must know that both were
+                # there.
+                self._moves += 1
+                before.tier.delete(before.row)
         self.position = lsn
 
     def replay(self, lsn: LSN, records: Sequence[Record], log: Path) -> None:
@@ -148,26 +168,6 @@ class State:
             cold += (arriving,)
         frozen = tuple(tier for tier in version.frozen if id(tier) not in gone)
         self.version = Version(cold, frozen, version.active)
-
-    def _put(self, record: PutRecord | MetadataRecord, vector: Vector) -> None:
-        key = record.key
-        before = self.locate(key)
-        self.version.active.put(key, vector, record.metadata, record.wire)
-        if before is None:
-            self.documents += 1
-            self.tenants.added(key)
-        elif before.tier is not self.version.active:
-            # Only now, with the new row in place, may the old one die; within its own tier `put` sees to it. Who
-            # looked for the new row too early and for the old one too late must know that both were there.
-            self._moves += 1
-            before.tier.kill(before.row)
-
-    def _delete(self, record: DeleteRecord) -> None:
-        place = self.locate(record.key)
-        if place is not None:
-            place.tier.kill(place.row)
-            self.documents -= 1
-            self.tenants.removed(record.key)
 
 
 def _both(first: Filter, second: Filter | None) -> Filter:

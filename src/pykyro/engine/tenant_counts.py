@@ -1,6 +1,6 @@
 """How many live documents each tenant has.
 
-Counts start from the tiers once and then follow every write, so they are exact at any moment and cost a dictionary
+Counts start from the tiers once, and every write changes them, so they are exact at any moment and cost a dictionary
 entry a tenant.
 """
 
@@ -17,18 +17,18 @@ class TenantCounts:
 
     def __init__(self) -> None:
         self.documents: dict[int, int] = {}
-        """By owner; not empty once any tenant is followed."""
+        """By owner; not empty once any tenant is counted."""
 
     @property
     def any(self) -> bool:
-        """Whether any tenant is followed."""
+        """Whether any tenant is counted."""
         return bool(self.documents)
 
     def __contains__(self, tenant: int) -> bool:
-        """Whether this tenant is followed."""
+        """Whether this tenant is counted."""
         return owner_of(tenant) in self.documents
 
-    def follow(self, tenants: Iterable[int], tiers: Sequence[SearchTier]) -> None:
+    def count(self, tenants: Iterable[int], tiers: Sequence[SearchTier]) -> None:
         """Begin to count these tenants, whose documents are in `tiers` now. For the writer."""
         new = [owner for owner in map(owner_of, tenants) if owner not in self.documents]
         if not new:
@@ -41,7 +41,7 @@ class TenantCounts:
         self.documents.update(found)
 
     def of(self, tenant: int) -> int:
-        """Live documents of a tenant; 0 for one that is not followed."""
+        """Live documents of a tenant; 0 for one that is not counted."""
         return self.documents.get(owner_of(tenant), 0)
 
     def added(self, key: Key) -> None:

@@ -1,33 +1,40 @@
 """The way of a write, and the only place that decides its order:
 
-    resolve and encode (what does it change?) → log append and sync → apply to the tiers → tell the caches →
-    acknowledge
+    queue → group → resolve and encode (what does it change?) → log append and sync → apply to the tiers → tell the
+    caches → acknowledge
 
-Writers that arrive while a group is being written wait and then share one group, with one fsync: the first of
-them leads, the others find their answers (Tim Hesterberg's "leader/follower" group commit, as in LevelDB's
-DBImpl::Write). With one caller at a time nothing waits and nothing happens in another thread.
+All writes wait in one queue. While a group is being written others arrive, and share the next one with its one fsync:
+the first of them leads it, the others find their answers (Tim Hesterberg's "leader/follower" group commit, as in
+LevelDB's DBImpl::Write). A caller that waits in its own thread calls `commit`, and leads there: with one caller at a
+time nothing waits and nothing happens in another thread. An event loop must not wait; it calls `submit`, and a thread
+that runs `lead_submitted` leads for it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Final, Protocol, TypeAlias
 
 from pykyro.engine.caches import Caches
 from pykyro.engine.capacity import Capacity
 from pykyro.engine.options import EngineOptions
-from pykyro.engine.resolve import Resolver
+from pykyro.engine.resolve import GroupChanges, check_put, refusal_of, too_long
 from pykyro.engine.state import State
 from pykyro.model.errors import KyroError, ResourceExhausted, Unavailable
-from pykyro.model.limits import GROUP_FRAMES_BYTES_MAX
-from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation
-from pykyro.model.types import LSN
+from pykyro.model.limits import COMMIT_BYTES_MAX, GROUP_FRAMES_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
+from pykyro.model.metadata_wire import encode_metadata
+from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put
+from pykyro.model.types import LSN, OWNER_SHIFT, TENANT_INDEX_KEY
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.wal.log import Log
-from pykyro.storage.wal.records import Record
+from pykyro.storage.wal.records import PutRecord, Record
+from pykyro.storage.wal.writer import encode_records
 from pykyro.system.alarm import Alarm
 from pykyro.system.clock import Clock
 
@@ -39,14 +46,32 @@ _ROOM_WAIT_S = 30.0
 _DELETES = (Delete, DeleteMany, DeleteMatching)
 
 
-class _Pending:
-    """One caller's operations on their way into a group."""
+class Turn(Protocol):
+    """A lock that is taken until its write is answered, or has to lead a group."""
 
-    __slots__ = ("answers", "operations")
+    def acquire(self) -> bool: ...
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        self.operations = operations
-        self.answers: list[Answer] | None = None
+    def release(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class PendingWrite:
+    """One caller's operations on their way into a group, `size` of them; `weight` is about their bytes, if the caller
+    bounds them.
+
+    `prepare`, if there is one, makes the operations once their group is taken, in the thread that leads it; an error
+    in the place of one is its answer. `answers` has one item an operation once the group is written. `turn` is what
+    the caller's thread waits for; None when the write was submitted. `withdrawn` says whether nobody wants a
+    submitted write any more; then it stays unanswered.
+    """
+
+    operations: Sequence[Operation | KyroError]
+    size: int
+    weight: int = 0
+    prepare: Callable[[], Sequence[Operation | KyroError]] | None = None
+    withdrawn: Callable[[], bool] | None = None
+    turn: Turn | None = None
+    answers: Sequence[Answer] | None = None
 
 
 class WritePath:
@@ -68,9 +93,18 @@ class WritePath:
         self._disk = disk
         self._caches = caches
         self._state = state
-        self._queue: deque[_Pending] = deque()
-        self._arrivals = threading.Condition()
-        self._leading = False
+        self._clock = clock
+        self._queue: deque[PendingWrite] = deque()
+        self._queue_lock = threading.Lock()
+        self._is_led = False
+        """Whether a group is being written, or somebody was told to lead the next."""
+        self._turns: SimpleQueue[bool] = SimpleQueue()
+        """For `lead_submitted`: True to lead a group, False to stop."""
+        self.on_answered: Callable[[list[PendingWrite], float], None] = lambda writes, taken_s: None
+        """Told, by the thread that led, which submitted writes of a group are done and when the group was taken, on
+        time.monotonic; one group at a time."""
+        self.group_since_s: float | None = None
+        """When the group that is being written was taken; None when none is."""
         self._refusal = ""
         self.refusing = ""
         """Why every later write is refused, until the database is opened again; empty while they are taken."""
@@ -78,100 +112,173 @@ class WritePath:
         self.room = threading.Condition()
         self.failed_writes = 0
 
-    def commit(self, operations: Sequence[Operation]) -> list[Answer]:
+    # --- the queue ------------------------------------------------------------------------------
+
+    def commit(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         """Make operations durable and visible, each succeeding or failing on its own; see Engine.commit."""
-        if not self._wait_for_room():
-            text = f"the hot tier holds more than {self._options.hot_bytes_max} bytes and sealing does not keep up"
-            self._sealing_behind.on(
-                f"writes are refused: {text}. The log says above why sealing fails, if it does"
-            )
-            refusal = ResourceExhausted(text, retry_after_s=_ROOM_WAIT_S)
-            return [refusal] * len(operations)
-        pending = _Pending(operations)
-        with self._arrivals:
-            self._queue.append(pending)
-            while self._leading and pending.answers is None:
-                self._arrivals.wait()
-            answers = pending.answers
-            if answers is not None:
-                return answers
-            self._leading = True
-            group = self._take_group(pending)
-        try:
-            self._commit_group(group)
-        finally:
-            with self._arrivals:
-                self._leading = False
-                self._arrivals.notify_all()
-        assert pending.answers is not None
-        return pending.answers
+        write = PendingWrite(operations, len(operations))
+        with self._queue_lock:
+            leads, self._is_led = not self._is_led, True
+            if not leads:
+                write.turn = threading.Lock()
+                write.turn.acquire()
+                self._queue.append(write)
+        if not leads and write.turn is not None:
+            write.turn.acquire()
+        if write.answers is None:
+            self._lead(write)
+        assert write.answers is not None
+        return write.answers
+
+    def submit(self, write: PendingWrite) -> None:
+        """Queue a write without waiting; `on_answered` is told when it is done."""
+        with self._queue_lock:
+            self._queue.append(write)
+            leads, self._is_led = not self._is_led, True
+        if leads:
+            self._turns.put(True)
+
+    def lead_submitted(self) -> None:
+        """Lead the groups that begin with a submitted write, until `stop_leading`. One thread at a time does."""
+        while self._turns.get():
+            try:
+                self._lead(None)
+            except Exception:
+                _log.exception("a group of writes failed unexpectedly")
+
+    def stop_leading(self) -> None:
+        """End `lead_submitted`. Call it when every submitted write is done."""
+        self._turns.put(False)
 
     def close(self) -> None:
         """Refuse every later write; one that is under way is finished first."""
         with self.lock:
             self._refusal = self.refusing = "the database is closed"
 
-    def _take_group(self, leader: _Pending) -> list[_Pending]:
-        """The leader and others in order of arrival, as many as one group holds."""
-        self._queue.remove(leader)
-        group, operations = [leader], len(leader.operations)
-        while self._queue and operations < _GROUP_OPERATIONS_MAX:
-            group.append(self._queue.popleft())
-            operations += len(group[-1].operations)
-        return group
-
-    def _commit_group(self, group: Sequence[_Pending]) -> None:
-        operations = [operation for pending in group for operation in pending.operations]
+    def _lead(self, own: PendingWrite | None) -> None:
+        """Write one group, answer it, and tell the next in the queue to lead, if there is one."""
+        group: list[PendingWrite] = []
+        taken_s = self.group_since_s = time.monotonic()
         try:
-            with self.lock:
-                answers = self._write_all(operations)
+            self._take_group(own, group)
+            self._commit_group(group)
+        finally:
+            # Whatever happened, nobody may be left waiting: neither the writers of this group nor those behind them.
+            self.group_since_s = None
+            with self._queue_lock:
+                following = self._queue[0] if self._queue else None
+                self._is_led = following is not None
+                if following is not None and following.turn is not None:
+                    self._queue.popleft()
+            submitted = []
+            for write in group:
+                if write.turn is not None:
+                    write.turn.release()
+                elif write is not own:
+                    submitted.append(write)
+            try:
+                if submitted:
+                    self.on_answered(submitted, taken_s)
+            finally:
+                if following is not None and following.turn is not None:
+                    following.turn.release()
+                elif following is not None:
+                    self._turns.put(True)
+
+    def _take_group(self, own: PendingWrite | None, group: list[PendingWrite]) -> None:
+        """Fill a group: the leader's own write, if it has one, then others in order of arrival."""
+        operations = weight = 0
+        if own is not None:
+            group.append(own)
+            operations, weight, own.turn = own.size, own.weight, None
+        with self._queue_lock:
+            while self._queue and operations < _GROUP_OPERATIONS_MAX and weight < COMMIT_BYTES_MAX:
+                write = self._queue.popleft()
+                group.append(write)
+                operations += write.size
+                weight += write.weight
+
+    def _commit_group(self, group: Sequence[PendingWrite]) -> None:
+        operations: list[Operation | KyroError] = []
+        wanted = []
+        for write in group:
+            if write.withdrawn is not None and write.withdrawn():
+                continue
+            wanted.append(write)
+            if write.prepare is not None:
+                try:
+                    write.operations = write.prepare()
+                except Exception as error:
+                    _log.exception("%d operations could not be prepared", write.size)
+                    write.operations = [_as_answer(error)] * write.size
+            operations += write.operations
+        try:
+            if self._wait_for_room():
+                with self.lock:
+                    answers = self._write(operations)
+                    while len(answers) < len(operations):
+                        answers += self._write(operations[len(answers) :])
+            else:
+                answers = self._refused_for_room(len(operations))
         except BaseException as error:
             # `_refusal` stands during every write; only of one that ended like this it is true.
             self.refusing = self._refusal
             if self._refusal:
                 _log.error("writes are refused: %s (%s)", self._refusal, type(error).__name__)
             # Nobody may be left waiting: a fault of ours, or an interrupt, is every caller's answer.
-            for pending in group:
-                pending.answers = [_as_answer(error)] * len(pending.operations)
+            for write in wanted:
+                write.answers = [_as_answer(error)] * len(write.operations)
             raise
         at = 0
-        for pending in group:
-            pending.answers = answers[at : at + len(pending.operations)]
-            at += len(pending.operations)
+        for write in wanted:
+            write.answers = answers[at : at + len(write.operations)]
+            at += len(write.operations)
 
-    def _write_all(self, operations: Sequence[Operation]) -> list[Answer]:
-        answers = self._write(operations)
-        while len(answers) < len(operations):
-            answers += self._write(operations[len(answers) :])
-        return answers
+    # --- one group ------------------------------------------------------------------------------
 
-    def _write(self, operations: Sequence[Operation]) -> list[Answer]:
+    def _write(self, operations: Sequence[Operation | KyroError]) -> list[Answer]:
         """Commit as many of the operations as come to GROUP_FRAMES_BYTES_MAX, nearly always all; their answers."""
         if self._refusal:
             self.refusing = self._refusal
             return [Unavailable(self._refusal)] * len(operations)
         # What deletes add to the log is small, and they are how a caller can make room.
-        no_room = self._disk.room().refusal
-        resolver = Resolver(self._state, self.capacity)
+        disk, state = self._disk, self._state
+        no_room = (disk.last if self._clock.monotonic_s() < disk.look_again_s else disk.room()).refusal
+        changes = GroupChanges(state, state.documents)
         answers: list[Answer] = []
-        frames: list[tuple[int, list[Record]]] = []
+        frames: list[tuple[Ack, list[Record]]] = []
         contents: list[bytes] = []
         content_bytes = 0
         for operation in operations:
+            if isinstance(operation, KyroError):
+                answers.append(operation)
+                continue
             if no_room and not isinstance(operation, _DELETES):
                 answers.append(Unavailable(no_room))
                 continue
-            resolved = resolver.resolve(operation)
-            if isinstance(resolved, KyroError):
-                answers.append(resolved)
+            # Everything that can fail because of one operation happens here, before the log is touched: so it fails
+            # that operation and no other.
+            try:
+                if isinstance(operation, Put):
+                    existed, records = self._put(operation, changes)
+                else:
+                    existed, records = changes.resolve(operation)
+                content = encode_records(records, tenanted=state.tenants.any) if records else b""
+                if len(content) >= WAL_FRAME_BODY_BYTES_MAX:
+                    raise too_long(len(content), len(records), WAL_FRAME_BODY_BYTES_MAX)
+            except Exception as error:
+                answers.append(refusal_of(operation, error))
                 continue
-            if resolved.records:
-                frames.append((len(answers), resolved.records))
-                contents.append(resolved.content)
-                content_bytes += len(resolved.content)
-            answers.append(Ack(self._state.position, resolved.existed))
-            if content_bytes >= GROUP_FRAMES_BYTES_MAX:
-                break
+            ack = Ack(state.position, existed)
+            answers.append(ack)
+            if records:
+                if len(operations) > 1:
+                    changes.note(existed, records)
+                frames.append((ack, records))
+                contents.append(content)
+                content_bytes += len(content)
+                if content_bytes >= GROUP_FRAMES_BYTES_MAX:
+                    break
         # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
         # is written until a restart replays the log.
         self._refusal = (
@@ -179,7 +286,10 @@ class WritePath:
         )
         position = self._log.position
         try:
-            lsns = self._append(contents)
+            if contents:
+                lsns = self._log.append(contents)
+            else:
+                self._log.require_writable()
         except KyroError as error:
             self._refusal = ""
             self.failed_writes += len(frames)
@@ -190,44 +300,75 @@ class WritePath:
                 # Not one frame was accepted, so memory is not behind.
                 self._refusal = ""
             raise
-        self._apply(lsns, frames, answers)
+        if frames:
+            self._apply(lsns, frames)
         self._refusal = ""
         return answers
 
-    def _apply(
-        self, lsns: Sequence[LSN], frames: Sequence[tuple[int, list[Record]]], answers: Sequence[Answer]
-    ) -> None:
-        if not frames:
-            return
+    def _put(self, operation: Put, changes: GroupChanges) -> tuple[int, list[Record]]:
+        """Whether the document existed before, and the record to log. A new document is counted against the bound of
+        the database and that of its tenant here, and nowhere else: under the lock of the group that stores it, so
+        the bounds are exact however many callers race for the last place."""
+        document, state = operation.document, self._state
+        tenant, key = document.tenant, document.doc_id
+        if tenant is not None:
+            key |= tenant + 1 << OWNER_SHIFT
+        if (
+            document.vector.shape != (state.dimension,)
+            or tenant is not None
+            or TENANT_INDEX_KEY in document.metadata
+        ):
+            check_put(document, state)
+        metadata = changes.changed.get(key, False)
+        existed = state.locate(key) is not None if metadata is False else metadata is not None
+        if not existed:
+            if changes.documents >= self.capacity.documents_max:
+                raise self.capacity.refusal(changes.documents)
+            if operation.limit is not None and tenant is not None:
+                present = state.tenants.of(tenant) + changes.by_owner[tenant + 1]
+                if present >= operation.limit.documents_max:
+                    raise operation.limit.refusal()
+        wire = encode_metadata(document.metadata)
+        return int(existed), [PutRecord(key, document.vector, document.metadata, wire, not existed)]
+
+    def _apply(self, lsns: Sequence[LSN], frames: Sequence[tuple[Ack, list[Record]]]) -> None:
+        """Change the tiers as the log says, and tell the caches before anybody is told."""
         self._caches.begin()
-        for lsn, (at, records) in zip(lsns, frames, strict=True):
+        changed: list[Record] = []
+        for lsn, (ack, records) in zip(lsns, frames, strict=True):
             self._state.apply(lsn, records)
-            answer = answers[at]
-            assert isinstance(answer, Ack)
-            answer.lsn = lsn
-        self._caches.committed([record for _, records in frames for record in records])
+            changed += records
+            ack.lsn = lsn
+        self._caches.committed(changed)
         if self._state.documents >= self.capacity.watch_from or self.capacity.alarmed:
             self.capacity.look(self._state.documents)
         if self._sealing_behind.is_on:
             self._sealing_behind.off("writes are accepted again: the hot tier has room")
 
-    def _append(self, contents: Sequence[bytes]) -> list[LSN]:
-        if not contents:
-            self._log.require_ground()
-            return []
-        return self._log.append(contents)
+    # --- room -----------------------------------------------------------------------------------
 
     def _wait_for_room(self) -> bool:
         """Writers wait while sealing catches up, so that a burst cannot fill memory; False when it does not."""
-        if not self._options.background or not self._crowded():
+        if not self._options.background or not self._is_crowded():
             return True
         with self.room:
-            return self.room.wait_for(lambda: not self._crowded(), timeout=_ROOM_WAIT_S)
+            return self.room.wait_for(lambda: not self._is_crowded(), timeout=_ROOM_WAIT_S)
 
-    def _crowded(self) -> bool:
+    def _is_crowded(self) -> bool:
         version = self._state.version
-        hot = version.active.size_bytes + sum(tier.size_bytes for tier in version.frozen)
-        return hot > self._options.hot_bytes_max
+        hot_bytes = version.active.size_bytes
+        for tier in version.frozen:
+            hot_bytes += tier.size_bytes
+        return hot_bytes > self._options.hot_bytes_max
+
+    def _refused_for_room(self, operations: int) -> list[Answer]:
+        text = (
+            f"the hot tier holds more than {self._options.hot_bytes_max} bytes and sealing does not keep up"
+        )
+        self._sealing_behind.on(
+            f"writes are refused: {text}. The log says above why sealing fails, if it does"
+        )
+        return [ResourceExhausted(text, retry_after_s=_ROOM_WAIT_S)] * operations
 
 
 def _as_answer(error: BaseException) -> KyroError:

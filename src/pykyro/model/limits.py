@@ -46,8 +46,6 @@ SEARCH_BATCH: Final = 64
 """Searches one worker takes at once."""
 LOOKUP_BATCH: Final = 256
 WAITING_LOOKUPS_MAX: Final = 10_000
-COMMIT_OPERATIONS_MAX: Final = 1024
-"""Requests of one group commit."""
 COMMIT_BYTES_MAX: Final = 16 << 20
 """Request bytes of one group commit, exceeded by one request at most."""
 WAITING_WRITES_MAX: Final = 10_000

@@ -35,7 +35,11 @@ So the key of a document of no tenant is its id."""
 OWNER_SHIFT: Final = 64
 NOBODY: Final = 0
 """The owner of documents of no tenant. A tenant's is its number plus one, because tenants' numbers start at 0."""
-_DOC_ID_BITS: Final = (1 << OWNER_SHIFT) - 1
+DOC_ID_BITS: Final = (1 << OWNER_SHIFT) - 1
+
+
+KEY_MAX: Final = (1 << OWNER_SHIFT + 33) - 1
+"""No key is larger: tenants' numbers have 32 bits."""
 
 
 def owner_of(tenant: int | None) -> int:
@@ -65,7 +69,7 @@ def key_owner(key: Key) -> int:
 
 def key_doc_id(key: Key) -> int:
     """The id in a key."""
-    return key & _DOC_ID_BITS
+    return key & DOC_ID_BITS
 
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview

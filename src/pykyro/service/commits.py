@@ -1,66 +1,122 @@
-"""Writes on their way to the engine: everybody's, one group at a time.
+"""Writes between the event loop and the engine's queue, which is the only one: see engine/write_path.py.
 
-Inserts come as bytes and are decoded by the thread that commits them, for the reason given in searches.py.
+The loop hands a write over and goes on; the thread here leads the groups. While it commits one, writes gather for the
+next: so a group is as large as the load asks for, one write alone is not kept waiting, and the loop is woken once a
+group and not once a write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from pykyro.engine.engine import Engine
-from pykyro.model.arguments import Schema
-from pykyro.model.errors import InvalidArgument, KyroError
-from pykyro.model.limits import COMMIT_BYTES_MAX, COMMIT_OPERATIONS_MAX, WAITING_WRITES_MAX
-from pykyro.model.requests import Ack, Operation, Put
-from pykyro.service.access import Caller
-from pykyro.service.batching import Batcher
+from pykyro.engine.write_path import PendingWrite
+from pykyro.model.errors import KyroError, ResourceExhausted
+from pykyro.model.limits import WAITING_WRITES_MAX
+from pykyro.model.requests import Ack, Operation
+from pykyro.service.batching import RETRY_AFTER_S
 from pykyro.telemetry.counters import Counters
-from pykyro.transport.grpc import decode
 
 Outcome: TypeAlias = Ack | KyroError
+Prepare: TypeAlias = Callable[[], Sequence[Operation | KyroError]]
 
 
-@dataclass(frozen=True, slots=True)
-class Inserts:
-    """InsertRequests of one caller as they came, in order. Each has an outcome of its own."""
+@dataclass(slots=True, eq=False)
+class _Submitted(PendingWrite):
+    """A write whose caller waits on the event loop."""
 
-    payloads: Sequence[bytes]
-    caller: Caller
-
-
-Write: TypeAlias = Inserts | Operation
-Commits: TypeAlias = Batcher[Write, list[Outcome]]
-"""The weight of an item is its request bytes; its answer has one outcome, or one for each of its inserts."""
+    future: asyncio.Future[Sequence[Outcome]] | None = None
+    since_s: float = 0.0
 
 
-def start_commits(engine: Engine, schema: Schema, counters: Counters) -> Commits:
-    """The queue of all writes. One thread, so the engine sees one durable group after the other."""
+class Commits:
+    """The writes of a server. Made on the event loop that serves, where `submit` is called; beyond `waiting_max`
+    writes that are not done, `submit` refuses."""
 
-    def commit(writes: list[Write]) -> list[list[Outcome]]:
-        wanted = [list(_operations(write, schema)) for write in writes]
-        valid = [one for group in wanted for one in group if not isinstance(one, InvalidArgument)]
-        outcomes = iter(engine.commit(valid))
-        return [
-            [one if isinstance(one, InvalidArgument) else next(outcomes) for one in group] for group in wanted
-        ]
+    def __init__(self, engine: Engine, counters: Counters, *, waiting_max: int = WAITING_WRITES_MAX) -> None:
+        self._writes = engine.context.writes
+        self._observe_wait: Final = counters.queue_waits["commit"].observe
+        self._waiting = 0
+        self._waiting_max = waiting_max
+        self._idle = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._writes.on_answered = self._answered
+        self._thread = threading.Thread(target=self._writes.lead_submitted, name="commit-0", daemon=True)
+        self._thread.start()
 
-    return Batcher(
-        "commit",
-        commit,
-        threads=1,
-        batch_max=COMMIT_OPERATIONS_MAX,
-        weight_max=COMMIT_BYTES_MAX,
-        waiting_max=WAITING_WRITES_MAX,
-        full="Write queue saturated: {waiting} writes waiting (max: {max})",
-        observe_wait=counters.queue_waits["commit"].observe,
-    )
+    @property
+    def waiting(self) -> int:
+        """Writes submitted and not done."""
+        return self._waiting
 
+    def submit(
+        self,
+        operations: Sequence[Operation] | Prepare,
+        *,
+        size: int = 1,
+        weight: int,
+        may_shed: bool = True,
+    ) -> asyncio.Future[Sequence[Outcome]]:
+        """What will become of each operation, `size` of them; `weight` is about their bytes. Cancelling it before a
+        group takes the write withdraws the write.
 
-def _operations(write: Write, schema: Schema) -> Iterator[Operation | InvalidArgument]:
-    if not isinstance(write, Inserts):
-        yield write
-        return
-    for one in decode.documents(write.payloads, schema, write.caller):
-        yield one if isinstance(one, InvalidArgument) else Put(one, write.caller.limit)
+        Operations that still have to be made, of the bytes of a request say, are made in the thread that commits,
+        and an error in the place of one is its outcome: were the loop to make them while that thread commits, both
+        would spend their time handing the interpreter lock back and forth.
+
+        Raises ResourceExhausted, unless `may_shed` is False because the caller bounds what it submits by itself.
+        """
+        if may_shed and self._waiting >= self._waiting_max:
+            raise ResourceExhausted(
+                f"Write queue saturated: {self._waiting} writes waiting (max: {self._waiting_max})",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        self._waiting += 1
+        future: asyncio.Future[Sequence[Outcome]] = self._loop.create_future()
+        prepare = operations if callable(operations) else None
+        self._writes.submit(
+            _Submitted(
+                () if callable(operations) else operations,
+                size,
+                weight,
+                prepare,
+                future.cancelled,
+                future=future,
+                since_s=time.monotonic(),
+            )
+        )
+        return future
+
+    def longest_group_s(self) -> float:
+        """How long the group that is being committed has been so. From any thread."""
+        since_s = self._writes.group_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+    async def close(self) -> None:
+        """Commit what was submitted, then stop the thread."""
+        while self._waiting:
+            self._idle.clear()
+            await self._idle.wait()
+        self._writes.stop_leading()
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _answered(self, writes: Sequence[PendingWrite], taken_s: float) -> None:
+        """For the thread that led a group."""
+        self._loop.call_soon_threadsafe(self._resolve, writes, taken_s)
+
+    def _resolve(self, writes: Sequence[PendingWrite], taken_s: float) -> None:
+        self._waiting -= len(writes)
+        if not self._waiting:
+            self._idle.set()
+        for at, write in enumerate(writes):
+            assert isinstance(write, _Submitted)
+            assert write.future is not None
+            if at == 0:
+                self._observe_wait(taken_s - write.since_s)
+            if write.answers is not None and not write.future.done():
+                write.future.set_result(write.answers)

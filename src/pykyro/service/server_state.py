@@ -130,7 +130,7 @@ class ServerState:
             warnings.append(f"background work is failing: {stats.maintenance_failure}")
         if self.backups is not None and self.backups.last_failure:
             warnings.append(f"the last scheduled backup failed: {self.backups.last_failure}")
-        commit_s = self.commits.longest_batch_s() if self.commits is not None else 0.0
+        commit_s = self.commits.longest_group_s() if self.commits is not None else 0.0
         if commit_s > STALL_S_MAX:
             warnings.append(f"a group of writes has been under way for {commit_s:.0f} s")
         return warnings + self.slo().reasons

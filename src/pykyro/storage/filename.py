@@ -1,4 +1,4 @@
-"""The names of files in a data directory; this file alone knows them.
+"""The names of files in a data directory, and the patterns of all names; this file alone knows them.
 
     MANIFEST                      what belongs to the database, see manifest.py
     LOCK                          who has it open
@@ -33,10 +33,20 @@ PREDICTOR: Final = "predictor.state"
 USAGE_CSV: Final = "tenant_usage_latest.csv"
 TEMPORARY_SUFFIX: Final = ".tmp"
 
+WAL_PATTERN: Final = r"wal_[0-9]{12}\.wal"
+ENTRY_PATTERN: Final = r"(wal|segment)_[0-9_]+\.(wal|rows|graph|shape|dead)"
+"""What MANIFEST may name."""
+_BACKUP_ID: Final = r"[0-9]{8}T[0-9]{6}Z(-[1-9][0-9]{0,5})?"
+BACKUP_ID_PATTERN: Final = rf"^{_BACKUP_ID}$"
+BACKUP_ARCHIVE: Final = re.compile(rf"backup_(?P<id>{_BACKUP_ID})\.tar")
+BACKUP_LABEL: Final = re.compile(rf"backup_(?P<id>{_BACKUP_ID})\.json")
+WAL_PIECE: Final = re.compile(rf"(?P<segment>{WAL_PATTERN})\.(?P<start>[1-9][0-9]{{0,18}})")
+"""Names in a backup directory and in an archive, see backup/filename.py."""
+
 _OURS: Final = re.compile(
-    r"(wal_\d{12}\.wal|segment_\d{12}\.(rows|graph|shape)|segment_\d{12}_\d{12}\.dead)(\.tmp)?|MANIFEST\.tmp"
+    rf"({WAL_PATTERN}|segment_\d{{12}}\.(rows|graph|shape)|segment_\d{{12}}_\d{{12}}\.dead)(\.tmp)?|MANIFEST\.tmp"
 )
-_LOG: Final = re.compile(r"wal_\d{12}\.wal")
+_LOG: Final = re.compile(WAL_PATTERN)
 _SNAPSHOT: Final = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 _NUMBER: Final = re.compile(r"\d{12}")
 
@@ -88,6 +98,11 @@ def is_known(name: str) -> bool:
 def is_log_file(name: str) -> bool:
     """Whether a segment of the log has such a name."""
     return _LOG.fullmatch(name) is not None
+
+
+def is_graph(name: str) -> bool:
+    """Whether a segment's graph has such a name, which is no section file."""
+    return name.endswith(".graph")
 
 
 def is_snapshot(name: str) -> bool:

@@ -43,9 +43,7 @@ _MAGIC: Final = b"KYRODB-MANIFEST "
 _FORMATS: Final = tuple(str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT))
 _HINT: Final = "Restore from a backup"
 
-_DataFileName = Annotated[
-    str, StringConstraints(pattern=r"^(wal|segment)_[0-9_]+\.(wal|rows|graph|shape|dead)$")
-]
+_DataFileName = Annotated[str, StringConstraints(pattern=rf"^{filename.ENTRY_PATTERN}$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _Count = Annotated[int, Field(ge=0, strict=True)]
 _TenantIndex = Annotated[int, Field(ge=0, le=TENANT_INDEX_MAX, strict=True)]

@@ -80,14 +80,14 @@ class ManifestStore:
             self.current = changed
             return changed
 
-    def forsake(self, names: Iterable[str]) -> None:
+    def abandon(self, names: Iterable[str]) -> None:
         """Files written for an update that will not come. Those that a failed one may have named wait for the
         next."""
         with self._lock:
             self._obsolete |= set(names) - self._doubtful - self.current.file_names
 
     def take_obsolete(self) -> set[str]:
-        """Files that a MANIFEST named, or may have named, or that were forsaken, and that the durable one does not
+        """Files that a MANIFEST named, or may have named, or that were abandoned, and that the durable one does not
         name: safe to remove."""
         with self._lock:
             obsolete, self._obsolete = self._obsolete, set()

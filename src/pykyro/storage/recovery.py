@@ -1,4 +1,4 @@
-"""Opening a data directory: what it holds, proved, and a log that stands on good ground.
+"""Opening a data directory: what it holds, proved, and a log whose end is known to be on disk.
 
     1. MANIFEST says which files belong to the database; a directory with data but without MANIFEST is refused.
     2. Segments are named in the MANIFEST and proved by whoever opens them (engine/tiers/cold_segment.py).
@@ -104,7 +104,7 @@ class Recovery:
             self._copy_unsealed(*self._unsealed)
         self._position = tidy_log(self._filesystem, self._directory, self.manifests, self._position)
         log = Log(self._filesystem, self._directory, self._clock, options, self.manifests, self._position)
-        self._remove_strangers()
+        self._remove_unnamed_files()
         return log
 
     def _read_or_create(self, dimension: int, metric: Metric) -> Manifest:
@@ -213,7 +213,7 @@ class Recovery:
 
         self.manifests.update(change)
 
-    def _remove_strangers(self) -> None:
+    def _remove_unnamed_files(self) -> None:
         ours = self.manifest.file_names
         for name in self._filesystem.names(self._directory):
             if not filename.is_data_file(name) or name in ours:

@@ -9,10 +9,10 @@ from pathlib import Path
 from pykyro.model.errors import DataDamaged, StorageError
 from pykyro.model.types import LSN
 from pykyro.storage import filename
-from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
 from pykyro.storage.manifest import FileEntry, Manifest, read_manifest
-from pykyro.storage.segment.section_file import FileFacts, open_section_file
+from pykyro.storage.segment.reader import verify_graph
+from pykyro.storage.segment.section_file import open_section_file
 from pykyro.storage.wal.chain import WalChain
 from pykyro.storage.wal.retention import is_sealed
 
@@ -26,13 +26,6 @@ class VerifyReport:
     last_lsn: LSN = 0
     torn_bytes: int = 0
     damage: list[str] = field(default_factory=list)
-
-
-def verify_graph(filesystem: FileSystem, path: Path, facts: FileFacts) -> None:
-    """Prove an HNSW graph file, which the library that loads it does not. Raises DataDamaged."""
-    data = filesystem.map(path)
-    if data.nbytes != facts.size_bytes or digest(data) != facts.digest:
-        raise DataDamaged("graph does not match its digest", path=path, hint="Restore from a backup")
 
 
 def verify_directory(filesystem: FileSystem, directory: Path) -> VerifyReport:
@@ -82,7 +75,7 @@ def _verify_file(filesystem: FileSystem, path: Path, entry: FileEntry, report: V
     report.files += 1
     report.size_bytes += entry.size_bytes
     try:
-        if path.suffix == ".graph":
+        if filename.is_graph(path.name):
             verify_graph(filesystem, path, entry.facts)
         else:
             open_section_file(filesystem, path, entry.facts)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
 from pathlib import Path
-from typing import Final
 
-_ARCHIVE: Final = re.compile(r"backup_(\d{8}T\d{6}Z)(-\d+)?\.tar")
+from pykyro.storage.filename import BACKUP_ARCHIVE
 
 
 def newest_backup_s(directory: Path) -> float | None:
@@ -25,11 +23,11 @@ def newest_backup_s(directory: Path) -> float | None:
 
 
 def _moment_s(name: str) -> float | None:
-    match = _ARCHIVE.fullmatch(name)
+    match = BACKUP_ARCHIVE.fullmatch(name)
     if match is None:
         return None
     try:
-        moment = datetime.datetime.strptime(match[1], "%Y%m%dT%H%M%SZ")
+        moment = datetime.datetime.strptime(match["id"].partition("-")[0], "%Y%m%dT%H%M%SZ")
     except ValueError:
         return None
     return moment.replace(tzinfo=datetime.UTC).timestamp()

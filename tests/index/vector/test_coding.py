@@ -8,7 +8,7 @@ import pytest
 from pykyro.index.vector.coding import Code, Coding, old_coding
 from pykyro.index.vector.graph_build import GraphParameters, build_graph
 from pykyro.index.vector.hnsw import Graph
-from pykyro.index.vector.shaping import SegmentRows, shape_rows
+from pykyro.index.vector.shaping import RowsToShape, shape_rows
 from pykyro.model import distance
 from pykyro.model.types import Matrix, Metric
 
@@ -29,7 +29,7 @@ def coded_graph(rows: Matrix, metric: Metric, *, old: bool) -> tuple[Graph, Codi
         graph = build_graph(indexed, GraphParameters(16, 100, metric), Code.BF16, by_product=by_product)
         return graph, old_coding(metric, rows.shape[1], float(norms.max()))
     ids = np.arange(ROWS, dtype=np.uint64)
-    graph, shape = shape_rows(SegmentRows(rows, norms, ids), GraphParameters(16, 100, metric))
+    graph, shape = shape_rows(RowsToShape(rows, norms, ids), GraphParameters(16, 100, metric))
     assert shape.equal is None
     return graph, shape.coding
 

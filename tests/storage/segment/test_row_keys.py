@@ -14,8 +14,10 @@ from tests.crash.fault_filesystem import FaultFS
 from pykyro.model.errors import DataDamaged
 from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.types import NAMESPACE_KEY, TENANT_INDEX_KEY, Key, Scope, key_doc_id, key_of, key_owner
-from pykyro.storage.segment.row_keys import OWNERS, RowKeys, read_row_keys, write_row_keys
+from pykyro.storage.segment import layout
+from pykyro.storage.segment.row_keys import RowKeys, read_row_keys
 from pykyro.storage.segment.section_file import SectionFile, SectionWriter, open_section_file
+from pykyro.storage.segment.writer import write_row_keys
 
 PATH = Path("/segment_1.rows")
 
@@ -57,7 +59,7 @@ def require(found: RowKeys, keys: Sequence[Key], others: Sequence[Key] = ()) -> 
 def test_every_row_is_found_by_its_key_and_no_other(keys: list[Key]) -> None:
     near = [key_of(tenant, doc_id) for tenant in (None, 0, 1, 7) for doc_id in (0, 1, 2, 3, 2**32 + 1)]
     file = written(keys)
-    assert (OWNERS in file.section_names) == any(key_owner(key) for key in keys)
+    assert (layout.OWNERS in file.section_names) == any(key_owner(key) for key in keys)
     require(read_row_keys(file), keys, near)
 
 
@@ -84,7 +86,7 @@ def test_packed_ids_are_translated(rows: list[tuple[int | None, int, str]]) -> N
         for one, (tenant, local, _) in zip(packed, rows, strict=True)
     ]
     file = written(keys, reserved, packed=packed)
-    assert OWNERS not in file.section_names
+    assert layout.OWNERS not in file.section_names
     require(read_row_keys(file), keys, packed)
 
 

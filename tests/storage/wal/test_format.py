@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykyro.storage.wal import format as wal_format
+from pykyro.storage.wal import writer as wal_writer
 from pykyro.storage.wal.format import (
     ALIGNMENT,
     KEY_STREAM,
@@ -22,8 +22,8 @@ from pykyro.storage.wal.format import (
     Frame,
     SegmentHeader,
     Whitening,
-    encode_frame,
 )
+from pykyro.storage.wal.writer import encode_frame
 
 HEADER = SegmentHeader(
     base_lsn=7, previous=0x01020304, created_us=1_700_000_000_000_000, salt=bytes(range(16))
@@ -103,7 +103,7 @@ def test_no_sector_of_zeros_is_written_as_zeros() -> None:
 
 
 def test_content_that_no_reader_would_take_is_not_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wal_format, "WAL_FRAME_BODY_BYTES_MAX", 10)
+    monkeypatch.setattr(wal_writer, "WAL_FRAME_BODY_BYTES_MAX", 10)
     encode_frame(0, 1, 2, 3, OPERATION, bytes(9), synced=False)
     with pytest.raises(ValueError, match="10 bytes, must be below 10"):
         encode_frame(0, 1, 2, 3, OPERATION, bytes(10), synced=False)

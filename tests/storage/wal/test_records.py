@@ -9,32 +9,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykyro.model.types import TENANT_INDEX_KEY, Key, Scope, key_of
+from pykyro.model.metadata_wire import encode_metadata
+from pykyro.model.types import TENANT_INDEX_KEY, Key, Scope, Vector, key_of
 from pykyro.storage.wal.records import (
     DeleteRecord,
     MetadataRecord,
     PutRecord,
     Record,
     decode_records,
-    encode_records,
 )
+from pykyro.storage.wal.writer import encode_records
 
 doc_ids = st.integers(0, 2**64 - 1)
 metadata = st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=4)
 vectors = st.lists(st.floats(width=32, allow_nan=False), max_size=6).map(
     lambda values: np.array(values, dtype=np.float32)
 )
+
+
+def put_record(key: Key, vector: Vector, metadata: dict[str, str]) -> PutRecord:
+    return PutRecord(key, vector, metadata, encode_metadata(metadata))
+
+
+def metadata_record(key: Key, metadata: dict[str, str]) -> MetadataRecord:
+    return MetadataRecord(key, metadata, encode_metadata(metadata))
+
+
 records = st.one_of(
-    st.builds(PutRecord, doc_ids, vectors, metadata),
+    st.builds(put_record, doc_ids, vectors, metadata),
     st.builds(DeleteRecord, doc_ids),
-    st.builds(MetadataRecord, doc_ids, metadata),
+    st.builds(metadata_record, doc_ids, metadata),
 )
 
 keys = st.builds(key_of, st.none() | st.integers(0, 2**32 - 1), doc_ids)
 owned_records = st.one_of(
-    st.builds(PutRecord, keys, vectors, metadata),
+    st.builds(put_record, keys, vectors, metadata),
     st.builds(DeleteRecord, keys),
-    st.builds(MetadataRecord, keys, metadata),
+    st.builds(metadata_record, keys, metadata),
 )
 
 
@@ -118,7 +129,8 @@ def test_form_that_is_refused(content: bytes, reason: str) -> None:
 
 def test_golden_bytes() -> None:
     content = encode_records(
-        [PutRecord(1, np.array([1.0], dtype=np.float32), {"a": "b"}), DeleteRecord(2)], tenanted=False
+        [put_record(1, np.array([1.0], dtype=np.float32), {"a": "b"}), DeleteRecord(2)],
+        tenanted=False,
     )
     assert content.hex() == (
         "02000000" "01" "0100000000000000" "04000000" "08000000" "0000803f" "22060a0161120162"
@@ -127,7 +139,7 @@ def test_golden_bytes() -> None:
 
 
 def test_golden_bytes_of_a_database_with_tenants() -> None:
-    put = PutRecord(key_of(0, 1), np.array([1.0], dtype=np.float32), {"a": "b"})
+    put = put_record(key_of(0, 1), np.array([1.0], dtype=np.float32), {"a": "b"})
     content = encode_records(
         [put, DeleteRecord(2), DeleteRecord(key_of(2**32 - 1, 2**64 - 1))], tenanted=True
     )
@@ -144,7 +156,7 @@ ACMES = key_of(1, 7)
 
 def packed(*, tenant: int | None, doc_id: int = NOBODYS) -> PutRecord:
     """A document as earlier versions put it into the log."""
-    return PutRecord(doc_id, np.zeros(2, np.float32), Scope(tenant).constraints)
+    return put_record(doc_id, np.zeros(2, np.float32), Scope(tenant).constraints)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +192,13 @@ def test_a_packed_delete_removed_whichever_was_there() -> None:
 
 def test_packed_metadata_says_whose_it_is() -> None:
     for tenant, key in ((1, ACMES), (None, NOBODYS)):
-        content = encode_records([MetadataRecord(NOBODYS, Scope(tenant).constraints)], tenanted=False)
+        content = encode_records([metadata_record(NOBODYS, Scope(tenant).constraints)], tenanted=False)
         (found,) = decode_records(content, tenanted=True)
         assert (type(found), found.key) == (MetadataRecord, key)
 
 
 @pytest.mark.parametrize("index", ["", "-1", "x", "1.0", "4294967296", "\u0661", "0" * 11])
 def test_packed_metadata_that_names_no_tenant_is_refused(index: str) -> None:
-    content = encode_records([MetadataRecord(7, {TENANT_INDEX_KEY: index})], tenanted=False)
+    content = encode_records([metadata_record(7, {TENANT_INDEX_KEY: index})], tenanted=False)
     with pytest.raises(ValueError, match="is no tenant's number"):
         decode_records(content, tenanted=True)

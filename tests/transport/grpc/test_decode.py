@@ -20,6 +20,7 @@ from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import ANYBODY, Caller
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.search_codec import SearchCodec, wants_inline_errors
+from pykyro.transport.grpc.writes import decode_insert, insert_fault
 
 DIMENSION = 4
 COSINE = Schema(DIMENSION, Metric.COSINE)
@@ -68,7 +69,7 @@ def test_vector_in_any_encoding_is_what_protobuf_reads(data: st.DataObject, valu
 
 def insert_vector(embedding: bytes) -> np.ndarray:
     payload = pb.InsertRequest(doc_id=7).SerializeToString() + embedding
-    return decode.document(payload, INNER_PRODUCT, ANYBODY).vector
+    return decode_insert(payload, INNER_PRODUCT, ANYBODY).document.vector
 
 
 def asked_vector(embedding: bytes) -> np.ndarray:
@@ -79,7 +80,7 @@ def asked_vector(embedding: bytes) -> np.ndarray:
 @given(st.lists(float32, min_size=DIMENSION, max_size=DIMENSION), st.dictionaries(text, text, max_size=4))
 def test_document_keeps_vector_and_metadata(values: list[float], metadata: dict[str, str]) -> None:
     payload = insert(doc_id=limits.DOC_ID_MAX, embedding=values, metadata=metadata)
-    document = decode.document(payload, INNER_PRODUCT, ANYBODY)
+    document = decode_insert(payload, INNER_PRODUCT, ANYBODY).document
     assert document.doc_id == limits.DOC_ID_MAX
     assert document.vector.dtype == np.float32
     assert document.vector.tobytes() == np.array(values, np.float32).tobytes()
@@ -88,7 +89,7 @@ def test_document_keeps_vector_and_metadata(values: list[float], metadata: dict[
 
 def test_client_cannot_set_reserved_metadata() -> None:
     metadata = {"__tenant_id__": "a", "__tenant_idx__": "9", "__namespace__": "theirs", "colour": "red"}
-    document = decode.document(insert(metadata=metadata, namespace="ours"), COSINE, Caller(3, "acme"))
+    document = decode_insert(insert(metadata=metadata, namespace="ours"), COSINE, Caller(3, "acme")).document
     assert document.metadata == {
         "colour": "red",
         "__tenant_id__": "acme",
@@ -98,7 +99,7 @@ def test_client_cannot_set_reserved_metadata() -> None:
 
 
 def test_document_without_namespace_has_no_namespace_entry() -> None:
-    assert decode.document(insert(), COSINE, ANYBODY).metadata == {}
+    assert decode_insert(insert(), COSINE, ANYBODY).document.metadata == {}
 
 
 @pytest.mark.parametrize(
@@ -119,23 +120,23 @@ def test_document_without_namespace_has_no_namespace_entry() -> None:
 )
 def test_bad_document_is_refused_in_the_words_clients_know(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        decode.document(insert(**fields), COSINE, ANYBODY)
+        decode_insert(insert(**fields), COSINE, ANYBODY)
     assert message in str(refused.value)
 
 
 def test_largest_metadata_is_accepted() -> None:
     metadata = {"k" * 1024: "v" * ((1 << 20) - 1024)}
-    assert decode.document(insert(metadata=metadata), COSINE, ANYBODY).metadata == metadata
+    assert decode_insert(insert(metadata=metadata), COSINE, ANYBODY).document.metadata == metadata
 
 
 def test_zero_vector_is_refused_for_cosine_only() -> None:
-    assert not decode.document(insert(embedding=[0.0] * 4), INNER_PRODUCT, ANYBODY).vector.any()
+    assert not decode_insert(insert(embedding=[0.0] * 4), INNER_PRODUCT, ANYBODY).document.vector.any()
 
 
 @pytest.mark.parametrize("payload", [b"\xff\xff", b"\x12\x10abc", b"\x22\x02\xff\xfe"])
 def test_bytes_that_are_no_message_are_the_clients_fault(payload: bytes) -> None:
     with pytest.raises(InvalidArgument, match="are no valid InsertRequest"):
-        decode.document(payload, COSINE, ANYBODY)
+        decode_insert(payload, COSINE, ANYBODY)
 
 
 @pytest.mark.parametrize(
@@ -152,13 +153,13 @@ def test_bytes_that_are_no_message_are_the_clients_fault(payload: bytes) -> None
 def test_stream_words_a_bad_document_its_own_way(fields: dict[str, object], message: str) -> None:
     payload = insert(**fields)
     with pytest.raises(InvalidArgument) as refused:
-        decode.document(payload, COSINE, ANYBODY)
-    assert message in decode.insert_fault(payload, refused.value)
+        decode_insert(payload, COSINE, ANYBODY)
+    assert message in insert_fault(payload, refused.value)
 
 
 def test_stream_reports_bytes_that_are_no_message() -> None:
     fault = InvalidArgument("not a message")
-    assert decode.insert_fault(b"\xff\xff", fault) == "not a message"
+    assert insert_fault(b"\xff\xff", fault) == "not a message"
 
 
 def test_search_carries_every_field() -> None:

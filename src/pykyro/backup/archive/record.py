@@ -32,7 +32,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Count = Annotated[int, Field(ge=0, lt=2**64, strict=True)]
 _Checksum = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 _History = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
-_SegmentName = Annotated[str, StringConstraints(pattern=r"^wal_[0-9]{12}\.wal$")]
+_SegmentName = Annotated[str, StringConstraints(pattern=rf"^{data_filename.WAL_PATTERN}$")]
 
 
 class _Part(BaseModel):

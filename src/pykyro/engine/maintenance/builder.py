@@ -32,8 +32,8 @@ class Build(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Stop it, if it runs; any thread may. `result` then raises BuildFailed. What it wrote is a stranger's file
-        and is removed at the next start."""
+        """Stop it, if it runs; any thread may. `result` then raises BuildFailed. No MANIFEST names what it
+        wrote, so that is removed at the next start."""
         ...
 
 

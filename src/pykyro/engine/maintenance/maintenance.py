@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _IDLE_S: Final = 0.05
 _LOOK_AGAIN_S: Final = 1.0
-"""While nothing was written, only what time brings can be due: a seal because of age, a probe of the disk."""
+"""While nothing changes, a round looks for what has become due by the passing of time only so often."""
 _AFTER_FAILURE_S: Final = 1.0
 _AFTER_FAILURES_S_MAX: Final = 60.0
 """What fails is tried again after a second, then after twice as long each time, up to this."""
@@ -43,10 +43,10 @@ class Maintenance:
         self._merges_failed = self._seals_failed = 0
         """In a row."""
         self._merges_now = False
-        self._nothing_due: tuple[LSN, Version, int] | None = None
-        """Position, tiers and failures of the disk at which there was nothing to do."""
-        self._look_again_s = 0.0
         self._merging_from_s = self._released_s = 0.0
+        self._idle_at: tuple[LSN, Version, BreakerState] | None = None
+        """What the last round saw that found nothing to do, and nothing to wait for."""
+        self._look_again_s = 0.0
         self._failing = Alarm(_log, context.clock)
         self.lock_held: object = None
         """The lock of the directory, which must not be let go of while a thread of these still works."""
@@ -118,11 +118,10 @@ class Maintenance:
         state, breaker = self._context.state, self._context.log.breaker
         monotonic_s = self._context.clock.monotonic_s
         while not self._stop.wait(pause_s):
-            if self._nothing_due == (state.position, state.version, breaker.failures) and (
+            if self._idle_at == (state.position, state.version, breaker.state) and (
                 monotonic_s() < self._look_again_s
             ):
                 continue
-            self._nothing_due = None
             try:
                 pause_s = self._work()
             except Exception as error:
@@ -132,13 +131,12 @@ class Maintenance:
 
     def _work(self) -> float:
         """One round; seconds until the next. Raises what went wrong."""
-        now_s = self._context.clock.monotonic_s()
+        now_s, state = self._context.clock.monotonic_s(), self._context.state
+        seen = (state.position, state.version, self._context.log.breaker.state)
         if now_s - self._released_s > _RELEASE_INTERVAL_S:
             self._released_s = now_s
             self.release_pages()
         self._merges_now = False
-        state = self._context.state
-        before = state.position, state.version, self._context.log.breaker.failures
         self.sealing.observe()
         seals, merges = self.sealing.count, self.merging.count
         moved = self.step(may_merge=now_s >= self._merging_from_s)
@@ -151,9 +149,17 @@ class Maintenance:
             self.last_failure = ""
             if self._failing.is_on:
                 self._failing.off("background work goes on")
-            if not (moved or self.merging.running):
-                self._nothing_due, self._look_again_s = before, now_s + _LOOK_AGAIN_S
-        return 0.0 if moved else _IDLE_S
+        if moved:
+            return 0.0
+        # Nothing is due, and nothing will be before something changes, a build is done, or time has passed.
+        waits = self.merging.running or self._seals_failed or self._merges_failed or not self._is_writable
+        self._idle_at = None if waits else seen
+        self._look_again_s = now_s + _LOOK_AGAIN_S
+        return _IDLE_S
+
+    @property
+    def _is_writable(self) -> bool:
+        return self._context.log.breaker.closed and not self._context.log.has_hole
 
     def _failed(self, error: Exception) -> float:
         """Note it, and what to wait with. A merge that fails again and again holds up no seal."""

@@ -1,13 +1,13 @@
-"""Merging: few segments instead of many, and the space of dead rows given back.
+"""Merging: few segments instead of many, and the space of deleted rows given back.
 
 Ordered by size, a segment is merged with all smaller ones as soon as those together reach a quarter of it. So
 sizes fall by a factor from one segment to the next, there are O(log n) of them, and a row is inserted into a
 graph again only when its segment at least doubles (the logarithmic method of Bentley and Saxe, J. Algorithms
 1(4), 1980; the size-tiered compaction of log-structured stores). The larger graph is extended rather than built
-again, unless too many of its rows are dead.
+again, unless too many of its rows are deleted.
 
-Only rows dead at the MANIFEST's sealed position are left out: the MANIFEST must go on describing exactly the
-state at that position. Rows that died later are carried over as dead.
+Only rows deleted at the MANIFEST's sealed position are left out: the MANIFEST must go on describing exactly the
+state at that position. Rows deleted later stay in it as deleted.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from pyroaring import BitMap
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.build_protocol import MergeRequest
 from pykyro.engine.maintenance.builder import Build
-from pykyro.engine.maintenance.sealing import write_dead
+from pykyro.engine.maintenance.sealing import write_deleted
 from pykyro.engine.maintenance.segment_builder import MergeInput, MergeJob
+from pykyro.engine.state import Version
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.storage import filename
 from pykyro.storage.manifest import Manifest
 
 SIZE_RATIO: Final = 4
-DEAD_SHARE_MAX: Final = 0.25
-"""A graph with more dead rows than this is built again: dead rows are walked through and never returned."""
+DELETED_SHARE_MAX: Final = 0.25
+"""A graph with more deleted rows than this is built again: deleted rows are walked through and never returned."""
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class Merging:
     def __init__(self, context: EngineContext) -> None:
         self._context = context
         self._running: _Running | None = None
+        self._nothing_due_in: Version | None = None
         self.count = 0
 
     @property
@@ -64,7 +66,7 @@ class Merging:
         """
         try:
             if self._running is None:
-                return self._start()
+                return self._context.state.version is not self._nothing_due_in and self._start()
             if not self._running.build.done():
                 return False
             running, self._running = self._running, None
@@ -72,7 +74,7 @@ class Merging:
                 self._install(running)
             except BaseException:
                 # The next try writes files of another number; these must not pile up.
-                self._context.manifests.forsake(filename.segment_files(running.job.number))
+                self._context.manifests.abandon(filename.segment_files(running.job.number))
                 raise
         except OSError as error:
             raise self._context.write_failed(error, "merging") from error
@@ -84,23 +86,28 @@ class Merging:
             running.build.cancel()
 
     def _start(self) -> bool:
-        segments = choose_segments(self._context.state.version.cold)
+        version = self._context.state.version
+        segments = choose_segments(version.cold)
         if not segments:
+            # Which segments to merge depends on what the version is made of, and no version ever changes.
+            self._nothing_due_in = version
             return False
         # A merge needs at least a row of each: a graph cannot be grown by none.
-        empty = [segment for segment in segments if len(segment.checkpoint_dead) == segment.rows]
+        empty = [segment for segment in segments if len(segment.checkpoint_deleted) == segment.rows]
         if empty:
             self._drop(empty)
             return True
         inputs = [
             MergeInput(
                 segment.entry.model_copy(update={"dead": None, "dead_count": 0}),
-                np.array(segment.checkpoint_dead, dtype=np.uint32),
+                np.array(segment.checkpoint_deleted, dtype=np.uint32),
             )
             for segment in segments
         ]
         extends = (
-            len(segments) > 1 and _dead_share(segments[0]) < DEAD_SHARE_MAX and segments[0].shape is not None
+            len(segments) > 1
+            and _deleted_share(segments[0]) < DELETED_SHARE_MAX
+            and segments[0].shape is not None
         )
         if extends:
             inputs[0] = MergeInput(inputs[0].entry, np.empty(0, np.uint32))
@@ -112,7 +119,7 @@ class Merging:
         try:
             self._running = _Running(job, segments, context.builder.start(request))
         except BaseException:
-            context.manifests.forsake(filename.segment_files(job.number))
+            context.manifests.abandon(filename.segment_files(job.number))
             raise
         return True
 
@@ -133,10 +140,10 @@ class Merging:
     def _install(self, running: _Running) -> None:
         context = self._context
         entry = running.build.result()
-        dead = _carried(running, [segment.checkpoint_dead for segment in running.segments])
-        if dead:
+        deleted = _deleted_in_merged(running, [segment.checkpoint_deleted for segment in running.segments])
+        if deleted:
             entry = entry.model_copy(
-                update={"dead": write_dead(context, entry.number, dead), "dead_count": len(dead)}
+                update={"dead": write_deleted(context, entry.number, deleted), "dead_count": len(deleted)}
             )
             context.filesystem.sync_directory(context.directory)
         merged = context.open_new_segment(entry)
@@ -148,8 +155,8 @@ class Merging:
 
         obsolete = context.change_manifest(change)
         with context.writes.lock:
-            for row in _carried(running, [segment.dead for segment in running.segments]):
-                merged.kill(row)
+            for row in _deleted_in_merged(running, [segment.deleted for segment in running.segments]):
+                merged.delete(row)
             context.state.replace(leaving=running.segments, arriving=merged)
         context.remove_files(obsolete)
         self.count += 1
@@ -163,7 +170,9 @@ def choose_segments(segments: Sequence[ColdSegment]) -> list[ColdSegment]:
         smaller -= segment.rows
         if smaller and smaller * SIZE_RATIO >= segment.rows:
             return by_size[at:]
-    return [segment for segment in by_size if _dead_share(segment) >= DEAD_SHARE_MAX or _is_old(segment)][:1]
+    return [
+        segment for segment in by_size if _deleted_share(segment) >= DELETED_SHARE_MAX or _is_old(segment)
+    ][:1]
 
 
 def _is_old(segment: ColdSegment) -> bool:
@@ -171,17 +180,17 @@ def _is_old(segment: ColdSegment) -> bool:
     return segment.graph is not None and segment.shape is None
 
 
-def _dead_share(segment: ColdSegment) -> float:
-    return len(segment.checkpoint_dead) / segment.rows
+def _deleted_share(segment: ColdSegment) -> float:
+    return len(segment.checkpoint_deleted) / segment.rows
 
 
-def _carried(running: _Running, dead: Sequence[BitMap]) -> BitMap:
-    """Dead rows of the inputs as rows of the merged segment; those left behind have none."""
-    carried = BitMap()
+def _deleted_in_merged(running: _Running, deleted: Sequence[BitMap]) -> BitMap:
+    """Deleted rows of the inputs as rows of the merged segment; those left behind have none."""
+    merged = BitMap()
     offset = 0
-    for item, rows in zip(running.job.inputs, dead, strict=True):
+    for item, rows in zip(running.job.inputs, deleted, strict=True):
         kept = item.kept_rows()
         still_there = np.array(rows - BitMap(item.dropped), dtype=np.int64)
-        carried.update((np.searchsorted(kept, still_there) + offset).tolist())
+        merged.update((np.searchsorted(kept, still_there) + offset).tolist())
         offset += len(kept)
-    return carried
+    return merged

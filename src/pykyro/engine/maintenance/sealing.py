@@ -1,13 +1,13 @@
 """Sealing: the hot tier becomes a cold segment, and recovery no longer needs the log before it.
 
     freeze   under the write lock: rotate the log, set the active tier aside, note which rows of every segment
-             are dead at this position
+             are deleted at this position
     build    the .rows file here, the graph in the build process
     install  MANIFEST first, which makes it true on disk; then the swap in memory, under the write lock
     clean    remove what the MANIFEST no longer names
 
-The state that the MANIFEST describes is exactly the one at the freeze: rows that die while the build runs are
-dead in memory only, for the log says so again after a crash.
+The state that the MANIFEST describes is exactly the one at the freeze: rows deleted while the build runs are
+deleted in memory only, for the log says so again after a crash.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pyroaring import BitMap
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.build_protocol import GraphRequest
 from pykyro.engine.maintenance.builder import Build
-from pykyro.engine.maintenance.segment_builder import RowSource, write_rows
+from pykyro.engine.maintenance.segment_builder import rows_to_write
+from pykyro.engine.options import SEAL_ROWS
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.model.types import LSN, Rows
 from pykyro.storage import filename
 from pykyro.storage.manifest import FileEntry, Manifest, SegmentEntry
-from pykyro.storage.segment.reader import DEAD_SECTION
-from pykyro.storage.segment.section_file import SectionWriter
+from pykyro.storage.segment.writer import write_deleted_rows, write_rows
 from pykyro.storage.wal.retention import kept_wal, retained_bytes_max
 
 BURST_PER_S: Final = 4000.0
@@ -39,13 +39,13 @@ _OBSERVATION_S: Final = 0.02
 
 
 @dataclass(slots=True)
-class _Frozen:
-    """What is to be sealed: a hot tier, its rows alive at the freeze, and the dead of every segment then."""
+class _FrozenTier:
+    """What is to be sealed: a hot tier, its rows alive at the freeze, and the deleted rows of every segment then."""
 
     tier: HotTier
     live_rows: Rows
     lsn: LSN
-    dead: dict[int, BitMap]
+    deleted: dict[int, BitMap]
 
 
 class Sealing:
@@ -53,7 +53,7 @@ class Sealing:
 
     def __init__(self, context: EngineContext) -> None:
         self._context = context
-        self._frozen: _Frozen | None = None
+        self._frozen: _FrozenTier | None = None
         self._building: Build | None = None
         self._stopping = False
         self._sealed_s = context.clock.monotonic_s()
@@ -74,11 +74,12 @@ class Sealing:
         """Whether something is frozen, or the hot tier is full, much changed or old enough."""
         options, state = self._context.options, self._context.state
         mutations, active = state.mutations_since_freeze, state.version.active
-        if self.interrupted or not mutations:
-            return self.interrupted
+        if self._frozen is not None or not mutations:
+            return self._frozen is not None
+        rows_max = min(options.hot_rows_max, SEAL_ROWS * (BURST_FACTOR if self._in_burst else 1))
         return (
             self._context.log.has_hole
-            or active.rows >= options.seal_rows(BURST_FACTOR if self._in_burst else 1)
+            or active.rows >= rows_max
             # Later, writers would wait for room that nobody makes.
             or active.size_bytes >= options.hot_bytes_max // 2
             or 0 < options.mutations_per_checkpoint <= mutations
@@ -119,17 +120,17 @@ class Sealing:
             context.writes.room.notify_all()
         return len(frozen.live_rows)
 
-    def _build_and_install(self, frozen: _Frozen) -> set[str]:
+    def _build_and_install(self, frozen: _FrozenTier) -> set[str]:
         number = self._context.manifests.take_number()
         try:
             entry = self._build(frozen, number)
-            return self._install(frozen, entry, self._write_dead(frozen))
+            return self._install(frozen, entry, self._write_deleted(frozen))
         except BaseException:
             # The next try writes files of another number; these must not pile up on a disk that is full.
-            self._context.manifests.forsake(filename.segment_files(number))
+            self._context.manifests.abandon(filename.segment_files(number))
             raise
 
-    def _freeze(self) -> _Frozen | None:
+    def _freeze(self) -> _FrozenTier | None:
         context = self._context
         with context.writes.lock:
             if context.state.mutations_since_freeze == 0:
@@ -137,10 +138,10 @@ class Sealing:
             lsn = context.log.rotate()
             context.state.position = lsn
             tier = context.state.freeze()
-            dead = {segment.entry.number: segment.dead.copy() for segment in context.state.version.cold}
-            return _Frozen(tier, tier.live_rows(), lsn, dead)
+            deleted = {segment.entry.number: segment.deleted.copy() for segment in context.state.version.cold}
+            return _FrozenTier(tier, tier.live_rows(), lsn, deleted)
 
-    def _build(self, frozen: _Frozen, number: int) -> SegmentEntry | None:
+    def _build(self, frozen: _FrozenTier, number: int) -> SegmentEntry | None:
         """Write the files of the new segment; None when no document is left to put into one."""
         rows = frozen.live_rows
         if not len(rows):
@@ -149,8 +150,8 @@ class Sealing:
         doc_ids, vectors, norms = frozen.tier.columns_of(rows)
         metadata = [frozen.tier.metadata(int(row)) for row in rows]
         owners = frozen.tier.owners_of(rows)
-        source = RowSource(doc_ids, owners, norms, metadata, [vectors], context.options.dimension)
-        rows_file = write_rows(context.filesystem, context.directory, number, source)
+        contents = rows_to_write(doc_ids, owners, norms, metadata, [vectors], context.options.dimension)
+        rows_file = write_rows(context.filesystem, context.directory, number, contents)
         request = GraphRequest(
             directory=str(context.directory),
             number=number,
@@ -170,20 +171,20 @@ class Sealing:
         finally:
             self._building = None
 
-    def _write_dead(self, frozen: _Frozen) -> dict[int, SegmentEntry]:
+    def _write_deleted(self, frozen: _FrozenTier) -> dict[int, SegmentEntry]:
         """New entries of the segments that lost rows since their last checkpoint."""
         changed = {}
         for segment in self._context.state.version.cold:
-            dead = frozen.dead.get(segment.entry.number)
-            if dead is not None and dead != segment.checkpoint_dead:
-                file = write_dead(self._context, segment.entry.number, dead)
+            deleted = frozen.deleted.get(segment.entry.number)
+            if deleted is not None and deleted != segment.checkpoint_deleted:
+                file = write_deleted(self._context, segment.entry.number, deleted)
                 changed[segment.entry.number] = segment.entry.model_copy(
-                    update={"dead": file, "dead_count": len(dead)}
+                    update={"dead": file, "dead_count": len(deleted)}
                 )
         return changed
 
     def _install(
-        self, frozen: _Frozen, entry: SegmentEntry | None, dead: dict[int, SegmentEntry]
+        self, frozen: _FrozenTier, entry: SegmentEntry | None, changed: dict[int, SegmentEntry]
     ) -> set[str]:
         """Make the segment part of the database; the names of files it made obsolete."""
         context = self._context
@@ -197,7 +198,7 @@ class Sealing:
         )
 
         def change(manifest: Manifest) -> Manifest:
-            segments = tuple(dead.get(known.number, known) for known in manifest.segments)
+            segments = tuple(changed.get(known.number, known) for known in manifest.segments)
             if entry is not None:
                 segments += (entry,)
             wal = kept_wal(manifest.wal, frozen.lsn, retained)
@@ -209,30 +210,23 @@ class Sealing:
         obsolete = context.change_manifest(change)
         with context.writes.lock:
             for known in context.state.version.cold:
-                if known.entry.number in dead:
-                    known.entry = dead[known.entry.number]
-                    known.checkpoint_dead = frozen.dead[known.entry.number]
+                if known.entry.number in changed:
+                    known.entry = changed[known.entry.number]
+                    known.checkpoint_deleted = frozen.deleted[known.entry.number]
             if segment is not None:
-                _carry_deaths(frozen, segment)
+                _apply_deletes(frozen, segment)
             context.state.replace(leaving=[frozen.tier], arriving=segment)
         return obsolete
 
 
-def write_dead(context: EngineContext, number: int, dead: BitMap) -> FileEntry:
-    """Write the .dead file of a segment: its dead rows at a checkpoint, ascending."""
-    name = filename.segment_dead(number, context.manifests.take_number())
-    writer = SectionWriter(context.filesystem, context.directory / name)
-    try:
-        writer.add(DEAD_SECTION, np.array(dead, dtype=np.uint32))
-        facts = writer.finish({"rows": len(dead)})
-    except BaseException:
-        writer.abandon()
-        raise
-    return FileEntry(name=name, size_bytes=facts.size_bytes, digest=facts.digest)
+def write_deleted(context: EngineContext, number: int, rows: BitMap) -> FileEntry:
+    """Write the rows of a segment that are deleted at a checkpoint."""
+    version = context.manifests.take_number()
+    return write_deleted_rows(context.filesystem, context.directory, number, version, list(rows))
 
 
-def _carry_deaths(frozen: _Frozen, segment: ColdSegment) -> None:
-    """Rows that died in the frozen tier while the segment was built are dead in the segment too."""
+def _apply_deletes(frozen: _FrozenTier, segment: ColdSegment) -> None:
+    """Rows deleted in the frozen tier while the segment was built are deleted in the segment too."""
     now_live = frozen.tier.live_rows()
     for position in np.flatnonzero(~np.isin(frozen.live_rows, now_live)):
-        segment.kill(int(position))
+        segment.delete(int(position))

@@ -1,18 +1,14 @@
-"""A cold segment: rows that never change, mapped from disk, and the bitmap of those that have died.
+"""A cold segment: rows that never change, mapped from disk, and the bitmap of those that were deleted.
 
-What its .rows file holds of each row stands in storage/segment/reader.py; beside that there are
-
-    index:*         the metadata index, see index/metadata/metadata_index.py
-
-The .graph file is the HNSW graph over codes of the rows, and the .shape file says what they are codes of, see
-index/vector/shape.py. Small segments have neither and are scanned; graphs of earlier versions have no .shape file.
+What its files hold stands in storage/segment/layout.py. The .graph file is the HNSW graph over codes of the rows, and
+the .shape file says what they are codes of, see index/vector/shape.py. Small segments have neither and are scanned;
+graphs of earlier versions have no .shape file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +27,12 @@ from pykyro.model.requests import Tier
 from pykyro.model.types import Matrix, Metric, Rows, Vector
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import SegmentEntry
-from pykyro.storage.segment.reader import SegmentRows, open_dead_rows
-from pykyro.storage.segment.section_file import SectionFile, open_section_file
-from pykyro.storage.verify import verify_graph
-
-INDEX_PREFIX: Final = "index:"
+from pykyro.storage.segment.reader import SegmentRows, index_sections, open_segment_files
+from pykyro.storage.segment.section_file import SectionFile
 
 
 class ColdSegment(SegmentRows):
-    """An open segment. `kill` edits the bitmap in place; everything else only reads."""
+    """An open segment. `delete` edits the bitmap in place; everything else only reads."""
 
     kind = Tier.COLD
 
@@ -50,22 +43,17 @@ class ColdSegment(SegmentRows):
         graph: Graph | None,
         shape: Shape | None,
         metric: Metric,
-        dead: BitMap,
+        deleted: BitMap,
     ) -> None:
-        self.checkpoint_dead: BitMap = dead.copy()
-        """Rows dead at the MANIFEST's sealed position; what a .dead file holds."""
-        self._live = LiveRows(entry.row_count, dead)
-        super().__init__(file, entry.row_count, self._live.dead)
+        self.checkpoint_deleted: BitMap = deleted.copy()
+        """Rows deleted at the MANIFEST's sealed position; what a .dead file holds."""
+        self._live = LiveRows(entry.row_count, deleted)
+        super().__init__(file, entry.row_count, self._live.deleted)
         self.entry = entry
         self.graph = graph
         self.shape = shape
-        index = {
-            name.removeprefix(INDEX_PREFIX): file.section(name)
-            for name in file.section_names
-            if name.startswith(INDEX_PREFIX)
-        }
         try:
-            self._index = FrozenMetadataIndex(index, self.rows)
+            self._index = FrozenMetadataIndex(index_sections(file), self.rows)
         except ValueError as error:
             raise DataDamaged(f"metadata index: {error}", path=file.path) from None
         if graph is not None and shape is None:
@@ -114,16 +102,16 @@ class ColdSegment(SegmentRows):
     def live_by_owner(self) -> dict[int, int]:
         return {} if self.keys.owners is None else count_owners(self.keys.owners[self._live_rows(None)])
 
-    def kill(self, row: int) -> None:
-        if row not in self.dead:
-            self._live.kill(row)
+    def delete(self, row: int) -> None:
+        if row not in self.deleted:
+            self._live.delete(row)
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
         return self.doc_ids_of(self._live_rows(condition))
 
     def _live_rows(self, condition: Filter | None) -> Rows:
         live = BitMap(range(self.rows)) if condition is None else BitMap(self._index.match(condition))
-        live -= self.dead
+        live -= self.deleted
         return rows_of(live).astype(np.int64)
 
 
@@ -141,46 +129,27 @@ def open_segment(
     `verify=False` is for files this process has just written and synced. Without `mapped_graph` the graph is read
     into memory, for searches that last.
     """
-    file = open_section_file(filesystem, directory / entry.rows.name, entry.rows.facts, verify=verify)
-    dimension = int(file.section("vectors").shape[1])
-    graph = _open_graph(filesystem, directory, entry, dimension, verify=verify, mapped=mapped_graph)
-    shape = _open_shape(filesystem, directory, entry, metric, verify=verify)
-    if shape is not None and len(shape.coding.centre) != dimension:
-        raise DataDamaged("shape is of another dimension", path=file.path)
-    return ColdSegment(entry, file, graph, shape, metric, open_dead_rows(filesystem, directory, entry))
+    files = open_segment_files(filesystem, directory, entry, verify=verify)
+    graph = None
+    if files.graph is not None:
+        graph = _load_graph(filesystem, files.graph, files.dimension, mapped=mapped_graph)
+    shape = None if files.shape is None else _read_shape(files.shape, entry, metric)
+    if shape is not None and len(shape.coding.centre) != files.dimension:
+        raise DataDamaged("shape is of another dimension", path=files.rows.path)
+    return ColdSegment(entry, files.rows, graph, shape, metric, files.deleted)
 
 
-def _open_shape(
-    filesystem: FileSystem, directory: Path, entry: SegmentEntry, metric: Metric, *, verify: bool
-) -> Shape | None:
-    if entry.graph is None or entry.shape is None:
-        return None
-    path = directory / entry.shape.name
-    file = open_section_file(filesystem, path, entry.shape.facts, verify=verify)
+def _read_shape(file: SectionFile, entry: SegmentEntry, metric: Metric) -> Shape:
     try:
         shape = read_shape({name: file.section(name) for name in file.section_names}, file.attributes, metric)
         if shape.equal is not None and len(shape.equal.point_of) != entry.row_count:
             raise ValueError(f"lists {len(shape.equal.point_of)} of {entry.row_count} rows")
     except ValueError as error:
-        raise DataDamaged(f"shape: {error}", path=path) from None
+        raise DataDamaged(f"shape: {error}", path=file.path) from None
     return shape
 
 
-def _open_graph(
-    filesystem: FileSystem,
-    directory: Path,
-    entry: SegmentEntry,
-    dimension: int,
-    *,
-    verify: bool,
-    mapped: bool,
-) -> Graph | None:
-    if entry.graph is None:
-        return None
-    path = directory / entry.graph.name
-    if verify:
-        # The library believes whatever it reads, so it is given nothing that was not proved.
-        verify_graph(filesystem, path, entry.graph.facts)
+def _load_graph(filesystem: FileSystem, path: Path, dimension: int, *, mapped: bool) -> Graph:
     try:
         native = filesystem.native_path(path)
         if native is not None:

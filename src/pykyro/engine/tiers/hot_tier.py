@@ -1,7 +1,7 @@
 """The hot tier: documents not yet sealed, in arrays that grow, searched exactly.
 
 One thread writes (under the write path's lock), any number read without a lock. What keeps readers right is
-the order of things: a writer first adds the new row, then marks the old one dead; a reader first copies the
+the order of things: a writer first adds the new row, then marks the old one deleted; a reader first copies the
 marks, then looks at the rows. So of a document that is being replaced a reader sees the old row or the new one,
 never neither. The new one counts from the moment its mark is set, for searches and lookups alike: nobody who looks
 after somebody else has seen it finds the old one.
@@ -24,14 +24,26 @@ from pykyro.model import distance
 from pykyro.model.filter import Filter
 from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.requests import Tier
-from pykyro.model.types import Key, Matrix, Metric, Rows, Vector, key_doc_id, key_owner
+from pykyro.model.types import (
+    DOC_ID_BITS,
+    KEY_MAX,
+    OWNER_SHIFT,
+    RESERVED_KEYS,
+    Key,
+    Matrix,
+    Metric,
+    Rows,
+    Vector,
+)
 
 _FIRST_CAPACITY: Final = 1024
+_INDEXED_TOGETHER: Final = 64
+"""Rows whose metadata is indexed at once, which takes less time than one by one; a question waits for no more."""
 _EMPTY: Final = no_candidates("hot: empty")
 _NONE_MATCHES: Final = no_candidates("hot: no row matches")
 
 
-class _Columns:
+class _RowColumns:
     """Arrays of one capacity; growth makes a new set, so a reader's set stays whole."""
 
     __slots__ = ("alive", "doc_ids", "norms", "owners", "vectors")
@@ -43,8 +55,8 @@ class _Columns:
         self.owners: npt.NDArray[np.uint64] = np.zeros(capacity, dtype=np.uint64)
         self.alive: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
 
-    def grown(self, rows: int) -> _Columns:
-        larger = _Columns(2 * len(self.alive), self.vectors.shape[1])
+    def grown(self, rows: int) -> _RowColumns:
+        larger = _RowColumns(2 * len(self.alive), self.vectors.shape[1])
         for name in self.__slots__:
             getattr(larger, name)[:rows] = getattr(self, name)[:rows]
         return larger
@@ -54,45 +66,46 @@ class HotTier:
     """Rows in the order of their writes."""
 
     kind = Tier.HOT
+    first_key: Key = 0
+    last_key: Key = KEY_MAX
+    """Any key may be in here."""
 
     def __init__(self, dimension: int, metric: Metric) -> None:
         self._metric = metric
-        self._columns = _Columns(_FIRST_CAPACITY, dimension)
+        self._columns = _RowColumns(_FIRST_CAPACITY, dimension)
         self._metadata: list[StoredMetadata] = []
         self._index = MutableMetadataIndex()
         self._row_of: dict[Key, int] = {}
         self._adding: tuple[int, int | None] | None = None
         """The row that a put under way adds, and the live row it replaces."""
         self._bytes_per_row = 4 * dimension + 32
-        self._metadata_bytes = 0
+        self.size_bytes = 0
+        """Bytes of vectors and encoded metadata; the index comes on top."""
         self.live = 0
 
     @property
     def rows(self) -> int:
-        """Rows ever added, dead ones included."""
+        """Rows ever added, deleted ones included."""
         return len(self._metadata)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of vectors and encoded metadata; the index comes on top."""
-        return self.rows * self._bytes_per_row + self._metadata_bytes
-
     def put(self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
-        """Add a document; an older row of the same key in this tier dies. `wire` is all its metadata encoded."""
-        row = self.rows
-        if row == len(self._columns.alive):
-            self._columns = self._columns.grown(row)
-        columns = self._columns
+        """Add a document; an older row of the same key in this tier is deleted. `wire` is its metadata encoded."""
+        row, columns = len(self._metadata), self._columns
+        if row == len(columns.alive):
+            columns = self._columns = columns.grown(row)
         columns.vectors[row] = vector
         columns.norms[row] = distance.norm(vector)
         if key <= DOC_ID_MAX:
             columns.doc_ids[row] = key  # and the owner is nobody, as in every fresh row
         else:
-            columns.doc_ids[row], columns.owners[row] = key_doc_id(key), key_owner(key)
-        stored = StoredMetadata.split(metadata, wire)
-        self._index.add(row, metadata)
+            columns.doc_ids[row], columns.owners[row] = key & DOC_ID_BITS, key >> OWNER_SHIFT
+        has_reserved = not RESERVED_KEYS.isdisjoint(metadata)
+        stored = StoredMetadata.split(metadata) if has_reserved else StoredMetadata(wire, b"")
+        self._index.pending.append((row, metadata))
+        if len(self._index.pending) >= _INDEXED_TOGETHER:
+            self._index.take_in()
         self._metadata.append(stored)
-        self._metadata_bytes += len(stored.public) + len(stored.reserved)
+        self.size_bytes += self._bytes_per_row + len(stored.public) + len(stored.reserved)
         older = self._row_of.get(key)
         if older is not None and not columns.alive[older]:
             older = None
@@ -101,10 +114,11 @@ class HotTier:
         columns.alive[row] = True
         self.live += 1
         if older is not None:
-            self.kill(older)
+            self.delete(older)
         self._adding = None
 
-    def kill(self, row: int) -> None:
+    def delete(self, row: int) -> None:
+        """Mark a row deleted; searches that start now do not see it."""
         if self._columns.alive[row]:
             self._columns.alive[row] = False
             self.live -= 1
@@ -116,7 +130,7 @@ class HotTier:
                 return row
             adding = self._adding
             if adding is not None and adding[0] == row:
-                # Not yet alive: until it is, the row it replaces counts. When that is dead, the new one is alive.
+                # Not yet alive: until it is, the row it replaces counts. When that is deleted, the new one is alive.
                 older = adding[1]
                 if older is None or self._columns.alive[older]:
                     return older
@@ -186,7 +200,7 @@ class HotTier:
     def count(self, condition: Filter | None) -> int:
         return self.live if condition is None else len(self._live_among(self._columns, condition))
 
-    def _live_among(self, columns: _Columns, condition: Filter | None) -> Rows:
+    def _live_among(self, columns: _RowColumns, condition: Filter | None) -> Rows:
         """Rows that satisfy `condition` and were alive when this was called, ascending."""
         alive = columns.alive.copy()
         if condition is None:

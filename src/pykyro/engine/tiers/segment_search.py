@@ -28,38 +28,38 @@ _CODES_SHARE_MIN: Final = 0.03
 class LiveRows:
     """Which rows of a segment are alive. Edited in place while searches read it."""
 
-    __slots__ = ("bits", "count", "dead")
+    __slots__ = ("bits", "count", "deleted")
 
-    def __init__(self, count: int, dead: BitMap) -> None:
+    def __init__(self, count: int, deleted: BitMap) -> None:
         self.count = count
-        self.dead: BitMap = BitMap()
+        self.deleted: BitMap = BitMap()
         self.bits: Bits = np.packbits(np.ones(count, dtype=np.bool_), bitorder="little")
-        for row in dead:
-            self.kill(row)
+        for row in deleted:
+            self.delete(row)
 
-    def kill(self, row: int) -> None:
+    def delete(self, row: int) -> None:
         # Searches in flight read the bits; one byte changes at once or not at all.
         self.bits[row >> 3] &= np.uint8(0xFF ^ (1 << (row & 7)))
-        self.dead.add(row)
+        self.deleted.add(row)
 
     def among(self, matching: FrozenBitMap | None) -> int:
         """How many of these rows, None being all, are alive."""
         if matching is None:
-            return self.count - len(self.dead)
-        return len(matching) - (matching.intersection_cardinality(self.dead) if self.dead else 0)
+            return self.count - len(self.deleted)
+        return len(matching) - (matching.intersection_cardinality(self.deleted) if self.deleted else 0)
 
     def bits_of(self, matching: FrozenBitMap | None) -> Bits | None:
-        """These rows, None being all, without the dead ones; None when every row is among them."""
+        """These rows, None being all, without the deleted ones; None when every row is among them."""
         if matching is None:
-            return self.bits if self.dead else None
+            return self.bits if self.deleted else None
         selected = to_bits(matching, self.count)
         return np.bitwise_and(selected, self.bits, out=selected)
 
     def rows_of(self, matching: FrozenBitMap | None) -> npt.NDArray[np.integer] | None:
         """As `bits_of`, their numbers."""
         if matching is not None:
-            return rows_of(matching - self.dead if self.dead else matching)
-        if not self.dead:
+            return rows_of(matching - self.deleted if self.deleted else matching)
+        if not self.deleted:
             return None
         return np.flatnonzero(np.unpackbits(self.bits, count=self.count, bitorder="little"))
 
@@ -92,7 +92,7 @@ class SegmentSearch:
     def search_many(self, request: TierRequest, matching: FrozenBitMap | None) -> list[Candidates]:
         """What is found for each query among the rows `matching`, None being all."""
         live, graph = self._live, self._graph
-        matched = live.among(matching) if matching is not None else live.count - len(live.dead)
+        matched = live.among(matching) if matching is not None else live.count - len(live.deleted)
         plan = planner.choose(
             rows=live.count,
             matched=matched,
@@ -110,7 +110,7 @@ class SegmentSearch:
             graph is not None and live.count >= _CODES_ROWS_MIN and matched >= _CODES_SHARE_MIN * live.count
         )
         bits = None
-        if (plan.kind == "graph" or reads_codes) and (matching is not None or live.dead):
+        if (plan.kind == "graph" or reads_codes) and (matching is not None or live.deleted):
             bits = live.bits_of(matching)
         among = Matching(matching, matched, bits, text)
         answers: list[Candidates] = []
@@ -131,7 +131,7 @@ class SegmentSearch:
             if proved is not None:
                 return proved
         selected = None
-        if among.rows is not None or self._live.dead:
+        if among.rows is not None or self._live.deleted:
             selected = self._live.rows_of(among.rows)
         wanted = request.k + (request.over_fetch or 0)
         found = flat.scan(self._vectors, query, wanted, norms=self._norms, selected=selected)

@@ -20,10 +20,8 @@ class StoredMetadata:
     reserved: bytes
 
     @classmethod
-    def split(cls, metadata: Mapping[str, str], wire: bytes) -> StoredMetadata:
-        """`wire` is `metadata` encoded, and all there is to keep when none of the keys is reserved."""
-        if RESERVED_KEYS.isdisjoint(metadata):
-            return cls(wire, b"")
+    def split(cls, metadata: Mapping[str, str]) -> StoredMetadata:
+        """The two kinds of entries apart. Without a reserved key `public` is all of `metadata` encoded."""
         public = {key: value for key, value in metadata.items() if key not in RESERVED_KEYS}
         reserved = {key: metadata[key] for key in RESERVED_KEYS if key in metadata}
         return cls(encode_metadata(public), encode_metadata(reserved))

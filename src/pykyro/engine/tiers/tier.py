@@ -59,6 +59,9 @@ class SearchTier(Protocol):
     """A hot tier or a cold segment."""
 
     kind: Tier
+    first_key: Key
+    last_key: Key
+    """No document in the tier has a smaller or a larger key."""
 
     def search_many(self, request: TierRequest) -> list[Candidates]:
         """What is found for each of its queries."""
@@ -92,7 +95,7 @@ class SearchTier(Protocol):
         """How many live rows each owner has, NOBODY left out."""
         ...
 
-    def kill(self, row: int) -> None:
+    def delete(self, row: int) -> None:
         """Mark a row deleted; searches that start now do not see it."""
         ...
 

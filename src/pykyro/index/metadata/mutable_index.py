@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from threading import Lock
 from typing import Final
@@ -31,6 +32,9 @@ class MutableMetadataIndex:
     """
 
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        self.pending: deque[tuple[int, Mapping[str, str]]] = deque()
+        """Rows that are added but not taken in yet, each with its metadata, ascending; whoever adds appends here.
+        The metadata is kept, not copied, and must not change any more."""
         self._lock = Lock()
         self._columns: dict[str, Column] = {}
         self._rows: list[int] = []
@@ -39,26 +43,36 @@ class MutableMetadataIndex:
         self._results = ResultCache(cache_bytes)
 
     def add(self, row: int, metadata: Mapping[str, str]) -> None:
-        """Add a row. `metadata` is kept, not copied, and must not change from now on.
+        """Add a row and take it in. Raises ValueError unless `row` is larger than every row before."""
+        self.pending.append((row, metadata))
+        self.take_in()
 
-        Raises ValueError unless `row` is larger than every row before.
-        """
+    def take_in(self) -> None:
+        """Bring the columns up to date with `pending`, from any thread. A question does so by itself; a writer does
+        now and then, so that no question has to do much."""
         with self._lock:
-            if self._rows and row <= self._rows[-1]:
-                raise ValueError(f"row {row} comes after row {self._rows[-1]}")
-            for key, value in metadata.items():
-                column = self._columns.get(key)
-                if column is None:
-                    column = self._columns[key] = Column()
-                column.add(row, value)
-            self._all.add(row)
-            self._rows.append(row)
-            self._metadata.append(metadata)
+            self._take_in()
 
     def match(self, condition: Filter) -> FrozenBitMap:
         """The rows added before the call that match `condition`."""
         with self._lock:
+            self._take_in()
             return self._remembered(condition)
+
+    def _take_in(self) -> None:
+        pending, columns = self.pending, self._columns
+        while pending:
+            row, metadata = pending.popleft()
+            if self._rows and row <= self._rows[-1]:
+                raise ValueError(f"row {row} comes after row {self._rows[-1]}")
+            for key, value in metadata.items():
+                column = columns.get(key)
+                if column is None:
+                    column = columns[key] = Column()
+                column.add(row, value)
+            self._all.add(row)
+            self._rows.append(row)
+            self._metadata.append(metadata)
 
     def _remembered(self, condition: Filter) -> FrozenBitMap:
         count = len(self._rows)

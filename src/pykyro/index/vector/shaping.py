@@ -34,7 +34,7 @@ _ERROR_GROWTH_MAX: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentRows:
+class RowsToShape:
     """Of each row its vector as stored, of shape (rows, dimension), its Euclidean length and its id."""
 
     vectors: Matrix
@@ -42,7 +42,7 @@ class SegmentRows:
     ids: Ids
 
 
-def shape_rows(rows: SegmentRows, parameters: GraphParameters, threads: int = 1) -> tuple[Graph, Shape]:
+def shape_rows(rows: RowsToShape, parameters: GraphParameters, threads: int = 1) -> tuple[Graph, Shape]:
     """A graph of these rows, at least one, and its shape."""
     first, vector_of = numbered(row_keys(rows.vectors, np.arange(len(rows.vectors))))
     coded_rows = CodedRows(_framed(rows, first, parameters.metric), rows.vectors, rows.norms, first)
@@ -64,7 +64,7 @@ def shape_rows(rows: SegmentRows, parameters: GraphParameters, threads: int = 1)
 def extend_shape(
     source: npt.NDArray[np.uint8],
     shape: Shape,
-    rows: SegmentRows,
+    rows: RowsToShape,
     known: int,
     threads: int = 1,
 ) -> tuple[Graph, Shape] | None:
@@ -111,7 +111,7 @@ def extend_shape(
     return graph, Shape(coding, _equal(rows, point_of, graph.ntotal), ef, recall)
 
 
-def _framed(rows: SegmentRows, first: Rows, metric: Metric) -> Coding:
+def _framed(rows: RowsToShape, first: Rows, metric: Metric) -> Coding:
     """Centre and scale for these rows; of their codes nothing is known yet."""
     norms = rows.norms[first]
     longest, shortest = float(norms.max()), float(norms.min())
@@ -210,5 +210,5 @@ def _points_of(equal: EqualRows | None, known: int) -> tuple[Rows, Rows]:
     return equal.point_of, equal.point_rows[equal.class_starts[equal.point_classes[:-1]]]
 
 
-def _equal(rows: SegmentRows, point_of: Rows, points: int) -> EqualRows | None:
+def _equal(rows: RowsToShape, point_of: Rows, points: int) -> EqualRows | None:
     return None if points == len(point_of) else equal_rows(point_of, rows.vectors, rows.ids)

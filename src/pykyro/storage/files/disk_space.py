@@ -42,19 +42,20 @@ class DiskSpace:
         self._filesystem = filesystem
         self._directory = directory
         self._clock = clock
-        self._looked_s = clock.monotonic_s()
+        self.look_again_s = clock.monotonic_s() + INTERVAL_S
+        """Until then `last` is what `room` returns: whoever asks very often looks at the clock first."""
         self._refusing, self._low = Alarm(_log, clock), Alarm(_log, clock)
-        self._room = self._look()
-        self._tell(self._room)
+        self.last = self._look()
+        self._tell(self.last)
 
     def room(self) -> Room:
         """The room there is, measured at most INTERVAL_S ago."""
         now_s = self._clock.monotonic_s()
-        if now_s - self._looked_s >= INTERVAL_S:
-            self._looked_s = now_s
-            self._room = self._look()
-            self._tell(self._room)
-        return self._room
+        if now_s >= self.look_again_s:
+            self.look_again_s = now_s + INTERVAL_S
+            self.last = self._look()
+            self._tell(self.last)
+        return self.last
 
     def _tell(self, room: Room) -> None:
         """A line in the log when documents begin to be refused, when that is over, and of the warning before."""

@@ -5,20 +5,18 @@ The interface is small on purpose, so that a test can stand a complete, faulty d
 * A file is created once, written from front to back, synced, closed, and never opened for writing again.
 * `replace`, `exchange` and `link` change names; a change of names is durable only after `sync_directory`.
 * Every method may raise OSError; callers decide what that means. `write` may write less than asked for.
+
+The real disk stands in local_files.py.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 from pykyro.model.types import BytesLike
-from pykyro.storage.files.exchange_names import exchange_names
-from pykyro.storage.files.local_files import DirectoryLock, LocalFile, open_regular
-from pykyro.storage.files.mapping import map_descriptor, release_pages
-from pykyro.system.descriptors import open_descriptor
+from pykyro.storage.files.local_files import LocalFileSystem as LocalFileSystem
 
 
 class WritableFile(Protocol):
@@ -141,85 +139,3 @@ def write_all(file: WritableFile, data: BytesLike) -> None:
         if taken <= 0:
             raise OSError(0, "the file system accepted no bytes and gave no error")
         rest = rest[taken:]
-
-
-class LocalFileSystem:
-    """The real disk, through the operating system."""
-
-    def create(self, path: Path) -> WritableFile:
-        # Appending, a file that another program cut short ends too early, instead of having a hole nobody sees.
-        return LocalFile(open_descriptor(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND))
-
-    def read(self, path: Path, *, limit: int | None = None) -> bytes:
-        with open(open_regular(path), "rb") as file:
-            return file.read() if limit is None else file.read(limit)
-
-    def map(self, path: Path) -> memoryview:
-        descriptor = open_regular(path)
-        try:
-            return map_descriptor(descriptor, os.fstat(descriptor).st_size)
-        except OSError as error:
-            error.filename = str(path)
-            raise
-        finally:
-            os.close(descriptor)
-
-    def release_pages(self, mapping: memoryview) -> None:
-        release_pages(mapping)
-
-    def native_path(self, path: Path) -> str | None:
-        # Native libraries are given text, and a name that is no text has none.
-        text = str(path)
-        return text if text.isascii() or os.fsencode(path).decode("utf-8", "replace") == text else None
-
-    def replace(self, source: Path, target: Path) -> None:
-        os.replace(source, target)
-
-    def exchange(self, one: Path, other: Path) -> None:
-        exchange_names(one, other)
-
-    def link(self, source: Path, target: Path) -> None:
-        os.link(source, target)
-
-    def remove(self, path: Path) -> None:
-        os.unlink(path)
-
-    def remove_directory(self, path: Path) -> None:
-        os.rmdir(path)
-
-    def make_directory(self, path: Path) -> None:
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            if not path.is_dir():
-                raise
-
-    def sync_directory(self, path: Path) -> None:
-        descriptor = open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def names(self, path: Path) -> list[str]:
-        return sorted(os.listdir(path))
-
-    def size(self, path: Path) -> int:
-        return os.stat(path).st_size
-
-    def exists(self, path: Path) -> bool:
-        return os.path.lexists(path)
-
-    def identity(self, path: Path) -> tuple[int, int]:
-        return self.identity_and_size(path)[0]
-
-    def identity_and_size(self, path: Path) -> tuple[tuple[int, int], int]:
-        facts = os.stat(path)
-        return (facts.st_dev, facts.st_ino), facts.st_size
-
-    def free_bytes(self, path: Path) -> tuple[int, int]:
-        disk = os.statvfs(path)
-        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-
-    def lock(self, path: Path) -> Lock:
-        return DirectoryLock(path)

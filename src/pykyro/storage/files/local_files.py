@@ -1,4 +1,4 @@
-"""Open files and locks of the real disk.
+"""The real disk, through the operating system: names, open files, locks. What it implements is filesystem.py.
 
 A forked child has the descriptors of its parent, and what it did with them would happen to its parent's files. So a
 child closes them as soon as it exists.
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from pykyro.model.types import BytesLike
+from pykyro.storage.files.exchange_names import exchange_names
+from pykyro.storage.files.mapping import map_descriptor, release_pages
 from pykyro.system.descriptors import open_descriptor
 
 _CANNOT_LOCK_DIRECTORIES: Final = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -42,13 +44,17 @@ class LocalFile:
         _open_here.add(self)
 
     def write(self, data: BytesLike) -> int:
-        return os.write(self._open(), data)
+        if self._descriptor is None:
+            raise ValueError("the file is closed")
+        return os.write(self._descriptor, data)
 
     def sync(self, *, data_only: bool = True) -> None:
+        if self._descriptor is None:
+            raise ValueError("the file is closed")
         if data_only:
-            os.fdatasync(self._open())
+            os.fdatasync(self._descriptor)
         else:
-            os.fsync(self._open())
+            os.fsync(self._descriptor)
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -61,11 +67,6 @@ class LocalFile:
     def abandon(self) -> None:
         """In a forked child: what the child writes would go into the file of its parent."""
         self.close()
-
-    def _open(self) -> int:
-        if self._descriptor is None:
-            raise ValueError("the file is closed")
-        return self._descriptor
 
 
 class DirectoryLock:
@@ -141,6 +142,88 @@ def _owner(owner_file: Path) -> str:
         return ""
     # In another container a process may have the number that this one has here.
     return "" if pid == str(os.getpid()) else pid
+
+
+class LocalFileSystem:
+    """The real disk; see filesystem.FileSystem."""
+
+    def create(self, path: Path) -> LocalFile:
+        # Appending, a file that another program cut short ends too early, instead of having a hole nobody sees.
+        return LocalFile(open_descriptor(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND))
+
+    def read(self, path: Path, *, limit: int | None = None) -> bytes:
+        with open(open_regular(path), "rb") as file:
+            return file.read() if limit is None else file.read(limit)
+
+    def map(self, path: Path) -> memoryview:
+        descriptor = open_regular(path)
+        try:
+            return map_descriptor(descriptor, os.fstat(descriptor).st_size)
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def release_pages(self, mapping: memoryview) -> None:
+        release_pages(mapping)
+
+    def native_path(self, path: Path) -> str | None:
+        # Native libraries are given text, and a name that is no text has none.
+        text = str(path)
+        return text if text.isascii() or os.fsencode(path).decode("utf-8", "replace") == text else None
+
+    def replace(self, source: Path, target: Path) -> None:
+        os.replace(source, target)
+
+    def exchange(self, one: Path, other: Path) -> None:
+        exchange_names(one, other)
+
+    def link(self, source: Path, target: Path) -> None:
+        os.link(source, target)
+
+    def remove(self, path: Path) -> None:
+        os.unlink(path)
+
+    def remove_directory(self, path: Path) -> None:
+        os.rmdir(path)
+
+    def make_directory(self, path: Path) -> None:
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+
+    def sync_directory(self, path: Path) -> None:
+        descriptor = open_descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def names(self, path: Path) -> list[str]:
+        return sorted(os.listdir(path))
+
+    def size(self, path: Path) -> int:
+        return os.stat(path).st_size
+
+    def exists(self, path: Path) -> bool:
+        return os.path.lexists(path)
+
+    def identity(self, path: Path) -> tuple[int, int]:
+        return self.identity_and_size(path)[0]
+
+    def identity_and_size(self, path: Path) -> tuple[tuple[int, int], int]:
+        facts = os.stat(path)
+        return (facts.st_dev, facts.st_ino), facts.st_size
+
+    def free_bytes(self, path: Path) -> tuple[int, int]:
+        disk = os.statvfs(path)
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+    def lock(self, path: Path) -> DirectoryLock:
+        return DirectoryLock(path)
 
 
 _open_here: Final[weakref.WeakSet[LocalFile | DirectoryLock]] = weakref.WeakSet()

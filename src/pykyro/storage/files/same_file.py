@@ -24,7 +24,7 @@ def require_same_file(
     filesystem: FileSystem, path: Path, identity: tuple[int, int], least: int, most: Callable[[], int]
 ) -> None:
     """`require_same` for a file being written, which also has `least` bytes or more. It has no more than `most` says,
-    which is asked once the file was looked at, so that a write under way is no stranger's."""
+    which is asked once the file was looked at, so that a write under way is not taken for another program's."""
     try:
         found, size = filesystem.identity_and_size(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,65 +1,65 @@
-"""The rows of a cold segment, and which of them are alive: the one reader of the .rows and .dead formats.
+"""The files of a cold segment, read: the one reader of their format, which is described in layout.py.
 
 The engine, backups, exports and trial recoveries all read segments through here, so that they count the same
-documents. Sections of a .rows file, one entry a row unless said otherwise:
+documents.
 
-    ids, owners, sorted_ids, sorted_rows   which document a row is, see row_keys.py
-    vectors         f32   (rows, dimension), as the client sent them
-    norms           f64   their Euclidean lengths
-    public_offsets  u64   rows + 1 offsets into `public`: metadata for clients, see metadata_wire.py
-    reserved_offsets, reserved   the same for the reserved keys
-
-Other sections are for searches, see engine/tiers/cold_segment.py. A .dead file has one section, dead_rows (u32,
-ascending): the rows that were dead at the sealed position.
-
-A merge that extends a graph keeps dead rows, so an id may stand in a segment several times, and in several
+A merge that extends a graph keeps deleted rows, so an id may stand in a segment several times, and in several
 segments; at most one of those rows is alive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from pyroaring import BitMap
 
 from pykyro.model.errors import DataDamaged
 from pykyro.model.types import Key, Rows
+from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import FileEntry, SegmentEntry
+from pykyro.storage.segment import layout
 from pykyro.storage.segment.row_keys import DocIds, Owners, read_row_keys
-from pykyro.storage.segment.section_file import SectionFile, open_section_file, read_section_file
-
-DEAD_SECTION: Final = "dead_rows"
+from pykyro.storage.segment.section_file import (
+    AnyArray,
+    FileFacts,
+    SectionFile,
+    open_section_file,
+    read_section_file,
+)
 
 
 class SegmentRows:
-    """The rows of a segment, mapped, and the bitmap of the dead ones. `kill` edits the bitmap in place."""
+    """The rows of a segment, mapped, and the bitmap of the deleted ones. `delete` edits the bitmap in place."""
 
-    def __init__(self, file: SectionFile, row_count: int, dead: BitMap) -> None:
-        """`dead` is kept, not copied. Raises DataDamaged when the file does not hold `row_count` rows."""
+    def __init__(self, file: SectionFile, row_count: int, deleted: BitMap) -> None:
+        """`deleted` is kept, not copied. Raises DataDamaged when the file does not hold `row_count` rows."""
         self.mapping = file.data
         self.rows = row_count
-        self.dead = dead
+        self.deleted = deleted
         self.keys = read_row_keys(file)
         self.ids: DocIds = self.keys.ids
-        self._first_key, self._last_key = self.keys.first, self.keys.last
-        self.vectors = file.section("vectors")
-        self.norms = file.section("norms")
-        self._public_offsets = file.section("public_offsets").data
-        self._public = file.section("public").data
-        self._reserved_offsets, self._reserved = file.section("reserved_offsets"), file.section("reserved")
+        self.first_key, self.last_key = self.keys.first, self.keys.last
+        self.vectors = file.section(layout.VECTORS)
+        self.norms = file.section(layout.NORMS)
+        self._public_offsets = file.section(layout.PUBLIC_OFFSETS).data
+        self._public = file.section(layout.PUBLIC).data
+        self._reserved_offsets, self._reserved = (
+            file.section(layout.RESERVED_OFFSETS),
+            file.section(layout.RESERVED),
+        )
         if not self._shapes_agree():
             raise DataDamaged("sections have different numbers of rows", path=file.path)
 
     def lookup(self, key: Key) -> int | None:
         """The live row that holds this document, or None."""
-        if not self._first_key <= key <= self._last_key:
+        if not self.first_key <= key <= self.last_key:
             return None
         for row in self.keys.rows_of(key):
-            if row not in self.dead:
+            if row not in self.deleted:
                 return row
         return None
 
@@ -67,14 +67,14 @@ class SegmentRows:
         """The owners of these rows."""
         return self.keys.owners_of(rows)
 
-    def kill(self, row: int) -> None:
-        """Mark a row dead."""
-        self.dead.add(row)
+    def delete(self, row: int) -> None:
+        """Mark a row deleted."""
+        self.deleted.add(row)
 
     def live_rows(self) -> Rows:
         """The numbers of the live rows, ascending."""
         alive = np.ones(self.rows, dtype=np.bool_)
-        alive[np.array(self.dead, dtype=np.int64)] = False
+        alive[np.array(self.deleted, dtype=np.int64)] = False
         return np.flatnonzero(alive)
 
     def public_of(self, row: int) -> bytes:
@@ -97,6 +97,55 @@ class SegmentRows:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SegmentFiles:
+    """The open files of a segment. `graph` is where its graph is, None when it has none; `shape` belongs to the
+    graph, and those of earlier versions have none. `deleted` are the rows deleted at the sealed position."""
+
+    rows: SectionFile
+    graph: Path | None
+    shape: SectionFile | None
+    deleted: BitMap
+
+    @property
+    def dimension(self) -> int:
+        return int(self.rows.section(layout.VECTORS).shape[1])
+
+
+def open_segment_files(
+    filesystem: FileSystem, directory: Path, entry: SegmentEntry, *, verify: bool
+) -> SegmentFiles:
+    """Map the files of a segment that the MANIFEST names, every byte proved first; `verify=False` is for files this
+    process has just written and synced. Raises DataDamaged, OSError."""
+    rows = open_section_file(filesystem, directory / entry.rows.name, entry.rows.facts, verify=verify)
+    graph = shape = None
+    if entry.graph is not None:
+        graph = directory / entry.graph.name
+        if verify:
+            # The library believes whatever it reads, so it is given nothing that was not proved.
+            verify_graph(filesystem, graph, entry.graph.facts)
+        if entry.shape is not None:
+            path = directory / entry.shape.name
+            shape = open_section_file(filesystem, path, entry.shape.facts, verify=verify)
+    return SegmentFiles(rows, graph, shape, open_deleted_rows(filesystem, directory, entry))
+
+
+def verify_graph(filesystem: FileSystem, path: Path, facts: FileFacts) -> None:
+    """Prove an HNSW graph file, which the library that loads it does not. Raises DataDamaged."""
+    data = filesystem.map(path)
+    if data.nbytes != facts.size_bytes or digest(data) != facts.digest:
+        raise DataDamaged("graph does not match its digest", path=path, hint="Restore from a backup")
+
+
+def index_sections(file: SectionFile) -> dict[str, AnyArray]:
+    """The arrays of the metadata index in a .rows file, by the names the index gave them."""
+    return {
+        name.removeprefix(layout.INDEX_PREFIX): file.section(name)
+        for name in file.section_names
+        if name.startswith(layout.INDEX_PREFIX)
+    }
+
+
 def read_segment_rows(
     directory: Path, entry: SegmentEntry, content: Callable[[FileEntry], memoryview]
 ) -> SegmentRows:
@@ -105,22 +154,22 @@ def read_segment_rows(
     Proved are the footers, as whoever reads all bytes proves them anyhow. Raises DataDamaged.
     """
     rows = read_section_file(content(entry.rows), directory / entry.rows.name, entry.rows.facts)
-    dead = BitMap()
+    deleted = BitMap()
     if entry.dead is not None:
         path = directory / entry.dead.name
-        dead = _dead_rows(read_section_file(content(entry.dead), path, entry.dead.facts), entry)
-    return SegmentRows(rows, entry.row_count, dead)
+        deleted = _deleted_rows(read_section_file(content(entry.dead), path, entry.dead.facts), entry)
+    return SegmentRows(rows, entry.row_count, deleted)
 
 
-def open_dead_rows(filesystem: FileSystem, directory: Path, entry: SegmentEntry) -> BitMap:
-    """The rows of a segment that were dead at the sealed position, every byte proved. Raises DataDamaged, OSError."""
+def open_deleted_rows(filesystem: FileSystem, directory: Path, entry: SegmentEntry) -> BitMap:
+    """The rows of a segment deleted at the sealed position, every byte proved. Raises DataDamaged, OSError."""
     if entry.dead is None:
         return BitMap()
-    return _dead_rows(open_section_file(filesystem, directory / entry.dead.name, entry.dead.facts), entry)
+    return _deleted_rows(open_section_file(filesystem, directory / entry.dead.name, entry.dead.facts), entry)
 
 
-def _dead_rows(file: SectionFile, entry: SegmentEntry) -> BitMap:
-    rows = file.section(DEAD_SECTION)
+def _deleted_rows(file: SectionFile, entry: SegmentEntry) -> BitMap:
+    rows = file.section(layout.DELETED_ROWS)
     if len(rows) != entry.dead_count or (len(rows) and int(rows.max()) >= entry.row_count):
         raise DataDamaged("dead rows do not fit the segment", path=file.path)
     return BitMap(rows)

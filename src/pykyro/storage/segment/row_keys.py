@@ -1,9 +1,4 @@
-"""The keys of a segment's rows: the sections of a .rows file that say which document a row is.
-
-    ids           u64   doc_id of each row, as its client knows it
-    owners        u64   its owner (types.Key); the section is absent when no row belongs to a tenant
-    sorted_ids    u64   the ids again, ascending; rows of one id by ascending owner
-    sorted_rows   u32   the row of each sorted id
+"""The keys of a segment's rows: the sections of a .rows file that say which document a row is, see layout.py.
 
 Earlier versions had no owners: the id of a tenant's row was packed (see records.py), and only its reserved metadata
 said whose it was. Such a file is translated when it is opened, and written anew when the segment is merged.
@@ -13,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import pairwise
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +15,9 @@ import numpy.typing as npt
 from pykyro.model.errors import DataDamaged
 from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.types import NOBODY, TENANT_INDEX_KEY, Key, key_doc_id, key_of_owner, key_owner, owner_of
-from pykyro.storage.segment.section_file import SectionFile, SectionWriter
+from pykyro.storage.segment import layout
+from pykyro.storage.segment.section_file import SectionFile
 from pykyro.storage.wal.records import PACKED_ID_BITS, PACKED_SHIFT, named_tenant
-
-OWNERS: Final = "owners"
 
 DocIds = npt.NDArray[np.uint64]
 Owners = npt.NDArray[np.uint64]
@@ -54,8 +47,8 @@ class RowKeys:
         """No key in the file is smaller than `first` or larger than `last`: most lookups need to know no more."""
 
     def rows_of(self, key: Key) -> list[int]:
-        """The rows that hold this document: a merge that extends a graph keeps dead rows, so there may be several, of
-        which one at most lives."""
+        """The rows that hold this document: a merge that extends a graph keeps deleted rows, so there may be
+        several, of which one at most is alive."""
         if not self.first <= key <= self.last:
             return []
         ids, rows, owners = self._sorted_ids, self._sorted_rows, self.owners
@@ -78,34 +71,23 @@ class RowKeys:
         return owners
 
 
-def write_row_keys(writer: SectionWriter, ids: DocIds, owners: Owners) -> None:
-    """Add the sections to a .rows file."""
-    tenanted = bool(owners.any())
-    order = np.lexsort((owners, ids)) if tenanted else np.argsort(ids, kind="stable")
-    writer.add("ids", ids)
-    writer.add("sorted_ids", ids[order])
-    writer.add("sorted_rows", order.astype(np.uint32))
-    if tenanted:
-        writer.add(OWNERS, owners)
-
-
 def read_row_keys(file: SectionFile) -> RowKeys:
     """The keys in a .rows file. Raises DataDamaged."""
-    ids = file.section("ids")
+    ids = file.section(layout.IDS)
     try:
-        if OWNERS in file.section_names:
-            owners = file.section(OWNERS)
+        if layout.OWNERS in file.section_names:
+            owners = file.section(layout.OWNERS)
         elif _names_tenants(file):
             return _translated(file, ids)
         else:
             owners = None
-        return RowKeys(ids, owners, file.section("sorted_ids"), file.section("sorted_rows"))
+        return RowKeys(ids, owners, file.section(layout.SORTED_IDS), file.section(layout.SORTED_ROWS))
     except ValueError as error:
         raise DataDamaged(str(error), path=file.path) from None
 
 
 def _names_tenants(file: SectionFile) -> bool:
-    return TENANT_INDEX_KEY.encode() in bytes(file.section("reserved").data)
+    return TENANT_INDEX_KEY.encode() in bytes(file.section(layout.RESERVED).data)
 
 
 class _OwnerByWire(dict[bytes, int]):
@@ -118,7 +100,7 @@ class _OwnerByWire(dict[bytes, int]):
 
 def _translated(file: SectionFile, packed: DocIds) -> RowKeys:
     """The keys of rows whose ids are packed. Raises ValueError."""
-    ends, reserved = file.section("reserved_offsets").tolist(), bytes(file.section("reserved").data)
+    ends, reserved = file.section(layout.RESERVED_OFFSETS).tolist(), bytes(file.section(layout.RESERVED).data)
     if len(ends) != len(packed) + 1:
         raise ValueError("sections have different numbers of rows")
     owner_by_wire = _OwnerByWire()

@@ -1,10 +1,10 @@
-"""The WAL circuit breaker: after the first failed write nothing is acknowledged until the ground is proved.
+"""The WAL circuit breaker: after the first failed write nothing is acknowledged until the disk is proved.
 
     CLOSED ──a write, fsync, rename or directory fsync failed──▶ OPEN ──cooldown──▶ HALF_OPEN ──proved──▶ CLOSED
                                                                   ▲                     │
                                                                   ╰────probe failed─────╯
 
-The breaker only keeps the state and the reason, and tells the operator; how ground is proved is the log's business
+The breaker only keeps the state and the reason, and tells the operator; how the disk is proved is the log's business
 (log.py).
 """
 

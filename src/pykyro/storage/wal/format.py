@@ -22,7 +22,7 @@
 * Bit 0x80 of the kind, SYNCED, says that every frame before this one was on disk when this one was written.
   So a hole in front of a whole frame that carries it is damage, never the trace of a crash.
 * SEAL ends a segment at rotation and at a clean stop and says how many operations stand in it. PROBE is what
-  the log writes on fresh ground after a disk error, to see whether it holds. Both have an lsn of their own.
+  the log writes into a new segment after a disk error, to see whether it holds. Both have an lsn of their own.
 * Whitening: every byte after the segment header is XORed with a key stream of 4096 bytes made from the
   segment's salt, addressed by file offset. Data that was never written reads as zeros after a crash; a
   whitened sector is never all zeros, whatever a vector holds, so the two cannot be mistaken for each other.
@@ -44,7 +44,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.model.limits import WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.types import LSN, BytesLike
 
 FORMAT: Final = 1
@@ -137,55 +136,25 @@ class Frame:
         return self.offset + FRAME_HEADER.size + length + -length % ALIGNMENT
 
 
-_HEAD = struct.Struct("<IQQII")
-_CHECKSUM = struct.Struct("<I")
-
-
-def encode_frame(
-    seed: int,
-    lsn: LSN,
-    time_us: int,
-    previous: int,
-    kind: int,
-    content: bytes,
-    *,
-    synced: bool,
-    behind_us: int = 0,
-) -> tuple[bytes, int]:
-    """A frame before whitening, and its body checksum, which the next frame names as `previous`.
-
-    `seed` is that of the segment: SegmentHeader.seed. Raises ValueError for a content that no reader would take.
-    """
-    if len(content) >= WAL_FRAME_BODY_BYTES_MAX:
-        raise ValueError(f"frame content of {len(content)} bytes, must be below {WAL_FRAME_BODY_BYTES_MAX}")
-    first = bytes((kind | SYNCED if synced else kind,))
-    if behind_us:
-        first = bytes((first[0] | BEHIND,)) + BEHIND_US.pack(behind_us)
-    checksum = zlib.crc32(content, zlib.crc32(first, seed))
-    length = len(first) + len(content)
-    head = _HEAD.pack(length, lsn, time_us, previous, checksum)
-    padding = bytes(-length % ALIGNMENT)
-    return b"".join((head, _CHECKSUM.pack(zlib.crc32(head, seed)), first, content, padding)), checksum
-
-
 class Whitening:
     """XOR with a key stream addressed by file offset; doing it twice gives the bytes back."""
 
-    _PERIODS: Final = 64
+    PIECE: Final = 64 * KEY_STREAM
+    """Bytes that `stream` covers from any phase on."""
 
     def __init__(self, salt: bytes) -> None:
         stream = np.frombuffer(hashlib.shake_256(salt).digest(KEY_STREAM), dtype=np.uint8)
-        self._stream = np.tile(stream, self._PERIODS + 1)
+        self.stream: npt.NDArray[np.uint8] = np.tile(stream, self.PIECE // KEY_STREAM + 1)
+        """The key stream, repeated."""
 
     def apply(self, data: BytesLike, offset: int) -> npt.NDArray[np.uint8]:
         """`data`, which starts at file offset `offset`, whitened or made readable again."""
         source = np.frombuffer(data, dtype=np.uint8)
         result = np.empty_like(source)
-        step = KEY_STREAM * self._PERIODS
-        for start in range(0, len(source), step):
-            piece = source[start : start + step]
+        for start in range(0, len(source), self.PIECE):
+            piece = source[start : start + self.PIECE]
             phase = (offset + start) % KEY_STREAM
             np.bitwise_xor(
-                piece, self._stream[phase : phase + len(piece)], out=result[start : start + len(piece)]
+                piece, self.stream[phase : phase + len(piece)], out=result[start : start + len(piece)]
             )
         return result

@@ -1,7 +1,7 @@
 """The write-ahead log of an open database: segments, durability policy, and the way back from a disk error.
 
 Every acknowledged write is in here first. The rule about failure: after an OSError the segment that met it is
-never touched again. `_move_to_new_ground` closes it, in the MANIFEST, at the last position known to be on disk,
+never touched again. `_start_new_segment` closes it, in the MANIFEST, at the last position known to be on disk,
 writes every accepted frame behind that position again from memory into a new segment, adds a probe, syncs file
 and directory, reads the bytes back, and only then lets writes through. Retrying the old file instead loses data:
 the kernel may have dropped the failed pages and report success for them (https://lwn.net/Articles/752063/).
@@ -25,11 +25,11 @@ from pykyro.model.types import LSN
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Manifest, WalEntry
 from pykyro.storage.manifest_store import ManifestStore
-from pykyro.storage.wal.breaker import COOLDOWN_S, Breaker
+from pykyro.storage.wal.breaker import COOLDOWN_S, Breaker, BreakerState
 from pykyro.storage.wal.format import EPOCH_BYTES, OPERATION, PROBE, SegmentHeader
 from pykyro.storage.wal.reader import read_segment
 from pykyro.storage.wal.writer import PendingFrame, WalPosition, WalWriter
-from pykyro.system.clock import Clock
+from pykyro.system.clock import WALL_MAX_US, Clock
 
 UNSYNCED_BYTES_MAX: Final = 16 << 20
 """Frames accepted but not yet synced are kept in memory; beyond this many bytes the log syncs at once."""
@@ -82,6 +82,8 @@ class Log:
         self._clock = clock
         self._options = options
         self._manifests = manifests
+        self._syncs_before_ack = options.syncs_before_ack
+        self._data_only = options.policy is not SyncPolicy.FULL
         self._epoch = os.urandom(EPOCH_BYTES)
         self._unsynced: deque[tuple[LSN, PendingFrame]] = deque()
         self._unsynced_bytes = 0
@@ -130,26 +132,41 @@ class Log:
         Raises Unavailable while the breaker is open, WriteFailed when the disk refuses; then none of the frames
         is accepted.
         """
-        self.require_ground()
-        now_us = self._clock.wall_us()
-        frames = [PendingFrame(OPERATION, content, now_us) for content in contents]
+        if self.breaker.state is not BreakerState.CLOSED:
+            self.require_writable()
+        now_us, frames = min(max(0, self._clock.wall_ns() // 1000), WALL_MAX_US), []
+        for content in contents:
+            frames.append(PendingFrame(OPERATION, content, now_us))  # noqa: PERF401
+        writer = self._writer
         # What fails before the guard has touched nothing, and says nothing about the disk.
-        encoded = self._writer.encode(frames)
-        before = self._writer.written
+        encoded = writer.encode(frames)
+        before = writer.written
         try:
-            with self._tripping("write to the log"):
-                lsns = self._writer.write(encoded)
-                if self._options.syncs_before_ack:
-                    with self._syncing:
-                        self._sync_writer(self._writer)
-        except BaseException:
-            self._writer.roll_back(before)
-            raise
+            lsns = writer.write(encoded)
+            if self._syncs_before_ack:
+                with self._syncing:
+                    started_s = self._clock.monotonic_s()
+                    writer.sync(data_only=self._data_only)
+                    self.syncs += 1
+                    self.on_sync(self._clock.monotonic_s() - started_s)
+        except BaseException as error:
+            failure = self._failed(error, "write to the log")
+            writer.roll_back(before)
+            if failure is error:
+                raise
+            raise failure from error
         self.writes += len(lsns)
-        self.bytes_written += self._writer.written.offset - before.offset
-        if not self._options.syncs_before_ack:
+        self.bytes_written += writer.written.offset - before.offset
+        if not self._syncs_before_ack:
             self._remember(lsns, frames)
-        self._keep_bounds()
+        # The write that crossed a bound is accepted already, so a failure here opens the breaker and is reported by
+        # the next write.
+        if writer.written.offset >= self._options.segment_bytes_max:
+            with contextlib.suppress(WriteFailed, Unavailable):
+                self.rotate()
+        elif self._unsynced_bytes > UNSYNCED_BYTES_MAX:
+            with contextlib.suppress(WriteFailed, Unavailable):
+                self.sync()
         return lsns
 
     def sync(self) -> None:
@@ -159,12 +176,15 @@ class Log:
             if not self.breaker.closed or writer.synced.lsn == writer.written.lsn:
                 return
             with self._tripping("sync of the log"):
-                self._sync_writer(writer)
+                started_s = self._clock.monotonic_s()
+                writer.sync(data_only=self._data_only)
+                self.syncs += 1
+                self.on_sync(self._clock.monotonic_s() - started_s)
             self._forget_up_to(writer.synced.lsn)
 
     def rotate(self) -> LSN:
         """Seal the segment and open the next; the position of the seal. Raises Unavailable or WriteFailed."""
-        self.require_ground()
+        self.require_writable()
         sealed = self._writer
         with self._tripping("rotation of the log"):
             with self._syncing:
@@ -173,7 +193,7 @@ class Log:
             self._adopt(self._new_segment(sealed.written), closing=sealed)
         return sealed.written.lsn
 
-    def require_ground(self) -> None:
+    def require_writable(self) -> None:
         """Probe the disk when that is due. Raises Unavailable while the breaker is open."""
         if self.breaker.closed:
             return
@@ -189,7 +209,7 @@ class Log:
         """Try to get back to work after a disk error. Leaves the breaker closed or open for another cooldown."""
         self.breaker.begin_probe()
         with contextlib.suppress(WriteFailed), self._tripping("probe of the disk"):
-            self._move_to_new_ground()
+            self._start_new_segment()
             self.breaker.close()
 
     def close(self) -> None:
@@ -216,15 +236,15 @@ class Log:
         before = self._manifests.current.wal[:-1]
         return bool(before) and self._filesystem.exists(self._directory / before[-1].name)
 
-    def _move_to_new_ground(self) -> None:
+    def _start_new_segment(self) -> None:
         failed = self._writer
         # A sync that was under way when the disk failed may still move the position: wait for its end.
         with self._syncing:
-            ground = failed.synced
+            durable = failed.synced
         with self._state:
-            frames = [frame for lsn, frame in self._unsynced if lsn > ground.lsn]
+            frames = [frame for lsn, frame in self._unsynced if lsn > durable.lsn]
         frames.append(PendingFrame(PROBE, bytes(PROBE_BYTES), self._clock.wall_us()))
-        writer = self._new_segment(ground)
+        writer = self._new_segment(durable)
         try:
             writer.append(frames)
             writer.sync(data_only=False)
@@ -274,21 +294,15 @@ class Log:
             with contextlib.suppress(OSError):
                 self._filesystem.remove(self._directory / name)
 
-    def _new_segment(self, follows: WalPosition) -> WalWriter:
+    def _new_segment(self, previous: WalPosition) -> WalWriter:
         header = SegmentHeader(
-            base_lsn=follows.lsn + 1,
-            previous=follows.checksum,
-            created_us=max(follows.time_us, self._clock.wall_us()),
+            base_lsn=previous.lsn + 1,
+            previous=previous.checksum,
+            created_us=max(previous.time_us, self._clock.wall_us()),
             salt=os.urandom(16),
             epoch=self._epoch,
         )
         return WalWriter(self._filesystem, self._directory, self._manifests.take_number(), header)
-
-    def _sync_writer(self, writer: WalWriter) -> None:
-        started_s = self._clock.monotonic_s()
-        writer.sync(data_only=self._options.policy is not SyncPolicy.FULL)
-        self.syncs += 1
-        self.on_sync(self._clock.monotonic_s() - started_s)
 
     def _remember(self, lsns: Sequence[LSN], frames: Sequence[PendingFrame]) -> None:
         with self._state:
@@ -300,31 +314,29 @@ class Log:
             while self._unsynced and self._unsynced[0][0] <= lsn:
                 self._unsynced_bytes -= len(self._unsynced.popleft()[1].content)
 
-    def _keep_bounds(self) -> None:
-        """Sync or rotate when due. The write that crossed the line is accepted already, so a failure here opens
-        the breaker and is reported by the next write."""
-        with contextlib.suppress(WriteFailed, Unavailable):
-            if self._writer.written.offset >= self._options.segment_bytes_max:
-                self.rotate()
-            elif self._unsynced_bytes > UNSYNCED_BYTES_MAX:
-                self.sync()
-
     @contextlib.contextmanager
     def _tripping(self, doing: str) -> Iterator[None]:
         """Opens the breaker when the block does not come to its end: then nobody knows what the segment holds."""
         try:
             yield
-        except OSError as error:
+        except BaseException as error:
+            failure = self._failed(error, doing)
+            if failure is error:
+                raise
+            raise failure from error
+
+    def _failed(self, error: BaseException, doing: str) -> BaseException:
+        """Open the breaker, since nobody knows now what the segment holds; what to raise."""
+        if isinstance(error, OSError):
             self.breaker.trip(error, doing)
-            raise WriteFailed(
+            return WriteFailed(
                 self.breaker.reason,
                 path=self._directory / self._writer.name,
                 hint="Writes are refused until the disk is proved good again",
-            ) from error
-        except BaseException:
-            # An interrupt between a write and the note that it happened is as bad as a failed write.
-            self.breaker.trip(OSError(errno.EINTR, os.strerror(errno.EINTR)), doing)
-            raise
+            )
+        # An interrupt between a write and the note that it happened is as bad as a failed write.
+        self.breaker.trip(OSError(errno.EINTR, os.strerror(errno.EINTR)), doing)
+        return error
 
 
 def _open_entry(writer: WalWriter) -> WalEntry:

@@ -7,7 +7,7 @@
                3 and 6 METADATA (metadata only: the whole resulting map)
 
 vector is float32, little endian, as the client sent it; metadata is encoded by metadata_wire, reserved keys
-included. All records of one frame take effect or none does.
+included. All records of one frame take effect or none does. `encode_records` in writer.py writes this.
 
 Kinds 4 to 6 are written once the database has tenants; owner is 0 for a document of no tenant, else the tenant's
 number plus one. Kinds 1 to 3 are written while there are none. Earlier versions, though, wrote them for tenants'
@@ -19,38 +19,40 @@ of the other. Reading such a record does what was done then.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from pykyro.model.limits import TENANT_INDEX_MAX
-from pykyro.model.metadata_wire import decode_metadata, encode_metadata
+from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.types import TENANT_INDEX_KEY, Key, Vector, key_doc_id, key_of, key_owner
 
-_HEAD: Final = struct.Struct("<BQII")
-_OWNED_HEAD: Final = struct.Struct("<BQQII")
-_COUNT: Final = struct.Struct("<I")
-_PUT, _DELETE, _METADATA = 1, 2, 3
-_OWNED: Final = 3
+HEAD: Final = struct.Struct("<BQII")
+OWNED_HEAD: Final = struct.Struct("<BQQII")
+COUNT: Final = struct.Struct("<I")
+PUT: Final = 1
+DELETE: Final = 2
+METADATA: Final = 3
+OWNED: Final = 3
 """Added to a kind whose record states the owner."""
 PACKED_SHIFT: Final = 32
 PACKED_ID_BITS: Final = (1 << PACKED_SHIFT) - 1
 
 
+@dataclass(slots=True, eq=False)
 class PutRecord:
-    """The document is stored, or replaced wholly. `wire` is `metadata` encoded, which every part of a write needs."""
+    """The document is stored, or replaced wholly. `wire` is `metadata` encoded, which every part of a write needs.
 
-    __slots__ = ("key", "metadata", "vector", "wire")
+    `is_new` says that no document had the key before; it is not in the log, so what is read from there says False.
+    """
 
-    def __init__(
-        self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes | None = None
-    ) -> None:
-        self.key = key
-        self.vector = vector
-        self.metadata = metadata
-        self.wire = encode_metadata(metadata) if wire is None else wire
+    key: Key
+    vector: Vector
+    metadata: Mapping[str, str]
+    wire: bytes
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +63,16 @@ class DeleteRecord:
     certain: bool = True
 
 
+@dataclass(slots=True, eq=False)
 class MetadataRecord:
-    """The document's metadata is replaced by this."""
+    """The document's metadata is replaced by this; `wire` is it encoded."""
 
-    __slots__ = ("key", "metadata", "wire")
-
-    def __init__(self, key: Key, metadata: Mapping[str, str], wire: bytes | None = None) -> None:
-        self.key = key
-        self.metadata = metadata
-        self.wire = encode_metadata(metadata) if wire is None else wire
+    key: Key
+    metadata: Mapping[str, str]
+    wire: bytes
 
 
 Record: TypeAlias = PutRecord | DeleteRecord | MetadataRecord
-
-
-def encode_records(records: Iterable[Record], *, tenanted: bool) -> bytes:
-    """The content of one operation frame, of a database that has tenants or one that has none."""
-    parts: list[bytes] = [b""]
-    count = 0
-    head = _owned_head if tenanted else _plain_head
-    for record in records:
-        count += 1
-        if isinstance(record, PutRecord):
-            vector = np.asarray(record.vector, dtype="<f4").tobytes()
-            parts += (head(_PUT, record.key, len(vector), len(record.wire)), vector, record.wire)
-        elif isinstance(record, DeleteRecord):
-            parts.append(head(_DELETE, record.key, 0, 0))
-        else:
-            parts += (head(_METADATA, record.key, 0, len(record.wire)), record.wire)
-    parts[0] = _COUNT.pack(count)
-    return b"".join(parts)
-
-
-_plain_head: Final = _HEAD.pack
-
-
-def _owned_head(kind: int, key: Key, vector_bytes: int, metadata_bytes: int) -> bytes:
-    return _OWNED_HEAD.pack(kind + _OWNED, key_doc_id(key), key_owner(key), vector_bytes, metadata_bytes)
 
 
 def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
@@ -105,10 +80,10 @@ def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
 
     `tenanted` says whether the database has tenants now; without, no document has a twin.
     """
-    if len(content) < _COUNT.size:
+    if len(content) < COUNT.size:
         raise ValueError("no record count")
-    (count,) = _COUNT.unpack_from(content)
-    position = _COUNT.size
+    (count,) = COUNT.unpack_from(content)
+    position = COUNT.size
     records: list[Record] = []
     for _ in range(count):
         record, packed, position = _decode_record(content, position)
@@ -125,8 +100,8 @@ def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
 
 def _decode_record(content: bytes, position: int) -> tuple[Record, bool, int]:
     """The record that begins at `position`, whether it is of a kind that packed ids, and where it ends."""
-    owned = content[position : position + 1] > bytes((_METADATA,))
-    head = _OWNED_HEAD if owned else _HEAD
+    owned = content[position : position + 1] > bytes((METADATA,))
+    head = OWNED_HEAD if owned else HEAD
     if len(content) - position < head.size:
         raise ValueError("a record is cut short")
     fields = head.unpack_from(content, position)
@@ -137,17 +112,17 @@ def _decode_record(content: bytes, position: int) -> tuple[Record, bool, int]:
     if end > len(content):
         raise ValueError("a record is longer than its frame")
     wire = content[metadata_start:end]
-    operation = kind - _OWNED if owned else kind
-    if operation == _DELETE and not vector_bytes and not metadata_bytes:
+    operation = kind - OWNED if owned else kind
+    if operation == DELETE and not vector_bytes and not metadata_bytes:
         key = _owned_key(doc_id, fields[2]) if owned else doc_id
         return DeleteRecord(key), not owned, end
-    if operation not in (_PUT, _METADATA) or vector_bytes % 4 or (operation == _METADATA and vector_bytes):
+    if operation not in (PUT, METADATA) or vector_bytes % 4 or (operation == METADATA and vector_bytes):
         raise ValueError(
             f"record of kind {kind} with {vector_bytes} vector and {metadata_bytes} metadata bytes"
         )
     metadata = decode_metadata(wire)
     key = _owned_key(doc_id, fields[2]) if owned else _unpacked_key(doc_id, metadata)
-    if operation == _METADATA:
+    if operation == METADATA:
         return MetadataRecord(key, metadata, wire), not owned, end
     vector = np.frombuffer(content, dtype="<f4", count=vector_bytes // 4, offset=vector_start)
     return PutRecord(key, vector, metadata, wire), not owned, end

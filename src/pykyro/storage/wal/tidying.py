@@ -16,9 +16,9 @@ from typing import Final
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import WalEntry
 from pykyro.storage.manifest_store import ManifestStore
-from pykyro.storage.wal.format import PROBE, SEAL, SEAL_CONTENT, SEGMENT_HEADER, SegmentHeader, encode_frame
+from pykyro.storage.wal.format import PROBE, SEAL, SEAL_CONTENT, SEGMENT_HEADER, SegmentHeader
 from pykyro.storage.wal.reader import SegmentContents, read_segment
-from pykyro.storage.wal.writer import PendingFrame, WalPosition, WalWriter
+from pykyro.storage.wal.writer import PendingFrame, WalPosition, WalWriter, encode_frame
 
 EMPTY_SEGMENTS_MAX: Final = 8
 """So many may stay: a clean stop right after a rotation leaves one, too."""

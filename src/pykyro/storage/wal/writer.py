@@ -1,31 +1,105 @@
-"""Writing one WAL segment, front to back. Format: wal_format.py."""
+"""Everything that writes the log: a record, a frame, a segment from front to back. Format: format.py, records.py."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Sequence
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pykyro.model.types import LSN
+import numpy as np
+
+from pykyro.model.limits import WAL_FRAME_BODY_BYTES_MAX
+from pykyro.model.types import DOC_ID_BITS, LSN, OWNER_SHIFT
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem, write_all
 from pykyro.storage.files.same_file import require_same_file
 from pykyro.storage.wal.format import (
+    ALIGNMENT,
+    BEHIND,
+    BEHIND_US,
+    KEY_STREAM,
     OPERATION,
     SEAL,
     SEAL_CONTENT,
     SECTOR,
     SEGMENT_HEADER,
+    SYNCED,
     SegmentHeader,
     Whitening,
-    encode_frame,
+)
+from pykyro.storage.wal.records import (
+    COUNT,
+    DELETE,
+    HEAD,
+    METADATA,
+    OWNED,
+    OWNED_HEAD,
+    PUT,
+    DeleteRecord,
+    PutRecord,
+    Record,
 )
 
 _PIECE_BYTES: Final = 1 << 30
 """Linux takes at most 2 GiB in one write."""
+_FRAME_HEAD: Final = struct.Struct("<IQQII")
+_CHECKSUM: Final = struct.Struct("<I")
+
+
+def encode_records(records: Iterable[Record], *, tenanted: bool) -> bytes:
+    """The content of one operation frame, of a database that has tenants or one that has none."""
+    parts: list[bytes] = [b""]
+    count = 0
+    for record in records:
+        count += 1
+        vector = wire = b""
+        if isinstance(record, DeleteRecord):
+            kind = DELETE
+        elif isinstance(record, PutRecord):
+            kind, vector, wire = PUT, np.asarray(record.vector, dtype="<f4").tobytes(), record.wire
+        else:
+            kind, wire = METADATA, record.wire
+        key = record.key
+        if tenanted:
+            owner, doc_id = key >> OWNER_SHIFT, key & DOC_ID_BITS
+            head = OWNED_HEAD.pack(kind + OWNED, doc_id, owner, len(vector), len(wire))
+        else:
+            head = HEAD.pack(kind, key, len(vector), len(wire))
+        parts += (head, vector, wire)
+    parts[0] = COUNT.pack(count)
+    return b"".join(parts)
+
+
+def encode_frame(
+    seed: int,
+    lsn: LSN,
+    time_us: int,
+    previous: int,
+    kind: int,
+    content: bytes,
+    *,
+    synced: bool,
+    behind_us: int = 0,
+) -> tuple[bytes, int]:
+    """A frame before whitening, and its body checksum, which the next frame names as `previous`.
+
+    `seed` is that of the segment: SegmentHeader.seed. Raises ValueError for a content that no reader would take.
+    """
+    if len(content) >= WAL_FRAME_BODY_BYTES_MAX:
+        raise ValueError(f"frame content of {len(content)} bytes, must be below {WAL_FRAME_BODY_BYTES_MAX}")
+    first = bytes((kind | SYNCED if synced else kind,))
+    if behind_us:
+        first = bytes((first[0] | BEHIND,)) + BEHIND_US.pack(behind_us)
+    checksum = zlib.crc32(content, zlib.crc32(first, seed))
+    length = len(first) + len(content)
+    head = _FRAME_HEAD.pack(length, lsn, time_us, previous, checksum)
+    padding = bytes(-length % ALIGNMENT)
+    return b"".join((head, _CHECKSUM.pack(zlib.crc32(head, seed)), first, content, padding)), checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +179,10 @@ class WalWriter:
         pieces: list[bytes] = []
         lsns: list[LSN] = []
         lsn, checksum, time_us = at.lsn, at.checksum, at.time_us
-        synced = self.synced.lsn == at.lsn
+        synced, operations = self.synced.lsn == at.lsn, 0
         for frame in frames:
             lsn += 1
+            operations += frame.kind == OPERATION
             # A clock that steps back must not make the log run backwards in time.
             time_us = max(time_us, frame.time_us)
             piece, checksum = encode_frame(
@@ -123,28 +198,34 @@ class WalWriter:
             synced = False
             pieces.append(piece)
             lsns.append(lsn)
-        data = self._whitening.apply(b"".join(pieces), at.offset).data
+        data, whitening = b"".join(pieces), self._whitening
+        if len(data) <= whitening.PIECE:
+            phase = at.offset % KEY_STREAM
+            white = np.bitwise_xor(
+                np.frombuffer(data, np.uint8), whitening.stream[phase : phase + len(data)]
+            ).data
+        else:
+            white = whitening.apply(data, at.offset).data
         end = WalPosition(lsn, checksum, at.offset + len(data), time_us)
-        return EncodedFrames(data, lsns, end, sum(frame.kind == OPERATION for frame in frames))
+        return EncodedFrames(white, lsns, end, operations)
 
     def write(self, encoded: EncodedFrames) -> list[LSN]:
-        """Hand them to the operating system; their LSNs. Not durable before `sync`."""
-        self._write(encoded.data, self.written.offset)
-        self._operations += encoded.operations
-        self.written = encoded.end
-        return encoded.lsns
+        """Hand them to the operating system; their LSNs. Not durable before `sync`.
 
-    def _write(self, data: memoryview, offset: int) -> None:
-        """Each call ends at a sector's end or a frame's. A shorter one counts as an error: writing on from there
-        would let a sector reach the disk with half a frame header, which no reader could tell from damage."""
-        end = offset + len(data)
+        Each call of the system ends at a sector's end or a frame's. A shorter one counts as an error: writing on from
+        there would let a sector reach the disk with half a frame header, which no reader could tell from damage.
+        """
+        data, offset = encoded.data, self.written.offset
         self._end += len(data)
-        while offset < end:
-            piece_end = min(end, (offset + _PIECE_BYTES) // SECTOR * SECTOR)
+        while data:
+            piece_end = min(encoded.end.offset, (offset + _PIECE_BYTES) // SECTOR * SECTOR)
             piece, data = data[: piece_end - offset], data[piece_end - offset :]
             if self._file.write(piece) != len(piece):
                 raise OSError(errno.ENOSPC, "the disk took only a part of a write")
             offset = piece_end
+        self._operations += encoded.operations
+        self.written = encoded.end
+        return encoded.lsns
 
     def roll_back(self, position: WalPosition) -> None:
         """Disown what was appended behind `position`, after a failure; the segment ends here for good."""
@@ -156,7 +237,13 @@ class WalWriter:
         """Make every frame written before this call durable, in a file that the next start will find."""
         target = self.written
         self._file.sync(data_only=data_only)
-        self._require_file(target.offset)
+        try:
+            found, size = self._filesystem.identity_and_size(self._path)
+            whole = found == self._identity and target.offset <= size <= self._end
+        except (FileNotFoundError, NotADirectoryError):
+            whole = False
+        if not whole:
+            self._require_file(target.offset)
         self.synced = target
 
     @property

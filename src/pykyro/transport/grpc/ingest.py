@@ -8,8 +8,11 @@ than that wait costs a slow one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
+from pykyro.model.arguments import Schema
 from pykyro.model.errors import InvalidArgument, KyroError
 from pykyro.model.limits import (
     REFUSAL_TEXT_BYTES_MAX,
@@ -20,11 +23,11 @@ from pykyro.model.limits import (
 from pykyro.model.requests import Ack
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
-from pykyro.service.commits import Commits, Inserts, Outcome
+from pykyro.service.commits import Commits, Outcome
 from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
-from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.status import code_of
+from pykyro.transport.grpc.writes import decode_inserts, insert_fault
 
 
 class Ingest:
@@ -33,7 +36,13 @@ class Ingest:
     `refusals` are those refused, if they are to be named: then the stream is of STREAM_MESSAGES_MAX at most."""
 
     def __init__(
-        self, caller: Caller, commits: Commits, counters: Counters, *, names_refused: bool = False
+        self,
+        caller: Caller,
+        commits: Commits,
+        schema: Schema,
+        counters: Counters,
+        *,
+        names_refused: bool = False,
     ) -> None:
         self.stored = 0
         self.invalid = 0
@@ -45,11 +54,12 @@ class Ingest:
         self._text_bytes = 0
         self._caller = caller
         self._commits = commits
+        self._schema = schema
         self._counters = counters
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._committing: list[bytes] = []
-        self._settled = asyncio.Event()
+        self._group_done = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -75,7 +85,7 @@ class Ingest:
         self._gathered_bytes += len(payload)
         if self._committing:
             if self._is_full:
-                await self._next_settled()
+                await self._next_done()
         elif self._is_full:
             self._commit_gathered()
         elif self._lingering is None:
@@ -97,7 +107,7 @@ class Ingest:
     def refuse(self, fault: KyroError) -> None:
         """Count a message that is not even looked at."""
         self.last_error = str(fault)
-        self._name(self._settled_count, fault)
+        self._name(self._done_count, fault)
         self.invalid += 1
         self._counters.inserts(1, 1)
         self._counters.error(fault)
@@ -105,10 +115,10 @@ class Ingest:
     async def finish(self) -> None:
         """Return when everything taken is durable or refused."""
         while self._committing:
-            await self._next_settled()
+            await self._next_done()
         if self._gathered:
             self._commit_gathered()
-            await self._next_settled()
+            await self._next_done()
 
     @property
     def _is_full(self) -> bool:
@@ -120,29 +130,33 @@ class Ingest:
     def _linger(self) -> None:
         self._lingering = asyncio.get_running_loop().call_later(STREAM_LINGER_S, self._commit_gathered)
 
-    async def _next_settled(self) -> None:
-        self._settled.clear()
-        await self._settled.wait()
+    async def _next_done(self) -> None:
+        self._group_done.clear()
+        await self._group_done.wait()
 
     def _commit_gathered(self) -> None:
         self._stop_lingering()
         group, weight = self._gathered, self._gathered_bytes
         self._committing, self._gathered, self._gathered_bytes = group, [], 0
         # A stream has one group under way, so it needs no shedding: it waits.
-        future = self._commits.submit(Inserts(group, self._caller), weight=weight, may_shed=False)
+        future = self._commits.submit(
+            partial(decode_inserts, group, self._schema, self._caller),
+            size=len(group),
+            weight=weight,
+            may_shed=False,
+        )
         future.add_done_callback(self._on_committed)
 
-    def _on_committed(self, future: asyncio.Future[list[Outcome]]) -> None:
-        error = future.exception()
-        outcomes = future.result() if error is None else [error] * len(self._committing)
-        refused, first = 0, self._settled_count
+    def _on_committed(self, future: asyncio.Future[Sequence[Outcome]]) -> None:
+        outcomes = future.result()
+        refused, first = 0, self._done_count
         for position, (payload, outcome) in enumerate(zip(self._committing, outcomes, strict=True), first):
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, Ack):
+                self._caller.usage.inserts += not outcome.existed
+            else:
                 refused += 1
                 self._count(payload, outcome)
                 self._name(position, outcome)
-            elif isinstance(outcome, Ack) and not outcome.existed:
-                self._caller.usage.inserts += 1
         self.stored += len(outcomes) - refused
         self._counters.inserts(len(outcomes), refused)
         self._committing = []
@@ -150,10 +164,10 @@ class Ingest:
             self._commit_gathered()
         elif self._gathered:
             self._linger()
-        self._settled.set()
+        self._group_done.set()
 
     @property
-    def _settled_count(self) -> int:
+    def _done_count(self) -> int:
         return self.stored + self.invalid + self.failed
 
     def _name(self, position: int, error: Exception) -> None:
@@ -166,11 +180,11 @@ class Ingest:
             pb.InsertResponse.Refusal(position=position, error=text, code=code_of(error).value[0])
         )
 
-    def _count(self, payload: bytes, error: Exception) -> None:
+    def _count(self, payload: bytes, error: KyroError) -> None:
         self._counters.error(error)
         if isinstance(error, InvalidArgument):
             self.invalid += 1
-            self.last_error = decode.insert_fault(payload, error)
+            self.last_error = insert_fault(payload, error)
         else:
             self.failed += 1
             self.last_error = str(error)

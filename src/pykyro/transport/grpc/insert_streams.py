@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from pykyro.model.arguments import Schema
 from pykyro.model.errors import ResourceExhausted
 from pykyro.model.limits import BULK_LOAD_BATCH, BULK_LOAD_DOCUMENTS_MAX, STREAM_MESSAGES_MAX
 from pykyro.proto import kyrodb_pb2 as pb
@@ -21,14 +22,15 @@ _MEMORY_SAMPLE_DOCUMENTS: Final = 1000
 class InsertStreams:
     """The RPCs that take a stream of documents. A bad document is counted and the rest goes in."""
 
-    def __init__(self, commits: Commits, counters: Counters, process: ProcessProbe) -> None:
+    def __init__(self, commits: Commits, schema: Schema, counters: Counters, process: ProcessProbe) -> None:
         self._commits = commits
+        self._schema = schema
         self._counters = counters
         self._process = process
 
     async def bulk_insert(self, messages: OpenStream, caller: Caller) -> bytes:
         received = 0
-        with Ingest(caller, self._commits, self._counters, names_refused=True) as ingest:
+        with Ingest(caller, self._commits, self._schema, self._counters, names_refused=True) as ingest:
             messages.is_idle = ingest.is_idle
             async for payload in messages:
                 received += 1
@@ -52,7 +54,7 @@ class InsertStreams:
     async def bulk_load(self, messages: OpenStream, caller: Caller) -> bytes:
         started_s = time.monotonic()
         received = peak_bytes = 0
-        with Ingest(caller, self._commits, self._counters) as ingest:
+        with Ingest(caller, self._commits, self._schema, self._counters) as ingest:
             messages.is_idle = ingest.is_idle
             async for payload in messages:
                 if received == BULK_LOAD_DOCUMENTS_MAX:

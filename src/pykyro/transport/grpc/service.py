@@ -9,7 +9,7 @@ from pykyro.engine.engine import Engine
 from pykyro.model.arguments import Schema
 from pykyro.model.types import Metric
 from pykyro.service.access import Access
-from pykyro.service.commits import start_commits
+from pykyro.service.commits import Commits
 from pykyro.service.in_flight import InFlightCalls
 from pykyro.service.searches import Searches
 from pykyro.service.server_state import ServerState
@@ -44,7 +44,7 @@ class Service:
     ) -> None:
         counters = server_state.counters
         schema = Schema(settings.hnsw.dimension, Metric(settings.hnsw.distance))
-        self._commits = server_state.commits = start_commits(engine, schema, counters)
+        self._commits = server_state.commits = Commits(engine, counters)
         self._lookups = start_lookups(engine, counters)
         self._threads = Threads(SLOW_THREADS)
         self._searches = Searches(
@@ -62,9 +62,9 @@ class Service:
             admins_only=settings.auth.admin_rpcs_require_admin_key,
             tracing=tracing,
         )
-        self._writes = Writes(self._commits, counters, tracing)
+        self._writes = Writes(self._commits, schema, counters, tracing)
         self._reads = Reads(engine, self._lookups, self._threads, counters)
-        self._insert_streams = InsertStreams(self._commits, counters, server_state.process)
+        self._insert_streams = InsertStreams(self._commits, schema, counters, server_state.process)
         self._search_streams = SearchStreams(self._searches, counters, server_state.calls)
         self._admin = Admin(server_state, engine, self._threads)
 

@@ -1,17 +1,38 @@
-"""Insert, Delete, UpdateMetadata, BatchDelete."""
+"""Insert, Delete, UpdateMetadata, BatchDelete; and what an InsertRequest, alone or in a stream, asks for.
+
+Most are sound in every way, so what is wrong with one is looked for only where something may be.
+"""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
+from functools import partial
 
-from pykyro.model.arguments import checked_namespace
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from pykyro.model.arguments import Schema, checked_namespace
+from pykyro.model.distance import check_vector
 from pykyro.model.errors import CallError, InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.filter import check_filter, names_a_condition
-from pykyro.model.limits import DOC_ID_MIN
-from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Stage, UpdateMetadata
+from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MIN, METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX
+from pykyro.model.requests import (
+    Ack,
+    Delete,
+    DeleteMany,
+    DeleteMatching,
+    Operation,
+    Put,
+    Stage,
+    UpdateMetadata,
+)
+from pykyro.model.types import RESERVED_KEYS, Document, Metric, Vector
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto import kyrodb_wire_pb2 as wire
 from pykyro.service.access import Caller
-from pykyro.service.commits import Commits, Inserts, Write
+from pykyro.service.commits import Commits, Prepare
 from pykyro.service.tracing import Tracing
 from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
@@ -22,8 +43,11 @@ from pykyro.transport.grpc.decode_filter import decode_filter
 class Writes:
     """The unary RPCs that change something. Each acknowledges what is as durable as the policy promises."""
 
-    def __init__(self, commits: Commits, counters: Counters, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self, commits: Commits, schema: Schema, counters: Counters, tracing: Tracing | None = None
+    ) -> None:
         self._commits = commits
+        self._schema = schema
         self._tracing = tracing
         self._counters = counters
 
@@ -31,7 +55,8 @@ class Writes:
         self._counters.calls_in_flight += 1
         failed = 1
         try:
-            ack = await self._commit(Inserts((payload,), caller), payload, "Insert failed")
+            put = partial(decode_inserts, (payload,), self._schema, caller)
+            ack = await self._commit(put, payload, "Insert failed")
             failed = 0
             caller.usage.inserts += not ack.existed
         finally:
@@ -83,10 +108,11 @@ class Writes:
         self._counters.query(time.perf_counter_ns() - started_ns, alone=False)
         return ack
 
-    async def _commit(self, write: Write, payload: bytes, doing: str) -> Ack:
+    async def _commit(self, operation: Operation | Prepare, payload: bytes, doing: str) -> Ack:
         start_us = 0 if self._tracing is None else time.time_ns() // 1000
         try:
-            (outcome,) = await self._commits.submit(write, weight=len(payload))
+            operations = operation if callable(operation) else (operation,)
+            (outcome,) = await self._commits.submit(operations, weight=len(payload))
         except KyroError as error:
             raise CallError(doing, error) from error
         finally:
@@ -122,3 +148,73 @@ def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
             return DeleteMatching(condition, scope)
         case _:
             raise InvalidArgument("No delete criteria provided", field="delete_criteria")
+
+
+def decode_inserts(
+    payloads: Sequence[bytes], schema: Schema, caller: Caller
+) -> Sequence[Put | InvalidArgument]:
+    """`decode_insert` for each payload, the error of a refused one in its place."""
+    decoded: list[Put | InvalidArgument] = []
+    for payload in payloads:
+        try:
+            decoded.append(decode_insert(payload, schema, caller))
+        except InvalidArgument as fault:
+            decoded.append(fault)
+    return decoded
+
+
+def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
+    """The document an InsertRequest asks to store, with the metadata entries the database itself adds, and what its
+    caller may have. Raises InvalidArgument, whose message names the field, the value and the bound."""
+    try:
+        request = wire.InsertRequest.FromString(payload)
+    except DecodeError:
+        request = decode.parse(wire.InsertRequest, payload)
+    if request.doc_id < DOC_ID_MIN:
+        raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
+    embedding = request.embedding
+    # Whether it came whole: see decode.came_whole.
+    request.DiscardUnknownFields()
+    if request.ByteSize() == len(payload) and len(embedding) == 4 * schema.dimension:
+        vector: Vector = np.frombuffer(embedding, np.float32)
+    else:
+        vector = np.array(decode.parse(pb.InsertRequest, payload).embedding, np.float32)
+    # vdot warns of no overflow. A sum of squares that is finite, and not zero, proves all that check_vector looks at.
+    squares = float(np.vdot(vector, vector)) if len(vector) == schema.dimension else math.inf
+    if not (squares < math.inf and (squares > 0.0 or schema.metric is not Metric.COSINE)):
+        _check_inserted(vector, schema)
+    metadata = dict(request.metadata)
+    if (
+        len(metadata) > METADATA_ENTRIES_MAX
+        or len(payload) - vector.nbytes > METADATA_KEY_BYTES_MAX
+        or not RESERVED_KEYS.isdisjoint(metadata)
+    ):
+        metadata = decode.client_metadata(metadata, bytes_max=len(payload) - vector.nbytes)
+    if caller.tenant is not None or request.namespace:
+        metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
+    return Put(Document(request.doc_id, vector, metadata, caller.tenant), caller.limit)
+
+
+def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
+    """What a stream of inserts reports for a document that `decode_insert` refused."""
+    try:
+        request = pb.InsertRequest.FromString(payload)
+    except DecodeError:
+        return str(fault)
+    if request.doc_id < DOC_ID_MIN:
+        return f"Invalid doc_id: {request.doc_id}"
+    if not request.embedding:
+        return f"Empty embedding for doc_id {request.doc_id}"
+    if len(request.embedding) > DIMENSION_MAX:
+        return f"Embedding dimension {len(request.embedding)} exceeds maximum {DIMENSION_MAX}"
+    return str(fault)
+
+
+def _check_inserted(vector: Vector, schema: Schema) -> None:
+    try:
+        check_vector(vector, dimension=schema.dimension, metric=schema.metric, field="embedding")
+    except InvalidArgument as fault:
+        # What only this database refuses, its engine used to: clients know it by these words.
+        if 0 < vector.shape[0] <= DIMENSION_MAX and np.isfinite(vector).all():
+            raise InvalidArgument(f"Insert failed: {fault}", field="embedding") from None
+        raise
