@@ -76,7 +76,7 @@ class State:
     @property
     def tenanted(self) -> bool:
         """Whether there are tenants. There are before the first document of one is written, and then for ever."""
-        return self.tenants.any
+        return bool(self.tenants.documents)
 
     def condition(self, condition: Filter | None, scope: Scope) -> Filter | None:
         """What a document must satisfy to be in `scope` and match `condition`; None asks nothing."""

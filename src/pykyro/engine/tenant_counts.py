@@ -19,11 +19,6 @@ class TenantCounts:
         self.documents: dict[int, int] = {}
         """By owner; not empty once any tenant is counted."""
 
-    @property
-    def any(self) -> bool:
-        """Whether any tenant is counted."""
-        return bool(self.documents)
-
     def __contains__(self, tenant: int) -> bool:
         """Whether this tenant is counted."""
         return owner_of(tenant) in self.documents

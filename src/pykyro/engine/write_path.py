@@ -263,7 +263,7 @@ class WritePath:
                     existed, records = self._put(operation, changes)
                 else:
                     existed, records = changes.resolve(operation)
-                content = encode_records(records, tenanted=state.tenants.any) if records else b""
+                content = encode_records(records, tenanted=bool(state.tenants.documents)) if records else b""
                 if len(content) >= WAL_FRAME_BODY_BYTES_MAX:
                     raise too_long(len(content), len(records), WAL_FRAME_BODY_BYTES_MAX)
             except Exception as error:

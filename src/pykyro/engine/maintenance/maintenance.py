@@ -14,7 +14,6 @@ from pykyro.engine.maintenance.merging import Merging
 from pykyro.engine.maintenance.sealing import Sealing
 from pykyro.engine.state import Version
 from pykyro.model.errors import KyroError
-from pykyro.model.types import LSN
 from pykyro.storage.wal.breaker import BreakerState
 from pykyro.system.alarm import Alarm
 
@@ -23,6 +22,8 @@ _log = logging.getLogger(__name__)
 _IDLE_S: Final = 0.05
 _LOOK_AGAIN_S: Final = 1.0
 """While nothing changes, a round looks for what has become due by the passing of time only so often."""
+_LOOK_MUTATIONS: Final = 64
+"""After so many changes a round looks at once whether the hot tier is full."""
 _AFTER_FAILURE_S: Final = 1.0
 _AFTER_FAILURES_S_MAX: Final = 60.0
 """What fails is tried again after a second, then after twice as long each time, up to this."""
@@ -44,8 +45,9 @@ class Maintenance:
         """In a row."""
         self._merges_now = False
         self._merging_from_s = self._released_s = 0.0
-        self._idle_at: tuple[LSN, Version, BreakerState] | None = None
+        self._idle_at: tuple[Version, BreakerState] | None = None
         """What the last round saw that found nothing to do, and nothing to wait for."""
+        self._mutations_to_look_at = 0
         self._look_again_s = 0.0
         self._failing = Alarm(_log, context.clock)
         self.lock_held: object = None
@@ -118,8 +120,10 @@ class Maintenance:
         state, breaker = self._context.state, self._context.log.breaker
         monotonic_s = self._context.clock.monotonic_s
         while not self._stop.wait(pause_s):
-            if self._idle_at == (state.position, state.version, breaker.state) and (
-                monotonic_s() < self._look_again_s
+            if (
+                self._idle_at == (state.version, breaker.state)
+                and state.mutations_since_freeze < self._mutations_to_look_at
+                and monotonic_s() < self._look_again_s
             ):
                 continue
             try:
@@ -132,7 +136,7 @@ class Maintenance:
     def _work(self) -> float:
         """One round; seconds until the next. Raises what went wrong."""
         now_s, state = self._context.clock.monotonic_s(), self._context.state
-        seen = (state.position, state.version, self._context.log.breaker.state)
+        seen, mutations = (state.version, self._context.log.breaker.state), state.mutations_since_freeze
         if now_s - self._released_s > _RELEASE_INTERVAL_S:
             self._released_s = now_s
             self.release_pages()
@@ -154,6 +158,9 @@ class Maintenance:
         # Nothing is due, and nothing will be before something changes, a build is done, or time has passed.
         waits = self.merging.running or self._seals_failed or self._merges_failed or not self._is_writable
         self._idle_at = None if waits else seen
+        self._mutations_to_look_at = mutations + min(
+            _LOOK_MUTATIONS, self._context.options.hot_rows_max // 16
+        )
         self._look_again_s = now_s + _LOOK_AGAIN_S
         return _IDLE_S
 
