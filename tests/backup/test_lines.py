@@ -231,7 +231,7 @@ def test_incremental_backup_where_only_another_database_has_some_is_a_full_one(s
     other.target = site.target
     other.write(1, mark="other")
     entry = other.back_up()
-    assert entry.record.full_because == "no earlier backup there is of this database"
+    assert entry.record.full_because == "none of the earlier backups is of this database"
     assert other.restored_backup(entry) == {1: "other"}
 
 

@@ -133,7 +133,8 @@ def test_a_directory_that_does_not_exist(tmp_path: Path, examine: Examine) -> No
 def test_no_rights_help_where_there_can_be_no_files(examine: Examine) -> None:
     found = texts(examine("--data-dir", "/proc")["wrong"])
     assert (
-        "/proc: is on a file system that holds no files of ours -> name another persistence.data_dir" in found
+        "/proc: is on a file system that cannot store a database -> name another "
+        "persistence.data_dir" in found
     )
     assert "chmod" not in found
 
@@ -179,7 +180,7 @@ def test_things_that_are_no_files_are_named_and_left_alone(data: Path, examine: 
     assert found["wrong"] == []
     notes = texts(found["note"])
     for words in (
-        "folder is a directory, and none of the database's",
+        "folder is a directory, and not a file of the database",
         "old is a symbolic link to gone, which does not exist",
         "pipe is a named pipe",
         "socket is a socket",
@@ -265,7 +266,7 @@ def test_a_limit_that_would_stop_the_log(tmp_path: Path) -> None:
         "WRONG  limits: a server started from this shell may not write files beyond 1048576" in ended.stdout
     )
     assert "→ ulimit -f unlimited" in ended.stdout
-    assert ended.stdout.endswith("1 to be mended.\n")
+    assert ended.stdout.endswith("1 to correct.\n")
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_a_plain_client_at_a_tls_port(kind: str, ours: Certificates) -> None:
 
 def test_a_tls_client_at_a_plain_port(kind: str, ours: Certificates) -> None:
     with scripted_server(HEALTHY) as script:
-        _refused(kind, script.target, Tls(ca=ours.ca), "speaks no TLS and this client does: leave tls out")
+        _refused(kind, script.target, Tls(ca=ours.ca), "does not use TLS, but this client does: leave tls out")
 
 
 def test_another_authority(kind: str, ours: Certificates, theirs: Certificates) -> None:
@@ -111,7 +111,7 @@ def test_a_certificate_that_is_not_accepted(kind: str, ours: Certificates, their
 def test_what_is_no_pem(kind: str, ours: Certificates, theirs: Certificates) -> None:
     with scripted_server(HEALTHY, ours.server_credentials()) as script:
         for tls in (Tls(ca=b"no PEM"), Tls(ours.ca, ours.client, theirs.client_key)):
-            _refused(kind, script.target, tls, "no usable PEM, or the key is not that of the certificate")
+            _refused(kind, script.target, tls, "no usable PEM, or the key does not belong to the certificate")
 
 
 class _Silent(BaseHTTPRequestHandler):
@@ -180,8 +180,8 @@ def test_nobody_listens(kind: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         target = f"127.0.0.1:{closed.getsockname()[1]}"
-        _refused(kind, target, False, f"nobody listens at {target}: is the server started", 0.5)
-        _refused(kind, target, True, f"nobody listens at {target}: is the server started", 0.5)
+        _refused(kind, target, False, f"no server listens at {target}: is the server started", 0.5)
+        _refused(kind, target, True, f"no server listens at {target}: is the server started", 0.5)
 
 
 def test_no_such_name(kind: str) -> None:

@@ -148,7 +148,7 @@ def test_which_variable_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "text"), [(None, "nobody listens at localhost:7"), (Seen.TLS, "localhost:7 speaks TLS")]
+    ("seen", "text"), [(None, "no server listens at localhost:7"), (Seen.TLS, "localhost:7 speaks TLS")]
 )
 def test_how_the_last_of_several_addresses_went_is_not_the_whole_story(
     monkeypatch: pytest.MonkeyPatch, seen: Seen | None, text: str

@@ -212,7 +212,7 @@ def test_damaged_database_is_refused_and_leaves_no_export(tmp_path: Path) -> Non
         export_from(data, out, "jsonl")
     assert read_record(out) is None
     rows.unlink()
-    with pytest.raises(DataDamaged, match="MANIFEST names this file, and it is missing"):
+    with pytest.raises(DataDamaged, match="MANIFEST names this file, but the file is missing"):
         export_from(data, out, "jsonl")
 
 

@@ -243,7 +243,7 @@ def test_export_that_was_changed_is_refused_before_a_row_of_the_part_is_read(
     file.write_bytes(content_before[:-1])
     assert "bytes, EXPORT.json says" in importer.refused(tmp_path / "out")
     file.unlink()
-    assert "EXPORT.json names this file, and it is missing" in importer.refused(tmp_path / "out")
+    assert "EXPORT.json names this file, but the file is missing" in importer.refused(tmp_path / "out")
     file.write_bytes(content_before)
     importer(tmp_path / "out")
     assert len(content(importer.data)) == 20

@@ -228,7 +228,7 @@ def test_directory_of_files_is_read_by_name(tmp_path: Path, importer: Importer) 
     importer(files)
     assert content(importer.data)["", 1][0] == np.array([9, 9, 9], np.float32).tobytes()
     pq.write_table(pa.table({"id": [1]}), files / "c.parquet")
-    assert "holds several formats; say --format" in importer.refused(files)
+    assert "holds several formats; give --format" in importer.refused(files)
     assert "does not tell what it is" in importer.refused(files / "readme.txt")
     assert "does not exist" in importer.refused(files / "missing.jsonl")
 

@@ -82,7 +82,9 @@ def test_what_does_not_fit_together_is_told_apart(settings: TlsSettings, tmp_pat
             says = "the second holds no private key that can be read as PEM"
         case "swapped":
             certificate.write_bytes(key.read_bytes())
-    with pytest.raises(ConfigError, match=f"{certificate} and {key} are no certificate and its key: {says}"):
+    with pytest.raises(
+        ConfigError, match=f"{certificate} and {key} are not a certificate and its key: {says}"
+    ):
         Certificates.read(settings)
 
 
@@ -128,6 +130,6 @@ def test_kinds_of_keys_that_clients_do_not_take(tmp_path: Path) -> None:
         read = Certificates.read(_signed_by_itself(tmp_path, doubtful))
         assert "do not take a key of the kind" in read.validity[0].warning(time.time())
     with pytest.raises(
-        ConfigError, match=r"server\.tls\.cert_path: .* gRPC takes no key of the kind secp256k1"
+        ConfigError, match=r"server\.tls\.cert_path: .* gRPC does not support keys of the kind secp256k1"
     ):
         Certificates.read(_signed_by_itself(tmp_path, ec.generate_private_key(ec.SECP256K1())))

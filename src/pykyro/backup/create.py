@@ -55,7 +55,7 @@ def create_backup(
         except DataDamaged as error:
             if plan.parent is None or not str(error.path).startswith(target.location):
                 raise
-            reason = f"what an incremental one would build on is damaged: {error}"
+            reason = f"the backup to build on is damaged: {error}"
             plan = plan.as_full(reason[:BACKUP_DESCRIPTION_CHARS_MAX])
             entry = _write_proved(filesystem, target, plan)
         write_label(target, entry)

@@ -180,7 +180,9 @@ def _unless_too_old(
         return parent, ""
     oldest = min((entry.record for entry in catalog.chain(parent)), key=lambda record: record.created_us)
     if created_us - oldest.created_us > days * _DAY_US:
-        return None, f"backup {oldest.id}, on which it would rest, is older than {days:g} days"
+        return None, f"backup {oldest.id}, on which the new backup would depend, is older than {days:g} days"
     if oldest.created_us > created_us + _DAY_US:
-        return None, f"backup {oldest.id}, on which it would rest, is dated in the future: its age is unknown"
+        return None, (
+            f"backup {oldest.id}, on which the new backup would depend, is dated in the future: its age is unknown"
+        )
     return parent, ""

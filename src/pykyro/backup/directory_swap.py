@@ -50,8 +50,8 @@ def _swap_in_two_steps(filesystem: FileSystem, new: Path, place: Path) -> Path:
     aside = place.with_name(place.name + ASIDE_SUFFIX)
     if filesystem.exists(aside):
         raise FailedPrecondition(
-            f"{aside} is there: a restore was interrupted. It is the directory from before; move it back to "
-            f"{place}, or remove it, and try again"
+            f"{aside} exists: a restore was interrupted. It holds the previous directory. Move it back to "
+            f"{place}, or remove it; then try again"
         )
     filesystem.replace(place, aside)
     try:

@@ -211,8 +211,9 @@ class _Staging:
 def _prove(filesystem: FileSystem, staging: Path, plan: RestorePlan) -> None:
     report = verify_directory(filesystem, staging)
     if report.damage:
-        raise DataDamaged(f"what was restored is damaged: {report.damage[0]}", path=staging)
+        raise DataDamaged(f"the restored directory is damaged: {report.damage[0]}", path=staging)
     if report.last_lsn != plan.lsn:
         raise DataDamaged(
-            f"what was restored ends at position {report.last_lsn}, not {plan.lsn}", path=staging
+            f"the restored directory ends at position {report.last_lsn}; position {plan.lsn} was expected",
+            path=staging,
         )

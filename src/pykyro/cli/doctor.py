@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Finding]:
-    """Everything, in the order in which it has to be mended."""
+    """Everything, in the order in which it has to be corrected."""
     directory_alone = data_dir is not None
     settings: Settings | None
     try:
@@ -70,7 +70,7 @@ def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterat
     except ConfigError as error:
         for fault in error.faults:
             yield wrong(
-                "configuration", fault, "mend it; kyrodb_server --generate-config yaml shows every key"
+                "configuration", fault, "correct it; kyrodb_server --generate-config yaml shows every key"
             )
         settings = None
     else:
@@ -101,7 +101,9 @@ def _check_secrets(settings: Settings) -> Iterator[Finding]:
                 auth.api_keys_file, only_loopback=server.grpc_is_loopback and server.http_is_loopback
             )
         except ConfigError as error:
-            yield from (wrong("API keys", fault, "mend the file, see kyrodb keys") for fault in error.faults)
+            yield from (
+                wrong("API keys", fault, "correct the file; see kyrodb keys") for fault in error.faults
+            )
         else:
             yield ok("API keys", f"{auth.api_keys_file}: {len(file.keys)} keys")
             yield from (note("API keys", warning) for warning in file.warnings)
@@ -120,8 +122,8 @@ def _check_service(settings: Settings, owner: int | None) -> Iterator[Finding]:
         else:
             yield wrong(
                 "server",
-                f"process {owner} holds the data directory, but nobody answers: {error}",
-                "is it another configuration's server? else restart it",
+                f"process {owner} has the data directory open, but no server answers: {error}",
+                "check whether it runs with another configuration; otherwise restart it",
             )
 
 
@@ -134,5 +136,5 @@ def _print(finding: Finding) -> None:
 def _summarise(findings: Sequence[Finding]) -> None:
     faults = sum(finding.severity is Severity.WRONG for finding in findings)
     notes = sum(finding.severity is Severity.NOTE for finding in findings)
-    things = "Nothing has to be done" if not faults else f"{faults} to be mended"
+    things = "Nothing has to be done" if not faults else f"{faults} to correct"
     print(f"\n{things}" + (f", {notes} worth a look." if notes else "."))

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="kyrodb", description="Look after a KyroDB installation.", allow_abbrev=False
+        prog="kyrodb", description="Tools to operate a KyroDB installation.", allow_abbrev=False
     )
     parser.add_argument("-V", "--version", action="version", version=f"kyrodb {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -132,7 +132,7 @@ def _restore(options: argparse.Namespace) -> None:
             filesystem, data_dir, store, plan, SystemClock(), allow_clear=allow_clear, step=progress.step
         )
     if report.leftover is not None:
-        output.warn(f"what was in {data_dir} before is still in {report.leftover}, which can be removed")
+        output.warn(f"the previous content of {data_dir} is still in {report.leftover}; you can remove it")
     if options.backup_id is not None:
         print(f"\nDatabase restored from backup {options.backup_id}")
     elif options.point_in_time is not None:
@@ -211,7 +211,9 @@ def _require_apart(data_dir: Path, backup_dir: str) -> None:
 
 def _backup_id(text: str) -> str:
     if not is_backup_id(text):
-        raise InvalidArgument(f"{text!r} is no backup id; they look like 20250601T120000Z", field="backup_id")
+        raise InvalidArgument(
+            f"{text!r} is not a backup id; an example is 20250601T120000Z", field="backup_id"
+        )
     return text
 
 

@@ -164,12 +164,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--distance",
         choices=KEYS["hnsw.distance"].choices,
-        help="how far apart two vectors are, hnsw.distance (default: cosine)",
+        help="distance between two vectors, hnsw.distance (default: cosine)",
     )
     parser.add_argument(
         "--check-config",
         action="store_true",
-        help="say whether a server could start like this, every fault at once, and exit; changes nothing",
+        help="check that a server can start with this configuration, report every fault, and exit; changes nothing",
     )
     parser.add_argument(
         "--generate-config", metavar="FORMAT", help="print the default configuration as yaml or toml and exit"

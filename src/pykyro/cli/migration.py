@@ -53,7 +53,7 @@ def _add_export(commands: Commands) -> None:
     source.add_argument("--data-dir", type=Path, metavar="DIR", help="directory of the database")
     source.add_argument("--backup-dir", metavar="DIR", help="directory of backups, or s3://bucket/prefix")
     parser.add_argument(
-        "--backup-id", metavar="ID", help="with --backup-dir: which one (default: the newest)"
+        "--backup-id", metavar="ID", help="with --backup-dir: the backup to export (default: the newest)"
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="directory to write; new or empty"
@@ -61,9 +61,9 @@ def _add_export(commands: Commands) -> None:
     parser.add_argument(
         "--format", choices=get_args(Format), required=True, help="parquet needs the parquet extra"
     )
-    parser.add_argument("--tenant", metavar="ID", help="this tenant's documents alone, under its own ids")
+    parser.add_argument("--tenant", metavar="ID", help="only this tenant's documents, with its own ids")
     parser.add_argument(
-        "--namespace", type=text_argument, default="", metavar="NAME", help="this namespace's documents alone"
+        "--namespace", type=text_argument, default="", metavar="NAME", help="only this namespace's documents"
     )
     parser.add_argument(
         "--rows-per-part",
@@ -72,7 +72,7 @@ def _add_export(commands: Commands) -> None:
         metavar="N",
         help="documents in a file (default: %(default)s)",
     )
-    parser.epilog = "An export that was interrupted goes on when it is called again in the same words."
+    parser.epilog = "To continue an interrupted export, run the same command again."
     parser.set_defaults(run=_export, needs={"--backup-id": "--backup-dir"})
 
 
@@ -88,7 +88,7 @@ def _add_import(commands: Commands) -> None:
         help="an export, or a file or directory of rows",
     )
     parser.add_argument(
-        "--format", choices=get_args(Format), help="what the files are, where names do not tell"
+        "--format", choices=get_args(Format), help="format of the files, when their names do not show it"
     )
     parser.add_argument(
         "--first-id",
@@ -99,21 +99,24 @@ def _add_import(commands: Commands) -> None:
     )
     _add_destination(parser)
     parser.add_argument(
-        "--tenant", metavar="ID", help="this tenant's rows alone; rows without one are taken for its"
+        "--tenant", metavar="ID", help="only this tenant's rows; a row without a tenant counts as one of them"
     )
     parser.add_argument(
         "--namespace",
         type=text_argument,
         metavar="NAME",
-        help="store all rows there instead of where they say",
+        help="store all rows in this namespace instead of their own",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out rows that cannot be stored, and name them"
     )
     parser.add_argument(
-        "--progress", type=Path, metavar="FILE", help="where to note it (default: beside the input)"
+        "--progress",
+        type=Path,
+        metavar="FILE",
+        help="file that records the progress (default: beside the input)",
     )
-    parser.epilog = "An import that was interrupted goes on when it is called again in the same words."
+    parser.epilog = "To continue an interrupted import, run the same command again."
     parser.set_defaults(run=_import, needs=_IMPORT_NEEDS)
 
 
@@ -121,7 +124,7 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--url", metavar="HOST:PORT", help="the server to store into")
     place.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="the directory to store into; no server has it"
+        "--data-dir", type=Path, metavar="DIR", help="the directory to store into; no server may have it open"
     )
     new = parser.add_argument_group("a new --data-dir, unless the input is an export")
     new.add_argument("--dimension", type=integer(1, DIMENSION_MAX), metavar="N")
@@ -133,15 +136,21 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"file of the API key (environment: {API_KEY_VARIABLE})",
     )
-    server.add_argument("--tls", action="store_true", help="talk TLS; the next four do too")
     server.add_argument(
-        "--ca", type=Path, metavar="FILE", help="authorities to trust instead of the usual ones"
+        "--tls", action="store_true", help="use TLS; each of the next four options implies it"
+    )
+    server.add_argument(
+        "--ca", type=Path, metavar="FILE", help="authorities to trust instead of the default ones"
     )
     server.add_argument("--cert", type=Path, metavar="FILE", help="the client's certificate chain")
     server.add_argument("--key", type=Path, metavar="FILE", help="its private key")
     server.add_argument("--server-name", metavar="NAME", help="name in the server's certificate")
     server.add_argument(
-        "--timeout-secs", type=float, default=60.0, metavar="N", help="of a call (default: %(default)g)"
+        "--timeout-secs",
+        type=float,
+        default=60.0,
+        metavar="N",
+        help="timeout of a call (default: %(default)g)",
     )
 
 
@@ -178,7 +187,7 @@ def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
     backup_id = options.backup_id
     if backup_id is not None and not is_backup_id(backup_id):
         raise InvalidArgument(
-            f"{backup_id!r} is no backup id; they look like 20250601T120000Z", field="backup_id"
+            f"{backup_id!r} is not a backup id; an example is 20250601T120000Z", field="backup_id"
         )
     target = open_target(where)
     return (
@@ -198,8 +207,8 @@ def _import(options: argparse.Namespace) -> None:
     with _destination(options, source) as destination:
         if source.record is not None and source.record.distance is not destination.schema.metric:
             output.warn(
-                f"the documents come from a database of distance {source.record.distance.value} into one of "
-                f"{destination.schema.metric.value}"
+                f"the documents come from a database of distance {source.record.distance.value}; the target "
+                f"database has distance {destination.schema.metric.value}"
             )
         with output.progress("Importing", total, counts="documents") as progress:
             found = import_documents(

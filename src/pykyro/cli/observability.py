@@ -52,18 +52,20 @@ class Endpoint:
         reason = getattr(error, "reason", error)
         text = str(reason) or type(reason).__name__
         if isinstance(reason, ssl.SSLCertVerificationError):
-            return f"{text}: the certificate is signed by no authority that is trusted here, or out of date"
+            return f"{text}: the certificate is out of date, or no authority that is trusted here signed it"
         if isinstance(reason, ssl.SSLError) and "CERTIFICATE_REQUIRED" in text:
             return f"{text}: the port asks for a client certificate (server.tls.http = mtls)"
         if isinstance(reason, ssl.SSLError):
-            return f"{text}: the port speaks no TLS (server.tls.http): write http://"
+            return f"{text}: the port does not use TLS (server.tls.http): write http://"
         if isinstance(reason, (http.client.HTTPException, ConnectionResetError)):
             return (
-                f"no answer of HTTP came ({type(reason).__name__}): is this the gRPC port (the HTTP port is "
+                f"there was no HTTP answer ({type(reason).__name__}): is this the gRPC port (the HTTP port is "
                 f"that plus 1000 by default), or does it speak TLS (server.tls.http): https://?"
             )
         if isinstance(reason, ConnectionRefusedError):
-            return f"{text}: nobody listens there; is the server started, and is this its server.http_port?"
+            return (
+                f"{text}: no server listens there; is the server started, and is this its server.http_port?"
+            )
         return text
 
     def _opener(self) -> urllib.request.OpenerDirector:

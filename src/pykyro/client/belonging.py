@@ -73,7 +73,7 @@ class LoopHome:
             running = asyncio.get_running_loop()
         except RuntimeError:
             raise FailedPrecondition(
-                "an AsyncClient is awaited on an asyncio event loop, and none is running here: use pykyro.Client "
+                "an AsyncClient needs a running asyncio event loop, and there is none here: use pykyro.Client "
                 "outside of asyncio"
             ) from None
         if self.loop is None:
@@ -89,8 +89,8 @@ class LoopHome:
         first = LoopHome._pid_of_first_use
         if first is not None and first != os.getpid():
             raise FailedPrecondition(
-                f"an AsyncClient was in use in process {first} when this one, {os.getpid()}, was forked from it, and "
-                f"gRPC for asyncio cannot begin anew here: use pykyro.Client here; or {_WAYS}"
+                f"an AsyncClient was in use in process {first} when this one, {os.getpid()}, was forked from it, "
+                f"and gRPC for asyncio cannot start again in a forked process: use pykyro.Client here; or {_WAYS}"
             )
         LoopHome._pid_of_first_use = os.getpid()
         self.loop = running

@@ -98,8 +98,8 @@ class Diagnosis:
         target = self._connection.target
         if code is grpc.StatusCode.UNIMPLEMENTED:
             text = (
-                f"{target.text} speaks gRPC but does not know this call ({details}): it is no KyroDB server, or one "
-                f"older than this client"
+                f"{target.text} speaks gRPC but does not know this call ({details}): it is not a KyroDB server, "
+                f"or it is older than this client"
             )
             return _replaced(error, FailedPrecondition(text)), True
         if code is grpc.StatusCode.DEADLINE_EXCEEDED and details == _DEADLINE:
@@ -115,7 +115,8 @@ class Diagnosis:
         words = [] if finding is None else [finding.text]
         if proxy := proxy_of(target):
             words.append(
-                f"gRPC goes there by the proxy of {proxy}: name the host in no_proxy to go there directly"
+                f"gRPC connects through the proxy that the variable {proxy} names: add the host to no_proxy to "
+                f"connect directly"
             )
         if not words:
             return error, False
@@ -126,25 +127,27 @@ class Diagnosis:
         target, tls = self._connection.target, self._connection.tls
         if re.search(r"certificate has expired|certificate is not yet valid", details):
             return Finding(
-                f"the certificate of {target.text} is not valid today: renew it, or set the clock here right",
+                f"the certificate of {target.text} is not valid today: renew it, or correct the clock of this "
+                f"machine",
                 lasting=True,
             )
         if "CERTIFICATE_VERIFY_FAILED" in details:
-            known = "that tls.ca names" if tls is not None and tls.ca else "that gRPC trusts by itself"
+            trusted = "that tls.ca names" if tls is not None and tls.ca else "that gRPC trusts by default"
             return Finding(
-                f"the certificate of {target.text} is signed by no authority {known}: give the one that signed it, "
+                f"the certificate of {target.text} is not signed by an authority {trusted}: give the authority "
+                f"that signed it, "
                 f"tls=pykyro.Tls(ca=…)",
                 lasting=True,
             )
         if "Failed to create security handshaker" in details:
             return Finding(
-                "tls.ca, tls.cert or tls.key holds no usable PEM, or the key is not that of the certificate",
+                "tls.ca, tls.cert or tls.key holds no usable PEM, or the key does not belong to the certificate",
                 lasting=True,
             )
         if _REFUSED in details and not target.is_name:
             return _nobody(target)
         if re.search(r"errors resolving|DNS resolution failed|Domain name not found", details):
-            return Finding(f"the name in {target.text} cannot be resolved: is it spelt right?", lasting=False)
+            return Finding(f"the name in {target.text} cannot be resolved: check its spelling", lasting=False)
         if target.path and "No such file or directory" in details:
             return Finding(
                 f"there is no socket {target.path}: is the server started, and is this its path?", False
@@ -156,14 +159,14 @@ def _finding(seen: Seen | None, target: Target, tls: Tls | None) -> Finding | No
     place = target.text
     match seen:
         case Seen.TLS if tls is None:
-            text = f"{place} speaks TLS and this client does not: give tls=True or tls=pykyro.Tls(ca=…)"
+            text = f"{place} uses TLS, but this client does not: give tls=True or tls=pykyro.Tls(ca=…)"
         case Seen.HTTP2 if tls is not None:
-            text = f"{place} speaks no TLS and this client does: leave tls out, or turn server.tls.enabled on there"
+            text = f"{place} does not use TLS, but this client does: leave tls out, or set server.tls.enabled there"
         case Seen.HTTP1 | Seen.HTTP1_TLS:
             spoken = "HTTP/1" if seen is Seen.HTTP1 else "HTTPS"
             text = (
-                f"{place} speaks {spoken} and no gRPC: is it the HTTP port of a server? The port of its gRPC is "
-                f"server.port, by default the HTTP port less 1000"
+                f"{place} speaks {spoken}, not gRPC: is it the HTTP port of a server? Its gRPC port is "
+                f"server.port, by default the HTTP port minus 1000"
             )
         case Seen.WANTS_CERTIFICATE if tls is not None and tls.cert is not None:
             text = f"{place} does not accept the certificate of tls.cert: is it signed by the authority named there?"
@@ -172,7 +175,7 @@ def _finding(seen: Seen | None, target: Target, tls: Tls | None) -> Finding | No
         case Seen.OTHER:
             text = f"{place} speaks neither gRPC nor TLS: another program listens there"
         case Seen.SILENT:
-            text = f"{place} takes connections and says nothing: does another program listen there?"
+            text = f"{place} accepts connections but sends nothing: does another program listen there?"
             return Finding(text, lasting=False)
         case _:
             return None
@@ -181,15 +184,15 @@ def _finding(seen: Seen | None, target: Target, tls: Tls | None) -> Finding | No
 
 def _nobody(target: Target) -> Finding:
     return Finding(
-        f"nobody listens at {target.text}: is the server started, and is this the port of its gRPC (server.port)?",
+        f"no server listens at {target.text}: is the server started, and is this the port of its gRPC (server.port)?",
         lasting=False,
     )
 
 
 def _ended_handshake(target: Target) -> Finding:
     return Finding(
-        f"{target.text} speaks TLS and ended the handshake: it takes no TLS 1.2 or 1.3, or its certificate has a key "
-        f"that gRPC does not take (RSA, P-256 and P-384 it does)",
+        f"{target.text} speaks TLS and ended the handshake: it does not support TLS 1.2 or 1.3, or gRPC does not "
+        f"support the key of its certificate (gRPC supports RSA, P-256 and P-384)",
         lasting=False,
     )
 

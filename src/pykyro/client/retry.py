@@ -101,7 +101,7 @@ class Attempts:
             return error
         waited_s = time.monotonic() - self._began_s
         given_up = Unavailable(
-            f"given up after {waited_s:.1f} s and {self._made} attempts (timeout_s = {self._timeout_s:g}): {error}"
+            f"gave up after {waited_s:.1f} s and {self._made} attempts (timeout_s = {self._timeout_s:g}): {error}"
         )
         given_up.__cause__ = error.__cause__
         return given_up

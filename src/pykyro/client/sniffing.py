@@ -139,7 +139,7 @@ def _connected(target: Target, until_s: float) -> socket.socket:
     if target.addresses:
         return socket.create_connection(target.addresses[0], timeout=left_s)
     if not target.path:
-        raise OSError(f"{target.text} names no address")
+        raise OSError(f"{target.text} contains no address")
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(left_s)

@@ -46,7 +46,7 @@ class Layer:
         """Take a value for a key; a name that no key has, or a second value, becomes a fault."""
         name = FORMER_NAMES.get(spelled, spelled)
         if name in SECTIONS:
-            self.faults.append(f"{name} = {shown(value)} ({source}): is a section, must hold keys")
+            self.faults.append(f"{name} = {shown(value)} ({source}): is a section and must hold keys")
         elif name not in KEYS:
             self.faults.append(f"unknown key {shown(spelled)} ({source}){_suggestion(spelled)}")
         elif name in self.entries:

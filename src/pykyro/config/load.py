@@ -19,7 +19,7 @@ from pykyro.config.validate import validated
 
 _PREFIX: Final = "KYRODB__"
 _KUBERNETES: Final = (
-    "KYRODB_PORT, set by Kubernetes for a Service named kyrodb: enableServiceLinks: false stops it"
+    "KYRODB_PORT, which Kubernetes sets for a Service named kyrodb; enableServiceLinks: false prevents it"
 )
 
 
@@ -125,7 +125,7 @@ def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ..
     if settings.hnsw.ef_search > settings.hnsw.ef_construction:
         found.append(
             f"hnsw.ef_search = {settings.hnsw.ef_search} is above hnsw.ef_construction "
-            f"({settings.hnsw.ef_construction}): the graph was built with less care than it is searched"
+            f"({settings.hnsw.ef_construction}): the graph is built with fewer candidates than a search examines"
         )
     if settings.persistence.wal_flush_interval_ms and settings.persistence.fsync_policy != "data_only":
         found.append(
@@ -136,8 +136,9 @@ def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ..
         found.append("server.tls.require_client_cert = true has no effect: server.tls.enabled is false")
     if settings.server.transport == "native":
         found.append(
-            "server.transport = native does not bound the memory a message takes, compressed or not: whoever reaches "
-            "the gRPC port, with a key or without, can end the server; grpcio bounds it"
+            "server.transport = native does not bound the memory a message takes, compressed or not: any client "
+            "that reaches the gRPC port, with or without a key, can exhaust the memory of the server; grpcio "
+            "sets a bound"
         )
     backup = settings.backup
     if backup.dir is not None and backup.directory is None and backup.interval_secs is None:

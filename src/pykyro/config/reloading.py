@@ -26,7 +26,7 @@ def reloaded(before: Settings, wanted: Settings) -> Settings:
         if key.reloads:
             settings = _with(settings, key.name.split("."), value_of(wanted, key.name))
     broken = (rule.fault(settings) for rule in (*RULES, *GUARDRAILS))
-    faults = [f"{fault} (a restart would apply the rest)" for fault in broken if fault is not None]
+    faults = [f"{fault} (a restart applies the other changes)" for fault in broken if fault is not None]
     if faults:
         raise ConfigError(*faults)
     return settings

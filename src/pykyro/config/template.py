@@ -12,7 +12,7 @@ from pykyro.model.errors import ConfigError
 
 _WIDTH: Final = 96
 _HEADER: Final = (
-    "KyroDB configuration: every key at its default. Keys that are left out keep it.",
+    "KyroDB configuration: every key at its default. A key that is left out keeps its default.",
     "The command line wins over the environment (KYRODB__SECTION__KEY), which wins over this file.",
 )
 

@@ -42,7 +42,7 @@ class DatabaseOptions(TypedDict, total=False):
     mutations_per_checkpoint: int
     """Writes after which it is sealed; 0: however many."""
     wal_segment_bytes_max: int
-    """Size at which the log goes on in a new file."""
+    """Size at which the log continues in a new file."""
     wal_retention_bytes: int
     """Sealed log that is kept for backups."""
     sync: Literal["none", "data_only", "full"]
@@ -95,7 +95,9 @@ def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> Eng
             raise InvalidArgument(f"{name} must be True or False, got {value!r}", field=name)
         else:
             known = ", ".join(sorted(DatabaseOptions.__annotations__))
-            raise InvalidArgument(f"{name} is no option of a database: one of {known}", field=name)
+            raise InvalidArgument(
+                f"{name} is not an option of a database; the options are {known}", field=name
+            )
     return EngineOptions(
         dimension=bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),
         metric=Metric(_one_of(distance, "distance", [metric.value for metric in Metric])),

@@ -67,8 +67,8 @@ def capacity_warning(documents: int, documents_max: int, name: str) -> str:
             f"documents, raise {name}, or leave it out for no bound"
         )
     return (
-        f"the database is nearly full: {documents} documents of {name} = {documents_max}. Beyond that new ones are "
-        f"refused; raise {name}, or leave it out for no bound"
+        f"the database is nearly full: {documents} documents of {name} = {documents_max}. After that, new "
+        f"documents are refused; raise {name}, or leave it out for no bound"
     )
 
 

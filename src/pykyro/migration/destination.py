@@ -54,8 +54,8 @@ class ServerDestination:
         for document in documents:
             if document.tenant and document.tenant != self._tenant:
                 raise FailedPrecondition(
-                    f"document {document.doc_id} belongs to tenant {document.tenant}, and a server stores what its "
-                    f"client's key allows: name one tenant with --tenant, and give its key"
+                    f"document {document.doc_id} belongs to tenant {document.tenant}. A server stores only "
+                    f"documents of the tenant whose key is used: choose one tenant with --tenant, and give its key"
                 )
         refused: list[tuple[int, str]] = []
         for run in _runs(documents):
@@ -110,7 +110,8 @@ def open_directory(directory: Path, dimension: int | None, distance: str | None)
     except FileNotFoundError:
         if dimension is None or distance is None:
             raise InvalidArgument(
-                f"there is no database in {directory} yet, and the input does not say what it is to be: give "
+                f"there is no database in {directory} yet, and the input does not state its dimension and "
+                f"distance: give "
                 f"--dimension and --distance cosine, euclidean or innerproduct",
                 field="dimension",
             ) from None

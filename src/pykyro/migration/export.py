@@ -199,7 +199,7 @@ def _require_ours(out: Path, record: ExportRecord | None, options: ExportOptions
         strange = sorted(set(os.listdir(out)) - _LEFTOVERS)
         if strange:
             raise FailedPrecondition(
-                f"{out} holds {strange[0]}, which is of no export: choose an empty --out"
+                f"{out} holds {strange[0]}, which does not belong to an export: choose an empty --out"
             )
         return
     if record.complete:
@@ -220,8 +220,8 @@ def _require_ours(out: Path, record: ExportRecord | None, options: ExportOptions
             )
     if not (out / _SOURCE).exists():
         raise FailedPrecondition(
-            f"{out} holds an unfinished export whose still copy of the database, {_SOURCE}, is gone: remove {out} "
-            f"and begin anew"
+            f"{out} holds an unfinished export whose frozen copy of the database, {_SOURCE}, is gone: remove "
+            f"{out} and start again"
         )
 
 
@@ -230,9 +230,9 @@ def _require_parts(out: Path, record: ExportRecord) -> None:
         path = out / file.name
         if not path.exists() or path.stat().st_size != file.size_bytes:
             raise DataDamaged(
-                f"this part of the export is not as it was written, {file.size_bytes} bytes",
+                f"this part of the export has changed since it was written; it must have {file.size_bytes} bytes",
                 path=path,
-                hint=f"Remove {out} and begin anew",
+                hint=f"Remove {out} and start again",
             )
 
 

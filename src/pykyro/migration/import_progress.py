@@ -52,15 +52,15 @@ def read_progress(path: Path, fresh: ImportProgress) -> ImportProgress:
         return fresh
     except ValidationError as error:
         raise FailedPrecondition(
-            f"{path} is no progress of an import ({error.errors()[0]['msg']}): remove it to begin anew, or name "
-            f"another with --progress"
+            f"{path} is not a progress file of an import ({error.errors()[0]['msg']}): remove it to start again, "
+            f"or name another with --progress"
         ) from None
     for name in ("input", "destination", "tenant", "namespace"):
         if getattr(found, name) != getattr(fresh, name):
-            what = "the files have changed since" if name == "input" else f"it was for another {name}"
+            what = "the files have changed since" if name == "input" else f"it was for a different {name}"
             raise FailedPrecondition(
-                f"{path} is the progress of another import, {what}: remove it to begin anew, or name another with "
-                f"--progress"
+                f"{path} is the progress of another import, {what}: remove it to start again, or name another "
+                f"with --progress"
             )
     return found
 

@@ -30,8 +30,8 @@ _WRITE_DOWN_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """`tenant`: only this one's rows, and those without a tenant as its own. `namespace`: store all rows there
-    instead of where they say. `skip_bad`: rows that cannot be stored are told to `on_bad` and left out.
+    """`tenant`: only this one's rows, and those without a tenant as its own. `namespace`: store all rows in this
+    namespace instead of their own. `skip_bad`: rows that cannot be stored are passed to `on_bad` and left out.
 
     `on_stored` is called with how many documents are stored, earlier tries of this import counted.
     """

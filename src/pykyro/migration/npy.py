@@ -132,7 +132,7 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
         raise
     except Exception as error:
         # The header is a Python literal, and whatever reading one can raise comes through.
-        raise InvalidArgument(f"{path} is no usable npy file: {error}") from error
+        raise InvalidArgument(f"{path} is not a usable npy file: {error}") from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise InvalidArgument(f"{path} must be an npy file of one array, it is an archive of several")

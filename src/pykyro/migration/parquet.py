@@ -207,9 +207,9 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} is no usable Parquet file: {error}") from error
+        raise InvalidArgument(f"{path} is not a usable Parquet file: {error}") from error
     except OSError as error:
         # What pyarrow raises for pages that do not decompress has no number; the system's own errors have.
         if error.errno is None:
-            raise InvalidArgument(f"{path} is no usable Parquet file: {error}") from error
+            raise InvalidArgument(f"{path} is not a usable Parquet file: {error}") from error
         raise

@@ -62,8 +62,8 @@ def metadata_value(scalar: Any, field: str) -> object:
     if pa.types.is_integer(kind) or is_text(kind):
         return scalar.as_py()
     raise InvalidArgument(
-        f"column {field!r} is of type {_as_written(kind)}, which has no text: metadata is text and numbers; make a "
-        f"text of it, or leave it out",
+        f"column {field!r} is of type {_as_written(kind)}, which cannot become metadata: metadata is text and "
+        f"numbers. Convert the column to text, or leave it out",
         field=field,
     )
 
@@ -100,6 +100,6 @@ def _instant(seconds: int, field: str) -> datetime.datetime:
         return _EPOCH + datetime.timedelta(seconds=seconds)
     except OverflowError:
         raise InvalidArgument(
-            f"column {field!r} holds a time {seconds} s from 1970; from year 1 to 9999 have a text",
+            f"column {field!r} holds a time {seconds} s from 1970; only times of the years 1 to 9999 can be stored",
             field=field,
         ) from None

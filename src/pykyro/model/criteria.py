@@ -92,5 +92,5 @@ def check_deletion_filter(filter: Filter) -> None:
     """Refuse a filter that a program sends which forgot to fill it in."""
     if not names_a_condition(filter):
         raise InvalidArgument(
-            "filter names no condition, so it would delete every document in scope or none", field="filter"
+            "filter contains no condition, so it would delete every document in scope or none", field="filter"
         )

@@ -68,7 +68,9 @@ class Intake:
 
     def note(self, error: BaseException) -> None:
         """Let an error that ends the call say how far the call had come."""
-        error.add_note(f"{self.inserted} documents of this insert_many are stored; of others it is not known")
+        error.add_note(
+            f"{self.inserted} documents of this insert_many are stored; the state of the others is unknown"
+        )
 
     @property
     def report(self) -> InsertReport:
@@ -105,9 +107,9 @@ def _iterable(documents: object) -> Iterable[DocumentLike]:
     elif isinstance(documents, StoredDocument) or _is_one_document(documents):
         way = "this is one document: put it in a list, or call insert"
     elif isinstance(documents, np.ndarray) and documents.dtype.kind != "O":
-        way = "an array says nothing of ids: give zip(ids, vectors)"
+        way = "an array holds no ids: give zip(ids, vectors)"
     elif isinstance(documents, AsyncIterable):
-        way = "gather an asynchronous one first: [document async for document in documents]"
+        way = "collect the documents of an asynchronous iterable first: [document async for document in documents]"
     elif isinstance(documents, (str, bytes, bytearray, memoryview)) or not isinstance(documents, Iterable):
         way = "for example [(1, [0.1, 0.2]), (2, [0.3, 0.4])]"
     else:

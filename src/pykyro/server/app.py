@@ -70,7 +70,7 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     try:
         uvloop.run(_serve(settings, load_again, backups))
     except _RecoveryAbandoned:
-        _log.info("stopped before recovery had finished; nothing is lost, the next start begins it anew")
+        _log.info("stopped before recovery had finished; nothing is lost, and the next start repeats it")
         logs.flush()
         # Its thread is at work in the middle of everything the interpreter would take apart.
         os._exit(0)
@@ -161,8 +161,8 @@ async def _serve_grpc(server: GrpcServer, server_state: ServerState, stop: Stop)
     notify_ready(f"serving gRPC on port {port}")
     await stop.wait()
     server_state.phase = Phase.DRAINING
-    notify("STOPPING=1", "STATUS=finishing the calls under way")
-    _log.info("draining: calls under way have %d s to finish", settings.shutdown_timeout_secs)
+    notify("STOPPING=1", "STATUS=finishing in-flight calls")
+    _log.info("draining: in-flight calls have %d s to finish", settings.shutdown_timeout_secs)
     await stop.unless_again(server.drain(settings.shutdown_timeout_secs))
     await server.stop()
 
@@ -171,7 +171,7 @@ async def _opened(settings: Settings, stop: Stop) -> Engine:
     """The engine, recovered. Raises _RecoveryAbandoned when a signal comes first and recovery is not about to end."""
     opening = in_thread_of_its_own("recovery", lambda: open_database(settings))
     if await stop.comes_before(opening):
-        _log.info("stopping: recovery is not waited for")
+        _log.info("stopping without waiting for recovery")
         await stop.unless_again(asyncio.wait({opening}, timeout=_RECOVERY_GRACE_S))
         if not opening.done():
             raise _RecoveryAbandoned

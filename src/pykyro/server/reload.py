@@ -79,7 +79,7 @@ class Reload(SignalledWork):
         """What `_read` returns or raises. Raises TimeoutError when that takes too long."""
         self._hanging = [earlier for earlier in self._hanging if not earlier.done()]
         if len(self._hanging) >= _HANGING_MAX:
-            raise TimeoutError(f"{_HANGING_MAX} reloads before this one still wait for a file to be read")
+            raise TimeoutError(f"{_HANGING_MAX} earlier reloads still wait for a file to be read")
         reading = in_thread_of_its_own("reload", self._read)
         done, _ = await asyncio.wait({reading}, timeout=RELOAD_S_MAX)
         if not done:

@@ -106,11 +106,11 @@ class Stop:
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._second.is_set():
-            _log.error("a third signal: ending at once, as a crash would; no acknowledged write is lost")
+            _log.error("third signal: the process ends at once, as in a crash; no acknowledged write is lost")
             logs.flush(_LAST_WORDS_S)
             os._exit(128 + number)
         if self._first.is_set():
-            _log.warning("a second signal: nothing is waited for any more")
+            _log.warning("second signal: the server stops without waiting any longer")
             self._second.set()
         self._first.set()
 

@@ -103,8 +103,8 @@ def _doubt(setting: str, path: Path, own: Certificate) -> str:
         return ""
     if kind in ("secp521r1", "ed25519"):
         clients = "gRPC's clients in Python, C++ and Ruby"
-        return f"{setting}: {path}: {clients} do not take a key of the kind {kind}: {wanted}"
-    raise ConfigError(f"{setting}: {path}: gRPC takes no key of the kind {kind}: {wanted}")
+        return f"{setting}: {path}: {clients} do not support keys of the kind {kind}: {wanted}"
+    raise ConfigError(f"{setting}: {path}: gRPC does not support keys of the kind {kind}: {wanted}")
 
 
 def mistake(chain: bytes, key: bytes) -> str:

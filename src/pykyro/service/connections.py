@@ -107,8 +107,8 @@ def raise_file_limit() -> int:
         return 4 * OPEN_CONNECTIONS_MAX
     if soft < FILES_OF_THE_SERVER:
         raise ConfigError(
-            f"the process may open {soft} files, and the server needs {FILES_OF_THE_SERVER} before anybody connects: "
-            "raise the limit with ulimit -n, or LimitNOFILE= in the unit"
+            f"the process may open {soft} files, and the server needs {FILES_OF_THE_SERVER} before any client "
+            f"connects: raise the limit with ulimit -n, or LimitNOFILE= in the unit"
         )
     return soft
 
@@ -158,7 +158,7 @@ class Connections:
             try:
                 await asyncio.to_thread(self.sweep)
             except Exception as error:
-                self._told.error("connections could not be looked at: %s", error)
+                self._told.error("the connections could not be examined: %s", error)
             crowded = self._files > _CROWDED * self._files_max
             pause_s = max(_SWEEP_CROWDED_S, (time.monotonic() - started_s) / _SWEEPING_SHARE)
             await asyncio.sleep(min(pause_s, _SWEEP_S) if crowded else _SWEEP_S)
@@ -177,7 +177,7 @@ class Connections:
                 raise
             self._files = self._files_max
             self._told.error(
-                "no file can be opened any more (of %d the process may open): connections are being shut down",
+                "the process has opened all of the %d files it may open: connections are being closed",
                 self._files_max,
             )
         finally:
@@ -217,7 +217,7 @@ class Connections:
         self.shed_total += shed
         if shed:
             self._told.warning(
-                "%d of %d connections were shut down, those silent longest (%d in all)",
+                "%d of %d connections were closed, those that were idle longest (%d since the start)",
                 shed,
                 self.open,
                 self.shed_total,

@@ -64,7 +64,7 @@ def _rewrite(
         descriptor = os.open(work, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise ConfigError(
-            f"{work} exists: another edit is at work; when it is not, remove that file"
+            f"{work} exists: another edit is in progress; if none is, remove that file"
         ) from None
     except OSError as error:
         raise ConfigError(f"{work}: {error.strerror or error}") from None
@@ -110,7 +110,7 @@ def _appended(text: str, key: ApiKey, path: Path) -> str:
         return _first_entry(text, key, path)
     last = known[-1]
     if not last.block:
-        raise ConfigError(f"{path}: '{LIST_KEY}' is written in one line; write an entry a line to add to it")
+        raise ConfigError(f"{path}: '{LIST_KEY}' is written in one line; write one entry per line first")
     # An entry's first field stands two places behind its dash.
     line_end = text.find("\n", last.end)
     at = len(text) if line_end < 0 else line_end + 1

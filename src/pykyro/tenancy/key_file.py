@@ -109,11 +109,13 @@ def parse_key_file(text: str, path: Path, *, only_loopback: bool) -> KeyFile:
                 continue
             if key.digest == _SAMPLE_DIGEST and not only_loopback:
                 faults.append(
-                    f"{where}: {entry.place}: the sample key is published and opens nothing but loopback: "
-                    "make one with 'kyrodb keys new', or bind server.host and server.http_host to 127.0.0.1"
+                    f"{where}: {entry.place}: the sample key is public and works on loopback only: create a key "
+                    f"with 'kyrodb keys new', or bind server.host and server.http_host to 127.0.0.1"
                 )
             if key.digest in keys:
-                warnings.append(f"{path}: {entry.place} is the key of {places[key.digest]} again; it counts")
+                warnings.append(
+                    f"{path}: {entry.place} repeats the key of {places[key.digest]} and replaces it"
+                )
                 del keys[key.digest]
             keys[key.digest], places[key.digest] = key, entry.place
     except ConfigError as error:
@@ -123,7 +125,7 @@ def parse_key_file(text: str, path: Path, *, only_loopback: bool) -> KeyFile:
     clear = sum(key.clear for key in keys.values())
     if clear:
         warnings.append(
-            f"{path}: {clear} of {len(keys)} keys stand there in clear; store key_hash instead of key "
+            f"{path}: {clear} of {len(keys)} keys are stored as plain text; store key_hash instead of key "
             "('kyrodb keys new' does)"
         )
     return KeyFile(list(keys.values()), warnings + _disagreements(keys.values(), path))

@@ -80,7 +80,7 @@ def decode_counts(data: bytes) -> dict[str, tuple[int, int, int]]:
     """What `encode_counts` wrote. Raises ValueError for anything else."""
     head, separator, body = data.partition(b"\n")
     if not separator or not head.startswith(_MAGIC):
-        raise ValueError("is no usage file of format 1")
+        raise ValueError("is not a usage file of format 1")
     if head.removeprefix(_MAGIC) != digest(body).encode():
         raise ValueError("does not match its digest")
     try:

@@ -137,7 +137,9 @@ def read_pem(name: str, path: Path) -> bytes:
 
 def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: TlsSettings) -> None:
     def no_password() -> str:
-        raise ConfigError(f"server.tls.key_path: {settings.key_path}: is encrypted; store the key without")
+        raise ConfigError(
+            f"server.tls.key_path: {settings.key_path}: is encrypted; store the key without encryption"
+        )
 
     try:
         # OpenSSL takes files only; these are in memory, and hold what was read.
@@ -146,7 +148,7 @@ def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: Tls
     except (OSError, ValueError) as error:
         reason = mistake(chain, key) or getattr(error, "reason", None) or error
         raise ConfigError(
-            f"server.tls: {settings.cert_path} and {settings.key_path} are no certificate and its key: {reason}"
+            f"server.tls: {settings.cert_path} and {settings.key_path} are not a certificate and its key: {reason}"
         ) from None
 
 

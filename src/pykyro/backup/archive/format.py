@@ -73,9 +73,9 @@ def decode_header(block: bytes) -> Header:
         header = Header(name, _value(block[124:136]), _value(block[136:148]))
         again = encode_header(header)
     except ValueError as error:
-        raise ValueError(f"no member header: {error}") from None
+        raise ValueError(f"the member header is invalid: {error}") from None
     if again != block:
-        raise ValueError("member header does not match its content")
+        raise ValueError("the member header is damaged")
     return header
 
 

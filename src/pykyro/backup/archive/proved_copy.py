@@ -18,7 +18,7 @@ def proved_chunks(path: Path, content: memoryview, entry: FileEntry) -> Iterator
     at = 0
     for extent in _extents(path, content, entry):
         if extent.start < at:
-            raise DataDamaged(f"{extent.name} overlaps what is before it", path=path, offset=extent.start)
+            raise DataDamaged(f"{extent.name} overlaps the part before it", path=path, offset=extent.start)
         yield from _pieces(content, at, extent.start)
         found = Digest()
         for piece in _pieces(content, extent.start, extent.end):

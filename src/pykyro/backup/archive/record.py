@@ -52,7 +52,7 @@ class StoredFile(_Part):
     @model_validator(mode="after")
     def _is_ours(self) -> StoredFile:
         if not filename.is_member(self.name) or self.name == filename.RECORD:
-            raise ValueError(f"{self.name!r} is no file of the database")
+            raise ValueError(f"{self.name!r} is not a file of the database")
         return self
 
 
@@ -110,7 +110,7 @@ class LogSegment(_Part):
                 raise ValueError(f"{self.name} has a gap at byte {reached}")
             reached = piece.end
         if reached != self.end_offset or not 1 <= self.base_lsn <= self.last_lsn:
-            raise ValueError(f"{self.name} does not end where it says")
+            raise ValueError(f"{self.name} does not end at its stated end")
         return self
 
 
@@ -163,14 +163,14 @@ class Record(_Part):
     @model_validator(mode="after")
     def _is_consistent(self) -> Record:
         if self.position.lsn < self.sealed_lsn:
-            raise ValueError("the position lies before the sealed one")
+            raise ValueError("the position is below the sealed position")
         last = self.position.lsn
         for segment in reversed(self.log):
             if segment.last_lsn != last:
                 raise ValueError(f"the log has a gap after {segment.name}")
             last = segment.base_lsn - 1
         if last > self.sealed_lsn:
-            raise ValueError("the log does not reach back to the segments")
+            raise ValueError("the log starts after the end of the segments")
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise ValueError("a file is stated twice")

@@ -100,7 +100,7 @@ class Catalog:
             self._members = {other.id: other.record.members for other in self.entries}
         for archive, name, facts in entry.record.parts:
             if self._members[archive].get(name) != facts:
-                return f"the archive of backup {archive} holds another {name} than was meant"
+                return f"the archive of backup {archive} holds a {name} that differs from the one this backup needs"
         return ""
 
 

@@ -56,8 +56,9 @@ def capture_line(filesystem: FileSystem, directory: Path, catalog: Catalog) -> t
         return source, Line(known.history, earlier, known.branched_from, "")
     left = earlier.position.lsn if earlier else source.manifest.sealed_lsn
     reason = (
-        f"the database went on from an older state than backup {strayed.id} saw, which ends at position "
-        f"{strayed.position.lsn} of another line: the disk was rolled back, or lost what was not yet synced"
+        f"the database continued from a state older than backup {strayed.id}, which ends at position "
+        f"{strayed.position.lsn} of another line: the disk was rolled back, or it lost writes that were not yet "
+        f"synced"
     )
     return source, Line(uuid4().hex, earlier, Branch(history=strayed.history, lsn=left), reason, strayed=True)
 
@@ -171,7 +172,7 @@ def _strayed(
 
 def _first_of_database(manifest: Manifest) -> str:
     if manifest.branched_from is None:
-        return "no earlier backup there is of this database"
+        return "none of the earlier backups is of this database"
     return (
         f"the database began a new history at position {manifest.branched_from.lsn} of "
         f"{manifest.branched_from.history}: it was restored, or started from its last checkpoint"

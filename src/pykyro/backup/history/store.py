@@ -105,6 +105,7 @@ class Store:
     def _require(self, archive: Archive, member: str, size_bytes: int, digest: str) -> None:
         if archive.record.members.get(member) != (size_bytes, digest):
             raise DataDamaged(
-                f"the archive of backup {archive.record.id} holds another {member} than a later backup refers to",
+                f"the archive of backup {archive.record.id} holds a {member} that differs from the one a later "
+                f"backup needs",
                 path=self._target.location,
             )

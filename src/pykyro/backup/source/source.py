@@ -69,7 +69,9 @@ def capture(
                     raise
                 raise _missing(error, directory) from error
             manifest = latest
-    raise FailedPrecondition(f"{directory}: files went away {_ATTEMPTS_MAX} times while they were opened")
+    raise FailedPrecondition(
+        f"{directory}: files were removed {_ATTEMPTS_MAX} times while they were being opened"
+    )
 
 
 def require_manifest(filesystem: FileSystem, directory: Path) -> Manifest:
@@ -147,7 +149,7 @@ def _seal_before(
 
 def _missing(error: FileNotFoundError, directory: Path) -> DataDamaged:
     return DataDamaged(
-        "MANIFEST names this file, and it is missing",
+        "MANIFEST names this file, but the file is missing",
         path=error.filename or directory,
         hint="Start the server once to see what can be recovered, or use an earlier backup",
     )

@@ -1,4 +1,4 @@
-"""kyrodb drill: restore the newest backup aside, open it, question it, and compare it with the live server.
+"""kyrodb drill: restore the newest backup into a scratch directory, search it, and compare it with a live server.
 
 What backups are for is tried before it is needed. For cron: it says what it found, and exits with 1 when the backup
 does not restore to what it says it holds. That the live server has moved on since is told and is no failure.
@@ -56,12 +56,12 @@ class DrillReport:
         found = [
             f"Backup {self.backup_id}: {_age(self.age_s)}, position {self.position}",
             f"Restored in {self.restore_s:.2f} s, opened in {self.open_s:.2f} s",
-            f"Documents: {self.documents}, as many as the backup states; {self.sampled} searched for and found",
+            f"Documents: {self.documents}, as the backup states; {self.sampled} of them were searched for and found",
         ]
         if self.live_documents is not None:
             found.append(
-                f"Live server: {self.live_documents} documents; of those searched for {self.unchanged} are the same "
-                f"there, {self.changed} changed, {self.gone} gone"
+                f"Live server: {self.live_documents} documents; of the sample {self.unchanged} are the same "
+                f"there, {self.changed} have changed, {self.gone} were deleted"
             )
         return found
 
@@ -73,7 +73,7 @@ def _age(seconds: float) -> str:
 
 def add_command(commands: Commands) -> None:
     """Add `drill`."""
-    text = "restore the newest backup aside, open it, search it, and compare it with the live server"
+    text = "restore the newest backup into a scratch directory, open it, search it, and compare it with a live server"
     parser = commands.add_parser("drill", help=text, description=text, allow_abbrev=False)
     parser.add_argument(
         "--backup-dir", default="backups", metavar="DIR", help="or s3://bucket/prefix (default: ./backups)"
@@ -85,9 +85,10 @@ def add_command(commands: Commands) -> None:
     parser.add_argument(
         "--server",
         metavar="HOST:PORT",
-        help=f"the live server to compare with; {API_KEY_VARIABLE} in the environment is the key to use there",
+        help=f"the live server to compare with; the environment variable {API_KEY_VARIABLE} holds the key to use "
+        f"there",
     )
-    parser.add_argument("--tenant", metavar="ID", help="the tenant that key belongs to")
+    parser.add_argument("--tenant", metavar="ID", help="the tenant of that key")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
     parser.set_defaults(run=_run, needs={"--tenant": "--server"})
 
@@ -111,7 +112,8 @@ def _drill(options: argparse.Namespace, place: Path) -> DrillReport:
     trial = try_recovery(filesystem, place)
     if trial.documents != entry.record.documents:
         raise DataDamaged(
-            f"{trial.documents} documents, the backup states {entry.record.documents}", path=place
+            f"the restored database holds {trial.documents} documents; the backup states {entry.record.documents}",
+            path=place,
         )
     recovered = Recovered(filesystem, place)
     sample = recovered.some(options.samples)
@@ -148,7 +150,10 @@ def _question(entry: Entry, place: Path, sample: Sequence[Document]) -> float:
     try:
         documents = engine.stats().documents
         if documents != record.documents:
-            raise DataDamaged(f"{documents} documents, the backup states {record.documents}", path=place)
+            raise DataDamaged(
+                f"the restored database holds {documents} documents; the backup states {record.documents}",
+                path=place,
+            )
         for document in sample:
             own = similarities(document.vector[None, :], document.vector, record.metric)
             scope = Scope(document.tenant)

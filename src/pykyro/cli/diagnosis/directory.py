@@ -39,7 +39,7 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
         yield wrong(
             TOPIC,
             f"{directory} does not exist",
-            "is it the right one? A server that is started with it makes it, empty",
+            "check that it is the right one; a server that is started with it creates an empty database",
         )
         return 0
     names = list(_check_names(directory))
@@ -73,7 +73,7 @@ def _advice(directory: Path) -> str:
     if not os.path.isdir(directory):
         return "name another persistence.data_dir, or run this as the user the server runs as"
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
-        return "mount it to be written, or copy it to a place that can be"
+        return "mount it writable, or copy it to a writable place"
     if os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         return "name another persistence.data_dir"
     return _ownership(directory)
@@ -101,7 +101,9 @@ def _check_names(directory: Path) -> Iterator[Finding]:
                 f"put it back, or {_RESTORE}",
             )
         else:
-            yield note(TOPIC, f"{name} is {what}, and none of the database's", "the database leaves it alone")
+            yield note(
+                TOPIC, f"{name} is {what}, and not a file of the database", "the database leaves it alone"
+            )
 
 
 def _kind(path: Path) -> str:
@@ -174,8 +176,8 @@ def _compare_sizes(directory: Path, manifest: Manifest) -> Iterator[Finding]:
     if not faults:
         yield ok(
             TOPIC,
-            f"{directory}: {len(manifest.segments)} segments and {len(manifest.wal)} log files are as long as they "
-            "should be; --deep reads every byte",
+            f"{directory}: {len(manifest.segments)} segments and {len(manifest.wal)} log files have the expected "
+            f"sizes; --deep reads every byte",
         )
 
 

@@ -40,7 +40,7 @@ def add_command(commands: Commands) -> None:
         type=_interval,
         default=2.0,
         metavar="S",
-        help="seconds between two looks (default: 2)",
+        help="seconds between two readings (default: 2)",
     )
     parser.add_argument("--once", action="store_true", help="show one frame and end")
     parser.set_defaults(run=_run)

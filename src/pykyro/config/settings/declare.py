@@ -71,7 +71,7 @@ class Wanted:
 def _not_boolean(value: object) -> object:
     # pydantic reads true as 1, so `port: true` would be port 1.
     if isinstance(value, bool):
-        raise ValueError("a number is wanted")
+        raise ValueError("must be a number")
     return value
 
 
@@ -81,7 +81,7 @@ def _lowercase(value: object) -> object:
 
 def _path(value: object) -> object:
     if isinstance(value, str) and (not value.strip() or "\0" in value):
-        raise ValueError("a path is wanted")
+        raise ValueError("must be a path")
     return value
 
 
@@ -90,7 +90,7 @@ def _place(value: object) -> object:
         return value
     text = str(_path(str(value)))
     if "://" in text and not _OBJECT_STORE.fullmatch(text):
-        raise ValueError("no such place")
+        raise ValueError("must be a directory or an object store")
     return text
 
 

@@ -125,7 +125,7 @@ class _Background:
     def result(self) -> SegmentEntry:
         self._ended.wait()
         if self._given_up:
-            raise BuildFailed("the build was given up")
+            raise BuildFailed("the build was cancelled")
         if self._error is not None:
             raise self._error
         assert self._answer is not None
@@ -157,7 +157,7 @@ class _Background:
         if child is not None and self._has_greeted(child):
             return child.ask(self._request)
         if self._given_up:
-            raise BuildFailed("the build was given up")
+            raise BuildFailed("the build was cancelled")
         return self._builder.build_here(self._request)
 
     def _has_greeted(self, child: _Child) -> bool:
@@ -208,7 +208,7 @@ class _Child:
         if met is None:
             reason = f"had not started after {START_S:.0f} s"
         elif ended is None:
-            reason = f"is no Python that can build: it said {_last(met)!r}"
+            reason = f"is not a Python that can build: it printed {_last(met)!r}"
         else:
             reason = f"{_ending(ended)} before it had started: {_last(met + words)}"
         raise _NotStarted(f"{self._path} {reason}", lasting=True, killed=ended == -signal.SIGKILL)
@@ -227,7 +227,7 @@ class _Child:
         try:
             return decode_answer(answer)
         except (ValueError, KeyError) as error:
-            raise BuildFailed(f"segment build gave an answer that cannot be read: {error}") from error
+            raise BuildFailed(f"the segment build sent an answer that cannot be read: {error}") from error
 
     def kill(self) -> None:
         """From any thread; `ask` then fails. All of its group, for a wrapper may have started the Python."""
@@ -268,7 +268,7 @@ class _Child:
 
 def _ending(status: int) -> str:
     if status < 0:
-        return f"was killed by signal {-status} (out of memory, if it was 9 and nobody sent it)"
+        return f"was killed by signal {-status} (signal 9 that no user sent means that memory ran out)"
     return f"ended with status {status}"
 
 

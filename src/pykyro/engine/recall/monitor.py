@@ -175,7 +175,7 @@ class RecallMonitor:
             self._by_default.add(_class_of(sample), recall)
             self._judge()
         if self.control is not None and recalls and self.control.observe(recalls):
-            _log.info("ef_search is %d now, for a recall of %.3f", self.control.ef, self.control.target)
+            _log.info("ef_search is now %d, to keep a recall of %.3f", self.control.ef, self.control.target)
             self._reads.ef_search = self.control.ef
 
     def _judge(self) -> None:
@@ -186,14 +186,14 @@ class RecallMonitor:
         low = estimate.high < self._expected
         if low and not self.warning:
             self.warning = (
-                f"searches find {estimate.mean:.1%} of the true answers, at most {estimate.high:.1%} "
-                f"(of {estimate.samples} sampled); {self._expected:.0%} may be expected: raise ef_search or set a "
-                "target for recall"
+                f"searches find {estimate.mean:.1%} of the true results, at most {estimate.high:.1%} "
+                f"({estimate.samples} searches were sampled); {self._expected:.0%} was expected: raise "
+                f"hnsw.ef_search, or set search.target_recall"
             )
             _log.warning("%s", self.warning)
         elif not low and self.warning:
             self.warning = ""
-            _log.info("searches find %.1f%% of the true answers again", 100 * estimate.mean)
+            _log.info("searches find %.1f%% of the true results again", 100 * estimate.mean)
 
     def _recalls_by_ef(
         self, request: SearchRequest, served: SearchResult, exact: SearchResult
