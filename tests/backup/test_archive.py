@@ -26,7 +26,7 @@ from pykyro.backup.archive.record import Record, decode_record, encode_record, s
 from pykyro.backup.history.catalog import read_catalog
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import RestorePlan
-from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
 from pykyro.backup.target.target import DirectoryTarget
 from pykyro.backup.verify import verify_backup
@@ -122,7 +122,7 @@ def test_tar_and_cat_put_an_incremental_backup_together(tmp_path: Path) -> None:
         subprocess.run(f"cat {' '.join(pieces[1:])} >> {pieces[0]}", shell=True, cwd=tmp_path, check=True)
     assert verify_directory(LocalFileSystem(), tmp_path).damage == []
     found = {
-        d.doc_id: Doc.of(d.vector, d.metadata) for d in Recovered(LocalFileSystem(), tmp_path).documents()
+        d.doc_id: Doc.of(d.vector, d.metadata) for d in OfflineReader(LocalFileSystem(), tmp_path).documents()
     }
     assert found == past.state_at(last.position.lsn)
 

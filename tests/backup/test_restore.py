@@ -11,7 +11,7 @@ from tests.backup.played import BACKUPS, DATA, RESTORED, Played, operations, rea
 from tests.crash.clock import FakeClock
 from tests.crash.fault_filesystem import CHANGES, FaultFS
 
-from pykyro.backup.archive import proved_copy
+from pykyro.backup.archive import writer
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.directory_swap import ASIDE_SUFFIX, clear_directory, remove_tree
 from pykyro.backup.history.catalog import read_catalog
@@ -20,8 +20,7 @@ from pykyro.backup.history.timeline import RestorePlan, plan_backup, plan_positi
 from pykyro.backup.restore import STAGING_SUFFIX, describe_restore, restore
 from pykyro.backup.target import target as target_module
 from pykyro.backup.target.target import DirectoryTarget
-from pykyro.backup.trial_recovery import try_recovery
-from pykyro.backup.verify import verify_backup, verify_deep
+from pykyro.backup.verify import check_recovery, verify_backup, verify_deep
 from pykyro.model.errors import DataDamaged, DataDirInUse, FailedPrecondition, ResourceExhausted
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.files.lock import lock_directory
@@ -131,7 +130,7 @@ def test_position_between_two_frames_cuts_the_log_there() -> None:
     first, last = past.backups[1].record.sealed_lsn, past.backups[1].record.position.lsn
     for lsn in range(first, last + 1):
         go_back(past, plan_position(past.catalog, lsn), place=RESTORED)
-        assert try_recovery(past.disk, RESTORED).lsn == lsn
+        assert check_recovery(past.disk, RESTORED).lsn == lsn
 
 
 def test_tenants_that_came_later_keep_their_numbers() -> None:
@@ -253,7 +252,7 @@ def test_real_files_go_there_and_back(tmp_path: Path) -> None:
 
 
 def test_files_longer_than_a_piece_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (target_module, proved_copy):
+    for module in (target_module, writer):
         monkeypatch.setattr(module, "CHUNK_BYTES", 100)
     past, plan = with_backup()
     verify_backup(past.target, past.catalog, plan.base.id, FakeClock())

@@ -17,7 +17,7 @@ import pytest
 from tests.engine.opening import fill, open_small, put, vectors
 from tests.server.running import RunningServer, running_server
 
-from pykyro.backup.target.throttle import Throttle
+from pykyro.backup.archive.writer import Throttle
 from pykyro.cli import kyrodb_backup
 from pykyro.cli.backup import output as backup_output
 from pykyro.cli.kyrodb_backup import main

@@ -77,7 +77,9 @@ def test_a_plain_client_at_a_tls_port(kind: str, ours: Certificates) -> None:
 
 def test_a_tls_client_at_a_plain_port(kind: str, ours: Certificates) -> None:
     with scripted_server(HEALTHY) as script:
-        _refused(kind, script.target, Tls(ca=ours.ca), "does not use TLS, but this client does: leave tls out")
+        _refused(
+            kind, script.target, Tls(ca=ours.ca), "does not use TLS, but this client does: leave tls out"
+        )
 
 
 def test_another_authority(kind: str, ours: Certificates, theirs: Certificates) -> None:

@@ -15,7 +15,7 @@ from tests.client.stores import client_of
 from pykyro import Unavailable
 from pykyro.client.channel import connection
 from pykyro.client.diagnosis import Diagnosis
-from pykyro.client.sniffing import Seen
+from pykyro.client.protocol_probe import Seen
 from pykyro.client.status import Failure
 from pykyro.client.target import parse_target, proxy_of
 from pykyro.proto import kyrodb_pb2 as pb

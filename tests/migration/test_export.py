@@ -23,7 +23,7 @@ from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.target.target import DirectoryTarget
 from pykyro.cli.kyrodb import main
 from pykyro.migration import export as export_module
-from pykyro.migration.document import Selection
+from pykyro.migration.directory_documents import Selection
 from pykyro.migration.export_record import Format, read_record
 from pykyro.model.errors import DataDamaged, FailedPrecondition, InvalidArgument
 from pykyro.storage.files.filesystem import LocalFileSystem

@@ -23,9 +23,9 @@ from tests.tenancy.keys import entry, key_of, write_keys
 
 import pykyro
 from pykyro.cli.kyrodb import main
-from pykyro.migration.document import Selection
+from pykyro.migration.directory_documents import Selection
 from pykyro.migration.export_record import Format
-from pykyro.migration.import_progress import ImportProgress, default_path, write_progress
+from pykyro.migration.importing import ImportProgress, default_path, write_progress
 from pykyro.storage.files.filesystem import LocalFileSystem
 
 # --- a server -------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from pykyro.backup.archive.record import LogPiece, Record, StoredFile
-from pykyro.backup.history import chain as lineage
-from pykyro.backup.history.catalog import Catalog, Entry
+from pykyro.backup.history import chain as chain
+from pykyro.backup.history.catalog import Catalog, CatalogEntry
 from pykyro.backup.history.chain import Line
 from pykyro.backup.source.document_count import live_keys
-from pykyro.backup.source.source import Source
+from pykyro.backup.source.source import BackupSource
 from pykyro.backup.source.source_log import SourceSegment
 from pykyro.model.errors import FailedPrecondition
 from pykyro.storage.files.filesystem import FileSystem
@@ -46,7 +46,7 @@ class CreateOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BackupPlan:
     """A backup of `source`. It builds on `parent`; None makes it a full one, `full_because` of something when it was
     to be incremental."""
 
@@ -55,7 +55,7 @@ class Plan:
     sequence: int
     data_dir: Path
     options: CreateOptions
-    source: Source
+    source: BackupSource
     line: Line
     parent: Record | None
     full_because: str
@@ -67,7 +67,7 @@ class Plan:
         start = min(sealed_lsn, continued.position.lsn) if continued else sealed_lsn
         return [segment for segment in self.source.log.segments if segment.last_lsn > start]
 
-    def as_full(self, because: str) -> Plan:
+    def as_full(self, because: str) -> BackupPlan:
         """The same backup, built on no other."""
         return replace(self, parent=None, full_because=because)
 
@@ -77,16 +77,16 @@ class Plan:
         What it needs for itself comes from its parent's archives alone; what only rolls an earlier one forward may
         be in any.
         """
-        known = lineage.pieces_in(self.parent, segment) if self.parent else ()
+        known = chain.pieces_in(self.parent, segment) if self.parent else ()
         continued = self.line.continues
         if not known and continued and segment.last_lsn <= self.source.manifest.sealed_lsn:
-            known = lineage.pieces_in(continued, segment)
+            known = chain.pieces_in(continued, segment)
         return known
 
     def known_file(self, name: str) -> StoredFile | None:
         """A file of the database as the parent has it."""
         entry = next(file.entry for file in self.source.files if file.entry.name == name)
-        return lineage.stored_in(self.parent, entry) if self.parent else None
+        return chain.stored_in(self.parent, entry) if self.parent else None
 
     @property
     def new_bytes(self) -> int:
@@ -110,7 +110,7 @@ def make_plan(
     options: CreateOptions,
     backup_id: str,
     created_us: int,
-) -> Plan:
+) -> BackupPlan:
     """Raises FailedPrecondition when there is no database, or no backup to build on; InvalidArgument, DataDamaged,
     OSError."""
     if options.reference is not None:
@@ -120,11 +120,11 @@ def make_plan(
             "Reference backup ID required: there is no backup to build on; make a full one first, without "
             "--incremental"
         )
-    source, line = lineage.capture_line(filesystem, data_dir, catalog)
+    source, line = chain.capture_line(filesystem, data_dir, catalog)
     parent, because = None, ""
     if options.incremental:
         parent, because = _choose_parent(catalog, line, source.manifest, options, created_us)
-    return Plan(
+    return BackupPlan(
         id=backup_id,
         created_us=created_us,
         sequence=1 + max((entry.record.sequence for entry in catalog.entries), default=0),
@@ -152,7 +152,7 @@ def _require_reference(catalog: Catalog, reference: str) -> None:
 
 def _choose_parent(
     catalog: Catalog, line: Line, manifest: Manifest, options: CreateOptions, created_us: int
-) -> tuple[Entry | None, str]:
+) -> tuple[CatalogEntry | None, str]:
     """The backup an incremental one builds on: the one asked for, or the newest that is on the same line or holds a
     file of the database; or why there is none."""
     if options.reference is not None:
@@ -170,12 +170,12 @@ def _choose_parent(
 
 
 def _shares_a_file(record: Record, manifest: Manifest) -> bool:
-    return any(lineage.stored_in(record, file) for segment in manifest.segments for file in segment.files)
+    return any(chain.stored_in(record, file) for segment in manifest.segments for file in segment.files)
 
 
 def _unless_too_old(
-    catalog: Catalog, parent: Entry, days: float | None, created_us: int
-) -> tuple[Entry | None, str]:
+    catalog: Catalog, parent: CatalogEntry, days: float | None, created_us: int
+) -> tuple[CatalogEntry | None, str]:
     if days is None:
         return parent, ""
     oldest = min((entry.record for entry in catalog.chain(parent)), key=lambda record: record.created_us)

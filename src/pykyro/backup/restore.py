@@ -23,10 +23,9 @@ from uuid import uuid4
 
 from pykyro.backup import filename
 from pykyro.backup.archive.record import LogSegment
-from pykyro.backup.directory_swap import clear_directory, remove_tree, swap_directories
+from pykyro.backup.directory_swap import clear_directory, remove_tree, require_not_mounted, swap_directories
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import RestorePlan
-from pykyro.backup.target.mount_point import require_not_mounted
 from pykyro.model.errors import DataDamaged, FailedPrecondition, ResourceExhausted
 from pykyro.model.types import BytesLike
 from pykyro.storage import filename as data_filename

@@ -23,8 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.history.catalog import read_catalog
-from pykyro.backup.history.prune import prune_backups
-from pykyro.backup.history.retention import Retention
+from pykyro.backup.history.retention import Retention, prune_backups
 from pykyro.backup.target.locate import open_target
 from pykyro.model.errors import KyroError
 from pykyro.storage.files.filesystem import LocalFileSystem

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pykyro.cli.arguments import API_KEY_VARIABLE
+from pykyro.cli.command import API_KEY_VARIABLE
 from pykyro.cli.diagnosis.certificates import check_certificates
 from pykyro.cli.diagnosis.directory import check_directory
 from pykyro.cli.diagnosis.finding import Finding, Severity, note, ok, wrong

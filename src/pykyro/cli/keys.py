@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from pykyro.cli.arguments import integer
-from pykyro.cli.command import text_argument
+from pykyro.cli.command import integer, text_argument
 from pykyro.config import load_settings
 from pykyro.model.errors import ConfigError
 from pykyro.model.limits import COUNT_MAX, MAX_QPS_MAX

@@ -7,10 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from pykyro.cli import doctor, keys, migration
-from pykyro.cli.arguments import missing_company
 from pykyro.cli.backup import drill
-from pykyro.cli.command import print_error, run
-from pykyro.cli.ending import orderly_end
+from pykyro.cli.command import missing_option, orderly_end, print_error, run
 from pykyro.cli.top import top
 from pykyro.version import __version__
 
@@ -21,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> int | None:
         parser = _parser()
         options = parser.parse_args(arguments)
-        fault = missing_company(options, getattr(options, "needs", {}))
+        fault = missing_option(options, getattr(options, "needs", {}))
         if fault:
             parser.error(fault)
         with orderly_end():

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pykyro.backup.archive.writer import Throttle
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.filename import is_backup_id
 from pykyro.backup.history.catalog import Catalog, read_catalog
 from pykyro.backup.history.order import clock_faults
-from pykyro.backup.history.prune import prune_backups
-from pykyro.backup.history.retention import Retention
+from pykyro.backup.history.retention import Retention, prune_backups
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import RestorePlan, instant, plan_backup, plan_position, plan_time
 from pykyro.backup.restore import describe_restore, restore
@@ -21,12 +21,10 @@ from pykyro.backup.source.seal_request import WAIT_S, seal_first
 from pykyro.backup.target.locate import is_url, open_target
 from pykyro.backup.target.scratch import scratch_directory
 from pykyro.backup.target.target import Target
-from pykyro.backup.target.throttle import Throttle
 from pykyro.backup.verify import verify_backup, verify_deep
 from pykyro.cli.backup import output
 from pykyro.cli.backup.arguments import CLEAR, parse_arguments
-from pykyro.cli.command import run
-from pykyro.cli.ending import orderly_end
+from pykyro.cli.command import orderly_end, run
 from pykyro.model.errors import FailedPrecondition, InvalidArgument
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.system.clock import SystemClock
@@ -100,17 +98,17 @@ def _verify(options: argparse.Namespace) -> None:
     total = sum(entry.size_bytes for entry in catalog.chain(catalog.find(backup_id)))
     with output.progress("Reading", total) as progress:
         entry = verify_backup(target, catalog, backup_id, clock, progress.step)
-    trial = None
+    check = None
     if options.deep:
         with scratch_directory(options.scratch_dir) as scratch:
-            trial = verify_deep(LocalFileSystem(), scratch / "data", target, catalog, backup_id, clock)
+            check = verify_deep(LocalFileSystem(), scratch / "data", target, catalog, backup_id, clock)
     print(f"\nBackup {backup_id} is valid")
     print(f"Size: {entry.size_bytes} bytes")
     print(f"Checksum: 0x{entry.checksum:08X} (verified)")
-    if trial is not None:
+    if check is not None:
         print(
-            f"Recovery: {trial.documents} documents at position {trial.lsn}, "
-            f"{trial.searches} of them searched for and found"
+            f"Recovery: {check.documents} documents at position {check.lsn}, "
+            f"{check.searches} of them searched for and found"
         )
 
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pykyro.cli.arguments import integer
-from pykyro.cli.command import run, settle
+from pykyro.cli.command import flush_or_discard, integer, run
 from pykyro.model.errors import ConfigError, KyroError, causes
 from pykyro.model.limits import DIMENSION_MAX, PORT_MAX
 from pykyro.system.clock import SystemClock
@@ -62,7 +61,7 @@ def _serve(config: Path | None, overrides: Overrides) -> None:
     _require_backup_place(loaded.settings)
     serve(loaded, load, _scheduled_backups(loaded.settings))
     # A log that nobody reads any more is not how a server ended.
-    settle(sys.stdout)
+    flush_or_discard(sys.stdout)
 
 
 def _require_backup_place(settings: Settings) -> None:

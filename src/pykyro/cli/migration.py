@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from pykyro.backup.filename import is_backup_id
 from pykyro.backup.target.locate import is_url, open_target
-from pykyro.cli.arguments import API_KEY_VARIABLE, integer
 from pykyro.cli.backup import output
-from pykyro.cli.command import text_argument
-from pykyro.migration.document import Selection
+from pykyro.cli.command import API_KEY_VARIABLE, integer, text_argument
+from pykyro.migration.directory_documents import Selection
 from pykyro.migration.export import ROWS_PER_PART, ExportOptions, MakeCopy, export
 from pykyro.migration.export_record import Format
-from pykyro.migration.import_progress import default_path
-from pykyro.migration.importing import ImportOptions, import_documents
+from pykyro.migration.frozen_copy import copy_backup, copy_directory
+from pykyro.migration.importing import ImportOptions, default_path, import_documents
 from pykyro.migration.input_files import Input, find_input, path_words
-from pykyro.migration.still_copy import copy_backup, copy_directory
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MAX, EXPORT_PART_ROWS_MAX
 from pykyro.model.types import Metric
@@ -29,7 +27,7 @@ from pykyro.storage import filename
 from pykyro.system.clock import SystemClock
 
 if TYPE_CHECKING:
-    from pykyro.migration.destination import Destination
+    from pykyro.migration.destination import ImportDestination
 
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -177,7 +175,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
-    """The source in words, which are the same whenever it is, and what makes a still copy of it."""
+    """The source in words, which are the same whenever it is, and what makes a frozen copy of it."""
     if options.data_dir is not None:
         data_dir = options.data_dir.resolve()
         if options.out.resolve().is_relative_to(data_dir):
@@ -229,7 +227,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _destination(options: argparse.Namespace, source: Input) -> Iterator[Destination]:
+def _destination(options: argparse.Namespace, source: Input) -> Iterator[ImportDestination]:
     from pykyro.client.sync_client import Client
     from pykyro.client.tls import Tls
     from pykyro.migration.destination import DirectoryDestination, ServerDestination, open_directory

@@ -1,18 +1,22 @@
-"""The HTTP port of a server, as the operator's commands read it."""
+"""The HTTP port of a server as `kyrodb top` and `kyrodb doctor` read it: /health, /slo, and /metrics as numbers."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import math
+import re
 import ssl
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pykyro.config import Settings
 from pykyro.model.errors import ConfigError, Unavailable
+from pykyro.telemetry.exposition import PREFIX
 
 TIMEOUT_S = 5.0
 
@@ -96,3 +100,98 @@ def endpoint_of(settings: Settings, api_key: str = "") -> Endpoint:
     scheme = "http" if server.tls.http == "off" else "https"
     trusted = server.tls.cert_path if scheme == "https" else None
     return Endpoint(f"{scheme}://{shown}:{server.observability_port}", api_key, trusted)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The answers of a server at one moment: /metrics, /health and /slo."""
+
+    url: str
+    at_s: float
+    samples: Samples
+    health: Mapping[str, Any]
+    slo: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From `before` to `now`."""
+
+    before: Reading
+    now: Reading
+
+    @property
+    def seconds(self) -> float:
+        return max(self.now.at_s - self.before.at_s, 1e-9)
+
+    def gained(self, name: str, **labels: str) -> float:
+        """What a counter gained. A server that was restarted starts over, so never less than nothing."""
+        return max(0.0, self.now.samples.get(name, **labels) - self.before.samples.get(name, **labels))
+
+    def rate(self, name: str, **labels: str) -> float:
+        """What a counter gained a second."""
+        return self.gained(name, **labels) / self.seconds
+
+    def rates(self, name: str, label: str) -> dict[str, float]:
+        """`rate` by the values of a label, summed over the others."""
+        before = self.before.samples.labelled(name, label)
+        now = self.now.samples.labelled(name, label)
+        return {
+            value: max(0.0, count - before.get(value, 0.0)) / self.seconds for value, count in now.items()
+        }
+
+    def quantile_s(self, name: str, share: float, **labels: str) -> float:
+        """Upper bound of the bucket in which that share of a histogram's new samples lies; NaN without any."""
+        counts: list[tuple[float, float]] = []
+        for sample, known in self.now.samples.values:
+            found = dict(known)
+            bound = found.pop("le", "")
+            if sample == f"{name}_bucket" and found == labels:
+                gained = self.gained(f"{name}_bucket", **labels, le=bound)
+                counts.append((math.inf if bound == "+Inf" else float(bound), gained))
+        counts.sort()
+        total = counts[-1][1] if counts else 0.0
+        return next((bound for bound, count in counts if total and count >= share * total), math.nan)
+
+
+_SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{.*\})? (\S+)")
+_LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(slots=True)
+class Samples:
+    """One scrape. Names are without the prefix kyrodb_."""
+
+    values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = field(default_factory=dict)
+
+    def get(self, name: str, **labels: str) -> float:
+        """The value of one sample, 0 when it is not there."""
+        return self.values.get((name, tuple(sorted(labels.items()))), 0.0)
+
+    def has(self, name: str) -> bool:
+        return any(known == name for known, _ in self.values)
+
+    def labelled(self, name: str, label: str) -> dict[str, float]:
+        """Values of a metric by one of its labels, summed over the others."""
+        found: dict[str, float] = {}
+        for (known, labels), value in self.values.items():
+            if known == name:
+                key = dict(labels).get(label, "")
+                found[key] = found.get(key, 0.0) + value
+        return found
+
+    def label(self, name: str, label: str) -> str:
+        """A label's value at the only sample of a metric, "" when there is none."""
+        return next((dict(labels).get(label, "") for known, labels in self.values if known == name), "")
+
+
+def parse_exposition(text: str) -> Samples:
+    """Read the text format; lines that are no samples are passed over."""
+    samples = Samples()
+    for line in text.splitlines():
+        match = _SAMPLE.fullmatch(line)
+        if match is None or line.startswith("#"):
+            continue
+        labels = tuple(sorted(_LABEL.findall(match[2] or "")))
+        samples.values[match[1].removeprefix(PREFIX), labels] = float(match[3])
+    return samples

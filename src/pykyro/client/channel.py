@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import grpc
 
-from pykyro.client.target import EXAMPLE, Target, parse_target
+from pykyro.client.target import EXAMPLE, GrpcTarget, parse_target
 from pykyro.client.tls import Tls, pem_of
 from pykyro.model.errors import InvalidArgument
 from pykyro.proto.methods import METHODS
@@ -24,7 +24,7 @@ DEFAULT_TIMEOUT_S: Final = 30.0
 class Connection:
     """Everything a channel is opened with, checked."""
 
-    target: Target
+    target: GrpcTarget
     tls: Tls | None
     credentials: grpc.ChannelCredentials | None
     options: tuple[tuple[str, str | int], ...]

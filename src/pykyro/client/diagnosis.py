@@ -14,10 +14,10 @@ from typing import Final
 import grpc
 
 from pykyro.client.channel import Connection
+from pykyro.client.protocol_probe import Seen, certificate_names, sniff
 from pykyro.client.retry import Attempts
-from pykyro.client.sniffing import Seen, certificate_names, sniff
 from pykyro.client.status import Failure
-from pykyro.client.target import Target, proxy_of
+from pykyro.client.target import GrpcTarget, proxy_of
 from pykyro.client.tls import Tls
 from pykyro.model.errors import DeadlineExceeded, FailedPrecondition, KyroError, Unavailable
 
@@ -35,7 +35,7 @@ _DEADLINE: Final = "Deadline Exceeded"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Cause:
     """What is wrong there, and whether waiting can mend it."""
 
     text: str
@@ -63,7 +63,7 @@ class Diagnosis:
             return not self.reached and details == _DEADLINE
         return code is grpc.StatusCode.UNAVAILABLE and is_unsent(details) and self._by_text(details) is None
 
-    def look(self, failure: Failure, remaining_s: float) -> Finding | None:
+    def look(self, failure: Failure, remaining_s: float) -> Cause | None:
         """What is really there; None when it might as well be a server that is well.
 
         Takes half of the time that remains at most, and a moment when none does.
@@ -79,7 +79,7 @@ class Diagnosis:
             return _ended_handshake(target)
         return _finding(seen, target, tls)
 
-    def wait_after(self, failure: Failure, attempts: Attempts, found: Finding | None) -> float:
+    def wait_after(self, failure: Failure, attempts: Attempts, found: Cause | None) -> float:
         """Seconds to wait before the next attempt. Raises what the caller is told when there is none.
 
         `found` is what a look showed at this failure, or at one before it.
@@ -92,7 +92,7 @@ class Diagnosis:
         return attempts.wait_after(error, unsent=is_unsent(failure.details))
 
     def _explained(
-        self, error: KyroError, code: grpc.StatusCode, details: str, found: Finding | None
+        self, error: KyroError, code: grpc.StatusCode, details: str, found: Cause | None
     ) -> tuple[KyroError, bool]:
         """The error in better words, and whether trying again is of no use. `found` is what a look showed."""
         target = self._connection.target
@@ -123,39 +123,39 @@ class Diagnosis:
         text = f"{'; '.join(words)} (gRPC: {details})"
         return _replaced(error, Unavailable(text)), finding is not None and finding.lasting
 
-    def _by_text(self, details: str) -> Finding | None:
+    def _by_text(self, details: str) -> Cause | None:
         target, tls = self._connection.target, self._connection.tls
         if re.search(r"certificate has expired|certificate is not yet valid", details):
-            return Finding(
+            return Cause(
                 f"the certificate of {target.text} is not valid today: renew it, or correct the clock of this "
                 f"machine",
                 lasting=True,
             )
         if "CERTIFICATE_VERIFY_FAILED" in details:
             trusted = "that tls.ca names" if tls is not None and tls.ca else "that gRPC trusts by default"
-            return Finding(
+            return Cause(
                 f"the certificate of {target.text} is not signed by an authority {trusted}: give the authority "
                 f"that signed it, "
                 f"tls=pykyro.Tls(ca=…)",
                 lasting=True,
             )
         if "Failed to create security handshaker" in details:
-            return Finding(
+            return Cause(
                 "tls.ca, tls.cert or tls.key holds no usable PEM, or the key does not belong to the certificate",
                 lasting=True,
             )
         if _REFUSED in details and not target.is_name:
             return _nobody(target)
         if re.search(r"errors resolving|DNS resolution failed|Domain name not found", details):
-            return Finding(f"the name in {target.text} cannot be resolved: check its spelling", lasting=False)
+            return Cause(f"the name in {target.text} cannot be resolved: check its spelling", lasting=False)
         if target.path and "No such file or directory" in details:
-            return Finding(
+            return Cause(
                 f"there is no socket {target.path}: is the server started, and is this its path?", False
             )
         return None
 
 
-def _finding(seen: Seen | None, target: Target, tls: Tls | None) -> Finding | None:
+def _finding(seen: Seen | None, target: GrpcTarget, tls: Tls | None) -> Cause | None:
     place = target.text
     match seen:
         case Seen.TLS if tls is None:
@@ -176,31 +176,31 @@ def _finding(seen: Seen | None, target: Target, tls: Tls | None) -> Finding | No
             text = f"{place} speaks neither gRPC nor TLS: another program listens there"
         case Seen.SILENT:
             text = f"{place} accepts connections but sends nothing: does another program listen there?"
-            return Finding(text, lasting=False)
+            return Cause(text, lasting=False)
         case _:
             return None
-    return Finding(text, lasting=True)
+    return Cause(text, lasting=True)
 
 
-def _nobody(target: Target) -> Finding:
-    return Finding(
+def _nobody(target: GrpcTarget) -> Cause:
+    return Cause(
         f"no server listens at {target.text}: is the server started, and is this the port of its gRPC (server.port)?",
         lasting=False,
     )
 
 
-def _ended_handshake(target: Target) -> Finding:
-    return Finding(
+def _ended_handshake(target: GrpcTarget) -> Cause:
+    return Cause(
         f"{target.text} speaks TLS and ended the handshake: it does not support TLS 1.2 or 1.3, or gRPC does not "
         f"support the key of its certificate (gRPC supports RSA, P-256 and P-384)",
         lasting=False,
     )
 
 
-def _wrong_name(target: Target, tls: Tls, names: tuple[str, ...]) -> Finding:
+def _wrong_name(target: GrpcTarget, tls: Tls, names: tuple[str, ...]) -> Cause:
     asked = tls.server_name or (target.addresses[0][0] if target.addresses else target.text)
     held = f" but for {', '.join(names)}" if names else ""
-    return Finding(
+    return Cause(
         f"the certificate of {target.text} is not for {asked!r}{held}: use a name that it holds as the target, or "
         f"give tls=pykyro.Tls(…, server_name=…)",
         lasting=True,

@@ -25,28 +25,28 @@ RATE_WINDOW_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How a call takes being shed: it is made `attempts_max` times at most, with `rest_s` between two at least."""
+class RetryLimits:
+    """How often a call that the server shed is made: `attempts_max` times at most, with at least `rest_s` between."""
 
     attempts_max: int = ATTEMPTS_MAX
     rest_s: float = 0.0
 
 
-CALL: Final = Pace()
-STREAM: Final = Pace(rest_s=RATE_WINDOW_S)
+CALL: Final = RetryLimits()
+STREAM: Final = RetryLimits(rest_s=RATE_WINDOW_S)
 """Each message counts, and one that came too early was wasted."""
-TRIAL: Final = Pace(attempts_max=2, rest_s=RATE_WINDOW_S)
+STREAM_ONCE_MORE: Final = RetryLimits(attempts_max=2, rest_s=RATE_WINDOW_S)
 """A stream that was shed after a rest is longer than the rate allows."""
 
 
 class Attempts:
     """The attempts at one call, within `timeout_s` together."""
 
-    def __init__(self, timeout_s: float, *, idempotent: bool, pace: Pace = CALL) -> None:
+    def __init__(self, timeout_s: float, *, idempotent: bool, retry_limits: RetryLimits = CALL) -> None:
         self._timeout_s = timeout_s
         self._began_s = time.monotonic()
         self._idempotent = idempotent
-        self._pace = pace
+        self._limits = retry_limits
         self._made = 0
         self._shed = 0
         self._failed_in_a_row = 0
@@ -85,8 +85,8 @@ class Attempts:
 
     def _wait_shed(self, error: ResourceExhausted, hint_s: float) -> float:
         self._shed += 1
-        wait_s = max(hint_s, self._backoff_s(WAIT_S_MAX), self._pace.rest_s)
-        if self._shed >= self._pace.attempts_max or wait_s >= self.remaining_s:
+        wait_s = max(hint_s, self._backoff_s(WAIT_S_MAX), self._limits.rest_s)
+        if self._shed >= self._limits.attempts_max or wait_s >= self.remaining_s:
             raise error
         return wait_s
 

@@ -27,7 +27,7 @@ def shown(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class GivenValue:
     """A value, the name it was given under, and where."""
 
     value: object
@@ -39,7 +39,7 @@ class Entry:
 class Layer:
     """The values of one source by full name, and what is wrong with the names it uses."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, GivenValue] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     def put(self, spelled: str, value: object, source: str) -> None:
@@ -52,7 +52,7 @@ class Layer:
         elif name in self.entries:
             self.faults.append(self._twice(name, spelled, source))
         else:
-            self.entries[name] = Entry(value, spelled, source)
+            self.entries[name] = GivenValue(value, spelled, source)
 
     def put_tree(self, tree: Mapping[str, object], source: Callable[[str], str], section: str = "") -> None:
         """Take nested sections. `source` says where a full name stands. An empty section is no fault."""

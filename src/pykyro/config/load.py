@@ -13,7 +13,7 @@ from typing import Final
 
 from pykyro.config.files import read_file
 from pykyro.config.keys import KEYS, value_of
-from pykyro.config.layer import Entry, Layer
+from pykyro.config.layer import GivenValue, Layer
 from pykyro.config.settings.model import Settings
 from pykyro.config.validate import validated
 
@@ -114,7 +114,7 @@ def _has_no_effect(settings: Settings, name: str) -> bool:
     return not KEYS[name].has_effect(value) and value != KEYS[name].default
 
 
-def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ...]:
+def _warnings(settings: Settings, entries: Mapping[str, GivenValue]) -> tuple[str, ...]:
     found = []
     for name, entry in entries.items():
         if _has_no_effect(settings, name):

@@ -26,6 +26,7 @@ from pykyro.model.arguments import (
     DocId,
     Metadata,
     Schema,
+    VectorLike,
     checked_doc_id,
     checked_ids,
     checked_metadata,
@@ -52,7 +53,6 @@ from pykyro.model.requests import (
     UpdateMetadata,
 )
 from pykyro.model.types import Document, Scope
-from pykyro.model.vectors import VectorLike
 from pykyro.system.job_thread import JobThread
 from pykyro.version import __version__
 

@@ -55,7 +55,7 @@ class Inherited:
         raise FailedPrecondition(self._refusal)
 
 
-def _disinherit() -> None:
+def _detach_in_child() -> None:
     global _process
     owner, _process = _process, os.getpid()
     for engine in list(_engines):
@@ -69,5 +69,5 @@ def _close_all() -> None:
         close_quietly(engine)
 
 
-os.register_at_fork(after_in_child=_disinherit)
+os.register_at_fork(after_in_child=_detach_in_child)
 atexit.register(_close_all)

@@ -36,7 +36,7 @@ class CacheOptions:
 
 @dataclass(frozen=True, slots=True)
 class RecallOptions:
-    """How recall is watched, see recall_monitor.py: with which share of one processor (0: not at all), and what
+    """How recall is watched, see recall/monitor.py: with which share of one processor (0: not at all), and what
     recall ef is to be moved to (None: ef stays)."""
 
     processor_share: float = 0.0

@@ -13,7 +13,7 @@ from typing import Protocol
 from pykyro.client.sync_client import Client, insert_each
 from pykyro.embedded.options import engine_options
 from pykyro.engine.engine import Engine, open_engine
-from pykyro.migration.document import PortableDocument, stored_document
+from pykyro.migration.directory_documents import PortableDocument, stored_document
 from pykyro.migration.input_files import path_words
 from pykyro.model.arguments import Schema, groups
 from pykyro.model.errors import FailedPrecondition, InvalidArgument, KyroError
@@ -24,7 +24,7 @@ from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import read_manifest
 
 
-class Destination(Protocol):
+class ImportDestination(Protocol):
     """Every method raises what the database says: Unavailable, WriteFailed, PermissionDenied, …"""
 
     @property

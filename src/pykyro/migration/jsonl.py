@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.rows import BadRow, Row
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import IMPORT_LINE_BYTES_MAX

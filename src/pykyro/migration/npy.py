@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.jsonl import details, json_line, objects
 from pykyro.migration.rows import BadRow, Row
 from pykyro.model.errors import InvalidArgument

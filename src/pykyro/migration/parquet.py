@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.parquet_text import is_text, metadata_value
 from pykyro.migration.rows import BadRow, Row
 from pykyro.model.arguments import groups

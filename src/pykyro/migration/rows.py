@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.model.arguments import Schema, checked_namespace
 from pykyro.model.documents import checked_document
 from pykyro.model.errors import InvalidArgument

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pykyro.model.arguments import Schema, bounded_integer, checked_namespace, checked_vector
+from pykyro.model.arguments import Schema, VectorLike, bounded_integer, checked_namespace, checked_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Anything, Filter, names_a_condition
 from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
 from pykyro.model.requests import SearchRequest
 from pykyro.model.types import Scope
-from pykyro.model.vectors import VectorLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +91,5 @@ def check_deletion_filter(filter: Filter) -> None:
     """Refuse a filter that a program sends which forgot to fill it in."""
     if not names_a_condition(filter):
         raise InvalidArgument(
-            "filter contains no condition, so it would delete every document in scope or none", field="filter"
+            "filter names no condition, so it would delete every document in scope or none", field="filter"
         )

@@ -8,11 +8,18 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from pykyro.model.answers import InsertReport, Refusal, StoredDocument
-from pykyro.model.arguments import DocId, Metadata, Schema, checked_doc_id, checked_metadata, checked_vector
+from pykyro.model.arguments import (
+    DocId,
+    Metadata,
+    Schema,
+    VectorLike,
+    checked_doc_id,
+    checked_metadata,
+    checked_vector,
+)
 from pykyro.model.errors import InvalidArgument, KyroError
 from pykyro.model.filter_dict import shown, shown_error
 from pykyro.model.types import Document
-from pykyro.model.vectors import VectorLike
 from pykyro.system.signal_handlers import raised_by_handler
 
 DocumentLike: TypeAlias = (

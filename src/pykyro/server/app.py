@@ -24,17 +24,16 @@ from pykyro.engine.engine import Engine
 from pykyro.model.errors import KyroError, causes
 from pykyro.server.health_log import logging_health
 from pykyro.server.reload import Reload
-from pykyro.server.seal_requests import SealRequests
 from pykyro.server.security import Security, TlsPorts, read_keys
-from pykyro.server.signals import Stop, signals_ask_for
+from pykyro.server.signals import SealRequests, Stop, signals_ask_for
 from pykyro.server.systemd import notify, notify_alive, notify_ready
 from pykyro.service.certificates import ExpiryWatch
-from pykyro.service.companion import ScheduledBackups
 from pykyro.service.connections import ConnectionBounds, Connections, raise_file_limit
+from pykyro.service.scheduled_backups import ScheduledBackups
 from pykyro.service.server_state import HEARTBEAT_S, ServerState
 from pykyro.service.threads import in_thread_of_its_own
 from pykyro.service.tracing import start_tracing
-from pykyro.system import standard_error
+from pykyro.system.descriptors import make_standard_error_nonblocking
 from pykyro.telemetry import logs
 from pykyro.telemetry.health import Phase
 from pykyro.transport.grpc.service import Service
@@ -59,7 +58,7 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     Raises KyroError and OSError for whatever keeps the server from starting or from stopping cleanly.
     """
     settings = loaded.settings
-    standard_error.never_wait()
+    make_standard_error_nonblocking()
     logs.configure(settings.logging)
     _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
     for warning in loaded.warnings:

@@ -39,8 +39,8 @@ class HealthLog:
         """`requires_writes` as in `readiness`."""
         self._requires_writes = requires_writes
         self._monotonic_s = monotonic_s
-        self._health = _Told(HealthStatus.STARTING.value)
-        self._readiness = _Told("not_ready", Phase.STARTING.value)
+        self._health = _LastLine(HealthStatus.STARTING.value)
+        self._readiness = _LastLine("not_ready", Phase.STARTING.value)
         self._lines = float(_LINES_AT_ONCE)
         self._looked_s = monotonic_s()
 
@@ -61,7 +61,7 @@ class HealthLog:
             self._readiness, "readiness", word, why or findings.stalled or findings.refusing_writes, level
         )
 
-    def _tell(self, told: _Told, what: str, word: str, reason: str, level: int) -> None:
+    def _tell(self, told: _LastLine, what: str, word: str, reason: str, level: int) -> None:
         kind = _FIGURES.sub("#", reason)
         if (word, kind) == (told.word, told.kind) or self._lines < 1:
             return
@@ -71,7 +71,7 @@ class HealthLog:
         _log.log(level, "%s: %s%s", what, change, f": {reason}" if reason else "")
 
 
-class _Told:
+class _LastLine:
     """The last word that was told, and what kind of reason with it."""
 
     __slots__ = ("kind", "word")

@@ -84,7 +84,7 @@ class Reload(SignalledWork):
         done, _ = await asyncio.wait({reading}, timeout=RELOAD_S_MAX)
         if not done:
             self._hanging.append(reading)
-            reading.add_done_callback(_let_go)
+            reading.add_done_callback(_close_unused)
             raise TimeoutError(
                 f"the files it names could not be read within {RELOAD_S_MAX:.0f} s; is one on a network file "
                 "system that hangs?"
@@ -116,7 +116,7 @@ class Reload(SignalledWork):
             _log.warning("changed, but only a restart applies it: %s", ", ".join(waiting))
 
 
-def _let_go(reading: asyncio.Future[_Reading]) -> None:
+def _close_unused(reading: asyncio.Future[_Reading]) -> None:
     """What came too late is not used; the log's file is not left open."""
     if not reading.cancelled() and reading.exception() is None:
         reading.result().log.close()

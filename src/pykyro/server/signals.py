@@ -1,4 +1,4 @@
-"""What signals set off: the end of the server, or work that it does beside serving."""
+"""The signals of the server: some end it, others start work that runs while the server serves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
+from pykyro.engine.engine import Engine
+from pykyro.model.errors import KyroError
 from pykyro.telemetry import logs
 
 _log: Final = logging.getLogger(__name__)
@@ -123,3 +125,20 @@ async def _first_of(event: asyncio.Event, work: asyncio.Future[object]) -> bool:
     finally:
         waiting.cancel()
     return not work.done()
+
+
+class SealRequests(SignalledWork):
+    """SIGUSR1 seals the hot tier of an engine, as FlushHotTier with force does. It is for a tool on the same machine,
+    which needs no key for it."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    async def work(self) -> None:
+        try:
+            report = await asyncio.to_thread(self._engine.flush, force=True)
+        except (KyroError, OSError) as error:
+            _log.error("SIGUSR1: sealing failed: %s", error)
+        else:
+            _log.info("SIGUSR1: sealed %d documents in %.2f s", report.documents, report.duration_s)

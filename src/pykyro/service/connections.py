@@ -31,7 +31,7 @@ from pykyro.model.limits import (
     MEMORY_SHARE_HIGH,
     OPEN_CONNECTIONS_MAX,
 )
-from pykyro.system.own_sockets import connections_to, handle_of, open_files
+from pykyro.system.descriptors import connections_to, handle_of, open_files
 from pykyro.telemetry.process import ProcessProbe
 
 _log: Final = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class _Accepted(NamedTuple):
     port: int
 
 
-class _Told:
+class _Notice:
     """What was said about connections: once in a while in the log, for a minute in health."""
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class Connections:
         """Connections one of the ports could take before it had too many, as of the last look."""
         self._peak = 0
         self._trim_after: tuple[int, ...] = ()
-        self._told = _Told()
+        self._told = _Notice()
 
     async def run(self) -> None:
         """Look again and again until cancelled."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from pykyro.model.errors import Unavailable
 from pykyro.service.open_streams import OpenStreams
-from pykyro.system.own_sockets import connections_to
+from pykyro.system.descriptors import connections_to
 
 SHUTTING_DOWN: Final = "the server is shutting down"
 _LOOK_S: Final = 0.02

@@ -18,7 +18,7 @@ def in_thread_of_its_own(name: str, work: Callable[[], Answer]) -> asyncio.Futur
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Answer] = loop.create_future()
 
-    def settle(answer: Answer | None, error: BaseException | None) -> None:
+    def set_outcome(answer: Answer | None, error: BaseException | None) -> None:
         if outcome.done():
             return
         if error is not None:
@@ -33,7 +33,7 @@ def in_thread_of_its_own(name: str, work: Callable[[], Answer]) -> asyncio.Futur
         except BaseException as error:
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, answer, failure)
+            loop.call_soon_threadsafe(set_outcome, answer, failure)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return outcome

@@ -46,7 +46,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KeyEntry:
     """One mapping of the list, by field; nested values are left out. `line` counts from 1, `column` from 0."""
 
     number: int
@@ -63,7 +63,7 @@ class Entry:
         return f"{LIST_KEY}[{self.number}] (line {self.line})"
 
 
-def entries(text: str) -> Iterator[Entry]:
+def entries(text: str) -> Iterator[KeyEntry]:
     """The entries of the list `api_keys`, in order.
 
     Raises ConfigError when the text is not one YAML mapping that holds such a list.
@@ -79,7 +79,7 @@ def entries(text: str) -> Iterator[Entry]:
         raise ConfigError("not valid YAML: it holds a character that YAML does not allow") from None
 
 
-def _document(events: Iterator[yaml.Event]) -> Iterator[Entry]:
+def _document(events: Iterator[yaml.Event]) -> Iterator[KeyEntry]:
     found = False
     next(events)  # the start of the stream
     event = next(events)
@@ -103,7 +103,7 @@ def _document(events: Iterator[yaml.Event]) -> Iterator[Entry]:
         raise ConfigError(f"has no list '{LIST_KEY}'")
 
 
-def _list(events: Iterator[yaml.Event]) -> Iterator[Entry]:
+def _list(events: Iterator[yaml.Event]) -> Iterator[KeyEntry]:
     event = next(events)
     if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value in _NULLS:
         return
@@ -117,7 +117,7 @@ def _list(events: Iterator[yaml.Event]) -> Iterator[Entry]:
         yield _entry(events, event, number)
 
 
-def _entry(events: Iterator[yaml.Event], start: yaml.MappingStartEvent, number: int) -> Entry:
+def _entry(events: Iterator[yaml.Event], start: yaml.MappingStartEvent, number: int) -> KeyEntry:
     fields: dict[str, Scalar] = {}
     end = _offset(start.end_mark)
     while not isinstance(event := next(events), yaml.MappingEndEvent):
@@ -135,7 +135,7 @@ def _entry(events: Iterator[yaml.Event], start: yaml.MappingStartEvent, number: 
             end = _skip(events, value)
     mark = start.start_mark
     assert mark is not None
-    return Entry(number, mark.line + 1, mark.column, not start.flow_style, fields, end)
+    return KeyEntry(number, mark.line + 1, mark.column, not start.flow_style, fields, end)
 
 
 def _skip(events: Iterator[yaml.Event], event: yaml.Event) -> int:

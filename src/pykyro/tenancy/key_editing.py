@@ -15,7 +15,7 @@ from typing import Final
 
 from pykyro.model.errors import ConfigError
 from pykyro.tenancy.api_keys import ApiKey, digest_from_hash, digest_of
-from pykyro.tenancy.key_document import LIST_KEY, Entry, entries
+from pykyro.tenancy.key_document import LIST_KEY, KeyEntry, entries
 from pykyro.tenancy.key_file import check_protection, parse_key_file, read_text
 
 _HEADER: Final = f"""\
@@ -141,7 +141,7 @@ def _entry_text(key: ApiKey, indent: str) -> str:
     return "".join(f"{indent}{line}\n" for line in lines)
 
 
-def _key_id(entry: Entry) -> str:
+def _key_id(entry: KeyEntry) -> str:
     key, key_hash = entry.fields.get("key"), entry.fields.get("key_hash")
     digest = digest_of(key.text) if key is not None else digest_from_hash(key_hash.text if key_hash else "")
     return "" if digest is None else digest.hex()[:12]

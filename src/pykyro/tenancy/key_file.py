@@ -29,7 +29,7 @@ from pykyro.model.errors import ConfigError
 from pykyro.model.limits import COUNT_MAX, KEY_FILE_BYTES_MAX, MAX_QPS_MAX
 from pykyro.system.regular_files import read_regular
 from pykyro.tenancy.api_keys import ApiKey, digest_from_hash, digest_of, key_fault, tenant_id_fault
-from pykyro.tenancy.key_document import Entry, entries
+from pykyro.tenancy.key_document import KeyEntry, entries
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -146,7 +146,7 @@ def _disagreements(keys: Iterable[ApiKey], path: Path) -> list[str]:
     ]
 
 
-def _api_key(entry: Entry) -> tuple[ApiKey | None, list[str]]:
+def _api_key(entry: KeyEntry) -> tuple[ApiKey | None, list[str]]:
     """The key an entry states, and what is wrong with the entry; no key when anything is."""
     reader = _Fields(entry)
     tenant_id = reader.text("tenant_id", required=True)
@@ -198,7 +198,7 @@ def _is_rfc3339(text: str) -> bool:
 class _Fields:
     """Reads fields of one entry as what they are meant to be, and gathers the faults."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: KeyEntry) -> None:
         self._fields = entry.fields
         self.faults: list[str] = []
 

@@ -13,9 +13,7 @@ from tests.operations.observed import DIMENSION, insert, try_insert
 from tests.server.running import running_server
 
 from pykyro.cli.kyrodb import main
-from pykyro.cli.observability import Endpoint, checked_url
-from pykyro.cli.reading import Interval, Reading
-from pykyro.cli.top.exposition import parse
+from pykyro.cli.observability import Endpoint, Interval, Reading, checked_url, parse_exposition
 from pykyro.cli.top.top import read
 from pykyro.cli.top.view import frame
 from pykyro.model.errors import ConfigError, Unavailable
@@ -69,7 +67,7 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 
 
 def reading(at_s: float, *families: Family) -> Reading:
-    return Reading("", at_s, parse(render(families)), {}, {})
+    return Reading("", at_s, parse_exposition(render(families)), {}, {})
 
 
 def test_rates_and_quantiles_are_of_what_came_in_between() -> None:

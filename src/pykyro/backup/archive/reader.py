@@ -1,4 +1,4 @@
-"""Reading an archive that anybody may have written. Format: archive_format.py.
+"""Reading an archive that anybody may have written. Format: format.py.
 
 Opening it walks all headers: names we would not have written, repeated names, sizes that do not fit, and bytes
 outside members are refused before any content is used. Content is handed out only for members that the record

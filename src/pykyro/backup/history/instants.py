@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from pykyro.backup.archive.record import LogSegment, Record
 from pykyro.backup.history.catalog import Catalog
-from pykyro.backup.history.chain import chain_of
-from pykyro.backup.history.line import log_of
+from pykyro.backup.history.chain import chain_of, log_of
 from pykyro.backup.history.store import Store
 from pykyro.model.types import LSN
 

@@ -18,9 +18,8 @@ from typing import Final
 
 from pykyro.backup.archive.record import LogSegment, Record
 from pykyro.backup.history.catalog import Catalog
-from pykyro.backup.history.chain import chain_of
+from pykyro.backup.history.chain import chain_of, log_of, share_position, tip_of, tips
 from pykyro.backup.history.instants import Fit, fits
-from pykyro.backup.history.line import log_of, share_position, tip_of, tips
 from pykyro.backup.history.store import Store
 from pykyro.model.errors import FailedPrecondition
 from pykyro.model.types import LSN

@@ -1,6 +1,6 @@
 """Asking the server that has a data directory open to seal what it holds in memory, without a call or a key.
 
-The server seals on SIGUSR1 (server/seal_requests.py), and its MANIFEST says how far it got. A signal ends a program
+The server seals on SIGUSR1 (server/signals.py), and its MANIFEST says how far it got. A signal ends a program
 that does not expect it, so it goes to nobody but a kyrodb_server that does.
 """
 

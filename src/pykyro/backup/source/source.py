@@ -38,7 +38,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class BackupSource:
     """One state of a database. `manifest` describes exactly what is here: every WAL segment is closed in it.
 
     `beside` are the files that no MANIFEST names.
@@ -52,7 +52,7 @@ class Source:
 
 def capture(
     filesystem: FileSystem, directory: Path, log_from: LSN, positions: Collection[LSN] = ()
-) -> Source:
+) -> BackupSource:
     """The database as it is now, with the log from position `log_from` on, or as far back as there is one.
 
     `positions` are places in the log to be looked up: see SourceLog.marks. Raises FailedPrecondition when there
@@ -90,7 +90,7 @@ def _capture(
     manifest: Manifest,
     log_from: LSN,
     positions: Collection[LSN],
-) -> Source:
+) -> BackupSource:
     files = tuple(
         SourceFile(entry, filesystem.map(directory / entry.name))
         for segment in manifest.segments
@@ -115,7 +115,7 @@ def _capture(
         with contextlib.suppress(FileNotFoundError):
             beside[name] = filesystem.read(directory / name)
     closed = tuple(segment.entry for segment in log.segments)
-    return Source(
+    return BackupSource(
         # Tenants are numbered in MANIFEST before their documents reach the log.
         manifest.model_copy(update={"wal": closed, "tenants": latest.tenants}),
         files,

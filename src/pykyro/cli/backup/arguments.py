@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from pykyro.backup.source.seal_request import WAIT_S
-from pykyro.cli.arguments import missing_company
 from pykyro.cli.backup.instants import parse_instant
-from pykyro.cli.command import text_argument
+from pykyro.cli.command import missing_option, text_argument
 from pykyro.model.limits import COUNT_MAX
 from pykyro.version import __version__
 
@@ -33,7 +32,7 @@ def parse_arguments(verbs: Mapping[str, Verb], arguments: Sequence[str] | None) 
     """The command line, `run` being the verb that was asked for; ends the program with 2 for wrong usage."""
     parser = backup_parser(verbs)
     options = parser.parse_args(arguments)
-    fault = missing_company(options, _NEEDS)
+    fault = missing_option(options, _NEEDS)
     if fault:
         parser.error(fault)
     return options

@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pykyro.backup.history.catalog import Entry, read_catalog
+from pykyro.backup.history.catalog import CatalogEntry, read_catalog
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup
-from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
 from pykyro.backup.target.locate import open_target
 from pykyro.backup.target.scratch import scratch_directory
-from pykyro.backup.trial_recovery import try_recovery
-from pykyro.cli.arguments import API_KEY_VARIABLE
+from pykyro.backup.verify import check_recovery
+from pykyro.cli.command import API_KEY_VARIABLE
 from pykyro.model.distance import scores, similarities
 from pykyro.model.errors import DataDamaged, FailedPrecondition
 from pykyro.model.limits import COUNT_MAX
@@ -109,29 +109,29 @@ def _drill(options: argparse.Namespace, place: Path) -> DrillReport:
     began_s = clock.monotonic_s()
     restore(filesystem, place, Store(target), plan_backup(catalog, entry.id), clock, allow_clear=False)
     restored_s = clock.monotonic_s()
-    trial = try_recovery(filesystem, place)
-    if trial.documents != entry.record.documents:
+    check = check_recovery(filesystem, place)
+    if check.documents != entry.record.documents:
         raise DataDamaged(
-            f"the restored database holds {trial.documents} documents; the backup states {entry.record.documents}",
+            f"the restored database holds {check.documents} documents; the backup states {entry.record.documents}",
             path=place,
         )
-    recovered = Recovered(filesystem, place)
-    sample = recovered.some(options.samples)
+    reader = OfflineReader(filesystem, place)
+    sample = reader.some(options.samples)
     report = DrillReport(
         backup_id=entry.id,
         age_s=clock.wall_us() / 1e6 - entry.record.created_us / 1e6,
         position=entry.record.position.lsn,
         restore_s=restored_s - began_s,
         open_s=_question(entry, place, sample),
-        documents=trial.documents,
+        documents=check.documents,
         sampled=len(sample),
     )
     if options.server is not None:
-        _compare(options, report, sample, recovered.manifest.tenants)
+        _compare(options, report, sample, reader.manifest.tenants)
     return report
 
 
-def _question(entry: Entry, place: Path, sample: Sequence[Document]) -> float:
+def _question(entry: CatalogEntry, place: Path, sample: Sequence[Document]) -> float:
     """Open the restored database as the server would, and search for each document; seconds to open.
 
     Raises DataDamaged when it does not hold what was backed up.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from pykyro.cli.diagnosis.documents import count_documents
+from pykyro.backup.source.document_count import live_keys
+from pykyro.backup.source.source import capture
 from pykyro.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from pykyro.config import Settings
 from pykyro.engine.capacity import capacity_warning
@@ -197,3 +199,24 @@ def _read_everything(directory: Path, manifest: Manifest) -> Iterator[Finding]:
             f"{directory}: every byte of {report.files} files ({report.size_bytes} bytes) is as it was written, "
             f"up to position {report.last_lsn}",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCount:
+    """Live documents, and how many of them the log behind the last checkpoint holds, up to its end `position`."""
+
+    documents: int
+    in_log: int
+    position: int
+
+
+def count_documents(directory: Path, manifest: Manifest) -> DocumentCount:
+    """Read the ids of the segments, and the log behind them; a server may be writing meanwhile.
+
+    Raises FailedPrecondition, DataDamaged, OSError.
+    """
+    source = capture(LocalFileSystem(), directory, manifest.sealed_lsn)
+    content = {file.entry.name: file.content for file in source.files}
+    keys = [live_keys(directory, entry, content) for entry in source.manifest.segments]
+    effect = source.log.effect
+    return DocumentCount(effect.count_after(keys), effect.count_after([]), source.log.position.lsn)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pykyro.cli.diagnosis.finding import Finding, note, ok, wrong
-from pykyro.cli.observability import Endpoint
-from pykyro.cli.top.exposition import Samples, parse
+from pykyro.cli.observability import Endpoint, Samples, parse_exposition
 
 TOPIC: Final = "server"
 _BACKUP_AGE_S: Final = 26 * 3600
@@ -93,7 +92,7 @@ def _measurements(endpoint: Endpoint) -> Iterator[Finding]:
     status, text = endpoint.get("/metrics")
     if status != 200:
         return
-    samples = parse(text)
+    samples = parse_exposition(text)
     if samples.get("recovery_unclean"):
         yield note(
             TOPIC,

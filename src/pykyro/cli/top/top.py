@@ -9,10 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pykyro.cli.arguments import API_KEY_VARIABLE
-from pykyro.cli.observability import Endpoint, checked_url, endpoint_of
-from pykyro.cli.reading import Reading
-from pykyro.cli.top.exposition import parse
+from pykyro.cli.command import API_KEY_VARIABLE
+from pykyro.cli.observability import Endpoint, Reading, checked_url, endpoint_of, parse_exposition
 from pykyro.config import load_settings
 from pykyro.model.errors import ConfigError, Unavailable
 
@@ -53,7 +51,7 @@ def read(endpoint: Endpoint) -> Reading:
     if 401 in (status, metrics_status):
         raise Unavailable(f"{endpoint.url} asks for an API key: put one into KYRODB_API_KEY")
     _, slo = endpoint.get_json("/slo")
-    return Reading(endpoint.url, time.monotonic(), parse(metrics), health or {}, slo or {})
+    return Reading(endpoint.url, time.monotonic(), parse_exposition(metrics), health or {}, slo or {})
 
 
 def _run(options: argparse.Namespace) -> None:

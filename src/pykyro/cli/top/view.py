@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from pykyro.cli.reading import Interval, Reading
+from pykyro.cli.observability import Interval, Reading
 
 _STYLES: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "bold red", "starting": "cyan"}
 _BREAKER: Final = {0: "closed", 1: "[bold red]OPEN[/]", 2: "[yellow]half-open[/]"}

@@ -1,11 +1,11 @@
-"""Keys of the server's doors: server, auth, rate_limit, timeouts."""
+"""Keys of the server's network side (server, auth, rate_limit, timeouts), and which addresses are loopback."""
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Literal
 
 from pykyro.config.settings.declare import LOWERCASE, Host, Integer, NonBlankPath, Section, key
-from pykyro.config.settings.loopback import is_loopback
 from pykyro.model import limits
 
 
@@ -194,3 +194,23 @@ class TimeoutSettings(Section):
         ge=1,
         le=limits.COUNT_MAX,
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether binding to `host` is reachable from this machine only.
+
+    True for localhost, 127.0.0.0/8 and ::1, also in brackets, with a zone id or mapped into IPv6.
+    A name other than localhost is not loopback, whatever it resolves to today.
+    """
+    name = host.strip().lower()
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    name = name.partition("%")[0]
+    if name == "localhost":
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -1,4 +1,4 @@
-"""A copy of a database that nobody changes any more, so that an export of one instant can take days and be resumed.
+"""A frozen copy of a database, so that an export of one instant can take days and can be resumed.
 
 Of a data directory, also of one that a server is writing to: segments are hard links, since their files never
 change, or copies where the file system has none; the log behind them is copied up to its last whole frame. Graphs

@@ -26,14 +26,14 @@ def arguments_taken() -> Generator[object, None, None]:
     yield _TAKEN
 
 
-def at_once(
+def eager(
     method: Callable[Given, Coroutine[Any, Any, Result]],
 ) -> Callable[Given, Coroutine[Any, Any, Result]]:
     """`method`, an `async def` that awaits `arguments_taken` first, begun when it is called."""
-    return cast("Callable[Given, Coroutine[Any, Any, Result]]", _AtOnce(method))
+    return cast("Callable[Given, Coroutine[Any, Any, Result]]", _EagerMethod(method))
 
 
-class _AtOnce:
+class _EagerMethod:
     """Looks like the function it calls, so that inspect and asyncio take it for the coroutine function it is."""
 
     def __init__(self, method: Any) -> None:
