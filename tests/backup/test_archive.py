@@ -290,7 +290,7 @@ def test_bytes_between_and_behind_members_are_refused() -> None:
 
 
 def test_archive_of_another_backup_under_this_name_is_refused() -> None:
-    with pytest.raises(DataDamaged, match="says it is backup"):
+    with pytest.raises(DataDamaged, match="belongs to backup"):
         opened(past().disk.read(archive_path(1)))
 
 

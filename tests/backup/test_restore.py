@@ -149,7 +149,7 @@ def test_manifest_that_does_not_fit_its_files_is_noticed_before_the_swap() -> No
     short = plan.base.model_copy(
         update={"files": [f for f in plan.base.files if not f.name.endswith(".rows")]}
     )
-    with pytest.raises(DataDamaged, match="what was restored is damaged"):
+    with pytest.raises(DataDamaged, match="the restored directory is damaged"):
         go_back(past, RestorePlan(short, plan.latest, plan.log, plan.lsn))
     with pytest.raises(DataDamaged, match="ends at position"):
         go_back(past, RestorePlan(plan.base, plan.latest, plan.log, plan.lsn + 5))
@@ -180,7 +180,7 @@ def test_directory_that_two_interrupted_renames_left_aside_is_not_lost() -> None
     past, plan = with_backup(_NoExchange())
     aside = DATA.with_name(DATA.name + ASIDE_SUFFIX)
     past.disk.make_directory(aside)
-    with pytest.raises(FailedPrecondition, match=r"data\.replaced is there: a restore was interrupted"):
+    with pytest.raises(FailedPrecondition, match=r"data\.replaced exists: a restore was interrupted"):
         go_back(past, plan)
     require_untouched(past)
 

@@ -287,7 +287,7 @@ def test_a_server_that_runs(tmp_path: Path, server: RunningServer, examine: Exam
     assert found["wrong"] == []
     assert "server: /health is 200, healthy" in texts(found["ok"])
     assert f"process {server.process.pid} may open" in texts(found["ok"])
-    assert "knows of no backup" in texts(found["note"])
+    assert "has found no backup" in texts(found["note"])
     (tmp_path / "backups").mkdir()
     (tmp_path / "backups" / "backup_20250601T120000Z.tar").touch()
     assert "hours old" in texts(examine("-c", config)["wrong"])
@@ -296,7 +296,7 @@ def test_a_server_that_runs(tmp_path: Path, server: RunningServer, examine: Exam
     other = write_config(
         tmp_path / "other.json", persistence={"data_dir": str(tmp_path / "data")}, hnsw={"dimension": 4}
     )
-    assert f"process {server.process.pid} holds the data directory, but nobody answers" in texts(
+    assert f"process {server.process.pid} has the data directory open, but no server answers" in texts(
         examine("-c", other)["wrong"]
     )
 
@@ -304,6 +304,6 @@ def test_a_server_that_runs(tmp_path: Path, server: RunningServer, examine: Exam
     assert try_insert(server, 2).code == "UNAVAILABLE"
     found = examine("-c", config)
     assert "/health is 503, unhealthy: " in texts(found["wrong"])
-    assert "writes come back by themselves within a minute" in texts(found["wrong"])
+    assert "the server accepts writes again within a minute" in texts(found["wrong"])
     assert f"process {server.process.pid} may not write files beyond 0 bytes" in texts(found["wrong"])
-    assert "it reads and does not write" in texts(found["note"])
+    assert "the server answers reads and refuses writes" in texts(found["note"])

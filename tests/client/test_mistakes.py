@@ -71,7 +71,7 @@ def _refused(kind: str, target: str, tls: Tls | bool, words: str, timeout_s: flo
 def test_a_plain_client_at_a_tls_port(kind: str, ours: Certificates) -> None:
     with scripted_server(HEALTHY, ours.server_credentials()) as script:
         _refused(
-            kind, script.target, False, "speaks TLS and this client does not: give tls=True or tls=pykyro.Tls"
+            kind, script.target, False, "uses TLS, but this client does not: give tls=True or tls=pykyro.Tls"
         )
 
 
@@ -85,8 +85,8 @@ def test_a_tls_client_at_a_plain_port(kind: str, ours: Certificates) -> None:
 def test_another_authority(kind: str, ours: Certificates, theirs: Certificates) -> None:
     with scripted_server(HEALTHY, ours.server_credentials()) as script:
         wrong = Tls(ca=theirs.ca, server_name="db.internal")
-        _refused(kind, script.target, wrong, "signed by no authority that tls.ca names")
-        _refused(kind, script.target, True, "signed by no authority that gRPC trusts by itself")
+        _refused(kind, script.target, wrong, "not signed by an authority that tls.ca names")
+        _refused(kind, script.target, True, "not signed by an authority that gRPC trusts by default")
 
 
 def test_another_name(kind: str, ours: Certificates) -> None:

@@ -44,7 +44,7 @@ def test_the_time_ends_the_waits_and_the_error_says_so() -> None:
             waits.append(attempts.wait_after(Unavailable("gone")))
             time.sleep(waits[-1])
 
-    with pytest.raises(Unavailable, match=r"given up after .* s and .* attempts \(timeout_s = 0.05\): gone$"):
+    with pytest.raises(Unavailable, match=r"gave up after .* s and .* attempts \(timeout_s = 0.05\): gone$"):
         wait_until_told_not_to()
     assert waits
 

@@ -128,7 +128,7 @@ def test_a_socket_is_reached_directly(proxy: list[bytes], kind: str, tmp_path: P
 def test_elsewhere_goes_by_the_proxy_and_the_error_says_so(proxy: list[bytes], kind: str) -> None:
     with (
         client_of(kind, "db.invalid:50051", timeout_s=1) as client,
-        pytest.raises(Unavailable, match="by the proxy of grpc_proxy: name the host in no_proxy") as caught,
+        pytest.raises(Unavailable, match="the proxy that the variable grpc_proxy names: add the host to no_proxy") as caught,
     ):
         client.health()
     assert isinstance(caught.value.__cause__, grpc.RpcError)
@@ -148,7 +148,7 @@ def test_which_variable_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "text"), [(None, "no server listens at localhost:7"), (Seen.TLS, "localhost:7 speaks TLS")]
+    ("seen", "text"), [(None, "no server listens at localhost:7"), (Seen.TLS, "localhost:7 uses TLS")]
 )
 def test_how_the_last_of_several_addresses_went_is_not_the_whole_story(
     monkeypatch: pytest.MonkeyPatch, seen: Seen | None, text: str

@@ -104,7 +104,7 @@ def test_unfinished_export_goes_on_in_the_same_words_only(
     size = (out / "part-00001.jsonl").stat().st_size
     os.truncate(out / "part-00001.jsonl", size - 1)
     with pytest.raises(
-        DataDamaged, match=r"part-00001.jsonl: this part of the export is not as it was written"
+        DataDamaged, match=r"part-00001.jsonl: this part of the export has changed since it was written"
     ):
         export_from(data, out, "jsonl")
 
@@ -114,7 +114,7 @@ def test_what_is_no_export_is_left_alone(tmp_path: Path) -> None:
     build(data, many(3))
     out.mkdir()
     (out / ".mine").write_text("kept")
-    with pytest.raises(FailedPrecondition, match=r"holds \.mine, which is of no export"):
+    with pytest.raises(FailedPrecondition, match=r"holds \.mine, which does not belong to an export"):
         export_from(data, out, "jsonl")
     assert os.listdir(out) == [".mine"]
     (out / ".mine").unlink()

@@ -1,4 +1,4 @@
-"""Making a backup, of a stopped database or of one whose server goes on writing.
+"""Makes a backup of a stopped database, or of one whose server is writing.
 
 look     at the earlier backups and at the database: source.py
 relate   which files and which part of the log earlier archives hold already: history/chain.py, create_plan.py

@@ -1,4 +1,4 @@
-"""What a new backup will hold, and what earlier archives hold of it already."""
+"""The plan of a new backup: its content, and the part of it that earlier archives hold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 
 def silent(done_bytes: int, total_bytes: int) -> None:
-    """Progress nobody watches."""
+    """Progress that is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class CreateOptions:
     """`reference` builds on that backup instead of the newest that fits and takes `incremental`. With
     `full_after_days` an incremental backup becomes a full one also when there is no backup at all, or when the oldest
     archive it would need is older. `pace` is called with the size of each piece before it is written:
-    Throttle.take; `warn` with what the operator should know."""
+    Throttle.take; `warn` is called with texts for the operator."""
 
     incremental: bool = False
     reference: str | None = None
@@ -90,7 +90,7 @@ class BackupPlan:
 
     @property
     def new_bytes(self) -> int:
-        """About what the archive will need."""
+        """Approximate size of the archive."""
         files = sum(len(f.content) for f in self.source.files if self.known_file(f.entry.name) is None)
         log = sum(s.end_offset - end_of(self.known_pieces(s)) for s in self.log)
         return files + log + sum(map(len, self.source.beside.values())) + _SPARE_BYTES

@@ -16,7 +16,7 @@ _CANNOT_EXCHANGE: Final = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def swap_directories(filesystem: FileSystem, new: Path, place: Path) -> Path | None:
-    """Put `new` where `place` is or would be, durably, and remove what was there.
+    """Move `new` to `place`, durably, and remove the directory that was there.
 
     At every moment `place` is the old directory or the new one. Only where the file system cannot exchange names
     is there a moment without any; then the old one is at <place>.replaced. Raises FailedPrecondition when the
@@ -76,7 +76,7 @@ def clear_directory(filesystem: FileSystem, directory: Path, keep: str = "") -> 
         if name == keep:
             continue
         try:
-            # First as a file: the name of a link to a directory goes, what it leads to stays.
+            # First as a file: of a link to a directory only the link is removed.
             filesystem.remove(directory / name)
         except IsADirectoryError:
             remove_tree(filesystem, directory / name)

@@ -42,13 +42,13 @@ Step = Callable[[int], None]
 
 
 def no_step(size_bytes: int) -> None:
-    """Progress nobody watches."""
+    """Progress that is not shown."""
 
 
 @dataclass(slots=True)
 class RestoreReport:
-    """What was restored, or would be. `replaced` are the names of what was in the directory before; `leftover` is
-    where it still is, if it could not be removed."""
+    """The restored state, or the one that a restore would make. `replaced` are the names that the directory held
+    before; `leftover` is where it still is, if it could not be removed."""
 
     lsn: int
     size_bytes: int
@@ -58,7 +58,7 @@ class RestoreReport:
 
 
 def describe_restore(filesystem: FileSystem, data_dir: Path, plan: RestorePlan) -> RestoreReport:
-    """What `restore` would do; changes nothing. Raises what a restore is refused with before it begins:
+    """A preview of `restore`; changes nothing. Raises what a restore is refused with before it begins:
     FailedPrecondition for the root of a mounted file system, DataDirInUse; OSError."""
     require_not_mounted(data_dir)
     names = filesystem.names(data_dir) if filesystem.exists(data_dir) else []

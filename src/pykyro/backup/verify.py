@@ -53,7 +53,7 @@ def verify_deep(
 ) -> RecoveryCheck:
     """Restore a backup into `scratch`, which must not exist, recover it there and remove it.
 
-    Raises what `verify_backup` and `restore` raise, and DataDamaged when the recovery finds another state.
+    Raises the errors of `verify_backup` and `restore`, and DataDamaged when the recovery finds another state.
     """
     plan = plan_backup(catalog, backup_id)
     restore(filesystem, scratch, Store(target), plan, clock, allow_clear=False)

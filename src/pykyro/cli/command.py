@@ -36,7 +36,7 @@ def run(body: Callable[[], int | None], report: Callable[[BaseException], None])
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError as error:
-        # Nobody reads the output any more (`| head`): no error to speak of. The end of another pipe is.
+        # The output has no reader any more (`| head`), which is not an error. A broken pipe elsewhere is one.
         if flush_or_discard(sys.stdout):
             report(error)
     except UnicodeEncodeError as error:
@@ -81,7 +81,8 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 def flush_or_discard(stream: TextIO) -> bool:
-    """Whether somebody could still read the stream; if not, what is left in its buffer goes nowhere."""
+    """Flush the stream; returns whether it still has a reader. Without a reader the rest of its buffer is
+    discarded."""
     try:
         stream.flush()
         number = stream.fileno()
@@ -118,9 +119,9 @@ def integer(least: int, most: int) -> Callable[[str], int]:
 
 
 def missing_option(options: argparse.Namespace, needs: Mapping[str, str]) -> str:
-    """What is wrong with options that have no effect without another one, which `needs` names; "" for nothing.
+    """The fault of options that have no effect without another option, which `needs` names; "" for none.
 
-    Whoever gave one meant it to do something.
+    An option without effect is likely a mistake of the user.
     """
     for option, other in needs.items():
         given = getattr(options, _attribute(option), None)

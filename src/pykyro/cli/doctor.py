@@ -1,4 +1,4 @@
-"""kyrodb doctor: what is wrong with this installation, and what to do about it."""
+"""kyrodb doctor: faults of this installation, and the advice for each."""
 
 from __future__ import annotations
 

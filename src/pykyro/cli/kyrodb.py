@@ -1,4 +1,4 @@
-"""kyrodb: what an operator does beside running the server and its backups."""
+"""kyrodb: tools of an operator beside the server and its backups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pykyro.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
+    """Run the command; the exit code: 0 for success, 1 for any error, 2 for wrong usage."""
 
     def body() -> int | None:
         parser = _parser()

@@ -31,7 +31,7 @@ from pykyro.system.clock import SystemClock
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
+    """Run the command; the exit code: 0 for success, 1 for any error, 2 for wrong usage."""
 
     def body() -> None:
         options = parse_arguments(_VERBS, arguments)

@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> None:
 def _serve(config: Path | None, overrides: Overrides) -> None:
     # Until it can stop in order, there is nothing to put in order.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Only who serves needs all that comes with a server.
+    # Only serving needs the imports of a server.
     from pykyro.config import load_settings
     from pykyro.server.app import run as serve
 
@@ -77,7 +77,7 @@ def _require_backup_place(settings: Settings) -> None:
 
 
 def _scheduled_backups(settings: Settings) -> BackupSchedule | None:
-    """What takes backups by itself, when backup.interval_secs says so."""
+    """The schedule of backups, when backup.interval_secs is set."""
     backup = settings.backup
     if backup.interval_secs is None or backup.dir is None:
         return None
@@ -99,8 +99,8 @@ def _scheduled_backups(settings: Settings) -> BackupSchedule | None:
 
 
 def _check(loaded: Loaded) -> None:
-    """Say that a server could start as the configuration says, and what is odd about it. Raises ConfigError."""
-    # Only who checks needs all that a start needs.
+    """Report that a server can start with the configuration, and the warnings about it. Raises ConfigError."""
+    # Only this check needs the imports of a start.
     from pykyro.server.preflight import preflight
 
     for warning in loaded.warnings:

@@ -175,7 +175,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
-    """The source in words, which are the same whenever it is, and what makes a frozen copy of it."""
+    """A text that identifies the source, and the function that makes a frozen copy of it."""
     if options.data_dir is not None:
         data_dir = options.data_dir.resolve()
         if options.out.resolve().is_relative_to(data_dir):

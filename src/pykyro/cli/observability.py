@@ -30,7 +30,7 @@ class Endpoint:
     trusted: Path | None = None
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body. Raises Unavailable when nobody answers."""
+        """Status and body. Raises Unavailable when no server answers."""
         request = urllib.request.Request(self.url + path)  # noqa: S310
         if self.api_key:
             request.add_header("x-api-key", self.api_key)
@@ -52,7 +52,7 @@ class Endpoint:
             return status, None
 
     def _reason(self, error: Exception) -> str:
-        """What the error says, and the mistake it is likely to come from."""
+        """The text of the error, and its likely cause."""
         reason = getattr(error, "reason", error)
         text = str(reason) or type(reason).__name__
         if isinstance(reason, ssl.SSLCertVerificationError):
@@ -84,7 +84,7 @@ class Endpoint:
 
 
 def checked_url(url: str) -> str:
-    """`url` without a slash at its end. Raises ConfigError for what is no http or https address."""
+    """`url` without a slash at its end. Raises ConfigError unless it is an http or https address."""
     if not url.startswith(("http://", "https://")) or len(url.split("//", 1)[1]) == 0:
         raise ConfigError(f"--url {url!r}: must begin with http:// or https://")
     return url.rstrip("/")
@@ -125,11 +125,11 @@ class Interval:
         return max(self.now.at_s - self.before.at_s, 1e-9)
 
     def gained(self, name: str, **labels: str) -> float:
-        """What a counter gained. A server that was restarted starts over, so never less than nothing."""
+        """Increase of a counter. A server that was restarted starts over, so never less than nothing."""
         return max(0.0, self.now.samples.get(name, **labels) - self.before.samples.get(name, **labels))
 
     def rate(self, name: str, **labels: str) -> float:
-        """What a counter gained a second."""
+        """Increase of a counter per second."""
         return self.gained(name, **labels) / self.seconds
 
     def rates(self, name: str, label: str) -> dict[str, float]:

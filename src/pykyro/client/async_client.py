@@ -34,7 +34,8 @@ from pykyro.proto.methods import METHODS
 
 
 class AsyncClient:
-    """`pykyro.Client` for one event loop: the same methods, each a coroutine; any number may be under way at once.
+    """`pykyro.Client` for one event loop: the same methods, each a coroutine; any number of calls may be in flight at
+    once.
 
     It belongs to the loop on which it is first awaited and to the process that made it: elsewhere every method raises
     FailedPrecondition. Arguments are copied when a method is called, before it is awaited.
@@ -112,7 +113,7 @@ class AsyncClient:
     async def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
-        """The documents with these ids, in their order; None stands where there is none."""
+        """The documents with these ids, in their order; None for an id without a document."""
         return await self._run(calls.get_many(ids, namespace, include_vectors))
 
     @eager
@@ -182,7 +183,7 @@ class AsyncClient:
         return await self._run(calls.stats())
 
     async def close(self) -> None:
-        """End the connection, and with it calls under way. Closing twice is allowed, and closing anywhere."""
+        """End the connection, and with it in-flight calls. Closing twice is allowed, and closing anywhere."""
         self._closed = True
         channel, self._channel = self._channel, None
         if channel is None or not self._process.is_current:

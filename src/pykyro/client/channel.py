@@ -33,7 +33,8 @@ class Connection:
 
 
 def connection(target: str, api_key: str | None, tls: Tls | bool, timeout_s: float) -> Connection:
-    """What these arguments of a client say. Raises InvalidArgument; OSError when a PEM file cannot be read."""
+    """The connection that these arguments of a client describe. Raises InvalidArgument; OSError when a PEM file
+    cannot be read."""
     place = parse_target(target)
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < math.inf:
         raise InvalidArgument(f"timeout_s must be seconds above 0, got {timeout_s!r}", field="timeout_s")

@@ -36,7 +36,7 @@ _DEADLINE: Final = "Deadline Exceeded"
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What is wrong there, and whether waiting can mend it."""
+    """The cause of a failure, and whether waiting can help."""
 
     text: str
     lasting: bool
@@ -48,7 +48,7 @@ def is_unsent(details: str) -> bool:
 
 
 class Diagnosis:
-    """What one client makes of calls that failed. `reached` is set by the client once a server has answered."""
+    """Finds the causes of failed calls, for one client. `reached` is set by the client once a server has answered."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -64,7 +64,7 @@ class Diagnosis:
         return code is grpc.StatusCode.UNAVAILABLE and is_unsent(details) and self._by_text(details) is None
 
     def look(self, failure: Failure, remaining_s: float) -> Cause | None:
-        """What is really there; None when it might as well be a server that is well.
+        """Probe the port; None when it might as well be a server that is well.
 
         Takes half of the time that remains at most, and a moment when none does.
         """

@@ -62,7 +62,7 @@ class _EagerMethod:
 
 
 class _Begun:
-    """A coroutine from where it stands; await takes none that has begun."""
+    """A started coroutine as an awaitable, since `await` takes only new ones."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine

@@ -30,7 +30,7 @@ def keep_after_fork(channel: Any) -> None:
 
 
 def _keep_channels() -> None:
-    # One reference too many, which nobody gives back, is what keeps an object beyond the end of the interpreter.
+    # An extra reference, never returned, keeps the object past the end of the interpreter.
     for channel in list(_channels):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(channel))
 

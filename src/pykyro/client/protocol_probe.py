@@ -21,7 +21,7 @@ _FIRST_BYTES: Final = 64
 
 
 class Seen(enum.Enum):
-    """What was found there."""
+    """The result of a probe."""
 
     HTTP2 = enum.auto()
     HTTP1 = enum.auto()
@@ -35,7 +35,8 @@ class Seen(enum.Enum):
 
 
 def sniff(target: GrpcTarget, tls: Tls | None, time_s: float) -> Seen | None:
-    """What listens at the first address, asked with and without TLS; None when nobody does, or it cannot be told."""
+    """The protocol at the first address, tried with and without TLS; None when no program listens, or it is
+    unknown."""
     until_s = time.monotonic() + time_s
     try:
         with _connected(target, until_s) as plain:

@@ -15,7 +15,7 @@ from typing import Final
 from pykyro.model.errors import DeadlineExceeded, KyroError, ResourceExhausted, Unavailable
 
 ATTEMPTS_MAX: Final = 5
-"""At a call that is shed: who sheds load is not helped by more. A server that is gone is waited for."""
+"""At a call that is shed: more attempts do not help a server that sheds load. A server that is gone is waited for."""
 FIRST_WAIT_S: Final = 0.05
 WAIT_S_MAX: Final = 2.0
 GONE_WAIT_S_MAX: Final = 1.0

@@ -115,7 +115,7 @@ class Client:
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
-        """The documents with these ids, in their order; None stands where there is none."""
+        """The documents with these ids, in their order; None for an id without a document."""
         return self._run(calls.get_many(ids, namespace, include_vectors))
 
     def search(
@@ -179,7 +179,7 @@ class Client:
         return self._run(calls.stats())
 
     def close(self) -> None:
-        """End the connection, and with it calls under way. Closing twice is allowed."""
+        """End the connection, and with it in-flight calls. Closing twice is allowed."""
         self._closed = True
         # In a forked process the connection is the parent's, and gRPC hangs there.
         if self._process.is_current:

@@ -1,4 +1,4 @@
-"""What a target names, in the forms gRPC takes: host:port, dns:///host:port, ipv4:…, ipv6:[…], unix:path.
+"""The address in a target, in the forms gRPC takes: host:port, dns:///host:port, ipv4:…, ipv6:[…], unix:path.
 
 https://github.com/grpc/grpc/blob/master/doc/naming.md
 """
@@ -51,7 +51,7 @@ class GrpcTarget:
 
 
 def parse_target(text: object) -> GrpcTarget:
-    """Raises InvalidArgument for what no target can look like."""
+    """Raises InvalidArgument for a text that cannot be a target."""
     if not isinstance(text, str) or ":" not in text:
         raise InvalidArgument(f"target must be host:port, such as {EXAMPLE}, got {text!r}", field="target")
     match = _SCHEME.fullmatch(text)
@@ -123,10 +123,10 @@ def _is_address(host: str) -> bool:
 def _on_this_machine(host: str) -> bool:
     """Whether this is a name or an address of this machine alone, whatever else resolves to it today."""
     name = host.rstrip(".").partition("%")[0].lower()
-    # Nobody else answers to these names (RFC 6761).
+    # Only this machine answers to these names (RFC 6761).
     if name in ("localhost", "ip6-localhost") or name.endswith(".localhost"):
         return True
-    # What is bound to every address is reached at this one.
+    # A server bound to every address is reached at this one.
     with contextlib.suppress(OSError):
         return socket.inet_aton(name)[0] in (0, 127)
     try:

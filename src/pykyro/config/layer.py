@@ -17,7 +17,7 @@ _BRIEF.maxstring = _BRIEF.maxother = 80
 
 
 def shown(value: object) -> str:
-    """A value as it stands in a message: short whatever it is."""
+    """A value for a message: short whatever it is."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and value.bit_length() > 128:
@@ -37,7 +37,7 @@ class GivenValue:
 
 @dataclass(slots=True)
 class Layer:
-    """The values of one source by full name, and what is wrong with the names it uses."""
+    """The values of one source by full name, and the faults in the names it uses."""
 
     entries: dict[str, GivenValue] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)

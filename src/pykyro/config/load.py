@@ -25,7 +25,7 @@ _KUBERNETES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line states; None leaves the rest to decide."""
+    """The values of the command line; None leaves the rest to decide."""
 
     port: int | None = None
     data_dir: Path | None = None
@@ -35,7 +35,7 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and what the server logs once about how they were given."""
+    """Settings, and the warnings about them that the server logs once."""
 
     settings: Settings
     path: Path | None
@@ -109,7 +109,7 @@ def _command_line(overrides: Overrides) -> Layer:
 
 
 def _has_no_effect(settings: Settings, name: str) -> bool:
-    """Whether a key was set to something that has no effect, other than what a generated file says."""
+    """Whether a key was set to a value without effect that differs from the generated file."""
     value = value_of(settings, name)
     return not KEYS[name].has_effect(value) and value != KEYS[name].default
 

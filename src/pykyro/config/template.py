@@ -39,7 +39,7 @@ def literal(value: Value) -> str:
 
 
 def remarks(key: Key) -> Iterator[str]:
-    """What is said about a key: its help, then its bound, its unit and how a new value is applied."""
+    """The comment of a key: its help, then its bound, its unit and how a new value is applied."""
     yield key.help
     facts = [] if key.kind is bool else [key.bound]
     if key.unit:

@@ -22,8 +22,8 @@ def validated(entries: Mapping[str, GivenValue], faults: Iterable[str] = ()) -> 
     """Settings from values by full name, defaults for the rest.
 
     `faults` were found before; ConfigError carries them and all that are found here. A key that is faulty
-    by itself stands at its default while the rules are checked, and rules about it are left out, so that
-    one mistake is told once.
+    by itself has its default while the rules are checked, and rules about it are left out, so that one mistake is
+    reported once.
     """
     faulty: dict[str, str] = {}
     try:

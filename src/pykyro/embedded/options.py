@@ -1,4 +1,4 @@
-"""What an embedded database may be told when it is opened, and within which bounds."""
+"""Options of an embedded database, and their bounds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from pykyro.storage.wal.log import SyncPolicy
 
 
 class DatabaseOptions(TypedDict, total=False):
-    """What `open` takes beside dimension and distance; what is left out has the default of EngineOptions."""
+    """Options of `open` beside dimension and distance; an option that is left out has the default of
+    EngineOptions."""
 
     m: int
     """Neighbours a vector has in the graph."""
@@ -56,7 +57,7 @@ class DatabaseOptions(TypedDict, total=False):
     build_threads: int
     """Threads that build a graph."""
     mapped_graphs: bool
-    """True: graphs are mapped files, which the system can let go of when memory is short, and searches slower."""
+    """True: graphs are mapped files, whose pages the system can drop when memory is short, and searches slower."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
 

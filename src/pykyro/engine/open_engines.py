@@ -1,4 +1,4 @@
-"""The engines that are open in this process: what becomes of them when it forks, and when it ends."""
+"""The engines that are open in this process: how they end when it forks, and when it exits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def close_at_exit(engine: Engine) -> None:
 
 
 def close_quietly(engine: Engine) -> None:
-    """Close an engine that nobody closed; there is nobody either to raise an error to."""
+    """Close an engine that its program did not close; an error is logged, since no caller is there to receive it."""
     try:
         engine.close()
     except KyroError as error:

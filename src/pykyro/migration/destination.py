@@ -1,6 +1,6 @@
 """Where an import puts documents: a server, through its client, or a directory, through the engine.
 
-Either returns when what it took is as durable as the database makes its writes. Storing a document twice is storing
+Either returns when the documents are as durable as the database makes its writes. Storing a document twice is storing
 it, so a group that was interrupted is simply given again.
 """
 
@@ -25,7 +25,7 @@ from pykyro.storage.manifest import read_manifest
 
 
 class ImportDestination(Protocol):
-    """Every method raises what the database says: Unavailable, WriteFailed, PermissionDenied, …"""
+    """Every method raises the errors of the database: Unavailable, WriteFailed, PermissionDenied, …"""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,8 @@ class ImportDestination(Protocol):
 
 
 class ServerDestination:
-    """A server, or what a tenant's key shows of it. `tenant` is the one whose key the client has, if that matters."""
+    """A server, or the part of it that a tenant's key shows. `tenant` is the one whose key the client has, if that
+    matters."""
 
     def __init__(self, client: Client, target: str, tenant: str | None) -> None:
         self._client = client

@@ -27,7 +27,7 @@ class PortableDocument:
 
     @property
     def size_bytes(self) -> int:
-        """About what it takes in memory."""
+        """Approximate size in memory."""
         return self.vector.nbytes + sum(len(key) + len(value) for key, value in self.metadata.items()) + 200
 
 
@@ -43,7 +43,7 @@ EVERYTHING: Final = Selection()
 
 
 class DirectoryDocuments:
-    """The documents of a directory that nobody changes, in an order that is always the same."""
+    """The documents of a directory that no process changes, always in the same order."""
 
     def __init__(self, filesystem: FileSystem, directory: Path, selection: Selection) -> None:
         """Raises InvalidArgument when there is no such tenant, DataDamaged, OSError."""
@@ -71,7 +71,7 @@ class DirectoryDocuments:
         return self._reader.count
 
     def each(self) -> Iterator[PortableDocument | None]:
-        """Every live document; None stands for one that is not selected. Raises DataDamaged."""
+        """Every live document; None for one that is not selected. Raises DataDamaged."""
         for document in self._reader.documents():
             yield self._portable(document) if self._selects(document) else None
 

@@ -4,8 +4,8 @@
     OUT/part-00001.parquet    … .jsonl, or a directory of the npy files
     OUT/.source               the frozen copy the export reads, until it is complete
 
-A part appears under its name when it is whole and durable. An export that was interrupted is called again in the
-same words, and goes on after the last part from the same frozen copy.
+A part appears under its name when it is whole and durable. When the command of an interrupted export is run again, it
+continues after the last part, from the same frozen copy.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LOCK: Final = ".lock"
 _LEFTOVERS: Final = frozenset(
     {_LOCK, _SOURCE, _SOURCE + UNFINISHED, _SOURCE + STAGING_SUFFIX, data_filename.temporary(NAME)}
 )
-"""What an export that died before its record was there leaves."""
+"""Left by an export that ended before its record was there."""
 _SUFFIXES: Final[dict[Format, str]] = {"parquet": ".parquet", "jsonl": ".jsonl", "npy": ""}
 
 MakeCopy = Callable[[FileSystem, Path], None]

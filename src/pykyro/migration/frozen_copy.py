@@ -90,7 +90,7 @@ def _link_or_copy(filesystem: FileSystem, data_dir: Path, file: SourceFile, plac
     try:
         filesystem.link(data_dir / file.entry.name, place / file.entry.name)
     except OSError as error:
-        # Also when a merge has removed the name meanwhile: the mapping still holds what it stood for.
+        # This works also when a merge has removed the name meanwhile: the mapping still holds the file.
         if error.errno not in _NO_LINKS:
             raise
         _write(filesystem, place / file.entry.name, file.content)

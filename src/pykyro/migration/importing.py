@@ -1,7 +1,7 @@
 """Reading rows, storing them in groups, and remembering how far that went.
 
-A group is acknowledged by the database before the progress says so. What was stored and not yet written down when an
-import died is stored again by the next, which changes nothing.
+A group is acknowledged by the database before the progress says so. Documents that were stored but not yet recorded
+when an import died are stored again by the next one, which changes nothing.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class _Run:
         bad += [BadRow(documents[at][0], reason) for at, reason in refused]
         bad.sort(key=lambda row: row.number)
         if bad and not self._options.skip_bad:
-            # What is before the row is stored, so that the next try begins with it.
+            # The rows before it are stored, so that the next try begins with this row.
             before = bad[0].number - 1
             self._advance(number, before, sum(row_number <= before for row_number, _ in documents), 0)
             raise InvalidArgument(f"{reader.path} row {bad[0].number}: {bad[0].reason}")
@@ -139,7 +139,7 @@ class _Run:
 
 
 def _size_bytes(row: Row | BadRow) -> int:
-    """About what a row takes in memory while it waits for its group."""
+    """Approximate memory of a row that waits for its group."""
     if isinstance(row, BadRow):
         return len(row.reason)
     metadata = row.metadata if isinstance(row.metadata, dict) else {}
@@ -156,7 +156,7 @@ _Count = Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)]
 
 class ImportProgress(BaseModel):
     """Everything before row `rows` + 1 of file number `file`, from 0, is stored. `input`, `destination`, `tenant` and
-    `namespace` say what of: it counts for nothing else."""
+    `namespace` identify the import: it counts for nothing else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -178,7 +178,7 @@ def default_path(source: Path) -> Path:
 
 
 def read_progress(path: Path, fresh: ImportProgress) -> ImportProgress:
-    """What the file says, `fresh` when there is none.
+    """The content of the file, `fresh` when there is none.
 
     Raises FailedPrecondition when it is of another import, or cannot be read; OSError.
     """

@@ -1,4 +1,4 @@
-"""Which files an import reads, in which order and as what: an export of ours, or what somebody has.
+"""Which files an import reads, in which order and as what: an export of this program, or files from elsewhere.
 
 | path                                   | read as                                      |
 |----------------------------------------|----------------------------------------------|
@@ -44,7 +44,7 @@ class Input:
 
 
 def find_input(path: Path, chosen: Format | None, first_id: int) -> Input:
-    """What is to be read; `chosen` says the format where the name does not.
+    """The files to read; `chosen` says the format where the name does not.
 
     Raises InvalidArgument, FailedPrecondition when an extra is missing or an export is not complete, DataDamaged,
     OSError.

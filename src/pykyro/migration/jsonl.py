@@ -43,7 +43,7 @@ def vector_text(vector: Vector) -> str:
 
 
 def details(document: PortableDocument) -> dict[str, Any]:
-    """What there is to say about a document beside its id and its vector."""
+    """The fields of a document beside its id and its vector."""
     found: dict[str, Any] = {"metadata": dict(document.metadata)}
     if document.namespace:
         found["namespace"] = document.namespace

@@ -1,7 +1,7 @@
 """npy: a directory with vectors.npy, float32 of shape (rows, dimension), ids.npy, uint64 of shape (rows,), and
 metadata.jsonl, a line a row as {"metadata": {"k": "v"}, "namespace": "n", "tenant": "t"}.
 
-What others have is taken too: vectors of any number type, ids left out, metadata left out, or the one file of
+Files of other programs are read too: vectors of any number type, ids left out, metadata left out, or the one file of
 vectors alone. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; objects, which are
 pickles, are never read.
 """

@@ -1,4 +1,4 @@
-"""The text that stands for a value of a Parquet column in metadata.
+"""The metadata text of a value of a Parquet column.
 
 The shortest that reads back as a value of the column's own type, so a float32 of 0.1 is "0.1" and not the digits that
 its nearest float64 has; and so that text in order is time in order for the columns that hold times.
@@ -35,7 +35,7 @@ _FLOATS: Final = {16: np.float16, 32: np.float32, 64: np.float64}
 
 
 def metadata_value(scalar: Any, field: str) -> object:
-    """What the metadata entry `field` is given for this value: text or a number; None for none.
+    """The text of the metadata entry `field` for this value: text or a number; None for none.
 
     Raises InvalidArgument naming the column for a type without a text.
     """
@@ -88,7 +88,7 @@ def _decimal(value: Decimal) -> str:
 
 
 def _split(value: int, unit: str) -> tuple[int, str]:
-    """Whole seconds, and what is beyond them as ".5"; "" when nothing is."""
+    """Whole seconds, and the fraction as ".5"; "" when nothing is."""
     per_second = _PER_SECOND[unit]
     whole, rest = divmod(value, per_second)
     digits = str(rest).zfill(len(str(per_second)) - 1).rstrip("0") if rest else ""

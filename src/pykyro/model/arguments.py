@@ -1,4 +1,4 @@
-"""From what a Python caller passes to values that cannot be wrong.
+"""From the arguments of a Python caller to checked values.
 
 The embedded Database and the clients share these, so a wrong call is the same InvalidArgument everywhere, raised
 before anything is written or sent; its message names the argument, the value and the bound.
@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What every vector of a database has in common."""
+    """The properties that all vectors of a database share."""
 
     dimension: int
     metric: Metric
@@ -154,9 +154,9 @@ _FLOAT32: Final = np.dtype(np.float32)
 def copied_vector(value: VectorLike, field: str) -> Vector:
     """`value` as float32, contiguous, shape (n,), in memory of its own.
 
-    Always a copy, also of what is float32 already: programs that read frames or files fill one buffer again and
-    again, and what is checked must be what is stored. Raises InvalidArgument for what is no row of numbers, with
-    what the value itself raised, if it did, as the cause.
+    Always a copy, also of a float32 array: programs that read frames or files fill one buffer again and again, and
+    the checked value must be the stored one. Raises InvalidArgument unless it is a row of numbers; an error that the
+    value itself raised is the cause.
     """
     try:
         # Any array, because a plain one would have lost its mask.
@@ -177,7 +177,7 @@ def copied_vector(value: VectorLike, field: str) -> Vector:
         raise InvalidArgument(f"{field} must have one dimension, got shape {array.shape}", field=field)
     if array.dtype == _FLOAT32:
         return np.array(array, np.float32, order="C")
-    # What float32 cannot hold becomes infinite, and is refused as such.
+    # A number beyond float32 becomes infinite, and is refused as such.
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array(array, np.float32, order="C")
 

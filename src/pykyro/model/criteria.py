@@ -1,4 +1,4 @@
-"""What a search asks and what a bulk deletion removes, from what a Python caller passes."""
+"""The criteria of a search and of a bulk deletion, from the arguments of a Python caller."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SearchOptions:
     include_metadata: bool
 
     def ask(self, vector: VectorLike, field: str, schema: Schema | None) -> SearchRequest:
-        """The question for this vector; `field` is what messages call it."""
+        """The question for this vector; `field` is its name in messages."""
         return SearchRequest(
             vector=checked_vector(vector, field, schema),
             k=self.k,
@@ -82,7 +82,7 @@ def search_options(
 
 
 def check_one_criterion(ids: object, filter: object) -> None:
-    """Refuse a deletion that says neither or both of what to delete."""
+    """Refuse a deletion with neither ids nor filter, or with both."""
     if (ids is None) == (filter is None):
         raise InvalidArgument(f"give ids or filter, got {'neither' if ids is None else 'both'}", field="ids")
 

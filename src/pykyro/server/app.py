@@ -44,8 +44,8 @@ from pykyro.version import __version__
 _log: Final = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S: Final = 0.0005
-"""How long a thread may keep the interpreter while others want it. With Python's own 5 ms the event loop, which wants
-it for microseconds at a time, stands still whenever a worker decodes: BulkSearch does a fifth more with this."""
+"""How long a thread may keep the interpreter while others want it. With Python's own 5 ms the event loop, which needs
+it for microseconds at a time, stops whenever a worker decodes: BulkSearch does a fifth more with this."""
 
 
 _RECOVERY_GRACE_S: Final = 1.0
@@ -53,7 +53,8 @@ _RECOVERY_GRACE_S: Final = 1.0
 
 
 def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBackups | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; `load_again` reads the configuration anew for SIGHUP, `backups` run beside.
+    """Serve until SIGTERM or SIGINT; `load_again` reads the configuration again for SIGHUP; `backups` run in the
+    background.
 
     Raises KyroError and OSError for whatever keeps the server from starting or from stopping cleanly.
     """
@@ -74,7 +75,7 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
         # Its thread is at work in the middle of everything the interpreter would take apart.
         os._exit(0)
     except (KyroError, OSError) as error:
-        # Also to the log file, where somebody will look.
+        # Also to the log file, where operators look.
         _log.error("stopped: %s", " <- ".join(map(str, (error, *causes(error)))))
         logs.flush()
         raise

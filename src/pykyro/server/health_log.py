@@ -1,7 +1,7 @@
 """A line in the log at each change of health and of readiness, from a thread that looks every second.
 
-A thread and not the event loop: it asks the disk how much room there is, and a loop that stands still is one of the
-things to be told of. What changes all the time is told at a bounded pace; the last state is always told in the end.
+A thread and not the event loop: it asks the disk how much room there is, and a loop that hangs is one of the faults
+to report. Frequent changes are logged at a bounded rate; the last state is always logged in the end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LEVELS: Final = {
 
 
 class HealthLog:
-    """Compares what is found with what was told last. For one thread."""
+    """Compares the present state with the one logged last. For one thread."""
 
     def __init__(self, *, requires_writes: bool, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """`requires_writes` as in `readiness`."""
@@ -45,7 +45,7 @@ class HealthLog:
         self._looked_s = monotonic_s()
 
     def look(self, findings: Findings) -> None:
-        """Tell what changed since the last look."""
+        """Log the changes since the last look."""
         now_s = self._monotonic_s()
         self._lines = min(_LINES_AT_ONCE, self._lines + (now_s - self._looked_s) / _LINE_S)
         self._looked_s = now_s
@@ -72,7 +72,7 @@ class HealthLog:
 
 
 class _LastLine:
-    """The last word that was told, and what kind of reason with it."""
+    """The last word that was logged, and the kind of its reason."""
 
     __slots__ = ("kind", "word")
 

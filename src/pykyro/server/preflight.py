@@ -1,7 +1,7 @@
 """Would a server start as the settings say? Everything a start proves, by looking alone: nothing is made or changed.
 
-Each fault names its key. What may be different when the server really starts, such as a port that is taken now,
-is a note.
+Each fault names its key. A fact that may change before the server starts, such as a port that is taken now, is a
+note.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _packages(settings: Settings) -> None:
 
 
 def certificate_faults(tls: TlsSettings) -> Sequence[str]:
-    """What keeps these certificates from being served, with TLS enabled."""
+    """Reasons why these certificates cannot be served, with TLS enabled."""
     named = (("cert_path", tls.cert_path), ("key_path", tls.key_path), ("ca_cert_path", tls.ca_cert_path))
     faults: list[str] = []
     for key, path in named:
@@ -88,7 +88,7 @@ def certificate_faults(tls: TlsSettings) -> Sequence[str]:
 
 
 def directory_faults(directory: Path) -> Iterator[str]:
-    """What keeps this process from using a directory, or from making it."""
+    """Reasons why this process cannot use a directory, or cannot create it."""
     try:
         facts = directory.stat()
     except FileNotFoundError:
@@ -127,7 +127,7 @@ def _holds_no_files(directory: Path) -> bool:
     if os.statvfs(directory).f_blocks:
         return False
     try:
-        # A file without a name: should it come about, nobody sees it.
+        # A file without a name: if it is created, no other program sees it.
         os.close(os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError:
         return True

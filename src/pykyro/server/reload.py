@@ -33,8 +33,8 @@ _HANGING_MAX: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a reload read: the settings to put in force, those that were wanted, what protects the server, and the
-    log's place opened anew."""
+    """The result of a reload: the settings to apply, those of the configuration, the parts that protect the server,
+    and the reopened log."""
 
     settings: Settings
     wanted: Settings
@@ -76,7 +76,7 @@ class Reload(SignalledWork):
         self._server_state.config_fault = f"configuration reload refused: {_public(error)}"
 
     async def _reading(self) -> _Reading:
-        """What `_read` returns or raises. Raises TimeoutError when that takes too long."""
+        """The result or the error of `_read`. Raises TimeoutError when that takes too long."""
         self._hanging = [earlier for earlier in self._hanging if not earlier.done()]
         if len(self._hanging) >= _HANGING_MAX:
             raise TimeoutError(f"{_HANGING_MAX} earlier reloads still wait for a file to be read")
@@ -92,7 +92,7 @@ class Reload(SignalledWork):
         return reading.result()
 
     def _read(self) -> _Reading:
-        """Everything anew, with nothing in force yet. Raises KyroError, OSError."""
+        """Read everything again, without applying it. Raises KyroError, OSError."""
         wanted = self._load_again().settings
         settings = reloaded(self._server_state.settings, wanted)
         security = self._security.read(settings)
@@ -117,13 +117,13 @@ class Reload(SignalledWork):
 
 
 def _close_unused(reading: asyncio.Future[_Reading]) -> None:
-    """What came too late is not used; the log's file is not left open."""
+    """A late result is not used; the log's file is not left open."""
     if not reading.cancelled() and reading.exception() is None:
         reading.result().log.close()
 
 
 def _public(error: Exception) -> str:
-    """The error as /health, which may be open to everybody, shows it: not which tenants there are."""
+    """The error as /health, which may be public, shows it: not which tenants there are."""
     if isinstance(error, ConfigError):
         hidden = "auth.api_keys_file: cannot be used; the server's log says why"
         faults = [hidden if fault.startswith("auth.api_keys_file:") else fault for fault in error.faults]

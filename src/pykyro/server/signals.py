@@ -50,14 +50,14 @@ def signals_ask_for(works: Mapping[signal.Signals, Callable[[], None]]) -> Itera
 
 
 class SignalledWork(ABC):
-    """Work that a signal asks for. It is done once at a time; a signal during it asks for another time, so that what
-    came meanwhile is not missed. Made on the event loop."""
+    """Work that a signal asks for. It is done once at a time; a signal during it asks for another time, so that a
+    change in between is not missed. Made on the event loop."""
 
     def __init__(self) -> None:
         self._wanted = asyncio.Event()
 
     def request(self) -> None:
-        """What the signal calls."""
+        """The handler of the signal."""
         self._wanted.set()
 
     async def run(self) -> None:
@@ -73,8 +73,8 @@ class SignalledWork(ABC):
 
 
 class Stop:
-    """SIGTERM and SIGINT end the server: the first asks it to finish, the second not to wait for anybody, the third
-    ends the process there and then.
+    """SIGTERM and SIGINT end the server: the first asks it to finish, the second not to wait for any call, the third
+    ends the process at once.
 
     Made on the event loop of the main thread.
     """

@@ -1,4 +1,4 @@
-"""What keeps connections from piling up on the ports, whichever server it is that accepts them.
+"""A guard that keeps the number of connections bounded, for every server implementation that accepts them.
 
 Each costs a file and memory, and a process out of files cannot write its log either. The servers refuse connections
 beyond their bound (native does not), which those that never say anything would fill for ever. So the sockets of this
@@ -72,7 +72,7 @@ class _Accepted(NamedTuple):
 
 
 class _Notice:
-    """What was said about connections: once in a while in the log, for a minute in health."""
+    """The last message about connections: once in a while in the log, for a minute in health."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -165,7 +165,7 @@ class Connections:
 
     @property
     def fault(self) -> str:
-        """What an operator should know of the last minute, "" when there is nothing."""
+        """A message for the operator about the last minute, "" for none."""
         return self._told.lately
 
     def sweep(self) -> int:
@@ -235,7 +235,7 @@ class Connections:
             os.close(self._reserve.pop())
 
     def _trim(self, files: int) -> None:
-        """What a wave of connections left behind stays with the allocator unless it is told otherwise; `files` is
+        """The allocator keeps the memory of a wave of connections unless it is asked to return it; `files` is
         how many more there are than before the first came."""
         self._peak = max(self._peak, files)
         if files < _FALLEN * self._peak and self._peak >= _WAVE:
@@ -257,7 +257,7 @@ class Connections:
 
 
 def _shut_down(one: _Accepted) -> bool:
-    """End a connection under the feet of whoever serves it, as if its client had left."""
+    """End a connection without its server's help, as if its client had left."""
     with contextlib.suppress(OSError), handle_of(one.descriptor) as connection:
         if connection.getpeername() == one.peer:
             connection.shutdown(socket.SHUT_RDWR)

@@ -23,7 +23,7 @@ from collections.abc import Container, Iterator
 from typing import Final
 
 _FIRST: Final = 3
-"""The first descriptor that is nobody's standard stream."""
+"""The first descriptor that is not a standard stream."""
 
 
 def reserve_standard_descriptors() -> None:
@@ -72,7 +72,7 @@ def open_descriptor(path: str | os.PathLike[str], flags: int, mode: int = 0o600)
 
 _STANDARD_ERROR: Final = 2
 _SEND_US: Final = 10_000
-"""A socket shared with others cannot be opened anew; writes to it wait so long."""
+"""A socket shared with other processes cannot be reopened; writes to it wait at most so long."""
 
 
 def make_standard_error_nonblocking() -> None:
@@ -82,7 +82,7 @@ def make_standard_error_nonblocking() -> None:
         if stat.S_ISSOCK(mode):
             _limit_sending()
         elif stat.S_ISFIFO(mode) or os.isatty(_STANDARD_ERROR):
-            # Opened anew: whether writes wait is a matter of the opened file, which others hold too.
+            # Reopened, because other processes share the open file, and with it the flag O_NONBLOCK.
             path = f"/proc/self/fd/{_STANDARD_ERROR}"
             own = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
             try:

@@ -33,7 +33,7 @@ _BOOT: Final = (
     "runpy.run_module(module, run_name='__main__', alter_sys=True)"
 )
 ANY_DIRECTORY: Final = os.sep
-"""Where to start it: the working directory of this process may be gone, or be wanted by somebody else."""
+"""Where to start it: the working directory of this process may be removed, or be needed by another program."""
 
 
 class NoInterpreter(OSError):

@@ -33,7 +33,7 @@ _NULLS: Final = frozenset(("", "~", "null", "Null", "NULL"))
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A value, where it stands in the text (offsets in characters), and whether it is written without quotes."""
+    """A value, its place in the text (offsets in characters), and whether it is written without quotes."""
 
     text: str
     plain: bool

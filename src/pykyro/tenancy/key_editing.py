@@ -1,7 +1,7 @@
 """Changing the key file the way its owner would: one entry, or one word, and nothing around it.
 
-The text is edited in place, so comments stay; what comes out is read again and must hold exactly the intended
-keys, or nothing is written. The new file replaces the old one as a whole, and belongs to the same owner.
+The text is edited in place, so comments stay; the result is read again and must hold exactly the intended keys, or
+nothing is written. The new file replaces the old one as a whole, and belongs to the same owner.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _appended(text: str, key: ApiKey, path: Path) -> str:
     last = known[-1]
     if not last.block:
         raise ConfigError(f"{path}: '{LIST_KEY}' is written in one line; write one entry per line first")
-    # An entry's first field stands two places behind its dash.
+    # An entry's first field begins two places behind its dash.
     line_end = text.find("\n", last.end)
     at = len(text) if line_end < 0 else line_end + 1
     start = "" if text[:at].endswith("\n") else "\n"

@@ -38,7 +38,7 @@ _SAMPLE_DIGEST: Final = digest_of(SAMPLE_KEY)
 
 @dataclass(slots=True)
 class KeyFile:
-    """What was read: every key once, in the order of the file, and what an operator should know."""
+    """The content of a file: every key once, in the order of the file, and warnings for the operator."""
 
     keys: list[ApiKey] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ def read_text(path: Path) -> str:
 
 
 def check_protection(path: Path) -> None:
-    """Refuse a file that somebody else may read or change.
+    """Refuse a file that another user may read or change.
 
     The rule is PostgreSQL's for private keys: the file belongs to the server's user and to nobody else; or it
     belongs to root and the group may read it, as files a platform mounts for a server do. Raises ConfigError.
@@ -147,7 +147,7 @@ def _disagreements(keys: Iterable[ApiKey], path: Path) -> list[str]:
 
 
 def _api_key(entry: KeyEntry) -> tuple[ApiKey | None, list[str]]:
-    """The key an entry states, and what is wrong with the entry; no key when anything is."""
+    """The key of an entry, and the faults of the entry; no key when anything is."""
     reader = _Fields(entry)
     tenant_id = reader.text("tenant_id", required=True)
     if tenant_id and (fault := tenant_id_fault(tenant_id)):
@@ -196,7 +196,7 @@ def _is_rfc3339(text: str) -> bool:
 
 
 class _Fields:
-    """Reads fields of one entry as what they are meant to be, and gathers the faults."""
+    """Reads the fields of one entry as their types, and collects the faults."""
 
     def __init__(self, entry: KeyEntry) -> None:
         self._fields = entry.fields

@@ -1,8 +1,7 @@
-"""TLS: reading certificates so that a wrong one is found before anybody relies on it, and changing them while the
-server runs.
+"""TLS: reading certificates so that a wrong one is found before it is used, and changing them while the server runs.
 
-Both ports take new certificates for the connections that are opened after a reload; connections that are open keep
-what they agreed on.
+Both ports take new certificates for the connections that are opened after a reload; open connections keep their
+certificates.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Certificates:
 
 
 class GrpcCertificates:
-    """What gRPC asks for a certificate at each handshake."""
+    """gRPC calls this for a certificate at each handshake."""
 
     def __init__(self, certificates: Certificates, *, require_client_cert: bool) -> None:
         self._changed: grpc.ServerCertificateConfiguration | None = None

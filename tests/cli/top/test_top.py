@@ -103,7 +103,7 @@ def test_the_wrong_port_and_the_wrong_scheme_are_named(
         assert Endpoint(f"http://127.0.0.1:{server.http_port}").get("/health")[0] == 200
         with pytest.raises(Unavailable, match=r"is this the gRPC port .* https://"):
             Endpoint(f"http://127.0.0.1:{server.port}").get("/health")
-        with pytest.raises(Unavailable, match=r"the port speaks no TLS .*: write http://"):
+        with pytest.raises(Unavailable, match=r"the port does not use TLS .*: write http://"):
             Endpoint(f"https://127.0.0.1:{server.http_port}").get("/health")
-    with pytest.raises(Unavailable, match="nobody listens there; is the server started"):
+    with pytest.raises(Unavailable, match="no server listens there; is the server started"):
         Endpoint(f"http://127.0.0.1:{server.http_port}").get("/health")

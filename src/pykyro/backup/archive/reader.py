@@ -1,4 +1,4 @@
-"""Reading an archive that anybody may have written. Format: format.py.
+"""Reads an archive as untrusted input. Format: format.py.
 
 Opening it walks all headers: names we would not have written, repeated names, sizes that do not fit, and bytes
 outside members are refused before any content is used. Content is handed out only for members that the record
@@ -24,7 +24,7 @@ _HINT = "Use another backup"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where the data of a member stands in the archive."""
+    """Place of a member's data in the archive."""
 
     offset: int
     size_bytes: int
@@ -80,7 +80,7 @@ class Archive:
             raise self._damage("archive does not end where its last member ends", at)
 
     def _read_member(self, at: int, end: int) -> int:
-        """Note the member whose header stands at `at`; where the next one stands."""
+        """Record the member whose header is at `at`; returns the place of the next one."""
         try:
             header = decode_header(bytes(self._source.read(at, BLOCK)))
         except ValueError as error:

@@ -27,7 +27,7 @@ _LABEL_BYTES_MAX: Final = BACKUP_RECORD_BYTES_MAX + (1 << 20)
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A backup as the catalog knows it. `digest` of the whole archive is "" while nobody has read it."""
+    """A backup as the catalog knows it. `digest` of the whole archive is "" until it was read."""
 
     record: Record
     size_bytes: int
@@ -40,7 +40,7 @@ class CatalogEntry:
 
     @property
     def checksum(self) -> int:
-        """32 bits of the digest, which is what users' scripts know."""
+        """32 bits of the digest, the form that users' scripts know."""
         return int(self.digest[:8] or "0", 16)
 
 
@@ -105,7 +105,7 @@ class Catalog:
 
 
 def read_catalog(target: Target) -> Catalog:
-    """Raises OSError. What is damaged becomes a warning."""
+    """Raises OSError. Damaged entries become warnings."""
     catalog = Catalog()
     sizes = target.sizes()
     labels = {backup_id for name in sizes if (backup_id := filename.entry_id(name))}

@@ -43,7 +43,7 @@ class Line:
 def capture_line(filesystem: FileSystem, directory: Path, catalog: Catalog) -> tuple[BackupSource, Line]:
     """The database as it is now, with its log from the end of the newest backup on its line on.
 
-    Raises what `capture` raises.
+    Raises the errors of `capture`.
     """
     manifest = require_manifest(filesystem, directory)
     siblings = _of_same_database(catalog, manifest)
@@ -115,7 +115,7 @@ def pieces_in(record: Record, segment: SourceSegment) -> tuple[LogPiece, ...]:
 
 
 def log_segment(segment: SourceSegment, pieces: tuple[LogPiece, ...]) -> LogSegment:
-    """What the record states of a WAL segment."""
+    """The record's entry for a WAL segment."""
     return LogSegment(
         name=segment.entry.name,
         base_lsn=segment.entry.base_lsn,
@@ -160,7 +160,8 @@ def _capture_from(
 def _diverged(
     catalog: Catalog, log: SourceLog, siblings: list[Record], earlier: Record | None
 ) -> Record | None:
-    """The newest backup that saw what is not in this log, though it was made after the one that is continued."""
+    """The newest backup that holds frames missing from this log, and that was made after the one that is
+    continued."""
     line = {record.id for record in chain_of(catalog, earlier)} if earlier else set()
     for record in reversed(oldest_first(siblings)):
         if earlier is not None and record.id == earlier.id:

@@ -1,7 +1,7 @@
-"""Asking the server that has a data directory open to seal what it holds in memory, without a call or a key.
+"""Asks the server that has a data directory open to seal its hot tier, without a call or a key.
 
 The server seals on SIGUSR1 (server/signals.py), and its MANIFEST says how far it got. A signal ends a program
-that does not expect it, so it goes to nobody but a kyrodb_server that does.
+that does not expect it, so it is sent only to a kyrodb_server that expects it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def seal_first(filesystem: FileSystem, data_dir: Path, wait_s: float = WAIT_S) -
 
 @contextlib.contextmanager
 def _server_of(data_dir: Path) -> Iterator[tuple[int, int]]:
-    """The pid of the server that has the directory open, and a descriptor that stands for that very process."""
+    """The pid of the server that has the directory open, and a descriptor of exactly that process."""
     pid = owner_of(data_dir)
     if not pid:
         raise FailedPrecondition(

@@ -31,7 +31,7 @@ _ATTEMPTS_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file that does not change any more. `entry` is what MANIFEST states of it."""
+    """A file that does not change any more. `entry` is its entry in MANIFEST."""
 
     entry: FileEntry
     content: memoryview
@@ -39,7 +39,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class BackupSource:
-    """One state of a database. `manifest` describes exactly what is here: every WAL segment is closed in it.
+    """One state of a database. `manifest` describes exactly these files: every WAL segment is closed in it.
 
     `beside` are the files that no MANIFEST names.
     """

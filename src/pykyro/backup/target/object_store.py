@@ -226,7 +226,7 @@ class _ObjectLock:
 
 @contextlib.contextmanager
 def _as_os_error(place: str) -> Iterator[None]:
-    """What boto3 raises, as what callers of a Target expect."""
+    """Turns the errors of boto3 into those that callers of a Target expect."""
     try:
         yield
     except ClientError as error:

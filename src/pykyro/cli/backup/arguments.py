@@ -39,7 +39,7 @@ def parse_arguments(verbs: Mapping[str, Verb], arguments: Sequence[str] | None) 
 
 
 def backup_parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
-    """The parser; `options.run` of what it returns is the verb that was asked for."""
+    """The parser; `options.run` of the parsed options is the verb on the command line."""
     parser = argparse.ArgumentParser(
         prog="kyrodb_backup",
         description="Create, list, verify, restore and prune backups of a KyroDB database.",

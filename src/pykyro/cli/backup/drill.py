@@ -1,7 +1,7 @@
 """kyrodb drill: restore the newest backup into a scratch directory, search it, and compare it with a live server.
 
-What backups are for is tried before it is needed. For cron: it says what it found, and exits with 1 when the backup
-does not restore to what it says it holds. That the live server has moved on since is told and is no failure.
+The restore is practised before it is needed. For cron: it prints its findings, and exits with 1 when the backup does
+not restore to the state it records. Later changes on the live server are reported and are not a failure.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class DrillReport:
-    """Times in seconds. The last four are None without a server: documents there, and what became of the sample."""
+    """Times in seconds. The last four are None without a server: the documents there, and the state of the sample."""
 
     backup_id: str
     age_s: float
@@ -134,7 +134,7 @@ def _drill(options: argparse.Namespace, place: Path) -> DrillReport:
 def _question(entry: CatalogEntry, place: Path, sample: Sequence[Document]) -> float:
     """Open the restored database as the server would, and search for each document; seconds to open.
 
-    Raises DataDamaged when it does not hold what was backed up.
+    Raises DataDamaged when it does not hold the documents of the backup.
     """
     from pykyro.engine.engine import open_engine
     from pykyro.engine.options import EngineOptions
@@ -169,11 +169,11 @@ def _question(entry: CatalogEntry, place: Path, sample: Sequence[Document]) -> f
 def _compare(
     options: argparse.Namespace, report: DrillReport, sample: Sequence[Document], tenants: dict[str, int]
 ) -> None:
-    """What became of the sampled documents on the live server."""
+    """Compare the sampled documents with the live server."""
     from pykyro.client.sync_client import Client
 
     api_key = os.environ.get(API_KEY_VARIABLE)
-    # Without a key a server shows what belongs to no tenant.
+    # Without a key a server shows only documents of no tenant.
     if (tenants and api_key and not options.tenant) or (options.tenant and options.tenant not in tenants):
         raise FailedPrecondition(
             f"--tenant must be one of the database's tenants to compare with the server, is {options.tenant!r}"

@@ -71,7 +71,7 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
 
 
 def _advice(directory: Path) -> str:
-    """What to do about a directory that cannot be used."""
+    """Advice for a directory that cannot be used."""
     if not os.path.isdir(directory):
         return "name another persistence.data_dir, or run this as the user the server runs as"
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
@@ -82,7 +82,7 @@ def _advice(directory: Path) -> str:
 
 
 def _ownership(path: Path) -> str:
-    """What gives the user of this process access: another owner only where the owner is another."""
+    """Ways to give the user of this process access: another owner only where the owner is another."""
     owner, user = path.stat().st_uid, os.geteuid()
     if owner != user:
         return f"it belongs to user {owner}: chown -R it to the user the server runs as, or run this as that user"

@@ -15,7 +15,7 @@ _KEY: Final = "put an API key of the server into KYRODB_API_KEY"
 
 
 def check_server(endpoint: Endpoint) -> Iterator[Finding]:
-    """Raises Unavailable when nobody answers."""
+    """Raises Unavailable when no server answers."""
     status, body = endpoint.get_json("/health")
     if status == 401:
         yield note(TOPIC, f"{endpoint.url}/health asks for a key", _KEY)

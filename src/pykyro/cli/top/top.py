@@ -45,7 +45,7 @@ def add_command(commands: Commands) -> None:
 
 
 def read(endpoint: Endpoint) -> Reading:
-    """What the server says now. Raises Unavailable."""
+    """The present answers of the server. Raises Unavailable."""
     status, health = endpoint.get_json("/health")
     metrics_status, metrics = endpoint.get("/metrics")
     if 401 in (status, metrics_status):
@@ -56,7 +56,7 @@ def read(endpoint: Endpoint) -> Reading:
 
 def _run(options: argparse.Namespace) -> None:
     try:
-        # Only who watches needs the terminal library, which is an extra.
+        # Only this command needs the terminal library, which is an extra.
         from rich.console import Console
         from rich.live import Live
 

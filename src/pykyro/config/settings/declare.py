@@ -42,7 +42,7 @@ def key(
     `unit` is what the number counts ("s", "bytes", "documents"); `ge`, `gt` and `le` bound it;
     `example` is a value for a key whose default is null; `former_name` is an old spelling that still
     works; `reloads` says that SIGHUP applies a new value; `compatibility_only` that the key has no effect,
-    `without_effect` which of its words have none. Who sets one of those is told so at the start.
+    `without_effect` which of its words have none. Setting one of those is logged at the start.
     """
     return Field(
         default,
@@ -63,7 +63,7 @@ def key(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a value has to be, in words, where the type alone does not say it."""
+    """The condition on a value in words, where the type alone does not give it."""
 
     words: str
 

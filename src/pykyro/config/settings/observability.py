@@ -1,4 +1,4 @@
-"""Keys of what operators watch: slo, logging, tracing; and environment, which decides what is demanded."""
+"""Keys of observability: slo, logging, tracing; and environment, which decides the guardrails."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SloSettings(Section):
 
 
 class LoggingSettings(Section):
-    """What is logged, and where to."""
+    """The log: its content and its place."""
 
     level: Annotated[Literal["trace", "debug", "info", "warn", "error"], LOWERCASE] = key(
         "info", "Lowest severity that is logged.", reloads=True
@@ -114,7 +114,7 @@ class TracingSettings(Section):
 
 
 class EnvironmentSettings(Section):
-    """What the server is for, which decides what it insists on."""
+    """The purpose of the server, which decides the guardrails."""
 
     type: Annotated[Literal["production", "pilot", "benchmark"], LOWERCASE] = key(
         "production",

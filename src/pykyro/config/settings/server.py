@@ -119,7 +119,7 @@ class ServerSettings(Section):
 
 
 class AuthSettings(Section):
-    """Who may call."""
+    """Authentication of callers."""
 
     enabled: bool = key(False, "Require an API key for every call; needs api_keys_file.")
     api_keys_file: NonBlankPath | None = key(

@@ -1,4 +1,4 @@
-"""Keys of what is kept and how it is searched: hnsw, search, persistence, backup."""
+"""Keys of storage and search: hnsw, search, persistence, backup."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class HnswSettings(Section):
 
 
 class SearchSettings(Section):
-    """What a search promises."""
+    """Promises of a search."""
 
     target_recall: Number | None = key(
         None,

@@ -52,7 +52,7 @@ class _NotStarted(Exception):
 
 
 class ProcessBuilder:
-    """Builds graphs in a child process; what needs no graph is done here, for a process costs more than that."""
+    """Builds graphs in a child process; a segment without a graph is built here, since a process costs more."""
 
     def __init__(self, filesystem: FileSystem) -> None:
         self._filesystem = filesystem
@@ -242,7 +242,7 @@ class _Child:
         return str(self._process.args[0])
 
     def _first_line(self) -> bytes | None:
-        """What it writes first, as far as a greeting is long; None when it takes too long."""
+        """Its first output, up to the length of a greeting; None when it takes too long."""
         assert self._process.stdout is not None
         fd, met, until_s = self._process.stdout.fileno(), b"", time.monotonic() + START_S
         with selectors.DefaultSelector() as selector:
