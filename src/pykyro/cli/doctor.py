@@ -42,7 +42,9 @@ def add_command(commands: Commands) -> None:
     )
     parser.add_argument("-d", "--data-dir", type=Path, help="examine this data directory instead")
     parser.add_argument("--deep", action="store_true", help="read every byte of the data directory")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="output format (default: %(default)s)"
+    )
     parser.set_defaults(run=_run)
 
 

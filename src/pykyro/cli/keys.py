@@ -68,7 +68,9 @@ def _add_new(verbs: Commands) -> None:
 def _add_list(verbs: Commands) -> None:
     parser = verbs.add_parser("list", help="show the keys, not their secrets", allow_abbrev=False)
     _add_file_options(parser)
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: %(default)s")
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="output format (default: %(default)s)"
+    )
     parser.set_defaults(run=_list)
 
 

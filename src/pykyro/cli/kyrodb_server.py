@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dimension",
         type=integer(1, DIMENSION_MAX),
         metavar="N",
-        help="length of every vector, hnsw.dimension (default: 768); that of a database, if there is one",
+        help="length of every vector, hnsw.dimension (default: 768); an existing database has its own",
     )
     parser.add_argument(
         "--distance",

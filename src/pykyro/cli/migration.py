@@ -68,7 +68,7 @@ def _add_export(commands: Commands) -> None:
         type=integer(1, EXPORT_PART_ROWS_MAX),
         default=ROWS_PER_PART,
         metavar="N",
-        help="documents in a file (default: %(default)s)",
+        help="documents per file (default: %(default)s)",
     )
     parser.epilog = "To continue an interrupted export, run the same command again."
     parser.set_defaults(run=_export, needs={"--backup-id": "--backup-dir"})
@@ -106,7 +106,7 @@ def _add_import(commands: Commands) -> None:
         help="store all rows in this namespace instead of their own",
     )
     parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out rows that cannot be stored, and name them"
+        "--skip-bad", action="store_true", help="leave out rows that cannot be stored, and list them"
     )
     parser.add_argument(
         "--progress",
@@ -124,10 +124,10 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="the directory to store into; no server may have it open"
     )
-    new = parser.add_argument_group("a new --data-dir, unless the input is an export")
+    new = parser.add_argument_group("for a new --data-dir, unless the input is an export")
     new.add_argument("--dimension", type=integer(1, DIMENSION_MAX), metavar="N")
     new.add_argument("--distance", choices=[metric.value for metric in Metric])
-    server = parser.add_argument_group("a server")
+    server = parser.add_argument_group("for --url")
     server.add_argument(
         "--api-key-file",
         type=Path,

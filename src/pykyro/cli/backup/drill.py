@@ -76,12 +76,24 @@ def add_command(commands: Commands) -> None:
     text = "restore the newest backup into a scratch directory, open it, search it, and compare it with a live server"
     parser = commands.add_parser("drill", help=text, description=text, allow_abbrev=False)
     parser.add_argument(
-        "--backup-dir", default="backups", metavar="DIR", help="or s3://bucket/prefix (default: ./backups)"
+        "--backup-dir",
+        default="backups",
+        metavar="DIR",
+        help="directory of backups, or s3://bucket/prefix (default: ./backups)",
     )
     parser.add_argument(
-        "--scratch-dir", type=Path, metavar="DIR", help="where to restore (default: the system's)"
+        "--scratch-dir",
+        type=Path,
+        metavar="DIR",
+        help="scratch directory for the restore (default: the system's)",
     )
-    parser.add_argument("--samples", type=_positive, default=50, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        default=50,
+        metavar="N",
+        help="number of documents to search for (default: %(default)s)",
+    )
     parser.add_argument(
         "--server",
         metavar="HOST:PORT",
@@ -89,7 +101,9 @@ def add_command(commands: Commands) -> None:
         f"there",
     )
     parser.add_argument("--tenant", metavar="ID", help="the tenant of that key")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="output format (default: %(default)s)"
+    )
     parser.set_defaults(run=_run, needs={"--tenant": "--server"})
 
 
