@@ -128,7 +128,7 @@ def test_a_web_server(kind: str) -> None:
         try:
             for tls in (False, True):
                 _refused(
-                    kind, f"127.0.0.1:{server.server_port}", tls, "speaks HTTP/1 and no gRPC: .* less 1000"
+                    kind, f"127.0.0.1:{server.server_port}", tls, "speaks HTTP/1, not gRPC: .* minus 1000"
                 )
         finally:
             server.shutdown()
@@ -138,7 +138,7 @@ def test_a_web_server(kind: str) -> None:
 def test_the_http_port_of_a_server(kind: str, tmp_path: Path) -> None:
     with running_server(tmp_path, hnsw__dimension=4) as server:
         for tls in (False, True):
-            _refused(kind, f"127.0.0.1:{server.http_port}", tls, "speaks HTTP/1 and no gRPC: .*server.port")
+            _refused(kind, f"127.0.0.1:{server.http_port}", tls, "speaks HTTP/1, not gRPC: .*server.port")
 
 
 def test_another_program(kind: str) -> None:
@@ -170,7 +170,7 @@ def test_a_server_of_something_else(kind: str) -> None:
         with (
             client_of(kind, f"127.0.0.1:{port}") as client,
             pytest.raises(
-                FailedPrecondition, match=r"speaks gRPC but does not know this call .*no KyroDB server"
+                FailedPrecondition, match=r"speaks gRPC but does not know this call .*not a KyroDB server"
             ),
         ):
             client.health()

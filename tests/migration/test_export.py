@@ -193,7 +193,7 @@ def test_backup_is_exported_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["export", *where, "--out", str(tmp_path / "new")]) == 0
     assert "Exported 100 documents" in capsys.readouterr().out
     assert main(["export", *where, "--backup-id", "../x", "--out", str(tmp_path / "no")]) == 1
-    assert "is no backup id" in capsys.readouterr().err
+    assert "is not a backup id" in capsys.readouterr().err
     assert (
         main(["export", "--backup-dir", str(tmp_path / "none"), *where[2:], "--out", str(tmp_path / "no")])
         == 1

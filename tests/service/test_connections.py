@@ -182,7 +182,7 @@ def test_one_in_eight_is_kept_free_for_those_who_come(
         pairs.connect()
     assert watch.sweep() == 2
     assert sum(pairs.alive()) == 14
-    assert "2 of 16 connections were shut down" in watch.fault
+    assert "2 of 16 connections were closed" in watch.fault
 
 
 def test_the_bounds_leave_files_to_the_database() -> None:

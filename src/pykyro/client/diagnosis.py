@@ -1,8 +1,8 @@
-"""Why a server cannot be reached, in words that name the likely mistake and the way out.
+"""Finds out why a server cannot be reached, and names the likely mistake and its correction.
 
-gRPC says what its socket saw: "Socket closed" to a client without TLS, "WRONG_VERSION_NUMBER" to one with it. What
-its text does not tell is looked up: once a call has failed, and never before, one or two connections show what is
-really there. A mistake that no waiting mends (`lasting`) ends the call at once.
+gRPC says what its socket saw: "Socket closed" to a client without TLS, "WRONG_VERSION_NUMBER" to one with it. Where
+its text is not enough, one or two connections probe the port, once a call has failed and never before. A mistake that
+waiting cannot correct (`lasting`) ends the call at once.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ LOOK_LATE_S: Final = 0.25
 _UNSENT: Final = re.compile(r"failed to connect to all addresses|errors resolving |DNS resolution failed")
 _WRONG_NAME: Final = re.compile("Hostname Verification|peer certificate|Peer name")
 _REFUSED: Final = "Connection refused"
-"""Of a name with several addresses gRPC tells only how the last went; another may have ended otherwise."""
+"""For a name with several addresses gRPC reports only the last; another may have failed in another way."""
 _ENDED_HANDSHAKE: Final = re.compile("Handshake read failed|Tls handshake failed")
 _DEADLINE: Final = "Deadline Exceeded"
-"""gRPC's own words; a server says which of its deadlines it was."""
+"""gRPC's own text; a server names the deadline that passed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Methods to be awaited that look at their arguments when they are called, not when they are awaited.
+"""Coroutine methods that check and copy their arguments when they are called, not when they are awaited.
 
     tasks = [asyncio.create_task(db.insert(n, fill(buffer, n))) for n in range(100)]
 
-A coroutine begins when it is awaited, and none of these is before the loop runs: each would store what the buffer
-holds at last. So the first part of such a method, up to `arguments_taken`, runs during the call; what it raises is
-raised where the method is awaited, as of any other coroutine.
+A coroutine starts when it is awaited, and none of these is awaited before the loop runs: each would store the last
+content of the buffer. So the first part of such a method, up to `arguments_taken`, runs during the call; an error in
+it is raised where the method is awaited, as for any other coroutine.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ _channels: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 
 def keep_after_fork(channel: Any) -> None:
-    """Let no forked process ever take this channel apart, not even at its end: gRPC may wait there for a thread that
-    stayed in the parent."""
+    """Keep this channel alive in forked processes until they end: its destructor may wait for a thread that stayed in
+    the parent."""
     _channels.add(channel)
 
 
@@ -62,7 +62,7 @@ class OwnerLoop:
     """The event loop on which an asynchronous client is first used."""
 
     _pid_of_first_use: int | None = None
-    """Of any asynchronous client: after a fork no other can be used in the child, ever."""
+    """Process of the first use of any asynchronous client: after a fork no other can be used in the child."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None

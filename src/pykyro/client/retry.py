@@ -1,8 +1,9 @@
-"""When a call is made again, and after how long.
+"""Retries: which failed calls are made again, and after how long.
 
-Again only what can do no harm: after ResourceExhausted with the server's hint nothing was done, and what found no
-server was never sent, so any call; after another Unavailable the server may have done it all the same, so only calls
-whose second time changes neither the data nor the answer. The bound is the caller's time.
+A retry must do no harm. After ResourceExhausted with the server's hint nothing was done, and a call that reached no
+server was never sent, so any call is retried then. After another Unavailable the server may have done the work, so
+only calls are retried whose second run changes neither the data nor the answer. The caller's timeout bounds all of
+it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Final
 from pykyro.model.errors import DeadlineExceeded, KyroError, ResourceExhausted, Unavailable
 
 ATTEMPTS_MAX: Final = 5
-"""At a call that is shed: more attempts do not help a server that sheds load. A server that is gone is waited for."""
+"""Attempts at a call that the server sheds; more would add to its load. Attempts at a server that is gone have no
+such limit."""
 FIRST_WAIT_S: Final = 0.05
 WAIT_S_MAX: Final = 2.0
 GONE_WAIT_S_MAX: Final = 1.0
-"""Longest a server that came back stays unnoticed."""
+"""Longest pause while a server is gone, so that its return is noticed soon."""
 RATE_WINDOW_S: Final = 1.0
-"""A server's rate limit saves up one second of its rate at most: after such a rest it allows all it ever does."""
+"""A server's rate limit saves up at most one second of its rate, so a longer rest gains nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class RetryLimits:
 
 CALL: Final = RetryLimits()
 STREAM: Final = RetryLimits(rest_s=RATE_WINDOW_S)
-"""Each message counts, and one that came too early was wasted."""
+"""Each message counts against the rate, also one that was refused."""
 STREAM_ONCE_MORE: Final = RetryLimits(attempts_max=2, rest_s=RATE_WINDOW_S)
 """A stream that was shed after a rest is longer than the rate allows."""
 
@@ -58,7 +60,7 @@ class Attempts:
         return max(0.0, self._began_s + self._timeout_s - time.monotonic())
 
     def progressed(self) -> None:
-        """The attempt that failed had done a part of the work, so the counts begin anew."""
+        """The failed attempt had done a part of the work, so the counts start again."""
         self._shed = self._failed_in_a_row = 0
 
     def wait_after(self, error: KyroError, *, unsent: bool = False) -> float:

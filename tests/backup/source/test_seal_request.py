@@ -101,7 +101,7 @@ def test_server_that_cannot_seal_in_time_is_named(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGSTOP)
         try:
             with pytest.raises(
-                Unavailable, match=r"was asked to seal .* up to position \d+ and is at 0 after 0\.2 s"
+                Unavailable, match=r"was asked to seal .* up to position \d+ and has reached 0 after 0\.2 s"
             ):
                 seal_first(FILES, tmp_path / "data", 0.2)
         finally:
