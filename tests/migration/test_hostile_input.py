@@ -164,7 +164,10 @@ def twice(tmp_path: Path) -> bytes:
 
 BAD_PARQUET: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "truncated": (lambda p: good_parquet(p)[:-20], "not a usable Parquet file"),
-    "cut in the middle": (lambda p: good_parquet(p)[:300] + good_parquet(p)[-900:], "not a usable Parquet file"),
+    "cut in the middle": (
+        lambda p: good_parquet(p)[:300] + good_parquet(p)[-900:],
+        "not a usable Parquet file",
+    ),
     "empty": (lambda p: b"", "not a usable Parquet file"),
     "text": (lambda p: b"PAR1 nothing of the kind PAR1", "not a usable Parquet file"),
     "no vectors": (lambda p: parquet_bytes(p, id=[1], embedding=[[1.0]]), "column 'vector' is missing"),

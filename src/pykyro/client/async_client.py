@@ -223,7 +223,7 @@ class AsyncClient:
         )
         received: list[bytes] = []
         found: Cause | None = None
-        looked = False
+        probed = False
         while True:
             self._require_usable()
             before = len(received)
@@ -242,9 +242,9 @@ class AsyncClient:
                 raise
             if len(received) > before:
                 attempts.progressed()
-            if not looked and self._diagnosis.wants_look(failure):
-                found = await asyncio.to_thread(self._diagnosis.look, failure, attempts.remaining_s)
-                looked = True
+            if not probed and self._diagnosis.should_probe(failure):
+                found = await asyncio.to_thread(self._diagnosis.probe, failure, attempts.remaining_s)
+                probed = True
             await asyncio.sleep(self._diagnosis.wait_after(failure, attempts, found))
 
     async def _attempt(self, call: ClientCall, answered: int, timeout_s: float) -> AsyncIterator[bytes]:

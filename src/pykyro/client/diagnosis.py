@@ -14,16 +14,16 @@ from typing import Final
 import grpc
 
 from pykyro.client.channel import Connection
-from pykyro.client.protocol_probe import Seen, certificate_names, sniff
+from pykyro.client.protocol_probe import Seen, certificate_names, probe_port
 from pykyro.client.retry import Attempts
 from pykyro.client.status import Failure
 from pykyro.client.target import GrpcTarget, proxy_of
 from pykyro.client.tls import Tls
 from pykyro.model.errors import DeadlineExceeded, FailedPrecondition, KyroError, Unavailable
 
-LOOK_S: Final = 1.0
-"""Longest a look takes, within the caller's time."""
-LOOK_LATE_S: Final = 0.25
+PROBE_S: Final = 1.0
+"""Longest time of a probe, within the caller's time."""
+PROBE_LATE_S: Final = 0.25
 """The same when that time is over."""
 _UNSENT: Final = re.compile(r"failed to connect to all addresses|errors resolving |DNS resolution failed")
 _WRONG_NAME: Final = re.compile("Hostname Verification|peer certificate|Peer name")
@@ -54,8 +54,8 @@ class Diagnosis:
         self._connection = connection
         self.reached = False
 
-    def wants_look(self, failure: Failure) -> bool:
-        """Whether `look`, which blocks for up to LOOK_S, may find out more than gRPC's text tells."""
+    def should_probe(self, failure: Failure) -> bool:
+        """Whether `probe`, which blocks for up to PROBE_S, may find out more than gRPC's text tells."""
         code, details = failure.code, failure.details
         if proxy_of(self._connection.target):
             return False
@@ -63,16 +63,16 @@ class Diagnosis:
             return not self.reached and details == _DEADLINE
         return code is grpc.StatusCode.UNAVAILABLE and is_unsent(details) and self._by_text(details) is None
 
-    def look(self, failure: Failure, remaining_s: float) -> Cause | None:
+    def probe(self, failure: Failure, remaining_s: float) -> Cause | None:
         """Probe the port; None when it might as well be a server that is well.
 
         Takes half of the time that remains at most, and a moment when none does.
         """
-        details, time_s = failure.details, min(LOOK_S, max(LOOK_LATE_S, remaining_s / 2))
+        details, time_s = failure.details, min(PROBE_S, max(PROBE_LATE_S, remaining_s / 2))
         target, tls = self._connection.target, self._connection.tls
         if tls is not None and _WRONG_NAME.search(details):
             return _wrong_name(target, tls, certificate_names(target, tls, time_s))
-        seen = sniff(target, tls, time_s)
+        seen = probe_port(target, tls, time_s)
         if seen is None and _REFUSED in details:
             return _nobody(target)
         if seen is Seen.TLS and tls is not None and _ENDED_HANDSHAKE.search(details):
@@ -82,7 +82,7 @@ class Diagnosis:
     def wait_after(self, failure: Failure, attempts: Attempts, found: Cause | None) -> float:
         """Seconds to wait before the next attempt. Raises what the caller is told when there is none.
 
-        `found` is what a look showed at this failure, or at one before it.
+        `found` is the cause that a probe found at this failure, or at an earlier one.
         """
         if failure.code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             self.reached = True
@@ -94,7 +94,7 @@ class Diagnosis:
     def _explained(
         self, error: KyroError, code: grpc.StatusCode, details: str, found: Cause | None
     ) -> tuple[KyroError, bool]:
-        """The error in better words, and whether trying again is of no use. `found` is what a look showed."""
+        """A clearer error, and whether trying again is of no use. `found` is the cause that a probe found."""
         target = self._connection.target
         if code is grpc.StatusCode.UNIMPLEMENTED:
             text = (

@@ -34,7 +34,7 @@ class Seen(enum.Enum):
     SILENT = enum.auto()
 
 
-def sniff(target: GrpcTarget, tls: Tls | None, time_s: float) -> Seen | None:
+def probe_port(target: GrpcTarget, tls: Tls | None, time_s: float) -> Seen | None:
     """The protocol at the first address, tried with and without TLS; None when no program listens, or it is
     unknown."""
     until_s = time.monotonic() + time_s

@@ -75,7 +75,7 @@ class Attempts:
             return self._wait_shed(error, error.retry_after_s)
         if isinstance(error, Unavailable) and (self._idempotent or unsent):
             self._gone = error
-            # A last look near the end, however long the pause would be by now.
+            # A last attempt near the end, however long the pause would be by now.
             wait_s = min(self._backoff_s(GONE_WAIT_S_MAX), self.remaining_s / 2)
             if wait_s < FIRST_WAIT_S / 4:
                 raise self._given_up(error)

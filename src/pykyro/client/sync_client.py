@@ -213,7 +213,7 @@ class Client:
         )
         received: list[bytes] = []
         found: Cause | None = None
-        looked = False
+        probed = False
         while True:
             self._require_usable()
             before = len(received)
@@ -225,13 +225,13 @@ class Client:
             except grpc.RpcError as failed:
                 failure = Failure.of(failed)
             except ValueError:
-                # What gRPC raises when a thread closes the channel between the look at it and the call.
+                # What gRPC raises when a thread closes the channel between the check and the call.
                 self._require_usable()
                 raise
             if len(received) > before:
                 attempts.progressed()
-            if not looked and self._diagnosis.wants_look(failure):
-                found, looked = self._diagnosis.look(failure, attempts.remaining_s), True
+            if not probed and self._diagnosis.should_probe(failure):
+                found, probed = self._diagnosis.probe(failure, attempts.remaining_s), True
             time.sleep(self._diagnosis.wait_after(failure, attempts, found))
 
     def _attempt(self, call: ClientCall, answered: int, timeout_s: float) -> Iterable[bytes]:

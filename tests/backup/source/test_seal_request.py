@@ -88,7 +88,9 @@ def test_program_that_would_die_of_the_signal_never_gets_it(tmp_path: Path) -> N
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == b"open\n"
-        with pytest.raises(FailedPrecondition, match=f"process {other.pid} has .* but it is not a kyrodb_server"):
+        with pytest.raises(
+            FailedPrecondition, match=f"process {other.pid} has .* but it is not a kyrodb_server"
+        ):
             seal_first(FILES, tmp_path / "data")
     finally:
         other.communicate()
