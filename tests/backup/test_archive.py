@@ -271,7 +271,7 @@ def test_members_that_the_record_does_not_state_are_refused() -> None:
 
 
 def test_archive_without_a_record_or_with_members_behind_it_is_refused() -> None:
-    with pytest.raises(DataDamaged, match=r"no BACKUP\.json"):
+    with pytest.raises(DataDamaged, match=r"BACKUP\.json is missing"):
         opened(packed(members()[:-1]))
     with pytest.raises(DataDamaged, match="after the record"):
         opened(packed([members()[-1], *members()[:-1]]))
@@ -283,7 +283,7 @@ def test_bytes_between_and_behind_members_are_refused() -> None:
     assert padding(len(data))
     dirty = bytearray(content)
     dirty[BLOCK + len(data)] = 1
-    with pytest.raises(DataDamaged, match="between"):
+    with pytest.raises(DataDamaged, match="padding"):
         opened(bytes(dirty))
     with pytest.raises(DataDamaged):
         opened(content + bytes(BLOCK))
@@ -368,7 +368,7 @@ def test_archive_that_was_exchanged_for_another_is_noticed_by_what_needs_it() ->
     file.close()
     disk.remove(BACKUPS / filename.entry(record.id))
     catalog = read_catalog(target)
-    with pytest.raises(DataDamaged, match="another"):
+    with pytest.raises(DataDamaged, match="that differs from"):
         verify_backup(target, catalog, past().backups[1].id, FakeClock())
 
 

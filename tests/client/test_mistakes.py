@@ -154,7 +154,7 @@ def test_a_program_that_says_nothing(kind: str) -> None:
             with (
                 client_of(kind, target, timeout_s=0.5) as client,
                 pytest.raises(
-                    DeadlineExceeded, match=r"did not answer within timeout_s = 0.5: .* says nothing"
+                    DeadlineExceeded, match=r"did not answer within timeout_s = 0.5: .* sends nothing"
                 ),
             ):
                 client.health()
