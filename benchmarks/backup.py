@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import dataset, store
 from benchmarks.report import Row, arguments, p99_us, show
 from pykyro.backup.create import CreateOptions, create_backup
-from pykyro.backup.history.catalog import Entry, read_catalog
+from pykyro.backup.history.catalog import CatalogEntry, read_catalog
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup
 from pykyro.backup.restore import restore
@@ -54,7 +54,7 @@ def copy_with_digest(names: list[Path], place: Path) -> None:
     shutil.rmtree(place)
 
 
-def back_up(data_dir: Path, target: DirectoryTarget, *, incremental: bool = False) -> Entry:
+def back_up(data_dir: Path, target: DirectoryTarget, *, incremental: bool = False) -> CatalogEntry:
     options = CreateOptions(incremental=incremental)
     return create_backup(LocalFileSystem(), data_dir, target, SystemClock(), options)
 

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from pykyro.backup.archive.record import LogPiece, LogSegment, Position, Record, StoredFile
-from pykyro.backup.history.catalog import Catalog, Entry, newest_first
+from pykyro.backup.history.catalog import Catalog, CatalogEntry, newest_first
 from pykyro.model.types import Metric
 
 NO_DIGEST = "0" * 32
@@ -36,7 +36,7 @@ def entry(
     continues: str | None = None,
     last_write_hours: float | None = None,
     sequence: int = 0,
-) -> Entry:
+) -> CatalogEntry:
     """A backup that refers to files in the archives `needs`."""
     own = backup_id(hours, number)
     files = [
@@ -70,7 +70,7 @@ def entry(
         files=(*files, manifest),
         log=tuple(log),
     )
-    return Entry(record, 1)
+    return CatalogEntry(record, 1)
 
 
 def _file_of(archive: str) -> str:
@@ -94,5 +94,5 @@ def segment(number: int, first: int, last: int, archive: str) -> LogSegment:
     )
 
 
-def catalog(entries: Iterable[Entry]) -> Catalog:
+def catalog(entries: Iterable[CatalogEntry]) -> Catalog:
     return Catalog(newest_first(entries))

@@ -17,10 +17,10 @@ from tests.crash.fault_filesystem import FaultFS
 from tests.crash.oracle import Doc, State, apply, effect
 
 from pykyro.backup.create import CreateOptions, create_backup
-from pykyro.backup.history.catalog import Catalog, Entry, read_catalog
+from pykyro.backup.history.catalog import Catalog, CatalogEntry, read_catalog
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import RestorePlan
-from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
 from pykyro.backup.target.target import DirectoryTarget
 from pykyro.engine.engine import Engine, open_engine
@@ -47,7 +47,7 @@ class Played:
     states: dict[int, State] = field(default_factory=lambda: {0: {}})
     times_us: dict[int, int] = field(default_factory=dict)
     engine: Engine | None = None
-    backups: list[Entry] = field(default_factory=list)
+    backups: list[CatalogEntry] = field(default_factory=list)
 
     def open(self) -> Engine:
         options = EngineOptions(
@@ -92,7 +92,7 @@ class Played:
         assert catalog.warnings == []
         return catalog
 
-    def back_up(self, *, incremental: bool = False, reference: str | None = None) -> Entry:
+    def back_up(self, *, incremental: bool = False, reference: str | None = None) -> CatalogEntry:
         options = CreateOptions(incremental=incremental, reference=reference)
         entry = create_backup(self.disk, DATA, self.target, self.clock, options)
         self.backups.append(entry)
@@ -115,7 +115,7 @@ class Played:
 
 def read_files(disk: FileSystem, directory: Path) -> State:
     """Every document of a data directory, found without the engine."""
-    recovered = Recovered(disk, directory)
+    recovered = OfflineReader(disk, directory)
     state = {d.key: Doc.of(d.vector, d.metadata) for d in recovered.documents()}
     assert recovered.count == len(state)
     return state

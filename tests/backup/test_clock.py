@@ -12,8 +12,7 @@ from tests.backup.entries import backup_id, catalog, entry, time_us
 from tests.backup.wrong_clock import FILES, Site
 
 from pykyro.backup.history.order import clock_faults, oldest_first
-from pykyro.backup.history.prune import prune_backups
-from pykyro.backup.history.retention import Retention, backups_to_prune
+from pykyro.backup.history.retention import Retention, backups_to_prune, prune_backups
 from pykyro.backup.history.timeline import plan_position, plan_time
 from pykyro.model.errors import FailedPrecondition
 from pykyro.storage.manifest import read_manifest

@@ -16,8 +16,7 @@ from tests.crash.oracle import State
 
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.history.catalog import read_catalog
-from pykyro.backup.history.prune import prune_backups
-from pykyro.backup.history.retention import Retention
+from pykyro.backup.history.retention import Retention, prune_backups
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup
 from pykyro.backup.restore import STAGING_SUFFIX, restore

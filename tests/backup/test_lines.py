@@ -45,7 +45,7 @@ def rolled_back(site: Site, *, flush: bool = False) -> None:
 @pytest.mark.parametrize("flush", [False, True])
 def test_every_backup_around_a_rolled_back_disk_verifies_and_restores(site: Site, flush: bool) -> None:
     rolled_back(site, flush=flush)
-    assert "older state than backup" in " ".join(site.warnings) or flush
+    assert "state older than backup" in " ".join(site.warnings) or flush
     site.write(*range(31, 36), mark="kept")
     site.back_up()
     kept, other, lost, first = site.catalog.entries
@@ -231,7 +231,7 @@ def test_incremental_backup_where_only_another_database_has_some_is_a_full_one(s
     other.target = site.target
     other.write(1, mark="other")
     entry = other.back_up()
-    assert entry.record.full_because == "no earlier backup there is of this database"
+    assert entry.record.full_because == "none of the earlier backups is of this database"
     assert other.restored_backup(entry) == {1: "other"}
 
 
@@ -263,5 +263,5 @@ def test_backup_resting_on_an_exchanged_archive_does_not_count_as_one_that_resto
         source = (other.root / "backups" / name(impostor.id)).read_bytes()
         (site.root / "backups" / name(first.id)).write_bytes(source)
     if impostor.id == first.id:
-        assert "holds another" in site.catalog.fault(site.catalog.find(second.id))
+        assert "that differs from" in site.catalog.fault(site.catalog.find(second.id))
     assert [entry.id for entry in site.catalog.restorable()] in ([first.id], [])

@@ -19,7 +19,7 @@ from pykyro.cli.kyrodb import main
 from pykyro.engine.engine import Engine
 from pykyro.engine.maintenance import builder, segment_builder
 from pykyro.migration.export import ExportOptions, export
-from pykyro.migration.still_copy import copy_directory
+from pykyro.migration.frozen_copy import copy_directory
 from pykyro.model.requests import Delete, Put, UpdateMetadata
 from pykyro.model.types import Document
 from pykyro.storage.files.filesystem import LocalFileSystem

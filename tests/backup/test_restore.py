@@ -11,7 +11,7 @@ from tests.backup.played import BACKUPS, DATA, RESTORED, Played, operations, rea
 from tests.crash.clock import FakeClock
 from tests.crash.fault_filesystem import CHANGES, FaultFS
 
-from pykyro.backup.archive import proved_copy
+from pykyro.backup.archive import writer
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.directory_swap import ASIDE_SUFFIX, clear_directory, remove_tree
 from pykyro.backup.history.catalog import read_catalog
@@ -20,8 +20,7 @@ from pykyro.backup.history.timeline import RestorePlan, plan_backup, plan_positi
 from pykyro.backup.restore import STAGING_SUFFIX, describe_restore, restore
 from pykyro.backup.target import target as target_module
 from pykyro.backup.target.target import DirectoryTarget
-from pykyro.backup.trial_recovery import try_recovery
-from pykyro.backup.verify import verify_backup, verify_deep
+from pykyro.backup.verify import check_recovery, verify_backup, verify_deep
 from pykyro.model.errors import DataDamaged, DataDirInUse, FailedPrecondition, ResourceExhausted
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.files.lock import lock_directory
@@ -131,7 +130,7 @@ def test_position_between_two_frames_cuts_the_log_there() -> None:
     first, last = past.backups[1].record.sealed_lsn, past.backups[1].record.position.lsn
     for lsn in range(first, last + 1):
         go_back(past, plan_position(past.catalog, lsn), place=RESTORED)
-        assert try_recovery(past.disk, RESTORED).lsn == lsn
+        assert check_recovery(past.disk, RESTORED).lsn == lsn
 
 
 def test_tenants_that_came_later_keep_their_numbers() -> None:
@@ -150,7 +149,7 @@ def test_manifest_that_does_not_fit_its_files_is_noticed_before_the_swap() -> No
     short = plan.base.model_copy(
         update={"files": [f for f in plan.base.files if not f.name.endswith(".rows")]}
     )
-    with pytest.raises(DataDamaged, match="what was restored is damaged"):
+    with pytest.raises(DataDamaged, match="the restored directory is damaged"):
         go_back(past, RestorePlan(short, plan.latest, plan.log, plan.lsn))
     with pytest.raises(DataDamaged, match="ends at position"):
         go_back(past, RestorePlan(plan.base, plan.latest, plan.log, plan.lsn + 5))
@@ -181,7 +180,7 @@ def test_directory_that_two_interrupted_renames_left_aside_is_not_lost() -> None
     past, plan = with_backup(_NoExchange())
     aside = DATA.with_name(DATA.name + ASIDE_SUFFIX)
     past.disk.make_directory(aside)
-    with pytest.raises(FailedPrecondition, match=r"data\.replaced is there: a restore was interrupted"):
+    with pytest.raises(FailedPrecondition, match=r"data\.replaced exists: a restore was interrupted"):
         go_back(past, plan)
     require_untouched(past)
 
@@ -253,7 +252,7 @@ def test_real_files_go_there_and_back(tmp_path: Path) -> None:
 
 
 def test_files_longer_than_a_piece_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (target_module, proved_copy):
+    for module in (target_module, writer):
         monkeypatch.setattr(module, "CHUNK_BYTES", 100)
     past, plan = with_backup()
     verify_backup(past.target, past.catalog, plan.base.id, FakeClock())

@@ -16,7 +16,7 @@ from tests.patience import wait_until
 from tests.server.running import running_server
 
 from pykyro.backup.create import CreateOptions, create_backup
-from pykyro.backup.history.catalog import Entry, read_catalog
+from pykyro.backup.history.catalog import CatalogEntry, read_catalog
 from pykyro.backup.history.retention import Retention
 from pykyro.backup.schedule import BackupSchedule
 from pykyro.backup.target.locate import open_target
@@ -37,7 +37,7 @@ def target(root: Path) -> DirectoryTarget:
     return DirectoryTarget(LocalFileSystem(), root / "backups")
 
 
-def entries(root: Path) -> list[Entry]:
+def entries(root: Path) -> list[CatalogEntry]:
     return read_catalog(target(root)).entries
 
 
@@ -197,7 +197,7 @@ def test_server_backs_itself_up_into_an_object_store(bucket: str, tmp_path: Path
 # --- when a full one is due -----------------------------------------------------------------------
 
 
-def back_up(past: Played, **options: float | bool | str) -> Entry:
+def back_up(past: Played, **options: float | bool | str) -> CatalogEntry:
     entry = create_backup(
         past.disk,
         Path("/var/data"),

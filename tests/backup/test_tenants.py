@@ -14,7 +14,7 @@ from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup, plan_position
 from pykyro.backup.restore import restore
 from pykyro.backup.target.target import DirectoryTarget
-from pykyro.backup.trial_recovery import try_recovery
+from pykyro.backup.verify import check_recovery
 from pykyro.engine.engine import Engine
 from pykyro.model.requests import Delete, Operation, Put
 from pykyro.model.types import Document, Scope, key_of
@@ -74,7 +74,7 @@ def test_a_chain_that_begins_before_there_were_tenants_restores_at_every_positio
     for number, (backup_id, expected) in enumerate(backups.items()):
         place = tmp_path / f"backup {number}"
         restore(DISK, place, Store(target), plan_backup(catalog, backup_id), SystemClock(), allow_clear=False)
-        assert try_recovery(DISK, place).documents == len(expected)
+        assert check_recovery(DISK, place).documents == len(expected)
         assert read_files(DISK, place) == expected
     first = min(lsn for lsn, known in states.items() if known == next(iter(backups.values())))
     for lsn in (one for one in states if one >= first):

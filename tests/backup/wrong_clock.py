@@ -9,10 +9,10 @@ from tests.crash.clock import FakeClock
 from tests.engine.opening import DIMENSION, vectors
 
 from pykyro.backup.create import CreateOptions, create_backup
-from pykyro.backup.history.catalog import Catalog, Entry, read_catalog
+from pykyro.backup.history.catalog import Catalog, CatalogEntry, read_catalog
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import RestorePlan, plan_backup
-from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
 from pykyro.backup.target.target import DirectoryTarget
 from pykyro.engine.engine import open_engine
@@ -61,7 +61,7 @@ class Site:
         shutil.rmtree(self.data)
         shutil.copytree(self.root / name, self.data)
 
-    def back_up(self, *, incremental: bool = True, **options: object) -> Entry:
+    def back_up(self, *, incremental: bool = True, **options: object) -> CatalogEntry:
         self.warnings = []
         chosen = CreateOptions(incremental=incremental, warn=self.warnings.append, **options)  # type: ignore[arg-type]
         return create_backup(FILES, self.data, self.target, self.clock, chosen)
@@ -79,12 +79,12 @@ class Site:
         place = self.root / "restored"
         restore(FILES, place, self.store, plan, self.clock, allow_clear=True)
         return {
-            document.doc_id: document.metadata["mark"] for document in Recovered(FILES, place).documents()
+            document.doc_id: document.metadata["mark"] for document in OfflineReader(FILES, place).documents()
         }
 
-    def restored_backup(self, entry: Entry) -> dict[int, str]:
+    def restored_backup(self, entry: CatalogEntry) -> dict[int, str]:
         return self.restored(plan_backup(self.catalog, entry.id))
 
-    def restore_in_place(self, entry: Entry) -> None:
+    def restore_in_place(self, entry: CatalogEntry) -> None:
         plan = plan_backup(self.catalog, entry.id)
         restore(FILES, self.data, self.store, plan, self.clock, allow_clear=True)

@@ -97,7 +97,7 @@ def test_doctor_where_output_can_show_little(place: Path, env: dict[str, str]) -
 
 def test_arrows_are_written_in_ascii(place: Path) -> None:
     ended = command("kyrodb", "doctor", "--data-dir", "fehlt", env=ASCII, cwd=place)
-    assert b"\n       -> is it the right one?" in ended.stdout
+    assert b"\n       -> check that it is the right one" in ended.stdout
 
 
 def test_a_note_in_utf_8_is_kept_whatever_the_locale(tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def test_a_directory_that_does_not_exist(tmp_path: Path, examine: Examine) -> No
 def test_no_rights_help_where_there_can_be_no_files(examine: Examine) -> None:
     found = texts(examine("--data-dir", "/proc")["wrong"])
     assert (
-        "/proc: is on a file system that holds no files of ours -> name another persistence.data_dir" in found
+        "/proc: is on a file system that cannot store a database -> name another "
+        "persistence.data_dir" in found
     )
     assert "chmod" not in found
 
@@ -179,7 +180,7 @@ def test_things_that_are_no_files_are_named_and_left_alone(data: Path, examine: 
     assert found["wrong"] == []
     notes = texts(found["note"])
     for words in (
-        "folder is a directory, and none of the database's",
+        "folder is a directory, and not a file of the database",
         "old is a symbolic link to gone, which does not exist",
         "pipe is a named pipe",
         "socket is a socket",
@@ -265,7 +266,7 @@ def test_a_limit_that_would_stop_the_log(tmp_path: Path) -> None:
         "WRONG  limits: a server started from this shell may not write files beyond 1048576" in ended.stdout
     )
     assert "→ ulimit -f unlimited" in ended.stdout
-    assert ended.stdout.endswith("1 to be mended.\n")
+    assert ended.stdout.endswith("1 to correct.\n")
 
 
 @pytest.fixture
@@ -286,7 +287,7 @@ def test_a_server_that_runs(tmp_path: Path, server: RunningServer, examine: Exam
     assert found["wrong"] == []
     assert "server: /health is 200, healthy" in texts(found["ok"])
     assert f"process {server.process.pid} may open" in texts(found["ok"])
-    assert "knows of no backup" in texts(found["note"])
+    assert "has found no backup" in texts(found["note"])
     (tmp_path / "backups").mkdir()
     (tmp_path / "backups" / "backup_20250601T120000Z.tar").touch()
     assert "hours old" in texts(examine("-c", config)["wrong"])
@@ -295,7 +296,7 @@ def test_a_server_that_runs(tmp_path: Path, server: RunningServer, examine: Exam
     other = write_config(
         tmp_path / "other.json", persistence={"data_dir": str(tmp_path / "data")}, hnsw={"dimension": 4}
     )
-    assert f"process {server.process.pid} holds the data directory, but nobody answers" in texts(
+    assert f"process {server.process.pid} has the data directory open, but no server answers" in texts(
         examine("-c", other)["wrong"]
     )
 
@@ -303,6 +304,6 @@ def test_a_server_that_runs(tmp_path: Path, server: RunningServer, examine: Exam
     assert try_insert(server, 2).code == "UNAVAILABLE"
     found = examine("-c", config)
     assert "/health is 503, unhealthy: " in texts(found["wrong"])
-    assert "writes come back by themselves within a minute" in texts(found["wrong"])
+    assert "the server accepts writes again within a minute" in texts(found["wrong"])
     assert f"process {server.process.pid} may not write files beyond 0 bytes" in texts(found["wrong"])
-    assert "it reads and does not write" in texts(found["note"])
+    assert "the server answers reads and refuses writes" in texts(found["note"])

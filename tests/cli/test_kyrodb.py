@@ -65,7 +65,7 @@ def test_list_shows_everything_but_secrets(tmp_path: Path, capsys: pytest.Captur
     head, *lines = shown.out.splitlines()
     assert head.split()[:2] == ["id", "tenant_id"]
     assert [line.split()[0] for line in lines] == [first["id"], second["id"]]
-    assert "in clear" in shown.err
+    assert "as plain text" in shown.err
     assert CANARY not in shown.out + shown.err
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.engine.opening import fill, open_small, put, vectors
 from tests.server.running import RunningServer, running_server
 
-from pykyro.backup.target.throttle import Throttle
+from pykyro.backup.archive.writer import Throttle
 from pykyro.cli import kyrodb_backup
 from pykyro.cli.backup import output as backup_output
 from pykyro.cli.kyrodb_backup import main
@@ -157,7 +157,7 @@ def test_verify_of_a_damaged_archive_fails(tool: Tool) -> None:
 def test_unknown_and_malformed_ids(tool: Tool) -> None:
     assert "No backups found in" in tool.refused("verify", "--newest")
     assert "Backup 20200101T000000Z not found" in tool.refused("verify", "20200101T000000Z")
-    assert "is no backup id" in tool.refused("verify", "../../etc/passwd")
+    assert "is not a backup id" in tool.refused("verify", "../../etc/passwd")
     assert "Backup 20200101T000000Z not found" in tool.refused("restore", "--backup-id", "20200101T000000Z")
     assert "Reference backup ID required" in tool.refused("create", "--incremental")
 

@@ -242,7 +242,7 @@ def test_no_event_loop_at_all(run: Callable[[str], list[str]]) -> None:
         """
     )
     assert lines == [
-        "FailedPrecondition: an AsyncClient is awaited on an asyncio event loop, and none is running here: use "
+        "FailedPrecondition: an AsyncClient needs a running asyncio event loop, and there is none here: use "
         "pykyro.Client outside of asyncio"
     ]
 

@@ -189,7 +189,7 @@ def test_the_end_of_waiting_says_how_long_and_why(kind: str) -> None:
         scripted_server({"Query": [GONE]}) as script,
         client_of(kind, script.target, timeout_s=1.0) as client,
         pytest.raises(
-            Unavailable, match=r"given up after .* s and .* attempts \(timeout_s = 1\): gone"
+            Unavailable, match=r"gave up after .* s and .* attempts \(timeout_s = 1\): gone"
         ) as caught,
     ):
         client.get(1)

@@ -71,20 +71,22 @@ def _refused(kind: str, target: str, tls: Tls | bool, words: str, timeout_s: flo
 def test_a_plain_client_at_a_tls_port(kind: str, ours: Certificates) -> None:
     with scripted_server(HEALTHY, ours.server_credentials()) as script:
         _refused(
-            kind, script.target, False, "speaks TLS and this client does not: give tls=True or tls=pykyro.Tls"
+            kind, script.target, False, "uses TLS, but this client does not: give tls=True or tls=pykyro.Tls"
         )
 
 
 def test_a_tls_client_at_a_plain_port(kind: str, ours: Certificates) -> None:
     with scripted_server(HEALTHY) as script:
-        _refused(kind, script.target, Tls(ca=ours.ca), "speaks no TLS and this client does: leave tls out")
+        _refused(
+            kind, script.target, Tls(ca=ours.ca), "does not use TLS, but this client does: leave tls out"
+        )
 
 
 def test_another_authority(kind: str, ours: Certificates, theirs: Certificates) -> None:
     with scripted_server(HEALTHY, ours.server_credentials()) as script:
         wrong = Tls(ca=theirs.ca, server_name="db.internal")
-        _refused(kind, script.target, wrong, "signed by no authority that tls.ca names")
-        _refused(kind, script.target, True, "signed by no authority that gRPC trusts by itself")
+        _refused(kind, script.target, wrong, "not signed by an authority that tls.ca names")
+        _refused(kind, script.target, True, "not signed by an authority that gRPC trusts by default")
 
 
 def test_another_name(kind: str, ours: Certificates) -> None:
@@ -111,7 +113,7 @@ def test_a_certificate_that_is_not_accepted(kind: str, ours: Certificates, their
 def test_what_is_no_pem(kind: str, ours: Certificates, theirs: Certificates) -> None:
     with scripted_server(HEALTHY, ours.server_credentials()) as script:
         for tls in (Tls(ca=b"no PEM"), Tls(ours.ca, ours.client, theirs.client_key)):
-            _refused(kind, script.target, tls, "no usable PEM, or the key is not that of the certificate")
+            _refused(kind, script.target, tls, "no usable PEM, or the key does not belong to the certificate")
 
 
 class _Silent(BaseHTTPRequestHandler):
@@ -126,7 +128,7 @@ def test_a_web_server(kind: str) -> None:
         try:
             for tls in (False, True):
                 _refused(
-                    kind, f"127.0.0.1:{server.server_port}", tls, "speaks HTTP/1 and no gRPC: .* less 1000"
+                    kind, f"127.0.0.1:{server.server_port}", tls, "speaks HTTP/1, not gRPC: .* minus 1000"
                 )
         finally:
             server.shutdown()
@@ -136,7 +138,7 @@ def test_a_web_server(kind: str) -> None:
 def test_the_http_port_of_a_server(kind: str, tmp_path: Path) -> None:
     with running_server(tmp_path, hnsw__dimension=4) as server:
         for tls in (False, True):
-            _refused(kind, f"127.0.0.1:{server.http_port}", tls, "speaks HTTP/1 and no gRPC: .*server.port")
+            _refused(kind, f"127.0.0.1:{server.http_port}", tls, "speaks HTTP/1, not gRPC: .*server.port")
 
 
 def test_another_program(kind: str) -> None:
@@ -152,7 +154,7 @@ def test_a_program_that_says_nothing(kind: str) -> None:
             with (
                 client_of(kind, target, timeout_s=0.5) as client,
                 pytest.raises(
-                    DeadlineExceeded, match=r"did not answer within timeout_s = 0.5: .* says nothing"
+                    DeadlineExceeded, match=r"did not answer within timeout_s = 0.5: .* sends nothing"
                 ),
             ):
                 client.health()
@@ -168,7 +170,7 @@ def test_a_server_of_something_else(kind: str) -> None:
         with (
             client_of(kind, f"127.0.0.1:{port}") as client,
             pytest.raises(
-                FailedPrecondition, match=r"speaks gRPC but does not know this call .*no KyroDB server"
+                FailedPrecondition, match=r"speaks gRPC but does not know this call .*not a KyroDB server"
             ),
         ):
             client.health()
@@ -180,8 +182,8 @@ def test_nobody_listens(kind: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         target = f"127.0.0.1:{closed.getsockname()[1]}"
-        _refused(kind, target, False, f"nobody listens at {target}: is the server started", 0.5)
-        _refused(kind, target, True, f"nobody listens at {target}: is the server started", 0.5)
+        _refused(kind, target, False, f"no server listens at {target}: is the server started", 0.5)
+        _refused(kind, target, True, f"no server listens at {target}: is the server started", 0.5)
 
 
 def test_no_such_name(kind: str) -> None:

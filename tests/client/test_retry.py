@@ -11,7 +11,7 @@ from pykyro.client.retry import (
     FIRST_WAIT_S,
     GONE_WAIT_S_MAX,
     STREAM,
-    TRIAL,
+    STREAM_ONCE_MORE,
     WAIT_S_MAX,
     Attempts,
 )
@@ -44,7 +44,7 @@ def test_the_time_ends_the_waits_and_the_error_says_so() -> None:
             waits.append(attempts.wait_after(Unavailable("gone")))
             time.sleep(waits[-1])
 
-    with pytest.raises(Unavailable, match=r"given up after .* s and .* attempts \(timeout_s = 0.05\): gone$"):
+    with pytest.raises(Unavailable, match=r"gave up after .* s and .* attempts \(timeout_s = 0.05\): gone$"):
         wait_until_told_not_to()
     assert waits
 
@@ -105,12 +105,12 @@ def test_progress_begins_the_count_anew() -> None:
 
 def test_a_stream_that_was_shed_rests() -> None:
     busy = ResourceExhausted("busy", retry_after_s=0.001)
-    attempts = Attempts(60, idempotent=True, pace=STREAM)
+    attempts = Attempts(60, idempotent=True, retry_limits=STREAM)
     assert [attempts.wait_after(busy) for _ in range(ATTEMPTS_MAX - 1)] == [1.0] * (ATTEMPTS_MAX - 1)
-    trial = Attempts(60, idempotent=True, pace=TRIAL)
+    trial = Attempts(60, idempotent=True, retry_limits=STREAM_ONCE_MORE)
     assert trial.wait_after(busy) == 1.0
     with pytest.raises(ResourceExhausted):
         trial.wait_after(busy)
     # A server that is gone is another matter, and is waited for as ever.
-    gone = Attempts(60, idempotent=True, pace=TRIAL)
+    gone = Attempts(60, idempotent=True, retry_limits=STREAM_ONCE_MORE)
     assert max(gone.wait_after(Unavailable("gone")) for _ in range(ATTEMPTS_MAX - 1)) < 1.0

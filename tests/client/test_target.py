@@ -15,7 +15,7 @@ from tests.client.stores import client_of
 from pykyro import Unavailable
 from pykyro.client.channel import connection
 from pykyro.client.diagnosis import Diagnosis
-from pykyro.client.sniffing import Seen
+from pykyro.client.protocol_probe import Seen
 from pykyro.client.status import Failure
 from pykyro.client.target import parse_target, proxy_of
 from pykyro.proto import kyrodb_pb2 as pb
@@ -128,7 +128,9 @@ def test_a_socket_is_reached_directly(proxy: list[bytes], kind: str, tmp_path: P
 def test_elsewhere_goes_by_the_proxy_and_the_error_says_so(proxy: list[bytes], kind: str) -> None:
     with (
         client_of(kind, "db.invalid:50051", timeout_s=1) as client,
-        pytest.raises(Unavailable, match="by the proxy of grpc_proxy: name the host in no_proxy") as caught,
+        pytest.raises(
+            Unavailable, match="the proxy that the variable grpc_proxy names: add the host to no_proxy"
+        ) as caught,
     ):
         client.health()
     assert isinstance(caught.value.__cause__, grpc.RpcError)
@@ -148,17 +150,17 @@ def test_which_variable_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "text"), [(None, "nobody listens at localhost:7"), (Seen.TLS, "localhost:7 speaks TLS")]
+    ("seen", "text"), [(None, "no server listens at localhost:7"), (Seen.TLS, "localhost:7 uses TLS")]
 )
 def test_how_the_last_of_several_addresses_went_is_not_the_whole_story(
     monkeypatch: pytest.MonkeyPatch, seen: Seen | None, text: str
 ) -> None:
     """gRPC tells of one address: ::1 refuses, and 127.0.0.1 may hold a server that speaks TLS."""
-    monkeypatch.setattr("pykyro.client.diagnosis.sniff", lambda *_: seen)
+    monkeypatch.setattr("pykyro.client.diagnosis.probe_port", lambda *_: seen)
     details = "failed to connect to all addresses; last error: UNKNOWN: ipv6:[::1]:7: Connection refused"
     failure = Failure(grpc.StatusCode.UNAVAILABLE, details, Unavailable(details))
     diagnosis = Diagnosis(connection("localhost:7", None, False, 1.0))
-    assert diagnosis.wants_look(failure)
-    found = diagnosis.look(failure, 1.0)
+    assert diagnosis.should_probe(failure)
+    found = diagnosis.probe(failure, 1.0)
     assert found is not None
     assert text in found.text

@@ -17,16 +17,21 @@ from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.history.catalog import read_catalog
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup
-from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
 from pykyro.backup.target.locate import open_target
-from pykyro.backup.trial_recovery import try_recovery
-from pykyro.backup.verify import verify_backup, verify_deep
+from pykyro.backup.verify import check_recovery, verify_backup, verify_deep
 from pykyro.engine.engine import Engine, open_engine
 from pykyro.engine.maintenance.builder import InlineBuilder
 from pykyro.engine.options import EngineOptions
-from pykyro.migration.document import EVERYTHING, Documents, PortableDocument, Selection, stored_document
-from pykyro.migration.still_copy import copy_backup, copy_directory
+from pykyro.migration.directory_documents import (
+    EVERYTHING,
+    DirectoryDocuments,
+    PortableDocument,
+    Selection,
+    stored_document,
+)
+from pykyro.migration.frozen_copy import copy_backup, copy_directory
 from pykyro.model.requests import Delete, Put, SearchRequest
 from pykyro.model.types import Metric, Scope
 from pykyro.storage.files.filesystem import LocalFileSystem
@@ -149,13 +154,13 @@ def opened_elsewhere(directory: Path) -> Contents:
             {key: value for key, value in one.metadata.items() if not key.startswith("__")},
             one.vector.tobytes(),
         )
-        for one in Recovered(DISK, directory).documents()
+        for one in OfflineReader(DISK, directory).documents()
     }
 
 
 def test_the_reader_without_an_engine_finds_the_same(data: Path) -> None:
     assert opened_elsewhere(data) == DATA
-    report = try_recovery(DISK, data)
+    report = check_recovery(DISK, data)
     assert report.documents == len(DATA)
     assert not verify_directory(DISK, data).damage
 
@@ -201,7 +206,7 @@ def test_backups_are_verified_and_restored(backups: Path, tmp_path: Path) -> Non
         verify_deep(DISK, tmp_path / "scratch", target, catalog, entry.id, SystemClock())
         place = tmp_path / entry.id
         restore(DISK, place, Store(target), plan_backup(catalog, entry.id), SystemClock(), allow_clear=False)
-        assert try_recovery(DISK, place).documents == entry.record.documents == len(BACKUPS[entry.id])
+        assert check_recovery(DISK, place).documents == entry.record.documents == len(BACKUPS[entry.id])
         assert opened_elsewhere(place) == BACKUPS[entry.id]
         engine = opened(place)
         assert served(engine) == BACKUPS[entry.id]
@@ -230,8 +235,8 @@ def test_a_backup_of_such_a_directory_restores(data: Path, tmp_path: Path) -> No
 
 def test_directories_and_backups_are_exported(data: Path, backups: Path, tmp_path: Path) -> None:
     copy_directory(DISK, data, tmp_path / "still")
-    assert portable(Documents(DISK, tmp_path / "still", EVERYTHING).each()) == DATA
-    acme = Documents(DISK, tmp_path / "still", Selection("acme", "red"))
+    assert portable(DirectoryDocuments(DISK, tmp_path / "still", EVERYTHING).each()) == DATA
+    acme = DirectoryDocuments(DISK, tmp_path / "still", Selection("acme", "red"))
     assert portable(acme.each()) == {
         ("", doc_id): stored
         for (tenant, doc_id), stored in DATA.items()
@@ -240,4 +245,4 @@ def test_directories_and_backups_are_exported(data: Path, backups: Path, tmp_pat
     for backup_id, wanted in BACKUPS.items():
         place = tmp_path / f"of {backup_id}"
         copy_backup(DISK, open_target(str(backups)), backup_id, place, SystemClock())
-        assert portable(Documents(DISK, place, EVERYTHING).each()) == wanted
+        assert portable(DirectoryDocuments(DISK, place, EVERYTHING).each()) == wanted

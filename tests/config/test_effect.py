@@ -83,12 +83,12 @@ def _attributes_read(*paths: Path) -> set[str]:
 
 def _read_in_the_source() -> set[str]:
     """Keys that code outside the configuration asks for by their own word, or by a property that stands for it."""
-    echo = HOME / "server" / "admin.py"
-    outside = [path for path in HOME.rglob("*.py") if path.parent.name != "config" and path != echo]
+    echo = HOME / "transport" / "grpc" / "admin.py"
+    outside = [path for path in HOME.rglob("*.py") if HOME / "config" not in path.parents and path != echo]
     read, words = _attributes_read(*outside), Counter(name.rpartition(".")[2] for name in KEYS)
     standing_for = {
         attribute
-        for path in (HOME / "config").glob("*.py")
+        for path in (HOME / "config").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef) and node.name in read
         for part in ast.walk(node)
@@ -213,6 +213,6 @@ def test_an_interval_between_syncs_that_the_policy_leaves_no_use_is_announced(
 def test_every_option_of_the_engine_is_read_below_the_server(options: type) -> None:
     """Settings go into options first, so an option nobody reads would be a setting without effect."""
     read = _attributes_read(
-        *(path for name in ("engine", "cache", "index", "storage") for path in (HOME / name).glob("*.py"))
+        *(path for name in ("engine", "cache", "index", "storage") for path in (HOME / name).rglob("*.py"))
     )
     assert {field.name for field in fields(options)} <= read

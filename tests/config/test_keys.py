@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pykyro.config import KEYS, Key, Settings, changed_keys, value_of
-from pykyro.config.layer import Entry
+from pykyro.config.layer import GivenValue
 from pykyro.config.validate import validated
 from pykyro.model.errors import ConfigError
 from pykyro.model.types import Metric
@@ -31,7 +31,7 @@ INSIDE_BUT_FORBIDDEN = {("hnsw.ef_construction", 1)}
 
 def settings_with(name: str, value: object) -> Settings:
     values = {**RELATED.get(name, {}), "environment.type": "benchmark", name: value}
-    return validated({name: Entry(value, name, "test") for name, value in values.items()})
+    return validated({name: GivenValue(value, name, "test") for name, value in values.items()})
 
 
 def fault_of(key: Key, value: object) -> str:
@@ -131,7 +131,7 @@ def test_words_are_trimmed_and_case_does_not_matter() -> None:
         values = related | (tls if key.name == "server.tls.http" else {})
         for word in key.choices:
             given = values | {key.name: f" {word.upper()} "}
-            entries = {name: Entry(value, name, "test") for name, value in given.items()}
+            entries = {name: GivenValue(value, name, "test") for name, value in given.items()}
             assert value_of(validated(entries), key.name) == word
         assert fault_of(key, "bogus").partition("must be ")[2].startswith("one of " + ", ".join(key.choices))
 
@@ -236,8 +236,8 @@ def test_changed_keys_tell_what_a_reload_can_apply_and_what_needs_a_restart() ->
     before = Settings()
     after = validated(
         {
-            "hnsw.ef_search": Entry(80, "hnsw.ef_search", "test"),
-            "hnsw.m": Entry(24, "hnsw.m", "test"),
+            "hnsw.ef_search": GivenValue(80, "hnsw.ef_search", "test"),
+            "hnsw.m": GivenValue(24, "hnsw.m", "test"),
         }
     )
     assert {key.name: key.reloads for key in changed_keys(before, after)} == {

@@ -49,7 +49,7 @@ def test_tree_is_taken_with_the_source_of_each_key_and_empty_sections_are_no_fau
     }
     assert layer.faults == [
         "unknown key 'server.x' (at server.x)",
-        "hnsw = [1] (at hnsw): is a section, must hold keys",
+        "hnsw = [1] (at hnsw): is a section and must hold keys",
     ]
 
 

@@ -131,7 +131,7 @@ def test_unknown_variable_is_refused_by_name(name: str, key: str) -> None:
 
 def test_variable_that_names_a_section_is_refused() -> None:
     assert faults(None, {"KYRODB__SERVER__TLS": "true"}) == (
-        "server.tls = 'true' (KYRODB__SERVER__TLS): is a section, must hold keys",
+        "server.tls = 'true' (KYRODB__SERVER__TLS): is a section and must hold keys",
     )
 
 

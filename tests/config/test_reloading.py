@@ -46,7 +46,5 @@ def test_nothing_changed_is_nothing_applied() -> None:
 
 def test_a_mixture_that_cannot_stand_is_refused() -> None:
     before = settings(auth__enabled="true", auth__api_keys_file="keys.yaml")
-    with pytest.raises(
-        ConfigError, match=r"auth\.api_keys_file = null: must be set .* \(a restart would apply"
-    ):
+    with pytest.raises(ConfigError, match=r"auth\.api_keys_file = null: must be set .* \(a restart applies"):
         reloaded(before, settings())

@@ -23,7 +23,7 @@ def test_every_kind_of_fault_is_told_together_one_a_line(tmp_path: Path) -> None
         load_settings(path, environ)
     assert caught.value.faults == (
         f"unknown key 'server.prot' ({path} line 2); did you mean 'server.port'?",
-        f"server.tls = 3 ({path} line 4): is a section, must hold keys",
+        f"server.tls = 3 ({path} line 4): is a section and must hold keys",
         "unknown key 'slo.p99' (KYRODB__SLO__P99)",
         f"server.port = 700000 ({path} line 3): must be an integer from 1 to 65535",
         f"hnsw.m = 4 ({path} line 9): must be an integer from 5 to 128",

@@ -6,7 +6,7 @@ from math import inf, isnan
 
 import pytest
 
-from pykyro.config.yaml_text import YamlError, parse
+from pykyro.config.files import YamlError, parse_yaml
 
 
 @pytest.mark.parametrize(
@@ -20,18 +20,18 @@ from pykyro.config.yaml_text import YamlError, parse
     ],
 )  # fmt: skip
 def test_scalar_is_read_by_the_core_schema(text: str, value: object) -> None:
-    values, _ = parse(f"key: {text}")
+    values, _ = parse_yaml(f"key: {text}")
     assert values == {"key": value}
     assert type(values["key"]) is type(value)
 
 
 def test_not_a_number_is_a_number() -> None:
-    values, _ = parse("key: .nan")
+    values, _ = parse_yaml("key: .nan")
     assert isnan(values["key"])  # type: ignore[index]
 
 
 def test_lines_of_keys_are_told_by_full_name() -> None:
-    values, lines = parse("# first\nserver:\n  port: 1\n\n  tls: {enabled: true}\nhnsw:\n  m: 5\n")
+    values, lines = parse_yaml("# first\nserver:\n  port: 1\n\n  tls: {enabled: true}\nhnsw:\n  m: 5\n")
     assert values == {"server": {"port": 1, "tls": {"enabled": True}}, "hnsw": {"m": 5}}
     assert lines == {
         "server": 2, "server.port": 3, "server.tls": 5, "server.tls.enabled": 5, "hnsw": 6, "hnsw.m": 7,
@@ -40,7 +40,7 @@ def test_lines_of_keys_are_told_by_full_name() -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
 def test_document_without_content(text: str) -> None:
-    values, lines = parse(text)
+    values, lines = parse_yaml(text)
     assert (values or {}, lines) == ({}, {})
 
 
@@ -71,6 +71,6 @@ def test_document_without_content(text: str) -> None:
 )
 def test_text_that_is_refused_says_what_and_where(text: str, fragment: str) -> None:
     with pytest.raises(YamlError) as caught:
-        parse(text)
+        parse_yaml(text)
     assert fragment in str(caught.value)
     assert "\n" not in str(caught.value)

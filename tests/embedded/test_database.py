@@ -105,7 +105,10 @@ def test_scores_of_each_distance(tmp_path: Path, distance: str, scores: dict[int
         ({"sync": "always"}, "sync must be one of none, data_only, full, got 'always'"),
         ({"query_cache_mode": "on"}, "query_cache_mode must be one of off, exact, certified"),
         ({"background": 1}, "background must be True or False, got 1"),
-        ({"max_elements": 5}, "max_elements is no option of a database: one of background, build_threads"),
+        (
+            {"max_elements": 5},
+            "max_elements is not an option of a database; the options are background, build_threads",
+        ),
     ],
 )
 def test_an_option_that_cannot_work_makes_no_database(

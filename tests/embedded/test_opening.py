@@ -94,7 +94,7 @@ def test_a_copy_that_lacks_a_segment_file_is_damage(copied: Path, tmp_path: Path
         shutil.copytree(copied, path)
         next(path.glob(f"*.{suffix}")).unlink()
         with pytest.raises(
-            DataDamaged, match=r"MANIFEST names this file, and it is missing.*Copy the directory"
+            DataDamaged, match=r"MANIFEST names this file, but the file is missing.*Copy the directory"
         ):
             documents_of(path)
 

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from tests.engine.opening import open_small
 
-from pykyro.backup.offline_reader import Recovered
-from pykyro.migration.document import PortableDocument, stored_document
+from pykyro.backup.offline_reader import OfflineReader
+from pykyro.migration.directory_documents import PortableDocument, stored_document
 from pykyro.model.requests import Delete, Put, UpdateMetadata
 from pykyro.model.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, Document, Metric, Scope
 from pykyro.storage.files.filesystem import LocalFileSystem
@@ -69,7 +69,7 @@ def build(directory: Path, wanted: Sequence[PortableDocument], *, dimension: int
 
 def content(directory: Path) -> Content:
     """Every document of a database that is not open."""
-    recovered = Recovered(LocalFileSystem(), directory)
+    recovered = OfflineReader(LocalFileSystem(), directory)
     found: Content = {}
     for document in recovered.documents():
         tenant = document.metadata.get(TENANT_ID_KEY, "")

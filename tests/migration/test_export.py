@@ -22,7 +22,7 @@ from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.target.target import DirectoryTarget
 from pykyro.cli.kyrodb import main
 from pykyro.migration import export as export_module
-from pykyro.migration.document import Selection
+from pykyro.migration.directory_documents import Selection
 from pykyro.migration.export_record import Format, read_record
 from pykyro.model.errors import DataDamaged, FailedPrecondition, InvalidArgument
 from pykyro.storage.files.filesystem import LocalFileSystem
@@ -115,7 +115,7 @@ def test_unfinished_export_goes_on_in_the_same_words_only(
     size = (out / "part-00001.jsonl").stat().st_size
     os.truncate(out / "part-00001.jsonl", size - 1)
     with pytest.raises(
-        DataDamaged, match=r"part-00001.jsonl: this part of the export is not as it was written"
+        DataDamaged, match=r"part-00001.jsonl: this part of the export has changed since it was written"
     ):
         export_from(data, out, "jsonl")
 
@@ -125,7 +125,7 @@ def test_what_is_no_export_is_left_alone(tmp_path: Path) -> None:
     build(data, many(3))
     out.mkdir()
     (out / ".mine").write_text("kept")
-    with pytest.raises(FailedPrecondition, match=r"holds \.mine, which is of no export"):
+    with pytest.raises(FailedPrecondition, match=r"holds \.mine, which does not belong to an export"):
         export_from(data, out, "jsonl")
     assert os.listdir(out) == [".mine"]
     (out / ".mine").unlink()
@@ -204,7 +204,7 @@ def test_backup_is_exported_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["export", *where, "--out", str(tmp_path / "new")]) == 0
     assert "Exported 100 documents" in capsys.readouterr().out
     assert main(["export", *where, "--backup-id", "../x", "--out", str(tmp_path / "no")]) == 1
-    assert "is no backup id" in capsys.readouterr().err
+    assert "is not a backup id" in capsys.readouterr().err
     assert (
         main(["export", "--backup-dir", str(tmp_path / "none"), *where[2:], "--out", str(tmp_path / "no")])
         == 1
@@ -223,7 +223,7 @@ def test_damaged_database_is_refused_and_leaves_no_export(tmp_path: Path) -> Non
         export_from(data, out, "jsonl")
     assert read_record(out) is None
     rows.unlink()
-    with pytest.raises(DataDamaged, match="MANIFEST names this file, and it is missing"):
+    with pytest.raises(DataDamaged, match="MANIFEST names this file, but the file is missing"):
         export_from(data, out, "jsonl")
 
 

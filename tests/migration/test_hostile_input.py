@@ -91,11 +91,11 @@ def lying(tmp_path: Path) -> bytes:
 
 BAD_NPY: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "objects": (lambda p: npy_bytes(p, np.array([[1, "a", None]], object), allow_pickle=True), "object"),
-    "truncated": (lambda p: npy_bytes(p, np.ones((10, 3), np.float32))[:-5], "no usable npy file"),
-    "lying": (lying, "no usable npy file"),
-    "huge": (lambda p: lying(p).replace(b"(99, 3)", b"(9" + b"9" * 18 + b", 3)"), "no usable npy file"),
-    "empty": (lambda p: b"", "no usable npy file"),
-    "text": (lambda p: b"1,2,3\n", "no usable npy file"),
+    "truncated": (lambda p: npy_bytes(p, np.ones((10, 3), np.float32))[:-5], "not a usable npy file"),
+    "lying": (lying, "not a usable npy file"),
+    "huge": (lambda p: lying(p).replace(b"(99, 3)", b"(9" + b"9" * 18 + b", 3)"), "not a usable npy file"),
+    "empty": (lambda p: b"", "not a usable npy file"),
+    "text": (lambda p: b"1,2,3\n", "not a usable npy file"),
     "an archive": (lambda p: npz_bytes(p), "must be an npy file of one array"),
     "one dimension": (lambda p: npy_bytes(p, np.ones(9)), "in the shape (rows, dimension)"),
     "texts": (lambda p: npy_bytes(p, np.array([["a", "b"]])), "must hold numbers"),
@@ -163,15 +163,18 @@ def twice(tmp_path: Path) -> bytes:
 
 
 BAD_PARQUET: dict[str, tuple[Callable[[Path], bytes], str]] = {
-    "truncated": (lambda p: good_parquet(p)[:-20], "no usable Parquet file"),
-    "cut in the middle": (lambda p: good_parquet(p)[:300] + good_parquet(p)[-900:], "no usable Parquet file"),
-    "empty": (lambda p: b"", "no usable Parquet file"),
-    "text": (lambda p: b"PAR1 nothing of the kind PAR1", "no usable Parquet file"),
+    "truncated": (lambda p: good_parquet(p)[:-20], "not a usable Parquet file"),
+    "cut in the middle": (
+        lambda p: good_parquet(p)[:300] + good_parquet(p)[-900:],
+        "not a usable Parquet file",
+    ),
+    "empty": (lambda p: b"", "not a usable Parquet file"),
+    "text": (lambda p: b"PAR1 nothing of the kind PAR1", "not a usable Parquet file"),
     "no vectors": (lambda p: parquet_bytes(p, id=[1], embedding=[[1.0]]), "column 'vector' is missing"),
     "twice": (twice, "column 'id' is there more than once"),
     "names not UTF-8": (
         lambda p: good_parquet(p).replace(b"vector", b"v\x80ctor"),
-        "no usable Parquet file",
+        "not a usable Parquet file",
     ),
     "lists of lists": (lambda p: parquet_bytes(p, id=[1], vector=[[[1.0]]]), "row 1: "),
     "no lists": (lambda p: parquet_bytes(p, id=[1], vector=[1.0]), "column 'vector' must be a list"),
@@ -243,7 +246,7 @@ def test_export_that_was_changed_is_refused_before_a_row_of_the_part_is_read(
     file.write_bytes(content_before[:-1])
     assert "bytes, EXPORT.json says" in importer.refused(tmp_path / "out")
     file.unlink()
-    assert "EXPORT.json names this file, and it is missing" in importer.refused(tmp_path / "out")
+    assert "EXPORT.json names this file, but the file is missing" in importer.refused(tmp_path / "out")
     file.write_bytes(content_before)
     importer(tmp_path / "out")
     assert len(content(importer.data)) == 20

@@ -22,9 +22,9 @@ from tests.tenancy.keys import entry, key_of, write_keys
 
 import pykyro
 from pykyro.cli.kyrodb import main
-from pykyro.migration.document import Selection
+from pykyro.migration.directory_documents import Selection
 from pykyro.migration.export_record import Format
-from pykyro.migration.import_progress import ImportProgress, default_path, write_progress
+from pykyro.migration.importing import ImportProgress, default_path, write_progress
 from pykyro.storage.files.filesystem import LocalFileSystem
 
 # --- a server -------------------------------------------------------------------------------------
@@ -225,8 +225,8 @@ def test_directory_of_files_is_read_by_name(tmp_path: Path, importer: Importer) 
     importer(files)
     assert content(importer.data)["", 1][0] == np.array([9, 9, 9], np.float32).tobytes()
     pq.write_table(pa.table({"id": [1]}), files / "c.parquet")
-    assert "holds several formats; say --format" in importer.refused(files)
-    assert "does not tell what it is" in importer.refused(files / "readme.txt")
+    assert "holds several formats; give --format" in importer.refused(files)
+    assert "does not show the format" in importer.refused(files / "readme.txt")
     assert "does not exist" in importer.refused(files / "missing.jsonl")
 
 
@@ -239,7 +239,7 @@ def test_progress_of_another_import_is_refused(tmp_path: Path, importer: Importe
     write_progress(LocalFileSystem(), default_path(path), other)
     assert "the progress of another import, the files have changed since" in importer.refused(path)
     default_path(path).write_text("{}")
-    assert "is no progress of an import" in importer.refused(path)
+    assert "is not a progress file of an import" in importer.refused(path)
     assert "Imported 5 documents" in importer(path, "--progress", str(tmp_path / "mine"))
     assert not (tmp_path / "mine").exists()
 

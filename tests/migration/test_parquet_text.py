@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.parquet import ParquetReader
 from pykyro.migration.rows import BadRow, checked_row
 from pykyro.model.arguments import Schema

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from tests.migration.databases import DIMENSION, build, content, content_of, documents, many
 
 from pykyro.migration.destination import DirectoryDestination, open_directory
-from pykyro.migration.document import EVERYTHING, PortableDocument, Selection
+from pykyro.migration.directory_documents import EVERYTHING, PortableDocument, Selection
 from pykyro.migration.export import ExportOptions, export
 from pykyro.migration.export_record import ExportRecord, Format
-from pykyro.migration.import_progress import ImportProgress
-from pykyro.migration.importing import ImportOptions, import_documents
+from pykyro.migration.frozen_copy import copy_directory
+from pykyro.migration.importing import ImportOptions, ImportProgress, import_documents
 from pykyro.migration.input_files import find_input
-from pykyro.migration.still_copy import copy_directory
 
 FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "npy")
 

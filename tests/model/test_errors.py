@@ -42,13 +42,13 @@ _SAMPLES: dict[str, object] = {
 def _error_classes() -> list[type[Exception]]:
     """Every exception the program declares, wherever."""
     found: set[type[Exception]] = set()
-    for module in pkgutil.walk_packages(pykyro.__path__, "kyrodb."):
+    for module in pkgutil.walk_packages(pykyro.__path__, "pykyro."):
         if module.name.endswith("__main__"):
             continue
         for value in vars(importlib.import_module(module.name)).values():
             if inspect.isclass(value) and issubclass(value, Exception):
                 found.add(value)
-    ours = [kind for kind in found if kind.__module__.startswith("kyrodb.")]
+    ours = [kind for kind in found if kind.__module__.startswith("pykyro.")]
     return sorted(ours, key=lambda kind: (kind.__module__, kind.__name__))
 
 

@@ -60,12 +60,12 @@ def test_silent_connections_take_no_file_the_database_needs(
             assert server.stub.FlushHotTier(pb.FlushRequest(force=True)).success
             wait_until(lambda: server.http("/health").status_code == 200)
             health = server.http_json("/health")
-            assert "connections were shut down" in health["reason"]
+            assert "connections were closed" in health["reason"]
             assert metric(server, "connections_shed_total") > 0
             assert metric(server, "wal_circuit_breaker_state") == 0
             if transport == "grpcio":
                 assert len(os.listdir(descriptors)) < 0.85 * files
-        wait_until(lambda: re.search("connections (were|are being) shut down", server.log) is not None)
+        wait_until(lambda: re.search("connections (were|are being) closed", server.log) is not None)
         # All of them gone, nothing is left of it.
         wait_until(lambda: len(os.listdir(descriptors)) <= before + 10)
         insert_as_a_new_client(server, DOCUMENTS + 1)

@@ -77,7 +77,7 @@ def dangling(tmp_path: Path) -> Path:
         (lambda tmp_path: a_file(tmp_path) / "below" / "it", "file is not a directory"),
         (dangling, "is a symbolic link to"),
         (lambda tmp_path: tmp_path / ("x" * 300), "File name too long"),
-        (lambda tmp_path: Path("/proc/kyrodb"), "/proc is on a file system that holds no files"),
+        (lambda tmp_path: Path("/proc/kyrodb"), "/proc is on a file system that cannot store a database"),
     ],
 )
 def test_directories_that_cannot_be(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
@@ -107,7 +107,7 @@ def test_files_that_keep_a_start_from_succeeding(tmp_path: Path) -> None:
     (tmp_path / "data" / "LOCK").unlink()
     (tmp_path / "data" / "LOCK").mkdir()
     (fault,) = faults(tmp_path)
-    assert "LOCK is no lock file of a database" in fault
+    assert "LOCK is not a lock file of a database" in fault
 
 
 def test_another_dimension_and_a_lost_manifest(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_places_where_even_the_superuser_can_make_nothing(tmp_path: Path, place:
         more = {"interval_secs": 60} if section == "backup" else {}
         (fault,) = faults(tmp_path, **{section: {key: str(place), **more}})
         assert fault.startswith(f"{section}.{key} = {place}: ")
-        assert "is on a file system that holds no files" in fault
+        assert "is on a file system that cannot store a database" in fault
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_certificates(tmp_path: Path) -> None:
         "server.tls.key_path",
     ]
     (fault,) = faults(tmp_path, server={"tls": tls | {"key_path": good.client_key}})
-    assert "are no certificate and its key" in fault
+    assert "are not a certificate and its key" in fault
     (fault,) = faults(tmp_path, server={"tls": tls | {"ca_cert_path": good.server_key}})
     assert fault.startswith("server.tls.ca_cert_path")
 
@@ -200,7 +200,7 @@ def fifo(tmp_path: Path) -> Path:
     [
         (lambda tmp_path: tmp_path, "is a directory"),
         (lambda tmp_path: a_file(tmp_path) / "log", "Not a directory"),
-        (fifo, "is no file to which lines can be appended"),
+        (fifo, "is not a file to which lines can be appended"),
     ],
 )
 def test_log_files_that_cannot_be(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:

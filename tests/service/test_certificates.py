@@ -85,7 +85,7 @@ def test_the_wrong_order_and_another_key_are_refused_with_the_right_order(tmp_pa
     own, between = (blob.bytes() for blob in good.cert_chain_pems)
     assert "the server's own certificate comes first" in refusal(written(tmp_path, good, between + own))
     other = CA.issue_cert("localhost")
-    assert "are no certificate and its key" in refusal(
+    assert "are not a certificate and its key" in refusal(
         written(tmp_path, good, other.cert_chain_pems[0].bytes())
     )
 

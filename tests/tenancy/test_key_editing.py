@@ -131,7 +131,7 @@ def test_disabling_a_key_that_stands_twice_disables_both(tmp_path: Path) -> None
 def test_two_edits_at_once_are_kept_apart(tmp_path: Path) -> None:
     path = write_keys(tmp_path / "keys.yaml", entry())
     (tmp_path / "keys.yaml.new").touch()
-    with pytest.raises(ConfigError, match="another edit is at work"):
+    with pytest.raises(ConfigError, match="another edit is in progress"):
         add_key(path, NEW)
     assert len(keys(path)) == 1
 

@@ -195,7 +195,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 def test_clear_keys_are_hashed_with_a_warning() -> None:
     file = parse(text_of(entry(key=key_of("acme", CANARY))))
-    assert "1 of 1 keys stand there in clear" in file.warnings[0]
+    assert "1 of 1 keys are stored as plain text" in file.warnings[0]
     assert CANARY not in repr(file)
     assert file.keys[0].clear
 
@@ -206,7 +206,7 @@ def test_the_last_entry_of_a_key_counts() -> None:
         ("b", 1000, True),
         ("acme", 2, False),
     ]
-    assert any("api_keys[3] (line 12) is the key of api_keys[1] (line 2) again" in w for w in file.warnings)
+    assert any("api_keys[3] (line 12) repeats the key of api_keys[1] (line 2)" in w for w in file.warnings)
 
 
 def test_keys_of_a_tenant_that_disagree_are_warned_of() -> None:
@@ -218,9 +218,9 @@ def test_keys_of_a_tenant_that_disagree_are_warned_of() -> None:
 
 def test_the_sample_key_opens_nothing_but_loopback() -> None:
     text = text_of(entry("sample", key=SAMPLE_KEY))
-    assert "the sample key is published" in refusal(text)
+    assert "the sample key is public" in refusal(text)
     hashed = entry("sample", key=None, key_hash="sha256:" + digest_of(SAMPLE_KEY).hex())
-    assert "the sample key is published" in refusal(text_of(hashed))
+    assert "the sample key is public" in refusal(text_of(hashed))
     assert len(parse_key_file(text, PATH, only_loopback=True).keys) == 1
 
 

@@ -59,7 +59,7 @@ def test_a_file_of_something_else_is_refused(settings: TlsSettings, tmp_path: Pa
 
 def test_a_key_of_another_certificate_is_refused(settings: TlsSettings, tmp_path: Path) -> None:
     CA.issue_cert("localhost").private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    with pytest.raises(ConfigError, match="are no certificate and its key"):
+    with pytest.raises(ConfigError, match="are not a certificate and its key"):
         Certificates.read(settings)
 
 
@@ -82,7 +82,9 @@ def test_what_does_not_fit_together_is_told_apart(settings: TlsSettings, tmp_pat
             says = "the second holds no private key that can be read as PEM"
         case "swapped":
             certificate.write_bytes(key.read_bytes())
-    with pytest.raises(ConfigError, match=f"{certificate} and {key} are no certificate and its key: {says}"):
+    with pytest.raises(
+        ConfigError, match=f"{certificate} and {key} are not a certificate and its key: {says}"
+    ):
         Certificates.read(settings)
 
 
@@ -126,8 +128,8 @@ def test_kinds_of_keys_that_clients_do_not_take(tmp_path: Path) -> None:
         assert Certificates.read(_signed_by_itself(tmp_path, good)).validity[0].warning(time.time()) == ""
     for doubtful in (ec.generate_private_key(ec.SECP521R1()), ed25519.Ed25519PrivateKey.generate()):
         read = Certificates.read(_signed_by_itself(tmp_path, doubtful))
-        assert "do not take a key of the kind" in read.validity[0].warning(time.time())
+        assert "do not support keys of the kind" in read.validity[0].warning(time.time())
     with pytest.raises(
-        ConfigError, match=r"server\.tls\.cert_path: .* gRPC takes no key of the kind secp256k1"
+        ConfigError, match=r"server\.tls\.cert_path: .* gRPC does not support keys of the kind secp256k1"
     ):
         Certificates.read(_signed_by_itself(tmp_path, ec.generate_private_key(ec.SECP256K1())))

@@ -1,7 +1,7 @@
-"""Making a backup, of a stopped database or of one whose server goes on writing.
+"""Makes a backup of a stopped database, or of one whose server is writing.
 
 look     at the earlier backups and at the database: source.py
-relate   which files and which part of the log earlier archives hold already: lineage.py, create_plan.py
+relate   which files and which part of the log earlier archives hold already: history/chain.py, create_plan.py
 write    the archive: what is new, proved while it is copied; it appears whole or not at all
 prove    that it restores: its structure, and every frame of its log, wherever the pieces are
 label    it in the catalog, which could also be made again from the archive
@@ -14,12 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pykyro.backup import filename
-from pykyro.backup.archive.proved_copy import proved_chunks
 from pykyro.backup.archive.record import LogPiece, LogSegment, Record, StoredFile
-from pykyro.backup.archive.writer import ArchiveWriter
-from pykyro.backup.create_plan import CreateOptions, Plan, end_of, make_plan
-from pykyro.backup.history import chain as lineage
-from pykyro.backup.history.catalog import Catalog, Entry, read_catalog, write_label
+from pykyro.backup.archive.writer import ArchiveWriter, proved_chunks
+from pykyro.backup.create_plan import BackupPlan, CreateOptions, end_of, make_plan
+from pykyro.backup.history import chain as chain
+from pykyro.backup.history.catalog import Catalog, CatalogEntry, read_catalog, write_label
 from pykyro.backup.history.order import CLOCK_TOLERANCE_US
 from pykyro.backup.history.store import Store
 from pykyro.backup.source.source import require_manifest
@@ -37,7 +36,7 @@ __all__ = ["CreateOptions", "create_backup"]
 
 def create_backup(
     filesystem: FileSystem, data_dir: Path, target: Target, clock: Clock, options: CreateOptions
-) -> Entry:
+) -> CatalogEntry:
     """A new backup of the database in `data_dir`, durable in the target.
 
     Raises FailedPrecondition when there is no database, or no backup to build on; InvalidArgument, DataDamaged,
@@ -55,7 +54,7 @@ def create_backup(
         except DataDamaged as error:
             if plan.parent is None or not str(error.path).startswith(target.location):
                 raise
-            reason = f"what an incremental one would build on is damaged: {error}"
+            reason = f"the backup to build on is damaged: {error}"
             plan = plan.as_full(reason[:BACKUP_DESCRIPTION_CHARS_MAX])
             entry = _write_proved(filesystem, target, plan)
         write_label(target, entry)
@@ -65,10 +64,10 @@ def create_backup(
         lock.release()
 
 
-def _warn(plan: Plan, catalog: Catalog) -> None:
+def _warn(plan: BackupPlan, catalog: Catalog) -> None:
     if plan.full_because:
         plan.options.warn(f"a full backup was made: {plan.full_because}")
-    elif plan.line.strayed:
+    elif plan.line.diverged:
         plan.options.warn(plan.line.new_because)
     later = [e.record for e in catalog.entries if e.record.created_us > plan.created_us + CLOCK_TOLERANCE_US]
     if later:
@@ -100,7 +99,7 @@ def _new_id(catalog: Catalog, created_us: int) -> str:
     return backup_id
 
 
-def _write_proved(filesystem: FileSystem, target: Target, plan: Plan) -> Entry:
+def _write_proved(filesystem: FileSystem, target: Target, plan: BackupPlan) -> CatalogEntry:
     """Write the archive and prove that it restores; otherwise there is none."""
     entry = _write(filesystem, target, plan)
     try:
@@ -111,7 +110,7 @@ def _write_proved(filesystem: FileSystem, target: Target, plan: Plan) -> Entry:
     return entry
 
 
-def _write(filesystem: FileSystem, target: Target, plan: Plan) -> Entry:
+def _write(filesystem: FileSystem, target: Target, plan: BackupPlan) -> CatalogEntry:
     """Write the archive. Raises DataDamaged, ResourceExhausted, OSError; then there is none."""
     free = target.free_bytes()
     if free is not None and free < plan.new_bytes:
@@ -129,10 +128,10 @@ def _write(filesystem: FileSystem, target: Target, plan: Plan) -> Entry:
     except BaseException:
         writer.abandon()
         raise
-    return Entry(record, facts.size_bytes, facts.digest)
+    return CatalogEntry(record, facts.size_bytes, facts.digest)
 
 
-def _paced(plan: Plan) -> Callable[[int], None]:
+def _paced(plan: BackupPlan) -> Callable[[int], None]:
     total, done = plan.new_bytes, 0
 
     def take(size_bytes: int) -> None:
@@ -144,7 +143,7 @@ def _paced(plan: Plan) -> Callable[[int], None]:
     return take
 
 
-def _write_files(filesystem: FileSystem, writer: ArchiveWriter, plan: Plan) -> list[StoredFile]:
+def _write_files(filesystem: FileSystem, writer: ArchiveWriter, plan: BackupPlan) -> list[StoredFile]:
     stored = []
     for file in plan.source.files:
         entry = file.entry
@@ -164,7 +163,7 @@ def _write_files(filesystem: FileSystem, writer: ArchiveWriter, plan: Plan) -> l
     return stored
 
 
-def _write_beside(writer: ArchiveWriter, plan: Plan) -> list[StoredFile]:
+def _write_beside(writer: ArchiveWriter, plan: BackupPlan) -> list[StoredFile]:
     sealed_lsn = plan.source.manifest.sealed_lsn
     needed = tuple(segment.entry for segment in plan.log if segment.last_lsn > sealed_lsn)
     manifest = plan.source.manifest.model_copy(update={"wal": needed})
@@ -181,7 +180,7 @@ def _write_beside(writer: ArchiveWriter, plan: Plan) -> list[StoredFile]:
     ]
 
 
-def _write_log(writer: ArchiveWriter, plan: Plan) -> list[LogSegment]:
+def _write_log(writer: ArchiveWriter, plan: BackupPlan) -> list[LogSegment]:
     stored = []
     for segment in plan.log:
         pieces = plan.known_pieces(segment)
@@ -190,11 +189,11 @@ def _write_log(writer: ArchiveWriter, plan: Plan) -> list[LogSegment]:
             member = filename.piece(segment.entry.name, start)
             digest = writer.add_bytes(member, segment.content[start:end])
             pieces += (LogPiece(start=start, end=end, digest=digest, archive=plan.id),)
-        stored.append(lineage.log_segment(segment, pieces))
+        stored.append(chain.log_segment(segment, pieces))
     return stored
 
 
-def _record(plan: Plan, documents: int, files: list[StoredFile], log: list[LogSegment]) -> Record:
+def _record(plan: BackupPlan, documents: int, files: list[StoredFile], log: list[LogSegment]) -> Record:
     manifest, source = plan.source.manifest, plan.source.log
     return Record(
         id=plan.id,

@@ -1,4 +1,4 @@
-"""What a new backup will hold, and what earlier archives hold of it already."""
+"""The plan of a new backup: its content, and the part of it that earlier archives hold."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from pykyro.backup.archive.record import LogPiece, Record, StoredFile
-from pykyro.backup.history import chain as lineage
-from pykyro.backup.history.catalog import Catalog, Entry
+from pykyro.backup.history import chain as chain
+from pykyro.backup.history.catalog import Catalog, CatalogEntry
 from pykyro.backup.history.chain import Line
 from pykyro.backup.source.document_count import live_keys
-from pykyro.backup.source.source import Source
+from pykyro.backup.source.source import BackupSource
 from pykyro.backup.source.source_log import SourceSegment
 from pykyro.model.errors import FailedPrecondition
 from pykyro.storage.files.filesystem import FileSystem
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 
 def silent(done_bytes: int, total_bytes: int) -> None:
-    """Progress nobody watches."""
+    """Progress that is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class CreateOptions:
     """`reference` builds on that backup instead of the newest that fits and takes `incremental`. With
     `full_after_days` an incremental backup becomes a full one also when there is no backup at all, or when the oldest
     archive it would need is older. `pace` is called with the size of each piece before it is written:
-    Throttle.take; `warn` with what the operator should know."""
+    Throttle.take; `warn` is called with texts for the operator."""
 
     incremental: bool = False
     reference: str | None = None
@@ -46,7 +46,7 @@ class CreateOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BackupPlan:
     """A backup of `source`. It builds on `parent`; None makes it a full one, `full_because` of something when it was
     to be incremental."""
 
@@ -55,7 +55,7 @@ class Plan:
     sequence: int
     data_dir: Path
     options: CreateOptions
-    source: Source
+    source: BackupSource
     line: Line
     parent: Record | None
     full_because: str
@@ -67,7 +67,7 @@ class Plan:
         start = min(sealed_lsn, continued.position.lsn) if continued else sealed_lsn
         return [segment for segment in self.source.log.segments if segment.last_lsn > start]
 
-    def as_full(self, because: str) -> Plan:
+    def as_full(self, because: str) -> BackupPlan:
         """The same backup, built on no other."""
         return replace(self, parent=None, full_because=because)
 
@@ -77,20 +77,20 @@ class Plan:
         What it needs for itself comes from its parent's archives alone; what only rolls an earlier one forward may
         be in any.
         """
-        known = lineage.pieces_in(self.parent, segment) if self.parent else ()
+        known = chain.pieces_in(self.parent, segment) if self.parent else ()
         continued = self.line.continues
         if not known and continued and segment.last_lsn <= self.source.manifest.sealed_lsn:
-            known = lineage.pieces_in(continued, segment)
+            known = chain.pieces_in(continued, segment)
         return known
 
     def known_file(self, name: str) -> StoredFile | None:
         """A file of the database as the parent has it."""
         entry = next(file.entry for file in self.source.files if file.entry.name == name)
-        return lineage.stored_in(self.parent, entry) if self.parent else None
+        return chain.stored_in(self.parent, entry) if self.parent else None
 
     @property
     def new_bytes(self) -> int:
-        """About what the archive will need."""
+        """Approximate size of the archive."""
         files = sum(len(f.content) for f in self.source.files if self.known_file(f.entry.name) is None)
         log = sum(s.end_offset - end_of(self.known_pieces(s)) for s in self.log)
         return files + log + sum(map(len, self.source.beside.values())) + _SPARE_BYTES
@@ -110,7 +110,7 @@ def make_plan(
     options: CreateOptions,
     backup_id: str,
     created_us: int,
-) -> Plan:
+) -> BackupPlan:
     """Raises FailedPrecondition when there is no database, or no backup to build on; InvalidArgument, DataDamaged,
     OSError."""
     if options.reference is not None:
@@ -120,11 +120,11 @@ def make_plan(
             "Reference backup ID required: there is no backup to build on; make a full one first, without "
             "--incremental"
         )
-    source, line = lineage.capture_line(filesystem, data_dir, catalog)
+    source, line = chain.capture_line(filesystem, data_dir, catalog)
     parent, because = None, ""
     if options.incremental:
         parent, because = _choose_parent(catalog, line, source.manifest, options, created_us)
-    return Plan(
+    return BackupPlan(
         id=backup_id,
         created_us=created_us,
         sequence=1 + max((entry.record.sequence for entry in catalog.entries), default=0),
@@ -152,7 +152,7 @@ def _require_reference(catalog: Catalog, reference: str) -> None:
 
 def _choose_parent(
     catalog: Catalog, line: Line, manifest: Manifest, options: CreateOptions, created_us: int
-) -> tuple[Entry | None, str]:
+) -> tuple[CatalogEntry | None, str]:
     """The backup an incremental one builds on: the one asked for, or the newest that is on the same line or holds a
     file of the database; or why there is none."""
     if options.reference is not None:
@@ -170,17 +170,19 @@ def _choose_parent(
 
 
 def _shares_a_file(record: Record, manifest: Manifest) -> bool:
-    return any(lineage.stored_in(record, file) for segment in manifest.segments for file in segment.files)
+    return any(chain.stored_in(record, file) for segment in manifest.segments for file in segment.files)
 
 
 def _unless_too_old(
-    catalog: Catalog, parent: Entry, days: float | None, created_us: int
-) -> tuple[Entry | None, str]:
+    catalog: Catalog, parent: CatalogEntry, days: float | None, created_us: int
+) -> tuple[CatalogEntry | None, str]:
     if days is None:
         return parent, ""
     oldest = min((entry.record for entry in catalog.chain(parent)), key=lambda record: record.created_us)
     if created_us - oldest.created_us > days * _DAY_US:
-        return None, f"backup {oldest.id}, on which it would rest, is older than {days:g} days"
+        return None, f"backup {oldest.id}, on which the new backup would depend, is older than {days:g} days"
     if oldest.created_us > created_us + _DAY_US:
-        return None, f"backup {oldest.id}, on which it would rest, is dated in the future: its age is unknown"
+        return None, (
+            f"backup {oldest.id}, on which the new backup would depend, is dated in the future: its age is unknown"
+        )
     return parent, ""

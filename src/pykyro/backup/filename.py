@@ -1,6 +1,6 @@
 """The names in a backup directory and inside an archive; their patterns stand in storage/filename.py.
 
-    backup_20250601T120000Z.tar     an archive: it alone is the backup, see archive_format.py
+    backup_20250601T120000Z.tar     an archive: it alone is the backup, see archive/format.py
     backup_20250601T120000Z.json    its label in the catalog, which can be made again from the archive
     LOCK                            who is changing the directory
     *.tmp                           being written; worthless after a crash

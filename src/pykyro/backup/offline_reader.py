@@ -27,7 +27,7 @@ from pykyro.storage.wal.retention import is_sealed
 _CHUNK_ROWS: Final = 8192
 
 
-class Recovered:
+class OfflineReader:
     """The state of a directory that no server is changing. Raises DataDamaged, OSError, like all that reads it."""
 
     def __init__(self, filesystem: FileSystem, directory: Path) -> None:

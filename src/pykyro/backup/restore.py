@@ -23,10 +23,9 @@ from uuid import uuid4
 
 from pykyro.backup import filename
 from pykyro.backup.archive.record import LogSegment
-from pykyro.backup.directory_swap import clear_directory, remove_tree, swap_directories
+from pykyro.backup.directory_swap import clear_directory, remove_tree, require_not_mounted, swap_directories
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import RestorePlan
-from pykyro.backup.target.mount_point import require_not_mounted
 from pykyro.model.errors import DataDamaged, FailedPrecondition, ResourceExhausted
 from pykyro.model.types import BytesLike
 from pykyro.storage import filename as data_filename
@@ -43,13 +42,13 @@ Step = Callable[[int], None]
 
 
 def no_step(size_bytes: int) -> None:
-    """Progress nobody watches."""
+    """Progress that is not shown."""
 
 
 @dataclass(slots=True)
 class RestoreReport:
-    """What was restored, or would be. `replaced` are the names of what was in the directory before; `leftover` is
-    where it still is, if it could not be removed."""
+    """The restored state, or the one that a restore would make. `replaced` are the names that the directory held
+    before; `leftover` is where it still is, if it could not be removed."""
 
     lsn: int
     size_bytes: int
@@ -59,7 +58,7 @@ class RestoreReport:
 
 
 def describe_restore(filesystem: FileSystem, data_dir: Path, plan: RestorePlan) -> RestoreReport:
-    """What `restore` would do; changes nothing. Raises what a restore is refused with before it begins:
+    """A preview of `restore`; changes nothing. Raises what a restore is refused with before it begins:
     FailedPrecondition for the root of a mounted file system, DataDirInUse; OSError."""
     require_not_mounted(data_dir)
     names = filesystem.names(data_dir) if filesystem.exists(data_dir) else []
@@ -211,8 +210,9 @@ class _Staging:
 def _prove(filesystem: FileSystem, staging: Path, plan: RestorePlan) -> None:
     report = verify_directory(filesystem, staging)
     if report.damage:
-        raise DataDamaged(f"what was restored is damaged: {report.damage[0]}", path=staging)
+        raise DataDamaged(f"the restored directory is damaged: {report.damage[0]}", path=staging)
     if report.last_lsn != plan.lsn:
         raise DataDamaged(
-            f"what was restored ends at position {report.last_lsn}, not {plan.lsn}", path=staging
+            f"the restored directory ends at position {report.last_lsn}; position {plan.lsn} was expected",
+            path=staging,
         )

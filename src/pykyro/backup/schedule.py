@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 RETRY_S: Final = 300.0
 """After a failure the next try comes this soon, or at the interval if that is shorter."""
 STOP_S: Final = 5.0
-"""What a backup that is given up has to let go of its lock, which in an object store nobody else takes away."""
+"""Time that a cancelled backup has to release its lock; in an object store no other process removes it."""
 FULL_AFTER_DAYS: Final = 7.0
 """No chain rests on an older full backup than this."""
 _WORDS_BYTES: Final = 500
@@ -31,11 +31,11 @@ Report = TypeVar("Report", bound=BaseModel)
 
 
 class BackupSchedule:
-    """Incremental backups every `interval_s`, a full one each week. What it did is in plain attributes, for metrics:
+    """Incremental backups every `interval_s`, a full one each week. Its results are plain attributes, for metrics:
 
     `last_success_s` is the Unix time of the newest good backup, 0 for none, whoever made it; `last_size_bytes`,
     `last_documents` and `last_duration_s` are of the last one this schedule made; `made` and `failures` count since
-    the start; `last_failure` says why the last one failed, "" after a success; `running` whether one is under way.
+    the start; `last_failure` says why the last one failed, "" after a success; `running` is True during a backup.
     """
 
     def __init__(
@@ -166,7 +166,8 @@ class BackupSchedule:
 
 
 def _ask(process: subprocess.Popen[bytes], request: bytes) -> tuple[bytes, bytes]:
-    """What the process writes to both outputs. Its input stays open: its end would mean that this process is gone."""
+    """The text that the process writes to both outputs. Its input stays open: its end would mean that this process is
+    gone."""
     assert process.stdin is not None
     pipe, process.stdin = process.stdin, None
     with contextlib.suppress(BrokenPipeError):

@@ -4,7 +4,7 @@
     python -m pykyro.backup.scheduled_run look       tell the newest backup there is
 
 One request line on standard input, one report line on standard output, both JSON. When standard input ends the
-server is gone, and so is this process; SIGTERM says that it is stopping. Either way the lock is let go of if there is
+server is gone, and so is this process; SIGTERM says that it is stopping. Either way the lock is released if there is
 time for it; what else is left is removed by the next backup.
 """
 
@@ -23,8 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.history.catalog import read_catalog
-from pykyro.backup.history.prune import prune_backups
-from pykyro.backup.history.retention import Retention
+from pykyro.backup.history.retention import Retention, prune_backups
 from pykyro.backup.target.locate import open_target
 from pykyro.model.errors import KyroError
 from pykyro.storage.files.filesystem import LocalFileSystem
@@ -51,7 +50,7 @@ def encode_request(request: RunRequest) -> bytes:
 
 
 class RunReport(BaseModel):
-    """The backup that was made, the ids of those that were pruned, and what the operator should know."""
+    """The backup that was made, the ids of the pruned ones, and texts for the operator."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,13 +70,13 @@ class LookReport(BaseModel):
 
 
 def look(request: RunRequest) -> LookReport:
-    """Raises what `open_target` raises."""
+    """Raises the errors of `open_target`."""
     restorable = read_catalog(open_target(request.backup_dir)).restorable()
     return LookReport(newest_us=restorable[0].record.created_us if restorable else None)
 
 
 def run(request: RunRequest) -> RunReport:
-    """Back up, then prune. Raises what `create_backup` and `prune_backups` raise."""
+    """Back up, then prune. Raises the errors of `create_backup` and `prune_backups`."""
     target, clock = open_target(request.backup_dir), SystemClock()
     warnings: list[str] = []
     options = CreateOptions(

@@ -1,20 +1,28 @@
-"""Proving a backup: every byte of every archive it needs, and on request a trial recovery of what it restores to."""
+"""Verification of a backup: every byte of every archive it needs, and on request a recovery of what it restores to.
+
+`check_recovery` works without the engine, by other means that must find the same: every byte is proved, the documents
+are read from segments and log and counted, and some are searched for by a scan of all of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from pykyro.backup.directory_swap import remove_tree
-from pykyro.backup.history.catalog import Catalog, Entry, mark_verified
+from pykyro.backup.history.catalog import Catalog, CatalogEntry, mark_verified
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
 from pykyro.backup.target.target import Target
-from pykyro.backup.trial_recovery import TrialReport, try_recovery
+from pykyro.model.distance import similarities
 from pykyro.model.errors import DataDamaged
+from pykyro.model.types import LSN, Metric
 from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.verify import verify_directory
 from pykyro.system.clock import Clock
 
 Step = Callable[[int], None]
@@ -22,7 +30,7 @@ Step = Callable[[int], None]
 
 def verify_backup(
     target: Target, catalog: Catalog, backup_id: str, clock: Clock, step: Step = lambda size_bytes: None
-) -> Entry:
+) -> CatalogEntry:
     """Prove a backup and all it needs, and note so in the labels; its entry, with the digest that was found.
 
     Raises InvalidArgument when there is no such backup, FailedPrecondition when one it needs is gone,
@@ -42,15 +50,15 @@ def verify_backup(
 
 def verify_deep(
     filesystem: FileSystem, scratch: Path, target: Target, catalog: Catalog, backup_id: str, clock: Clock
-) -> TrialReport:
+) -> RecoveryCheck:
     """Restore a backup into `scratch`, which must not exist, recover it there and remove it.
 
-    Raises what `verify_backup` and `restore` raise, and DataDamaged when the recovery finds another state.
+    Raises the errors of `verify_backup` and `restore`, and DataDamaged when the recovery finds another state.
     """
     plan = plan_backup(catalog, backup_id)
     restore(filesystem, scratch, Store(target), plan, clock, allow_clear=False)
     try:
-        report = try_recovery(filesystem, scratch)
+        report = check_recovery(filesystem, scratch)
     finally:
         remove_tree(filesystem, scratch)
     record = plan.base
@@ -63,7 +71,7 @@ def verify_deep(
     return report
 
 
-def _verify_archive(target: Target, store: Store, entry: Entry, clock: Clock) -> Entry:
+def _verify_archive(target: Target, store: Store, entry: CatalogEntry, clock: Clock) -> CatalogEntry:
     archive = store.archive(entry.id)
     digest = archive.verify()
     if entry.digest not in ("", digest) or archive.record != entry.record:
@@ -77,3 +85,36 @@ def _verify_archive(target: Target, store: Store, entry: Entry, clock: Clock) ->
     except OSError:
         # On a read-only medium the backup is no worse for it.
         return replace(entry, digest=digest)
+
+
+_PROBES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryCheck:
+    """Live documents, the last position, bytes proved, and how many documents were searched for and found."""
+
+    documents: int
+    lsn: LSN
+    size_bytes: int
+    searches: int
+
+
+def check_recovery(filesystem: FileSystem, directory: Path) -> RecoveryCheck:
+    """Recover a directory that no server is changing, in memory. Raises DataDamaged, OSError."""
+    proved = verify_directory(filesystem, directory)
+    if proved.damage:
+        raise DataDamaged(proved.damage[0], path=directory)
+    reader = OfflineReader(filesystem, directory)
+    metric = reader.manifest.metric
+    probes = reader.some(_PROBES)
+    for document in probes:
+        own = float(similarities(document.vector[None, :], document.vector, metric)[0])
+        _, best = reader.nearest(document.vector)
+        # Nothing is nearer to a vector than itself, except by inner product, where a longer one may be.
+        if best < own or (metric is not Metric.INNER_PRODUCT and best > own + abs(own) * 1e-9):
+            raise DataDamaged(
+                f"a search for document {document.doc_id} finds similarity {best}, its own is {own}",
+                path=directory,
+            )
+    return RecoveryCheck(reader.count, proved.last_lsn, proved.size_bytes, len(probes))

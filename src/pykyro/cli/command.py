@@ -1,13 +1,18 @@
-"""What every command has around it: output that any terminal takes, a reader that may leave, and exit codes."""
+"""The frame of every command: output for any terminal, readers that leave, signals, exit codes, shared arguments."""
 
 from __future__ import annotations
 
+import argparse
 import codecs
+import contextlib
 import io
 import os
 import select
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Final, TextIO
 
 from pykyro.model.errors import KyroError
@@ -31,8 +36,8 @@ def run(body: Callable[[], int | None], report: Callable[[BaseException], None])
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError as error:
-        # Nobody reads the output any more (`| head`): no error to speak of. The end of another pipe is.
-        if settle(sys.stdout):
+        # The output has no reader any more (`| head`), which is not an error. A broken pipe elsewhere is one.
+        if flush_or_discard(sys.stdout):
             report(error)
     except UnicodeEncodeError as error:
         report(
@@ -45,7 +50,7 @@ def run(body: Callable[[], int | None], report: Callable[[BaseException], None])
         report(error)
     except KeyboardInterrupt:
         print("Error: interrupted", file=sys.stderr)
-    settle(sys.stdout)
+    flush_or_discard(sys.stdout)
     return 1
 
 
@@ -75,22 +80,89 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
     return written, error.end
 
 
-def settle(stream: TextIO) -> bool:
-    """Whether somebody could still read the stream; if not, what is left in its buffer goes nowhere."""
+def flush_or_discard(stream: TextIO) -> bool:
+    """Flush the stream; returns whether it still has a reader. Without a reader the rest of its buffer is
+    discarded."""
     try:
         stream.flush()
         number = stream.fileno()
     except io.UnsupportedOperation:
         return True
     except OSError:
-        return _let_go(stream)
+        return _discard(stream)
     watch = select.poll()
     watch.register(number, 0)
     # A failed write may have emptied the buffer, so that the flush had nothing to fail with.
-    return True if not any(events & select.POLLERR for _, events in watch.poll(0)) else _let_go(stream)
+    return True if not any(events & select.POLLERR for _, events in watch.poll(0)) else _discard(stream)
 
 
-def _let_go(stream: TextIO) -> bool:
+def _discard(stream: TextIO) -> bool:
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
     return False
+
+
+API_KEY_VARIABLE: Final = "KYRODB_API_KEY"
+"""The variable of the environment that holds the key to use at a server."""
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """For `type` of an argument: an integer within these bounds."""
+
+    def integer(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{value} is not from {least} to {most}")
+        return value
+
+    return integer
+
+
+def missing_option(options: argparse.Namespace, needs: Mapping[str, str]) -> str:
+    """The fault of options that have no effect without another option, which `needs` names; "" for none.
+
+    An option without effect is likely a mistake of the user.
+    """
+    for option, other in needs.items():
+        given = getattr(options, _attribute(option), None)
+        if given is not None and given is not False and _unset(options, other):
+            return f"{option} needs {other}"
+    return ""
+
+
+def _unset(options: argparse.Namespace, option: str) -> bool:
+    value = getattr(options, _attribute(option))
+    return value is None or value is False
+
+
+def _attribute(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
+
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+_BY_SIGNAL: Final = 128
+
+
+@contextlib.contextmanager
+def orderly_end() -> Iterator[None]:
+    """Inside, these signals raise SystemExit with the exit code that shells know; a second one changes nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        # One that the parent ignores, as nohup does, stays ignored.
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    raise SystemExit(_BY_SIGNAL + number)

@@ -1,4 +1,4 @@
-"""kyrodb doctor: what is wrong with this installation, and what to do about it."""
+"""kyrodb doctor: faults of this installation, and the advice for each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pykyro.cli.arguments import API_KEY_VARIABLE
+from pykyro.cli.command import API_KEY_VARIABLE
 from pykyro.cli.diagnosis.certificates import check_certificates
 from pykyro.cli.diagnosis.directory import check_directory
 from pykyro.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
@@ -42,7 +42,9 @@ def add_command(commands: Commands) -> None:
     )
     parser.add_argument("-d", "--data-dir", type=Path, help="examine this data directory instead")
     parser.add_argument("--deep", action="store_true", help="read every byte of the data directory")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="output format (default: %(default)s)"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -62,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Finding]:
-    """Everything, in the order in which it has to be mended."""
+    """Everything, in the order in which it has to be corrected."""
     directory_alone = data_dir is not None
     settings: Settings | None
     try:
@@ -70,7 +72,7 @@ def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterat
     except ConfigError as error:
         for fault in error.faults:
             yield wrong(
-                "configuration", fault, "mend it; kyrodb_server --generate-config yaml shows every key"
+                "configuration", fault, "correct it; kyrodb_server --generate-config yaml shows every key"
             )
         settings = None
     else:
@@ -101,7 +103,9 @@ def _check_secrets(settings: Settings) -> Iterator[Finding]:
                 auth.api_keys_file, only_loopback=server.grpc_is_loopback and server.http_is_loopback
             )
         except ConfigError as error:
-            yield from (wrong("API keys", fault, "mend the file, see kyrodb keys") for fault in error.faults)
+            yield from (
+                wrong("API keys", fault, "correct the file; see kyrodb keys") for fault in error.faults
+            )
         else:
             yield ok("API keys", f"{auth.api_keys_file}: {len(file.keys)} keys")
             yield from (note("API keys", warning) for warning in file.warnings)
@@ -120,8 +124,8 @@ def _check_service(settings: Settings, owner: int | None) -> Iterator[Finding]:
         else:
             yield wrong(
                 "server",
-                f"process {owner} holds the data directory, but nobody answers: {error}",
-                "is it another configuration's server? else restart it",
+                f"process {owner} has the data directory open, but no server answers: {error}",
+                "check whether it runs with another configuration; otherwise restart it",
             )
 
 
@@ -134,5 +138,5 @@ def _print(finding: Finding) -> None:
 def _summarise(findings: Sequence[Finding]) -> None:
     faults = sum(finding.severity is Severity.WRONG for finding in findings)
     notes = sum(finding.severity is Severity.NOTE for finding in findings)
-    things = "Nothing has to be done" if not faults else f"{faults} to be mended"
+    things = "Nothing has to be done" if not faults else f"{faults} to correct"
     print(f"\n{things}" + (f", {notes} worth a look." if notes else "."))

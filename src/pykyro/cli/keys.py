@@ -1,4 +1,4 @@
-"""kyrodb keys: make, list and disable API keys."""
+"""kyrodb keys: create, list and disable API keys."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from pykyro.cli.arguments import integer
-from pykyro.cli.command import text_argument
+from pykyro.cli.command import integer, text_argument
 from pykyro.config import load_settings
 from pykyro.model.errors import ConfigError
 from pykyro.model.limits import COUNT_MAX, MAX_QPS_MAX
@@ -29,7 +28,7 @@ _RELOAD: Final = "A running server reads the file again on SIGHUP (kill -HUP <pi
 
 def add_command(commands: Commands) -> None:
     """Add `keys` and its verbs."""
-    parser = commands.add_parser("keys", help="make, list and disable API keys", allow_abbrev=False)
+    parser = commands.add_parser("keys", help="create, list and disable API keys", allow_abbrev=False)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_new(verbs)
     _add_list(verbs)
@@ -39,10 +38,10 @@ def add_command(commands: Commands) -> None:
 def _add_new(verbs: Commands) -> None:
     parser = verbs.add_parser(
         "new",
-        help="make a key, store its hash, and show the key this once",
-        description="Make a key and add its hash to the key file. The key goes to standard output, this once. "
-        f"What is not given is as for the tenant's last key, or else --name ID --max-vectors {_MAX_VECTORS} "
-        "--max-qps 0.",
+        help="create a key, store its hash, and show the key once",
+        description="Create a key and add its hash to the key file. The key is written to standard output once. "
+        "An option that is not given has the value of the tenant's last key; for a new tenant it is --name ID "
+        f"--max-vectors {_MAX_VECTORS} --max-qps 0.",
         allow_abbrev=False,
     )
     _add_file_options(parser)
@@ -61,7 +60,7 @@ def _add_new(verbs: Commands) -> None:
         help="requests a second; 0 is the server's default",
     )
     parser.add_argument(
-        "--admin", action="store_true", help="also allow flushes, snapshots and everybody's usage"
+        "--admin", action="store_true", help="also allow flushes, snapshots and the usage of all tenants"
     )
     parser.set_defaults(run=_new)
 
@@ -69,12 +68,14 @@ def _add_new(verbs: Commands) -> None:
 def _add_list(verbs: Commands) -> None:
     parser = verbs.add_parser("list", help="show the keys, not their secrets", allow_abbrev=False)
     _add_file_options(parser)
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: %(default)s")
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="output format (default: %(default)s)"
+    )
     parser.set_defaults(run=_list)
 
 
 def _add_disable(verbs: Commands) -> None:
-    parser = verbs.add_parser("disable", help="let keys open nothing any more", allow_abbrev=False)
+    parser = verbs.add_parser("disable", help="disable keys", allow_abbrev=False)
     _add_file_options(parser)
     parser.add_argument("key_ids", nargs="*", metavar="KEY_ID", help="as 'kyrodb keys list' shows it")
     parser.add_argument("--tenant", metavar="ID", help="all keys of this tenant")
@@ -111,7 +112,7 @@ def _new(options: argparse.Namespace) -> None:
     add_key(path, entry)
     print(key)
     print(
-        f"{path} holds the hash of key {entry.key_id}; the key itself is shown this once. {_RELOAD}",
+        f"{path} holds the hash of key {entry.key_id}; the key itself is not shown again. {_RELOAD}",
         file=sys.stderr,
     )
 

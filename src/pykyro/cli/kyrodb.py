@@ -1,4 +1,4 @@
-"""kyrodb: what an operator does beside running the server and its backups."""
+"""kyrodb: tools of an operator beside the server and its backups."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import sys
 from collections.abc import Sequence
 
 from pykyro.cli import doctor, keys, migration
-from pykyro.cli.arguments import missing_company
 from pykyro.cli.backup import drill
-from pykyro.cli.command import print_error, run
-from pykyro.cli.ending import orderly_end
+from pykyro.cli.command import missing_option, orderly_end, print_error, run
 from pykyro.cli.top import top
 from pykyro.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
+    """Run the command; the exit code: 0 for success, 1 for any error, 2 for wrong usage."""
 
     def body() -> int | None:
         parser = _parser()
         options = parser.parse_args(arguments)
-        fault = missing_company(options, getattr(options, "needs", {}))
+        fault = missing_option(options, getattr(options, "needs", {}))
         if fault:
             parser.error(fault)
         with orderly_end():
@@ -33,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="kyrodb", description="Look after a KyroDB installation.", allow_abbrev=False
+        prog="kyrodb", description="Tools to operate a KyroDB installation.", allow_abbrev=False
     )
     parser.add_argument("-V", "--version", action="version", version=f"kyrodb {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

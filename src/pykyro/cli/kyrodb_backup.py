@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pykyro.backup.archive.writer import Throttle
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.filename import is_backup_id
 from pykyro.backup.history.catalog import Catalog, read_catalog
 from pykyro.backup.history.order import clock_faults
-from pykyro.backup.history.prune import prune_backups
-from pykyro.backup.history.retention import Retention
+from pykyro.backup.history.retention import Retention, prune_backups
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import RestorePlan, instant, plan_backup, plan_position, plan_time
 from pykyro.backup.restore import describe_restore, restore
@@ -21,19 +21,17 @@ from pykyro.backup.source.seal_request import WAIT_S, seal_first
 from pykyro.backup.target.locate import is_url, open_target
 from pykyro.backup.target.scratch import scratch_directory
 from pykyro.backup.target.target import Target
-from pykyro.backup.target.throttle import Throttle
 from pykyro.backup.verify import verify_backup, verify_deep
 from pykyro.cli.backup import output
 from pykyro.cli.backup.arguments import CLEAR, parse_arguments
-from pykyro.cli.command import run
-from pykyro.cli.ending import orderly_end
+from pykyro.cli.command import orderly_end, run
 from pykyro.model.errors import FailedPrecondition, InvalidArgument
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.system.clock import SystemClock
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code: 0 when it did what was asked, 1 for any error, 2 for wrong usage."""
+    """Run the command; the exit code: 0 for success, 1 for any error, 2 for wrong usage."""
 
     def body() -> None:
         options = parse_arguments(_VERBS, arguments)
@@ -100,17 +98,17 @@ def _verify(options: argparse.Namespace) -> None:
     total = sum(entry.size_bytes for entry in catalog.chain(catalog.find(backup_id)))
     with output.progress("Reading", total) as progress:
         entry = verify_backup(target, catalog, backup_id, clock, progress.step)
-    trial = None
+    check = None
     if options.deep:
         with scratch_directory(options.scratch_dir) as scratch:
-            trial = verify_deep(LocalFileSystem(), scratch / "data", target, catalog, backup_id, clock)
+            check = verify_deep(LocalFileSystem(), scratch / "data", target, catalog, backup_id, clock)
     print(f"\nBackup {backup_id} is valid")
     print(f"Size: {entry.size_bytes} bytes")
     print(f"Checksum: 0x{entry.checksum:08X} (verified)")
-    if trial is not None:
+    if check is not None:
         print(
-            f"Recovery: {trial.documents} documents at position {trial.lsn}, "
-            f"{trial.searches} of them searched for and found"
+            f"Recovery: {check.documents} documents at position {check.lsn}, "
+            f"{check.searches} of them searched for and found"
         )
 
 
@@ -132,7 +130,7 @@ def _restore(options: argparse.Namespace) -> None:
             filesystem, data_dir, store, plan, SystemClock(), allow_clear=allow_clear, step=progress.step
         )
     if report.leftover is not None:
-        output.warn(f"what was in {data_dir} before is still in {report.leftover}, which can be removed")
+        output.warn(f"the previous content of {data_dir} is still in {report.leftover}; you can remove it")
     if options.backup_id is not None:
         print(f"\nDatabase restored from backup {options.backup_id}")
     elif options.point_in_time is not None:
@@ -211,7 +209,9 @@ def _require_apart(data_dir: Path, backup_dir: str) -> None:
 
 def _backup_id(text: str) -> str:
     if not is_backup_id(text):
-        raise InvalidArgument(f"{text!r} is no backup id; they look like 20250601T120000Z", field="backup_id")
+        raise InvalidArgument(
+            f"{text!r} is not a backup id; an example is 20250601T120000Z", field="backup_id"
+        )
     return text
 
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pykyro.cli.arguments import integer
-from pykyro.cli.command import run, settle
+from pykyro.cli.command import flush_or_discard, integer, run
 from pykyro.model.errors import ConfigError, KyroError, causes
 from pykyro.model.limits import DIMENSION_MAX, PORT_MAX
 from pykyro.system.clock import SystemClock
@@ -51,7 +50,7 @@ def _run(options: argparse.Namespace) -> None:
 def _serve(config: Path | None, overrides: Overrides) -> None:
     # Until it can stop in order, there is nothing to put in order.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Only who serves needs all that comes with a server.
+    # Only serving needs the imports of a server.
     from pykyro.config import load_settings
     from pykyro.server.app import run as serve
 
@@ -62,7 +61,7 @@ def _serve(config: Path | None, overrides: Overrides) -> None:
     _require_backup_place(loaded.settings)
     serve(loaded, load, _scheduled_backups(loaded.settings))
     # A log that nobody reads any more is not how a server ended.
-    settle(sys.stdout)
+    flush_or_discard(sys.stdout)
 
 
 def _require_backup_place(settings: Settings) -> None:
@@ -78,7 +77,7 @@ def _require_backup_place(settings: Settings) -> None:
 
 
 def _scheduled_backups(settings: Settings) -> BackupSchedule | None:
-    """What takes backups by itself, when backup.interval_secs says so."""
+    """The schedule of backups, when backup.interval_secs is set."""
     backup = settings.backup
     if backup.interval_secs is None or backup.dir is None:
         return None
@@ -100,8 +99,8 @@ def _scheduled_backups(settings: Settings) -> BackupSchedule | None:
 
 
 def _check(loaded: Loaded) -> None:
-    """Say that a server could start as the configuration says, and what is odd about it. Raises ConfigError."""
-    # Only who checks needs all that a start needs.
+    """Report that a server can start with the configuration, and the warnings about it. Raises ConfigError."""
+    # Only this check needs the imports of a start.
     from pykyro.server.preflight import preflight
 
     for warning in loaded.warnings:
@@ -159,17 +158,17 @@ def _parser() -> argparse.ArgumentParser:
         "--dimension",
         type=integer(1, DIMENSION_MAX),
         metavar="N",
-        help="length of every vector, hnsw.dimension (default: 768); that of a database, if there is one",
+        help="length of every vector, hnsw.dimension (default: 768); an existing database has its own",
     )
     parser.add_argument(
         "--distance",
         choices=KEYS["hnsw.distance"].choices,
-        help="how far apart two vectors are, hnsw.distance (default: cosine)",
+        help="distance between two vectors, hnsw.distance (default: cosine)",
     )
     parser.add_argument(
         "--check-config",
         action="store_true",
-        help="say whether a server could start like this, every fault at once, and exit; changes nothing",
+        help="check that a server can start with this configuration, report every fault, and exit; changes nothing",
     )
     parser.add_argument(
         "--generate-config", metavar="FORMAT", help="print the default configuration as yaml or toml and exit"

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from pykyro.backup.filename import is_backup_id
 from pykyro.backup.target.locate import is_url, open_target
-from pykyro.cli.arguments import API_KEY_VARIABLE, integer
 from pykyro.cli.backup import output
-from pykyro.cli.command import text_argument
+from pykyro.cli.command import API_KEY_VARIABLE, integer, text_argument
 from pykyro.config.place import URL_FORMS, local_place
-from pykyro.migration.document import Selection
+from pykyro.migration.directory_documents import Selection
 from pykyro.migration.export import ROWS_PER_PART, ExportOptions, MakeCopy, export
 from pykyro.migration.export_record import Format
-from pykyro.migration.import_progress import default_path
-from pykyro.migration.importing import ImportOptions, import_documents
+from pykyro.migration.frozen_copy import copy_backup, copy_directory
+from pykyro.migration.importing import ImportOptions, default_path, import_documents
 from pykyro.migration.input_files import Input, find_input, path_words
-from pykyro.migration.still_copy import copy_backup, copy_directory
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MAX, EXPORT_PART_ROWS_MAX
 from pykyro.model.types import Metric
@@ -30,7 +28,7 @@ from pykyro.storage import filename
 from pykyro.system.clock import SystemClock
 
 if TYPE_CHECKING:
-    from pykyro.migration.destination import Destination
+    from pykyro.migration.destination import ImportDestination
 
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -56,7 +54,7 @@ def _add_export(commands: Commands) -> None:
         "--backup-dir", type=local_place, metavar="DIR", help=f"directory of backups, or {URL_FORMS}"
     )
     parser.add_argument(
-        "--backup-id", metavar="ID", help="with --backup-dir: which one (default: the newest)"
+        "--backup-id", metavar="ID", help="with --backup-dir: the backup to export (default: the newest)"
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="directory to write; new or empty"
@@ -64,18 +62,18 @@ def _add_export(commands: Commands) -> None:
     parser.add_argument(
         "--format", choices=get_args(Format), required=True, help="parquet needs the parquet extra"
     )
-    parser.add_argument("--tenant", metavar="ID", help="this tenant's documents alone, under its own ids")
+    parser.add_argument("--tenant", metavar="ID", help="only this tenant's documents, with its own ids")
     parser.add_argument(
-        "--namespace", type=text_argument, default="", metavar="NAME", help="this namespace's documents alone"
+        "--namespace", type=text_argument, default="", metavar="NAME", help="only this namespace's documents"
     )
     parser.add_argument(
         "--rows-per-part",
         type=integer(1, EXPORT_PART_ROWS_MAX),
         default=ROWS_PER_PART,
         metavar="N",
-        help="documents in a file (default: %(default)s)",
+        help="documents per file (default: %(default)s)",
     )
-    parser.epilog = "An export that was interrupted goes on when it is called again in the same words."
+    parser.epilog = "To continue an interrupted export, run the same command again."
     parser.set_defaults(run=_export, needs={"--backup-id": "--backup-dir"})
 
 
@@ -91,7 +89,7 @@ def _add_import(commands: Commands) -> None:
         help="an export, or a file or directory of rows",
     )
     parser.add_argument(
-        "--format", choices=get_args(Format), help="what the files are, where names do not tell"
+        "--format", choices=get_args(Format), help="format of the files, when their names do not show it"
     )
     parser.add_argument(
         "--first-id",
@@ -102,21 +100,24 @@ def _add_import(commands: Commands) -> None:
     )
     _add_destination(parser)
     parser.add_argument(
-        "--tenant", metavar="ID", help="this tenant's rows alone; rows without one are taken for its"
+        "--tenant", metavar="ID", help="only this tenant's rows; a row without a tenant counts as one of them"
     )
     parser.add_argument(
         "--namespace",
         type=text_argument,
         metavar="NAME",
-        help="store all rows there instead of where they say",
+        help="store all rows in this namespace instead of their own",
     )
     parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out rows that cannot be stored, and name them"
+        "--skip-bad", action="store_true", help="leave out rows that cannot be stored, and list them"
     )
     parser.add_argument(
-        "--progress", type=Path, metavar="FILE", help="where to note it (default: beside the input)"
+        "--progress",
+        type=Path,
+        metavar="FILE",
+        help="file that records the progress (default: beside the input)",
     )
-    parser.epilog = "An import that was interrupted goes on when it is called again in the same words."
+    parser.epilog = "To continue an interrupted import, run the same command again."
     parser.set_defaults(run=_import, needs=_IMPORT_NEEDS)
 
 
@@ -124,27 +125,33 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--url", metavar="HOST:PORT", help="the server to store into")
     place.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="the directory to store into; no server has it"
+        "--data-dir", type=Path, metavar="DIR", help="the directory to store into; no server may have it open"
     )
-    new = parser.add_argument_group("a new --data-dir, unless the input is an export")
+    new = parser.add_argument_group("for a new --data-dir, unless the input is an export")
     new.add_argument("--dimension", type=integer(1, DIMENSION_MAX), metavar="N")
     new.add_argument("--distance", choices=[metric.value for metric in Metric])
-    server = parser.add_argument_group("a server")
+    server = parser.add_argument_group("for --url")
     server.add_argument(
         "--api-key-file",
         type=Path,
         metavar="FILE",
         help=f"file of the API key (environment: {API_KEY_VARIABLE})",
     )
-    server.add_argument("--tls", action="store_true", help="talk TLS; the next four do too")
     server.add_argument(
-        "--ca", type=Path, metavar="FILE", help="authorities to trust instead of the usual ones"
+        "--tls", action="store_true", help="use TLS; each of the next four options implies it"
+    )
+    server.add_argument(
+        "--ca", type=Path, metavar="FILE", help="authorities to trust instead of the default ones"
     )
     server.add_argument("--cert", type=Path, metavar="FILE", help="the client's certificate chain")
     server.add_argument("--key", type=Path, metavar="FILE", help="its private key")
     server.add_argument("--server-name", metavar="NAME", help="name in the server's certificate")
     server.add_argument(
-        "--timeout-secs", type=float, default=60.0, metavar="N", help="of a call (default: %(default)g)"
+        "--timeout-secs",
+        type=float,
+        default=60.0,
+        metavar="N",
+        help="timeout of a call (default: %(default)g)",
     )
 
 
@@ -171,7 +178,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
-    """The source in words, which are the same whenever it is, and what makes a still copy of it."""
+    """A text that identifies the source, and the function that makes a frozen copy of it."""
     if options.data_dir is not None:
         data_dir = options.data_dir.resolve()
         if options.out.resolve().is_relative_to(data_dir):
@@ -181,7 +188,7 @@ def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
     backup_id = options.backup_id
     if backup_id is not None and not is_backup_id(backup_id):
         raise InvalidArgument(
-            f"{backup_id!r} is no backup id; they look like 20250601T120000Z", field="backup_id"
+            f"{backup_id!r} is not a backup id; an example is 20250601T120000Z", field="backup_id"
         )
     target = open_target(where)
     return (
@@ -201,8 +208,8 @@ def _import(options: argparse.Namespace) -> None:
     with _destination(options, source) as destination:
         if source.record is not None and source.record.distance is not destination.schema.metric:
             output.warn(
-                f"the documents come from a database of distance {source.record.distance.value} into one of "
-                f"{destination.schema.metric.value}"
+                f"the documents come from a database of distance {source.record.distance.value}; the target "
+                f"database has distance {destination.schema.metric.value}"
             )
         with output.progress("Importing", total, counts="documents") as progress:
             found = import_documents(
@@ -223,7 +230,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _destination(options: argparse.Namespace, source: Input) -> Iterator[Destination]:
+def _destination(options: argparse.Namespace, source: Input) -> Iterator[ImportDestination]:
     from pykyro.client.sync_client import Client
     from pykyro.client.tls import Tls
     from pykyro.migration.destination import DirectoryDestination, ServerDestination, open_directory

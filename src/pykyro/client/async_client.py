@@ -16,26 +16,26 @@ from typing import Any, Self
 import grpc
 
 from pykyro.client import calls
-from pykyro.client.at_once import arguments_taken, at_once
-from pykyro.client.belonging import Home, LoopHome, left_alone_after_fork
-from pykyro.client.calls import Call, FilterArgument, Result, Steps
+from pykyro.client.calls import ClientCall, FilterArgument, Result, Steps
 from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection, callables, connection
-from pykyro.client.diagnosis import Diagnosis, Finding
+from pykyro.client.diagnosis import Cause, Diagnosis
+from pykyro.client.eager_call import arguments_taken, eager
+from pykyro.client.ownership import OwnerLoop, OwnerProcess, keep_after_fork
 from pykyro.client.retry import Attempts
 from pykyro.client.status import Failure
 from pykyro.client.tls import Tls
 from pykyro.model.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
-from pykyro.model.arguments import DocId, Metadata
+from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
 from pykyro.model.documents import DocumentLike
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.requests import FlushReport
-from pykyro.model.vectors import VectorLike
 from pykyro.proto.methods import METHODS
 
 
 class AsyncClient:
-    """`pykyro.Client` for one event loop: the same methods, each a coroutine; any number may be under way at once.
+    """`pykyro.Client` for one event loop: the same methods, each a coroutine; any number of calls may be in flight at
+    once.
 
     It belongs to the loop on which it is first awaited and to the process that made it: elsewhere every method raises
     FailedPrecondition. Arguments are copied when a method is called, before it is awaited.
@@ -55,20 +55,20 @@ class AsyncClient:
         self._channel: grpc.aio.Channel | None = None
         self._rpcs: dict[str, Callable[..., Any]] = {}
         self._diagnosis = Diagnosis(self._connection)
-        self._home = Home()
-        self._loop_home = LoopHome()
+        self._process = OwnerProcess()
+        self._owner_loop = OwnerLoop()
         self._closed = False
 
     # --- writes ---
 
-    @at_once
+    @eager
     async def insert(
         self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
     ) -> None:
         """Store a document, or replace the one with its id."""
         await self._run(calls.insert(doc_id, vector, metadata, namespace))
 
-    @at_once
+    @eager
     async def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
         """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
 
@@ -78,19 +78,19 @@ class AsyncClient:
         """
         return await self._run(calls.insert_many(documents, namespace))
 
-    @at_once
+    @eager
     async def update_metadata(
         self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
     ) -> bool:
         """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
         return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace))
 
-    @at_once
+    @eager
     async def delete(self, doc_id: DocId, namespace: str = "") -> bool:
         """Remove a document; False when it was not there."""
         return await self._run(calls.delete(doc_id, namespace))
 
-    @at_once
+    @eager
     async def delete_many(
         self, ids: Iterable[DocId] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
     ) -> int:
@@ -102,21 +102,21 @@ class AsyncClient:
 
     # --- reads ---
 
-    @at_once
+    @eager
     async def get(
         self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
     ) -> StoredDocument | None:
         """The document with this id, or None."""
         return await self._run(calls.get(doc_id, namespace, include_vector))
 
-    @at_once
+    @eager
     async def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
-        """The documents with these ids, in their order; None stands where there is none."""
+        """The documents with these ids, in their order; None for an id without a document."""
         return await self._run(calls.get_many(ids, namespace, include_vectors))
 
-    @at_once
+    @eager
     async def search(
         self,
         vector: VectorLike,
@@ -140,7 +140,7 @@ class AsyncClient:
         )
         return await self._run(calls.search(vector, options, filter))
 
-    @at_once
+    @eager
     async def search_many(
         self,
         vectors: Iterable[VectorLike],
@@ -162,33 +162,33 @@ class AsyncClient:
 
     # --- the database itself ---
 
-    @at_once
+    @eager
     async def flush(self, *, force: bool = True) -> FlushReport:
         """Seal the hot tier into a segment; without `force` only when it is due. With auth, for admin keys."""
         return await self._run(calls.flush(force))
 
-    @at_once
+    @eager
     async def snapshot(self) -> Snapshot:
         """Leave a snapshot of this moment below the server's data directory. With auth, for admin keys."""
         return await self._run(calls.snapshot())
 
-    @at_once
+    @eager
     async def health(self) -> Health:
         """Whether the server is well."""
         return await self._run(calls.health())
 
-    @at_once
+    @eager
     async def stats(self) -> Stats:
         """How many documents there are, and where."""
         return await self._run(calls.stats())
 
     async def close(self) -> None:
-        """End the connection, and with it calls under way. Closing twice is allowed, and closing anywhere."""
+        """End the connection, and with it in-flight calls. Closing twice is allowed, and closing anywhere."""
         self._closed = True
         channel, self._channel = self._channel, None
-        if channel is None or not self._home.is_here:
+        if channel is None or not self._process.is_current:
             return
-        loop = self._loop_home.loop
+        loop = self._owner_loop.loop
         if loop is asyncio.get_running_loop():
             await channel.close(None)
         elif loop is not None and loop.is_running():
@@ -217,11 +217,13 @@ class AsyncClient:
             result: Result = stop.value
             return result
 
-    async def _answered(self, call: Call) -> list[bytes]:
-        attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent, pace=call.pace)
+    async def _answered(self, call: ClientCall) -> list[bytes]:
+        attempts = Attempts(
+            self._connection.timeout_s, idempotent=call.idempotent, retry_limits=call.retry_limits
+        )
         received: list[bytes] = []
-        found: Finding | None = None
-        looked = False
+        found: Cause | None = None
+        probed = False
         while True:
             self._require_usable()
             before = len(received)
@@ -240,16 +242,16 @@ class AsyncClient:
                 raise
             if len(received) > before:
                 attempts.progressed()
-            if not looked and self._diagnosis.wants_look(failure):
-                found = await asyncio.to_thread(self._diagnosis.look, failure, attempts.remaining_s)
-                looked = True
+            if not probed and self._diagnosis.should_probe(failure):
+                found = await asyncio.to_thread(self._diagnosis.probe, failure, attempts.remaining_s)
+                probed = True
             await asyncio.sleep(self._diagnosis.wait_after(failure, attempts, found))
 
-    async def _attempt(self, call: Call, answered: int, timeout_s: float) -> AsyncIterator[bytes]:
+    async def _attempt(self, call: ClientCall, answered: int, timeout_s: float) -> AsyncIterator[bytes]:
         if self._channel is None:
             # Not before: a channel belongs to the event loop that runs when it is made.
             self._channel = _open(self._connection)
-            left_alone_after_fork(self._channel)
+            keep_after_fork(self._channel)
             self._rpcs = callables(self._channel)
         method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
         requests = call.requests[answered:]
@@ -262,10 +264,10 @@ class AsyncClient:
             yield await in_flight
 
     def _require_usable(self) -> None:
-        self._home.require()
+        self._process.require()
         if self._closed:
             raise Unavailable("the client is closed")
-        self._loop_home.require()
+        self._owner_loop.require()
 
 
 def _open(wanted: Connection) -> grpc.aio.Channel:

@@ -13,13 +13,14 @@ from typing import Final, TypeAlias, TypeVar
 from google.protobuf.message import Message
 
 from pykyro.client import decode, encode
-from pykyro.client.retry import CALL, STREAM, TRIAL, Pace
+from pykyro.client.retry import CALL, STREAM, STREAM_ONCE_MORE, RetryLimits
 from pykyro.client.status import refusal_error
 from pykyro.model.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
 from pykyro.model.arguments import (
     DocId,
     Metadata,
     Schema,
+    VectorLike,
     checked_doc_id,
     checked_ids,
     checked_metadata,
@@ -33,7 +34,6 @@ from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
 from pykyro.model.requests import FlushReport
 from pykyro.model.types import Metric
-from pykyro.model.vectors import VectorLike
 from pykyro.proto import kyrodb_pb2 as pb
 
 Result = TypeVar("Result")
@@ -54,18 +54,18 @@ _UNNAMED: Final = pb.InsertResponse.Refusal(code=9)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ClientCall:
     """One RPC to be made: its name and the bytes of its request messages.
 
-    `idempotent` says that making it twice changes neither the data nor the answer, `pace` what to do when it is
-    shed. When a stream of responses breaks off, one for each request, the call goes on with the requests that have
-    none.
+    `idempotent`: a second call changes neither the data nor the answer. `retry_limits` bounds the attempts after the
+    server shed it. When a stream of responses, one for each request, breaks off, the call continues with the requests
+    that have no response.
     """
 
     rpc: str
     requests: Sequence[bytes]
     idempotent: bool = True
-    pace: Pace = CALL
+    retry_limits: RetryLimits = CALL
 
     def __post_init__(self) -> None:
         largest = max(map(len, self.requests))
@@ -73,13 +73,13 @@ class Call:
             raise InvalidArgument(f"the request has {largest} bytes; the maximum is {MESSAGE_BYTES_MAX}")
 
 
-Steps: TypeAlias = Generator[Call, list[bytes], Result]
+Steps: TypeAlias = Generator[ClientCall, list[bytes], Result]
 """Yields calls, is sent their response messages, returns the method's result."""
 
 
 def insert(doc_id: DocId, vector: VectorLike, metadata: Metadata | None, namespace: str) -> Steps[None]:
     document = checked_document(doc_id, vector, metadata, None)
-    yield Call("Insert", [encode.insert_request(document, checked_namespace(namespace))])
+    yield ClientCall("Insert", [encode.insert_request(document, checked_namespace(namespace))])
 
 
 def insert_many(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
@@ -124,7 +124,9 @@ def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> S
         half = len(documents) // 2
         try:
             requests = [request for _, request in documents]
-            (payload,) = yield Call("BulkInsert", requests, pace=TRIAL if half else CALL)
+            (payload,) = yield ClientCall(
+                "BulkInsert", requests, retry_limits=STREAM_ONCE_MORE if half else CALL
+            )
         except ResourceExhausted as error:
             if error.retry_after_s is None or not half:
                 raise
@@ -208,7 +210,7 @@ def get_many(
 
 def search(vector: VectorLike, options: SearchOptions, filter: FilterArgument | None) -> Steps[SearchAnswer]:
     request = options.ask(vector, "vector", None)
-    (payload,) = yield Call("Search", [encode.search_request(request, _filter_message(filter))])
+    (payload,) = yield ClientCall("Search", [encode.search_request(request, _filter_message(filter))])
     return decode.search_answer(payload)
 
 
@@ -219,7 +221,7 @@ def search_many(
     requests = [encode.search_request(request, message) for request in options.ask_each(vectors, None)]
     answers: list[SearchAnswer] = []
     for stream in _slices(requests, _STREAM_MESSAGES):
-        payloads = yield Call("BulkSearch", stream, pace=STREAM)
+        payloads = yield ClientCall("BulkSearch", stream, retry_limits=STREAM)
         answers += map(decode.search_answer, payloads)
     return answers
 
@@ -247,7 +249,7 @@ def stats() -> Steps[Stats]:
 
 
 def _ask(rpc: str, request: Message, kind: type[Response], *, idempotent: bool = True) -> Steps[Response]:
-    (payload,) = yield Call(rpc, [request.SerializeToString()], idempotent)
+    (payload,) = yield ClientCall(rpc, [request.SerializeToString()], idempotent)
     return kind.FromString(payload)
 
 

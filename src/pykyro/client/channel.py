@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import grpc
 
-from pykyro.client.target import EXAMPLE, Target, parse_target
+from pykyro.client.target import EXAMPLE, GrpcTarget, parse_target
 from pykyro.client.tls import Tls, pem_of
 from pykyro.model.errors import InvalidArgument
 from pykyro.proto.methods import METHODS
@@ -24,7 +24,7 @@ DEFAULT_TIMEOUT_S: Final = 30.0
 class Connection:
     """Everything a channel is opened with, checked."""
 
-    target: Target
+    target: GrpcTarget
     tls: Tls | None
     credentials: grpc.ChannelCredentials | None
     options: tuple[tuple[str, str | int], ...]
@@ -33,7 +33,8 @@ class Connection:
 
 
 def connection(target: str, api_key: str | None, tls: Tls | bool, timeout_s: float) -> Connection:
-    """What these arguments of a client say. Raises InvalidArgument; OSError when a PEM file cannot be read."""
+    """The connection that these arguments of a client describe. Raises InvalidArgument; OSError when a PEM file
+    cannot be read."""
     place = parse_target(target)
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < math.inf:
         raise InvalidArgument(f"timeout_s must be seconds above 0, got {timeout_s!r}", field="timeout_s")

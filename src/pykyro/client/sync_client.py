@@ -16,20 +16,19 @@ from typing import Final, Self
 import grpc
 
 from pykyro.client import calls
-from pykyro.client.belonging import Home, left_alone_after_fork
-from pykyro.client.calls import Call, FilterArgument, Result, Steps
+from pykyro.client.calls import ClientCall, FilterArgument, Result, Steps
 from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, callables, connection
-from pykyro.client.diagnosis import Diagnosis, Finding
+from pykyro.client.diagnosis import Cause, Diagnosis
+from pykyro.client.ownership import OwnerProcess, keep_after_fork
 from pykyro.client.retry import Attempts
 from pykyro.client.status import Failure
 from pykyro.client.tls import Tls
 from pykyro.model.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
-from pykyro.model.arguments import DocId, Metadata
+from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
 from pykyro.model.documents import DocumentLike
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.requests import FlushReport
-from pykyro.model.vectors import VectorLike
 from pykyro.proto.methods import METHODS
 
 
@@ -63,10 +62,10 @@ class Client:
             if wanted.credentials is None
             else grpc.secure_channel(wanted.target.text, wanted.credentials, wanted.options)
         )
-        left_alone_after_fork(self._channel)
+        keep_after_fork(self._channel)
         self._rpcs: Final = callables(self._channel)
         self._diagnosis: Final = Diagnosis(wanted)
-        self._home: Final = Home()
+        self._process: Final = OwnerProcess()
         self._closed = False
 
     # --- writes ---
@@ -116,7 +115,7 @@ class Client:
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
-        """The documents with these ids, in their order; None stands where there is none."""
+        """The documents with these ids, in their order; None for an id without a document."""
         return self._run(calls.get_many(ids, namespace, include_vectors))
 
     def search(
@@ -180,10 +179,10 @@ class Client:
         return self._run(calls.stats())
 
     def close(self) -> None:
-        """End the connection, and with it calls under way. Closing twice is allowed."""
+        """End the connection, and with it in-flight calls. Closing twice is allowed."""
         self._closed = True
         # In a forked process the connection is the parent's, and gRPC hangs there.
-        if self._home.is_here:
+        if self._process.is_current:
             self._channel.close()
 
     def __enter__(self) -> Self:
@@ -208,11 +207,13 @@ class Client:
             result: Result = stop.value
             return result
 
-    def _answered(self, call: Call) -> list[bytes]:
-        attempts = Attempts(self._connection.timeout_s, idempotent=call.idempotent, pace=call.pace)
+    def _answered(self, call: ClientCall) -> list[bytes]:
+        attempts = Attempts(
+            self._connection.timeout_s, idempotent=call.idempotent, retry_limits=call.retry_limits
+        )
         received: list[bytes] = []
-        found: Finding | None = None
-        looked = False
+        found: Cause | None = None
+        probed = False
         while True:
             self._require_usable()
             before = len(received)
@@ -224,16 +225,16 @@ class Client:
             except grpc.RpcError as failed:
                 failure = Failure.of(failed)
             except ValueError:
-                # What gRPC raises when a thread closes the channel between the look at it and the call.
+                # What gRPC raises when a thread closes the channel between the check and the call.
                 self._require_usable()
                 raise
             if len(received) > before:
                 attempts.progressed()
-            if not looked and self._diagnosis.wants_look(failure):
-                found, looked = self._diagnosis.look(failure, attempts.remaining_s), True
+            if not probed and self._diagnosis.should_probe(failure):
+                found, probed = self._diagnosis.probe(failure, attempts.remaining_s), True
             time.sleep(self._diagnosis.wait_after(failure, attempts, found))
 
-    def _attempt(self, call: Call, answered: int, timeout_s: float) -> Iterable[bytes]:
+    def _attempt(self, call: ClientCall, answered: int, timeout_s: float) -> Iterable[bytes]:
         method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
         requests = call.requests[answered:]
         sent = iter(requests) if method.client_streaming else requests[0]
@@ -241,7 +242,7 @@ class Client:
         return received if method.server_streaming else [received]
 
     def _require_usable(self) -> None:
-        self._home.require()
+        self._process.require()
         if self._closed:
             raise Unavailable("the client is closed")
 

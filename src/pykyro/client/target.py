@@ -1,4 +1,4 @@
-"""What a target names, in the forms gRPC takes: host:port, dns:///host:port, ipv4:…, ipv6:[…], unix:path.
+"""The address in a target, in the forms gRPC takes: host:port, dns:///host:port, ipv4:…, ipv6:[…], unix:path.
 
 https://github.com/grpc/grpc/blob/master/doc/naming.md
 """
@@ -29,7 +29,7 @@ _EXCEPTIONS: Final = ("no_grpc_proxy", "no_proxy")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class GrpcTarget:
     """`text` as it was given; `addresses` as (host, port), `path` of a socket in the file system. Either may be
     empty when gRPC alone knows what a scheme means."""
 
@@ -50,8 +50,8 @@ class Target:
         return any(not _is_address(host) for host, _ in self.addresses)
 
 
-def parse_target(text: object) -> Target:
-    """Raises InvalidArgument for what no target can look like."""
+def parse_target(text: object) -> GrpcTarget:
+    """Raises InvalidArgument for a text that cannot be a target."""
     if not isinstance(text, str) or ":" not in text:
         raise InvalidArgument(f"target must be host:port, such as {EXAMPLE}, got {text!r}", field="target")
     match = _SCHEME.fullmatch(text)
@@ -64,14 +64,14 @@ def parse_target(text: object) -> Target:
         )
     if scheme in _LOCAL_SCHEMES:
         path = rest.removeprefix("//") if scheme == "unix" else ""
-        return Target(text, path=path, local=True)
+        return GrpcTarget(text, path=path, local=True)
     if scheme in ("ipv4", "ipv6"):
-        return Target(text, _addresses(_path(rest).split(",")))
+        return GrpcTarget(text, _addresses(_path(rest).split(",")))
     if scheme in ("dns", "passthrough"):
-        return Target(text, _addresses([_path(rest)]))
+        return GrpcTarget(text, _addresses([_path(rest)]))
     if match and rest.startswith("/"):
         # A scheme that only gRPC knows.
-        return Target(text)
+        return GrpcTarget(text)
     addresses = _addresses([text])
     if not addresses or not addresses[0][0]:
         raise InvalidArgument(f"target must be host:port, such as {EXAMPLE}, got {text!r}", field="target")
@@ -79,10 +79,10 @@ def parse_target(text: object) -> Target:
         raise InvalidArgument(
             f"target must have a port from 1 to {PORT_MAX}, got {addresses[0][1]} in {text!r}", field="target"
         )
-    return Target(text, addresses)
+    return GrpcTarget(text, addresses)
 
 
-def proxy_of(target: Target) -> str:
+def proxy_of(target: GrpcTarget) -> str:
     """The variable of the environment whose proxy gRPC takes to this target, "" when it goes there directly."""
     if target.is_loopback or not target.addresses:
         return ""
@@ -123,10 +123,10 @@ def _is_address(host: str) -> bool:
 def _on_this_machine(host: str) -> bool:
     """Whether this is a name or an address of this machine alone, whatever else resolves to it today."""
     name = host.rstrip(".").partition("%")[0].lower()
-    # Nobody else answers to these names (RFC 6761).
+    # Only this machine answers to these names (RFC 6761).
     if name in ("localhost", "ip6-localhost") or name.endswith(".localhost"):
         return True
-    # What is bound to every address is reached at this one.
+    # A server bound to every address is reached at this one.
     with contextlib.suppress(OSError):
         return socket.inet_aton(name)[0] in (0, 127)
     try:

@@ -1,17 +1,17 @@
 """Configuration: one frozen `Settings`, loaded from a file, the environment and the command line.
 
-Reads top down: `declare` (how a key is declared), `serving`, `caching`, `storing`, `observing` (the keys),
-`model` (all of them), `keys` (the table read from them), `rules` and `guardrails` (what keys demand of each
-other), `files`, `layer`, `validate`, `load` (from text to settings), `template` and `document` (to text).
+Read top down: `settings/declare` (how a key is declared), `settings/server`, `cache`, `storage` and `observability`
+(the keys), `settings/model` (all of them), `keys` (the table of keys), `settings/rules` and `guardrails` (conditions
+between keys), `files`, `layer`, `validate`, `load` (from text to settings), `template` and `document` (to text).
 """
 
 from pykyro.config.keys import KEYS, Key, changed_keys, value_of
 from pykyro.config.load import Loaded, Overrides, load_settings
-from pykyro.config.reloading import reloaded
 from pykyro.config.settings.guardrails import SAMPLE_KEY
-from pykyro.config.settings.loopback import is_loopback
 from pykyro.config.settings.model import Settings
+from pykyro.config.settings.server import is_loopback
 from pykyro.config.template import generate_template
+from pykyro.config.validate import reloaded
 
 __all__ = [
     "KEYS",

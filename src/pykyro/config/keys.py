@@ -49,12 +49,12 @@ class Key:
 
     @property
     def section(self) -> str:
-        """Name of the section the key stands in."""
+        """Name of the section of the key."""
         return self.name.rpartition(".")[0]
 
     @property
     def bound(self) -> str:
-        """What a value has to be, in words."""
+        """The condition on a value, in words."""
         return self._bound_without_null() + (", or null" if self.optional else "")
 
     def _bound_without_null(self) -> str:
@@ -141,7 +141,7 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
 SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {name: entry.__doc__ or "" for name, entry in _TREE.items() if not isinstance(entry, Key)}
 )
-"""Every section by full name, with what it is about."""
+"""Every section by full name, with its description."""
 FORMER_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {key.former_name: key.name for key in KEYS.values() if key.former_name}
 )

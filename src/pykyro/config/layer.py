@@ -17,7 +17,7 @@ _BRIEF.maxstring = _BRIEF.maxother = 80
 
 
 def shown(value: object) -> str:
-    """A value as it stands in a message: short whatever it is."""
+    """A value for a message: short whatever it is."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and value.bit_length() > 128:
@@ -27,7 +27,7 @@ def shown(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class GivenValue:
     """A value, the name it was given under, and where."""
 
     value: object
@@ -37,22 +37,22 @@ class Entry:
 
 @dataclass(slots=True)
 class Layer:
-    """The values of one source by full name, and what is wrong with the names it uses."""
+    """The values of one source by full name, and the faults in the names it uses."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, GivenValue] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     def put(self, spelled: str, value: object, source: str) -> None:
         """Take a value for a key; a name that no key has, or a second value, becomes a fault."""
         name = FORMER_NAMES.get(spelled, spelled)
         if name in SECTIONS:
-            self.faults.append(f"{name} = {shown(value)} ({source}): is a section, must hold keys")
+            self.faults.append(f"{name} = {shown(value)} ({source}): is a section and must hold keys")
         elif name not in KEYS:
             self.faults.append(f"unknown key {shown(spelled)} ({source}){_suggestion(spelled)}")
         elif name in self.entries:
             self.faults.append(self._twice(name, spelled, source))
         else:
-            self.entries[name] = Entry(value, spelled, source)
+            self.entries[name] = GivenValue(value, spelled, source)
 
     def put_tree(self, tree: Mapping[str, object], source: Callable[[str], str], section: str = "") -> None:
         """Take nested sections. `source` says where a full name stands. An empty section is no fault."""

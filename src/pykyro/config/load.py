@@ -13,19 +13,19 @@ from typing import Final
 
 from pykyro.config.files import read_file
 from pykyro.config.keys import KEYS, value_of
-from pykyro.config.layer import Entry, Layer
+from pykyro.config.layer import GivenValue, Layer
 from pykyro.config.settings.model import Settings
 from pykyro.config.validate import validated
 
 _PREFIX: Final = "KYRODB__"
 _KUBERNETES: Final = (
-    "KYRODB_PORT, set by Kubernetes for a Service named kyrodb: enableServiceLinks: false stops it"
+    "KYRODB_PORT, which Kubernetes sets for a Service named kyrodb; enableServiceLinks: false prevents it"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line states; None leaves the rest to decide."""
+    """The values of the command line; None leaves the rest to decide."""
 
     port: int | None = None
     data_dir: Path | None = None
@@ -35,7 +35,7 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and what the server logs once about how they were given."""
+    """Settings, and the warnings about them that the server logs once."""
 
     settings: Settings
     path: Path | None
@@ -109,12 +109,12 @@ def _command_line(overrides: Overrides) -> Layer:
 
 
 def _has_no_effect(settings: Settings, name: str) -> bool:
-    """Whether a key was set to something that has no effect, other than what a generated file says."""
+    """Whether a key was set to a value without effect that differs from the generated file."""
     value = value_of(settings, name)
     return not KEYS[name].has_effect(value) and value != KEYS[name].default
 
 
-def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ...]:
+def _warnings(settings: Settings, entries: Mapping[str, GivenValue]) -> tuple[str, ...]:
     found = []
     for name, entry in entries.items():
         if _has_no_effect(settings, name):
@@ -125,7 +125,7 @@ def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ..
     if settings.hnsw.ef_search > settings.hnsw.ef_construction:
         found.append(
             f"hnsw.ef_search = {settings.hnsw.ef_search} is above hnsw.ef_construction "
-            f"({settings.hnsw.ef_construction}): the graph was built with less care than it is searched"
+            f"({settings.hnsw.ef_construction}): the graph is built with fewer candidates than a search examines"
         )
     if settings.persistence.wal_flush_interval_ms and settings.persistence.fsync_policy != "data_only":
         found.append(
@@ -136,8 +136,9 @@ def _warnings(settings: Settings, entries: Mapping[str, Entry]) -> tuple[str, ..
         found.append("server.tls.require_client_cert = true has no effect: server.tls.enabled is false")
     if settings.server.transport == "native":
         found.append(
-            "server.transport = native does not bound the memory a message takes, compressed or not: whoever reaches "
-            "the gRPC port, with a key or without, can end the server; grpcio bounds it"
+            "server.transport = native does not bound the memory a message takes, compressed or not: any client "
+            "that reaches the gRPC port, with or without a key, can exhaust the memory of the server; grpcio "
+            "sets a bound"
         )
     backup = settings.backup
     if backup.dir is not None and backup.directory is None and backup.interval_secs is None:

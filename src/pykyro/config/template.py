@@ -12,7 +12,7 @@ from pykyro.model.errors import ConfigError
 
 _WIDTH: Final = 96
 _HEADER: Final = (
-    "KyroDB configuration: every key at its default. Keys that are left out keep it.",
+    "KyroDB configuration: every key at its default. A key that is left out keeps its default.",
     "The command line wins over the environment (KYRODB__SECTION__KEY), which wins over this file.",
 )
 
@@ -39,7 +39,7 @@ def literal(value: Value) -> str:
 
 
 def remarks(key: Key) -> Iterator[str]:
-    """What is said about a key: its help, then its bound, its unit and how a new value is applied."""
+    """The comment of a key: its help, then its bound, its unit and how a new value is applied."""
     yield key.help
     facts = [] if key.kind is bool else [key.bound]
     if key.unit:

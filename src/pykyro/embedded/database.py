@@ -26,6 +26,7 @@ from pykyro.model.arguments import (
     DocId,
     Metadata,
     Schema,
+    VectorLike,
     checked_doc_id,
     checked_ids,
     checked_metadata,
@@ -52,7 +53,6 @@ from pykyro.model.requests import (
     UpdateMetadata,
 )
 from pykyro.model.types import Document, Scope
-from pykyro.model.vectors import VectorLike
 from pykyro.system.job_thread import JobThread
 from pykyro.version import __version__
 
@@ -161,7 +161,7 @@ class Database:
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
-        """The documents with these ids, in their order; None stands where there is none."""
+        """The documents with these ids, in their order; None for an id without a document."""
         scope = Scope(namespace=checked_namespace(namespace))
         return [self._get(doc_id, scope, include_vectors) for doc_id in checked_ids(ids)]
 
@@ -272,7 +272,7 @@ class Database:
         )
 
     def close(self) -> None:
-        """Bring everything to disk and let go of the directory. Closing twice is allowed. Raises WriteFailed."""
+        """Bring everything to disk and release the directory. Closing twice is allowed. Raises WriteFailed."""
         self._closed = True
         self._engine.close()
 

@@ -1,4 +1,4 @@
-"""What an embedded database may be told when it is opened, and within which bounds."""
+"""Options of an embedded database, and their bounds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from pykyro.storage.wal.log import SyncPolicy
 
 
 class DatabaseOptions(TypedDict, total=False):
-    """What `open` takes beside dimension and distance; what is left out has the default of EngineOptions."""
+    """Options of `open` beside dimension and distance; an option that is left out has the default of
+    EngineOptions."""
 
     m: int
     """Neighbours a vector has in the graph."""
@@ -42,7 +43,7 @@ class DatabaseOptions(TypedDict, total=False):
     mutations_per_checkpoint: int
     """Writes after which it is sealed; 0: however many."""
     wal_segment_bytes_max: int
-    """Size at which the log goes on in a new file."""
+    """Size at which the log continues in a new file."""
     wal_retention_bytes: int
     """Sealed log that is kept for backups."""
     sync: Literal["none", "data_only", "full"]
@@ -56,7 +57,7 @@ class DatabaseOptions(TypedDict, total=False):
     build_threads: int
     """Threads that build a graph."""
     mapped_graphs: bool
-    """True: graphs are mapped files, which the system can let go of when memory is short, and searches slower."""
+    """True: graphs are mapped files, whose pages the system can drop when memory is short, and searches slower."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
 
@@ -95,7 +96,9 @@ def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> Eng
             raise InvalidArgument(f"{name} must be True or False, got {value!r}", field=name)
         else:
             known = ", ".join(sorted(DatabaseOptions.__annotations__))
-            raise InvalidArgument(f"{name} is no option of a database: one of {known}", field=name)
+            raise InvalidArgument(
+                f"{name} is not an option of a database; the options are {known}", field=name
+            )
     return EngineOptions(
         dimension=bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),
         metric=Metric(_one_of(distance, "distance", [metric.value for metric in Metric])),

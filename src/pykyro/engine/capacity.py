@@ -13,7 +13,7 @@ from pykyro.system.clock import Clock
 _log: Final = logging.getLogger(__name__)
 
 _NEARLY_FULL_PERCENT: Final = 90
-"""Of the documents there may be; from here on an operator is told."""
+"""Of the documents there may be; from here on the operator is warned."""
 
 
 class Capacity:
@@ -30,11 +30,11 @@ class Capacity:
         self._full = Alarm(_log, clock)
 
     def warning(self, documents: int) -> str:
-        """What to tell an operator; empty while there is room."""
+        """The warning for the operator; empty while there is room."""
         return capacity_warning(documents, self.documents_max, self._name)
 
     def look(self, documents: int) -> None:
-        """Say in the log what has changed; so many documents are stored now."""
+        """Log a change; so many documents are stored now."""
         self.alarmed = documents >= self.watch_from
         if documents >= self.documents_max:
             self._full.on(self.warning(documents))
@@ -49,7 +49,7 @@ class Capacity:
             self._nearly_full.off(f"there is room again: {documents} of {self._name} = {self.documents_max}")
 
     def refusal(self, documents: int) -> ResourceExhausted:
-        """What refuses one more document."""
+        """The error for one more document."""
         return ResourceExhausted(
             f"HNSW index full: {documents} elements (max {self.documents_max}); delete documents, raise "
             f"{self._name}, or leave it out for no bound"
@@ -57,7 +57,7 @@ class Capacity:
 
 
 def capacity_warning(documents: int, documents_max: int, name: str) -> str:
-    """What to tell an operator of so many documents, the bound `name` being `documents_max`; empty while there is
+    """The warning for so many documents, with the bound `documents_max` of the setting `name`; empty while there is
     room."""
     if documents < _nearly_full_from(documents_max):
         return ""
@@ -67,8 +67,8 @@ def capacity_warning(documents: int, documents_max: int, name: str) -> str:
             f"documents, raise {name}, or leave it out for no bound"
         )
     return (
-        f"the database is nearly full: {documents} documents of {name} = {documents_max}. Beyond that new ones are "
-        f"refused; raise {name}, or leave it out for no bound"
+        f"the database is nearly full: {documents} documents of {name} = {documents_max}. After that, new "
+        f"documents are refused; raise {name}, or leave it out for no bound"
     )
 
 

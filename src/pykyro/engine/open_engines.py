@@ -1,4 +1,4 @@
-"""The engines that are open in this process: what becomes of them when it forks, and when it ends."""
+"""The engines that are open in this process: how they end when it forks, and when it exits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def close_at_exit(engine: Engine) -> None:
 
 
 def close_quietly(engine: Engine) -> None:
-    """Close an engine that nobody closed; there is nobody either to raise an error to."""
+    """Close an engine that its program did not close; an error is logged, since no caller is there to receive it."""
     try:
         engine.close()
     except KyroError as error:
@@ -55,7 +55,7 @@ class Inherited:
         raise FailedPrecondition(self._refusal)
 
 
-def _disinherit() -> None:
+def _detach_in_child() -> None:
     global _process
     owner, _process = _process, os.getpid()
     for engine in list(_engines):
@@ -69,5 +69,5 @@ def _close_all() -> None:
         close_quietly(engine)
 
 
-os.register_at_fork(after_in_child=_disinherit)
+os.register_at_fork(after_in_child=_detach_in_child)
 atexit.register(_close_all)

@@ -1,4 +1,4 @@
-"""What an engine is opened with."""
+"""The options of an engine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SEAL_ROWS: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """What may be answered from memory, see pykyro.cache.
+    """The options of the caches, see pykyro.cache.
 
     `query_similarity_threshold` is the cosine from which the unproved modes go by similarity at all,
-    `query_recall_min` what mode RESCORED keeps of a real search on average. The document cache holds `documents_max`
-    documents; with 0 there is none.
+    `query_recall_min` the least average share of a search's results in mode RESCORED. The document cache holds
+    `documents_max` documents; with 0 there is none.
     """
 
     query_mode: Mode = Mode.CERTIFIED
@@ -36,8 +36,8 @@ class CacheOptions:
 
 @dataclass(frozen=True, slots=True)
 class RecallOptions:
-    """How recall is watched, see recall_monitor.py: with which share of one processor (0: not at all), and what
-    recall ef is to be moved to (None: ef stays)."""
+    """How recall is watched, see recall/monitor.py: with which share of one processor (0: not at all), and the recall
+    that ef is adjusted to (None: ef stays)."""
 
     processor_share: float = 0.0
     target: float | None = None
@@ -63,7 +63,7 @@ class EngineOptions:
     tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at `hot_age_max_s`, or after `mutations_per_checkpoint`
     writes (0: however many), whichever comes first; writers wait while it holds more than `hot_bytes_max`, of which
     half is a reason to seal it too. Graphs are kept in memory, in huge pages where the system has them; with
-    `mapped_graphs` they are mapped files, which the system can let go of when memory is short. `sync_interval_ms` 0
+    `mapped_graphs` they are mapped files, whose pages the system can drop when memory is short. `sync_interval_ms` 0
     syncs before the acknowledgement. After a disk error the disk is tried again every `breaker_cooldown_s`.
     `snapshots_kept` newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for
     backups. With `background` off nothing is sealed or merged until `maintain` or `flush` is called.

@@ -1,6 +1,6 @@
 """Where an import puts documents: a server, through its client, or a directory, through the engine.
 
-Either returns when what it took is as durable as the database makes its writes. Storing a document twice is storing
+Either returns when the documents are as durable as the database makes its writes. Storing a document twice is storing
 it, so a group that was interrupted is simply given again.
 """
 
@@ -13,7 +13,7 @@ from typing import Protocol
 from pykyro.client.sync_client import Client, insert_each
 from pykyro.embedded.options import engine_options
 from pykyro.engine.engine import Engine, open_engine
-from pykyro.migration.document import PortableDocument, stored_document
+from pykyro.migration.directory_documents import PortableDocument, stored_document
 from pykyro.migration.input_files import path_words
 from pykyro.model.arguments import Schema, groups
 from pykyro.model.errors import FailedPrecondition, InvalidArgument, KyroError
@@ -24,8 +24,8 @@ from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import read_manifest
 
 
-class Destination(Protocol):
-    """Every method raises what the database says: Unavailable, WriteFailed, PermissionDenied, …"""
+class ImportDestination(Protocol):
+    """Every method raises the errors of the database: Unavailable, WriteFailed, PermissionDenied, …"""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,8 @@ class Destination(Protocol):
 
 
 class ServerDestination:
-    """A server, or what a tenant's key shows of it. `tenant` is the one whose key the client has, if that matters."""
+    """A server, or the part of it that a tenant's key shows. `tenant` is the one whose key the client has, if that
+    matters."""
 
     def __init__(self, client: Client, target: str, tenant: str | None) -> None:
         self._client = client
@@ -54,8 +55,8 @@ class ServerDestination:
         for document in documents:
             if document.tenant and document.tenant != self._tenant:
                 raise FailedPrecondition(
-                    f"document {document.doc_id} belongs to tenant {document.tenant}, and a server stores what its "
-                    f"client's key allows: name one tenant with --tenant, and give its key"
+                    f"document {document.doc_id} belongs to tenant {document.tenant}. A server stores only "
+                    f"documents of the tenant whose key is used: choose one tenant with --tenant, and give its key"
                 )
         refused: list[tuple[int, str]] = []
         for run in _runs(documents):
@@ -110,7 +111,8 @@ def open_directory(directory: Path, dimension: int | None, distance: str | None)
     except FileNotFoundError:
         if dimension is None or distance is None:
             raise InvalidArgument(
-                f"there is no database in {directory} yet, and the input does not say what it is to be: give "
+                f"there is no database in {directory} yet, and the input does not state its dimension and "
+                f"distance: give "
                 f"--dimension and --distance cosine, euclidean or innerproduct",
                 field="dimension",
             ) from None

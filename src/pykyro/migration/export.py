@@ -2,10 +2,10 @@
 
     OUT/EXPORT.json           what it is, and which parts are whole
     OUT/part-00001.parquet    … .jsonl, or a directory of the npy files
-    OUT/.source               the still copy the export reads, until it is complete
+    OUT/.source               the frozen copy the export reads, until it is complete
 
-A part appears under its name when it is whole and durable. An export that was interrupted is called again in the
-same words, and goes on after the last part from the same still copy.
+A part appears under its name when it is whole and durable. When the command of an interrupted export is run again, it
+continues after the last part, from the same frozen copy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final
 
 from pykyro.backup.restore import STAGING_SUFFIX
 from pykyro.migration import jsonl, npy
-from pykyro.migration.document import EVERYTHING, Documents, PortableDocument, Selection
+from pykyro.migration.directory_documents import EVERYTHING, DirectoryDocuments, PortableDocument, Selection
 from pykyro.migration.export_record import (
     NAME,
     ExportRecord,
@@ -33,7 +33,7 @@ from pykyro.migration.export_record import (
     read_record,
     write_record,
 )
-from pykyro.migration.still_copy import UNFINISHED
+from pykyro.migration.frozen_copy import UNFINISHED
 from pykyro.model.errors import DataDamaged, FailedPrecondition, printable
 from pykyro.storage import filename as data_filename
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
@@ -45,11 +45,11 @@ _LOCK: Final = ".lock"
 _LEFTOVERS: Final = frozenset(
     {_LOCK, _SOURCE, _SOURCE + UNFINISHED, _SOURCE + STAGING_SUFFIX, data_filename.temporary(NAME)}
 )
-"""What an export that died before its record was there leaves."""
+"""Left by an export that ended before its record was there."""
 _SUFFIXES: Final[dict[Format, str]] = {"parquet": ".parquet", "jsonl": ".jsonl", "npy": ""}
 
 MakeCopy = Callable[[FileSystem, Path], None]
-"""Makes a still copy of the database at a place that does not exist."""
+"""Makes a frozen copy of the database at a place that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def export(out: Path, make_copy: MakeCopy, options: ExportOptions) -> ExportReco
         source = out / _SOURCE
         if record is None:
             record = _begin(filesystem, out, make_copy, options)
-        documents = Documents(filesystem, source, options.selection)
+        documents = DirectoryDocuments(filesystem, source, options.selection)
         record = _write_parts(filesystem, out, record, documents, options)
         record = record.model_copy(update={"complete": True})
         write_record(filesystem, out, record)
@@ -94,12 +94,12 @@ def export(out: Path, make_copy: MakeCopy, options: ExportOptions) -> ExportReco
 
 
 def _begin(filesystem: FileSystem, out: Path, make_copy: MakeCopy, options: ExportOptions) -> ExportRecord:
-    """Make the still copy and the record of an export of it; neither is left when that fails."""
+    """Make the frozen copy and the record of an export of it; neither is left when that fails."""
     source = out / _SOURCE
     _remove(source)
     try:
         make_copy(filesystem, source)
-        record = _first_record(Documents(filesystem, source, options.selection), options)
+        record = _first_record(DirectoryDocuments(filesystem, source, options.selection), options)
         write_record(filesystem, out, record)
     except BaseException:
         _remove(source)
@@ -107,7 +107,7 @@ def _begin(filesystem: FileSystem, out: Path, make_copy: MakeCopy, options: Expo
     return record
 
 
-def _first_record(documents: Documents, options: ExportOptions) -> ExportRecord:
+def _first_record(documents: DirectoryDocuments, options: ExportOptions) -> ExportRecord:
     manifest = documents.manifest
     ends = [entry.last_lsn for entry in manifest.wal if entry.last_lsn is not None]
     return ExportRecord(
@@ -126,7 +126,11 @@ def _first_record(documents: Documents, options: ExportOptions) -> ExportRecord:
 
 
 def _write_parts(
-    filesystem: FileSystem, out: Path, record: ExportRecord, documents: Documents, options: ExportOptions
+    filesystem: FileSystem,
+    out: Path,
+    record: ExportRecord,
+    documents: DirectoryDocuments,
+    options: ExportOptions,
 ) -> ExportRecord:
     _require_parts(out, record)
     chosen = itertools.islice(_selected(documents, options), record.documents, None)
@@ -138,7 +142,7 @@ def _write_parts(
     return record
 
 
-def _selected(documents: Documents, options: ExportOptions) -> Iterator[PortableDocument]:
+def _selected(documents: DirectoryDocuments, options: ExportOptions) -> Iterator[PortableDocument]:
     total = documents.count
     for number, document in enumerate(documents.each(), 1):
         if document is not None:
@@ -148,7 +152,7 @@ def _selected(documents: Documents, options: ExportOptions) -> Iterator[Portable
 
 
 class _Counted:
-    """Documents, and how many of them were taken."""
+    """DirectoryDocuments, and how many of them were taken."""
 
     def __init__(self, documents: Iterable[PortableDocument]) -> None:
         self._documents = documents
@@ -199,7 +203,7 @@ def _require_ours(out: Path, record: ExportRecord | None, options: ExportOptions
         strange = sorted(set(os.listdir(out)) - _LEFTOVERS)
         if strange:
             raise FailedPrecondition(
-                f"{out} holds {strange[0]}, which is of no export: choose an empty --out"
+                f"{out} holds {strange[0]}, which does not belong to an export: choose an empty --out"
             )
         return
     if record.complete:
@@ -220,8 +224,8 @@ def _require_ours(out: Path, record: ExportRecord | None, options: ExportOptions
             )
     if not (out / _SOURCE).exists():
         raise FailedPrecondition(
-            f"{out} holds an unfinished export whose still copy of the database, {_SOURCE}, is gone: remove {out} "
-            f"and begin anew"
+            f"{out} holds an unfinished export whose frozen copy of the database, {_SOURCE}, is gone: remove "
+            f"{out} and start again"
         )
 
 
@@ -230,9 +234,9 @@ def _require_parts(out: Path, record: ExportRecord) -> None:
         path = out / file.name
         if not path.exists() or path.stat().st_size != file.size_bytes:
             raise DataDamaged(
-                f"this part of the export is not as it was written, {file.size_bytes} bytes",
+                f"this part of the export has changed since it was written; it must have {file.size_bytes} bytes",
                 path=path,
-                hint=f"Remove {out} and begin anew",
+                hint=f"Remove {out} and start again",
             )
 
 

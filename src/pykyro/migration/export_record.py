@@ -1,6 +1,6 @@
 """EXPORT.json, in every export: what it is of, its parts with their digests, and whether all of them are there.
 
-It is replaced as a whole after each part, so an export that was interrupted goes on after the last one named.
+It is replaced as a whole after each part, so an interrupted export continues after the last one named.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Part(_Record):
 
 class ExportRecord(_Record):
     """`source` is where the documents come from, as it was asked for; `position` is that of its log. `tenants` says
-    that rows name their tenant; `tenant` and `namespace` are what was selected."""
+    that rows name their tenant; `tenant` and `namespace` are the selection."""
 
     version: Literal[1] = VERSION
     program: str

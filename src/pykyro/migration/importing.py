@@ -1,7 +1,7 @@
 """Reading rows, storing them in groups, and remembering how far that went.
 
-A group is acknowledged by the database before the progress says so. What was stored and not yet written down when an
-import died is stored again by the next, which changes nothing.
+A group is acknowledged by the database before the progress says so. Documents that were stored but not yet recorded
+when an import died are stored again by the next one, which changes nothing.
 """
 
 from __future__ import annotations
@@ -10,28 +10,30 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pykyro.migration.document import PortableDocument
-from pykyro.migration.import_progress import ImportProgress, read_progress, write_progress
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.input_files import Input
 from pykyro.migration.rows import BadRow, Row, RowReader, checked_row
 from pykyro.model.arguments import groups
-from pykyro.model.errors import InvalidArgument
-from pykyro.model.limits import IMPORT_GROUP_BYTES_MAX, IMPORT_GROUP_ROWS_MAX
-from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.model.errors import FailedPrecondition, InvalidArgument
+from pykyro.model.limits import COUNT_MAX, IMPORT_GROUP_BYTES_MAX, IMPORT_GROUP_ROWS_MAX
+from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
+from pykyro.storage.files.replace_file import replace_file
 
 if TYPE_CHECKING:
     # A client and an engine come with it, which an export needs neither of.
-    from pykyro.migration.destination import Destination
+    from pykyro.migration.destination import ImportDestination
 
 _WRITE_DOWN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """`tenant`: only this one's rows, and those without a tenant as its own. `namespace`: store all rows there
-    instead of where they say. `skip_bad`: rows that cannot be stored are told to `on_bad` and left out.
+    """`tenant`: only this one's rows, and those without a tenant as its own. `namespace`: store all rows in this
+    namespace instead of their own. `skip_bad`: rows that cannot be stored are passed to `on_bad` and left out.
 
     `on_stored` is called with how many documents are stored, earlier tries of this import counted.
     """
@@ -44,7 +46,7 @@ class ImportOptions:
     on_stored: Callable[[int], None] = lambda documents: None
 
 
-def import_documents(source: Input, destination: Destination, options: ImportOptions) -> ImportProgress:
+def import_documents(source: Input, destination: ImportDestination, options: ImportOptions) -> ImportProgress:
     """Store every row of `source`; the progress at its end, whose file is removed then.
 
     Raises InvalidArgument naming file, row, field and bound of the first row that cannot be stored, unless bad rows
@@ -69,7 +71,9 @@ def import_documents(source: Input, destination: Destination, options: ImportOpt
 
 
 class _Run:
-    def __init__(self, destination: Destination, options: ImportOptions, progress: ImportProgress) -> None:
+    def __init__(
+        self, destination: ImportDestination, options: ImportOptions, progress: ImportProgress
+    ) -> None:
         self._destination = destination
         self._options = options
         self.progress = self._written = progress
@@ -104,7 +108,7 @@ class _Run:
         bad += [BadRow(documents[at][0], reason) for at, reason in refused]
         bad.sort(key=lambda row: row.number)
         if bad and not self._options.skip_bad:
-            # What is before the row is stored, so that the next try begins with it.
+            # The rows before it are stored, so that the next try begins with this row.
             before = bad[0].number - 1
             self._advance(number, before, sum(row_number <= before for row_number, _ in documents), 0)
             raise InvalidArgument(f"{reader.path} row {bad[0].number}: {bad[0].reason}")
@@ -135,7 +139,7 @@ class _Run:
 
 
 def _size_bytes(row: Row | BadRow) -> int:
-    """About what a row takes in memory while it waits for its group."""
+    """Approximate memory of a row that waits for its group."""
     if isinstance(row, BadRow):
         return len(row.reason)
     metadata = row.metadata if isinstance(row.metadata, dict) else {}
@@ -143,3 +147,61 @@ def _size_bytes(row: Row | BadRow) -> int:
     return (
         getattr(row.vector, "nbytes", 1000) + sum(len(text) for text in texts if isinstance(text, str)) + 200
     )
+
+
+SUFFIX: Final = ".import-progress.json"
+_BYTES_MAX: Final = 1 << 20
+_Count = Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)]
+
+
+class ImportProgress(BaseModel):
+    """Everything before row `rows` + 1 of file number `file`, from 0, is stored. `input`, `destination`, `tenant` and
+    `namespace` identify the import: it counts for nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    input: str
+    destination: str
+    tenant: str | None
+    namespace: str | None
+    file: _Count = 0
+    rows: _Count = 0
+    stored: _Count = 0
+    skipped: _Count = 0
+
+
+def default_path(source: Path) -> Path:
+    """Beside the input."""
+    resolved = source.absolute()
+    return resolved.with_name(resolved.name + SUFFIX)
+
+
+def read_progress(path: Path, fresh: ImportProgress) -> ImportProgress:
+    """The content of the file, `fresh` when there is none.
+
+    Raises FailedPrecondition when it is of another import, or cannot be read; OSError.
+    """
+    try:
+        with path.open("rb") as file:
+            found = ImportProgress.model_validate_json(file.read(_BYTES_MAX))
+    except FileNotFoundError:
+        return fresh
+    except ValidationError as error:
+        raise FailedPrecondition(
+            f"{path} is not a progress file of an import ({error.errors()[0]['msg']}): remove it to start again, "
+            f"or name another with --progress"
+        ) from None
+    for name in ("input", "destination", "tenant", "namespace"):
+        if getattr(found, name) != getattr(fresh, name):
+            what = "the files have changed since" if name == "input" else f"it was for a different {name}"
+            raise FailedPrecondition(
+                f"{path} is the progress of another import, {what}: remove it to start again, or name another "
+                f"with --progress"
+            )
+    return found
+
+
+def write_progress(filesystem: FileSystem, path: Path, progress: ImportProgress) -> None:
+    """Durable when this returns. Raises OSError."""
+    replace_file(filesystem, path.parent, path.name, progress.model_dump_json(indent=1).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Which files an import reads, in which order and as what: an export of ours, or what somebody has.
+"""Which files an import reads, in which order and as what: an export of this program, or files from elsewhere.
 
 | path                                   | read as                                      |
 |----------------------------------------|----------------------------------------------|
@@ -44,7 +44,7 @@ class Input:
 
 
 def find_input(path: Path, chosen: Format | None, first_id: int) -> Input:
-    """What is to be read; `chosen` says the format where the name does not.
+    """The files to read; `chosen` says the format where the name does not.
 
     Raises InvalidArgument, FailedPrecondition when an extra is missing or an export is not complete, DataDamaged,
     OSError.
@@ -62,7 +62,7 @@ def find_input(path: Path, chosen: Format | None, first_id: int) -> Input:
             raise InvalidArgument(f"{path} does not exist", field="in")
         if chosen is None and suffix is None:
             raise InvalidArgument(
-                f"{path}: the name does not tell what it is; say --format parquet, jsonl or npy", field="in"
+                f"{path}: the name does not show the format; give --format parquet, jsonl or npy", field="in"
             )
         files, found = [path], chosen or suffix or "jsonl"
     require_format(found)
@@ -93,7 +93,7 @@ def _proof(directory: Path, part: Part) -> Callable[[], None]:
         for file in part.files:
             path = directory / file.name
             if not path.is_file():
-                raise DataDamaged("EXPORT.json names this file, and it is missing", path=path)
+                raise DataDamaged("EXPORT.json names this file, but the file is missing", path=path)
             size = path.stat().st_size
             if size != file.size_bytes:
                 raise DataDamaged(f"has {size} bytes, EXPORT.json says {file.size_bytes}", path=path)
@@ -114,7 +114,7 @@ def _files_in(path: Path, chosen: Format | None) -> tuple[list[Path], Format]:
         formats = {kind: found for kind, found in formats.items() if kind == chosen}
     if len(formats) != 1:
         what = (
-            "several formats; say --format"
+            "several formats; give --format"
             if formats
             else f"no .parquet or .jsonl files and no {npy.VECTORS}"
         )

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.rows import BadRow, Row
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import IMPORT_LINE_BYTES_MAX
@@ -43,7 +43,7 @@ def vector_text(vector: Vector) -> str:
 
 
 def details(document: PortableDocument) -> dict[str, Any]:
-    """What there is to say about a document beside its id and its vector."""
+    """The fields of a document beside its id and its vector."""
     found: dict[str, Any] = {"metadata": dict(document.metadata)}
     if document.namespace:
         found["namespace"] = document.namespace

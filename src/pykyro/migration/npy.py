@@ -1,7 +1,7 @@
 """npy: a directory with vectors.npy, float32 of shape (rows, dimension), ids.npy, uint64 of shape (rows,), and
 metadata.jsonl, a line a row as {"metadata": {"k": "v"}, "namespace": "n", "tenant": "t"}.
 
-What others have is taken too: vectors of any number type, ids left out, metadata left out, or the one file of
+Files of other programs are read too: vectors of any number type, ids left out, metadata left out, or the one file of
 vectors alone. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; objects, which are
 pickles, are never read.
 """
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.jsonl import details, json_line, objects
 from pykyro.migration.rows import BadRow, Row
 from pykyro.model.errors import InvalidArgument
@@ -132,7 +132,7 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
         raise
     except Exception as error:
         # The header is a Python literal, and whatever reading one can raise comes through.
-        raise InvalidArgument(f"{path} is no usable npy file: {error}") from error
+        raise InvalidArgument(f"{path} is not a usable npy file: {error}") from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise InvalidArgument(f"{path} must be an npy file of one array, it is an archive of several")

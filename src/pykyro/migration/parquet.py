@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.parquet_text import is_text, metadata_value
 from pykyro.migration.rows import BadRow, Row
 from pykyro.model.arguments import groups
@@ -189,7 +189,7 @@ def _metadata(column: Any) -> object:
     if not column.is_valid:
         return None
     if pa.types.is_map(column.type) and is_text(column.type.item_type):
-        # What an export is made of, and most of the time of reading it.
+        # The types of an export, which take most of the time of reading it.
         entries = column.as_py()
     elif pa.types.is_map(column.type):
         keys = ((entry["key"].as_py(), entry["value"]) for entry in column.values)
@@ -207,9 +207,9 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} is no usable Parquet file: {error}") from error
+        raise InvalidArgument(f"{path} is not a usable Parquet file: {error}") from error
     except OSError as error:
-        # What pyarrow raises for pages that do not decompress has no number; the system's own errors have.
+        # An OSError of pyarrow for pages that do not decompress has no errno; the system's own errors have one.
         if error.errno is None:
-            raise InvalidArgument(f"{path} is no usable Parquet file: {error}") from error
+            raise InvalidArgument(f"{path} is not a usable Parquet file: {error}") from error
         raise

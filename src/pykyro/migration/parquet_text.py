@@ -1,4 +1,4 @@
-"""The text that stands for a value of a Parquet column in metadata.
+"""The metadata text of a value of a Parquet column.
 
 The shortest that reads back as a value of the column's own type, so a float32 of 0.1 is "0.1" and not the digits that
 its nearest float64 has; and so that text in order is time in order for the columns that hold times.
@@ -35,7 +35,7 @@ _FLOATS: Final = {16: np.float16, 32: np.float32, 64: np.float64}
 
 
 def metadata_value(scalar: Any, field: str) -> object:
-    """What the metadata entry `field` is given for this value: text or a number; None for none.
+    """The text of the metadata entry `field` for this value: text or a number; None for none.
 
     Raises InvalidArgument naming the column for a type without a text.
     """
@@ -62,8 +62,8 @@ def metadata_value(scalar: Any, field: str) -> object:
     if pa.types.is_integer(kind) or is_text(kind):
         return scalar.as_py()
     raise InvalidArgument(
-        f"column {field!r} is of type {_as_written(kind)}, which has no text: metadata is text and numbers; make a "
-        f"text of it, or leave it out",
+        f"column {field!r} is of type {_as_written(kind)}, which cannot become metadata: metadata is text and "
+        f"numbers. Convert the column to text, or leave it out",
         field=field,
     )
 
@@ -88,7 +88,7 @@ def _decimal(value: Decimal) -> str:
 
 
 def _split(value: int, unit: str) -> tuple[int, str]:
-    """Whole seconds, and what is beyond them as ".5"; "" when nothing is."""
+    """Whole seconds, and the fraction as ".5"; "" when nothing is."""
     per_second = _PER_SECOND[unit]
     whole, rest = divmod(value, per_second)
     digits = str(rest).zfill(len(str(per_second)) - 1).rstrip("0") if rest else ""
@@ -100,6 +100,6 @@ def _instant(seconds: int, field: str) -> datetime.datetime:
         return _EPOCH + datetime.timedelta(seconds=seconds)
     except OverflowError:
         raise InvalidArgument(
-            f"column {field!r} holds a time {seconds} s from 1970; from year 1 to 9999 have a text",
+            f"column {field!r} holds a time {seconds} s from 1970; only times of the years 1 to 9999 can be stored",
             field=field,
         ) from None

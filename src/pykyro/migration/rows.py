@@ -1,4 +1,4 @@
-"""Rows of a file that anybody may have made, and the check that makes documents of them."""
+"""Rows of an untrusted file, and the check that turns them into documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pykyro.migration.document import PortableDocument
+from pykyro.migration.directory_documents import PortableDocument
 from pykyro.model.arguments import Schema, checked_namespace
 from pykyro.model.documents import checked_document
 from pykyro.model.errors import InvalidArgument
@@ -16,7 +16,7 @@ from pykyro.model.limits import TENANT_ID_CHARS_MAX
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """What a row holds, whatever that is. `number` counts the rows of its file from 1."""
+    """The unchecked content of a row. `number` counts the rows of its file from 1."""
 
     number: int
     doc_id: object
@@ -39,7 +39,7 @@ class RowReader(Protocol):
 
     @property
     def path(self) -> Path:
-        """What messages call it."""
+        """Its name in messages."""
         ...
 
     def rows(self, start: int) -> Iterator[Row | BadRow]:

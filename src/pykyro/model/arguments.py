@@ -1,4 +1,4 @@
-"""From what a Python caller passes to values that cannot be wrong.
+"""From the arguments of a Python caller to checked values.
 
 The embedded Database and the clients share these, so a wrong call is the same InvalidArgument everywhere, raised
 before anything is written or sent; its message names the argument, the value and the bound.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import SupportsIndex, TypeAlias, TypeVar
+from typing import Any, Final, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from pykyro.model.distance import check_vector
 from pykyro.model.errors import InvalidArgument
@@ -19,7 +20,6 @@ from pykyro.model.filter_dict import shown, shown_error, text_of
 from pykyro.model.limits import DOC_ID_MAX, DOC_ID_MIN, NAMESPACE_BYTES_MAX
 from pykyro.model.metadata_bounds import check_metadata_entries, check_metadata_size
 from pykyro.model.types import RESERVED_KEYS, Metric, Vector
-from pykyro.model.vectors import VectorLike, copied_vector
 from pykyro.system.signal_handlers import raised_by_handler
 
 DocId: TypeAlias = SupportsIndex
@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What every vector of a database has in common."""
+    """The properties that all vectors of a database share."""
 
     dimension: int
     metric: Metric
@@ -143,3 +143,50 @@ def groups(
             group, size = [], 0
     if group:
         yield group
+
+
+VectorLike: TypeAlias = npt.ArrayLike
+"""Whatever NumPy makes a one-dimensional array of numbers of; it becomes float32."""
+
+_FLOAT32: Final = np.dtype(np.float32)
+
+
+def copied_vector(value: VectorLike, field: str) -> Vector:
+    """`value` as float32, contiguous, shape (n,), in memory of its own.
+
+    Always a copy, also of a float32 array: programs that read frames or files fill one buffer again and again, and
+    the checked value must be the stored one. Raises InvalidArgument unless it is a row of numbers; an error that the
+    value itself raised is the cause.
+    """
+    try:
+        # Any array, because a plain one would have lost its mask.
+        array = np.asanyarray(value)
+    except Exception as error:
+        if raised_by_handler(error):
+            raise
+        # Whatever an object's own __array__ raises comes through here.
+        raise InvalidArgument(
+            f"{field} must be an array of numbers; reading it failed with {shown_error(error)}", field=field
+        ) from error
+    if type(array) is not np.ndarray:
+        _require_no_mask(array, field)
+    # An empty list has no numbers to tell its type by; check_vector has the right words for it.
+    if array.dtype.kind not in "fiu" and array.size:
+        raise InvalidArgument(f"{field} must be an array of numbers, got dtype {array.dtype}", field=field)
+    if array.ndim != 1:
+        raise InvalidArgument(f"{field} must have one dimension, got shape {array.shape}", field=field)
+    if array.dtype == _FLOAT32:
+        return np.array(array, np.float32, order="C")
+    # A number beyond float32 becomes infinite, and is refused as such.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(array, np.float32, order="C")
+
+
+def _require_no_mask(array: npt.NDArray[Any], field: str) -> None:
+    """A masked value has no number: the one below the mask is left over from something else."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        count = int(np.ma.getmaskarray(array).sum())
+        raise InvalidArgument(
+            f"{field} has {count} masked values of {array.size}: give it filled(), or leave the document out",
+            field=field,
+        )

@@ -1,4 +1,4 @@
-"""What a search asks and what a bulk deletion removes, from what a Python caller passes."""
+"""The criteria of a search and of a bulk deletion, from the arguments of a Python caller."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pykyro.model.arguments import Schema, bounded_integer, checked_namespace, checked_vector
+from pykyro.model.arguments import Schema, VectorLike, bounded_integer, checked_namespace, checked_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Anything, Filter, names_a_condition
 from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
 from pykyro.model.requests import SearchRequest
 from pykyro.model.types import Scope
-from pykyro.model.vectors import VectorLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class SearchOptions:
     include_metadata: bool
 
     def ask(self, vector: VectorLike, field: str, schema: Schema | None) -> SearchRequest:
-        """The query for this vector; `field` is what messages call it."""
+        """The query for this vector; `field` is its name in messages."""
         return SearchRequest(
             vector=checked_vector(vector, field, schema),
             k=self.k,
@@ -83,7 +82,7 @@ def search_options(
 
 
 def check_one_criterion(ids: object, filter: object) -> None:
-    """Refuse a deletion that says neither or both of what to delete."""
+    """Refuse a deletion with neither ids nor filter, or with both."""
     if (ids is None) == (filter is None):
         raise InvalidArgument(f"give ids or filter, got {'neither' if ids is None else 'both'}", field="ids")
 

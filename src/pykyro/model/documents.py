@@ -1,4 +1,4 @@
-"""The documents of an `insert_many`: which can be stored, which cannot and why, and what is told about it."""
+"""The documents of an `insert_many`: which can be stored, which cannot and why, and the report about it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from pykyro.model.answers import InsertReport, Refusal, StoredDocument
-from pykyro.model.arguments import DocId, Metadata, Schema, checked_doc_id, checked_metadata, checked_vector
+from pykyro.model.arguments import (
+    DocId,
+    Metadata,
+    Schema,
+    VectorLike,
+    checked_doc_id,
+    checked_metadata,
+    checked_vector,
+)
 from pykyro.model.errors import InvalidArgument, KyroError
 from pykyro.model.filter_dict import shown, shown_error
 from pykyro.model.types import Document
-from pykyro.model.vectors import VectorLike
 from pykyro.system.signal_handlers import raised_by_handler
 
 DocumentLike: TypeAlias = (
@@ -27,14 +34,14 @@ _REFUSALS_NOTED: Final = 10
 def checked_document(
     doc_id: object, vector: VectorLike, metadata: Metadata | None, schema: Schema | None
 ) -> Document:
-    """A document whose metadata holds the caller's entries only. It shares no memory with what is passed."""
+    """A document whose metadata holds the caller's entries only. It shares no memory with the arguments."""
     return Document(
         checked_doc_id(doc_id), checked_vector(vector, "vector", schema), checked_metadata(metadata)
     )
 
 
 def document_bytes(document: Document) -> int:
-    """About what a document takes on its way: its vector and its metadata."""
+    """Approximate size of a document in a request: its vector and its metadata."""
     return document.vector.nbytes + sum(len(key) + len(value) for key, value in document.metadata.items())
 
 
@@ -42,12 +49,12 @@ class Intake:
     """The documents of one `insert_many` on their way in, and those that are refused."""
 
     def __init__(self, documents: Iterable[DocumentLike]) -> None:
-        """Raises InvalidArgument for what holds no documents at all, whatever is in it."""
+        """Raises InvalidArgument for a value that cannot hold documents."""
         self._documents = _iterable(documents)
         self._refused: list[Refusal] = []
         self._first: KyroError | None = None
         self.inserted = 0
-        """How many are stored; whoever stores them counts."""
+        """How many are stored; the caller that stores them counts them."""
 
     def accepted(self, schema: Schema) -> Iterator[Document]:
         """The documents that can be stored; the others are refused."""
@@ -68,16 +75,18 @@ class Intake:
 
     def note(self, error: BaseException) -> None:
         """Let an error that ends the call say how far the call had come."""
-        error.add_note(f"{self.inserted} documents of this insert_many are stored; of others it is not known")
+        error.add_note(
+            f"{self.inserted} documents of this insert_many are stored; the state of the others is unknown"
+        )
 
     @property
     def report(self) -> InsertReport:
-        """What became of each document, also when none was stored."""
+        """The result of each document, also when none was stored."""
         return InsertReport(self.inserted, self._refused)
 
     def checked_report(self) -> InsertReport:
-        """`report`. When there were documents and none is stored, raises what the first was refused with: nobody
-        passes documents to have none of them stored, and a report is easily not looked at."""
+        """`report`. When there were documents and none is stored, raises what the first was refused with: storing
+        none is never intended, and a report is easily overlooked."""
         if self.inserted or self._first is None:
             return self.report
         reason = str(self._first)
@@ -105,9 +114,9 @@ def _iterable(documents: object) -> Iterable[DocumentLike]:
     elif isinstance(documents, StoredDocument) or _is_one_document(documents):
         way = "this is one document: put it in a list, or call insert"
     elif isinstance(documents, np.ndarray) and documents.dtype.kind != "O":
-        way = "an array says nothing of ids: give zip(ids, vectors)"
+        way = "an array holds no ids: give zip(ids, vectors)"
     elif isinstance(documents, AsyncIterable):
-        way = "gather an asynchronous one first: [document async for document in documents]"
+        way = "collect the documents of an asynchronous iterable first: [document async for document in documents]"
     elif isinstance(documents, (str, bytes, bytearray, memoryview)) or not isinstance(documents, Iterable):
         way = "for example [(1, [0.1, 0.2]), (2, [0.3, 0.4])]"
     else:
@@ -152,7 +161,7 @@ def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | No
     except Exception as error:
         if raised_by_handler(error):
             raise
-        # A sequence of somebody's own can raise anything when it is asked for its items.
+        # A sequence of the caller's own class can raise any error when its items are read.
         raise InvalidArgument(
             f"the document, a {type(document).__name__}, cannot be read: {shown_error(error)}",
             field="documents",

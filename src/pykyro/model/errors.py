@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Final
 
 CAUSES_MAX: Final = 20
-"""So many causes of an error are told; more say nothing new."""
+"""Number of causes of an error that are shown; more say nothing new."""
 
 
 class KyroError(Exception):
@@ -115,7 +115,7 @@ class StorageError(KyroError):
 
 
 class DataDamaged(StorageError):
-    """Bytes on disk are not what was written. Never repaired silently, never skipped."""
+    """Bytes on disk differ from those that were written. Never repaired silently, never skipped."""
 
 
 class DataDirInUse(StorageError):
@@ -135,7 +135,7 @@ class WriteFailed(StorageError):
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """What caused an error, what caused that, and so on: each once, so that a circle has an end, and at most
+    """The chain of causes of an error: each once, so that a circle has an end, and at most
     CAUSES_MAX."""
     return islice(_causes(error), CAUSES_MAX)
 

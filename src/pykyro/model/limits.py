@@ -55,7 +55,7 @@ STREAM_LINGER_S: Final = 0.01
 """Longest a document of a stream waits for others, unless a group of the stream is being committed."""
 STREAM_GROUP_BYTES_MAX: Final = 8 << 20
 STREAM_SEARCHES_MAX: Final = 128
-"""Searches of one stream under way at once."""
+"""In-flight searches of one stream."""
 STREAMS_MAX: Final = 1000
 """Streams of messages from clients that are open at once."""
 STREAM_SILENT_S: Final = 10.0
@@ -65,7 +65,8 @@ STOPPING_STREAM_SILENT_S: Final = 2.0
 OPEN_CONNECTIONS_MAX: Final = 8192
 """Connections to the ports; fewer when the process may not open twice as many files."""
 FILES_OF_THE_SERVER: Final = 64
-"""What it has open before anybody connects, and some to spare; it does not start where the process may open fewer."""
+"""Files it has open before any client connects, with a reserve; it does not start where the process may open
+fewer."""
 CONNECTION_SILENT_S: Final = 10.0
 """While memory is short, connections that have been silent for so long are shut down."""
 MEMORY_SHARE_HIGH: Final = 0.9
@@ -80,7 +81,7 @@ HTTP_REQUEST_S_MAX: Final = 10.0
 HTTP_REQUEST_BYTES_MAX: Final = 64 << 10
 """Line, headers and body of a request to the HTTP port, where nothing takes a body."""
 CERTIFICATE_WARNING_S: Final = 14 * 86_400.0
-"""From so long before a certificate ends it is said."""
+"""The warning about the end of a certificate begins so long before it."""
 REQUEST_ID_CHARS_MAX: Final = 64
 SLOW_QUERY_LINES_PER_S: Final = 20
 STALL_S_MAX: Final = 30.0
@@ -92,7 +93,7 @@ LOG_QUEUE_BYTES_MAX: Final = 8 << 20
 LOG_FLUSH_S_MAX: Final = 2.0
 """Time the end of the process gives lines that wait."""
 RELOAD_S_MAX: Final = 20.0
-"""Time a reload may take to read what it needs."""
+"""Time a reload may take to read its files."""
 
 # --- files ----------------------------------------------------------------------------------------
 WAL_FRAME_BODY_BYTES_MAX: Final = 64 << 20
@@ -105,7 +106,7 @@ WAL_SEGMENTS_RETAINED_MAX: Final = 512
 """Sealed segments of the log that stay for backups; each has its line in MANIFEST, which is rewritten
 often, and a backup may hold all of them open at once, where 1024 open files are usual."""
 BACKUP_RECORD_BYTES_MAX: Final = 32 << 20
-"""What a backup says about itself: a line for each file and each piece of the log."""
+"""The record of a backup: a line for each file and each piece of the log."""
 BACKUP_MEMBERS_MAX: Final = 1_000_000
 BACKUP_DESCRIPTION_CHARS_MAX: Final = 4096
 IMPORT_LINE_BYTES_MAX: Final = 16 << 20
@@ -119,7 +120,7 @@ EXPORT_BATCH_ROWS_MAX: Final = 8192
 EXPORT_RECORD_BYTES_MAX: Final = 64 << 20
 EXPORT_PART_ROWS_MAX: Final = 10_000_000
 DISK_FREE_SHARE_LOW: Final = 0.10
-"""With less of the disk free than this, an operator is told."""
+"""With less of the disk free than this, the operator is warned."""
 DISK_FREE_SHARE_MIN: Final = 0.05
 """With less than this, and less than DISK_FREE_BYTES_ENOUGH, no new documents are taken."""
 DISK_FREE_BYTES_ENOUGH: Final = 1 << 30
@@ -139,9 +140,9 @@ QUERY_CACHE_BYTES_MAX: Final = 256 << 20
 RECALL_PROCESSOR_SHARE: Final = 0.02
 """Of one processor, spent on watching recall."""
 RECALL_EXPECTED: Final = 0.9
-"""Whoever sets nothing may expect more; certainly less is worth a warning."""
+"""The default expects more; certainly less is worth a warning."""
 RECALL_WARNING_SAMPLES: Final = 30
-"""Sampled searches before anything is said."""
+"""Sampled searches before a warning."""
 
 # --- configuration --------------------------------------------------------------------------------
 PORT_MAX: Final = 65_535

@@ -24,17 +24,16 @@ from pykyro.engine.engine import Engine
 from pykyro.model.errors import KyroError, causes
 from pykyro.server.health_log import logging_health
 from pykyro.server.reload import Reload
-from pykyro.server.seal_requests import SealRequests
 from pykyro.server.security import Security, TlsPorts, read_keys
-from pykyro.server.signals import Stop, signals_ask_for
+from pykyro.server.signals import SealRequests, Stop, signals_ask_for
 from pykyro.server.systemd import notify, notify_alive, notify_ready
 from pykyro.service.certificates import ExpiryWatch
-from pykyro.service.companion import ScheduledBackups
 from pykyro.service.connections import ConnectionBounds, Connections, raise_file_limit
+from pykyro.service.scheduled_backups import ScheduledBackups
 from pykyro.service.server_state import HEARTBEAT_S, ServerState
 from pykyro.service.threads import in_thread_of_its_own
 from pykyro.service.tracing import start_tracing
-from pykyro.system import standard_error
+from pykyro.system.descriptors import make_standard_error_nonblocking
 from pykyro.telemetry import logs
 from pykyro.telemetry.health import Phase
 from pykyro.transport.grpc.service import Service
@@ -45,8 +44,8 @@ from pykyro.version import __version__
 _log: Final = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S: Final = 0.0005
-"""How long a thread may keep the interpreter while others want it. With Python's own 5 ms the event loop, which wants
-it for microseconds at a time, stands still whenever a worker decodes: BulkSearch does a fifth more with this."""
+"""How long a thread may keep the interpreter while others want it. With Python's own 5 ms the event loop, which needs
+it for microseconds at a time, stops whenever a worker decodes: BulkSearch does a fifth more with this."""
 
 
 _RECOVERY_GRACE_S: Final = 1.0
@@ -54,12 +53,13 @@ _RECOVERY_GRACE_S: Final = 1.0
 
 
 def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBackups | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; `load_again` reads the configuration anew for SIGHUP, `backups` run beside.
+    """Serve until SIGTERM or SIGINT; `load_again` reads the configuration again for SIGHUP; `backups` run in the
+    background.
 
     Raises KyroError and OSError for whatever keeps the server from starting or from stopping cleanly.
     """
     settings = loaded.settings
-    standard_error.never_wait()
+    make_standard_error_nonblocking()
     logs.configure(settings.logging)
     _log.info("kyrodb_server %s, configuration: %s", __version__, loaded.path or "defaults and environment")
     for warning in loaded.warnings:
@@ -70,12 +70,12 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     try:
         uvloop.run(_serve(settings, load_again, backups))
     except _RecoveryAbandoned:
-        _log.info("stopped before recovery had finished; nothing is lost, the next start begins it anew")
+        _log.info("stopped before recovery had finished; nothing is lost, and the next start repeats it")
         logs.flush()
         # Its thread is at work in the middle of everything the interpreter would take apart.
         os._exit(0)
     except (KyroError, OSError) as error:
-        # Also to the log file, where somebody will look.
+        # Also to the log file, where operators look.
         _log.error("stopped: %s", " <- ".join(map(str, (error, *causes(error)))))
         logs.flush()
         raise
@@ -161,8 +161,8 @@ async def _serve_grpc(server: GrpcServer, server_state: ServerState, stop: Stop)
     notify_ready(f"serving gRPC on port {port}")
     await stop.wait()
     server_state.phase = Phase.DRAINING
-    notify("STOPPING=1", "STATUS=finishing the calls under way")
-    _log.info("draining: calls under way have %d s to finish", settings.shutdown_timeout_secs)
+    notify("STOPPING=1", "STATUS=finishing in-flight calls")
+    _log.info("draining: in-flight calls have %d s to finish", settings.shutdown_timeout_secs)
     await stop.unless_again(server.drain(settings.shutdown_timeout_secs))
     await server.stop()
 
@@ -171,7 +171,7 @@ async def _opened(settings: Settings, stop: Stop) -> Engine:
     """The engine, recovered. Raises _RecoveryAbandoned when a signal comes first and recovery is not about to end."""
     opening = in_thread_of_its_own("recovery", lambda: open_database(settings))
     if await stop.comes_before(opening):
-        _log.info("stopping: recovery is not waited for")
+        _log.info("stopping without waiting for recovery")
         await stop.unless_again(asyncio.wait({opening}, timeout=_RECOVERY_GRACE_S))
         if not opening.done():
             raise _RecoveryAbandoned

@@ -1,7 +1,7 @@
 """A line in the log at each change of health and of readiness, from a thread that looks every second.
 
-A thread and not the event loop: it asks the disk how much room there is, and a loop that stands still is one of the
-things to be told of. What changes all the time is told at a bounded pace; the last state is always told in the end.
+A thread and not the event loop: it asks the disk how much room there is, and a loop that hangs is one of the faults
+to report. Frequent changes are logged at a bounded rate; the last state is always logged in the end.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _LEVELS: Final = {
 
 
 class HealthLog:
-    """Compares what is found with what was told last. For one thread."""
+    """Compares the present state with the one logged last. For one thread."""
 
     def __init__(self, *, requires_writes: bool, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """`requires_writes` as in `readiness`."""
         self._requires_writes = requires_writes
         self._monotonic_s = monotonic_s
-        self._health = _Told(HealthStatus.STARTING.value)
-        self._readiness = _Told("not_ready", Phase.STARTING.value)
+        self._health = _LastLine(HealthStatus.STARTING.value)
+        self._readiness = _LastLine("not_ready", Phase.STARTING.value)
         self._lines = float(_LINES_AT_ONCE)
         self._looked_s = monotonic_s()
 
     def look(self, findings: Findings) -> None:
-        """Tell what changed since the last look."""
+        """Log the changes since the last look."""
         now_s = self._monotonic_s()
         self._lines = min(_LINES_AT_ONCE, self._lines + (now_s - self._looked_s) / _LINE_S)
         self._looked_s = now_s
@@ -61,7 +61,7 @@ class HealthLog:
             self._readiness, "readiness", word, why or findings.stalled or findings.refusing_writes, level
         )
 
-    def _tell(self, told: _Told, what: str, word: str, reason: str, level: int) -> None:
+    def _tell(self, told: _LastLine, what: str, word: str, reason: str, level: int) -> None:
         kind = _FIGURES.sub("#", reason)
         if (word, kind) == (told.word, told.kind) or self._lines < 1:
             return
@@ -71,8 +71,8 @@ class HealthLog:
         _log.log(level, "%s: %s%s", what, change, f": {reason}" if reason else "")
 
 
-class _Told:
-    """The last word that was told, and what kind of reason with it."""
+class _LastLine:
+    """The last word that was logged, and the kind of its reason."""
 
     __slots__ = ("kind", "word")
 

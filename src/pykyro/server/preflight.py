@@ -1,7 +1,7 @@
 """Would a server start as the settings say? Everything a start proves, by looking alone: nothing is made or changed.
 
-Each fault names its key. What may be different when the server really starts, such as a port that is taken now,
-is a note.
+Each fault names its key. A fact that may change before the server starts, such as a port that is taken now, is a
+note.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _packages(settings: Settings) -> None:
 
 
 def certificate_faults(tls: TlsSettings) -> Sequence[str]:
-    """What keeps these certificates from being served, with TLS enabled."""
+    """Reasons why these certificates cannot be served, with TLS enabled."""
     named = (("cert_path", tls.cert_path), ("key_path", tls.key_path), ("ca_cert_path", tls.ca_cert_path))
     faults: list[str] = []
     for key, path in named:
@@ -88,7 +88,7 @@ def certificate_faults(tls: TlsSettings) -> Sequence[str]:
 
 
 def directory_faults(directory: Path) -> Iterator[str]:
-    """What keeps this process from using a directory, or from making it."""
+    """Reasons why this process cannot use a directory, or cannot create it."""
     try:
         facts = directory.stat()
     except FileNotFoundError:
@@ -106,7 +106,7 @@ def directory_faults(directory: Path) -> Iterator[str]:
         elif not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             yield f"{_denied(directory)} read and write it"
         elif _holds_no_files(directory):
-            yield "is on a file system that holds no files of ours"
+            yield "is on a file system that cannot store a database"
         elif _is_full(directory):
             yield f"is on a disk without any room left ({os.strerror(errno.ENOSPC)}): free space"
         return
@@ -116,7 +116,7 @@ def directory_faults(directory: Path) -> Iterator[str]:
     elif not os.access(above, os.W_OK | os.X_OK):
         yield f"does not exist and cannot be made: {_denied(above)} write to {above}"
     elif _holds_no_files(above):
-        yield f"does not exist and cannot be made: {above} is on a file system that holds no files of ours"
+        yield f"does not exist and cannot be made: {above} is on a file system that cannot store a database"
     elif _is_full(above):
         yield f"does not exist and cannot be made: there is no room left on the disk of {above}: free space"
 
@@ -127,7 +127,7 @@ def _holds_no_files(directory: Path) -> bool:
     if os.statvfs(directory).f_blocks:
         return False
     try:
-        # A file without a name: should it come about, nobody sees it.
+        # A file without a name: if it is created, no other program sees it.
         os.close(os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError:
         return True
@@ -142,7 +142,7 @@ def _is_full(path: Path) -> bool:
 
 def _denied(path: Path) -> str:
     read_only = os.statvfs(path).f_flag & os.ST_RDONLY
-    return "is on a read-only file system: nobody may" if read_only else f"user {os.geteuid()} may not"
+    return "is on a read-only file system: no user may" if read_only else f"user {os.geteuid()} may not"
 
 
 def _data_dir(settings: Settings) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _data_dir(settings: Settings) -> Iterator[str]:
         )
     lock = directory / filename.LOCK
     if os.path.lexists(lock) and not stat.S_ISREG(lock.lstat().st_mode):
-        yield f"{where}: {lock} is no lock file of a database: remove it while nobody has the database open"
+        yield f"{where}: {lock} is not a lock file of a database: remove it while no process has the database open"
 
 
 def _log_file(settings: Settings) -> Iterator[str]:
@@ -200,7 +200,7 @@ def _log_file(settings: Settings) -> Iterator[str]:
     if stat.S_ISDIR(facts.st_mode):
         yield f"{where}: is a directory"
     elif not (stat.S_ISREG(facts.st_mode) or stat.S_ISCHR(facts.st_mode)):
-        yield f"{where}: is no file to which lines can be appended"
+        yield f"{where}: is not a file to which lines can be appended"
     elif not os.access(path, os.W_OK):
         yield f"{where}: {_denied(path)} write to it"
 

@@ -33,8 +33,8 @@ _HANGING_MAX: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a reload read: the settings to put in force, those that were wanted, what protects the server, and the
-    log's place opened anew."""
+    """The result of a reload: the settings to apply, those of the configuration, the parts that protect the server,
+    and the reopened log."""
 
     settings: Settings
     wanted: Settings
@@ -76,15 +76,15 @@ class Reload(SignalledWork):
         self._server_state.config_fault = f"configuration reload refused: {_public(error)}"
 
     async def _reading(self) -> _Reading:
-        """What `_read` returns or raises. Raises TimeoutError when that takes too long."""
+        """The result or the error of `_read`. Raises TimeoutError when that takes too long."""
         self._hanging = [earlier for earlier in self._hanging if not earlier.done()]
         if len(self._hanging) >= _HANGING_MAX:
-            raise TimeoutError(f"{_HANGING_MAX} reloads before this one still wait for a file to be read")
+            raise TimeoutError(f"{_HANGING_MAX} earlier reloads still wait for a file to be read")
         reading = in_thread_of_its_own("reload", self._read)
         done, _ = await asyncio.wait({reading}, timeout=RELOAD_S_MAX)
         if not done:
             self._hanging.append(reading)
-            reading.add_done_callback(_let_go)
+            reading.add_done_callback(_close_unused)
             raise TimeoutError(
                 f"the files it names could not be read within {RELOAD_S_MAX:.0f} s; is one on a network file "
                 "system that hangs?"
@@ -92,7 +92,7 @@ class Reload(SignalledWork):
         return reading.result()
 
     def _read(self) -> _Reading:
-        """Everything anew, with nothing in force yet. Raises KyroError, OSError."""
+        """Read everything again, without applying it. Raises KyroError, OSError."""
         wanted = self._load_again().settings
         settings = reloaded(self._server_state.settings, wanted)
         security = self._security.read(settings)
@@ -116,14 +116,14 @@ class Reload(SignalledWork):
             _log.warning("changed, but only a restart applies it: %s", ", ".join(waiting))
 
 
-def _let_go(reading: asyncio.Future[_Reading]) -> None:
-    """What came too late is not used; the log's file is not left open."""
+def _close_unused(reading: asyncio.Future[_Reading]) -> None:
+    """A late result is not used; the log's file is not left open."""
     if not reading.cancelled() and reading.exception() is None:
         reading.result().log.close()
 
 
 def _public(error: Exception) -> str:
-    """The error as /health, which may be open to everybody, shows it: not which tenants there are."""
+    """The error as /health, which may be public, shows it: not which tenants there are."""
     if isinstance(error, ConfigError):
         hidden = "auth.api_keys_file: cannot be used; the server's log says why"
         faults = [hidden if fault.startswith("auth.api_keys_file:") else fault for fault in error.faults]

@@ -1,4 +1,4 @@
-"""What protects the running server: keys, rates and certificates, read together and replaced together."""
+"""The parts that protect the running server: keys, rates and certificates, read together and replaced together."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TlsPorts:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What a reload read, all of it good."""
+    """The result of a reload without faults."""
 
     settings: Settings
     keys: KeyRing
@@ -102,7 +102,7 @@ class Security:
             self.usage_reporter.close()
 
     def read(self, settings: Settings) -> Replacement:
-        """Everything anew, with nothing changed yet but that new tenants have numbers. From any thread.
+        """Read everything again. Nothing is applied yet, except that new tenants have numbers. From any thread.
 
         Raises ConfigError, WriteFailed, ResourceExhausted.
         """

@@ -1,4 +1,4 @@
-"""What signals set off: the end of the server, or work that it does beside serving."""
+"""The signals of the server: some end it, others start work that runs while the server serves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
+from pykyro.engine.engine import Engine
+from pykyro.model.errors import KyroError
 from pykyro.telemetry import logs
 
 _log: Final = logging.getLogger(__name__)
@@ -48,14 +50,14 @@ def signals_ask_for(works: Mapping[signal.Signals, Callable[[], None]]) -> Itera
 
 
 class SignalledWork(ABC):
-    """Work that a signal asks for. It is done once at a time; a signal during it asks for another time, so that what
-    came meanwhile is not missed. Made on the event loop."""
+    """Work that a signal asks for. It is done once at a time; a signal during it asks for another time, so that a
+    change in between is not missed. Made on the event loop."""
 
     def __init__(self) -> None:
         self._wanted = asyncio.Event()
 
     def request(self) -> None:
-        """What the signal calls."""
+        """The handler of the signal."""
         self._wanted.set()
 
     async def run(self) -> None:
@@ -71,8 +73,8 @@ class SignalledWork(ABC):
 
 
 class Stop:
-    """SIGTERM and SIGINT end the server: the first asks it to finish, the second not to wait for anybody, the third
-    ends the process there and then.
+    """SIGTERM and SIGINT end the server: the first asks it to finish, the second not to wait for any call, the third
+    ends the process at once.
 
     Made on the event loop of the main thread.
     """
@@ -106,11 +108,11 @@ class Stop:
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._second.is_set():
-            _log.error("a third signal: ending at once, as a crash would; no acknowledged write is lost")
+            _log.error("third signal: the process ends at once, as in a crash; no acknowledged write is lost")
             logs.flush(_LAST_WORDS_S)
             os._exit(128 + number)
         if self._first.is_set():
-            _log.warning("a second signal: nothing is waited for any more")
+            _log.warning("second signal: the server stops without waiting any longer")
             self._second.set()
         self._first.set()
 
@@ -123,3 +125,20 @@ async def _first_of(event: asyncio.Event, work: asyncio.Future[object]) -> bool:
     finally:
         waiting.cancel()
     return not work.done()
+
+
+class SealRequests(SignalledWork):
+    """SIGUSR1 seals the hot tier of an engine, as FlushHotTier with force does. It is for a tool on the same machine,
+    which needs no key for it."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    async def work(self) -> None:
+        try:
+            report = await asyncio.to_thread(self._engine.flush, force=True)
+        except (KyroError, OSError) as error:
+            _log.error("SIGUSR1: sealing failed: %s", error)
+        else:
+            _log.info("SIGUSR1: sealed %d documents in %.2f s", report.documents, report.duration_s)

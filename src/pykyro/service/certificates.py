@@ -33,14 +33,14 @@ class Validity:
     not_before_s: float
     not_after_s: float
     doubt: str = ""
-    """What else keeps some clients from using it."""
+    """Another reason why some clients cannot use it."""
 
     def remaining_s(self, now_s: float) -> float:
         """Below 0 once it has ended."""
         return self.not_after_s - now_s
 
     def fault(self, now_s: float) -> str:
-        """Why nobody can rely on it now, "" when one can."""
+        """Why it is not valid now, "" when it is."""
         if now_s >= self.not_after_s:
             return f"{self._name} expired on {_day(self.not_after_s)}: put a new certificate there"
         if now_s < self.not_before_s:
@@ -51,7 +51,7 @@ class Validity:
         return ""
 
     def warning(self, now_s: float) -> str:
-        """What an operator should know: `fault`, or that the end is near."""
+        """The message for the operator: `fault`, or that the end is near."""
         if fault := self.fault(now_s):
             return fault
         remaining_s = self.remaining_s(now_s)
@@ -80,7 +80,7 @@ def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None
         good = [one for one in known if not one.fault(now_s)]
         # One that has ended among others that have not is no harm; the first that will is worth a warning.
         found.append(min(good or known, key=lambda one: one.not_after_s))
-    # Authorities that nobody is checked against are only worth a warning.
+    # Authorities that no client is checked against are only worth a warning.
     relied_on = found if settings.require_client_cert or settings.http == "mtls" else found[:1]
     faults = [fault for one in relied_on if (fault := one.fault(now_s))]
     if faults:
@@ -89,7 +89,7 @@ def require_valid(settings: TlsSettings, chain: bytes, authorities: bytes | None
 
 
 def _doubt(setting: str, path: Path, own: Certificate) -> str:
-    """What keeps clients from using the server's own certificate, "" when nothing does. Raises ConfigError when no
+    """The reason why clients cannot use the server's own certificate, "" for none. Raises ConfigError when no
     client can: OpenSSL, which has read it, takes more kinds of keys than gRPC."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.x509.oid import PublicKeyAlgorithmOID
@@ -103,12 +103,12 @@ def _doubt(setting: str, path: Path, own: Certificate) -> str:
         return ""
     if kind in ("secp521r1", "ed25519"):
         clients = "gRPC's clients in Python, C++ and Ruby"
-        return f"{setting}: {path}: {clients} do not take a key of the kind {kind}: {wanted}"
-    raise ConfigError(f"{setting}: {path}: gRPC takes no key of the kind {kind}: {wanted}")
+        return f"{setting}: {path}: {clients} do not support keys of the kind {kind}: {wanted}"
+    raise ConfigError(f"{setting}: {path}: gRPC does not support keys of the kind {kind}: {wanted}")
 
 
 def mistake(chain: bytes, key: bytes) -> str:
-    """What is wrong with a certificate and a key that OpenSSL does not take together, "" when nothing is found."""
+    """The fault of a certificate and a key that OpenSSL does not accept together, "" when none is found."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -137,7 +137,7 @@ class ExpiryWatch:
         self._said_s: dict[tuple[Validity, bool], float] = {}
 
     def look(self) -> None:
-        """Say what there is to say."""
+        """Log the warnings."""
         now_s = time.time()
         for one in self._certificates():
             warning, fault = one.warning(now_s), one.fault(now_s)
@@ -176,7 +176,7 @@ def _each(setting: str, path: Path, text: bytes, *, roots: bool = True) -> list[
 
 
 def _read(setting: str, path: Path, text: bytes) -> list[Certificate]:
-    # Only who serves TLS needs it.
+    # Only TLS needs it.
     from cryptography import x509
 
     try:

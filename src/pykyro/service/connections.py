@@ -1,4 +1,4 @@
-"""What keeps connections from piling up on the ports, whichever server it is that accepts them.
+"""A guard that keeps the number of connections bounded, for every server implementation that accepts them.
 
 Each costs a file and memory, and a process out of files cannot write its log either. The servers refuse connections
 beyond their bound (native does not), which those that never say anything would fill for ever. So the sockets of this
@@ -31,7 +31,7 @@ from pykyro.model.limits import (
     MEMORY_SHARE_HIGH,
     OPEN_CONNECTIONS_MAX,
 )
-from pykyro.system.own_sockets import connections_to, handle_of, open_files
+from pykyro.system.descriptors import connections_to, handle_of, open_files
 from pykyro.telemetry.process import ProcessProbe
 
 _log: Final = logging.getLogger(__name__)
@@ -71,8 +71,8 @@ class _Accepted(NamedTuple):
     port: int
 
 
-class _Told:
-    """What was said about connections: once in a while in the log, for a minute in health."""
+class _Notice:
+    """The last message about connections: once in a while in the log, for a minute in health."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -107,8 +107,8 @@ def raise_file_limit() -> int:
         return 4 * OPEN_CONNECTIONS_MAX
     if soft < FILES_OF_THE_SERVER:
         raise ConfigError(
-            f"the process may open {soft} files, and the server needs {FILES_OF_THE_SERVER} before anybody connects: "
-            "raise the limit with ulimit -n, or LimitNOFILE= in the unit"
+            f"the process may open {soft} files, and the server needs {FILES_OF_THE_SERVER} before any client "
+            f"connects: raise the limit with ulimit -n, or LimitNOFILE= in the unit"
         )
     return soft
 
@@ -149,7 +149,7 @@ class Connections:
         """Connections one of the ports could take before it had too many, as of the last look."""
         self._peak = 0
         self._trim_after: tuple[int, ...] = ()
-        self._told = _Told()
+        self._told = _Notice()
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
@@ -158,14 +158,14 @@ class Connections:
             try:
                 await asyncio.to_thread(self.sweep)
             except Exception as error:
-                self._told.error("connections could not be looked at: %s", error)
+                self._told.error("the connections could not be examined: %s", error)
             crowded = self._files > _CROWDED * self._files_max
             pause_s = max(_SWEEP_CROWDED_S, (time.monotonic() - started_s) / _SWEEPING_SHARE)
             await asyncio.sleep(min(pause_s, _SWEEP_S) if crowded else _SWEEP_S)
 
     @property
     def fault(self) -> str:
-        """What an operator should know of the last minute, "" when there is nothing."""
+        """A message for the operator about the last minute, "" for none."""
         return self._told.lately
 
     def sweep(self) -> int:
@@ -177,7 +177,7 @@ class Connections:
                 raise
             self._files = self._files_max
             self._told.error(
-                "no file can be opened any more (of %d the process may open): connections are being shut down",
+                "the process has opened all of the %d files it may open: connections are being closed",
                 self._files_max,
             )
         finally:
@@ -217,7 +217,7 @@ class Connections:
         self.shed_total += shed
         if shed:
             self._told.warning(
-                "%d of %d connections were shut down, those silent longest (%d in all)",
+                "%d of %d connections were closed, those that were idle longest (%d since the start)",
                 shed,
                 self.open,
                 self.shed_total,
@@ -235,7 +235,7 @@ class Connections:
             os.close(self._reserve.pop())
 
     def _trim(self, files: int) -> None:
-        """What a wave of connections left behind stays with the allocator unless it is told otherwise; `files` is
+        """The allocator keeps the memory of a wave of connections unless it is asked to return it; `files` is
         how many more there are than before the first came."""
         self._peak = max(self._peak, files)
         if files < _FALLEN * self._peak and self._peak >= _WAVE:
@@ -257,7 +257,7 @@ class Connections:
 
 
 def _shut_down(one: _Accepted) -> bool:
-    """End a connection under the feet of whoever serves it, as if its client had left."""
+    """End a connection without its server's help, as if its client had left."""
     with contextlib.suppress(OSError), handle_of(one.descriptor) as connection:
         if connection.getpeername() == one.peer:
             connection.shutdown(socket.SHUT_RDWR)

@@ -13,7 +13,7 @@ import termios
 from typing import Final
 
 from pykyro.service.open_streams import OpenStreams
-from pykyro.system.own_sockets import connections_to
+from pykyro.system.descriptors import connections_to
 
 SHUTTING_DOWN: Final = "the server is shutting down"
 _LOOK_S: Final = 0.02

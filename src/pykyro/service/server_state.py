@@ -16,8 +16,8 @@ from pykyro.model.requests import EngineStats
 from pykyro.service.call_log import CallLog
 from pykyro.service.certificates import Validity
 from pykyro.service.commits import Commits
-from pykyro.service.companion import ScheduledBackups
 from pykyro.service.connections import Connections
+from pykyro.service.scheduled_backups import ScheduledBackups
 from pykyro.service.usage_reporter import UsageReporter
 from pykyro.telemetry import logs
 from pykyro.telemetry.counters import Counters

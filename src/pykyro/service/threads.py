@@ -1,4 +1,4 @@
-"""Threads for the rare and long: what must not hold up the event loop, is too seldom to batch, or may never end."""
+"""Threads for rare or long work: work that must not block the event loop, is too rare to batch, or may never end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Answer = TypeVar("Answer")
 
 
 def in_thread_of_its_own(name: str, work: Callable[[], Answer]) -> asyncio.Future[Answer]:
-    """What `work` returns or raises. Nobody has to wait for it: neither the loop's end nor that of the process does,
+    """Run `work` for its result. No thread has to wait for it: neither the loop's end nor that of the process does,
     as they do for the threads of a pool."""
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Answer] = loop.create_future()
 
-    def settle(answer: Answer | None, error: BaseException | None) -> None:
+    def set_outcome(answer: Answer | None, error: BaseException | None) -> None:
         if outcome.done():
             return
         if error is not None:
@@ -33,7 +33,7 @@ def in_thread_of_its_own(name: str, work: Callable[[], Answer]) -> asyncio.Futur
         except BaseException as error:
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, answer, failure)
+            loop.call_soon_threadsafe(set_outcome, answer, failure)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return outcome
@@ -46,9 +46,9 @@ class Threads:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="slow")
 
     async def run(self, work: Callable[[], Answer]) -> Answer:
-        """What `work` returns or raises."""
+        """The result or the error of `work`."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for the running work."""
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)

@@ -32,7 +32,7 @@ _FLUSH_MS: Final = 5000
 
 
 def start_tracing(settings: TracingSettings) -> Tracing | None:
-    """What traces calls, None when that is off. Raises ConfigError when the extra is not installed."""
+    """The tracer of calls, None when tracing is off. Raises ConfigError when the extra is not installed."""
     if not settings.enabled:
         return None
     require_tracing(settings)
@@ -55,7 +55,7 @@ def require_tracing(settings: TracingSettings) -> None:
 
 
 class Tracing:
-    """Wraps what serves calls. Used on the event loop that serves."""
+    """Wraps the handlers of calls. Used on the event loop that serves."""
 
     def __init__(self, settings: TracingSettings, exporter: SpanExporter) -> None:
         from opentelemetry import propagate, trace
@@ -101,7 +101,7 @@ class Tracing:
         return traced
 
     def note(self, stages: Sequence[Stage]) -> None:
-        """Make spans of what was done for the running call. A stage within another one comes behind it."""
+        """Make spans of the steps of the running call. A stage within another one comes behind it."""
         current = self._trace.get_current_span()
         if not current.is_recording():
             return
@@ -114,7 +114,7 @@ class Tracing:
             outer.append((self._trace.set_span_in_context(span), stage.end_us))
 
     def close(self) -> None:
-        """Send what is left. Blocks."""
+        """Send the remaining spans. Blocks."""
         self._provider.force_flush(_FLUSH_MS)
         self._provider.shutdown()
 

@@ -22,7 +22,7 @@ class UsageReporter:
     """The counters of all tenants, over an open engine."""
 
     def __init__(self, engine: Engine) -> None:
-        """Goes on from what the last server counted. Raises OSError."""
+        """Continues from the counts of the last server. Raises OSError."""
         self.ledger = UsageLedger()
         self.fault = ""
         """Why usage is not being saved now."""

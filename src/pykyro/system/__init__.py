@@ -1,1 +1,1 @@
-"""What the operating system and the interpreter ask of us: clock, threads, signals, descriptors, other processes."""
+"""Services of the operating system and the interpreter: clock, threads, signals, descriptors, other processes."""

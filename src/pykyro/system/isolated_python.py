@@ -33,7 +33,7 @@ _BOOT: Final = (
     "runpy.run_module(module, run_name='__main__', alter_sys=True)"
 )
 ANY_DIRECTORY: Final = os.sep
-"""Where to start it: the working directory of this process may be gone, or be wanted by somebody else."""
+"""Where to start it: the working directory of this process may be removed, or be needed by another program."""
 
 
 class NoInterpreter(OSError):
@@ -54,17 +54,17 @@ def isolated_command(module: str, *arguments: str) -> list[str]:
 
 def _interpreter() -> str:
     if getattr(sys, "frozen", False) or "__compiled__" in globals():
-        raise NoInterpreter("this program is frozen into one of its own, which is no Python to start")
+        raise NoInterpreter("this program is packaged as one executable, so there is no Python to start")
     path = sys.executable
     if not path:
-        raise NoInterpreter("sys.executable is empty, as where Python is embedded in another program")
+        raise NoInterpreter("sys.executable is empty, as it is where Python is embedded in another program")
     # Whatever else it is might well start the whole program once more.
     if not isinstance(path, str) or not _PYTHON.fullmatch(os.path.basename(path)):
-        raise NoInterpreter(f"sys.executable is {path}, which has not the name of a Python")
+        raise NoInterpreter(f"sys.executable is {path}, whose name is not that of a Python")
     if not os.path.isabs(path):
-        raise NoInterpreter(f"sys.executable is {path}, which is no absolute path")
+        raise NoInterpreter(f"sys.executable is {path}, which is not an absolute path")
     if not os.access(path, os.X_OK) or os.path.isdir(path):
-        raise NoInterpreter(f"sys.executable is {path}, which is not there or may not be executed")
+        raise NoInterpreter(f"sys.executable is {path}, which does not exist or cannot be executed")
     return path
 
 

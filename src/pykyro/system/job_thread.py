@@ -21,13 +21,13 @@ INTERRUPTED_WAIT_S: Final = 5.0
 
 
 class Job(Generic[_Result]):
-    """Something that is done once, and what came of it. One thread may wait for it."""
+    """Work that is done once, and its result. One thread may wait for it."""
 
     __slots__ = ("_done", "_error", "_result", "_work", "over")
 
     def __init__(self, work: Callable[[], _Result]) -> None:
         self._work = [work]
-        """Taken out by whoever is first, the thread that does it or the one that withdraws it."""
+        """Taken out by the thread that runs it or by the one that withdraws it, whichever is first."""
         self._result: _Result | None = None
         self._error: BaseException | None = None
         self._done = _thread.allocate_lock()
@@ -63,7 +63,7 @@ class Job(Generic[_Result]):
                 return
 
     def result(self) -> _Result:
-        """Wait for what the work returns, once. Raises what it raised."""
+        """Wait for the result of the work, once. Raises the error of the work."""
         self.wait()
         error, self._error = self._error, None
         if error is not None:
@@ -75,7 +75,7 @@ class Job(Generic[_Result]):
         return cast(_Result, result)
 
     def forget(self) -> None:
-        """Let go of what came of it."""
+        """Drop the result."""
         self._result = self._error = None
 
 

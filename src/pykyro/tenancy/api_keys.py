@@ -5,9 +5,9 @@
 
 A key is kept as its SHA-256 digest and nothing else. A slow, salted hash is for passwords, which can be guessed
 because people choose them; 32 random characters (190 bits) cannot be, so a fast hash gives nothing away, and a
-slow one would cost every call, and whoever sends many wrong keys could buy CPU time with them.
+slow one would cost every call, and a client could waste CPU time with many wrong keys.
 
-What identifies a key in lists and logs is its `key_id`, the first digits of the digest. The key itself is in no
+In lists and logs a key is identified by its `key_id`, the first digits of the digest. The key itself is in no
 message, log or repr.
 """
 
@@ -62,7 +62,7 @@ class ApiKey:
 
 
 def digest_of(key: str) -> bytes:
-    """What is kept of a key: 32 bytes."""
+    """The stored form of a key: 32 bytes."""
     # No key has a character that cannot be encoded, so a replaced one still matches nothing.
     return hashlib.sha256(key.encode(errors="replace")).digest()
 

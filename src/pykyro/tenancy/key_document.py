@@ -36,7 +36,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KeyEntry:
     """One mapping of the list, by field; nested values are left out. `number` and `line` count from 1."""
 
     number: int
@@ -49,7 +49,7 @@ class Entry:
         return f"{LIST_KEY}[{self.number}] (line {self.line})"
 
 
-def entries(text: str) -> Iterator[Entry]:
+def entries(text: str) -> Iterator[KeyEntry]:
     """The entries of the list `api_keys`, in order.
 
     Raises ConfigError when the text is not one YAML mapping that holds such a list.
@@ -65,7 +65,7 @@ def entries(text: str) -> Iterator[Entry]:
         raise ConfigError("not valid YAML: it holds a character that YAML does not allow") from None
 
 
-def _document(events: Iterator[yaml.Event]) -> Iterator[Entry]:
+def _document(events: Iterator[yaml.Event]) -> Iterator[KeyEntry]:
     found = False
     next(events)  # the start of the stream
     event = next(events)
@@ -89,7 +89,7 @@ def _document(events: Iterator[yaml.Event]) -> Iterator[Entry]:
         raise ConfigError(f"has no list '{LIST_KEY}'")
 
 
-def _list(events: Iterator[yaml.Event]) -> Iterator[Entry]:
+def _list(events: Iterator[yaml.Event]) -> Iterator[KeyEntry]:
     event = next(events)
     if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value in _NULLS:
         return
@@ -103,7 +103,7 @@ def _list(events: Iterator[yaml.Event]) -> Iterator[Entry]:
         yield _entry(events, event, number)
 
 
-def _entry(events: Iterator[yaml.Event], start: yaml.MappingStartEvent, number: int) -> Entry:
+def _entry(events: Iterator[yaml.Event], start: yaml.MappingStartEvent, number: int) -> KeyEntry:
     fields: dict[str, Scalar] = {}
     while not isinstance(event := next(events), yaml.MappingEndEvent):
         if not isinstance(event, yaml.ScalarEvent):
@@ -117,7 +117,7 @@ def _entry(events: Iterator[yaml.Event], start: yaml.MappingStartEvent, number: 
             raise ConfigError(f"{LIST_KEY}[{number}] (line {_line(value)}): aliases are not supported")
         else:
             _skip(events, value)
-    return Entry(number, _line(start), fields)
+    return KeyEntry(number, _line(start), fields)
 
 
 def _skip(events: Iterator[yaml.Event], event: yaml.Event) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from pykyro.model.errors import ConfigError
 from pykyro.tenancy.api_keys import ApiKey, digest_from_hash, digest_of
-from pykyro.tenancy.key_document import LIST_KEY, Entry, entries
+from pykyro.tenancy.key_document import LIST_KEY, KeyEntry, entries
 from pykyro.tenancy.key_file import check_protection, parse_key_file, read_text
 from pykyro.tenancy.yaml_edit import (
     CommentedMap,
@@ -75,7 +75,7 @@ def _rewrite(
         descriptor = os.open(work, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise ConfigError(
-            f"{work} exists: another edit is at work; when it is not, remove that file"
+            f"{work} exists: another edit is in progress; if none is, remove that file"
         ) from None
     except OSError as error:
         raise ConfigError(f"{work}: {error.strerror or error}") from None
@@ -124,9 +124,7 @@ def _appended(text: str, key: ApiKey, path: Path) -> str:
         # A list without entries may also be written as null, which is a string here.
         some = isinstance(known, CommentedSeq) and bool(known)
         if document.fa.flow_style() or (some and known.fa.flow_style()):
-            raise ConfigError(
-                f"{path}: '{LIST_KEY}' is written in one line; write an entry a line to add to it"
-            )
+            raise ConfigError(f"{path}: '{LIST_KEY}' is written in one line; write one entry per line first")
         entry = _entry(key)
         if some:
             move_comments_below(known, entry)
@@ -150,7 +148,7 @@ def _entry(key: ApiKey) -> CommentedMap:
     )
 
 
-def _key_id(entry: Entry) -> str:
+def _key_id(entry: KeyEntry) -> str:
     key, key_hash = entry.fields.get("key"), entry.fields.get("key_hash")
     digest = digest_of(key.text) if key is not None else digest_from_hash(key_hash.text if key_hash else "")
     return "" if digest is None else digest.hex()[:12]

@@ -29,7 +29,7 @@ from pykyro.model.errors import ConfigError
 from pykyro.model.limits import COUNT_MAX, KEY_FILE_BYTES_MAX, MAX_QPS_MAX
 from pykyro.system.regular_files import read_regular
 from pykyro.tenancy.api_keys import ApiKey, digest_from_hash, digest_of, key_fault, tenant_id_fault
-from pykyro.tenancy.key_document import Entry, entries
+from pykyro.tenancy.key_document import KeyEntry, entries
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -38,7 +38,7 @@ _SAMPLE_DIGEST: Final = digest_of(SAMPLE_KEY)
 
 @dataclass(slots=True)
 class KeyFile:
-    """What was read: every key once, in the order of the file, and what an operator should know."""
+    """The content of a file: every key once, in the order of the file, and warnings for the operator."""
 
     keys: list[ApiKey] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ def read_text(path: Path) -> str:
 
 
 def check_protection(path: Path) -> None:
-    """Refuse a file that somebody else may read or change.
+    """Refuse a file that another user may read or change.
 
     The rule is PostgreSQL's for private keys: the file belongs to the server's user and to nobody else; or it
     belongs to root and the group may read it, as files a platform mounts for a server do. Raises ConfigError.
@@ -109,11 +109,13 @@ def parse_key_file(text: str, path: Path, *, only_loopback: bool) -> KeyFile:
                 continue
             if key.digest == _SAMPLE_DIGEST and not only_loopback:
                 faults.append(
-                    f"{where}: {entry.place}: the sample key is published and opens nothing but loopback: "
-                    "make one with 'kyrodb keys new', or bind server.host and server.http_host to 127.0.0.1"
+                    f"{where}: {entry.place}: the sample key is public and works on loopback only: create a key "
+                    f"with 'kyrodb keys new', or bind server.host and server.http_host to 127.0.0.1"
                 )
             if key.digest in keys:
-                warnings.append(f"{path}: {entry.place} is the key of {places[key.digest]} again; it counts")
+                warnings.append(
+                    f"{path}: {entry.place} repeats the key of {places[key.digest]} and replaces it"
+                )
                 del keys[key.digest]
             keys[key.digest], places[key.digest] = key, entry.place
     except ConfigError as error:
@@ -123,7 +125,7 @@ def parse_key_file(text: str, path: Path, *, only_loopback: bool) -> KeyFile:
     clear = sum(key.clear for key in keys.values())
     if clear:
         warnings.append(
-            f"{path}: {clear} of {len(keys)} keys stand there in clear; store key_hash instead of key "
+            f"{path}: {clear} of {len(keys)} keys are stored as plain text; store key_hash instead of key "
             "('kyrodb keys new' does)"
         )
     return KeyFile(list(keys.values()), warnings + _disagreements(keys.values(), path))
@@ -144,8 +146,8 @@ def _disagreements(keys: Iterable[ApiKey], path: Path) -> list[str]:
     ]
 
 
-def _api_key(entry: Entry) -> tuple[ApiKey | None, list[str]]:
-    """The key an entry states, and what is wrong with the entry; no key when anything is."""
+def _api_key(entry: KeyEntry) -> tuple[ApiKey | None, list[str]]:
+    """The key of an entry, and the faults of the entry; no key when anything is."""
     reader = _Fields(entry)
     tenant_id = reader.text("tenant_id", required=True)
     if tenant_id and (fault := tenant_id_fault(tenant_id)):
@@ -194,9 +196,9 @@ def _is_rfc3339(text: str) -> bool:
 
 
 class _Fields:
-    """Reads fields of one entry as what they are meant to be, and gathers the faults."""
+    """Reads the fields of one entry as their types, and collects the faults."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: KeyEntry) -> None:
         self._fields = entry.fields
         self.faults: list[str] = []
 

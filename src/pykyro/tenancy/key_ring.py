@@ -1,4 +1,4 @@
-"""The keys in force, and who opens what with them."""
+"""The keys in force, and the caller that each identifies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NO_DIGEST: Final = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """What all keys of a tenant have in common. Where they differ, the largest limit counts; `max_qps` 0 is the
+    """The properties that all keys of a tenant share. Where they differ, the largest limit counts; `max_qps` 0 is the
     server's default."""
 
     tenant_id: str
@@ -44,7 +44,7 @@ class KeyRing:
     def find(self, key: str) -> ApiKey:
         """The entry of a key that was presented. Raises Unauthenticated for one that opens nothing.
 
-        The time it takes tells nothing about any key: the table is searched by digest, which nobody can choose,
+        The time it takes tells nothing about any key: the table is searched by digest, which a client cannot choose,
         and the digests are compared in constant time, also when none was found.
         """
         digest = digest_of(key)

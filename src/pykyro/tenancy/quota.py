@@ -23,7 +23,7 @@ class Quota:
     documents_max: int
 
     def refusal(self) -> QuotaExceeded:
-        """What a document meets that found no room."""
+        """The error of a document that found no room."""
         return QuotaExceeded(
             f"max_vectors quota exceeded: tenant={self.tenant_id} limit={self.documents_max}"
         )

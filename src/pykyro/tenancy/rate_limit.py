@@ -43,11 +43,11 @@ class TokenBucket:
         return (1.0 - tokens) / self._rate
 
     def give_back(self) -> None:
-        """Return the token that was taken last: what it was for did not happen."""
+        """Return the token that was taken last: the call it was for was not made."""
         self._tokens += 1.0
 
     def change(self, rate: int, burst_max: int, now_s: float) -> None:
-        """Go on at another rate with what is in the bucket, as far as it fits: a reload gives nobody a burst."""
+        """Go on at another rate with what is in the bucket, as far as it fits: a reload gives no caller a burst."""
         tokens = self._tokens + (now_s - self._updated_s) * self._rate
         self._rate = float(rate)
         self._capacity = _capacity(rate, burst_max)
@@ -60,7 +60,7 @@ def _capacity(rate: int, burst_max: int) -> float:
 
 
 class RateLimiter:
-    """All buckets: one a tenant, one a peer address, one for everybody. Used by one thread.
+    """All buckets: one per tenant, one per peer address, one for all together. Used by one thread.
 
     A tenant whose key states a rate is held to it always; the other limits exist when they are enabled.
     """
@@ -118,7 +118,7 @@ class RateLimiter:
         return bucket
 
     def take(self, bucket: TokenBucket | None) -> None:
-        """Take a token from `bucket` and one from everybody's. Raises ResourceExhausted and takes none."""
+        """Take a token from `bucket` and one from the common bucket. Raises ResourceExhausted and takes none."""
         now_s = self._monotonic_s()
         wait_s = bucket.take(now_s) if bucket is not None else 0.0
         if not wait_s and self._everybody is not None:

@@ -1,4 +1,4 @@
-"""What each tenant did, counted from the beginning of time.
+"""The usage of each tenant, counted since the database was created.
 
 Vectors and bytes are not counted here: the engine knows how many documents a tenant has, so they are asked of
 it and can never drift away from the truth.

@@ -36,7 +36,7 @@ class UsageFile:
         self._saved: dict[str, tuple[int, int, int]] = {}
 
     def load(self) -> str:
-        """Go on from the counts in the file; what was wrong with it, "" when nothing was.
+        """Go on from the counts in the file; its fault, "" for none.
 
         A damaged file is set aside: counting, and so serving, goes on from zero. Raises OSError.
         """
@@ -53,7 +53,7 @@ class UsageFile:
         return ""
 
     def save(self) -> bool:
-        """Write what changed since the last time; whether anything had. Raises OSError."""
+        """Write the changes since the last time; whether anything had. Raises OSError."""
         with self._saving:
             counts = self._ledger.counts()
             if counts == self._saved:
@@ -77,10 +77,10 @@ def encode_counts(counts: dict[str, tuple[int, int, int]]) -> bytes:
 
 
 def decode_counts(data: bytes) -> dict[str, tuple[int, int, int]]:
-    """What `encode_counts` wrote. Raises ValueError for anything else."""
+    """Reads the output of `encode_counts`. Raises ValueError for anything else."""
     head, separator, body = data.partition(b"\n")
     if not separator or not head.startswith(_MAGIC):
-        raise ValueError("is no usage file of format 1")
+        raise ValueError("is not a usage file of format 1")
     if head.removeprefix(_MAGIC) != digest(body).encode():
         raise ValueError("does not match its digest")
     try:

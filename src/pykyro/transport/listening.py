@@ -27,14 +27,14 @@ class Address(NamedTuple):
 
 
 def address_of(host: str, port: int) -> Address:
-    """What `host`, a name or an address with or without brackets, stands for. Raises OSError."""
+    """The address of `host`, a name or an address with or without brackets. Raises OSError."""
     flags = socket.AI_PASSIVE
     family, *_, found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=flags)[0]
     return Address(str(found[0]), int(found[1]), family is socket.AF_INET6)
 
 
 def listen(address: Address) -> socket.socket:
-    """A socket that listens there and nowhere else. Raises OSError, also when anybody else listens there."""
+    """A socket that listens there and nowhere else. Raises OSError, also when another program listens there."""
     listener = socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -50,7 +50,7 @@ def listen(address: Address) -> socket.socket:
 
 @contextlib.contextmanager
 def free_for_grpc(address: Address) -> Iterator[None]:
-    """Make sure that what gRPC binds inside is `address`. Raises OSError when it is taken.
+    """Make sure that gRPC binds `address` itself. Raises OSError when it is taken.
 
     grpcio takes 0.0.0.0 to mean IPv6 as well, and only IPv4 when somebody else has the port of IPv6: so that is taken
     for as long as it binds. It also makes do with a part of :: when another part is taken.

@@ -1,8 +1,7 @@
-"""TLS: reading certificates so that a wrong one is found before anybody relies on it, and changing them while the
-server runs.
+"""TLS: reading certificates so that a wrong one is found before it is used, and changing them while the server runs.
 
-Both ports take new certificates for the connections that are opened after a reload; connections that are open keep
-what they agreed on.
+Both ports take new certificates for the connections that are opened after a reload; open connections keep their
+certificates.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Certificates:
 
 
 class GrpcCertificates:
-    """What gRPC asks for a certificate at each handshake."""
+    """gRPC calls this for a certificate at each handshake."""
 
     def __init__(self, certificates: Certificates, *, require_client_cert: bool) -> None:
         self._changed: grpc.ServerCertificateConfiguration | None = None
@@ -137,7 +136,9 @@ def read_pem(name: str, path: Path) -> bytes:
 
 def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: TlsSettings) -> None:
     def no_password() -> str:
-        raise ConfigError(f"server.tls.key_path: {settings.key_path}: is encrypted; store the key without")
+        raise ConfigError(
+            f"server.tls.key_path: {settings.key_path}: is encrypted; store the key without encryption"
+        )
 
     try:
         # OpenSSL takes files only; these are in memory, and hold what was read.
@@ -146,7 +147,7 @@ def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: Tls
     except (OSError, ValueError) as error:
         reason = mistake(chain, key) or getattr(error, "reason", None) or error
         raise ConfigError(
-            f"server.tls: {settings.cert_path} and {settings.key_path} are no certificate and its key: {reason}"
+            f"server.tls: {settings.cert_path} and {settings.key_path} are not a certificate and its key: {reason}"
         ) from None
 
 

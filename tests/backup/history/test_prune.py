@@ -8,8 +8,7 @@ from tests.crash.clock import FakeClock
 from tests.crash.fault_filesystem import CHANGES
 
 from pykyro.backup import filename
-from pykyro.backup.history.prune import prune_backups
-from pykyro.backup.history.retention import Retention
+from pykyro.backup.history.retention import Retention, prune_backups
 from pykyro.model.errors import DataDirInUse
 
 LAST_ONLY = Retention(0, 0, 0, 0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.backup.entries import backup_id, catalog, entry, time_us
 
-from pykyro.backup.history.catalog import Catalog, Entry
+from pykyro.backup.history.catalog import Catalog, CatalogEntry
 from pykyro.backup.history.retention import Retention, backups_to_prune
 
 NONE = Retention(0, 0, 0, 0)
@@ -20,7 +20,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     """Up to 25 backups over two years; some need earlier ones, of which some are gone."""
     hours = draw(st.lists(st.integers(0, 24 * 700), max_size=25, unique=True))
     rng = random.Random(draw(st.integers(0, 2**32)))
-    entries: list[Entry] = []
+    entries: list[CatalogEntry] = []
     for at, hour in enumerate(sorted(hours)):
         earlier = [backup_id(h) for h in sorted(hours)[:at]]
         needs = rng.sample(earlier, min(len(earlier), rng.choice((0, 0, 1, 2))))

@@ -70,7 +70,7 @@ def test_stopped_database_is_refused_with_the_reason(
     engine.close()
     command = ["create", "--data-dir", str(tmp_path / "data"), "--backup-dir", str(tmp_path / "b"), "--seal"]
     assert main(command) == 1
-    assert "none is seen here. A database that was stopped needs no seal" in capsys.readouterr().err
+    assert "none is visible here. A database that was stopped needs no seal" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
     with pytest.raises(FailedPrecondition, match="No recoverable state found"):
         seal_first(FILES, tmp_path / "nowhere")
@@ -88,7 +88,9 @@ def test_program_that_would_die_of_the_signal_never_gets_it(tmp_path: Path) -> N
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == b"open\n"
-        with pytest.raises(FailedPrecondition, match=f"process {other.pid} has .* and is no kyrodb_server"):
+        with pytest.raises(
+            FailedPrecondition, match=f"process {other.pid} has .* but it is not a kyrodb_server"
+        ):
             seal_first(FILES, tmp_path / "data")
     finally:
         other.communicate()
@@ -101,7 +103,7 @@ def test_server_that_cannot_seal_in_time_is_named(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGSTOP)
         try:
             with pytest.raises(
-                Unavailable, match=r"was asked to seal .* up to position \d+ and is at 0 after 0\.2 s"
+                Unavailable, match=r"was asked to seal .* up to position \d+ and has reached 0 after 0\.2 s"
             ):
                 seal_first(FILES, tmp_path / "data", 0.2)
         finally:

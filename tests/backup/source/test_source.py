@@ -20,11 +20,11 @@ from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.history.catalog import read_catalog
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup
-from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
 from pykyro.backup.source.source import capture
 from pykyro.backup.target.target import DirectoryTarget
-from pykyro.backup.trial_recovery import try_recovery
+from pykyro.backup.verify import check_recovery
 from pykyro.engine.engine import Engine
 from pykyro.model.errors import DataDamaged, WriteFailed
 from pykyro.storage import filename as data_filename
@@ -201,8 +201,8 @@ def test_backups_of_a_database_under_load_are_states_it_really_had(tmp_path: Pat
             SystemClock(),
             allow_clear=False,
         )
-        assert try_recovery(LocalFileSystem(), place).documents == entry.record.documents
-        ids = sorted(document.doc_id for document in Recovered(LocalFileSystem(), place).documents())
+        assert check_recovery(LocalFileSystem(), place).documents == entry.record.documents
+        ids = sorted(document.doc_id for document in OfflineReader(LocalFileSystem(), place).documents())
         assert ids == list(range(1, len(ids) + 1)), "a later write is there and an earlier one is not"
     counts = [entry.record.documents for entry in entries]
     assert counts == sorted(set(counts))

@@ -11,8 +11,8 @@ import pytest
 from tests.backup.played import DATA
 from tests.backup.test_restore import go_back, require_untouched, with_backup
 
+from pykyro.backup.directory_swap import require_not_mounted
 from pykyro.backup.restore import describe_restore
-from pykyro.backup.target.mount_point import require_not_mounted
 from pykyro.model.errors import FailedPrecondition
 
 
@@ -46,7 +46,7 @@ def test_directory_of_the_same_file_system_that_is_mounted_elsewhere_is_noticed(
     place.mkdir()
     (tmp_path / "other").mkdir()
     program = (
-        "import sys, pathlib; from pykyro.backup.target.mount_point import require_not_mounted; "
+        "import sys, pathlib; from pykyro.backup.directory_swap import require_not_mounted; "
         "require_not_mounted(pathlib.Path(sys.argv[1]))"
     )
     script = 'mount --bind "$1" "$2" || exit 77; exec "$3" -c "$4" "$2"'

@@ -19,8 +19,7 @@ from tests.engine.opening import fill, open_small, vectors
 
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.history.catalog import read_catalog
-from pykyro.backup.history.prune import prune_backups
-from pykyro.backup.history.retention import Retention
+from pykyro.backup.history.retention import Retention, prune_backups
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_position
 from pykyro.backup.restore import restore

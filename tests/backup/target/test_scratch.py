@@ -21,14 +21,15 @@ from pykyro.cli import kyrodb_backup
 _SLOW = """
 import sys, time
 from pathlib import Path
-from pykyro.backup import trial, verify
-from pykyro.cli import drill, kyrodb, kyrodb_backup
+from pykyro.backup import verify
+from pykyro.cli import kyrodb, kyrodb_backup
+from pykyro.cli.backup import drill
 
 def wait(*arguments):
     Path(sys.argv[1]).touch()
     time.sleep(600)
 
-verify.try_recovery = drill.try_recovery = wait
+verify.check_recovery = drill.check_recovery = wait
 tool = kyrodb if sys.argv[2] == "drill" else kyrodb_backup
 sys.exit(tool.main(sys.argv[2:]))
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykyro.backup.target.throttle import Throttle
+from pykyro.backup.archive.writer import Throttle
 
 
 class _Clock:

@@ -51,7 +51,7 @@ def test_drill_restores_opens_searches_and_cleans_up(
     assert report["live_documents"] is None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backups", "data"]
     assert main(["drill", "--backup-dir", str(tmp_path / "backups"), "--scratch-dir", str(tmp_path)]) == 0
-    assert "Documents: 1505, as many as the backup states" in capsys.readouterr().out
+    assert "Documents: 1505, as the backup states" in capsys.readouterr().out
 
 
 def test_drill_tells_how_far_the_live_server_has_moved_on(

@@ -13,9 +13,7 @@ from tests.operations.observed import DIMENSION, insert, try_insert
 from tests.server.running import running_server
 
 from pykyro.cli.kyrodb import main
-from pykyro.cli.observability import Endpoint, checked_url
-from pykyro.cli.reading import Interval, Reading
-from pykyro.cli.top.exposition import parse
+from pykyro.cli.observability import Endpoint, Interval, Reading, checked_url, parse_exposition
 from pykyro.cli.top.top import read
 from pykyro.cli.top.view import frame
 from pykyro.model.errors import ConfigError, Unavailable
@@ -74,7 +72,7 @@ TOOK = Metric("kyrodb_took", "histogram", "seconds", "Duration.", ("rpc",))
 
 
 def reading(at_s: float, *families: Family) -> Reading:
-    return Reading("", at_s, parse(render(families)), {}, {})
+    return Reading("", at_s, parse_exposition(render(families)), {}, {})
 
 
 def test_rates_and_quantiles_are_of_what_came_in_between() -> None:
@@ -107,7 +105,7 @@ def test_the_wrong_port_and_the_wrong_scheme_are_named(
         assert Endpoint(f"http://127.0.0.1:{server.http_port}").get("/health")[0] == 200
         with pytest.raises(Unavailable, match=r"is this the gRPC port .* https://"):
             Endpoint(f"http://127.0.0.1:{server.port}").get("/health")
-        with pytest.raises(Unavailable, match=r"the port speaks no TLS .*: write http://"):
+        with pytest.raises(Unavailable, match=r"the port does not use TLS .*: write http://"):
             Endpoint(f"https://127.0.0.1:{server.http_port}").get("/health")
-    with pytest.raises(Unavailable, match="nobody listens there; is the server started"):
+    with pytest.raises(Unavailable, match="no server listens there; is the server started"):
         Endpoint(f"http://127.0.0.1:{server.http_port}").get("/health")

@@ -85,16 +85,16 @@ def test_graphs_are_built_by_a_process(
     [
         ("", "empty"),
         (None, "empty"),
-        ("{}/python3-gone", "not there"),
-        ("{}/python-not-executable", "may not be executed"),
-        ("{}/python-directory", "may not be executed"),
-        ("python3", "no absolute path"),
-        ("/bin/true", "not the name of a Python"),
+        ("{}/python3-gone", "does not exist"),
+        ("{}/python-not-executable", "cannot be executed"),
+        ("{}/python-directory", "cannot be executed"),
+        ("python3", "not an absolute path"),
+        ("/bin/true", "not that of a Python"),
         ("{}/python-that-says-nothing", "ended with status 0"),
         ("{}/python-that-fails", "ended with status 3"),
-        ("{}/python-that-talks", "it said"),
+        ("{}/python-that-talks", "it printed"),
         ("{}/python-of-no-format", "Exec format error"),
-        ("{}/python\0", "not the name of a Python"),
+        ("{}/python\0", "not that of a Python"),
     ],
 )
 def test_without_a_python_graphs_are_built_here_and_that_is_said_once(

@@ -77,8 +77,8 @@ def decode_header(block: bytes) -> Header:
         header = Header(info.name, info.size, int(info.mtime))
         again = encode_header(header)
     except (tarfile.TarError, ValueError) as error:
-        raise ValueError(f"no member header: {error}") from None
+        raise ValueError(f"the member header is invalid: {error}") from None
     # The library forgives much (signs, spaces, bytes it does not know); the header made again does not.
     if again != block:
-        raise ValueError("member header does not match its content")
+        raise ValueError("the member header is damaged")
     return header

@@ -1,4 +1,4 @@
-"""Reading an archive that anybody may have written. Format: archive_format.py.
+"""Reads an archive as untrusted input. Format: format.py.
 
 Opening it walks all headers: names we would not have written, repeated names, sizes that do not fit, and bytes
 outside members are refused before any content is used. Content is handed out only for members that the record
@@ -24,7 +24,7 @@ _HINT = "Use another backup"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where the data of a member stands in the archive."""
+    """Place of a member's data in the archive."""
 
     offset: int
     size_bytes: int
@@ -80,15 +80,15 @@ class Archive:
             raise self._damage("archive does not end where its last member ends", at)
 
     def _read_member(self, at: int, end: int) -> int:
-        """Note the member whose header stands at `at`; where the next one stands."""
+        """Record the member whose header is at `at`; returns the place of the next one."""
         try:
             header = decode_header(bytes(self._source.read(at, BLOCK)))
         except ValueError as error:
             raise self._damage(str(error), at) from None
         if filename.RECORD in self._members:
-            raise self._damage("a member after the record", at)
+            raise self._damage("there is a member after the record", at)
         if not filename.is_member(header.name) or header.name in self._members:
-            raise self._damage(f"member {header.name!r} is none of ours, or is there twice", at)
+            raise self._damage(f"member {header.name!r} has an unknown name, or occurs twice", at)
         self._times.add(header.time_s)
         data_at = at + BLOCK
         data_end = data_at + header.size_bytes
@@ -98,20 +98,22 @@ class Archive:
                 f"member {header.name} claims {header.size_bytes} bytes, more than there are", at
             )
         if any(self._source.read(data_end, gap)):
-            raise self._damage(f"bytes between member {header.name} and the next", data_end)
+            raise self._damage(f"the padding after member {header.name} is not zero", data_end)
         self._members[header.name] = Member(data_at, header.size_bytes)
         return data_end + gap
 
     def _read_record(self, backup_id: str) -> Record:
         member = self._members.get(filename.RECORD)
         if member is None or member.size_bytes > BACKUP_RECORD_BYTES_MAX:
-            raise self._damage(f"no {filename.RECORD} of at most {BACKUP_RECORD_BYTES_MAX} bytes", 0)
+            raise self._damage(
+                f"{filename.RECORD} is missing, or has more than {BACKUP_RECORD_BYTES_MAX} bytes", 0
+            )
         try:
             record = decode_record(bytes(self._source.read(member.offset, member.size_bytes)))
         except ValueError as error:
             raise self._damage(f"{filename.RECORD}: {error}", member.offset) from None
         if record.id != backup_id:
-            raise self._damage(f"the archive says it is backup {record.id}", member.offset)
+            raise self._damage(f"the archive belongs to backup {record.id}", member.offset)
         return record
 
     def _require_stated_members(self) -> None:
@@ -121,7 +123,7 @@ class Archive:
             names = sorted(name for name in {*found, *stated} if found.get(name) != stated.get(name))
             raise self._damage(f"members do not match {filename.RECORD}: {', '.join(names[:3])}", 0)
         if self._times != {self.record.created_us // 1_000_000}:
-            raise self._damage("members are not from the time of the backup", 0)
+            raise self._damage("the times of the members differ from the time of the backup", 0)
 
     def _damage(self, reason: str, offset: int) -> DataDamaged:
         return DataDamaged(reason, path=self._path, offset=offset, hint=_HINT)

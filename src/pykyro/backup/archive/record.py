@@ -1,4 +1,4 @@
-"""What a backup says about itself: BACKUP.json in its archive, repeated in its label in the catalog.
+"""The record of a backup: BACKUP.json in its archive, repeated in its label in the catalog.
 
 A backup describes a whole state of the database: the cold segments at the sealed position, and the log from
 there to the backup's own position. Where its bytes are is a second matter: each file and each piece of the log
@@ -52,7 +52,7 @@ class StoredFile(_Part):
     @model_validator(mode="after")
     def _is_ours(self) -> StoredFile:
         if not filename.is_member(self.name) or self.name == filename.RECORD:
-            raise ValueError(f"{self.name!r} is no file of the database")
+            raise ValueError(f"{self.name!r} is not a file of the database")
         return self
 
 
@@ -69,7 +69,7 @@ class LogPiece(_Part):
 
 
 class ClockRange(_Part):
-    """What the clock showed at a segment's first and last frame, and the least and the most it showed."""
+    """Clock times of a segment's first and last frame, and the smallest and largest of all its frames."""
 
     first_us: Count
     last_us: Count
@@ -98,7 +98,7 @@ class LogSegment(_Part):
 
     @property
     def shown(self) -> ClockRange:
-        """What the clock showed while it was written."""
+        """The clock times while it was written."""
         first, last = self.first_time_us, self.last_time_us
         return self.clock or ClockRange(first_us=first, last_us=last, least_us=first, most_us=last)
 
@@ -110,14 +110,14 @@ class LogSegment(_Part):
                 raise ValueError(f"{self.name} has a gap at byte {reached}")
             reached = piece.end
         if reached != self.end_offset or not 1 <= self.base_lsn <= self.last_lsn:
-            raise ValueError(f"{self.name} does not end where it says")
+            raise ValueError(f"{self.name} does not end at its stated end")
         return self
 
 
 class Position(_Part):
     """A place in the log: the frame it follows.
 
-    `checksum` is what the next frame names as `previous`. `mark` recognises the frame itself, "" when no frame
+    The next frame names `checksum` as `previous`. `mark` recognises the frame itself, "" when no frame
     was at hand; unlike the checksum it stays the same when recovery writes the frame into another segment.
     """
 
@@ -163,14 +163,14 @@ class Record(_Part):
     @model_validator(mode="after")
     def _is_consistent(self) -> Record:
         if self.position.lsn < self.sealed_lsn:
-            raise ValueError("the position lies before the sealed one")
+            raise ValueError("the position is below the sealed position")
         last = self.position.lsn
         for segment in reversed(self.log):
             if segment.last_lsn != last:
                 raise ValueError(f"the log has a gap after {segment.name}")
             last = segment.base_lsn - 1
         if last > self.sealed_lsn:
-            raise ValueError("the log does not reach back to the segments")
+            raise ValueError("the log starts after the end of the segments")
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise ValueError("a file is stated twice")
@@ -190,7 +190,7 @@ class Record(_Part):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Archives, its own aside, without which this backup cannot be restored."""
+        """Other archives that a restore of this backup needs."""
         archives = {file.archive for file in self.files}
         archives.update(piece.archive for segment in self.needed_log for piece in segment.pieces)
         return frozenset(archives - {self.id})
@@ -207,7 +207,7 @@ class Record(_Part):
 
     @property
     def members(self) -> dict[str, tuple[int, str]]:
-        """Size in bytes and digest of each member of its own archive, BACKUP.json aside."""
+        """Size in bytes and digest of each member of its own archive except BACKUP.json."""
         own = {f.name: (f.size_bytes, f.digest) for f in self.files if f.archive == self.id}
         for segment in self.log:
             for piece in segment.pieces:
@@ -236,7 +236,7 @@ def seal_json(record: bytes) -> bytes:
 
 
 def unseal_json(data: bytes) -> bytes:
-    """What `seal_json` was given. Raises ValueError when a byte is not as it was."""
+    """The argument that `seal_json` was given. Raises ValueError when a byte is not as it was."""
     start = len(_SEAL % (bytes(32), b"")) - len(_END)
     record = data[start : -len(_END)]
     if seal_json(record) != data:

@@ -26,8 +26,8 @@ _LABEL_BYTES_MAX: Final = BACKUP_RECORD_BYTES_MAX + (1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A backup as the catalog knows it. `digest` of the whole archive is "" while nobody has read it."""
+class CatalogEntry:
+    """A backup as the catalog knows it. `digest` of the whole archive is "" until it was read."""
 
     record: Record
     size_bytes: int
@@ -40,7 +40,7 @@ class Entry:
 
     @property
     def checksum(self) -> int:
-        """32 bits of the digest, which is what users' scripts know."""
+        """32 bits of the digest, the form that users' scripts know."""
         return int(self.digest[:8] or "0", 16)
 
 
@@ -51,7 +51,7 @@ class Catalog:
     `damaged` are archives that cannot be used, `orphans` labels whose archive is gone.
     """
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[CatalogEntry] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Catalog:
     _faults: dict[str, str] = field(default_factory=dict)
     _members: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
 
-    def find(self, backup_id: str) -> Entry:
+    def find(self, backup_id: str) -> CatalogEntry:
         """Raises InvalidArgument when there is no such backup."""
         for entry in self.entries:
             if entry.id == backup_id:
@@ -73,26 +73,26 @@ class Catalog:
             self._records = {entry.id: entry.record for entry in self.entries}
         return self._records.get(backup_id or "")
 
-    def missing(self, entry: Entry) -> list[str]:
+    def missing(self, entry: CatalogEntry) -> list[str]:
         """Archives this backup needs and that are gone or damaged, oldest first."""
         return sorted(entry.record.needs - {other.id for other in self.entries})
 
-    def chain(self, entry: Entry) -> list[Entry]:
+    def chain(self, entry: CatalogEntry) -> list[CatalogEntry]:
         """The backup and all it needs, oldest first; those that are gone are left out."""
         wanted = entry.record.needs | {entry.id}
         return [other for other in reversed(self.entries) if other.id in wanted]
 
-    def fault(self, entry: Entry) -> str:
+    def fault(self, entry: CatalogEntry) -> str:
         """Why a backup cannot be restored, as far as the records tell; "" when they tell nothing against it."""
         if entry.id not in self._faults:
             self._faults[entry.id] = self._find_fault(entry)
         return self._faults[entry.id]
 
-    def restorable(self) -> list[Entry]:
+    def restorable(self) -> list[CatalogEntry]:
         """Backups with all they need, the one made last first."""
         return [entry for entry in self.entries if not self.fault(entry)]
 
-    def _find_fault(self, entry: Entry) -> str:
+    def _find_fault(self, entry: CatalogEntry) -> str:
         missing = self.missing(entry)
         if missing:
             return f"it needs {', '.join(missing)}, which is gone or damaged"
@@ -100,12 +100,12 @@ class Catalog:
             self._members = {other.id: other.record.members for other in self.entries}
         for archive, name, facts in entry.record.parts:
             if self._members[archive].get(name) != facts:
-                return f"the archive of backup {archive} holds another {name} than was meant"
+                return f"the archive of backup {archive} holds a {name} that differs from the one this backup needs"
         return ""
 
 
 def read_catalog(target: Target) -> Catalog:
-    """Raises OSError. What is damaged becomes a warning."""
+    """Raises OSError. Damaged entries become warnings."""
     catalog = Catalog()
     sizes = target.sizes()
     labels = {backup_id for name in sizes if (backup_id := filename.entry_id(name))}
@@ -129,14 +129,14 @@ def read_catalog(target: Target) -> Catalog:
     return catalog
 
 
-def newest_first(entries: Iterable[Entry]) -> list[Entry]:
+def newest_first(entries: Iterable[CatalogEntry]) -> list[CatalogEntry]:
     """By when they were made, whatever the clock said: order.py."""
     known = {entry.id: entry for entry in entries}
     ordered = oldest_first([entry.record for entry in known.values()])
     return [known[record.id] for record in reversed(ordered)]
 
 
-def write_label(target: Target, entry: Entry) -> None:
+def write_label(target: Target, entry: CatalogEntry) -> None:
     """Make the label durable. Raises OSError."""
     content = summary(entry) | {
         "archive_digest": entry.digest,
@@ -146,14 +146,14 @@ def write_label(target: Target, entry: Entry) -> None:
     target.put(filename.entry(entry.id), seal_json(json.dumps(content, indent=1).encode()))
 
 
-def mark_verified(target: Target, entry: Entry, digest: str, now_us: int) -> Entry:
+def mark_verified(target: Target, entry: CatalogEntry, digest: str, now_us: int) -> CatalogEntry:
     """Note in the label that every byte was read and found right. Raises OSError."""
     verified = replace(entry, digest=digest, verified_us=now_us)
     write_label(target, verified)
     return verified
 
 
-def summary(entry: Entry) -> dict[str, Any]:
+def summary(entry: CatalogEntry) -> dict[str, Any]:
     """The keys by which KyroDB users know a backup, and a few more."""
     record = entry.record
     return {
@@ -194,19 +194,19 @@ class _Label(BaseModel):
     record: Record
 
 
-def _read_entry(target: Target, backup_id: str, has_label: bool, warnings: list[str]) -> Entry:
+def _read_entry(target: Target, backup_id: str, has_label: bool, warnings: list[str]) -> CatalogEntry:
     if has_label:
         try:
             label = _read_label(target, backup_id)
         except ValueError as error:
             warnings.append(f"{filename.entry(backup_id)} is damaged and ignored: {error}")
         else:
-            return Entry(label.record, label.size_bytes, label.archive_digest, label.verified_us)
+            return CatalogEntry(label.record, label.size_bytes, label.archive_digest, label.verified_us)
     archive = open_archive(target, backup_id)
-    return Entry(archive.record, archive.size_bytes)
+    return CatalogEntry(archive.record, archive.size_bytes)
 
 
-def _require_size(target: Target, entry: Entry, found_bytes: int) -> None:
+def _require_size(target: Target, entry: CatalogEntry, found_bytes: int) -> None:
     if found_bytes != entry.size_bytes:
         raise DataDamaged(
             f"archive has {found_bytes} bytes, {entry.size_bytes} were written",

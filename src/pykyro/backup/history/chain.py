@@ -1,8 +1,8 @@
-"""How a new backup relates to the earlier ones: on which line of positions it is, and what they hold of it.
+"""Lines of positions: on which line a database is, what earlier backups hold of it, and which log leads to a backup.
 
 A line is the way positions went: within one, a position means one state. MANIFEST names it (`history`), and a restore
-begins a new one. A database that went on from an older state than an earlier backup had seen (a disk rolled back to
-an image, a power cut that took what nobody was promised) does not know that it has; the backups do, because the frame
+begins a new one. A database that continued from a state older than that of an earlier backup (a disk rolled back to
+an image, a power cut that took writes that were not acknowledged) does not know it; the backups do, because the frame
 at which the earlier one ends is not in the log. Nothing is matched by its name: names and positions repeat.
 """
 
@@ -17,8 +17,9 @@ from uuid import uuid4
 from pykyro.backup.archive.record import LogPiece, LogSegment, Record, StoredFile
 from pykyro.backup.history.catalog import Catalog
 from pykyro.backup.history.order import oldest_first
-from pykyro.backup.source.source import Source, capture, require_manifest
+from pykyro.backup.source.source import BackupSource, capture, require_manifest
 from pykyro.backup.source.source_log import SourceLog, SourceSegment
+from pykyro.model.types import LSN
 from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Branch, FileEntry, Manifest
@@ -35,14 +36,14 @@ class Line:
     continues: Record | None
     branched_from: Branch | None
     new_because: str
-    strayed: bool = False
+    diverged: bool = False
     """Whether it left a line that a backup has seen further on."""
 
 
-def capture_line(filesystem: FileSystem, directory: Path, catalog: Catalog) -> tuple[Source, Line]:
+def capture_line(filesystem: FileSystem, directory: Path, catalog: Catalog) -> tuple[BackupSource, Line]:
     """The database as it is now, with its log from the end of the newest backup on its line on.
 
-    Raises what `capture` raises.
+    Raises the errors of `capture`.
     """
     manifest = require_manifest(filesystem, directory)
     siblings = _of_same_database(catalog, manifest)
@@ -50,16 +51,19 @@ def capture_line(filesystem: FileSystem, directory: Path, catalog: Catalog) -> t
         source = capture(filesystem, directory, manifest.sealed_lsn)
         return source, Line(manifest.history, None, manifest.branched_from, _first_of_database(manifest))
     source, earlier = _capture_from(filesystem, directory, manifest, siblings)
-    strayed = _strayed(catalog, source.log, siblings, earlier)
-    if strayed is None:
+    diverged = _diverged(catalog, source.log, siblings, earlier)
+    if diverged is None:
         known = earlier or oldest_first(siblings)[-1]
         return source, Line(known.history, earlier, known.branched_from, "")
     left = earlier.position.lsn if earlier else source.manifest.sealed_lsn
     reason = (
-        f"the database went on from an older state than backup {strayed.id} saw, which ends at position "
-        f"{strayed.position.lsn} of another line: the disk was rolled back, or lost what was not yet synced"
+        f"the database continued from a state older than backup {diverged.id}, which ends at position "
+        f"{diverged.position.lsn} of another line: the disk was rolled back, or it lost writes that were not yet "
+        f"synced"
     )
-    return source, Line(uuid4().hex, earlier, Branch(history=strayed.history, lsn=left), reason, strayed=True)
+    return source, Line(
+        uuid4().hex, earlier, Branch(history=diverged.history, lsn=left), reason, diverged=True
+    )
 
 
 def continues(log: SourceLog, earlier: Record) -> bool:
@@ -111,7 +115,7 @@ def pieces_in(record: Record, segment: SourceSegment) -> tuple[LogPiece, ...]:
 
 
 def log_segment(segment: SourceSegment, pieces: tuple[LogPiece, ...]) -> LogSegment:
-    """What the record states of a WAL segment."""
+    """The record's entry for a WAL segment."""
     return LogSegment(
         name=segment.entry.name,
         base_lsn=segment.entry.base_lsn,
@@ -134,7 +138,7 @@ def _of_same_database(catalog: Catalog, manifest: Manifest) -> list[Record]:
 
 def _capture_from(
     filesystem: FileSystem, directory: Path, manifest: Manifest, siblings: list[Record]
-) -> tuple[Source, Record | None]:
+) -> tuple[BackupSource, Record | None]:
     """The database with its log from the end of the first of these backups on that it continues, if there is one."""
     positions = {record.position.lsn for record in siblings}
     end: int | None = None
@@ -153,10 +157,11 @@ def _capture_from(
     return capture(filesystem, directory, manifest.sealed_lsn, positions), None
 
 
-def _strayed(
+def _diverged(
     catalog: Catalog, log: SourceLog, siblings: list[Record], earlier: Record | None
 ) -> Record | None:
-    """The newest backup that saw what is not in this log, though it was made after the one that is continued."""
+    """The newest backup that holds frames missing from this log, and that was made after the one that is
+    continued."""
     line = {record.id for record in chain_of(catalog, earlier)} if earlier else set()
     for record in reversed(oldest_first(siblings)):
         if earlier is not None and record.id == earlier.id:
@@ -171,8 +176,55 @@ def _strayed(
 
 def _first_of_database(manifest: Manifest) -> str:
     if manifest.branched_from is None:
-        return "no earlier backup there is of this database"
+        return "none of the earlier backups is of this database"
     return (
         f"the database began a new history at position {manifest.branched_from.lsn} of "
         f"{manifest.branched_from.history}: it was restored, or started from its last checkpoint"
     )
+
+
+def tips(catalog: Catalog) -> list[Record]:
+    """The backups that no other continues, the one made last first: each ends a line."""
+    continued = {entry.record.continues for entry in catalog.entries}
+    return [entry.record for entry in catalog.entries if entry.id not in continued]
+
+
+def tip_of(catalog: Catalog, record: Record) -> Record:
+    """The backup made last of those whose line leads through this one."""
+    for tip in tips(catalog):
+        if any(earlier.id == record.id for earlier in chain_of(catalog, tip)):
+            return tip
+    return record
+
+
+def log_of(catalog: Catalog, latest: Record) -> list[LogSegment]:
+    """The log that ends at a backup's position, as far back as it is there without a gap."""
+    present = {entry.id for entry in catalog.entries}
+    log: list[LogSegment] = []
+    next_lsn = latest.position.lsn + 1
+    for record in chain_of(catalog, latest):
+        for segment in reversed(record.log):
+            if segment.base_lsn >= next_lsn:
+                continue
+            whole = all(piece.archive in present for piece in segment.pieces)
+            if segment.last_lsn + 1 != next_lsn or not whole:
+                return log
+            log.insert(0, segment)
+            next_lsn = segment.base_lsn
+    return log
+
+
+def share_position(catalog: Catalog, one: Record, other: Record, lsn: LSN) -> bool:
+    """Whether a position means the same state on the lines of these two backups."""
+    first, second = (list(chain_of(catalog, tip)) for tip in (one, other))
+    ids = {record.id for record in first}
+    if any(record.id in ids and record.position.lsn >= lsn for record in second):
+        return True
+    return _branches_behind(first, second, lsn) or _branches_behind(second, first, lsn)
+
+
+def _branches_behind(line: list[Record], left: list[Record], lsn: LSN) -> bool:
+    """Whether `line` began at or behind `lsn` on the line `left`."""
+    histories = {record.history for record in left}
+    branches = [record.branched_from for record in line if record.branched_from is not None]
+    return any(branch.history in histories and lsn <= branch.lsn for branch in branches)

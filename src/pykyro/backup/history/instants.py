@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from pykyro.backup.archive.record import LogSegment, Record
 from pykyro.backup.history.catalog import Catalog
-from pykyro.backup.history.chain import chain_of
-from pykyro.backup.history.line import log_of
+from pykyro.backup.history.chain import chain_of, log_of
 from pykyro.backup.history.store import Store
 from pykyro.model.types import LSN
 
@@ -49,7 +48,7 @@ def fits(catalog: Catalog, tip: Record, time_us: int, store: Store) -> list[Fit]
     found: list[Fit] = []
     done: LSN | None = None
     for latest in chain:
-        # What a later backup reaches needs no second look; an earlier one may reach what lies before a gap.
+        # Positions that a later backup reaches are done; an earlier one may reach positions before a gap.
         if done is not None and latest.position.lsn > done:
             continue
         stretch = log_of(catalog, latest)

@@ -23,7 +23,7 @@ def oldest_first(records: Sequence[Record]) -> list[Record]:
 
 
 def clock_faults(records: Sequence[Record], now_us: int) -> dict[str, str]:
-    """What is wrong with the times of backups, given oldest first, by the id of each whose time is in doubt."""
+    """Faults in the times of backups (given oldest first), by the id of each backup whose time is in doubt."""
     faults: dict[str, str] = {}
     earliest: Record | None = None
     for record in reversed(records):
@@ -37,7 +37,7 @@ def clock_faults(records: Sequence[Record], now_us: int) -> dict[str, str]:
 
 
 def _by_dependency(records: list[Record]) -> list[Record]:
-    """By time, but none before one it refers to. References in a circle, which nobody writes, are given up."""
+    """By time, but none before one it refers to. References in a circle, which no version writes, are ignored."""
     waiting: dict[str, set[str]] = {}
     ids = {record.id for record in records}
     waited_for: dict[str, list[Record]] = {}

@@ -1,9 +1,9 @@
-"""Which backups stay: the newest of each of the last so many hours, days, weeks and months that have one.
+"""Retention: which backups stay, and the removal of the others.
 
-"Newest" goes by the order in which backups were made, whatever the clock said. Periods are counted only when there
-is a backup in them, so a server that stood still for a month keeps its seven daily ones. Weeks begin on Monday (ISO
-8601), all in UTC. What a kept backup needs is kept, and so is the newest that can be restored, whatever the numbers
-say.
+The newest backup stays of each of the last so many hours, days, weeks and months that have one. "Newest" goes by the
+order in which backups were made, whatever the clock said. Periods are counted only when there is a backup in them, so
+a server that stood still for a month keeps its seven daily ones. Weeks begin on Monday (ISO 8601), all in UTC. What a
+kept backup needs is kept, and so is the newest that can be restored, whatever the numbers say.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pykyro.backup.history.catalog import Catalog, Entry
+from pykyro.backup import filename
+from pykyro.backup.history.catalog import Catalog, CatalogEntry, read_catalog
+from pykyro.backup.target.target import Target
+from pykyro.system.clock import Clock
 
 _DAY_US = 86_400_000_000
 
@@ -28,7 +31,7 @@ class Retention:
     min_age_days: float = 0.0
 
 
-def backups_to_prune(catalog: Catalog, retention: Retention, now_us: int) -> list[Entry]:
+def backups_to_prune(catalog: Catalog, retention: Retention, now_us: int) -> list[CatalogEntry]:
     """The backups that may go, oldest first."""
     kept = _kept_by_period(catalog, retention) | _young(catalog, retention, now_us)
     kept |= {entry.id for entry in catalog.restorable()[:1]}
@@ -93,3 +96,29 @@ def _week(stamp: datetime.datetime) -> tuple[int, ...]:
 
 def _month(stamp: datetime.datetime) -> tuple[int, ...]:
     return stamp.year, stamp.month
+
+
+def prune_backups(target: Target, retention: Retention, clock: Clock, *, dry_run: bool = False) -> list[str]:
+    """Remove backups; the ids of those removed, or that would be, oldest first.
+
+    The newest go first: a crash in between leaves a backup with all it needs, or none of it. Raises DataDirInUse
+    while another process changes the backups, OSError.
+    """
+    if dry_run:
+        catalog = read_catalog(target)
+        return [entry.id for entry in backups_to_prune(catalog, retention, clock.wall_us())]
+    lock = target.lock()
+    try:
+        catalog = read_catalog(target)
+        pruned = [entry.id for entry in backups_to_prune(catalog, retention, clock.wall_us())]
+        names = target.sizes()
+        for backup_id in reversed(pruned):
+            # Without its archive a label says nothing; without its label an archive is a backup still.
+            target.remove(filename.archive(backup_id))
+            if filename.entry(backup_id) in names:
+                target.remove(filename.entry(backup_id))
+        for backup_id in catalog.orphans:
+            target.remove(filename.entry(backup_id))
+    finally:
+        lock.release()
+    return pruned

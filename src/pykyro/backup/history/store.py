@@ -1,4 +1,4 @@
-"""The archives of a target, opened once each, and what can be put together from several of them."""
+"""The archives of a target, each opened once, and the files that are assembled from several of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pykyro.storage.wal.reader import SegmentContents, read_segment
 
 @dataclass(frozen=True, slots=True)
 class AssembledSegment:
-    """A whole WAL segment, its bytes and what they say."""
+    """A whole WAL segment: its bytes and their decoded content."""
 
     data: bytes
     contents: SegmentContents
@@ -82,7 +82,7 @@ class Store:
         """Prove that the backup can be put together: every archive is one and holds the very files and pieces that
         are meant, and the log, every frame of it, runs without a gap from the segments to the backup's position.
 
-        What the files hold is not read. Raises DataDamaged, FileNotFoundError, OSError.
+        The content of the files is not read. Raises DataDamaged, FileNotFoundError, OSError.
         """
         for archive_id, member, (size_bytes, digest) in record.parts:
             self._require(self.archive(archive_id), member, size_bytes, digest)
@@ -105,6 +105,7 @@ class Store:
     def _require(self, archive: Archive, member: str, size_bytes: int, digest: str) -> None:
         if archive.record.members.get(member) != (size_bytes, digest):
             raise DataDamaged(
-                f"the archive of backup {archive.record.id} holds another {member} than a later backup refers to",
+                f"the archive of backup {archive.record.id} holds a {member} that differs from the one a later "
+                f"backup needs",
                 path=self._target.location,
             )

@@ -6,7 +6,7 @@ between is there without a gap. An instant is the position of the last frame wri
 
 After a restore, or after the disk was rolled back to an image, positions are given out a second time: another line.
 An instant then belongs to the line of the first backup that was made after it; a position to the line made last that
-reaches it, unless the line of another backup is asked for. Lines are what backups that `continue` each other prove.
+reaches it, unless the line of another backup is asked for. Lines are proved by backups that `continue` each other.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from typing import Final
 
 from pykyro.backup.archive.record import LogSegment, Record
 from pykyro.backup.history.catalog import Catalog
-from pykyro.backup.history.chain import chain_of
+from pykyro.backup.history.chain import chain_of, log_of, share_position, tip_of, tips
 from pykyro.backup.history.instants import Fit, fits
-from pykyro.backup.history.line import log_of, share_position, tip_of, tips
 from pykyro.backup.history.store import Store
 from pykyro.model.errors import FailedPrecondition
 from pykyro.model.types import LSN
@@ -30,8 +29,8 @@ _CHOICES_MAX: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """Segments of `base`, then `log` up to position `lsn`; tenants and usage as `latest` has them. `note` is what the
-    operator should know about it, "" for nothing."""
+    """Segments of `base`, then `log` up to position `lsn`; tenants and usage as `latest` has them. `note` is a text
+    for the operator, "" for none."""
 
     base: Record
     latest: Record
@@ -47,7 +46,7 @@ class RestorePlan:
 
     @property
     def size_bytes(self) -> int:
-        """About what the restored directory will hold."""
+        """Approximate size of the restored directory."""
         files = sum(file.size_bytes for file in self.base.files)
         return files + sum(segment.end_offset for segment in self.log)
 
@@ -117,7 +116,7 @@ def instant(time_us: int) -> str:
     try:
         stamp = datetime.datetime.fromtimestamp(time_us // 1_000_000, datetime.UTC)
     except (ValueError, OverflowError):
-        # A clock that was wrong enough, or what somebody made up.
+        # The clock was very wrong, or the record was forged.
         return f"{time_us // 1_000_000} s after 1970"
     return f"{stamp:%Y-%m-%d %H:%M:%S} UTC"
 

@@ -1,1 +1,1 @@
-"""What a backup reads: a data directory, its server running or not."""
+"""The input of a backup: a data directory, its server running or not."""

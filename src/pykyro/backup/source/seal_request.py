@@ -1,7 +1,7 @@
-"""Asking the server that has a data directory open to seal what it holds in memory, without a call or a key.
+"""Asks the server that has a data directory open to seal its hot tier, without a call or a key.
 
-The server seals on SIGUSR1 (server/seal_requests.py), and its MANIFEST says how far it got. A signal ends a program
-that does not expect it, so it goes to nobody but a kyrodb_server that does.
+The server seals on SIGUSR1 (server/signals.py), and its MANIFEST says how far it got. A signal ends a program
+that does not expect it, so it is sent only to a kyrodb_server that expects it.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def seal_first(filesystem: FileSystem, data_dir: Path, wait_s: float = WAIT_S) -
         while (sealed := require_manifest(filesystem, data_dir).sealed_lsn) < wanted:
             if owner_of(data_dir) != pid:
                 raise Unavailable(
-                    f"process {pid} let go of {data_dir} at sealed position {sealed} of {wanted}: without --seal the "
-                    f"backup holds the log instead"
+                    f"process {pid} closed {data_dir} when it had sealed up to position {sealed} of {wanted}. "
+                    f"Without --seal the backup holds the log instead"
                 )
             if time.monotonic() >= deadline_s:
                 raise Unavailable(
-                    f"process {pid} was asked to seal {data_dir} up to position {wanted} and is at {sealed} after "
-                    f"{wait_s:g} s: its log says why, or --seal-wait-secs allows more; without --seal the backup "
-                    f"holds the log instead"
+                    f"process {pid} was asked to seal {data_dir} up to position {wanted} and has reached "
+                    f"{sealed} after {wait_s:g} s. Its log gives the reason; --seal-wait-secs sets a longer "
+                    f"time. Without --seal the backup holds the log instead"
                 )
             time.sleep(_LOOK_S)
     return sealed
@@ -56,13 +56,13 @@ def seal_first(filesystem: FileSystem, data_dir: Path, wait_s: float = WAIT_S) -
 
 @contextlib.contextmanager
 def _server_of(data_dir: Path) -> Iterator[tuple[int, int]]:
-    """The pid of the server that has the directory open, and a descriptor that stands for that very process."""
+    """The pid of the server that has the directory open, and a descriptor of exactly that process."""
     pid = owner_of(data_dir)
     if not pid:
         raise FailedPrecondition(
-            f"--seal asks the server that has {data_dir} open, and none is seen here. A database that was stopped "
-            f"needs no seal, and a server in another container cannot be asked: leave --seal out, the backup holds "
-            f"the log"
+            f"--seal needs a server that has {data_dir} open, and none is visible here. A database that was "
+            f"stopped needs no seal, and a server in another container cannot be asked. Leave --seal out: the "
+            f"backup then holds the log"
         )
     try:
         handle = os.pidfd_open(pid)
@@ -72,8 +72,8 @@ def _server_of(data_dir: Path) -> Iterator[tuple[int, int]]:
         # With the descriptor open, what is true of the pid now stays true of the process that is signalled.
         if owner_of(data_dir) != pid or not _expects_the_signal(pid):
             raise FailedPrecondition(
-                f"process {pid} has {data_dir} open and is no kyrodb_server that seals on SIGUSR1, or is still "
-                f"starting: leave --seal out, the backup holds the log"
+                f"process {pid} has {data_dir} open, but it is not a kyrodb_server that seals on SIGUSR1, or it "
+                f"is still starting. Leave --seal out: the backup then holds the log"
             )
         yield pid, handle
     finally:

@@ -31,15 +31,15 @@ _ATTEMPTS_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file that does not change any more. `entry` is what MANIFEST states of it."""
+    """A file that does not change any more. `entry` is its entry in MANIFEST."""
 
     entry: FileEntry
     content: memoryview
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One state of a database. `manifest` describes exactly what is here: every WAL segment is closed in it.
+class BackupSource:
+    """One state of a database. `manifest` describes exactly these files: every WAL segment is closed in it.
 
     `beside` are the files that no MANIFEST names.
     """
@@ -52,7 +52,7 @@ class Source:
 
 def capture(
     filesystem: FileSystem, directory: Path, log_from: LSN, positions: Collection[LSN] = ()
-) -> Source:
+) -> BackupSource:
     """The database as it is now, with the log from position `log_from` on, or as far back as there is one.
 
     `positions` are places in the log to be looked up: see SourceLog.marks. Raises FailedPrecondition when there
@@ -69,7 +69,9 @@ def capture(
                     raise
                 raise _missing(error, directory) from error
             manifest = latest
-    raise FailedPrecondition(f"{directory}: files went away {_ATTEMPTS_MAX} times while they were opened")
+    raise FailedPrecondition(
+        f"{directory}: files were removed {_ATTEMPTS_MAX} times while they were being opened"
+    )
 
 
 def require_manifest(filesystem: FileSystem, directory: Path) -> Manifest:
@@ -88,7 +90,7 @@ def _capture(
     manifest: Manifest,
     log_from: LSN,
     positions: Collection[LSN],
-) -> Source:
+) -> BackupSource:
     files = tuple(
         SourceFile(entry, filesystem.map(directory / entry.name))
         for segment in manifest.segments
@@ -113,7 +115,7 @@ def _capture(
         with contextlib.suppress(FileNotFoundError):
             beside[name] = filesystem.read(directory / name)
     closed = tuple(segment.entry for segment in log.segments)
-    return Source(
+    return BackupSource(
         # Tenants are numbered in MANIFEST before their documents reach the log.
         manifest.model_copy(update={"wal": closed, "tenants": latest.tenants}),
         files,
@@ -147,7 +149,7 @@ def _seal_before(
 
 def _missing(error: FileNotFoundError, directory: Path) -> DataDamaged:
     return DataDamaged(
-        "MANIFEST names this file, and it is missing",
+        "MANIFEST names this file, but the file is missing",
         path=error.filename or directory,
         hint="Start the server once to see what can be recovered, or use an earlier backup",
     )

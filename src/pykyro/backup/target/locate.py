@@ -1,4 +1,4 @@
-"""From what a user calls the place of backups to a Target."""
+"""From the place of backups as a user writes it to a Target."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def is_url(place: str) -> bool:
 
 
 def open_target(place: str) -> Target:
-    """A directory, or a prefix in an object store. What killed trial recoveries left there, or in the system's
-    directory for temporary files, is removed.
+    """A directory, or a prefix in an object store. Scratch directories of killed processes, there and in the
+    system's directory for temporary files, are removed.
 
-    Raises what `check_place` raises, OSError.
+    Raises the errors of `check_place`, OSError.
     """
     check_place(place)
     place = local_place(place)

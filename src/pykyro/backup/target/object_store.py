@@ -123,7 +123,7 @@ class ObjectStoreTarget:
                 f"another process is changing the backups: {words!r}, {age_s:.0f} s ago",
                 path=place,
                 owner_pid=0,
-                hint="Try again when it is done; if it died, remove this object",
+                hint="Try again when it is done. If that process has ended, remove this object",
             )
         self.remove(filename.LOCK)
 

@@ -42,7 +42,7 @@ def scratch_directory(place: Path | None) -> Iterator[Path]:
 
 
 def remove_stale_scratch(place: Path) -> None:
-    """Remove what killed processes left in a directory, as far as that can be done."""
+    """Remove the scratch directories of killed processes in a directory, as far as possible."""
     with contextlib.suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             if entry.name.startswith((_PREFIX, *_UNLOCKED_PREFIXES)):

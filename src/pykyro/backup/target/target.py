@@ -45,7 +45,7 @@ class Upload(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Take back what was written, as far as possible."""
+        """Remove the written part, as far as possible."""
         ...
 
 
@@ -80,7 +80,7 @@ class Target(Protocol):
         ...
 
     def free_bytes(self) -> int | None:
-        """Space for more, None when that cannot be said."""
+        """Free space, None when it is not known."""
         ...
 
 

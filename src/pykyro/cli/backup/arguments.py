@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from pykyro.backup.source.seal_request import WAIT_S
-from pykyro.cli.arguments import missing_company
 from pykyro.cli.backup.instants import parse_instant
-from pykyro.cli.command import text_argument
+from pykyro.cli.command import missing_option, text_argument
 from pykyro.config.place import local_place
 from pykyro.model.limits import COUNT_MAX
 from pykyro.version import __version__
@@ -34,14 +33,14 @@ def parse_arguments(verbs: Mapping[str, Verb], arguments: Sequence[str] | None) 
     """The command line, `run` being the verb that was asked for; ends the program with 2 for wrong usage."""
     parser = backup_parser(verbs)
     options = parser.parse_args(arguments)
-    fault = missing_company(options, _NEEDS)
+    fault = missing_option(options, _NEEDS)
     if fault:
         parser.error(fault)
     return options
 
 
 def backup_parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
-    """The parser; `options.run` of what it returns is the verb that was asked for."""
+    """The parser; `options.run` of the parsed options is the verb on the command line."""
     parser = argparse.ArgumentParser(
         prog="kyrodb_backup",
         description="Create, list, verify, restore and prune backups of a KyroDB database.",
@@ -61,11 +60,13 @@ def backup_parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
 
     _add_create(command("create", "make a backup, also while the server runs and writes"))
     _add_list(command("list", "show the backups, newest first"))
-    _add_verify(command("verify", "read every byte of a backup and of all it needs"))
+    _add_verify(command("verify", "read every byte of a backup and of the backups it needs"))
     _add_restore(
         command("restore", "replace the database by the state of a backup, an instant or a position")
     )
-    _add_prune(command("prune", "remove old backups; never one that another needs, never the last good one"))
+    _add_prune(
+        command("prune", "remove old backups, except those that another backup needs and the last good one")
+    )
     return parser
 
 
@@ -91,7 +92,9 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--description", type=text_argument, default="", metavar="TEXT", help="a note that list shows"
     )
-    parser.add_argument("--incremental", action="store_true", help="store only what earlier backups lack")
+    parser.add_argument(
+        "--incremental", action="store_true", help="store only data that earlier backups do not hold"
+    )
     parser.add_argument(
         "--reference",
         metavar="ID",
@@ -101,21 +104,21 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         "--full-after-days",
         type=_days,
         metavar="N",
-        help="with --incremental: make a full one if there is none at all, or what it rests on is older",
+        help="with --incremental: make a full backup if there is none, or if the full backup it depends on is older",
     )
     parser.add_argument(
         "--seal",
         action="store_true",
-        help="first have the server that runs on the directory seal what it holds in memory (SIGUSR1)",
+        help="first ask the server that runs on the directory to seal its hot tier (SIGUSR1)",
     )
     parser.add_argument(
         "--seal-wait-secs",
         type=_rate,
         metavar="N",
-        help=f"with --seal: the time it may take (default: {WAIT_S:g})",
+        help=f"with --seal: time the server has to seal (default: {WAIT_S:g})",
     )
     parser.add_argument(
-        "--max-mb-per-s", type=_rate, metavar="N", help="copy no faster than so many megabytes a second"
+        "--max-mb-per-s", type=_rate, metavar="N", help="limit the copy to this many megabytes a second"
     )
 
 
@@ -133,10 +136,12 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--backup-id", metavar="ID", help="the same, as an option")
     which.add_argument("--newest", action="store_true", help="the newest one")
     parser.add_argument(
-        "--deep", action="store_true", help="also restore it aside, recover it, count and search"
+        "--deep",
+        action="store_true",
+        help="also restore it into a scratch directory, count its documents and search for some",
     )
     parser.add_argument(
-        "--scratch-dir", type=Path, metavar="DIR", help="where --deep restores to (default: the system's)"
+        "--scratch-dir", type=Path, metavar="DIR", help="scratch directory for --deep (default: the system's)"
     )
 
 
@@ -157,7 +162,7 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="with --lsn: the position on the way to this backup (default: to the newest that reaches it)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would happen, and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the result without changing anything")
     parser.epilog = f"A directory that holds files is replaced only with {CLEAR}=true in the environment."
 
 
@@ -171,9 +176,15 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
             help=f"{period} backups to keep: the newest of each period that has one (default: {default})",
         )
     parser.add_argument(
-        "--min-age-days", type=_days, default=0.0, metavar="N", help="keep all younger ones too (default: 0)"
+        "--min-age-days",
+        type=_days,
+        default=0.0,
+        metavar="N",
+        help="also keep every backup younger than this (default: 0)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the backups that would be removed, and remove none"
+    )
 
 
 def _count(text: str) -> int:

@@ -1,7 +1,7 @@
-"""kyrodb drill: restore the newest backup aside, open it, question it, and compare it with the live server.
+"""kyrodb drill: restore the newest backup into a scratch directory, search it, and compare it with a live server.
 
-What backups are for is tried before it is needed. For cron: it says what it found, and exits with 1 when the backup
-does not restore to what it says it holds. That the live server has moved on since is told and is no failure.
+The restore is practised before it is needed. For cron: it prints its findings, and exits with 1 when the backup does
+not restore to the state it records. Later changes on the live server are reported and are not a failure.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pykyro.backup.history.catalog import Entry, read_catalog
+from pykyro.backup.history.catalog import CatalogEntry, read_catalog
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup
-from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
 from pykyro.backup.target.locate import open_target
 from pykyro.backup.target.scratch import scratch_directory
-from pykyro.backup.trial_recovery import try_recovery
-from pykyro.cli.arguments import API_KEY_VARIABLE
+from pykyro.backup.verify import check_recovery
+from pykyro.cli.command import API_KEY_VARIABLE
 from pykyro.config.place import URL_FORMS
 from pykyro.model.distance import scores, similarities
 from pykyro.model.errors import DataDamaged, FailedPrecondition
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class DrillReport:
-    """Times in seconds. The last four are None without a server: documents there, and what became of the sample."""
+    """Times in seconds. The last four are None without a server: the documents there, and the state of the sample."""
 
     backup_id: str
     age_s: float
@@ -57,12 +57,12 @@ class DrillReport:
         found = [
             f"Backup {self.backup_id}: {_age(self.age_s)}, position {self.position}",
             f"Restored in {self.restore_s:.2f} s, opened in {self.open_s:.2f} s",
-            f"Documents: {self.documents}, as many as the backup states; {self.sampled} searched for and found",
+            f"Documents: {self.documents}, as the backup states; {self.sampled} of them were searched for and found",
         ]
         if self.live_documents is not None:
             found.append(
-                f"Live server: {self.live_documents} documents; of those searched for {self.unchanged} are the same "
-                f"there, {self.changed} changed, {self.gone} gone"
+                f"Live server: {self.live_documents} documents; of the sample {self.unchanged} are the same "
+                f"there, {self.changed} have changed, {self.gone} were deleted"
             )
         return found
 
@@ -74,7 +74,7 @@ def _age(seconds: float) -> str:
 
 def add_command(commands: Commands) -> None:
     """Add `drill`."""
-    text = "restore the newest backup aside, open it, search it, and compare it with the live server"
+    text = "restore the newest backup into a scratch directory, open it, search it, and compare it with a live server"
     parser = commands.add_parser("drill", help=text, description=text, allow_abbrev=False)
     parser.add_argument(
         "--backup-dir",
@@ -83,16 +83,28 @@ def add_command(commands: Commands) -> None:
         help=f"directory of backups, or {URL_FORMS} (default: ./backups)",
     )
     parser.add_argument(
-        "--scratch-dir", type=Path, metavar="DIR", help="where to restore (default: the system's)"
+        "--scratch-dir",
+        type=Path,
+        metavar="DIR",
+        help="scratch directory for the restore (default: the system's)",
     )
-    parser.add_argument("--samples", type=_positive, default=50, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        default=50,
+        metavar="N",
+        help="number of documents to search for (default: %(default)s)",
+    )
     parser.add_argument(
         "--server",
         metavar="HOST:PORT",
-        help=f"the live server to compare with; {API_KEY_VARIABLE} in the environment is the key to use there",
+        help=f"the live server to compare with; the environment variable {API_KEY_VARIABLE} holds the key to use "
+        f"there",
     )
-    parser.add_argument("--tenant", metavar="ID", help="the tenant that key belongs to")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument("--tenant", metavar="ID", help="the tenant of that key")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="output format (default: %(default)s)"
+    )
     parser.set_defaults(run=_run, needs={"--tenant": "--server"})
 
 
@@ -112,31 +124,32 @@ def _drill(options: argparse.Namespace, place: Path) -> DrillReport:
     began_s = clock.monotonic_s()
     restore(filesystem, place, Store(target), plan_backup(catalog, entry.id), clock, allow_clear=False)
     restored_s = clock.monotonic_s()
-    trial = try_recovery(filesystem, place)
-    if trial.documents != entry.record.documents:
+    check = check_recovery(filesystem, place)
+    if check.documents != entry.record.documents:
         raise DataDamaged(
-            f"{trial.documents} documents, the backup states {entry.record.documents}", path=place
+            f"the restored database holds {check.documents} documents; the backup states {entry.record.documents}",
+            path=place,
         )
-    recovered = Recovered(filesystem, place)
-    sample = recovered.some(options.samples)
+    reader = OfflineReader(filesystem, place)
+    sample = reader.some(options.samples)
     report = DrillReport(
         backup_id=entry.id,
         age_s=clock.wall_us() / 1e6 - entry.record.created_us / 1e6,
         position=entry.record.position.lsn,
         restore_s=restored_s - began_s,
         open_s=_question(entry, place, sample),
-        documents=trial.documents,
+        documents=check.documents,
         sampled=len(sample),
     )
     if options.server is not None:
-        _compare(options, report, sample, recovered.manifest.tenants)
+        _compare(options, report, sample, reader.manifest.tenants)
     return report
 
 
-def _question(entry: Entry, place: Path, sample: Sequence[Document]) -> float:
+def _question(entry: CatalogEntry, place: Path, sample: Sequence[Document]) -> float:
     """Open the restored database as the server would, and search for each document; seconds to open.
 
-    Raises DataDamaged when it does not hold what was backed up.
+    Raises DataDamaged when it does not hold the documents of the backup.
     """
     from pykyro.engine.engine import open_engine
     from pykyro.engine.options import EngineOptions
@@ -152,7 +165,10 @@ def _question(entry: Entry, place: Path, sample: Sequence[Document]) -> float:
     try:
         documents = engine.stats().documents
         if documents != record.documents:
-            raise DataDamaged(f"{documents} documents, the backup states {record.documents}", path=place)
+            raise DataDamaged(
+                f"the restored database holds {documents} documents; the backup states {record.documents}",
+                path=place,
+            )
         for document in sample:
             own = similarities(document.vector[None, :], document.vector, record.metric)
             scope = Scope(document.tenant)
@@ -168,11 +184,11 @@ def _question(entry: Entry, place: Path, sample: Sequence[Document]) -> float:
 def _compare(
     options: argparse.Namespace, report: DrillReport, sample: Sequence[Document], tenants: dict[str, int]
 ) -> None:
-    """What became of the sampled documents on the live server."""
+    """Compare the sampled documents with the live server."""
     from pykyro.client.sync_client import Client
 
     api_key = os.environ.get(API_KEY_VARIABLE)
-    # Without a key a server shows what belongs to no tenant.
+    # Without a key a server shows only documents of no tenant.
     if (tenants and api_key and not options.tenant) or (options.tenant and options.tenant not in tenants):
         raise FailedPrecondition(
             f"--tenant must be one of the database's tenants to compare with the server, is {options.tenant!r}"

@@ -45,7 +45,7 @@ def _outside(text: str) -> argparse.ArgumentTypeError:
 def _from_seconds(text: str) -> int:
     value = float(text)
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text} is no instant; write it like {_EXAMPLE}")
+        raise argparse.ArgumentTypeError(f"{text} is not an instant; write it like {_EXAMPLE}")
     return round(value * 1_000_000)
 
 
@@ -55,7 +55,9 @@ def _from_words(text: str) -> int:
         day = _DATE_AND_ZONE.fullmatch(text)
         if day is not None:
             raise _without_time(day)
-        raise argparse.ArgumentTypeError(f"{text!r} is no instant; write Unix seconds, or it like {_EXAMPLE}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an instant; write Unix seconds, or it like {_EXAMPLE}"
+        )
     if found["hour"] is None:
         raise _without_time(found)
     moment = _moment(text, found)
@@ -84,7 +86,9 @@ def _moment(text: str, found: re.Match[str]) -> datetime.datetime:
             tzinfo=_zone(found),
         )
     except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{text} is no instant: {error}; write it like {_EXAMPLE}") from None
+        raise argparse.ArgumentTypeError(
+            f"{text} is not an instant: {error}; write it like {_EXAMPLE}"
+        ) from None
 
 
 def _zone(found: re.Match[str]) -> datetime.timezone:
@@ -102,7 +106,7 @@ def _without_time(found: re.Match[str]) -> argparse.ArgumentTypeError:
     try:
         datetime.date.fromisoformat(day)
     except ValueError as error:
-        return argparse.ArgumentTypeError(f"{day} is no day: {error}; write an instant like {_EXAMPLE}")
+        return argparse.ArgumentTypeError(f"{day} is not a day: {error}; write an instant like {_EXAMPLE}")
     if day < "1970":
         return _outside(day)
     return argparse.ArgumentTypeError(

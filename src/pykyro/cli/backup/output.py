@@ -1,6 +1,6 @@
-"""What kyrodb_backup says: results on stdout; warnings, errors and progress on stderr.
+"""The output of kyrodb_backup: results on stdout; warnings, errors and progress on stderr.
 
-Tables and progress bars come from rich, which is in the cli-tools extra; bars only where somebody can see them.
+Tables and progress bars come from rich, which is in the cli-tools extra; progress bars only on a terminal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 
 
 def error(failure: BaseException) -> None:
-    """The failure and what caused it."""
+    """The failure and its causes."""
     print(f"Error: {failure}", file=sys.stderr)
     for cause in causes(failure):
         print(f"Caused by: {cause}", file=sys.stderr)
@@ -39,7 +39,7 @@ def has_tables() -> bool:
 
 
 def print_json(catalog: Catalog, clock_faults: Mapping[str, str]) -> None:
-    """`clock_faults` say what is wrong with the times of backups, by id."""
+    """`clock_faults` are the faults in the times of backups, by id."""
     found = [
         summary(entry)
         | {"clock_fault": clock_faults.get(entry.id), "cannot_restore": catalog.fault(entry) or None}
@@ -68,12 +68,12 @@ def print_table(catalog: Catalog) -> None:
             str(record.documents),
             Text("".join(c if c.isprintable() else "\ufffd" for c in record.description) + broken),
         )
-    # As wide as the content asks for where nobody watches, so that scripts see whole lines.
+    # Without a terminal as wide as the content, so that scripts see whole lines.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def print_restore(report: RestoreReport, plan: RestorePlan, data_dir: Path) -> None:
-    """What a restore would do."""
+    """The preview of a restore."""
     print(f"\nWould restore position {report.lsn} of history {plan.latest.history}")
     print(f"From: {', '.join(report.archives)}")
     print(f"Size: {report.size_bytes} bytes")
@@ -111,7 +111,7 @@ class Progress:
 
 @contextlib.contextmanager
 def progress(doing: str, total_bytes: int = 0, *, counts: str = "bytes") -> Iterator[Progress]:
-    """A bar on stderr, if that is a terminal and there is rich. What it counts need not be bytes."""
+    """A bar on stderr, if that is a terminal and there is rich. The unit need not be bytes."""
     if not sys.stderr.isatty() or not has_tables():
         yield Progress(lambda done, total: None, total_bytes)
         return

@@ -1,1 +1,1 @@
-"""What `kyrodb doctor` looks at. Nothing here changes anything: no file, no lock, no port stays taken."""
+"""The checks of `kyrodb doctor`. Nothing here changes anything: no file, no lock, no port stays taken."""

@@ -23,7 +23,8 @@ def check_certificates(tls: TlsSettings) -> Iterator[Finding]:
         certificates = Certificates.read(tls)
     except ConfigError as error:
         yield from (
-            wrong(TOPIC, fault, "mend the file; a running server keeps the old one") for fault in error.faults
+            wrong(TOPIC, fault, "correct the file; a running server keeps the old certificate")
+            for fault in error.faults
         )
         return
     now_s = time.time()
@@ -32,4 +33,4 @@ def check_certificates(tls: TlsSettings) -> Iterator[Finding]:
             yield note(TOPIC, warning, "put a new certificate there and send SIGHUP")
         else:
             days = int(one.remaining_s(now_s) // _DAY_S)
-            yield ok(TOPIC, f"{one.setting}: {one.path} is good for {days} days")
+            yield ok(TOPIC, f"{one.setting}: {one.path} is valid for {days} more days")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from pykyro.cli.diagnosis.documents import count_documents
+from pykyro.backup.source.document_count import live_keys
+from pykyro.backup.source.source import capture
 from pykyro.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from pykyro.config import Settings
 from pykyro.engine.capacity import capacity_warning
@@ -39,7 +41,7 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
         yield wrong(
             TOPIC,
             f"{directory} does not exist",
-            "is it the right one? A server that is started with it makes it, empty",
+            "check that it is the right one; a server that is started with it creates an empty database",
         )
         return 0
     names = list(_check_names(directory))
@@ -69,18 +71,18 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
 
 
 def _advice(directory: Path) -> str:
-    """What to do about a directory that cannot be used."""
+    """Advice for a directory that cannot be used."""
     if not os.path.isdir(directory):
         return "name another persistence.data_dir, or run this as the user the server runs as"
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
-        return "mount it to be written, or copy it to a place that can be"
+        return "mount it writable, or copy it to a writable place"
     if os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         return "name another persistence.data_dir"
     return _ownership(directory)
 
 
 def _ownership(path: Path) -> str:
-    """What gives the user of this process access: another owner only where the owner is another."""
+    """Ways to give the user of this process access: another owner only where the owner is another."""
     owner, user = path.stat().st_uid, os.geteuid()
     if owner != user:
         return f"it belongs to user {owner}: chown -R it to the user the server runs as, or run this as that user"
@@ -101,7 +103,9 @@ def _check_names(directory: Path) -> Iterator[Finding]:
                 f"put it back, or {_RESTORE}",
             )
         else:
-            yield note(TOPIC, f"{name} is {what}, and none of the database's", "the database leaves it alone")
+            yield note(
+                TOPIC, f"{name} is {what}, and not a file of the database", "the database leaves it alone"
+            )
 
 
 def _kind(path: Path) -> str:
@@ -174,8 +178,8 @@ def _compare_sizes(directory: Path, manifest: Manifest) -> Iterator[Finding]:
     if not faults:
         yield ok(
             TOPIC,
-            f"{directory}: {len(manifest.segments)} segments and {len(manifest.wal)} log files are as long as they "
-            "should be; --deep reads every byte",
+            f"{directory}: {len(manifest.segments)} segments and {len(manifest.wal)} log files have the expected "
+            f"sizes; --deep reads every byte",
         )
 
 
@@ -195,3 +199,24 @@ def _read_everything(directory: Path, manifest: Manifest) -> Iterator[Finding]:
             f"{directory}: every byte of {report.files} files ({report.size_bytes} bytes) is as it was written, "
             f"up to position {report.last_lsn}",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCount:
+    """Live documents, and how many of them the log behind the last checkpoint holds, up to its end `position`."""
+
+    documents: int
+    in_log: int
+    position: int
+
+
+def count_documents(directory: Path, manifest: Manifest) -> DocumentCount:
+    """Read the ids of the segments, and the log behind them; a server may be writing meanwhile.
+
+    Raises FailedPrecondition, DataDamaged, OSError.
+    """
+    source = capture(LocalFileSystem(), directory, manifest.sealed_lsn)
+    content = {file.entry.name: file.content for file in source.files}
+    keys = [live_keys(directory, entry, content) for entry in source.manifest.segments]
+    effect = source.log.effect
+    return DocumentCount(effect.count_after(keys), effect.count_after([]), source.log.position.lsn)

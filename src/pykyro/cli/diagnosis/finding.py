@@ -1,4 +1,4 @@
-"""What an examination comes to."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence about one thing, and what to do about it."""
+    """One sentence about one thing, and the advice."""
 
     severity: Severity
     topic: str

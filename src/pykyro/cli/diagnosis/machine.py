@@ -38,15 +38,15 @@ def check_disk(directory: Path) -> Iterator[Finding]:
         yield ok("disk", f"{room.free_bytes / 2**30:.1f} GiB of {room.total_bytes / 2**30:.1f} GiB free")
     facts = os.statvfs(existing)
     if facts.f_files and facts.f_favail < _INODES_WANTED:
-        yield wrong("disk", f"only {facts.f_favail} inodes are left", "remove files nobody needs")
+        yield wrong("disk", f"only {facts.f_favail} inodes are left", "remove files that are not needed")
     kind = _file_system_of(existing)
     if kind == "tmpfs":
-        yield note("disk", f"{existing} is in memory (tmpfs)", "everything is lost when the machine stops")
+        yield note("disk", f"{existing} is in memory (tmpfs)", "all data is lost when the machine stops")
     elif kind in _REMOTE:
         yield note(
             "disk",
             f"{existing} is on a network file system ({kind})",
-            "locks and fsync there promise less; use a local disk",
+            "locks and fsync are less reliable there; use a local disk",
         )
 
 
@@ -121,7 +121,9 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
             taken = True
             reason = error.strerror or error
             yield wrong(
-                "ports", f"{key}: {host}:{port}: {reason}", "stop what listens there, or take another port"
+                "ports",
+                f"{key}: {host}:{port}: {reason}",
+                "stop the program that listens there, or choose another port",
             )
     if not taken:
         server = settings.server

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pykyro.cli.diagnosis.finding import Finding, note, ok, wrong
-from pykyro.cli.observability import Endpoint
-from pykyro.cli.top.exposition import Samples, parse
+from pykyro.cli.observability import Endpoint, Samples, parse_exposition
 from pykyro.telemetry.catalogue import process
 
 TOPIC: Final = "server"
@@ -17,7 +16,7 @@ _KEY: Final = "put an API key of the server into KYRODB_API_KEY"
 
 
 def check_server(endpoint: Endpoint) -> Iterator[Finding]:
-    """Raises Unavailable when nobody answers."""
+    """Raises Unavailable when no server answers."""
     status, body = endpoint.get_json("/health")
     if status == 401:
         yield note(TOPIC, f"{endpoint.url}/health asks for a key", _KEY)
@@ -25,20 +24,22 @@ def check_server(endpoint: Endpoint) -> Iterator[Finding]:
     yield from _health(status, body)
     _, ready = endpoint.get_json("/ready")
     if isinstance(ready, dict) and ready.get("status") == "read_only":
-        yield note(TOPIC, "/ready: it reads and does not write", "see the reason of /health")
+        yield note(TOPIC, "/ready: the server answers reads and refuses writes", "see the reason of /health")
     yield from _objectives(endpoint)
     yield from _measurements(endpoint)
 
 
 def _health(status: int, body: Any) -> Iterator[Finding]:
     if not isinstance(body, dict) or "status" not in body:
-        yield wrong(TOPIC, f"/health answers {status} and no JSON", "is it really KyroDB that listens there?")
+        yield wrong(TOPIC, f"/health answers {status} and no JSON", "check that KyroDB listens there")
         return
     word, reason = body["status"], body.get("reason", "")
     text = f"/health is {status}, {word}" + (f": {reason}" if reason else "")
     if status != 200:
         advice = (
-            "wait for recovery to end; its log says how far it is" if word == "starting" else _cure(reason)
+            "wait for recovery to end; the server's log shows its progress"
+            if word == "starting"
+            else _cure(reason)
         )
         yield wrong(TOPIC, text, advice)
     elif word == "degraded":
@@ -50,21 +51,21 @@ def _health(status: int, body: Any) -> Iterator[Finding]:
 def _cure(reason: str) -> str:
     cures = (
         ("disk space", "free space, or move the data directory to a larger disk"),
-        ("Disk full", "free space; writes come back by themselves within a minute"),
-        ("configuration reload refused", "mend the configuration and send SIGHUP again"),
+        ("Disk full", "free space; the server accepts writes again within a minute"),
+        ("configuration reload refused", "correct the configuration and send SIGHUP again"),
         ("event loop", "restart the server"),
         ("SLO", "see 'P99 latency is high' in docs/operations.md"),
         (
             "failed WAL writes",
-            "the disk failed since the start: look at dmesg; a restart takes the mark away",
+            "the disk has failed since the start: read dmesg; a restart clears this state",
         ),
-        ("background work", "the reason names the file; it is tried again all the time"),
+        ("background work", "the reason names the file; the server keeps trying"),
         ("hnsw.max_elements", "raise hnsw.max_elements, or leave it out for no bound"),
         ("checkpoint", "the log was removed by hand; writes after that position are lost"),
     )
     return next(
         (advice for words, advice in cures if words in reason),
-        "mend the disk; writes come back by themselves within a minute",
+        "repair the disk; the server accepts writes again within a minute",
     )
 
 
@@ -92,12 +93,12 @@ def _measurements(endpoint: Endpoint) -> Iterator[Finding]:
     status, text = endpoint.get("/metrics")
     if status != 200:
         return
-    samples = parse(text)
+    samples = parse_exposition(text)
     if samples.get(process.RECOVERY_UNCLEAN):
         yield note(
             TOPIC,
-            "the server before this one did not stop by itself",
-            "dmesg says whether memory ran out; no acknowledged write was lost",
+            "the previous server process crashed or was killed",
+            "dmesg shows whether memory ran out; no acknowledged write was lost",
         )
     if samples.get(process.LOG_LINES_LOST_TOTAL):
         yield wrong(
@@ -119,7 +120,7 @@ def _backups(samples: Samples) -> Iterator[Finding]:
     if not samples.has(process.BACKUP_NEWEST_TIMESTAMP):
         yield note(
             "backup",
-            "the server knows of no backup",
+            "the server has found no backup",
             "set backup.dir, and take backups: kyrodb_backup create, or backup.interval_secs",
         )
         return

@@ -9,10 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pykyro.cli.arguments import API_KEY_VARIABLE
-from pykyro.cli.observability import Endpoint, checked_url, endpoint_of
-from pykyro.cli.reading import Reading
-from pykyro.cli.top.exposition import parse
+from pykyro.cli.command import API_KEY_VARIABLE
+from pykyro.cli.observability import Endpoint, Reading, checked_url, endpoint_of, parse_exposition
 from pykyro.config import load_settings
 from pykyro.model.errors import ConfigError, Unavailable
 
@@ -40,25 +38,25 @@ def add_command(commands: Commands) -> None:
         type=_interval,
         default=2.0,
         metavar="S",
-        help="seconds between two looks (default: 2)",
+        help="seconds between two readings (default: 2)",
     )
     parser.add_argument("--once", action="store_true", help="show one frame and end")
     parser.set_defaults(run=_run)
 
 
 def read(endpoint: Endpoint) -> Reading:
-    """What the server says now. Raises Unavailable."""
+    """The present answers of the server. Raises Unavailable."""
     status, health = endpoint.get_json("/health")
     metrics_status, metrics = endpoint.get("/metrics")
     if 401 in (status, metrics_status):
         raise Unavailable(f"{endpoint.url} asks for an API key: put one into KYRODB_API_KEY")
     _, slo = endpoint.get_json("/slo")
-    return Reading(endpoint.url, time.monotonic(), parse(metrics), health or {}, slo or {})
+    return Reading(endpoint.url, time.monotonic(), parse_exposition(metrics), health or {}, slo or {})
 
 
 def _run(options: argparse.Namespace) -> None:
     try:
-        # Only who watches needs the terminal library, which is an extra.
+        # Only this command needs the terminal library, which is an extra.
         from rich.console import Console
         from rich.live import Live
 

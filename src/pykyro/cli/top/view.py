@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from pykyro.cli.reading import Interval, Reading
+from pykyro.cli.observability import Interval, Reading
 from pykyro.telemetry.catalogue import process, requests, searches, storage
 
 _STYLES: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "bold red", "starting": "cyan"}

@@ -1,1 +1,1 @@
-"""Every setting, declared once, and what settings demand of each other."""
+"""Every setting, declared once, and the conditions between settings."""

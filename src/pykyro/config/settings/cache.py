@@ -41,7 +41,7 @@ class CacheSettings(Section):
 
     capacity: Integer = key(
         10_000,
-        "Documents the document cache holds, and documents the hot tier holds before it is sealed.",
+        "Number of documents that the document cache holds, and number that the hot tier holds before it is sealed.",
         unit="documents",
         ge=1,
         le=limits.COUNT_MAX,
@@ -51,7 +51,7 @@ class CacheSettings(Section):
     )
     training_interval_secs: Integer = key(
         600,
-        "Age at which the hot tier is sealed though not full, unless hot_tier_max_age_secs is set.",
+        "Age at which the hot tier is sealed even when it is not full, unless hot_tier_max_age_secs is set.",
         unit="s",
         ge=1,
         le=limits.DURATION_MAX,
@@ -60,25 +60,25 @@ class CacheSettings(Section):
     logger_window_size: Integer = _no_effect(1_000_000, ge=1, le=limits.COUNT_MAX)
     predictor_capacity_multiplier: Integer = _no_effect(4, ge=1, le=limits.COUNT_MAX)
     query_cache_capacity: Integer = key(
-        100, "Searches the query cache holds.", unit="searches", ge=1, le=limits.COUNT_MAX
+        100, "Number of searches that the query cache holds.", unit="searches", ge=1, le=limits.COUNT_MAX
     )
     query_cache_mode: Annotated[Literal["exact", "certified", "rescored", "threshold", "off"], LOWERCASE] = (
         key(
             "certified",
-            "When a cached search may answer another: the same query again (exact); proved equal to a fresh "
-            "search (certified); near enough, scored anew and held to query_cache_min_recall by sampling "
-            "(rescored); near enough, as it was (threshold); never (off).",
+            "Which cached search may answer a new one: one of the same query (exact); also one proved equal to a "
+            "fresh search (certified); one of a near query, scored again and held to query_cache_min_recall by "
+            "sampling (rescored); one of a near query, unchanged (threshold); none (off).",
         )
     )
     query_cache_similarity_threshold: Number = key(
         0.52,
-        "Cosine similarity from which two queries are near enough in the modes rescored and threshold.",
+        "Least cosine similarity of two queries that count as near in the modes rescored and threshold.",
         ge=0,
         le=1,
     )
     query_cache_min_recall: Number = key(
         0.95,
-        "Share of a fresh search's results that answers in mode rescored must keep on average.",
+        "Least average share of a fresh search's results that answers in mode rescored must contain.",
         unit="ratio",
         ge=0,
         le=1,
@@ -86,7 +86,7 @@ class CacheSettings(Section):
     search_access_log_top_n: Integer = _no_effect(16, ge=1, le=limits.COUNT_MAX)
     hot_tier_max_age_secs: Integer | None = key(
         None,
-        "Age at which the hot tier is sealed though not full; null is training_interval_secs.",
+        "Age at which the hot tier is sealed even when it is not full; null is training_interval_secs.",
         unit="s",
         ge=1,
         le=limits.DURATION_MAX,

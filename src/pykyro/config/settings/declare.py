@@ -41,7 +41,7 @@ def key(
     `unit` is what the number counts ("s", "bytes", "documents"); `ge`, `gt` and `le` bound it;
     `example` is a value for a key whose default is null; `former_name` is an old spelling that still
     works; `reloads` says that SIGHUP applies a new value; `compatibility_only` that the key has no effect,
-    `without_effect` which of its words have none. Who sets one of those is told so at the start.
+    `without_effect` which of its words have none. Setting one of those is logged at the start.
     """
     return Field(
         default,
@@ -62,7 +62,7 @@ def key(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a value has to be, in words, where the type alone does not say it."""
+    """The condition on a value in words, where the type alone does not give it."""
 
     words: str
 
@@ -70,7 +70,7 @@ class Wanted:
 def _not_boolean(value: object) -> object:
     # pydantic reads true as 1, so `port: true` would be port 1.
     if isinstance(value, bool):
-        raise ValueError("a number is wanted")
+        raise ValueError("must be a number")
     return value
 
 
@@ -80,7 +80,7 @@ def _lowercase(value: object) -> object:
 
 def _path(value: object) -> object:
     if isinstance(value, str) and (not value.strip() or "\0" in value):
-        raise ValueError("a path is wanted")
+        raise ValueError("must be a path")
     return value
 
 
@@ -89,7 +89,7 @@ def _place(value: object) -> object:
         return value
     text = local_place(str(_path(str(value))))
     if "://" in text and not is_object_store(text):
-        raise ValueError("no such place")
+        raise ValueError("must be a directory or an object store")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What each environment refuses: settings that lose data, or that leave a door open.
+"""The settings that each environment refuses: settings that lose data, or that leave a door open.
 
 `environment.type` decides which rows hold. benchmark has none, because measuring is what it is for.
 """
@@ -10,7 +10,7 @@ from typing import Final
 from pykyro.config.settings.rules import Rule
 
 SAMPLE_KEY: Final = "kyro_sample_THISISASAMPLEKEYreplaceITbeforeUSE00"
-"""The key of config.pilot.api_keys.example.yaml. Everybody knows it, so it may open nothing but loopback:
+"""The key of config.pilot.api_keys.example.yaml. It is public, so it may work on loopback only:
 whoever loads the keys refuses it unless `ServerSettings.grpc_is_loopback` and `http_is_loopback` hold."""
 
 _REAL: Final = ("production", "pilot")

@@ -1,9 +1,9 @@
-"""How much memory a server with these settings comes to need: the formula of docs/configuration.md, which
+"""The memory that a server with these settings needs: the formula of docs/configuration.md, which
 benchmarks/memory.py holds against real servers.
 
-It is for a database that holds so many documents, with caches that are full. Left out are mapped rows,
-which the system takes back whenever it wants them, metadata beyond a hundred bytes a document, answers under way,
-and the process that builds graphs, which needs a graph and its rows once more while it runs.
+It is for a database that holds so many documents, with caches that are full. Left out are mapped rows, whose pages
+the system can drop, metadata beyond a hundred bytes per document, in-flight answers, and the process that builds
+graphs, which needs a graph and its rows once more while it runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SEALED_ROWS: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
-    """Bytes, by what they are for."""
+    """Bytes by use."""
 
     process_bytes: int
     graph_bytes: int
@@ -44,7 +44,7 @@ class MemoryNeed:
 
 
 def memory_need(settings: Settings, documents: int) -> MemoryNeed:
-    """What these settings come to with so many documents."""
+    """The memory that these settings need with so many documents."""
     hnsw, cache = settings.hnsw, settings.cache
     vector = 4 * hnsw.dimension
     width = -(-hnsw.dimension // _WIDTH_MULTIPLE) * _WIDTH_MULTIPLE

@@ -1,4 +1,4 @@
-"""Keys of what operators watch: slo, logging, tracing; and environment, which decides what is demanded."""
+"""Keys of observability: slo, logging, tracing; and environment, which decides the guardrails."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class SloSettings(Section):
 
     p99_latency_ms: Number = key(
         100.0,
-        "Most that 99 of 100 lookups and searches asked one at a time (Query, Search) may take. The default is for a "
-        "server that is in trouble; how fast yours has to be is for you to say.",
+        "Longest time that 99 of 100 single lookups and searches (Query, Search) may take. The default only "
+        "finds a server in trouble; set the time that your users need.",
         unit="ms",
         gt=0,
         reloads=True,
     )
     cache_hit_rate: Number | None = key(
         None,
-        "Least share of lookups and searches the cache should answer; null is not judged, since how often questions "
-        "repeat is for those who ask.",
+        "Least share of lookups and searches that the caches should answer; null sets no objective, because the "
+        "share depends on how often clients repeat a query.",
         unit="ratio",
         ge=0,
         le=1,
@@ -38,7 +38,7 @@ class SloSettings(Section):
     )
     recall: Number | None = key(
         None,
-        "Least recall that sampled searches should reach; null is not judged.",
+        "Least recall that sampled searches should reach; null sets no objective.",
         unit="ratio",
         ge=0,
         le=1,
@@ -47,7 +47,7 @@ class SloSettings(Section):
     )
     min_samples: Integer = key(
         100,
-        "Queries in those five minutes below which nothing is judged.",
+        "Least number of queries in five minutes; with fewer, no objective is judged.",
         unit="queries",
         ge=1,
         le=limits.COUNT_MAX,
@@ -61,12 +61,12 @@ class SloSettings(Section):
 
 
 class LoggingSettings(Section):
-    """What is logged, and where to."""
+    """The log: its content and its place."""
 
     level: Annotated[Literal["trace", "debug", "info", "warn", "error"], LOWERCASE] = key(
-        "info", "Least severity that is logged.", reloads=True
+        "info", "Lowest severity that is logged.", reloads=True
     )
-    format: Annotated[Literal["text", "json"], LOWERCASE] = key("text", "How a line looks.")
+    format: Annotated[Literal["text", "json"], LOWERCASE] = key("text", "Format of a log line.")
     file: NonBlankPath | None = key(
         None, "File to log to; null is standard output.", example="kyrodb.log", reloads=True
     )
@@ -75,7 +75,7 @@ class LoggingSettings(Section):
         104_857_600, "Size at which the file is full.", unit="bytes", ge=1, le=limits.COUNT_MAX
     )
     max_files: Integer = key(
-        10, "Files kept, the one being written included.", unit="files", ge=1, le=limits.COUNT_MAX
+        10, "Number of log files kept, including the current one.", unit="files", ge=1, le=limits.COUNT_MAX
     )
     slow_query_ms: Integer | None = key(
         None,
@@ -92,7 +92,7 @@ class TracingSettings(Section):
     """Traces of calls, sent by OpenTelemetry's protocol. Needs the extra otel."""
 
     enabled: bool = key(
-        False, "Trace calls; the OTEL_ variables of the environment hold where a key says nothing."
+        False, "Trace calls. The OTEL_ environment variables apply where a key of this section is null."
     )
     endpoint: str | None = key(
         None,
@@ -102,7 +102,7 @@ class TracingSettings(Section):
     )
     sample_ratio: Number | None = key(
         None,
-        "Share of calls that are traced when their client did not decide; null is OTEL_TRACES_SAMPLER, or all.",
+        "Share of calls that are traced when the client made no decision; null is OTEL_TRACES_SAMPLER, or all.",
         unit="ratio",
         ge=0,
         le=1,
@@ -114,7 +114,7 @@ class TracingSettings(Section):
 
 
 class EnvironmentSettings(Section):
-    """What the server is for, which decides what it insists on."""
+    """The purpose of the server, which decides the guardrails."""
 
     type: Annotated[Literal["production", "pilot", "benchmark"], LOWERCASE] = key(
         "production",

@@ -1,4 +1,4 @@
-"""What keys demand of each other, in any environment."""
+"""Conditions between keys, in any environment."""
 
 from __future__ import annotations
 

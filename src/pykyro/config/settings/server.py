@@ -1,11 +1,11 @@
-"""Keys of the server's doors: server, auth, rate_limit, timeouts."""
+"""Keys of the server's network side (server, auth, rate_limit, timeouts), and which addresses are loopback."""
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Literal
 
 from pykyro.config.settings.declare import LOWERCASE, Host, Integer, NonBlankPath, Section, key
-from pykyro.config.settings.loopback import is_loopback
 from pykyro.model import limits
 
 
@@ -41,13 +41,13 @@ class ServerSettings(Section):
     host: Host = key(
         "127.0.0.1",
         "Address the gRPC server listens on, and the HTTP endpoints unless http_host is set: 0.0.0.0 is every "
-        "address of IPv4 alone, :: every address of both; a name stands for its first address.",
+        "IPv4 address, :: is every IPv4 and IPv6 address; of a name the first address is used.",
     )
     port: Integer = key(50051, "Port of the gRPC server.", ge=1, le=limits.PORT_MAX)
     http_port: Integer | None = key(
         None,
-        "Port of the HTTP endpoints /health, /ready, /metrics, /slo and /usage; null is port + 1000, 0 any "
-        "free one.",
+        "Port of the HTTP endpoints /health, /ready, /metrics, /slo and /usage; null is port + 1000, 0 is any "
+        "free port.",
         ge=0,
         le=limits.PORT_MAX,
         example=51051,
@@ -67,7 +67,7 @@ class ServerSettings(Section):
     )
     max_connections: Integer = key(
         10_000,
-        "Calls one connection may have under way at once.",
+        "In-flight calls that one connection may have.",
         unit="calls",
         ge=1,
         le=limits.CONNECTIONS_MAX,
@@ -77,7 +77,7 @@ class ServerSettings(Section):
     )
     shutdown_timeout_secs: Integer = key(
         30,
-        "Time calls under way are given to finish when the server stops.",
+        "Time that in-flight calls have to finish when the server stops.",
         unit="s",
         ge=0,
         le=limits.DURATION_MAX,
@@ -87,7 +87,7 @@ class ServerSettings(Section):
     )
     dashboard: bool = key(
         False,
-        "Serve a page for people at / of the HTTP port, under the rule of observability_auth for /metrics.",
+        "Serve a dashboard for browsers at / of the HTTP port. observability_auth applies to it as to /metrics.",
     )
     tls: TlsSettings = TlsSettings()
 
@@ -119,14 +119,14 @@ class ServerSettings(Section):
 
 
 class AuthSettings(Section):
-    """Who may call."""
+    """Authentication of callers."""
 
-    enabled: bool = key(False, "Ask every call for an API key; needs api_keys_file.")
+    enabled: bool = key(False, "Require an API key for every call; needs api_keys_file.")
     api_keys_file: NonBlankPath | None = key(
         None, "YAML file of the API keys and their tenants.", example="data/api_keys.yaml", reloads=True
     )
     admin_rpcs_require_admin_key: bool = key(
-        True, "With auth enabled, FlushHotTier and CreateSnapshot are for keys with is_admin: true only."
+        True, "With auth enabled, FlushHotTier and CreateSnapshot need a key with is_admin: true."
     )
 
 
@@ -136,7 +136,7 @@ class RateLimitSettings(Section):
     enabled: bool = key(False, "Limit the rate of calls, with or without auth.", reloads=True)
     max_qps_per_connection: Integer = key(
         1000,
-        "Rate of one tenant whose key states none, or of one peer address when auth is off.",
+        "Rate limit of a tenant whose keys state no rate, or of a client address when auth is off.",
         unit="requests/s",
         ge=0,
         le=limits.COUNT_MAX,
@@ -144,7 +144,7 @@ class RateLimitSettings(Section):
     )
     max_qps_global: Integer = key(
         100_000,
-        "Rate of all callers together.",
+        "Rate limit of all callers together.",
         unit="requests/s",
         ge=0,
         le=limits.COUNT_MAX,
@@ -152,7 +152,7 @@ class RateLimitSettings(Section):
     )
     burst_capacity: Integer = key(
         10_000,
-        "Most requests any bucket saves up, where one second of its rate would be more.",
+        "Largest burst of requests, when it is less than one second of the rate.",
         unit="requests",
         ge=0,
         le=limits.COUNT_MAX,
@@ -165,7 +165,7 @@ class TimeoutSettings(Section):
 
     cache_ms: Integer = key(
         10,
-        "Time a search may spend in the query cache; an answer found there later is let go, and the tiers are "
+        "Time a search may spend in the query cache; a later answer from there is dropped, and the tiers are "
         "searched.",
         unit="ms",
         ge=1,
@@ -173,7 +173,7 @@ class TimeoutSettings(Section):
     )
     hot_tier_ms: Integer = key(
         50,
-        "Time a search may spend in the hot tier; what is not begun by then is left out, and the answer is marked "
+        "Time a search may spend in the hot tier; the answer then leaves out the rest of the tier and is marked "
         "partial.",
         unit="ms",
         ge=1,
@@ -181,8 +181,8 @@ class TimeoutSettings(Section):
     )
     cold_tier_ms: Integer = key(
         1000,
-        "Time a search may spend in the cold tier; segments not begun by then are left out, and the answer is "
-        "marked partial.",
+        "Time a search may spend in the cold tier; the answer then leaves out the segments that the search has "
+        "not started, and is marked partial.",
         unit="ms",
         ge=1,
         le=limits.DURATION_MAX,
@@ -194,3 +194,23 @@ class TimeoutSettings(Section):
         ge=1,
         le=limits.COUNT_MAX,
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether binding to `host` is reachable from this machine only.
+
+    True for localhost, 127.0.0.0/8 and ::1, also in brackets, with a zone id or mapped into IPv6.
+    A name other than localhost is not loopback, whatever it resolves to today.
+    """
+    name = host.strip().lower()
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    name = name.partition("%")[0]
+    if name == "localhost":
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -1,4 +1,4 @@
-"""Keys of what is kept and how it is searched: hnsw, search, persistence, backup."""
+"""Keys of storage and search: hnsw, search, persistence, backup."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class HnswSettings(Section):
 
     max_elements: Integer | None = key(
         None,
-        "Live documents the database holds; inserting more is refused with RESOURCE_EXHAUSTED. null is no bound: "
-        "nothing is allocated up front.",
+        "Number of live documents that the database may hold; further inserts are refused with "
+        "RESOURCE_EXHAUSTED. null sets no bound; nothing is allocated in advance.",
         unit="documents",
         ge=1,
         le=limits.COUNT_MAX,
@@ -30,14 +30,14 @@ class HnswSettings(Section):
     )
     ef_construction: Integer = key(
         200,
-        "Candidates looked at when a vector joins the graph; at least m.",
+        "Candidates examined when a vector is added to the graph; at least m.",
         unit="candidates",
         ge=1,
         le=limits.EF_CONSTRUCTION_MAX,
     )
     ef_search: Integer = key(
         50,
-        "Candidates a search of the graph looks at. More: better recall, slower searches.",
+        "Candidates that a search of the graph examines. More: better recall, slower searches.",
         unit="candidates",
         ge=1,
         le=limits.EF_SEARCH_MAX,
@@ -45,12 +45,12 @@ class HnswSettings(Section):
     )
     dimension: Integer = key(768, "Length of every vector.", unit="components", ge=1, le=limits.DIMENSION_MAX)
     distance: Annotated[Literal["cosine", "euclidean", "innerproduct"], LOWERCASE] = key(
-        "cosine", "How far apart two vectors are."
+        "cosine", "Distance between two vectors."
     )
     mapped_graphs: bool = key(
         False,
-        "Graphs are mapped files, which the system can let go of when memory is short. Otherwise they are held in "
-        "memory, in huge pages where the system has them, and searches are faster.",
+        "Graphs are memory-mapped files, whose pages the system can drop when memory is short. Otherwise they "
+        "are held in memory, in huge pages where the system has them, and searches are faster.",
     )
     disable_normalization_check: bool = key(
         False, "Vectors are stored as they were sent, so there is no such check.", compatibility_only=True
@@ -63,11 +63,11 @@ class HnswSettings(Section):
 
 
 class SearchSettings(Section):
-    """What a search promises."""
+    """Promises of a search."""
 
     target_recall: Number | None = key(
         None,
-        "Recall to hold: ef_search then follows the measured recall instead of staying fixed.",
+        "Recall to keep: the server then adjusts ef_search to the measured recall instead of keeping it fixed.",
         unit="ratio",
         gt=0,
         le=1,
@@ -79,7 +79,7 @@ class PersistenceSettings(Section):
     """Where the data is, and when a write is safe."""
 
     data_dir: NonBlankPath = key(
-        Path("data"), "Directory of the database; a relative one counts from the working directory."
+        Path("data"), "Directory of the database; a relative path starts at the working directory."
     )
     wal_flush_interval_ms: Integer = key(
         0,
@@ -96,20 +96,20 @@ class PersistenceSettings(Section):
     )
     snapshot_interval_mutations: Integer = key(
         10_000,
-        "Writes after which the hot tier is sealed though neither full nor old, so that a start need not replay the "
-        "log before them; 0: never because of their number, for environment.type benchmark.",
+        "Number of writes after which the hot tier is sealed even when it is neither full nor old, so that a "
+        "start replays little of the log. 0 means no such number, and is for environment.type benchmark.",
         unit="writes",
         ge=0,
         le=limits.COUNT_MAX,
         former_name="snapshot_interval_inserts",
     )
     max_wal_size_bytes: Integer = key(
-        104_857_600, "Size at which the log goes on in a new file.", unit="bytes", ge=1, le=limits.COUNT_MAX
+        104_857_600, "Size at which the log continues in a new file.", unit="bytes", ge=1, le=limits.COUNT_MAX
     )
     wal_retention_bytes: Integer = key(
         1 << 30,
-        "Log kept although snapshots hold its content, so that backups can restore to any instant; less of it "
-        "while under 10 % of the disk is free. 0 keeps none.",
+        "Size of the log that is kept although segments hold its content, so that backups can restore any "
+        "instant. Less is kept while under 10 % of the disk is free. 0 keeps none.",
         unit="bytes",
         ge=0,
         le=limits.COUNT_MAX,
@@ -126,7 +126,7 @@ class PersistenceSettings(Section):
     )
     recovery_mode: Annotated[Literal["strict", "best_effort"], LOWERCASE] = key(
         "strict",
-        "What damage does at the start: the server refuses to start and names the file, whatever this says. Only "
+        "Reaction to damage at the start. With either value the server refuses to start and names the file. Only "
         "environment.type benchmark accepts best_effort.",
         without_effect=("best_effort",),
     )

@@ -1,4 +1,4 @@
-"""What goes to a build process on its standard input, and what comes back: a greeting, then JSON, one object each."""
+"""The protocol of a build process, on its standard input and output: a greeting, then JSON, one object each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pykyro.model.types import Metric
 from pykyro.storage.manifest import FileEntry, SegmentEntry
 
 GREETING: Final = f"kyrodb build {sys.implementation.cache_tag} {sys.hexversion:x}\n".encode()
-"""What the process writes before anything else, so that it is known to be one of ours that can work."""
+"""The first output of the process, which shows that it is a build process and works."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from pykyro.system.descriptors import restore_standard_streams
 
 
 def _leave_with_parent() -> None:
-    """Standard input ends when the parent closes it or dies; then nobody waits for the answer."""
+    """Standard input ends when the parent closes it or dies; then no process waits for the answer."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 
 
 def main() -> int:
     restore_standard_streams()
-    # Ctrl-C at a terminal goes to every process there. What becomes of the build is for the database to say.
+    # Ctrl-C at a terminal goes to every process there. The database decides about the build.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Searches come first: whatever else wants this processor gets it before a build does.
     with contextlib.suppress(OSError):
@@ -32,7 +32,7 @@ def main() -> int:
     if hasattr(os, "sched_setscheduler"):
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    # What a library prints must not get between the answer and who waits for it.
+    # Output of a library must not mix with the answer.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     answers.write(GREETING)

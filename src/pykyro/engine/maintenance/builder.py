@@ -1,4 +1,4 @@
-"""What builds cold segments has to offer. Where it happens: here and now (below), or see process_builder.py."""
+"""The interface of a builder of cold segments. Where it happens: here and now (below), or see process_builder.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BuildFailed(KyroError):
 
 
 class Build(Protocol):
-    """A build under way."""
+    """A running build."""
 
     def done(self) -> bool:
         """Whether `result` would not wait."""
@@ -32,8 +32,8 @@ class Build(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Stop it, if it runs; any thread may. `result` then raises BuildFailed. No MANIFEST names what it
-        wrote, so that is removed at the next start."""
+        """Stop it, if it runs; any thread may. `result` then raises BuildFailed. Its files are not in MANIFEST and
+        are removed at the next start."""
         ...
 
 
@@ -47,7 +47,7 @@ def is_small(request: BuildRequest) -> bool:
 
 
 def run_build(filesystem: FileSystem, request: BuildRequest) -> SegmentEntry:
-    """Do what a request asks for, here and now."""
+    """Carry out a request in this thread."""
     directory = Path(request.directory)
     if isinstance(request, MergeRequest):
         return merge_segments(filesystem, directory, request.job, request.parameters, request.threads)

@@ -52,7 +52,7 @@ class _NotStarted(Exception):
 
 
 class ProcessBuilder:
-    """Builds graphs in a child process; what needs no graph is done here, for a process costs more than that."""
+    """Builds graphs in a child process; a segment without a graph is built here, since a process costs more."""
 
     def __init__(self, filesystem: FileSystem) -> None:
         self._filesystem = filesystem
@@ -125,7 +125,7 @@ class _Background:
     def result(self) -> SegmentEntry:
         self._ended.wait()
         if self._given_up:
-            raise BuildFailed("the build was given up")
+            raise BuildFailed("the build was cancelled")
         if self._error is not None:
             raise self._error
         assert self._answer is not None
@@ -157,7 +157,7 @@ class _Background:
         if child is not None and self._has_greeted(child):
             return child.ask(self._request)
         if self._given_up:
-            raise BuildFailed("the build was given up")
+            raise BuildFailed("the build was cancelled")
         return self._builder.build_here(self._request)
 
     def _has_greeted(self, child: _Child) -> bool:
@@ -208,7 +208,7 @@ class _Child:
         if met is None:
             reason = f"had not started after {START_S:.0f} s"
         elif ended is None:
-            reason = f"is no Python that can build: it said {_last(met)!r}"
+            reason = f"is not a Python that can build: it printed {_last(met)!r}"
         else:
             reason = f"{_ending(ended)} before it had started: {_last(met + words)}"
         raise _NotStarted(f"{self._path} {reason}", lasting=True, killed=ended == -signal.SIGKILL)
@@ -227,7 +227,7 @@ class _Child:
         try:
             return decode_answer(answer)
         except (ValueError, KeyError) as error:
-            raise BuildFailed(f"segment build gave an answer that cannot be read: {error}") from error
+            raise BuildFailed(f"the segment build sent an answer that cannot be read: {error}") from error
 
     def kill(self) -> None:
         """From any thread; `ask` then fails. All of its group, for a wrapper may have started the Python."""
@@ -242,7 +242,7 @@ class _Child:
         return str(self._process.args[0])
 
     def _first_line(self) -> bytes | None:
-        """What it writes first, as far as a greeting is long; None when it takes too long."""
+        """Its first output, up to the length of a greeting; None when it takes too long."""
         assert self._process.stdout is not None
         fd, met, until_s = self._process.stdout.fileno(), b"", time.monotonic() + START_S
         with selectors.DefaultSelector() as selector:
@@ -268,7 +268,7 @@ class _Child:
 
 def _ending(status: int) -> str:
     if status < 0:
-        return f"was killed by signal {-status} (out of memory, if it was 9 and nobody sent it)"
+        return f"was killed by signal {-status} (signal 9 that no user sent means that memory ran out)"
     return f"ended with status {status}"
 
 

@@ -1,7 +1,7 @@
 """Keeping recall at a target by moving ef, the candidates a graph walk keeps.
 
-Each sampled search is repeated with the ef in force and with its neighbours on a ladder of efs, so that what a
-step would do is known before it is taken. The planner scales the one ef to the size of each segment.
+Each sampled search is repeated with the ef in force and with its neighbours on a ladder of efs, so that the effect of
+a step is known before it is taken. The planner scales the one ef to the size of each segment.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """Watching recall while it is used: now and then a search that was answered is answered again, exactly.
 
-The next search after a pause is the sample, so searches are sampled evenly over time. What was really served is
-compared with a scan of everything that matches. A sample counts only when no document in either answer was
-written in between: then both are of the same documents as far as they concern it.
+The next search after a pause is the sample, so searches are sampled evenly over time. Served answers are compared
+with a scan of every row that matches. A sample counts only when no document in either answer was written in between:
+then both are of the same documents as far as they concern it.
 
 The pause is as long as keeps the scans to their share of one processor.
 
-When searches that chose no effort of their own certainly find less than may be expected, that is said in the log,
-once until it is over, and to whoever asks for `warning`. Answers of the query cache do not count there: an unproved
-mode is a choice.
+When searches without an ef of their own certainly find less than expected, the log says so once until it is over, and
+`warning` holds the text. Answers of the query cache do not count there: an unproved mode is a choice.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _PAUSE_S_MIN: Final = 0.02
 
 @dataclass(slots=True)
 class _Sample:
-    """A search, what was served, and the documents written since: nothing was written in between."""
+    """A search, its answer, and the documents written since: nothing was written in between."""
 
     request: SearchRequest
     result: SearchResult
@@ -48,7 +47,7 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True)
 class RecallReport:
-    """What is known about recall. `overall` is None before the first sample."""
+    """The measured recall. `overall` is None before the first sample."""
 
     overall: RecallEstimate | None
     by_class: Mapping[SearchClass, RecallEstimate]
@@ -76,7 +75,7 @@ class RecallMonitor:
         """Only searches with the ef of the database that were not answered from the query cache."""
         self._expected = RECALL_EXPECTED if options.target is None else min(RECALL_EXPECTED, options.target)
         self.warning = ""
-        """What is wrong with the recall of searches; empty while nothing is."""
+        """A warning about the recall of searches; empty while nothing is."""
         self.control = None if options.target is None else EfControl(options.target, reads.ef_search)
         self.wanted = self._share > 0
         """Whether the next search is a sample."""
@@ -119,7 +118,7 @@ class RecallMonitor:
             self.thread.start()
 
     def stop(self) -> None:
-        """Finish the sample under way."""
+        """Finish the current sample."""
         self._stopping.set()
         self.wanted = False
         self._taken.put(None)
@@ -175,7 +174,7 @@ class RecallMonitor:
             self._by_default.add(_class_of(sample), recall)
             self._judge()
         if self.control is not None and recalls and self.control.observe(recalls):
-            _log.info("ef_search is %d now, for a recall of %.3f", self.control.ef, self.control.target)
+            _log.info("ef_search is now %d, to keep a recall of %.3f", self.control.ef, self.control.target)
             self._reads.ef_search = self.control.ef
 
     def _judge(self) -> None:
@@ -186,19 +185,19 @@ class RecallMonitor:
         low = estimate.high < self._expected
         if low and not self.warning:
             self.warning = (
-                f"searches find {estimate.mean:.1%} of the true answers, at most {estimate.high:.1%} "
-                f"(of {estimate.samples} sampled); {self._expected:.0%} may be expected: raise ef_search or set a "
-                "target for recall"
+                f"searches find {estimate.mean:.1%} of the true results, at most {estimate.high:.1%} "
+                f"({estimate.samples} searches were sampled); {self._expected:.0%} was expected: raise "
+                f"hnsw.ef_search, or set search.target_recall"
             )
             _log.warning("%s", self.warning)
         elif not low and self.warning:
             self.warning = ""
-            _log.info("searches find %.1f%% of the true answers again", 100 * estimate.mean)
+            _log.info("searches find %.1f%% of the true results again", 100 * estimate.mean)
 
     def _recalls_by_ef(
         self, request: SearchRequest, served: SearchResult, exact: SearchResult
     ) -> dict[int, float]:
-        """What other efs would have found; empty when that is not asked or the answer does not depend on it."""
+        """The results of other values of ef; empty when that is not asked or the answer does not depend on it."""
         if self.control is None or request.ef_search or served.exact:
             return {}
         self.control.ef = self._reads.ef_search  # a reload may have set it

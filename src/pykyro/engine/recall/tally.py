@@ -1,4 +1,4 @@
-"""Recall as sampled: of each class of searches the latest samples, and what they say about all of them."""
+"""Recall as sampled: the latest samples of each class of searches, and an estimate for all of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AGE_S_MAX: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class SearchClass:
-    """Searches that should be alike: `path` is what answered (cache, hot, cold, hot_and_cold)."""
+    """Searches that should be alike: `path` is the source of the answer (cache, hot, cold, hot_and_cold)."""
 
     path: str
     filtered: bool

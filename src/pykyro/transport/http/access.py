@@ -1,4 +1,4 @@
-"""Who may ask the HTTP port for what: one gate before every endpoint, known or not."""
+"""Access to the HTTP port: one gate before every endpoint, known or not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class KeyGate:
         if scope["type"] == "http" and needs_key(self._server_state.settings, scope["path"]):
             key = self._key(Headers(scope=scope))
             if key is None:
-                # The challenge is what RFC 9110 asks of a 401. A browser asks its user only for a password.
+                # RFC 9110 demands this challenge of a 401. A browser asks its user only for a password.
                 wanted = (
                     'Basic realm="KyroDB: an API key as the password"'
                     if self._for_browsers(scope)
@@ -75,7 +75,7 @@ class KeyGate:
 
 
 def _bearer_of_basic(authorization: str | None) -> str | None:
-    """What a browser sends once its user gave a key as the password, as programs send a key."""
+    """Turns the header of a browser, whose user gave a key as the password, into the one that programs send."""
     if authorization is None or not authorization.startswith(_BASIC):
         return authorization
     try:

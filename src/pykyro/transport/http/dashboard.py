@@ -43,12 +43,12 @@ class Dashboard:
         }
 
     def respond(self, request: Request) -> Response:
-        """The page, whoever asks."""
+        """The page, for any caller."""
         return Response(self._body, headers=self._headers)
 
 
 def _digests(page: str, element: str) -> str:
-    """What a policy calls the contents of these elements of the page."""
+    """The digests by which a policy allows the contents of these elements of the page."""
     contents = re.findall(rf"<{element}>(.*?)</{element}>", page, flags=re.DOTALL)
     hashes = (hashlib.sha256(content.encode("utf-8")).digest() for content in contents)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode('ascii')}'" for digest in hashes)

@@ -148,7 +148,7 @@ class HttpServer:
         connections_max: int = OPEN_CONNECTIONS_MAX,
     ) -> None:
         config = uvicorn.Config(
-            # A line for each bad request would let anybody fill the log.
+            # A line for each bad request would let any client fill the log.
             app,
             log_config=None,
             log_level="error",
@@ -181,7 +181,7 @@ class HttpServer:
             time.sleep(0.002)
 
     def stop(self) -> None:
-        """Finish what is being answered and close."""
+        """Finish the current answers and close."""
         self._server.should_exit = True
         self._thread.join(_STOP_TIMEOUT_S)
         if self._thread.is_alive():

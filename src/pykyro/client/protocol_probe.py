@@ -1,4 +1,4 @@
-"""A look at what listens somewhere: a connection or two, and the first bytes that come back."""
+"""Finds out which protocol a port speaks, from one or two connections and the first bytes that come back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ssl
 import time
 from typing import Final
 
-from pykyro.client.target import Target
+from pykyro.client.target import GrpcTarget
 from pykyro.client.tls import Tls, pem_of
 
 _HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
@@ -21,7 +21,7 @@ _FIRST_BYTES: Final = 64
 
 
 class Seen(enum.Enum):
-    """What was found there."""
+    """The result of a probe."""
 
     HTTP2 = enum.auto()
     HTTP1 = enum.auto()
@@ -34,8 +34,9 @@ class Seen(enum.Enum):
     SILENT = enum.auto()
 
 
-def sniff(target: Target, tls: Tls | None, time_s: float) -> Seen | None:
-    """What listens at the first address, asked with and without TLS; None when nobody does, or it cannot be told."""
+def probe_port(target: GrpcTarget, tls: Tls | None, time_s: float) -> Seen | None:
+    """The protocol at the first address, tried with and without TLS; None when no program listens, or it is
+    unknown."""
     until_s = time.monotonic() + time_s
     try:
         with _connected(target, until_s) as plain:
@@ -57,7 +58,7 @@ def sniff(target: Target, tls: Tls | None, time_s: float) -> Seen | None:
     return _with_tls(target, tls, until_s)
 
 
-def _other(target: Target, until_s: float) -> Seen | None:
+def _other(target: GrpcTarget, until_s: float) -> Seen | None:
     """A server of HTTP/1 need not answer a hello of HTTP/2 in its own words."""
     try:
         with _connected(target, until_s) as plain:
@@ -66,7 +67,7 @@ def _other(target: Target, until_s: float) -> Seen | None:
         return Seen.OTHER
 
 
-def _with_tls(target: Target, tls: Tls | None, until_s: float) -> Seen | None:
+def _with_tls(target: GrpcTarget, tls: Tls | None, until_s: float) -> Seen | None:
     try:
         with _connected(target, until_s) as plain:
             try:
@@ -95,7 +96,7 @@ def _inside(secure: ssl.SSLSocket, until_s: float) -> Seen:
     return Seen.TLS if first else Seen.WANTS_CERTIFICATE
 
 
-def certificate_names(target: Target, tls: Tls, time_s: float) -> tuple[str, ...]:
+def certificate_names(target: GrpcTarget, tls: Tls, time_s: float) -> tuple[str, ...]:
     """The names in the server's certificate, empty when they cannot be told; only of one that `tls` trusts."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -128,18 +129,18 @@ def _context(tls: Tls | None) -> ssl.SSLContext:
     return context
 
 
-def _server_name(target: Target, tls: Tls | None) -> str | None:
+def _server_name(target: GrpcTarget, tls: Tls | None) -> str | None:
     host = target.addresses[0][0] if target.addresses else ""
     return (tls.server_name if tls is not None else "") or host or None
 
 
-def _connected(target: Target, until_s: float) -> socket.socket:
+def _connected(target: GrpcTarget, until_s: float) -> socket.socket:
     """Raises OSError, also for a target whose place only gRPC knows."""
     left_s = max(0.01, until_s - time.monotonic())
     if target.addresses:
         return socket.create_connection(target.addresses[0], timeout=left_s)
     if not target.path:
-        raise OSError(f"{target.text} names no address")
+        raise OSError(f"{target.text} contains no address")
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(left_s)

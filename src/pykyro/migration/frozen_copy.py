@@ -1,4 +1,4 @@
-"""A copy of a database that nobody changes any more, so that an export of one instant can take days and be resumed.
+"""A frozen copy of a database, so that an export of one instant can take days and can be resumed.
 
 Of a data directory, also of one that a server is writing to: segments are hard links, since their files never
 change, or copies where the file system has none; the log behind them is copied up to its last whole frame. Graphs
@@ -90,7 +90,7 @@ def _link_or_copy(filesystem: FileSystem, data_dir: Path, file: SourceFile, plac
     try:
         filesystem.link(data_dir / file.entry.name, place / file.entry.name)
     except OSError as error:
-        # Also when a merge has removed the name meanwhile: the mapping still holds what it stood for.
+        # This works also when a merge has removed the name meanwhile: the mapping still holds the file.
         if error.errno not in _NO_LINKS:
             raise
         _write(filesystem, place / file.entry.name, file.content)

@@ -1,4 +1,4 @@
-"""A document on its way between databases: reserved metadata taken apart into what it means."""
+"""The documents of a directory for an export, with the tenant and the namespace separated from their metadata."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pykyro.backup.offline_reader import Recovered
+from pykyro.backup.offline_reader import OfflineReader
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, Document, Scope, Vector
 from pykyro.storage.files.filesystem import FileSystem
@@ -27,13 +27,13 @@ class PortableDocument:
 
     @property
     def size_bytes(self) -> int:
-        """About what it takes in memory."""
+        """Approximate size in memory."""
         return self.vector.nbytes + sum(len(key) + len(value) for key, value in self.metadata.items()) + 200
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Documents of one tenant (None: of all) and one namespace ("": of all)."""
+    """DirectoryDocuments of one tenant (None: of all) and one namespace ("": of all)."""
 
     tenant: str | None = None
     namespace: str = ""
@@ -42,12 +42,12 @@ class Selection:
 EVERYTHING: Final = Selection()
 
 
-class Documents:
-    """The documents of a directory that nobody changes, in an order that is always the same."""
+class DirectoryDocuments:
+    """The documents of a directory that no process changes, always in the same order."""
 
     def __init__(self, filesystem: FileSystem, directory: Path, selection: Selection) -> None:
         """Raises InvalidArgument when there is no such tenant, DataDamaged, OSError."""
-        self._recovered = Recovered(filesystem, directory)
+        self._reader = OfflineReader(filesystem, directory)
         self._names = {index: name for name, index in self.manifest.tenants.items()}
         self._tenant: int | None = None
         if selection.tenant is not None:
@@ -63,16 +63,16 @@ class Documents:
 
     @property
     def manifest(self) -> Manifest:
-        return self._recovered.manifest
+        return self._reader.manifest
 
     @property
     def count(self) -> int:
         """Live documents, selected or not."""
-        return self._recovered.count
+        return self._reader.count
 
     def each(self) -> Iterator[PortableDocument | None]:
-        """Every live document; None stands for one that is not selected. Raises DataDamaged."""
-        for document in self._recovered.documents():
+        """Every live document; None for one that is not selected. Raises DataDamaged."""
+        for document in self._reader.documents():
             yield self._portable(document) if self._selects(document) else None
 
     def _selects(self, document: Document) -> bool:

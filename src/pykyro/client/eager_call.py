@@ -1,10 +1,10 @@
-"""Methods to be awaited that look at their arguments when they are called, not when they are awaited.
+"""Coroutine methods that check and copy their arguments when they are called, not when they are awaited.
 
     tasks = [asyncio.create_task(db.insert(n, fill(buffer, n))) for n in range(100)]
 
-A coroutine begins when it is awaited, and none of these is before the loop runs: each would store what the buffer
-holds at last. So the first part of such a method, up to `arguments_taken`, runs during the call; what it raises is
-raised where the method is awaited, as of any other coroutine.
+A coroutine starts when it is awaited, and none of these is awaited before the loop runs: each would store the last
+content of the buffer. So the first part of such a method, up to `arguments_taken`, runs during the call; an error in
+it is raised where the method is awaited, as for any other coroutine.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def arguments_taken() -> Generator[object, None, None]:
     yield _TAKEN
 
 
-def at_once(
+def eager(
     method: Callable[Given, Coroutine[Any, Any, Result]],
 ) -> Callable[Given, Coroutine[Any, Any, Result]]:
     """`method`, an `async def` that awaits `arguments_taken` first, begun when it is called."""
-    return cast("Callable[Given, Coroutine[Any, Any, Result]]", _AtOnce(method))
+    return cast("Callable[Given, Coroutine[Any, Any, Result]]", _EagerMethod(method))
 
 
-class _AtOnce:
+class _EagerMethod:
     """Looks like the function it calls, so that inspect and asyncio take it for the coroutine function it is."""
 
     def __init__(self, method: Any) -> None:
@@ -62,7 +62,7 @@ class _AtOnce:
 
 
 class _Begun:
-    """A coroutine from where it stands; await takes none that has begun."""
+    """A started coroutine as an awaitable, since `await` takes only new ones."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine

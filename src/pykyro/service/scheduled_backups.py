@@ -1,4 +1,4 @@
-"""What may run beside a server without the server knowing what it is."""
+"""The scheduled backups as the service sees them: it reports them, and does not know how they are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""To which process and which event loop a client belongs, and what is said to those who use it elsewhere.
+"""The process and the event loop that own a client, and the errors of a client that is used elsewhere.
 
 gRPC does not survive a fork: a channel in the child hangs or takes the process down, because the threads that served
 it stayed in the parent. And a channel of asyncio's gRPC lives on the event loop on which it was opened.
@@ -23,14 +23,14 @@ _WAYS: Final = (
 _channels: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 
-def left_alone_after_fork(channel: Any) -> None:
-    """Let no forked process ever take this channel apart, not even at its end: gRPC may wait there for a thread that
-    stayed in the parent."""
+def keep_after_fork(channel: Any) -> None:
+    """Keep this channel alive in forked processes until they end: its destructor may wait for a thread that stayed in
+    the parent."""
     _channels.add(channel)
 
 
 def _keep_channels() -> None:
-    # One reference too many, which nobody gives back, is what keeps an object beyond the end of the interpreter.
+    # An extra reference, never returned, keeps the object past the end of the interpreter.
     for channel in list(_channels):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(channel))
 
@@ -38,14 +38,14 @@ def _keep_channels() -> None:
 os.register_at_fork(after_in_child=_keep_channels)
 
 
-class Home:
+class OwnerProcess:
     """The process in which a client was made."""
 
     def __init__(self) -> None:
         self._pid: Final = os.getpid()
 
     @property
-    def is_here(self) -> bool:
+    def is_current(self) -> bool:
         """False in a process that was forked since."""
         return os.getpid() == self._pid
 
@@ -58,26 +58,26 @@ class Home:
             )
 
 
-class LoopHome:
+class OwnerLoop:
     """The event loop on which an asynchronous client is first used."""
 
     _pid_of_first_use: int | None = None
-    """Of any asynchronous client: after a fork no other can be used in the child, ever."""
+    """Process of the first use of any asynchronous client: after a fork no other can be used in the child."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def require(self) -> None:
-        """Settle on the running loop, if this is the first use. Raises FailedPrecondition on any other."""
+        """Take the running loop as the owner at the first use. Raises FailedPrecondition on any other."""
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
             raise FailedPrecondition(
-                "an AsyncClient is awaited on an asyncio event loop, and none is running here: use pykyro.Client "
+                "an AsyncClient needs a running asyncio event loop, and there is none here: use pykyro.Client "
                 "outside of asyncio"
             ) from None
         if self.loop is None:
-            self._settle(running)
+            self._bind(running)
         elif self.loop is not running:
             ended = "which has ended" if self.loop.is_closed() else "which is not the one running here"
             raise FailedPrecondition(
@@ -85,12 +85,12 @@ class LoopHome:
                 f"each asyncio.run, and one for each thread that runs a loop"
             )
 
-    def _settle(self, running: asyncio.AbstractEventLoop) -> None:
-        first = LoopHome._pid_of_first_use
+    def _bind(self, running: asyncio.AbstractEventLoop) -> None:
+        first = OwnerLoop._pid_of_first_use
         if first is not None and first != os.getpid():
             raise FailedPrecondition(
-                f"an AsyncClient was in use in process {first} when this one, {os.getpid()}, was forked from it, and "
-                f"gRPC for asyncio cannot begin anew here: use pykyro.Client here; or {_WAYS}"
+                f"an AsyncClient was in use in process {first} when this one, {os.getpid()}, was forked from it, "
+                f"and gRPC for asyncio cannot start again in a forked process: use pykyro.Client here; or {_WAYS}"
             )
-        LoopHome._pid_of_first_use = os.getpid()
+        OwnerLoop._pid_of_first_use = os.getpid()
         self.loop = running
