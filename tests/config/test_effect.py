@@ -42,13 +42,13 @@ from pykyro.config.settings.declare import Section
 asked = set()
 home = os.path.dirname(config.__file__) + os.sep
 package = os.path.dirname(os.path.dirname(home))
-declared = {home + name for name in ("serving.py", "caching.py", "storing.py", "observing.py", "model.py")}
-echo = os.path.join(package, "server", "admin.py")  # GetConfig tells what is set
+declared = os.path.join(home, "settings", "")
+echo = os.path.join(package, "transport", "grpc", "admin.py")  # GetConfig tells what is set
 
 def noted(self, name):
     frame = sys._getframe(1)
     # Of a property of the settings: who asked for that?
-    while frame.f_code.co_filename in declared or frame.f_code is noted.__code__:
+    while frame.f_code.co_filename.startswith(declared) or frame.f_code is noted.__code__:
         frame = frame.f_back
     path = frame.f_code.co_filename
     if path.startswith(package) and not path.startswith(home) and path != echo:

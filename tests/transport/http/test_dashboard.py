@@ -71,7 +71,7 @@ def test_the_page_opens_to_the_keys_of_metrics(tmp_path: Path) -> None:
 
 
 def test_the_page_asks_for_nothing_from_elsewhere() -> None:
-    text = resources.files("pykyro.server").joinpath("dashboard.html").read_text("utf-8")
+    text = resources.files("pykyro.transport.http").joinpath("dashboard.html").read_text("utf-8")
     addresses = set(re.findall(r"https?://[^\s\"')]+", text))
     assert addresses == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"<(link|img|iframe|object|embed)\b|\bsrc=|@import|url\(|innerHTML|style=", text)
