@@ -35,7 +35,10 @@ def written(root: Path, files: dict[str, str]) -> Path:
         ),
         pytest.param(
             "5:devices:/x\n4:cpu,memory:/a/b\n0::/",
-            {"memory/a/b/memory.limit_in_bytes": "300", "memory/memory.limit_in_bytes": "9223372036854771712"},
+            {
+                "memory/a/b/memory.limit_in_bytes": "300",
+                "memory/memory.limit_in_bytes": "9223372036854771712",
+            },
             [300, 9223372036854771712],
             id="v1 nested",
         ),
@@ -43,7 +46,9 @@ def written(root: Path, files: dict[str, str]) -> Path:
             "4:memory:/docker/0123", {"memory/memory.limit_in_bytes": "400"}, [400], id="v1 in a container"
         ),
         pytest.param("0::/a", {"unified/a/memory.max": "600"}, [600], id="both versions"),
-        pytest.param("0::/../sibling", {"memory.max": "1", "sibling/memory.max": "2"}, [2, 1], id="above the root"),
+        pytest.param(
+            "0::/../sibling", {"memory.max": "1", "sibling/memory.max": "2"}, [2, 1], id="above the root"
+        ),
         pytest.param("nonsense\n\n7:memory\n0::", {"memory.max": "garbage"}, [], id="unreadable"),
     ],
 )

@@ -72,6 +72,16 @@ class MemoryStatus:
         """Used memory as a share of the limit."""
         return self.used / self.limit
 
+    def warning(self) -> str:
+        """What health says: which kinds are refused, since when and why; "" while none is."""
+        if not self.short_since_s:
+            return ""
+        kinds = ", ".join(f"{kind.word} for {since:.0f} s" for kind, since in self.short_since_s.items())
+        return (
+            f"memory is short, refused is {kinds}: {mebibytes(self.used)} of memory.limit = "
+            f"{mebibytes(self.limit)} are used ({self.main_parts()})"
+        )
+
     def main_parts(self) -> str:
         """What most of it is used for, in words."""
         return ", ".join(f"{name} {mebibytes(size)}" for name, size in list(self.parts.items())[:4] if size)

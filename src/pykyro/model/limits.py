@@ -145,6 +145,12 @@ RECALL_EXPECTED: Final = 0.9
 RECALL_WARNING_SAMPLES: Final = 30
 """Sampled searches before anything is said."""
 
+# --- memory ---------------------------------------------------------------------------------------
+MEMORY_LIMIT_SHARE: Final = 0.8
+"""Of what the system allows a process: the budget where none is set."""
+MEMORY_LIMIT_BYTES_MIN: Final = 128 << 20
+"""Below it there is no room for the program and one message each way."""
+
 # --- configuration --------------------------------------------------------------------------------
 PORT_MAX: Final = 65_535
 HTTP_PORT_OFFSET: Final = 1000

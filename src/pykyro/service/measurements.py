@@ -165,6 +165,22 @@ def _process(server_state: ServerState) -> Iterator[Family]:
         "Memory the server may occupy before the system kills it.",
         process.memory_limit_bytes(),
     )
+    memory = server_state.memory.status()
+    yield gauge("memory_budget_bytes", "memory.limit, or the share of memory it stands for.", memory.limit)
+    yield labelled(
+        "memory_part_bytes",
+        "gauge",
+        "What counts against the budget, by what holds it.",
+        "part",
+        memory.parts,
+    )
+    yield labelled(
+        "memory_refused_total",
+        "counter",
+        "What was refused because memory was short.",
+        "kind",
+        {kind.name.lower(): count for kind, count in memory.refused.items()},
+    )
     yield gauge(
         "disk_used_bytes",
         "Used bytes of the file system that holds the data directory.",

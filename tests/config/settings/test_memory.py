@@ -12,7 +12,7 @@ from pykyro.config.settings import memory
 from pykyro.config.settings.memory import memory_need
 from pykyro.engine.options import SEAL_ROWS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "configuration.md"
 
 
 def settings_of(**sections: Any) -> Settings:
