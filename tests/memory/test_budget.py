@@ -168,10 +168,15 @@ def test_since_when_a_kind_is_refused() -> None:
 
 def test_reserved_bytes_are_given_back_however_it_ends() -> None:
     budget = Process().budget()
-    with pytest.raises(RuntimeError), budget.reserved("answers", 10 * MIB, Kind.READ) as charge:
-        charge.add(5 * MIB)
-        assert budget.used_bytes == 15 * MIB
-        raise RuntimeError
+
+    def answer() -> None:
+        with budget.reserved("answers", 10 * MIB, Kind.READ) as charge:
+            charge.add(5 * MIB)
+            assert budget.used_bytes == 15 * MIB
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        answer()
     assert budget.used_bytes == 0
     with pytest.raises(ResourceExhausted, match="a read that needs 98 MiB"):
         budget.reserved("answers", 98 * MIB, Kind.READ)

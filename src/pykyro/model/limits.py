@@ -18,6 +18,8 @@ NAMESPACE_BYTES_MAX: Final = 1024
 FILTER_DEPTH_MAX: Final = 32
 FILTER_NODES_MAX: Final = 4096
 """Filters and listed values of one request, counted together."""
+FILTER_COST_US_MAX: Final = 2_000_000
+"""Of one processor, for what one filter makes the metadata indices do, in all tiers together."""
 
 # --- tenants --------------------------------------------------------------------------------------
 TENANT_INDEX_MIN: Final = 1

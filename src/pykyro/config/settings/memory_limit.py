@@ -22,8 +22,9 @@ def parse_bytes(text: str) -> int:
         raise ValueError(
             f"{text!r} is no size: wanted is a number of bytes, or one with KiB, MiB, GiB or TiB"
         )
-    digits = len(found[2] or "")
-    return int(found[1] + (found[2] or "")) * unit // 10**digits
+    whole, fraction = found[1], found[2] or ""
+    count: int = int(whole + fraction) * unit // 10 ** len(fraction)
+    return count
 
 
 def _size(value: Any) -> Any:
@@ -44,9 +45,9 @@ class MemorySettings(Section):
 
     limit: ByteSize | None = key(
         None,
-        f"Memory of the process. When it runs short, caches shrink, then new writes and at last new reads are refused "
+        "Memory of the process. When it runs short, caches shrink, then new writes and at last new reads are refused "
         f"with RESOURCE_EXHAUSTED. null is {limits.MEMORY_LIMIT_SHARE:.0%} of what the control group allows, or of "
-        f"the memory of the machine.",
+        "the memory of the machine.",
         unit="bytes",
         ge=limits.MEMORY_LIMIT_BYTES_MIN,
         le=limits.COUNT_MAX,
