@@ -233,11 +233,13 @@ def test_the_limit_may_change() -> None:
 
 
 def test_a_real_process_is_measured() -> None:
-    budget = MemoryBudget(1 << 40)
+    now_s = [0.0]
+    budget = MemoryBudget(1 << 40, now_s=lambda: now_s[0])
     before = anonymous_bytes()
     held = bytearray(b"x") * (64 * MIB)
     assert anonymous_bytes() - before > 60 * MIB
     budget.limit_bytes = budget.status().parts["program"] + 32 * MIB
+    now_s[0] = 1.0
     assert not budget.has_room(Kind.READ)
     assert len(held) == 64 * MIB
 
