@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pykyro.config import load_settings
-from pykyro.config.settings.memory_limit import MemorySettings, parse_bytes
+from pykyro.config.settings.memory_limit import MemorySettings
+from pykyro.model.byte_size import parse_bytes
 from pykyro.model.errors import ConfigError
 
 

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from pyroaring import FrozenBitMap
 
+from pykyro.config.settings.memory import metadata_need
 from pykyro.index.metadata.bitmaps import from_rows, size_bytes
+from pykyro.index.metadata.frozen_index import FrozenMetadataIndex
 from pykyro.index.metadata.mutable_index import MutableMetadataIndex
-from pykyro.model.filter import Range
+from pykyro.index.metadata.sections import build_sections
+from pykyro.model.filter import Exact, Range
 from pykyro.system.memory import anonymous_bytes
 
 Documents = Callable[[], Iterator[dict[str, str]]]
@@ -88,3 +91,32 @@ def test_the_size_of_a_set_is_right(count: int, spread: int) -> None:
     assert one is not None
     # The allocator may have had some of it already.
     assert taken <= 1.3 * size_bytes(one) * copies
+
+
+@pytest.mark.parametrize("keys", [1, 300, 4000, 9000])
+def test_the_index_of_a_segment_takes_little_whatever_it_holds(keys: int) -> None:
+    sections = build_sections(({f"key {key}": str(key)} for key in range(keys)), keys)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        index = FrozenMetadataIndex(sections, keys, cache_bytes=0)
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert list(index.match(Exact(f"key {keys - 1}", str(keys - 1)))) == [keys - 1]
+    assert list(index.match(Exact("key", ""))) == []
+    assert index.size_bytes == pytest.approx(taken, rel=0.15, abs=8 << 10)
+    assert index.size_bytes < 1 << 20
+
+
+@pytest.mark.parametrize("documents", [keys_of_their_own, catalogue, long_texts])
+def test_the_formula_for_operators_is_right_within_15_percent(documents: Documents) -> None:
+    index, known, postings = MutableMetadataIndex(), set[tuple[str, str]](), 0
+    for row, metadata in enumerate(documents()):
+        index.add(row, metadata)
+        known.update(metadata.items())
+        postings += len(metadata)
+    keys, text_bytes = len({key for key, _ in known}), sum(len(value) for _, value in known)
+    need = metadata_need(keys, len(known), postings, text_bytes)
+    assert need == pytest.approx(index.size_bytes, rel=0.15)

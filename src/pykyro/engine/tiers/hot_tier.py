@@ -27,6 +27,9 @@ from pykyro.model.requests import Tier
 from pykyro.model.types import Key, Matrix, Metric, Rows, Vector, key_doc_id, key_owner
 
 _FIRST_CAPACITY: Final = 1024
+_ROW_BYTES: Final = 275
+"""Of a row beside its vector: columns, its key and its place in lists and tables, the objects that hold its
+metadata."""
 _EMPTY: Final = no_candidates("hot: empty")
 _NONE_MATCHES: Final = no_candidates("hot: no row matches")
 
@@ -63,7 +66,7 @@ class HotTier:
         self._row_of: dict[Key, int] = {}
         self._adding: tuple[int, int | None] | None = None
         """The row that a put under way adds, and the live row it replaces."""
-        self._bytes_per_row = 4 * dimension + 32
+        self._bytes_per_row = 4 * dimension + _ROW_BYTES
         self._metadata_bytes = 0
         self.live = 0
 
@@ -74,8 +77,9 @@ class HotTier:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of vectors and encoded metadata; the index comes on top."""
-        return self.rows * self._bytes_per_row + self._metadata_bytes
+        """Memory the tier takes: vectors, metadata as it was sent, and the metadata index."""
+        # What the columns have room for beyond the rows is memory nobody has touched, so there is none behind it.
+        return self.rows * self._bytes_per_row + self._metadata_bytes + self._index.size_bytes
 
     def put(self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
         """Add a document; an older row of the same key in this tier dies. `wire` is all its metadata encoded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from sys import getsizeof
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +27,8 @@ _SEPARATE_RUNS_MAX: Final = 16
 """Up to this many runs of values are looked up one by one and united, more in one pass over the column."""
 _KEYS_IN_MEMORY_MAX: Final = 4096
 """Of so many keys the numbers are kept, some 200 bytes a key; more are found by bisection of what is mapped."""
+_KEY_BYTES: Final = 75
+_INDEX_BYTES: Final = 4 << 10
 
 
 def _no_pause() -> None:
@@ -72,6 +75,12 @@ class FrozenMetadataIndex:
         found = self._match(simplified(condition), pause)
         self._results.put(condition, found)
         return found
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory the index takes beside the arrays, which may be mapped; what is remembered comes on top."""
+        keys = self._key_numbers
+        return _INDEX_BYTES + (0 if keys is None else getsizeof(keys) + _KEY_BYTES * len(keys))
 
     def cost_us(self, condition: Filter) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
