@@ -18,9 +18,13 @@ from pykyro.model.filter import Exact, In, Range, RangeOperator
 from pykyro.model.number import exact_order, parse_number
 
 _TALL: Final = 64
-"""Rows added between two looks at how much memory a column takes, when no value is new."""
+"""Rows or values added between two looks at how much memory a column takes, once it has as many."""
 _FEW_NEW: Final = 8
 """One in so many values may be new for an order to be kept up value by value; of more it is made again."""
+_CODE_BYTES: Final = 32
+"""An integer; a small one, which the interpreter has anyway, is not worth telling apart."""
+_TEXT_BYTES: Final = 57
+"""A text beside its letters, in the units in which memory is given out."""
 
 
 class Column:
@@ -32,12 +36,12 @@ class Column:
 
     __slots__ = (
         "_orders",
+        "_table_bytes",
         "_text_bytes",
         "codes",
         "is_number",
         "numbers",
         "rows",
-        "size_bytes",
         "texts",
         "values",
     )
@@ -50,25 +54,29 @@ class Column:
         self.rows = array("I")
         self.codes = array("I")
         self._orders: ValueOrders | None = None
-        self._text_bytes = 0
-        self.size_bytes = 0
-        """Memory the column takes, its texts included; up to the last look, which new values and many rows cause."""
+        self._text_bytes = self._table_bytes = 0
         self._measure()
 
-    def add(self, row: int, value: str) -> None:
-        """Note that `row`, larger than any before, has `value`."""
+    def add(self, row: int, value: str) -> int:
+        """Note that `row`, larger than any before, has `value`; how many bytes `size_bytes` grew by."""
         code = self.values.setdefault(value, len(self.values))
-        fresh = code == len(self.numbers)
-        if fresh:
-            self.texts.append(value)
-            number = parse_number(value)
-            self.is_number.append(number is not None)
-            self.numbers.append(float("nan") if number is None else number)
-            self._text_bytes += allocated(value) + (_CODE_BYTES if code > _SMALL_INTEGERS else 0)
         self.rows.append(row)
         self.codes.append(code)
-        if fresh or not len(self.rows) % _TALL:
-            self._measure()
+        if code != len(self.numbers):
+            return 0 if len(self.rows) % _TALL else self._measure()
+        self.texts.append(value)
+        number = parse_number(value)
+        self.is_number.append(number is not None)
+        self.numbers.append(float("nan") if number is None else number)
+        grown = (len(value) + _TEXT_BYTES if value.isascii() else getsizeof(value)) + _CODE_BYTES
+        self._text_bytes += grown
+        # What holds many grows by a sixteenth at least when it grows, what holds few by a few.
+        return grown if code % _TALL and code > _TALL else grown + self._measure()
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory the column takes, its texts included; tables as of the last look."""
+        return self._text_bytes + self._table_bytes
 
     def admitted(self, leaf: Leaf) -> Marks:
         """Whether each value, by code, satisfies a condition."""
@@ -88,20 +96,13 @@ class Column:
         marks[codes] = True
         return marks
 
-    def _measure(self) -> None:
-        self.size_bytes = self._text_bytes + sum(
-            map(
-                allocated,
-                (self, self.values, self.texts, self.numbers, self.is_number, self.rows, self.codes),
-            )
-        )
+    def _measure(self) -> int:
+        before = self._table_bytes
+        parts = (self, self.values, self.texts, self.numbers, self.is_number, self.rows, self.codes)
+        self._table_bytes = sum(map(allocated, parts))
         if self._orders is not None:
-            self.size_bytes += self._orders.size_bytes
-
-
-_SMALL_INTEGERS: Final = 256
-"""Those the interpreter keeps anyway."""
-_CODE_BYTES: Final = 32
+            self._table_bytes += self._orders.size_bytes
+        return self._table_bytes - before
 
 
 def allocated(thing: object) -> int:

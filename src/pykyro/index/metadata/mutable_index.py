@@ -11,9 +11,9 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pyroaring import BitMap, FrozenBitMap
+from pyroaring import FrozenBitMap
 
-from pykyro.index.metadata import bitmaps, cost
+from pykyro.index.metadata import cost
 from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
 from pykyro.index.metadata.column import Column, allocated
 from pykyro.index.metadata.result_cache import ResultCache
@@ -47,7 +47,6 @@ class MutableMetadataIndex:
         self._lock = Lock()
         self._keys: dict[str, Column | Few] = {}
         self._rows = array("I")
-        self._all = BitMap()
         self._held = 0
         """Bytes of keys and of what they have."""
         self._results = ResultCache(cache_bytes, cache_account)
@@ -55,7 +54,7 @@ class MutableMetadataIndex:
     @property
     def size_bytes(self) -> int:
         """Memory the index takes for keys, values and rows, right within 15 %; what is remembered comes on top."""
-        return self._held + getsizeof(self._keys) + getsizeof(self._rows) + bitmaps.size_bytes(self._all)
+        return self._held + getsizeof(self._keys) + getsizeof(self._rows)
 
     def add(self, row: int, metadata: Mapping[str, str]) -> None:
         """Add a row. Keys and values are kept, not copied; the mapping is not.
@@ -65,18 +64,15 @@ class MutableMetadataIndex:
         with self._lock:
             if self._rows and row <= self._rows[-1]:
                 raise ValueError(f"row {row} comes after row {self._rows[-1]}")
-            among_few = False
+            known, grown, among_few = self._keys, 0, False
             for key, value in metadata.items():
-                held = self._keys.get(key)
+                held = known.get(key)
                 if isinstance(held, Column):
-                    self._held -= held.size_bytes
-                    held.add(row, value)
-                    self._held += held.size_bytes
+                    grown += held.add(row, value)
                 else:
                     self._add_to_few(key, held, row, value)
                     among_few = True
-            self._held += _ROW_BYTES if among_few else 0
-            self._all.add(row)
+            self._held += grown + (_ROW_BYTES if among_few else 0)
             self._rows.append(row)
 
     def _add_to_few(self, key: str, held: Few | None, row: int, value: str) -> None:
@@ -130,7 +126,10 @@ class MutableMetadataIndex:
         return found
 
     def _everything(self) -> FrozenBitMap:
-        return FrozenBitMap(self._all)
+        rows = self._rows
+        if rows and rows[-1] == len(rows) - 1:
+            return everything(len(rows))
+        return from_rows(np.array(rows, dtype=np.uint32))
 
     def _among(self, condition: Filter, first: int) -> FrozenBitMap:
         """Those of the rows from `first` on that match."""

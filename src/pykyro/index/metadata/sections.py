@@ -120,10 +120,8 @@ class SectionsBuilder:
             if column is None:
                 column = self._columns[key] = Column()
                 self.size_bytes += _KEY_BYTES + len(key)
-            else:
-                self.size_bytes -= column.size_bytes
-            column.add(self.rows, value)
-            self.size_bytes += column.size_bytes
+                self.size_bytes += column.size_bytes
+            self.size_bytes += column.add(self.rows, value)
         self.rows += 1
 
     def finish(self) -> Sections:
