@@ -234,7 +234,7 @@ def test_the_limit_may_change() -> None:
 
 def test_a_real_process_is_measured() -> None:
     now_s = [0.0]
-    budget = MemoryBudget(1 << 40, now_s=lambda: now_s[0])
+    budget = MemoryBudget(1 << 40, trim=lambda: None, now_s=lambda: now_s[0])
     before = anonymous_bytes()
     held = bytearray(b"x") * (64 * MIB)
     assert anonymous_bytes() - before > 60 * MIB

@@ -101,8 +101,8 @@ def check_memory(settings: Settings, documents: int) -> Iterator[Finding]:
         yield note(
             "memory",
             f"{need}, {have}",
-            "lower hnsw.m or cache.capacity, set hnsw.max_elements lower, or raise memory.limit, which is 80 % of the "
-            "memory there is unless it is set",
+            "lower hnsw.m or cache.capacity, set hnsw.max_elements lower, or raise memory.limit, which is 80 % of "
+            "the memory there is unless it is set",
         )
     else:
         yield ok("memory", f"{need}, {have}")
