@@ -9,7 +9,12 @@ from tests.operations.metrics_story import Scrape, Story, family_of
 
 from pykyro.proto import kyrodb_pb2 as pb
 
-CONSTANT = {"kyrodb_build_info", "kyrodb_documents_limit", "kyrodb_memory_limit_bytes"}
+CONSTANT = {
+    "kyrodb_build_info",
+    "kyrodb_documents_limit",
+    "kyrodb_memory_limit_bytes",
+    "kyrodb_memory_budget_bytes",
+}
 """Facts of a process, which no event changes."""
 ELSEWHERE = {
     # by a reload and by chance: tests/engine/recall/test_monitor.py
@@ -18,6 +23,8 @@ ELSEWHERE = {
     # by clients that cling to the ports: tests/server/test_hostile.py, tests/service/test_connections.py
     "kyrodb_connections",
     "kyrodb_connections_shed_total",
+    # by a process whose memory runs short: tests/memory/test_budget.py
+    "kyrodb_memory_refused_total",
     # by a tier that is slow: tests/server/test_timeouts.py
     "kyrodb_searches_partial_total",
     # by more documents than fit: tests/server/test_document_cache.py

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from tests.patience import PATIENCE_S
 
+from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import ConfigError
 from pykyro.model.limits import FILES_OF_THE_SERVER
 from pykyro.service import connections
 from pykyro.service.connections import ConnectionBounds, Connections, raise_file_limit
-from pykyro.telemetry.process import ProcessProbe
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def pairs(listener: socket.socket) -> Iterator[Pairs]:
 def watching(listener: socket.socket, tmp_path: Path, *, files_max: int) -> Connections:
     """Half of `files_max` may be connections, but for those that are kept free."""
     bounds = {listener.getsockname()[1]: files_max // 2}
-    return Connections(bounds, files_max=files_max, process=ProcessProbe(tmp_path))
+    return Connections(bounds, files_max=files_max, memory=MemoryBudget(1 << 40))
 
 
 def test_what_is_allowed_is_left_alone(listener: socket.socket, pairs: Pairs, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_after_a_wave_of_connections_memory_is_given_back_now_and_a_little_later
     given_back: list[bool] = []
     monkeypatch.setattr(connections, "_WAVE", 4)
     monkeypatch.setattr(connections, "_LOOKING_SHARE", math.inf)
-    monkeypatch.setattr(connections, "_give_memory_back", lambda: given_back.append(True))
+    monkeypatch.setattr(connections, "give_memory_back", lambda: given_back.append(True))
 
     def gives_back() -> bool:
         given_back.clear()

@@ -18,6 +18,8 @@ NAMESPACE_BYTES_MAX: Final = 1024
 FILTER_DEPTH_MAX: Final = 32
 FILTER_NODES_MAX: Final = 4096
 """Filters and listed values of one request, counted together."""
+FILTER_COST_US_MAX: Final = 2_000_000
+"""Of one processor, for what one filter makes the metadata indices do, in all tiers together."""
 
 # --- tenants --------------------------------------------------------------------------------------
 TENANT_INDEX_MIN: Final = 1
@@ -143,6 +145,12 @@ RECALL_EXPECTED: Final = 0.9
 """The default expects more; certainly less is worth a warning."""
 RECALL_WARNING_SAMPLES: Final = 30
 """Sampled searches before a warning."""
+
+# --- memory ---------------------------------------------------------------------------------------
+MEMORY_LIMIT_SHARE: Final = 0.8
+"""Of what the system allows a process: the budget where none is set."""
+MEMORY_LIMIT_BYTES_MIN: Final = 128 << 20
+"""Below it there is no room for the program and one message each way."""
 
 # --- configuration --------------------------------------------------------------------------------
 PORT_MAX: Final = 65_535

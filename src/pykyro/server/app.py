@@ -119,7 +119,7 @@ async def _serve(
             server_state.usage_reporter = security.usage_reporter
             ports_bounds = {settings.server.port: bounds.grpc, http.port: bounds.http}
             server_state.connections = Connections(
-                ports_bounds, files_max=files_max, process=server_state.process
+                ports_bounds, files_max=files_max, memory=server_state.memory
             )
             running = (
                 reload.run(),

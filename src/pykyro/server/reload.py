@@ -21,6 +21,7 @@ from pykyro.server.signals import SignalledWork
 from pykyro.server.systemd import notify_ready, notify_reloading
 from pykyro.service.server_state import ServerState
 from pykyro.service.threads import in_thread_of_its_own
+from pykyro.system.memory import allowed_bytes
 from pykyro.telemetry import logs
 from pykyro.telemetry.health import Phase
 from pykyro.telemetry.log_file import Destination
@@ -104,6 +105,7 @@ class Reload(SignalledWork):
         logs.install(settings.logging, reading.log)
         if settings.hnsw.ef_search != before.hnsw.ef_search:
             self._engine.ef_search = settings.hnsw.ef_search
+        self._server_state.memory.limit_bytes = settings.memory.limit_bytes(allowed_bytes())
         self._server_state.calls.set_slow(settings.logging.slow_query_ms)
         self._security.replace(reading.security)
         self._server_state.keys = reading.security.keys

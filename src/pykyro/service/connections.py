@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import logging
 import math
@@ -24,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import ConfigError
 from pykyro.model.limits import (
     CONNECTION_SILENT_S,
@@ -32,7 +32,7 @@ from pykyro.model.limits import (
     OPEN_CONNECTIONS_MAX,
 )
 from pykyro.system.descriptors import connections_to, handle_of, open_files
-from pykyro.telemetry.process import ProcessProbe
+from pykyro.system.memory import give_memory_back
 
 _log: Final = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class ConnectionBounds:
 class Connections:
     """The connections to some ports of this process."""
 
-    def __init__(self, bounds: Mapping[int, int], *, files_max: int, process: ProcessProbe) -> None:
+    def __init__(self, bounds: Mapping[int, int], *, files_max: int, memory: MemoryBudget) -> None:
         """`bounds` is how many connections each port may have; some are always left for those who come."""
         self.connections_max = {
             port: max(1, bound - max(1, bound // _ROOM)) for port, bound in bounds.items()
@@ -139,7 +139,7 @@ class Connections:
         """Connections there were at the last look."""
         self.shed_total = 0
         self._files_max = files_max
-        self._process = process
+        self._memory = memory
         self._look_at_s = 0.0
         self._reserve: list[int] = []
         self._fill_reserve()
@@ -241,11 +241,11 @@ class Connections:
         if files < _FALLEN * self._peak and self._peak >= _WAVE:
             self._peak, self._trim_after = files, _TRIM_AFTER
         if 1 in self._trim_after:
-            _give_memory_back()
+            give_memory_back()
         self._trim_after = tuple([sweeps - 1 for sweeps in self._trim_after if sweeps > 1])
 
     def _memory_is_short(self) -> bool:
-        return self._process.resident_bytes() > MEMORY_SHARE_HIGH * self._process.memory_limit_bytes()
+        return self._memory.pressure > MEMORY_SHARE_HIGH
 
     def _accepted(self) -> Iterator[_Accepted]:
         for descriptor, connection in connections_to(self.connections_max):
@@ -263,10 +263,3 @@ def _shut_down(one: _Accepted) -> bool:
             connection.shutdown(socket.SHUT_RDWR)
             return True
     return False
-
-
-def _give_memory_back() -> None:
-    # malloc_trim(3) is of glibc; elsewhere freed memory goes back by itself, or stays.
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

@@ -175,6 +175,12 @@ def _recovery(server_state: ServerState, engine: Engine) -> Iterator[Family]:
 def _process(server_state: ServerState) -> Iterator[Family]:
     yield process.MEMORY_USED.of(server_state.process.resident_bytes())
     yield process.MEMORY_LIMIT.of(server_state.process.memory_limit_bytes())
+    memory = server_state.memory.status()
+    yield process.MEMORY_BUDGET.of(memory.limit)
+    yield process.MEMORY_PART.by_label(memory.parts)
+    yield process.MEMORY_REFUSED_TOTAL.by_label(
+        {kind.name.lower(): count for kind, count in memory.refused.items()}
+    )
     yield process.UPTIME.of(int(server_state.process.uptime_s))
     yield process.LOG_LINES_LOST_TOTAL.of(logs.lost_lines())
     yield process.BUILD_INFO.by_labels([((__version__, GIT_COMMIT, platform.python_version()), 1)])

@@ -11,6 +11,7 @@ from typing import Final
 
 from pykyro.config import Settings
 from pykyro.engine.engine import Engine
+from pykyro.memory.budget import MemoryBudget
 from pykyro.model.limits import STALL_S_MAX
 from pykyro.model.requests import EngineStats
 from pykyro.service.call_log import CallLog
@@ -19,6 +20,7 @@ from pykyro.service.commits import Commits
 from pykyro.service.connections import Connections
 from pykyro.service.scheduled_backups import ScheduledBackups
 from pykyro.service.usage_reporter import UsageReporter
+from pykyro.system.memory import allowed_bytes
 from pykyro.telemetry import logs
 from pykyro.telemetry.counters import Counters
 from pykyro.telemetry.health import Findings, Phase, Verdict, readiness, verdict
@@ -38,6 +40,8 @@ class ServerState:
         self.counters = Counters()
         self.calls = CallLog(settings.logging.slow_query_ms)
         self.process = ProcessProbe(settings.persistence.data_dir)
+        self.memory = MemoryBudget(settings.memory.limit_bytes(allowed_bytes()))
+        """What may be held in memory, and by whom it is."""
         self.phase = Phase.STARTING
         self.engine: Engine | None = None
         self.recovery_s = 0.0
@@ -130,6 +134,8 @@ class ServerState:
             warnings.append(f"background work is failing: {stats.maintenance_failure}")
         if self.backups is not None and self.backups.last_failure:
             warnings.append(f"the last scheduled backup failed: {self.backups.last_failure}")
+        if memory_warning := self.memory.status().warning():
+            warnings.append(memory_warning)
         commit_s = self.commits.longest_group_s() if self.commits is not None else 0.0
         if commit_s > STALL_S_MAX:
             warnings.append(f"a group of writes has been under way for {commit_s:.0f} s")

@@ -6,6 +6,7 @@
     segment_000000000012.rows     a cold segment's documents and their metadata index
     segment_000000000012.graph    its HNSW graph
     segment_000000000012.shape    how rows became points of the graph, and how far to look in it
+    segment_000000000012.spool.tmp  what is gathered for a .rows file while it is being built
     segment_000000000012_000000000031.dead   its rows deleted up to a checkpoint
     snapshots/20260601T120000Z/   hard links that open as a database of their own
     tenant_usage.state            what each tenant did, see tenancy/usage_file.py; replaced as a whole
@@ -44,7 +45,7 @@ WAL_PIECE: Final = re.compile(rf"(?P<segment>{WAL_PATTERN})\.(?P<start>[1-9][0-9
 """Names in a backup directory and in an archive, see backup/filename.py."""
 
 _OURS: Final = re.compile(
-    rf"({WAL_PATTERN}|segment_\d{{12}}\.(rows|graph|shape)|segment_\d{{12}}_\d{{12}}\.dead)(\.tmp)?|MANIFEST\.tmp"
+    rf"({WAL_PATTERN}|segment_\d{{12}}\.(rows|graph|shape|spool)|segment_\d{{12}}_\d{{12}}\.dead)(\.tmp)?|MANIFEST\.tmp"
 )
 _LOG: Final = re.compile(WAL_PATTERN)
 _SNAPSHOT: Final = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
@@ -67,6 +68,10 @@ def segment_shape(number: int) -> str:
     return f"segment_{number:012d}.shape"
 
 
+def segment_spool(number: int) -> str:
+    return f"segment_{number:012d}.spool"
+
+
 def segment_dead(number: int, version: int) -> str:
     return f"segment_{number:012d}_{version:012d}.dead"
 
@@ -77,7 +82,7 @@ def usage_shutdown_csv(unix_s: int) -> str:
 
 def segment_files(number: int) -> set[str]:
     """Names that building a segment may leave behind, finished or not."""
-    names = {segment_rows(number), segment_graph(number), segment_shape(number)}
+    names = {segment_rows(number), segment_graph(number), segment_shape(number), segment_spool(number)}
     return names | {temporary(name) for name in names}
 
 

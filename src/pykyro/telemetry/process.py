@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from pykyro.system.memory import allowed_bytes
+
 
 class ProcessProbe:
     """Measures the process it was made in. May be asked from any thread."""
@@ -31,7 +33,7 @@ class ProcessProbe:
     @staticmethod
     def memory_limit_bytes() -> int:
         """Memory the process may occupy before it is killed: the limit of its control group, or all there is."""
-        return min([*_cgroup_limits(), psutil.virtual_memory().total])
+        return allowed_bytes()
 
     def disk_used_bytes(self) -> int:
         """Used bytes of the whole file system that holds the data directory; 0 before the directory exists."""
@@ -43,19 +45,6 @@ class ProcessProbe:
     def cpu_percent(self) -> float:
         """Mean use of the processors since the start; 100 is one whole core."""
         return 100.0 * (_processor_s() - self._used_before_s) / max(self.uptime_s, 1e-9)
-
-
-def _cgroup_limits() -> list[int]:
-    """The limits of cgroups v2 and v1 as a process inside sees them; none where none are set."""
-    limits = []
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text("ascii").strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            limits.append(int(text))
-    return limits
 
 
 def _processor_s() -> float:

@@ -90,7 +90,8 @@ def check_memory(settings: Settings, documents: int) -> Iterator[Finding]:
     documents, whether the `documents` of today would."""
     bound = settings.hnsw.max_elements
     wanted = documents if bound is None else bound
-    limit, needed = ProcessProbe.memory_limit_bytes(), memory_need(settings, wanted)
+    limit = settings.memory.limit_bytes(ProcessProbe.memory_limit_bytes())
+    needed = memory_need(settings, wanted)
     need = (
         f"{'' if bound is None else 'hnsw.max_elements = '}{wanted} documents need about "
         f"{needed.total_bytes / 2**20:.0f} MiB, {needed.graph_bytes / 2**20:.0f} of it for graphs"
@@ -100,7 +101,8 @@ def check_memory(settings: Settings, documents: int) -> Iterator[Finding]:
         yield note(
             "memory",
             f"{need}, {have}",
-            "lower hnsw.m or cache.capacity, set hnsw.max_elements lower, or give the server more memory",
+            "lower hnsw.m or cache.capacity, set hnsw.max_elements lower, or raise memory.limit, which is 80 % of "
+            "the memory there is unless it is set",
         )
     else:
         yield ok("memory", f"{need}, {have}")

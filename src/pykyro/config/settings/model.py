@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pykyro.config.settings.cache import CacheSettings
 from pykyro.config.settings.declare import Section
+from pykyro.config.settings.memory_limit import MemorySettings
 from pykyro.config.settings.observability import (
     EnvironmentSettings,
     LoggingSettings,
@@ -18,6 +19,7 @@ class Settings(Section):
     """Every key. Constructing it checks each key alone; `load_settings` also checks them together."""
 
     server: ServerSettings = ServerSettings()
+    memory: MemorySettings = MemorySettings()
     cache: CacheSettings = CacheSettings()
     hnsw: HnswSettings = HnswSettings()
     search: SearchSettings = SearchSettings()

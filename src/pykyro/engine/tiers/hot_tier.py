@@ -38,7 +38,12 @@ from pykyro.model.types import (
 
 _FIRST_CAPACITY: Final = 1024
 _INDEXED_TOGETHER: Final = 64
-"""Rows whose metadata is indexed at once, which takes less time than one by one; a question waits for no more."""
+_INDEXED_BYTES: Final = 1 << 16
+"""So many rows, or bytes of metadata, are indexed at once, which takes less time than one by one. A query waits for
+no more, and no more is missing in `size_bytes`."""
+_ROW_BYTES: Final = 275
+"""Of a row beside its vector: columns, its key and its place in lists and tables, the objects that hold its
+metadata."""
 _EMPTY: Final = no_candidates("hot: empty")
 _NONE_MATCHES: Final = no_candidates("hot: no row matches")
 
@@ -78,9 +83,11 @@ class HotTier:
         self._row_of: dict[Key, int] = {}
         self._adding: tuple[int, int | None] | None = None
         """The row that a put under way adds, and the live row it replaces."""
-        self._bytes_per_row = 4 * dimension + 32
+        self._bytes_per_row = 4 * dimension + _ROW_BYTES
+        self._metadata_bytes = self._pending_bytes = 0
         self.size_bytes = 0
-        """Bytes of vectors and encoded metadata; the index comes on top."""
+        """Memory the tier takes: vectors, metadata as it was sent, and the metadata index. What the columns have room
+        for beyond the rows is memory nobody has touched, so there is none behind it."""
         self.live = 0
 
     @property
@@ -101,11 +108,17 @@ class HotTier:
             columns.doc_ids[row], columns.owners[row] = key & DOC_ID_BITS, key >> OWNER_SHIFT
         has_reserved = not RESERVED_KEYS.isdisjoint(metadata)
         stored = StoredMetadata.split(metadata) if has_reserved else StoredMetadata(wire, b"")
-        self._index.pending.append((row, metadata))
-        if len(self._index.pending) >= _INDEXED_TOGETHER:
-            self._index.take_in()
         self._metadata.append(stored)
-        self.size_bytes += self._bytes_per_row + len(stored.public) + len(stored.reserved)
+        stored_bytes = len(stored.public) + len(stored.reserved)
+        self._metadata_bytes += stored_bytes
+        self._pending_bytes += stored_bytes
+        self.size_bytes += self._bytes_per_row + stored_bytes
+        index = self._index
+        index.pending.append((row, metadata))
+        if len(index.pending) >= _INDEXED_TOGETHER or self._pending_bytes > _INDEXED_BYTES:
+            index.take_in()
+            self._pending_bytes = 0
+            self.size_bytes = (row + 1) * self._bytes_per_row + self._metadata_bytes + index.size_bytes
         older = self._row_of.get(key)
         if older is not None and not columns.alive[older]:
             older = None

@@ -2,55 +2,51 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from math import isnan
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from sys import getsizeof
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import FrozenBitMap
 
-from pykyro.index.metadata.bitmaps import EMPTY, Leaf, evaluate, everything, from_mask, from_rows
+from pykyro.index.metadata import cost
+from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
+from pykyro.index.metadata.frozen_column import FrozenColumn, TieOrders
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.section_checks import checked_sections
 from pykyro.index.metadata.sections import CODE_DTYPES, dense_from, utf8
-from pykyro.model.filter import COMPARE, Exact, Filter, In, Range, RangeOperator
-from pykyro.model.number import ExactOrder, exact_order, parse_number
+from pykyro.index.metadata.simplify import simplified
+from pykyro.index.metadata.value_sets import Marks, ValueSet, chosen, marks_of
+from pykyro.memory.account import Account
+from pykyro.model.filter import Exact, Filter, In, Range
 
 CACHE_BYTES: Final = 4 << 20
-_SEPARATE_VALUES_MAX: Final = 16
-"""Up to this many values are looked up one by one and united, more in one pass over the column."""
-_TIES_COMPARED_MAX: Final = 16
-"""Numbers with one float64, up to which each is compared; of more the order is found out and remembered."""
-_TIE_ORDERS_MAX: Final = 1024
+_SEPARATE_RUNS_MAX: Final = 16
+"""Up to this many runs of values are looked up one by one and united, more in one pass over the column."""
+_KEYS_IN_MEMORY_MAX: Final = 4096
+"""Of so many keys the numbers are kept, some 200 bytes a key; more are found by bisection of what is mapped."""
+_KEY_BYTES: Final = 75
+_INDEX_BYTES: Final = 4 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """One key's part of the sections. A value's place is counted from the first value of the key."""
-
-    text: Callable[[int], bytes]
-    """The UTF-8 of the value at a place."""
-
-    first: int
-    size: int
-    texts: int
-    """Values that are no numbers; they come first."""
-    num_values: npt.NDArray[np.float64]
-    num_order: npt.NDArray[np.uint32]
-    codes: npt.NDArray[Any] | None
+def _no_pause() -> None:
+    pass
 
 
 class FrozenMetadataIndex:
     """Which rows of a segment match a filter. Nothing changes it, so any thread may ask at any time.
 
-    What filters and their parts matched is remembered in up to `cache_bytes`.
+    What filters and their parts matched is remembered in up to `cache_bytes`, charged to `cache_account`.
     """
 
     def __init__(
-        self, sections: Mapping[str, npt.NDArray[Any]], rows: int, cache_bytes: int = CACHE_BYTES
+        self,
+        sections: Mapping[str, npt.NDArray[Any]],
+        rows: int,
+        cache_bytes: int = CACHE_BYTES,
+        cache_account: Account | None = None,
     ) -> None:
         """`sections` is what build_sections made for `rows`; the arrays may be mapped read-only.
 
@@ -58,61 +54,103 @@ class FrozenMetadataIndex:
         """
         self._rows = rows
         self._sections = checked_sections(sections, rows)
-        self._val_ends = self._sections["val_ends"].data
-        self._val_text = self._sections["val_text"].data
-        self._val_rows = self._sections["val_rows"].data
-        self._listed = self._sections["rows"]
-        key_ends, key_text = self._sections["key_ends"].tolist(), self._sections["key_text"].tobytes()
-        self._keys = {key_text[key_ends[i] : key_ends[i + 1]]: i for i in range(len(key_ends) - 1)}
-        self._key_parts = {
-            name: self._sections[name].tolist()
-            for name in ("key_values", "key_numbers", "code_width", "code_starts")
-        }
-        self._results = ResultCache(cache_bytes)
-        self._tie_orders: dict[tuple[int, int], npt.NDArray[np.uint32]] = {}
-        """By column and first place, the places of numbers with one float64 as the numbers themselves ascend."""
+        # A memoryview gives a number at a place in a third of the time of an array.
+        self._ends = {name: section.data for name, section in self._sections.items()}
+        self._keys = len(self._sections["code_width"])
+        self._key_numbers: dict[bytes, int] | None = None
+        if self._keys <= _KEYS_IN_MEMORY_MAX:
+            self._key_numbers = {self._key_text(number): number for number in range(self._keys)}
+        self._results = ResultCache(cache_bytes, cache_account)
+        self._tie_orders: TieOrders = {}
 
-    def match(self, condition: Filter) -> FrozenBitMap:
-        """The rows that match `condition`."""
+    def match(self, condition: Filter, pause: Callable[[], None] = _no_pause) -> FrozenBitMap:
+        """The rows that match `condition`.
+
+        `pause` is called between any two steps, of which none takes much more than a millisecond for each million
+        rows, so that others may have the thread.
+        """
         known = self._results.get(condition)
         if known is not None:
             return known[0]
-        if isinstance(condition, Exact | In | Range):
-            found = self._leaf(condition)
-        else:
-            found = evaluate(condition, self.match, lambda: everything(self._rows))
+        found = self._match(simplified(condition), pause)
         self._results.put(condition, found)
         return found
 
-    def _leaf(self, leaf: Leaf) -> FrozenBitMap:
-        number = self._keys.get(utf8(leaf.key))
+    @property
+    def size_bytes(self) -> int:
+        """Memory the index takes beside the arrays, which may be mapped; what is remembered comes on top."""
+        keys = self._key_numbers
+        return _INDEX_BYTES + (0 if keys is None else getsizeof(keys) + _KEY_BYTES * len(keys))
+
+    def cost_us(self, condition: Filter) -> int:
+        """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
+        return cost.cost_us(simplified(condition), self._rows, self._size_of)
+
+    def forget(self, count: int) -> int:
+        """Let go of so many bytes of what is remembered; how many it was."""
+        return self._results.forget(count)
+
+    def _match(self, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
+        """`match` of what is simplified already, parts of filters too, which are remembered when they are small."""
+        known = self._results.get(condition)
+        if known is not None:
+            return known[0]
+        pause()
+        if isinstance(condition, Exact | In | Range):
+            found = self._on_key(condition.key, condition, pause)
+            self._results.put(condition, found)
+            return found
+        return evaluate(
+            condition,
+            lambda key, part: self._on_key(key, part, pause),
+            lambda part: self._match(part, pause),
+            lambda: everything(self._rows),
+        )
+
+    def _on_key(self, key: str, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
+        """The rows whose value of `key` satisfies a condition on that key alone."""
+        number = self._number_of(utf8(key))
         if number is None:
             return EMPTY
-        column = self._column(number)
-        match leaf:
-            case Exact(_, value):
-                return self._some(column, self._places(column, (value,)))
-            case In(_, values):
-                return self._some(column, self._places(column, values))
-            case Range(_, op, bound):
-                return self._run(column, 0, column.size) if op is None else self._range(column, op, bound)
+        column = self._column(number, pause)
+        return self._rows_with(column, chosen(condition, column.admitted, column.size))
 
-    def _column(self, number: int) -> _Column:
+    def _size_of(self, key: str) -> tuple[int, int, int]:
+        """Values, those of them that are numbers, and rows of a key."""
+        number = self._number_of(utf8(key))
+        if number is None:
+            return 0, 0, 0
+        ends = self._ends
+        first, end = ends["key_values"][number], ends["key_values"][number + 1]
+        numbers = ends["key_numbers"][number + 1] - ends["key_numbers"][number]
+        return end - first, numbers, ends["val_rows"][end] - ends["val_rows"][first]
+
+    def _number_of(self, key: bytes) -> int | None:
+        if self._key_numbers is not None:
+            return self._key_numbers.get(key)
+        number = bisect_left(range(self._keys), key, key=self._key_text)
+        return number if number < self._keys and self._key_text(number) == key else None
+
+    def _key_text(self, number: int) -> bytes:
+        ends = self._ends["key_ends"]
+        return bytes(self._ends["key_text"][ends[number] : ends[number + 1]])
+
+    def _column(self, number: int, pause: Callable[[], None]) -> FrozenColumn:
         """The column of a key by its number; made for each question, so that keys nobody asks for cost
-        little."""
-        sections, key = self._sections, self._key_parts
-        first, end = key["key_values"][number], key["key_values"][number + 1]
-        num_first, num_end = key["key_numbers"][number], key["key_numbers"][number + 1]
-        codes, width = None, key["code_width"][number]
+        nothing."""
+        sections, ends = self._sections, self._ends
+        first, end = ends["key_values"][number], ends["key_values"][number + 1]
+        num_first, num_end = ends["key_numbers"][number], ends["key_numbers"][number + 1]
+        codes, width = None, ends["code_width"][number]
         if width:
-            start = key["code_starts"][number]
+            start = ends["code_starts"][number]
             codes = sections["codes"][start : start + self._rows * width].view(CODE_DTYPES[width])
+        val_ends, val_text = ends["val_ends"], ends["val_text"]
 
         def text(place: int) -> bytes:
-            start, end = self._val_ends[first + place], self._val_ends[first + place + 1]
-            return bytes(self._val_text[start:end])
+            return bytes(val_text[val_ends[first + place] : val_ends[first + place + 1]])
 
-        return _Column(
+        return FrozenColumn(
             text=text,
             first=first,
             size=end - first,
@@ -120,101 +158,36 @@ class FrozenMetadataIndex:
             num_values=sections["num_values"][num_first:num_end],
             num_order=sections["num_order"][num_first:num_end],
             codes=codes,
+            tie_orders=self._tie_orders,
+            pause=pause,
         )
 
-    def _places(self, column: _Column, values: Iterable[str]) -> list[int]:
-        """The places, ascending, of those `values` the column has."""
-        places = []
-        for value in set(values):
-            start, end = 0, column.texts
-            number = parse_number(value)
-            if number is not None:
-                start = column.texts + int(np.searchsorted(column.num_values, number, side="left"))
-                end = column.texts + int(np.searchsorted(column.num_values, number, side="right"))
-            needle = utf8(value)
-            place = bisect_left(range(column.size), needle, start, end, key=column.text)
-            if place < end and column.text(place) == needle:
-                places.append(place)
-        return sorted(places)
+    def _rows_with(self, column: FrozenColumn, values: ValueSet) -> FrozenBitMap:
+        """The rows whose value's place is in a set."""
+        if isinstance(values, np.ndarray) or len(values) > _SEPARATE_RUNS_MAX:
+            return self._marked(column, marks_of(values, column.size))
+        runs = [self._run(column, start, end) for start, end in values]
+        return runs[0] if len(runs) == 1 else EMPTY.union(*runs)
 
-    def _range(self, column: _Column, op: RangeOperator, bound: str) -> FrozenBitMap:
-        # The values kept are those behind or before a cut, which lies before the values equal to the bound or
-        # behind them.
-        equal_behind, keeps_behind = op in ("gte", "lt"), op in ("gte", "gt")
-        cut_at = bisect_left if equal_behind else bisect_right
-
-        def kept(cut: int, count: int) -> tuple[int, int]:
-            return (cut, count) if keeps_behind else (0, cut)
-
-        needle = utf8(bound)
-        start, end = kept(cut_at(range(column.texts), needle, key=column.text), column.texts)
-        matched = self._run(column, start, end)
-        number = parse_number(bound)
-        if number is None:  # then numbers too are compared by their bytes
-            order = column.num_order
-            cut = cut_at(order, needle, key=lambda place: column.text(column.texts + place))
-            start, end = kept(cut, len(order))
-            return matched | self._some(column, (column.texts + np.sort(order[start:end])).tolist())
-        if isnan(number):
-            return matched
-        real = column.num_values[: np.searchsorted(column.num_values, np.nan)]
-        tied_from, tied_to = (int(np.searchsorted(real, number, side=side)) for side in ("left", "right"))
-        tied = self._tied(column, tied_from, tied_to, op, bound) if tied_from < tied_to else []
-        if len(tied) == tied_to - tied_from:
-            start, end = (tied_from, len(real)) if keeps_behind else (0, tied_to)
-            return matched | self._run(column, column.texts + start, column.texts + end)
-        start, end = (tied_to, len(real)) if keeps_behind else (0, tied_from)
-        rest = self._run(column, column.texts + start, column.texts + end)
-        return matched | rest | self._some(column, tied)
-
-    def _tied(self, column: _Column, start: int, end: int, op: RangeOperator, bound: str) -> list[int]:
-        """The places, ascending, of those numbers from `start` to `end` that are in the range.
-
-        They all have the float64 of the bound, so their digits decide.
-        """
-
-        def order_at(place: int) -> ExactOrder:
-            return exact_order(column.text(column.texts + place).decode("ascii"))
-
-        compare, order = COMPARE[op], exact_order(bound)
-        if end - start <= _TIES_COMPARED_MAX:
-            return [column.texts + place for place in range(start, end) if compare(order_at(place), order)]
-        places = self._tie_orders.get((column.first, start))
-        if places is None:
-            places = np.array(sorted(range(start, end), key=order_at), dtype=np.uint32)
-            if len(self._tie_orders) >= _TIE_ORDERS_MAX:
-                self._tie_orders.clear()
-            self._tie_orders[column.first, start] = places
-        cut = (bisect_left if op in ("gte", "lt") else bisect_right)(places, order, key=order_at)
-        kept = places[cut:] if op in ("gte", "gt") else places[:cut]
-        return [column.texts + place for place in sorted(kept.tolist())]
-
-    def _run(self, column: _Column, start: int, end: int) -> FrozenBitMap:
-        """The rows whose value's place is in a range."""
-        if start == end:
-            return EMPTY
-        first_row, end_row = self._val_rows[column.first + start], self._val_rows[column.first + end]
+    def _run(self, column: FrozenColumn, start: int, end: int) -> FrozenBitMap:
+        """The rows whose value's place is in a run."""
+        val_rows = self._ends["val_rows"]
+        first_row, end_row = val_rows[column.first + start], val_rows[column.first + end]
         count = end_row - first_row
         if count == self._rows:
             return everything(self._rows)
         if column.codes is None or count <= dense_from(self._rows):
-            rows = self._listed[first_row:end_row]
+            rows = self._sections["rows"][first_row:end_row]
             return from_rows(rows if end - start == 1 else np.sort(rows))
         if end - start == 1:
             return from_mask(column.codes == start + 1)
         # Unsigned numbers wrap: rows with a smaller code, or none, become too large.
         return from_mask((column.codes - (start + 1)) < end - start)
 
-    def _some(self, column: _Column, places: list[int]) -> FrozenBitMap:
-        """The rows whose value's place is among `places`."""
-        if len(places) == 1:
-            return self._run(column, places[0], places[0] + 1)
-        if len(places) <= _SEPARATE_VALUES_MAX:
-            return EMPTY.union(*(self._run(column, place, place + 1) for place in places))
-        admitted = np.zeros(column.size + 1, dtype=np.bool_)
-        admitted[1:][places] = True
+    def _marked(self, column: FrozenColumn, marks: Marks) -> FrozenBitMap:
+        """The rows whose value's place is marked."""
         if column.codes is not None:
-            return from_mask(admitted.take(column.codes))
+            return from_mask(np.concatenate([[False], marks]).take(column.codes))
         bounds = self._sections["val_rows"][column.first : column.first + column.size + 1].astype(np.int64)
-        rows = self._listed[bounds[0] : bounds[-1]]
-        return from_rows(np.sort(rows[np.repeat(admitted[1:], np.diff(bounds))]))
+        rows = self._sections["rows"][bounds[0] : bounds[-1]]
+        return from_rows(np.sort(rows[np.repeat(marks, np.diff(bounds))]))

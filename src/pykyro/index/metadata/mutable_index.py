@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from sys import getsizeof
 from threading import Lock
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pyroaring import BitMap, FrozenBitMap
+from pyroaring import FrozenBitMap
 
-from pykyro.index.metadata.bitmaps import EMPTY, Leaf, evaluate, everything, from_mask, from_rows
-from pykyro.index.metadata.column import Column
+from pykyro.index.metadata import cost
+from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
+from pykyro.index.metadata.column import Column, allocated
 from pykyro.index.metadata.result_cache import ResultCache
-from pykyro.model.filter import COMPARE, Anything, Exact, Filter, In, Range, matches
-from pykyro.model.number import exact_order, parse_number
+from pykyro.index.metadata.simplify import simplified
+from pykyro.index.metadata.value_sets import chosen, marks_of
+from pykyro.memory.account import Account
+from pykyro.model.filter import Exact, Filter, In, Range, matches
 
 CACHE_BYTES: Final = 4 << 20
 _CATCH_UP_ROWS: Final = 64
-"""A remembered set that lacks no more than this many rows is completed row by row, about 1 us each."""
+"""A remembered set that lacks no more than this many rows is completed from those alone."""
 _DENSE: Final = 16
 """A set of more than one in so many rows is made from a mask, a smaller one from a list: measured to be even."""
+_FEW: Final = 4
+"""A key on no more rows has them in a tuple, which takes a tenth of the memory of a column."""
+_ROW_BYTES: Final = 32
+"""The number of a row as the tuples of its keys share it."""
+
+Few: TypeAlias = tuple[int | str, ...]
+"""Row and value, row and value, ... of a key that few rows have."""
 
 
 class MutableMetadataIndex:
@@ -31,16 +44,21 @@ class MutableMetadataIndex:
     brought up to date when asked again, so that a few new rows do not cost a new evaluation.
     """
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, cache_bytes: int = CACHE_BYTES, cache_account: Account | None = None) -> None:
         self.pending: deque[tuple[int, Mapping[str, str]]] = deque()
         """Rows that are added but not taken in yet, each with its metadata, ascending; whoever adds appends here.
-        The metadata is kept, not copied, and must not change any more."""
+        Until then a mapping must not change; of what was taken in, keys and values are kept, the mapping is not."""
         self._lock = Lock()
-        self._columns: dict[str, Column] = {}
-        self._rows: list[int] = []
-        self._metadata: list[Mapping[str, str]] = []
-        self._all = BitMap()
-        self._results = ResultCache(cache_bytes)
+        self._keys: dict[str, Column | Few] = {}
+        self._rows = array("I")
+        self._held = 0
+        """Bytes of keys and of what they have."""
+        self._results = ResultCache(cache_bytes, cache_account)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory the index takes for keys, values and rows, right within 15 %; what is remembered comes on top."""
+        return self._held + getsizeof(self._keys) + getsizeof(self._rows)
 
     def add(self, row: int, metadata: Mapping[str, str]) -> None:
         """Add a row and take it in. Raises ValueError unless `row` is larger than every row before."""
@@ -53,82 +71,127 @@ class MutableMetadataIndex:
         with self._lock:
             self._take_in()
 
-    def match(self, condition: Filter) -> FrozenBitMap:
-        """The rows added before the call that match `condition`."""
-        with self._lock:
-            self._take_in()
-            return self._remembered(condition)
-
     def _take_in(self) -> None:
-        pending, columns = self.pending, self._columns
+        pending, known = self.pending, self._keys
         while pending:
             row, metadata = pending.popleft()
             if self._rows and row <= self._rows[-1]:
                 raise ValueError(f"row {row} comes after row {self._rows[-1]}")
+            grown, among_few = 0, False
             for key, value in metadata.items():
-                column = columns.get(key)
-                if column is None:
-                    column = columns[key] = Column()
-                column.add(row, value)
-            self._all.add(row)
+                held = known.get(key)
+                if isinstance(held, Column):
+                    grown += held.add(row, value)
+                else:
+                    self._add_to_few(key, held, row, value)
+                    among_few = True
+            self._held += grown + (_ROW_BYTES if among_few else 0)
             self._rows.append(row)
-            self._metadata.append(metadata)
 
-    def _remembered(self, condition: Filter) -> FrozenBitMap:
+    def _add_to_few(self, key: str, held: Few | None, row: int, value: str) -> None:
+        if held is None:
+            self._keys[key] = first = (row, value)
+            self._held += allocated(key) + _few_bytes(first)
+            return
+        self._held -= _few_bytes(held)
+        if len(held) < 2 * _FEW:
+            self._keys[key] = few = (*held, row, value)
+            self._held += _few_bytes(few)
+            return
+        column = self._keys[key] = Column()
+        for earlier, text in (*_pairs(held), (row, value)):
+            column.add(earlier, text)
+        self._held += column.size_bytes
+
+    def match(self, condition: Filter) -> FrozenBitMap:
+        """The rows added before the call that match `condition`."""
+        with self._lock:
+            self._take_in()
+            return self._remembered(condition, simplified)
+
+    def cost_us(self, condition: Filter) -> int:
+        """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
+        with self._lock:
+            self._take_in()
+            return cost.cost_us(simplified(condition), len(self._rows), self._size_of)
+
+    def forget(self, count: int) -> int:
+        """Let go of so many bytes of what is remembered; how many it was."""
+        return self._results.forget(count)
+
+    def _size_of(self, key: str) -> tuple[int, int, int]:
+        """Values, those of them that may be numbers, and rows of a key. Numbers are in order, whatever the bound."""
+        held = self._keys.get(key, ())
+        return (len(held.texts), 0, len(held.rows)) if isinstance(held, Column) else (_FEW, 0, _FEW)
+
+    def _remembered(
+        self, condition: Filter, simpler: Callable[[Filter], Filter] = lambda same: same
+    ) -> FrozenBitMap:
         count = len(self._rows)
         known = self._results.get(condition)
         if known is not None and known[1] == count:
             return known[0]
         if known is not None and count - known[1] <= _CATCH_UP_ROWS:
             found, seen = known
-            fresh = [self._rows[i] for i in range(seen, count) if matches(condition, self._metadata[i])]
-            found = found.union(BitMap(fresh)) if fresh else found
-        elif isinstance(condition, Exact | In | Range):
-            found = self._leaf(condition)
-        elif isinstance(condition, Anything):
-            found = FrozenBitMap(self._all)
+            fresh = self._among(simpler(condition), self._rows[seen])
+            found = found | fresh if fresh else found
         else:
-            found = evaluate(condition, self._remembered, lambda: self._remembered(Anything()))
+            found = evaluate(simpler(condition), self._on_key, self._remembered, self._everything)
         self._results.put(condition, found, count)
         return found
 
-    def _leaf(self, leaf: Leaf) -> FrozenBitMap:
-        column = self._columns.get(leaf.key)
-        if column is None:
+    def _everything(self) -> FrozenBitMap:
+        rows = self._rows
+        if rows and rows[-1] == len(rows) - 1:
+            return everything(len(rows))
+        return from_rows(np.array(rows, dtype=np.uint32))
+
+    def _among(self, condition: Filter, first: int) -> FrozenBitMap:
+        """Those of the rows from `first` on that match."""
+        rows = self._rows[bisect_left(self._rows, first) :]
+        return evaluate(
+            condition,
+            lambda key, part: FrozenBitMap(self._fresh(key, part, first)),
+            lambda part: self._among(part, first),
+            lambda: FrozenBitMap(rows),
+        )
+
+    def _fresh(self, key: str, condition: Filter, first: int) -> Iterator[int]:
+        held = self._keys.get(key, ())
+        if isinstance(held, Column):
+            start = bisect_left(held.rows, first)
+            pairs = ((held.rows[at], held.texts[held.codes[at]]) for at in range(start, len(held.rows)))
+        else:
+            pairs = (pair for pair in _pairs(held) if pair[0] >= first)
+        return (row for row, value in pairs if matches(condition, {key: value}))
+
+    def _on_key(self, key: str, condition: Filter) -> FrozenBitMap:
+        """The rows whose value of `key` satisfies a condition on that key alone."""
+        held = self._keys.get(key)
+        if held is None:
             return EMPTY
+        if not isinstance(held, Column):
+            return FrozenBitMap([row for row, value in _pairs(held) if matches(condition, {key: value})])
         # A copy: an array that lends its memory out cannot grow, should an exception keep the borrower alive.
-        codes = np.array(column.codes, dtype=np.uint32)
-        match leaf:
+        codes = np.array(held.codes, dtype=np.uint32)
+        match condition:
             case Exact(_, value) | In(_, (value,)):
-                code = column.values.get(value)
-                return EMPTY if code is None else _rows_where(column, codes == code)
-            case In(_, values):
-                admitted = np.zeros(len(column.values), dtype=np.bool_)
-                admitted[[column.values[value] for value in values if value in column.values]] = True
-            case Range():
-                admitted = _in_range(column, leaf)
-        return _rows_where(column, admitted[codes])
+                code = held.values.get(value)
+                return EMPTY if code is None else _rows_where(held, codes == code)
+            case Range(_, None):
+                return from_rows(np.array(held.rows, dtype=np.uint32))
+        marks = marks_of(chosen(condition, held.admitted, len(held.texts)), len(held.texts))
+        return _rows_where(held, marks[codes])
 
 
-def _in_range(column: Column, condition: Range) -> npt.NDArray[np.bool_]:
-    """Whether each value, by code, lies in the range."""
-    if condition.op is None:
-        return np.ones(len(column.values), dtype=np.bool_)
-    compare, bound = COMPARE[condition.op], condition.bound
-    number = parse_number(bound)
-    if number is None:
-        return np.fromiter((compare(value, bound) for value in column.values), dtype=np.bool_)
-    # Values that are no numbers count as NaN here, for which every comparison is false.
-    numbers = np.array(column.numbers)
-    admitted = np.asarray(compare(numbers, number), dtype=np.bool_)
-    tied = np.flatnonzero(numbers == number).tolist()
-    if tied:
-        order = exact_order(bound)
-        admitted[tied] = [compare(column.order_of(code), order) for code in tied]
-    if not all(column.is_number):
-        texts = zip(column.values, column.is_number, strict=True)
-        admitted |= np.fromiter((not known and compare(text, bound) for text, known in texts), dtype=np.bool_)
-    return admitted
+def _few_bytes(few: Few) -> int:
+    return allocated(few) + sum(allocated(value) for _, value in _pairs(few))
+
+
+def _pairs(few: Few) -> Iterator[tuple[int, str]]:
+    """Rows and their values."""
+    values = iter(few)
+    return zip(values, values, strict=True)  # type: ignore[arg-type]
 
 
 def _rows_where(column: Column, chosen: npt.NDArray[np.bool_]) -> FrozenBitMap:

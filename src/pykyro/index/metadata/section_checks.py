@@ -47,7 +47,7 @@ def _check_ends(sections: Sections, name: str, count: int, end: int) -> None:
 
 
 def _check_numbers(sections: Sections) -> None:
-    value_ends, number_ends = (sections[name].astype(np.int64) for name in ("key_values", "key_numbers"))
+    value_ends, number_ends = (sections[name].view(np.int64) for name in ("key_values", "key_numbers"))
     values, numbers = value_ends[1:] - value_ends[:-1], number_ends[1:] - number_ends[:-1]
     if bool((numbers > values).any()):
         raise ValueError(
@@ -60,8 +60,8 @@ def _check_numbers(sections: Sections) -> None:
 
 def _check_codes(sections: Sections, rows: int) -> None:
     widths, starts, codes = sections["code_width"], sections["code_starts"], sections["codes"]
-    values = sections["key_values"].astype(np.int64)
-    ends = sections["val_rows"].astype(np.int64)
+    values = sections["key_values"].view(np.int64)
+    ends = sections["val_rows"].view(np.int64)
     if len(starts) != len(widths):
         raise ValueError(f"metadata section code_starts has {len(starts)} entries for {len(widths)} keys")
     carriers = ends[values[1:]] - ends[values[:-1]]

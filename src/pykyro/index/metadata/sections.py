@@ -60,9 +60,23 @@ DTYPES: Final[Mapping[str, type[np.generic]]] = {
 CODE_DTYPES: Final[Mapping[int, type[np.unsignedinteger[Any]]]] = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 
 
+_KEY_BYTES: Final = 150
+"""A key and its place in a table."""
+
+
 def dense_from(rows: int) -> int:
     """A set of more rows than this is found by its code, a smaller one by its list: measured to be even."""
     return max(4096, rows // 16)
+
+
+def code_width_of(values: int) -> int:
+    """Bytes of a code that can number so many values."""
+    return next(width for width, dtype in CODE_DTYPES.items() if values <= np.iinfo(dtype).max)
+
+
+def padded_codes(rows: int, width: int) -> int:
+    """Codes of a key, so that those of the next start at a multiple of 8 bytes."""
+    return -(-rows // (8 // width)) * (8 // width)
 
 
 def utf8(text: str) -> bytes:
@@ -75,18 +89,49 @@ def build_sections(metadata: Iterable[Mapping[str, str]], rows: int) -> Sections
 
     Raises ValueError when `metadata` has not `rows` entries or there are more than SEGMENT_ROWS_MAX.
     """
+    check_rows(rows)
+    builder = SectionsBuilder()
+    for entries in metadata:
+        builder.add(entries)
+    if builder.rows != rows:
+        raise ValueError(f"metadata of {builder.rows} rows for a segment of {rows}")
+    return builder.finish()
+
+
+def check_rows(rows: int) -> None:
+    """Refuse a segment of too many rows. Raises ValueError."""
     if not 0 <= rows <= SEGMENT_ROWS_MAX:
         raise ValueError(f"segment of {rows} rows; the maximum is {SEGMENT_ROWS_MAX}")
-    columns: dict[str, Column] = {}
-    row = -1
-    for row, entries in enumerate(metadata):
-        for key, value in entries.items():
-            column = columns.get(key)
+
+
+class SectionsBuilder:
+    """Takes the metadata of rows one by one, then lays it out."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Column] = {}
+        self.rows = 0
+        self.size_bytes = 0
+        """Memory taken so far, about; laying it out takes as much again."""
+
+    def add(self, metadata: Mapping[str, str]) -> None:
+        """Take the next row."""
+        for key, value in metadata.items():
+            column = self._columns.get(key)
             if column is None:
-                column = columns[key] = Column()
-            column.add(row, value)
-    if row + 1 != rows:
-        raise ValueError(f"metadata of {row + 1} rows for a segment of {rows}")
+                column = self._columns[key] = Column()
+                self.size_bytes += _KEY_BYTES + len(key)
+                self.size_bytes += column.size_bytes
+            self.size_bytes += column.add(self.rows, value)
+        self.rows += 1
+
+    def finish(self) -> Sections:
+        """The arrays. The builder is empty behind it."""
+        rows, columns = self.rows, self._columns
+        self.rows, self._columns, self.size_bytes = 0, {}, 0
+        return _laid_out(columns, rows)
+
+
+def _laid_out(columns: dict[str, Column], rows: int) -> Sections:
     keys = sorted(columns)
     frozen = [_freeze(columns.pop(key), rows) for key in keys]
     texts = [text for part in frozen for text in part.texts]
@@ -139,9 +184,8 @@ def _freeze(column: Column, rows: int) -> _Frozen:
     code_width = 0
     codes = np.empty(0, dtype=np.uint8)
     if len(carriers) > dense_from(rows):
-        code_width = next(width for width, dtype in CODE_DTYPES.items() if len(order) <= np.iinfo(dtype).max)
-        padded = -(-rows // (8 // code_width)) * (8 // code_width)
-        wide = np.zeros(padded, dtype=CODE_DTYPES[code_width])
+        code_width = code_width_of(len(order))
+        wide = np.zeros(padded_codes(rows, code_width), dtype=CODE_DTYPES[code_width])
         wide[carriers] = ranks + 1
         codes = wide.view(np.uint8)
     return _Frozen(

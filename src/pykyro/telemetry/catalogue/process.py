@@ -17,6 +17,25 @@ MEMORY_LIMIT: Final = PROCESS_AND_RECOVERY.gauge(
     "Most memory that the server may occupy before the system ends it: the limit of its control group, or all memory "
     "of the machine.",
 )
+MEMORY_BUDGET: Final = PROCESS_AND_RECOVERY.gauge(
+    "kyrodb_memory_budget_bytes",
+    "bytes",
+    "Memory that the server allows itself: the setting memory.limit, or the share of memory that is its default.",
+)
+MEMORY_PART: Final = PROCESS_AND_RECOVERY.gauge(
+    "kyrodb_memory_part_bytes",
+    "bytes",
+    "Memory that counts against the budget, by the part of the server that holds it. Part program is the memory of "
+    "the process at its start; part not accounted for is resident memory beyond all other parts.",
+    "part",
+)
+MEMORY_REFUSED_TOTAL: Final = PROCESS_AND_RECOVERY.counter(
+    "kyrodb_memory_refused_total",
+    "requests",
+    "Requests and background work that were refused because memory was short, by kind: can_wait is background work, "
+    "relief is work that gives memory back.",
+    "kind",
+)
 UPTIME: Final = PROCESS_AND_RECOVERY.counter(
     "kyrodb_uptime_seconds", "seconds", "Whole seconds since the server started."
 )
