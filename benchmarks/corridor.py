@@ -35,7 +35,8 @@ from pykyro.proto import kyrodb_pb2 as pb
 
 _PACKAGE: Final = Path(pykyro.__file__).parent
 _DIMENSION: Final = 384
-_ROWS: Final = 3000
+_ROWS: Final = 12000
+_STRUCTURE: Final = 24
 _TRACES: Final = 12
 
 
@@ -92,17 +93,16 @@ def _place(code: CodeType) -> str:
 def _ask(port: int, trace: Trace, *, steps: bool) -> None:
     """Fill the database, then trace one call of each kind; ends the server."""
     random = np.random.default_rng(1)
-    rows = random.standard_normal((_ROWS + 100, _DIMENSION)).astype(np.float32)
-    later = random.standard_normal((2 * _TRACES, _DIMENSION)).astype(np.float32)
+    # As texts, they have structure, so that a search walks the graph; without any, it would scan.
+    spread = random.standard_normal((_STRUCTURE, _DIMENSION))
+    everything = random.standard_normal((_ROWS + 100 + 2 * _TRACES, _STRUCTURE)) @ spread
+    everything += 0.6 * random.standard_normal(everything.shape)
+    rows, later = np.split(everything.astype(np.float32), [_ROWS + 100])
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             grpc.channel_ready_future(channel).result(60)
             server = stub(channel)
             server.BulkInsert(_insert(number + 1, rows[number]) for number in range(_ROWS))
-            server.FlushHotTier(pb.FlushRequest(force=True))
-            for row in rows[_ROWS:]:
-                server.Search(_search(row))
-                server.Insert(_insert(1, row))
             server.FlushHotTier(pb.FlushRequest(force=True))
             for row in rows[_ROWS:]:
                 server.Search(_search(row))

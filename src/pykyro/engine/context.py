@@ -11,7 +11,8 @@ from pykyro.engine.caches import Caches
 from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
-from pykyro.engine.tiers.cold_segment import ColdSegment, open_segment
+from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.engine.write_path import WritePath
 from pykyro.model.errors import WriteFailed
 from pykyro.storage.files.disk_space import DiskSpace

@@ -9,7 +9,7 @@ from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
-from pykyro.engine.tiers.cold_segment import open_segment
+from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.engine.write_path import WritePath
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.files.filesystem import FileSystem

@@ -119,6 +119,8 @@ class Security:
     def replace(self, replacement: Replacement) -> None:
         """Put it in force. On the event loop."""
         self._limiter.change(replacement.settings.rate_limit)
+        if isinstance(self.access, OpenAccess):
+            self.access.follow_limits()
         if isinstance(self.access, KeyAccess):
             self.access.replace(replacement.keys, replacement.indices)
         if self._ports.grpc is not None and replacement.certificates is not None:

@@ -76,6 +76,9 @@ ANYBODY: Final = Caller()
 class Access(Protocol):
     """Decides who a caller is. Used on the event loop."""
 
+    anybody: Caller | None
+    """Who every caller is, when nobody has to be told apart: then `caller` need not be asked."""
+
     def caller(self, call: Call) -> Caller:
         """Whoever makes this call. Raises Unauthenticated."""
         ...
@@ -90,6 +93,12 @@ class OpenAccess:
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
+        self.anybody: Caller | None = None
+        self.follow_limits()
+
+    def follow_limits(self) -> None:
+        """Take over whether rates are limited, after a change of them."""
+        self.anybody = None if self._limiter.enabled else ANYBODY
 
     def caller(self, call: Call) -> Caller:
         if not self._limiter.enabled:
@@ -104,6 +113,8 @@ class OpenAccess:
 
 class KeyAccess:
     """auth.enabled=true: callers are the tenants of their keys."""
+
+    anybody: Caller | None = None
 
     def __init__(
         self, ring: KeyRing, indices: Mapping[str, int], limiter: RateLimiter, ledger: UsageLedger

@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.engine.tiers.cold_segment import ColdSegment, open_segment
+from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
 from pykyro.index.metadata.metadata_index import build_sections
 from pykyro.index.vector.graph_build import GraphParameters

@@ -39,7 +39,7 @@ def scored_rows(k: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Matching:
     """The rows a search is about: those a filter matches, None being all; how many of them are alive; and, if the
-    graph is to be asked, those as bits, see segment_search.LiveRows.bits_of."""
+    graph is to be asked, those as bits, see cold_segment.LiveRows.bits_of."""
 
     rows: FrozenBitMap | None
     count: int
@@ -152,9 +152,11 @@ class GraphSearch:
                 continue
             unseen_bound = math.inf
             if request.over_fetch is not None:
-                unseen_bound = self._unseen_bound(
-                    query, coded[at], reported.item(at, known - 1), known >= matched
-                )
+                unseen_bound = -math.inf
+                if known < matched:
+                    unseen_bound = self._coding.similarity_at_most(
+                        reported.item(at, known - 1), query, coded[at]
+                    )
             answers.append(
                 Candidates(
                     best[at],
@@ -201,9 +203,9 @@ class GraphSearch:
         unseen_bound = math.inf
         if request.over_fetch is not None and not met.cut:
             last = met.last if known == len(met.rows) else float(met.reported[known - 1])
-            unseen_bound = (
-                -math.inf if last == -math.inf else self._unseen_bound(query, coded, last, known >= matched)
-            )
+            unseen_bound = -math.inf
+            if last > -math.inf and known < matched:
+                unseen_bound = self._coding.similarity_at_most(last, query, coded)
         rows = met.rows[:count]
         return Candidates(
             rows,
@@ -271,12 +273,6 @@ class GraphSearch:
             filtered=among.rows is not None,
             least_ef=self._least_ef,
         )
-
-    def _unseen_bound(self, query: Query, coded: CodedQuery, last: float, everything: bool) -> float:
-        """`Candidates.unseen_bound` of a search whose last row was reported so; it may have met `everything`."""
-        if everything:
-            return -math.inf
-        return self._coding.similarity_at_most(last, query, coded)
 
     def scan(self, request: TierRequest, query: Query, among: Matching) -> Candidates | None:
         """What a scan of the codes of all live rows that match finds; None when their errors leave the answer open.

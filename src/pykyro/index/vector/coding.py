@@ -65,12 +65,14 @@ class Code(Enum):
 
 class CodedQuery(NamedTuple):
     """A query as a graph is asked it: `vector`, float32 of shape (dimension,), at most `error` away from what it
-    stands for, whose length is `length`. `factor` turns a reported inner product into a similarity. `comparable` is
+    stands for, whose length is `length`. `rounding` is how far rounding to float32 moves it and a decoded row.
+    `factor` turns a reported inner product into a similarity. `comparable` is
     False where float32 cannot compare it with the rows."""
 
     vector: Vector
     length: float
     error: float
+    rounding: float
     factor: float
     comparable: bool
 
@@ -125,13 +127,16 @@ class Coding:
                 coded -= self._shift
         length = math.sqrt(coded.dot(coded))
         if not length < _CODED_MAX:
-            return CodedQuery(np.zeros(len(coded), np.float32), length, math.inf, factor, comparable=False)
+            return CodedQuery(
+                np.zeros(len(coded), np.float32), length, math.inf, 0.0, factor, comparable=False
+            )
+        rounding = 4 * _UNIT * (length + 2 * self.coded_length)
         if self.code is not Code.I8:
-            return CodedQuery(coded.astype(np.float32), length, 0.0, factor, comparable=True)
+            return CodedQuery(coded.astype(np.float32), length, 0.0, rounding, factor, comparable=True)
         whole = made_whole(coded.copy())
         coded -= whole
         error = math.sqrt(coded.dot(coded))
-        return CodedQuery(whole.astype(np.float32), length, error, factor, comparable=True)
+        return CodedQuery(whole.astype(np.float32), length, error, rounding, factor, comparable=True)
 
     # --- what a report means ------------------------------------------------------------------------
 
@@ -147,10 +152,20 @@ class Coding:
         if self.by_product:
             room = coded.length * (share * self.error + self._summing * self.coded_length)
             return similarity / coded.factor - room - _UNDERFLOW
-        distance = self._coded_distance(similarity, query)
+        # The largest distance, in the graph's units, of a row as similar as that.
+        if self.metric is Metric.EUCLIDEAN:
+            square = -similarity
+        elif self.metric is Metric.COSINE:
+            square = 2 - 2 * similarity + _COSINE_ROOM
+        elif query.length > 0:
+            square = self.radius**2 + self.longest**2 - 2 * self.radius / query.length * similarity
+            square += _COSINE_ROOM * self.longest**2
+        else:
+            return -math.inf
+        distance = self.scale * math.sqrt(max(0.0, square))
         error = self.error + coded.error if proved else math.hypot(self.error, coded.error)
         reported = math.sqrt(distance * distance + 2 * share * distance * error + error * error)
-        reported += self._room(coded)
+        reported += coded.rounding
         return -reported * reported * (1 + self._summing) - _UNDERFLOW
 
     def similarity_at_most(self, reported: float, query: Query, coded: CodedQuery) -> float:
@@ -161,7 +176,7 @@ class Coding:
             room = coded.length * (self.error + self._summing * self.coded_length)
             return (reported + room + _UNDERFLOW) * coded.factor
         distance = math.sqrt(max(0.0, -reported - _UNDERFLOW) / (1 + self._summing))
-        distance -= self._room(coded) + self.error + coded.error
+        distance -= coded.rounding + self.error + coded.error
         square = (max(0.0, distance) / self.scale) ** 2
         if self.metric is Metric.EUCLIDEAN:
             return -square
@@ -170,20 +185,6 @@ class Coding:
         if not self.radius:
             return math.inf
         return query.length * (self.radius**2 + self.longest**2 - square) / (2 * self.radius)
-
-    def _coded_distance(self, similarity: float, query: Query) -> float:
-        """Largest distance, in the graph's units, of a row as similar as that."""
-        if self.metric is Metric.EUCLIDEAN:
-            square = -similarity
-        elif self.metric is Metric.COSINE:
-            square = 2 - 2 * similarity + _COSINE_ROOM
-        elif query.length > 0:
-            share = self.radius / query.length
-            square = self.radius**2 + self.longest**2 - 2 * share * similarity
-            square += _COSINE_ROOM * self.longest**2
-        else:
-            return math.inf
-        return self.scale * math.sqrt(max(0.0, square))
 
     @cached_property
     def _shift(self) -> Doubles:
@@ -194,10 +195,6 @@ class Coding:
         """Relative error of a sum of as many terms in float32 (Higham, Accuracy and Stability of Numerical
         Algorithms, 2nd ed., section 3.1)."""
         return (len(self.centre) + 16) * 2 * _UNIT
-
-    def _room(self, coded: CodedQuery) -> float:
-        """How far rounding to float32 moves query and decoded row."""
-        return 4 * _UNIT * (coded.length + 2 * self.coded_length)
 
 
 def old_coding(metric: Metric, dimension: int, longest: float) -> Coding:

@@ -82,7 +82,9 @@ class Graph:
     ) -> tuple[npt.NDArray[np.int64], Similarities]:
         """`search` for each of n queries: rows and similarities of shape (n, k), row -1 where there is
         none."""
-        asked = self._padded(np.array(queries) if len(queries) > 1 else queries[0][np.newaxis])
+        asked = np.array(queries) if len(queries) > 1 else queries[0][np.newaxis]
+        if self._padding:
+            asked = padded(asked, self._index.d)
         if len(queries) > 1:
             # Otherwise OpenMP would share even two queries out to all processors. The setting counts for this
             # thread only.

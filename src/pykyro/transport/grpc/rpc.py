@@ -123,7 +123,7 @@ class Rpcs:
         go on."""
         if self.in_flight.draining:
             raise Unavailable(SHUTTING_DOWN)
-        caller = self._access.caller(context)
+        caller = self._access.anybody or self._access.caller(context)
         if rules.admin and self._admins_only and not caller.is_admin:
             raise PermissionDenied(f"{name} needs the key of an admin (is_admin: true in the key file)")
         if rules.token and (caller.limiter is not None or caller.revoked):
