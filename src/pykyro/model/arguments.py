@@ -64,13 +64,16 @@ def checked_ids(ids: Iterable[DocId]) -> list[int]:
 
 def bounded_integer(value: object, field: str, low: int, high: int) -> int:
     """`value` as an int within these bounds: Python's or NumPy's, no bool."""
-    number = value if type(value) is int else _integer(value, field)
+    number = checked_integer(value, field)
     if not low <= number <= high:
         raise InvalidArgument(f"{field} must be >= {low} and <= {high}, got {number}", field=field)
     return number
 
 
-def _integer(value: object, field: str) -> int:
+def checked_integer(value: object, field: str) -> int:
+    """`value` as an int: Python's or NumPy's, no bool."""
+    if type(value) is int:
+        return value
     if isinstance(value, (bool, np.bool_)):
         raise InvalidArgument(f"{field} must be an integer, got {value}", field=field)
     # Below a mask lies whatever was there before.

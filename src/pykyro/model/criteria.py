@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from pykyro.model.arguments import Schema, VectorLike, bounded_integer, checked_namespace, checked_vector
+from pykyro.model.arguments import Schema, VectorLike, checked_integer, checked_namespace, checked_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Anything, Filter, names_a_condition
-from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
-from pykyro.model.requests import SearchRequest
+from pykyro.model.requests import SearchRequest, check_search
 from pykyro.model.types import Scope
 
 
@@ -67,13 +65,13 @@ def search_options(
         raise InvalidArgument(
             f"min_score must be a number, got {type(min_score).__name__}", field="min_score"
         )
-    if math.isnan(min_score):
-        raise InvalidArgument("min_score must be a number, got NaN", field="min_score")
+    k, ef_search = checked_integer(k, "k"), checked_integer(ef_search, "ef_search")
+    check_search(k, ef_search, float(min_score))
     return SearchOptions(
-        k=bounded_integer(k, "k", 1, K_MAX),
+        k=k,
         filter=None if isinstance(filter, Anything) else filter,
         scope=Scope(namespace=checked_namespace(namespace)),
-        ef_search=bounded_integer(ef_search, "ef_search", 0, EF_SEARCH_MAX),
+        ef_search=ef_search,
         min_score=float(min_score),
         exact=bool(exact),
         include_vectors=bool(include_vectors),

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
-from pykyro.model.errors import ResourceExhausted
+from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.filter import Filter
+from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.types import EVERYTHING, LSN, Document, Scope, Vector
 
@@ -120,6 +121,20 @@ class Found:
     @property
     def metadata(self) -> dict[str, str]:
         return decode_metadata(self.metadata_wire)
+
+
+def check_search(k: int, ef_search: int, min_score: float) -> None:
+    """Refuse numbers that no search can be asked with, whichever way they come. Raises InvalidArgument."""
+    if k < 1:
+        raise InvalidArgument("k must be greater than 0", field="k")
+    if k > K_MAX:
+        raise InvalidArgument(f"k must be <= {K_MAX}, got {k}", field="k")
+    if ef_search < 0:
+        raise InvalidArgument(f"ef_search must be >= 0, got {ef_search}", field="ef_search")
+    if ef_search > EF_SEARCH_MAX:
+        raise InvalidArgument(f"ef_search must be <= {EF_SEARCH_MAX}, got {ef_search}", field="ef_search")
+    if math.isnan(min_score):
+        raise InvalidArgument("min_score must be a number, got NaN", field="min_score")
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from pykyro.model.distance import check_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import SHORT_VARINTS, varint
-from pykyro.model.requests import Kind, SearchRequest, SearchResult, Tier
+from pykyro.model.requests import Kind, SearchRequest, SearchResult, Tier, check_search
 from pykyro.model.types import EVERYTHING, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
@@ -166,16 +166,13 @@ def wants_inline_errors(payload: bytes) -> bool:
 
 
 def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller) -> SearchRequest:
-    if request.k == 0:
-        raise InvalidArgument("k must be greater than 0", field="k")
-    if request.k > K_MAX:
-        raise InvalidArgument(f"k must be <= {K_MAX}, got {request.k}", field="k")
-    if request.ef_search > EF_SEARCH_MAX:
-        raise InvalidArgument(
-            f"ef_search must be <= {EF_SEARCH_MAX}, got {request.ef_search}", field="ef_search"
-        )
-    if math.isnan(request.min_score):
-        raise InvalidArgument("min_score must be a number, got NaN", field="min_score")
+    # Most searches are plainly sound; of the others the model says what is wrong.
+    if (
+        not 0 < request.k <= K_MAX
+        or request.ef_search > EF_SEARCH_MAX
+        or request.min_score != request.min_score
+    ):
+        check_search(request.k, request.ef_search, request.min_score)
     condition, scope = None, EVERYTHING
     if request.HasField("filter") or request.metadata_filters:
         message = request.filter if request.HasField("filter") else None
