@@ -18,11 +18,11 @@ from pykyro.index.vector.graph_build import GraphParameters, build_graph
 from pykyro.index.vector.hnsw import Graph
 from pykyro.model import distance
 from pykyro.model.arguments import Schema
-from pykyro.model.requests import Hit, SearchResult, Tier
+from pykyro.model.requests import ScoredDocument, SearchResult, Tier
 from pykyro.model.types import Matrix, Metric
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
-from pykyro.transport.grpc.search_codec import SearchCodec
+from pykyro.transport.grpc.search_codec import GrpcSearchCodec
 
 EF = 50
 K = 10
@@ -36,14 +36,14 @@ def floor_graph(docs: Matrix) -> Graph:
 
 def floor_handlers(docs: Matrix) -> dict[str, Any]:
     graph = floor_graph(docs)
-    codec = SearchCodec(Schema(docs.shape[1], Metric.COSINE))
+    codec = GrpcSearchCodec(Schema(docs.shape[1], Metric.COSINE))
 
     async def search(payload: bytes, context: object) -> bytes:
         request = wire.SearchRequest.FromString(payload)
         query = np.frombuffer(request.query_embedding, np.float32)
         query = query / np.sqrt(np.dot(query, query))
         rows, scores = graph.search(query, request.k, request.ef_search)
-        hits = [Hit(row + 1, score) for row, score in zip(rows.tolist(), scores.tolist())]
+        hits = [ScoredDocument(row + 1, score) for row, score in zip(rows.tolist(), scores.tolist())]
         result = SearchResult(hits, len(hits), position=0, tiers=frozenset((Tier.COLD,)), exact=False)
         return codec.encode(result, 0.0, with_plan=True)
 

@@ -37,7 +37,7 @@ from pykyro.tenancy.usage_file import _MAGIC as _USAGE_MAGIC
 from pykyro.tenancy.usage_file import decode_counts
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import decode_filter
-from pykyro.transport.grpc.search_codec import SearchCodec, wants_inline_errors
+from pykyro.transport.grpc.search_codec import GrpcSearchCodec, wants_inline_errors
 from pykyro.transport.grpc.writes import decode_insert, insert_fault
 
 _PATH = Path("/fuzz/file")
@@ -119,7 +119,7 @@ def requests(data: bytes) -> None:
         decode_insert(payload, _SCHEMA, caller)
     except InvalidArgument as fault:
         insert_fault(payload, fault)
-    _refusing(lambda raw: SearchCodec(_SCHEMA).decode(raw, caller), payload, InvalidArgument)
+    _refusing(lambda raw: GrpcSearchCodec(_SCHEMA).decode(raw, caller), payload, InvalidArgument)
     wants_inline_errors(payload)
     for kind in (pb.DeleteRequest, pb.UpdateMetadataRequest, pb.BatchDeleteRequest, pb.BulkQueryRequest):
         _refusing(functools.partial(decode.parse, kind), payload, InvalidArgument)

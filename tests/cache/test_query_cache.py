@@ -11,7 +11,7 @@ from tests.cache.holding import DIMENSION, NOTHING, Rig, best_ids, documents, ro
 
 from pykyro.cache.query_cache import Mode
 from pykyro.model import distance
-from pykyro.model.requests import Kind
+from pykyro.model.requests import CachedKind
 from pykyro.model.types import Metric
 
 MANY = rows(500)
@@ -24,7 +24,7 @@ def test_the_same_question_is_answered_with_its_own_scores(metric: Metric) -> No
     rig.store(query, MANY)
     for _ in range(2):
         found = rig.ask(query)
-        assert (found.kind, found.exact) == (Kind.EXACT, True)
+        assert (found.kind, found.exact) == (CachedKind.EXACT, True)
         assert found.doc_ids == best_ids(query, documents(1, MANY), 3, metric)
         similarities = distance.similarities(MANY, query, metric)[np.array(found.doc_ids) - 1]
         assert found.scores == distance.scores(similarities, metric).tolist()
@@ -42,14 +42,14 @@ def test_a_near_question_is_answered_when_that_is_proved_and_not_otherwise(metri
         found = rig.ask(asked)
         if found is not None:
             proved += 1
-            assert found.kind is Kind.CERTIFIED
+            assert found.kind is CachedKind.CERTIFIED
             assert found.doc_ids == best_ids(asked, documents(1, MANY), 3, metric)
             assert found.margin > 0
     assert 5 < proved < 95
 
 
 def test_a_question_scaled_is_the_same_question_for_cosine_only() -> None:
-    for metric, kind in ((Metric.COSINE, Kind.CERTIFIED), (Metric.INNER_PRODUCT, None)):
+    for metric, kind in ((Metric.COSINE, CachedKind.CERTIFIED), (Metric.INNER_PRODUCT, None)):
         rig, query = Rig(metric), rows(1, 1)[0]
         rig.store(query, MANY)
         found = rig.ask(query * np.float32(2))
@@ -184,7 +184,7 @@ def test_a_capacity_is_a_bound_and_is_used_to_the_full(capacity: int, mode: Mode
     assert rig.cache.counts["evicted"] == 400 - capacity
     latest = rig.ask(queries[-1])
     assert latest is not None
-    assert latest.kind is Kind.EXACT
+    assert latest.kind is CachedKind.EXACT
 
 
 def test_a_cache_without_room_keeps_nothing() -> None:
@@ -254,7 +254,7 @@ def test_questions_that_wait_to_become_entries_are_found_again_and_follow_writes
     assert rig.ask(queries[-1]).doc_ids[0] == 1000
     rig.ask(rows(1, 7)[0])
     rig.store(rows(1, 7)[0], MANY)
-    assert rig.ask(rows(1, 7)[0]).kind is Kind.EXACT
+    assert rig.ask(rows(1, 7)[0]).kind is CachedKind.EXACT
 
 
 def test_while_questions_do_not_repeat_most_go_past_and_count_as_missed() -> None:
@@ -269,7 +269,7 @@ def test_while_questions_do_not_repeat_most_go_past_and_count_as_missed() -> Non
             asked += 1
     assert 1024 <= asked < 2500
     assert rig.cache.counts["miss"] == missed + 5000 - asked
-    assert rig.ask(again).kind is Kind.EXACT
+    assert rig.ask(again).kind is CachedKind.EXACT
     assert all(rig.cache.is_asked() for _ in range(100))
 
 
@@ -279,7 +279,7 @@ def test_mode_threshold_and_its_bound() -> None:
     rig.store(axes[0], MANY)
     own = rig.ask(axes[0])
     beside = rig.ask(axes[0] + axes[1] * np.float32(1.7))  # a cosine of 0.507
-    assert (beside.kind, beside.doc_ids, beside.scores) == (Kind.THRESHOLD, own.doc_ids, own.scores)
+    assert (beside.kind, beside.doc_ids, beside.scores) == (CachedKind.THRESHOLD, own.doc_ids, own.scores)
     assert rig.ask(axes[0] + axes[1] * np.float32(1.8)) is None  # 0.486
 
 
@@ -288,7 +288,7 @@ def test_mode_rescored_measures_before_it_serves() -> None:
     rig, held = Rig(mode=Mode.RESCORED), documents(1, MANY)
     (topic,) = rows(1, 1)
     rig.store(topic, MANY, keep=30)
-    kinds: list[Kind | None] = []
+    kinds: list[CachedKind | None] = []
     for seed in range(1000):
         asked = topic + rows(1, seed)[0] * np.float32(0.3)
         lookup = rig.lookup(asked)
@@ -297,14 +297,14 @@ def test_mode_rescored_measures_before_it_serves() -> None:
         assert rig.cache.similar is not None
         if found is None and lookup.to_check is not None:
             rig.cache.similar.judge(lookup.to_check, best_ids(asked, held, 3, Metric.COSINE))
-        if found is not None and found.kind is Kind.RESCORED:
+        if found is not None and found.kind is CachedKind.RESCORED:
             similarities = distance.similarities(held.vectors, asked, Metric.COSINE)
             assert (
                 found.scores
                 == distance.scores(similarities[np.array(found.doc_ids) - 1], Metric.COSINE).tolist()
             )
-    first = kinds.index(Kind.RESCORED)
+    first = kinds.index(CachedKind.RESCORED)
     assert first > 50
-    assert kinds[first:].count(Kind.RESCORED) > 200
+    assert kinds[first:].count(CachedKind.RESCORED) > 200
     assert rig.cache.similar is not None
     assert rig.cache.similar.control.recall()[1] >= 0.9

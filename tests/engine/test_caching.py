@@ -18,9 +18,9 @@ from pykyro.engine.engine import Engine
 from pykyro.model import distance
 from pykyro.model.filter import Exact, Filter, In, Range, matches
 from pykyro.model.requests import (
+    CachedKind,
     Delete,
     DeleteMatching,
-    Kind,
     Operation,
     Put,
     SearchRequest,
@@ -87,7 +87,7 @@ class Traffic:
 @pytest.mark.parametrize("seed", range(3))
 def test_cached_answers_equal_scans_whatever_is_written(tmp_path: Path, metric: Metric, seed: int) -> None:
     engine = cached_engine(tmp_path / "data", metric=metric)
-    traffic, chance, kinds = Traffic(seed), random.Random(seed), Counter[Kind | None]()
+    traffic, chance, kinds = Traffic(seed), random.Random(seed), Counter[CachedKind | None]()
     for _ in range(1500):
         happening = chance.random()
         if happening < 0.3:
@@ -106,8 +106,8 @@ def test_cached_answers_equal_scans_whatever_is_written(tmp_path: Path, metric: 
         assert found.tiers == {Tier.CACHE}
         assert found.margin > 0
     engine.close()
-    assert kinds[Kind.EXACT] > 30
-    assert metric is Metric.INNER_PRODUCT or kinds[Kind.CERTIFIED] > 30
+    assert kinds[CachedKind.EXACT] > 30
+    assert metric is Metric.INNER_PRODUCT or kinds[CachedKind.CERTIFIED] > 30
     assert kinds[None] > 30
 
 
@@ -204,7 +204,7 @@ def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
     assert segment.shape.ef
     ef = max(40, segment.shape.ef)
     noise = vectors(40, seed=7) * 0.01
-    kinds = Counter[Kind | None]()
+    kinds = Counter[CachedKind | None]()
     for query, shift in zip(vectors(40, seed=6), noise, strict=True):
         engine.search(SearchRequest(query, 5))
         asked_graph = segment.shape.coding.coded(distance.Query(query, metric))
@@ -218,8 +218,8 @@ def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
                 best = np.lexsort((met, -similarities))[:5]
                 assert [hit.doc_id for hit in found.hits] == (met[best] + 1).tolist()
     engine.close()
-    assert kinds[Kind.EXACT] > 30
-    assert metric is Metric.INNER_PRODUCT or kinds[Kind.CERTIFIED] > 10
+    assert kinds[CachedKind.EXACT] > 30
+    assert metric is Metric.INNER_PRODUCT or kinds[CachedKind.CERTIFIED] > 10
 
 
 def test_scope_filter_k_and_effort_never_cross(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_scope_filter_k_and_effort_never_cross(tmp_path: Path) -> None:
     (query,) = vectors(1, seed=9)
     many(engine)
     assert ask(engine, query).cached is None
-    assert ask(engine, query).cached is Kind.EXACT
+    assert ask(engine, query).cached is CachedKind.EXACT
     others: list[dict[str, Any]] = [
         {"k": 2},
         {"k": 4},
@@ -241,7 +241,7 @@ def test_scope_filter_k_and_effort_never_cross(tmp_path: Path) -> None:
     for other in others:
         assert ask(engine, query, **other).cached is None, other
     for other in others:
-        assert ask(engine, query, **other).cached is Kind.EXACT, other
+        assert ask(engine, query, **other).cached is CachedKind.EXACT, other
     for past in ({"exact": True}, {"ef_search": 50}, {"ef_search": 60}):
         assert ask(engine, query, **past).cached is None, past
         assert ask(engine, query, **past).cached is None, past
@@ -257,11 +257,11 @@ def test_an_acknowledged_write_is_in_the_next_cached_answer(tmp_path: Path) -> N
     before = ask(engine, query)
     engine.write(put(5000, query, colour="red"))
     after = ask(engine, query)
-    assert after.cached is Kind.EXACT
+    assert after.cached is CachedKind.EXACT
     assert [hit.doc_id for hit in after.hits] == [8, 5000, before.hits[1].doc_id]
     engine.write(UpdateMetadata(8, {"colour": "green"}))
     changed = ask(engine, query)
-    assert (changed.cached, changed.hits[0].metadata) == (Kind.EXACT, {"colour": "green"})
+    assert (changed.cached, changed.hits[0].metadata) == (CachedKind.EXACT, {"colour": "green"})
     engine.write(Delete(8))
     assert [hit.doc_id for hit in ask(engine, query).hits][:2] == [5000, before.hits[1].doc_id]
     engine.close()
@@ -274,7 +274,7 @@ def test_a_document_enters_and_leaves_a_filtered_answer_with_its_metadata(tmp_pa
     assert ask(engine, rows[0], **red).hits[0].doc_id != 1
     engine.write(UpdateMetadata(1, {"colour": "red"}, merge=True))
     found = ask(engine, rows[0], **red)
-    assert (found.cached, found.hits[0].doc_id) == (Kind.EXACT, 1)
+    assert (found.cached, found.hits[0].doc_id) == (CachedKind.EXACT, 1)
     engine.write(UpdateMetadata(1, {"colour": "blue"}, merge=True))
     found = ask(engine, rows[0], **red)
     assert found.hits[0].doc_id != 1
@@ -291,5 +291,5 @@ def test_an_answer_survives_sealing_and_merging_of_what_it_was_found_in(tmp_path
     settle(engine)
     assert engine.stats().segments == 1
     after = ask(engine, rows[3])
-    assert (after.cached, parts(after)) == (Kind.EXACT, before)
+    assert (after.cached, parts(after)) == (CachedKind.EXACT, before)
     engine.close()

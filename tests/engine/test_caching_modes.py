@@ -12,7 +12,7 @@ from tests.engine.opening import fill, open_small, vectors
 
 from pykyro.cache.query_cache import Mode
 from pykyro.engine.options import CacheOptions
-from pykyro.model.requests import Kind, SearchRequest
+from pykyro.model.requests import CachedKind, SearchRequest
 
 
 def test_nothing_is_cached_when_the_mode_is_off(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_mode_exact_serves_only_the_same_question(tmp_path: Path) -> None:
     engine = cached_engine(tmp_path / "data", Mode.EXACT)
     rows = many(engine)
     ask(engine, rows[0])
-    assert ask(engine, rows[0]).cached is Kind.EXACT
+    assert ask(engine, rows[0]).cached is CachedKind.EXACT
     assert ask(engine, rows[0] * np.float32(1.0001)).cached is None
     engine.close()
 
@@ -41,7 +41,7 @@ def test_mode_threshold_gives_the_other_questions_documents_and_scores(tmp_path:
     aside = vectors(1, seed=4)[0]
     aside -= query * np.dot(query, aside)
     found = ask(engine, query + aside / np.float32(np.linalg.norm(aside)))  # a cosine of 0.71
-    assert (found.cached, parts(found)) == (Kind.THRESHOLD, parts(before))
+    assert (found.cached, parts(found)) == (CachedKind.THRESHOLD, parts(before))
     assert np.isnan(found.margin)
     assert not found.exact
     assert ask(engine, -rows[0]).cached is None
@@ -53,21 +53,21 @@ def test_mode_rescored_serves_near_questions_once_it_has_measured_them(tmp_path:
     engine = open_small(tmp_path / "data", dimension=16, cache=options)
     fill(engine, vectors(1000, seed=3, dimension=16))
     topics, noise = vectors(20, seed=21, dimension=16), np.random.default_rng(2)
-    kinds, shared = Counter[Kind | None](), 0.0
+    kinds, shared = Counter[CachedKind | None](), 0.0
     random.seed(1)
     for _ in range(2000):
         query = topics[noise.integers(20)] + noise.standard_normal(16) * 0.2
         request = SearchRequest(query.astype(np.float32), 10)
         found = engine.search(request)
         kinds[found.cached] += 1
-        if found.cached is Kind.RESCORED:
+        if found.cached is CachedKind.RESCORED:
             expected = {hit.doc_id: hit.score for hit in truth(engine, request).hits}
             ours = {hit.doc_id: hit.score for hit in found.hits}
             shared += len(expected.keys() & ours.keys()) / len(expected)
             assert all(expected[doc_id] == ours[doc_id] for doc_id in expected.keys() & ours.keys())
     engine.close()
-    assert kinds[Kind.RESCORED] > 500
-    assert shared / kinds[Kind.RESCORED] >= 0.9
+    assert kinds[CachedKind.RESCORED] > 500
+    assert shared / kinds[CachedKind.RESCORED] >= 0.9
 
 
 def test_mode_rescored_serves_nothing_unproved_when_near_questions_have_other_answers(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_mode_rescored_serves_nothing_unproved_when_near_questions_have_other_an
     random.seed(1)
     for _ in range(1000):
         query = topics[noise.integers(20)] + noise.standard_normal(16) * 0.5
-        assert engine.search(SearchRequest(query.astype(np.float32), 10)).cached is not Kind.RESCORED
+        assert engine.search(SearchRequest(query.astype(np.float32), 10)).cached is not CachedKind.RESCORED
     assert engine.context.caches.queries.similar is not None
     assert engine.context.caches.queries.similar.control.checks > 20
     engine.close()

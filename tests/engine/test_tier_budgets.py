@@ -16,7 +16,7 @@ from pykyro.engine.options import EngineOptions, RecallOptions, TierBudgets
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.model.filter import Exact
-from pykyro.model.requests import Kind, SearchRequest, SearchResult, Tier
+from pykyro.model.requests import CachedKind, SearchRequest, SearchResult, Tier
 from pykyro.storage.files.filesystem import LocalFileSystem
 
 Slow = Callable[[type, str, float], None]
@@ -125,7 +125,7 @@ def test_a_partial_answer_is_neither_cached_nor_taken_as_a_sample(engine: Engine
 def test_a_cached_answer_that_comes_too_late_is_let_go(engine: Engine, slow: Slow) -> None:
     request = SearchRequest(ROWS[0], 3, filter=Exact("colour", "red"))
     asked = [engine.search(request).cached for _ in range(2)]
-    assert asked == [None, Kind.EXACT]
+    assert asked == [None, CachedKind.EXACT]
     slow(ColdSegment, "count", 0.004)
     result = engine.search(request)
     assert (result.cached, result.complete, len(result.hits)) == (None, True, 3)

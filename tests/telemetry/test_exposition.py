@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from pykyro.telemetry.catalogue.declaration import Family, Metric
+from pykyro.telemetry.catalogue.declaration import Family, Instrument
 from pykyro.telemetry.counters import Histogram
 from pykyro.telemetry.exposition import render
 
 
 def test_integers_are_plain_and_other_numbers_have_six_decimals() -> None:
     families = [
-        Metric("kyrodb_queries_failed", "counter", "queries", "Queries that failed.").of(3),
-        Metric("kyrodb_cache_hit_rate", "gauge", "share", "Hits.").of(0.5),
-        Metric("kyrodb_query_latency_ns", "gauge", "nanoseconds", "Latency.", ("percentile",)).by_label(
+        Instrument("kyrodb_queries_failed", "counter", "queries", "Queries that failed.").of(3),
+        Instrument("kyrodb_cache_hit_rate", "gauge", "share", "Hits.").of(0.5),
+        Instrument("kyrodb_query_latency_ns", "gauge", "nanoseconds", "Latency.", ("percentile",)).by_label(
             {"50": 10, "99": 20}
         ),
     ]
@@ -38,7 +38,7 @@ def test_histogram_is_cumulative_and_ends_with_its_sum_and_count() -> None:
     histogram = Histogram()
     for duration_s in (0.0002, 0.02, 30.0):
         histogram.observe(duration_s)
-    took = Metric("kyrodb_time_seconds", "histogram", "seconds", "Time.", ("rpc",))
+    took = Instrument("kyrodb_time_seconds", "histogram", "seconds", "Time.", ("rpc",))
     lines = render([took.by_label({"Search": histogram})]).splitlines()
     assert 'kyrodb_time_seconds_bucket{rpc="Search",le="0.0001"} 0' in lines
     assert 'kyrodb_time_seconds_bucket{rpc="Search",le="0.00025"} 1' in lines
@@ -50,7 +50,7 @@ def test_histogram_is_cumulative_and_ends_with_its_sum_and_count() -> None:
     ]
 
 
-THING = Metric("kyrodb_thing", "gauge", "things", "A thing.", ("name",))
+THING = Instrument("kyrodb_thing", "gauge", "things", "A thing.", ("name",))
 
 
 @given(

@@ -12,7 +12,7 @@ from pykyro.cache.documents import Documents
 from pykyro.cache.entry_table import Entry
 from pykyro.model import distance
 from pykyro.model.distance import Query
-from pykyro.model.requests import Kind
+from pykyro.model.requests import CachedKind
 from pykyro.model.types import Metric
 
 Admits = Callable[[Hashable, Mapping[str, str]], bool]
@@ -33,7 +33,7 @@ class Cached:
     it is not edited: it may be served again.
     """
 
-    kind: Kind
+    kind: CachedKind
     slot: int
     entry: Entry
     documents: Documents
@@ -85,7 +85,7 @@ class Lookup:
 
 
 def ranked(
-    entry: Entry, slot: int, query: Query, metric: Metric, k: int, score_min: float, kind: Kind
+    entry: Entry, slot: int, query: Query, metric: Metric, k: int, score_min: float, kind: CachedKind
 ) -> Cached:
     """The best `k` documents of an entry for this query whose score is at least `score_min` (<= 0: any)."""
     documents = entry.held.fetched()

@@ -40,7 +40,7 @@ from pykyro.cache.proof import outside_at_most
 from pykyro.cache.write_columns import CommitCheck, WriteColumns
 from pykyro.model import distance
 from pykyro.model.distance import Query
-from pykyro.model.requests import Kind
+from pykyro.model.requests import CachedKind
 from pykyro.model.types import NOBODY, Metric, Vector
 
 _SKETCH: Final = 16
@@ -202,7 +202,7 @@ class QueryCache:
         if entry.repeated is not None and score_min <= 0:
             known: Cached = entry.repeated
             return known
-        found = ranked(entry, slot, query, self._metric, k, score_min, Kind.EXACT)
+        found = ranked(entry, slot, query, self._metric, k, score_min, CachedKind.EXACT)
         if not found.prove(entry.unseen_bound, score_min, self._metric):
             return None
         if score_min <= 0:
@@ -224,7 +224,7 @@ class QueryCache:
         entry = near.entry
         between = query.similarity(entry.vector)
         outside = outside_at_most(self._metric, entry.unseen_bound, between)
-        found = ranked(entry, near.slot, query, self._metric, k, score_min, Kind.CERTIFIED)
+        found = ranked(entry, near.slot, query, self._metric, k, score_min, CachedKind.CERTIFIED)
         if found.prove(outside, score_min, self._metric):
             return found
         with self._lock:

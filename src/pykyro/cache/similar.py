@@ -22,7 +22,7 @@ import numpy as np
 from pykyro.cache.answer import Cached, ranked
 from pykyro.cache.entry_table import Near
 from pykyro.model.distance import Query
-from pykyro.model.requests import Kind
+from pykyro.model.requests import CachedKind
 from pykyro.model.types import Metric
 
 CHECK_SHARE: Final = 1 / 16
@@ -121,13 +121,13 @@ class Similar:
             if similarity <= self._floor:
                 return None
             as_it_was = Query(entry.vector, self._metric)
-            found = ranked(entry, slot, as_it_was, self._metric, k, score_min, Kind.THRESHOLD)
+            found = ranked(entry, slot, as_it_was, self._metric, k, score_min, CachedKind.THRESHOLD)
         else:
             share = CHECK_SHARE if self.control.threshold < math.inf else CHECK_SHARE_AT_FIRST
             check = similarity >= self._floor and random.random() < share
             if not check and similarity < self.control.threshold:
                 return None
-            found = ranked(entry, slot, query, self._metric, k, score_min, Kind.RESCORED)
+            found = ranked(entry, slot, query, self._metric, k, score_min, CachedKind.RESCORED)
             found.check = check
         found.similarity = similarity
         return found if found.examined >= k or entry.unseen_bound == -math.inf else None

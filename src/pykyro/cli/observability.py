@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pykyro.config import Settings
 from pykyro.model.errors import ConfigError, Unavailable
-from pykyro.telemetry.catalogue.declaration import Metric
+from pykyro.telemetry.catalogue.declaration import Instrument
 
 TIMEOUT_S = 5.0
 
@@ -124,18 +124,18 @@ class Interval:
     def seconds(self) -> float:
         return max(self.now.at_s - self.before.at_s, 1e-9)
 
-    def rate(self, counter: Metric, **labels: str) -> float:
+    def rate(self, counter: Instrument, **labels: str) -> float:
         """What a counter gained a second."""
         before, now = self.before.samples.get(counter, **labels), self.now.samples.get(counter, **labels)
         return _gained(before, now) / self.seconds
 
-    def rates(self, counter: Metric, label: str) -> dict[str, float]:
+    def rates(self, counter: Instrument, label: str) -> dict[str, float]:
         """`rate` by the values of a label, summed over the others; of a histogram, how often it observed."""
         before = self.before.samples.labelled(counter, label)
         now = self.now.samples.labelled(counter, label)
         return {value: _gained(before.get(value, 0.0), count) / self.seconds for value, count in now.items()}
 
-    def quantile_s(self, histogram: Metric, share: float, **labels: str) -> float:
+    def quantile_s(self, histogram: Instrument, share: float, **labels: str) -> float:
         """Upper bound of the bucket in which that share of a histogram's new samples lies; NaN without any."""
         before, now = self.before.samples, self.now.samples
         counts = sorted(
@@ -164,18 +164,18 @@ class Samples:
 
     values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = field(default_factory=dict)
 
-    def get(self, metric: Metric, **labels: str) -> float:
+    def get(self, metric: Instrument, **labels: str) -> float:
         """The value of one sample, 0 when it is not there."""
         return self.values.get((_sample_name(metric), tuple(sorted(labels.items()))), 0.0)
 
-    def has(self, metric: Metric) -> bool:
+    def has(self, metric: Instrument) -> bool:
         return any(known == _sample_name(metric) for known, _ in self.values)
 
-    def bucket(self, metric: Metric, bound: str, **labels: str) -> float:
+    def bucket(self, metric: Instrument, bound: str, **labels: str) -> float:
         """How many durations of a histogram are at most `bound` seconds, 0 when it is not there."""
         return self.values.get((f"{metric.name}_bucket", tuple(sorted({**labels, "le": bound}.items()))), 0.0)
 
-    def bounds(self, metric: Metric, **labels: str) -> list[str]:
+    def bounds(self, metric: Instrument, **labels: str) -> list[str]:
         """The bounds of a histogram's buckets, ascending, "+Inf" last; none when it is not there."""
         wanted = {*labels.items()}
         return [
@@ -184,7 +184,7 @@ class Samples:
             if name == f"{metric.name}_bucket" and {pair for pair in known if pair[0] != "le"} == wanted
         ]
 
-    def labelled(self, metric: Metric, label: str) -> dict[str, float]:
+    def labelled(self, metric: Instrument, label: str) -> dict[str, float]:
         """Values of a metric by one of its labels, summed over the others."""
         found: dict[str, float] = {}
         for (known, labels), value in self.values.items():
@@ -193,14 +193,14 @@ class Samples:
                 found[key] = found.get(key, 0.0) + value
         return found
 
-    def label(self, metric: Metric, label: str) -> str:
+    def label(self, metric: Instrument, label: str) -> str:
         """A label's value at the only sample of a metric, "" when there is none."""
         return next(
             (dict(labels).get(label, "") for known, labels in self.values if known == metric.name), ""
         )
 
 
-def _sample_name(metric: Metric) -> str:
+def _sample_name(metric: Instrument) -> str:
     return f"{metric.name}_count" if metric.kind == "histogram" else metric.name
 
 

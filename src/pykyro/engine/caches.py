@@ -25,7 +25,7 @@ from pykyro.engine.tiers.tier import Candidates, SearchTier
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.filter import matches
-from pykyro.model.requests import Hit, SearchRequest, SearchResult, Tier
+from pykyro.model.requests import ScoredDocument, SearchRequest, SearchResult, Tier
 from pykyro.model.types import Key, Metric, Rows, Scope, key_doc_id, key_owner, owner_of
 from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record
 from pykyro.system.clock import Clock
@@ -271,8 +271,8 @@ class FoundRows:
         return Documents(doc_ids, vectors, norms, tier.public_metadata(rows.tolist()))
 
 
-def _hits(cached: Cached, request: SearchRequest) -> list[Hit]:
-    hits = list(map(Hit, cached.doc_ids, cached.scores))
+def _hits(cached: Cached, request: SearchRequest) -> list[ScoredDocument]:
+    hits = list(map(ScoredDocument, cached.doc_ids, cached.scores))
     documents, rows = cached.documents, cached.rows
     if request.include_metadata:
         for hit, row in zip(hits, rows, strict=True):

@@ -33,7 +33,7 @@ from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
-from pykyro.model.requests import Found, Hit, SearchRequest, SearchResult, Stage, Tier
+from pykyro.model.requests import Found, ScoredDocument, SearchRequest, SearchResult, Stage, Tier
 from pykyro.model.types import LSN, Metric, Rows, Scope, Vector, key_of
 from pykyro.system.clock import Clock
 
@@ -82,7 +82,7 @@ class LeftOut(NamedTuple):
 _NOTHING_LEFT_OUT: Final = LeftOut()
 
 
-class Samples(Protocol):
+class RecallSampler(Protocol):
     """Whoever watches recall: takes an answer now and then, and says when."""
 
     wanted: bool
@@ -102,7 +102,7 @@ class ReadPath:
         self._clock = clock
         self._monotonic_s = clock.monotonic_s
         self.ef_search = options.ef_search
-        self.samples: Samples | None = None
+        self.samples: RecallSampler | None = None
 
     # --- searches ---------------------------------------------------------------------------------
 
@@ -313,7 +313,7 @@ def rank(request: SearchRequest, found: Candidacy, position: LSN, metric: Metric
         count = int(np.count_nonzero(shown >= np.float32(request.min_score)))
     result.total_found = count
     best = order[: min(k, count)]
-    result.hits = list(map(Hit, doc_ids[best].tolist(), shown[best].tolist()))
+    result.hits = list(map(ScoredDocument, doc_ids[best].tolist(), shown[best].tolist()))
     rows_of_hits = rows[best].tolist()
     if owners is None or len(parts) == 1:
         _hydrate(result.hits, rows_of_hits, oldest, request)
@@ -353,7 +353,9 @@ def _newest_side_by_side(
     return owners, rows, doc_ids, similarities
 
 
-def _hydrate(hits: Sequence[Hit], rows: Sequence[int], tier: SearchTier, request: SearchRequest) -> None:
+def _hydrate(
+    hits: Sequence[ScoredDocument], rows: Sequence[int], tier: SearchTier, request: SearchRequest
+) -> None:
     """Fetch what the request wants to see of hits of one tier."""
     if request.include_metadata:
         for hit, wire in zip(hits, tier.public_metadata(rows), strict=True):

@@ -23,7 +23,7 @@ class Tier(Enum):
     COLD = "cold"
 
 
-class Kind(Enum):
+class CachedKind(Enum):
     """Why a cached answer may be served; see query_cache.py."""
 
     EXACT = "exact"
@@ -157,7 +157,7 @@ class SearchRequest:
 
 
 @dataclass(slots=True)
-class Hit:
+class ScoredDocument:
     """One row of an answer. `vector` is the client's own float32 values, bit for bit, or None unless asked for."""
 
     doc_id: int
@@ -190,7 +190,7 @@ class SearchResult:
     and `margin` by how much it is proved (see cache.answer.Cached).
     """
 
-    hits: list[Hit]
+    hits: list[ScoredDocument]
     total_found: int
     position: LSN
     tiers: frozenset[Tier] = frozenset()
@@ -201,7 +201,7 @@ class SearchResult:
     left_out: frozenset[Tier] = frozenset()
     note: str = ""
     plan: str = ""
-    cached: Kind | None = None
+    cached: CachedKind | None = None
     margin: float = math.nan
     stages: Sequence[Stage] = ()
     """The search of each tier, if TierBudgets.timed."""

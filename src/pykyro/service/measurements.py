@@ -17,7 +17,7 @@ from pykyro.cache.similar import SimilarityControl
 from pykyro.engine.engine import Engine
 from pykyro.engine.recall.monitor import RecallMonitor
 from pykyro.model.limits import COUNT_MAX
-from pykyro.model.requests import EngineStats, Kind
+from pykyro.model.requests import CachedKind, EngineStats
 from pykyro.service.server_state import ServerState
 from pykyro.telemetry import logs
 from pykyro.telemetry.catalogue import process, requests, searches, storage
@@ -27,7 +27,7 @@ from pykyro.telemetry.health import HealthStatus, Phase
 from pykyro.telemetry.last_backup import newest_backup_s
 from pykyro.version import GIT_COMMIT, __version__
 
-_QUERY_CACHE_EVENTS: Final = (*(kind.value for kind in Kind), "miss", "unproved", "overtaken", "late")
+_QUERY_CACHE_EVENTS: Final = (*(kind.value for kind in CachedKind), "miss", "unproved", "overtaken", "late")
 
 
 def families(server_state: ServerState) -> Iterator[Family]:

@@ -18,7 +18,7 @@ from pykyro.cli.top.top import read
 from pykyro.cli.top.view import frame
 from pykyro.model.errors import ConfigError, Unavailable
 from pykyro.proto import kyrodb_pb2 as pb
-from pykyro.telemetry.catalogue.declaration import Family, Metric
+from pykyro.telemetry.catalogue.declaration import Family, Instrument
 from pykyro.telemetry.counters import Histogram
 from pykyro.telemetry.exposition import render
 
@@ -67,8 +67,8 @@ def test_what_is_no_url_is_refused(url: str) -> None:
         checked_url(url)
 
 
-CALLS = Metric("kyrodb_calls", "counter", "calls", "Calls.", ("rpc", "code"))
-TOOK = Metric("kyrodb_took", "histogram", "seconds", "Duration.", ("rpc",))
+CALLS = Instrument("kyrodb_calls", "counter", "calls", "Calls.", ("rpc", "code"))
+TOOK = Instrument("kyrodb_took", "histogram", "seconds", "Duration.", ("rpc",))
 
 
 def reading(at_s: float, *families: Family) -> Reading:

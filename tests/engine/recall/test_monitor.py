@@ -19,7 +19,7 @@ from pykyro.engine.recall.tally import AGE_S_MAX, SAMPLES_MAX, RecallTally, Sear
 from pykyro.index.vector import shaping
 from pykyro.model.errors import Unavailable
 from pykyro.model.filter import Exact
-from pykyro.model.requests import Delete, Hit, Kind, SearchRequest, SearchResult
+from pykyro.model.requests import CachedKind, Delete, ScoredDocument, SearchRequest, SearchResult
 
 WATCHED = RecallOptions(processor_share=0.5)
 DIMENSION = 24
@@ -211,8 +211,10 @@ def test_a_sample_that_fails_ends_nothing(
     engine.close()
 
 
-def result(*rows: tuple[int, float], cached: Kind | None = None) -> SearchResult:
-    return SearchResult([Hit(doc_id, score) for doc_id, score in rows], len(rows), 1, cached=cached)
+def result(*rows: tuple[int, float], cached: CachedKind | None = None) -> SearchResult:
+    return SearchResult(
+        [ScoredDocument(doc_id, score) for doc_id, score in rows], len(rows), 1, cached=cached
+    )
 
 
 def test_what_is_as_good_as_the_last_of_the_truth_counts_as_found() -> None:
@@ -220,7 +222,7 @@ def test_what_is_as_good_as_the_last_of_the_truth_counts_as_found() -> None:
     assert recall_of(result((1, 0.9), (7, 0.5)), exact) == 1.0
     assert recall_of(result((1, 0.9), (7, 0.4)), exact) == 0.5
     assert recall_of(result((1, 0.9), (2, 0.5), (7, 0.5)), exact) == 1.0
-    assert recall_of(result((8, 0.5), cached=Kind.THRESHOLD), exact) == 0.0
+    assert recall_of(result((8, 0.5), cached=CachedKind.THRESHOLD), exact) == 0.0
 
 
 def test_old_samples_are_forgotten_and_their_number_is_bounded() -> None:

@@ -19,7 +19,7 @@ from pykyro.model.types import EVERYTHING, Metric, Scope
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import ANYBODY, Caller
 from pykyro.transport.grpc import decode
-from pykyro.transport.grpc.search_codec import SearchCodec, wants_inline_errors
+from pykyro.transport.grpc.search_codec import GrpcSearchCodec, wants_inline_errors
 from pykyro.transport.grpc.writes import decode_insert, insert_fault
 
 DIMENSION = 4
@@ -74,7 +74,7 @@ def insert_vector(embedding: bytes) -> np.ndarray:
 
 def asked_vector(embedding: bytes) -> np.ndarray:
     payload = pb.SearchRequest(k=3).SerializeToString() + embedding
-    return SearchCodec(INNER_PRODUCT).decode(payload, ANYBODY).vector
+    return GrpcSearchCodec(INNER_PRODUCT).decode(payload, ANYBODY).vector
 
 
 @given(st.lists(float32, min_size=DIMENSION, max_size=DIMENSION), st.dictionaries(text, text, max_size=4))
@@ -163,7 +163,7 @@ def test_stream_reports_bytes_that_are_no_message() -> None:
 
 
 def test_search_carries_every_field() -> None:
-    request = SearchCodec(COSINE).decode(
+    request = GrpcSearchCodec(COSINE).decode(
         asked(
             min_score=0.5,
             namespace="n",
@@ -182,7 +182,7 @@ def test_search_carries_every_field() -> None:
 
 
 def test_plain_search_sees_everything() -> None:
-    request = SearchCodec(COSINE).decode(asked(), ANYBODY)
+    request = GrpcSearchCodec(COSINE).decode(asked(), ANYBODY)
     assert request.scope == EVERYTHING
     assert request.include_metadata
     assert not request.exact
@@ -207,11 +207,11 @@ def test_plain_search_sees_everything() -> None:
 )
 def test_bad_search_is_refused_in_the_words_clients_know(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        SearchCodec(COSINE).decode(asked(**fields), ANYBODY)
+        GrpcSearchCodec(COSINE).decode(asked(**fields), ANYBODY)
     assert message in str(refused.value)
     few = [(asked(), ANYBODY), (asked(**fields), ANYBODY), (asked(), Caller(tenant=2))]
     for payloads in (few, few[:1] * 8 + few[1:]):  # from eight on they are checked all at once
-        *first, bad, last = SearchCodec(COSINE).decode_many(payloads)
+        *first, bad, last = GrpcSearchCodec(COSINE).decode_many(payloads)
         assert_neighbours_unharmed(first, bad, last, refused.value)
 
 
@@ -230,7 +230,7 @@ def assert_neighbours_unharmed(
 
 @pytest.mark.parametrize(("k", "ef"), [(1, 0), (1000, 10_000)])
 def test_bounds_themselves_are_accepted(k: int, ef: int) -> None:
-    request = SearchCodec(COSINE).decode(asked(k=k, ef_search=ef), ANYBODY)
+    request = GrpcSearchCodec(COSINE).decode(asked(k=k, ef_search=ef), ANYBODY)
     assert (request.k, request.ef_search) == (k, ef)
 
 

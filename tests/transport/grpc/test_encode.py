@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pykyro.model.arguments import Schema
 from pykyro.model.metadata_wire import encode_metadata, varint
-from pykyro.model.requests import Found, Hit, Kind, SearchResult, Tier
+from pykyro.model.requests import CachedKind, Found, ScoredDocument, SearchResult, Tier
 from pykyro.model.types import Metric, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.transport.grpc.encode import bulk_query_response, query_response
-from pykyro.transport.grpc.search_codec import SEARCH_PATHS, SearchCodec
+from pykyro.transport.grpc.search_codec import SEARCH_PATHS, GrpcSearchCodec
 
 float32 = st.floats(width=32, allow_nan=False)
 doc_ids = st.integers(1, 2**64 - 1)
@@ -23,17 +23,17 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 metadata = st.dictionaries(text, text, max_size=3)
 vectors = st.lists(float32, min_size=1, max_size=40).map(lambda values: np.array(values, np.float32))
 tiers = st.sampled_from(list(SEARCH_PATHS))
-CODEC = SearchCodec(Schema(3, Metric.COSINE))
+CODEC = GrpcSearchCodec(Schema(3, Metric.COSINE))
 counts = st.integers(0, 2**32 - 1)
 
 
 @st.composite
-def hits(draw: st.DrawFn) -> tuple[Hit, pb.SearchResult]:
+def hits(draw: st.DrawFn) -> tuple[ScoredDocument, pb.SearchResult]:
     doc_id, score, entries = draw(doc_ids), draw(float32), draw(metadata)
     vector: Vector | None = draw(st.none() | vectors)
     embedding = [] if vector is None else vector.tolist()
     expected = pb.SearchResult(doc_id=doc_id, score=score, embedding=embedding, metadata=entries)
-    return Hit(doc_id, score, vector, encode_metadata(entries)), expected
+    return ScoredDocument(doc_id, score, vector, encode_metadata(entries)), expected
 
 
 @given(
@@ -49,7 +49,7 @@ def hits(draw: st.DrawFn) -> tuple[Hit, pb.SearchResult]:
     float32,
 )
 def test_search_response(
-    found: list[tuple[Hit, pb.SearchResult]],
+    found: list[tuple[ScoredDocument, pb.SearchResult]],
     tiers: frozenset[Tier],
     exact: bool,
     complete: bool,
@@ -89,8 +89,8 @@ def test_search_response(
 
 
 @pytest.mark.parametrize("margin", [0.25, math.inf, math.nan])
-@pytest.mark.parametrize("kind", list(Kind))
-def test_why_a_cached_answer_was_served(kind: Kind, margin: float) -> None:
+@pytest.mark.parametrize("kind", list(CachedKind))
+def test_why_a_cached_answer_was_served(kind: CachedKind, margin: float) -> None:
     result = SearchResult([], 0, 1, frozenset({Tier.CACHE}), cached=kind, margin=margin)
     response = pb.SearchResponse.FromString(CODEC.encode(result, 0.0, with_plan=True))
     assert pb.SearchResponse.CacheKind.Name(response.cache_kind) == kind.name

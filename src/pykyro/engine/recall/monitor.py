@@ -28,7 +28,7 @@ from pykyro.engine.recall.tally import RecallEstimate, RecallTally, SearchClass
 from pykyro.engine.state import State
 from pykyro.model.errors import KyroError
 from pykyro.model.limits import RECALL_EXPECTED, RECALL_WARNING_SAMPLES
-from pykyro.model.requests import Kind, SearchRequest, SearchResult, Tier
+from pykyro.model.requests import CachedKind, SearchRequest, SearchResult, Tier
 from pykyro.model.types import Key, key_of
 from pykyro.system.clock import Clock
 
@@ -222,7 +222,7 @@ def recall_of(found: SearchResult, exact: SearchResult) -> float:
     """The share of the exact answer that was found; what is as good as its last result counts as in it."""
     wanted = {hit.doc_id for hit in exact.hits}
     last = exact.hits[-1].score
-    as_good = found.cached is not Kind.THRESHOLD
+    as_good = found.cached is not CachedKind.THRESHOLD
     right = sum(1 for hit in found.hits if hit.doc_id in wanted or (as_good and hit.score == last))
     return min(1.0, right / len(wanted))
 

@@ -53,7 +53,7 @@ def merge_sections(
     """
     check_rows(rows)
     out = SectionPieces(rows, append, piece_bytes)
-    opened = [_Part(part) for part in parts]
+    opened = [_SourcePart(part) for part in parts]
     keys = heapq.merge(*(part.keys(at) for at, part in enumerate(opened)))
     for key, carriers in groupby(keys, key=itemgetter(0)):
         _merge_key(out, key, [(opened[at], number) for _, at, number in carriers])
@@ -103,7 +103,7 @@ class _Value(NamedTuple):
     """Of the value, through all keys of the input."""
 
 
-class _Part:
+class _SourcePart:
     """An input, with what is read often at hand."""
 
     def __init__(self, part: MergePart) -> None:
@@ -165,7 +165,7 @@ class _Part:
         return bytes(self._views[text][bounds[number] : bounds[number + 1]])
 
 
-def _merge_key(out: SectionPieces, key: bytes, carriers: list[tuple[_Part, int]]) -> None:
+def _merge_key(out: SectionPieces, key: bytes, carriers: list[tuple[_SourcePart, int]]) -> None:
     pieces = out.key(key, sum(part.carriers(number) for part, number in carriers))
     _merge_values(pieces, carriers, [part.texts(at, number) for at, (part, number) in enumerate(carriers)])
     new_number = _merge_numbers(pieces, carriers)
@@ -177,7 +177,7 @@ def _merge_key(out: SectionPieces, key: bytes, carriers: list[tuple[_Part, int]]
 
 def _merge_values(
     pieces: KeyPieces,
-    carriers: list[tuple[_Part, int]],
+    carriers: list[tuple[_SourcePart, int]],
     streams: list[Iterator[_Value]],
     kept: Callable[[list[_Value]], None] = lambda same: None,
 ) -> None:
@@ -189,7 +189,9 @@ def _merge_values(
             pieces.add(text, found)
 
 
-def _merge_numbers(pieces: KeyPieces, carriers: list[tuple[_Part, int]]) -> list[npt.NDArray[np.uint32]]:
+def _merge_numbers(
+    pieces: KeyPieces, carriers: list[tuple[_SourcePart, int]]
+) -> list[npt.NDArray[np.uint32]]:
     """Put the numbers of a key out; for each input, where each of its numbers stands among them, or GONE."""
     bounds = [part.values(number) for part, number in carriers]
     new_number = [np.full(end - first, GONE, dtype=np.uint32) for _, first, end, _ in bounds]
@@ -205,7 +207,9 @@ def _merge_numbers(pieces: KeyPieces, carriers: list[tuple[_Part, int]]) -> list
     return new_number
 
 
-def _by_text(part: _Part, number: int, new_number: npt.NDArray[np.uint32]) -> Iterator[tuple[bytes, int]]:
+def _by_text(
+    part: _SourcePart, number: int, new_number: npt.NDArray[np.uint32]
+) -> Iterator[tuple[bytes, int]]:
     """The numbers of one input that are kept, by their bytes: text, and where it stands among all."""
     _, first, end, entry = part.values(number)
     for old in part.num_order[entry : entry + end - first]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from pykyro.telemetry.catalogue import process, requests, searches, storage
-from pykyro.telemetry.catalogue.declaration import Metric, Section
+from pykyro.telemetry.catalogue.declaration import Instrument, MetricGroup
 
-SECTIONS: Final[tuple[Section, ...]] = (
+SECTIONS: Final[tuple[MetricGroup, ...]] = (
     requests.REQUESTS,
     requests.OBJECTIVES,
     searches.SEARCH,
@@ -22,4 +22,4 @@ SECTIONS: Final[tuple[Section, ...]] = (
 )
 """In the order of docs/metrics.md."""
 
-METRICS: Final[tuple[Metric, ...]] = tuple(metric for section in SECTIONS for metric in section.metrics)
+METRICS: Final[tuple[Instrument, ...]] = tuple(metric for section in SECTIONS for metric in section.metrics)

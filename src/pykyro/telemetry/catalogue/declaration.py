@@ -22,7 +22,7 @@ SHARE: Final = "share"
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class Instrument:
     """One metric, whatever its value is."""
 
     name: str
@@ -50,30 +50,30 @@ class Metric:
 class Family:
     """A metric and its values at one moment, by the values of its labels in the declared order."""
 
-    metric: Metric
+    metric: Instrument
     samples: Mapping[tuple[str, ...], Value]
 
 
-class Section:
+class MetricGroup:
     """The metrics under one heading of docs/metrics.md, in the order in which they are declared."""
 
     def __init__(self, heading: str) -> None:
         self.heading = heading
-        self.metrics: list[Metric] = []
+        self.metrics: list[Instrument] = []
 
-    def counter(self, name: str, unit: str, help: str, *labels: str) -> Metric:
+    def counter(self, name: str, unit: str, help: str, *labels: str) -> Instrument:
         """Declare a number that only grows while the server runs."""
         return self._declare(name, "counter", unit, help, labels)
 
-    def gauge(self, name: str, unit: str, help: str, *labels: str) -> Metric:
+    def gauge(self, name: str, unit: str, help: str, *labels: str) -> Instrument:
         """Declare a number that goes up and down."""
         return self._declare(name, "gauge", unit, help, labels)
 
-    def histogram(self, name: str, unit: str, help: str, *labels: str) -> Metric:
+    def histogram(self, name: str, unit: str, help: str, *labels: str) -> Instrument:
         """Declare durations, counted by their length."""
         return self._declare(name, "histogram", unit, help, labels)
 
-    def _declare(self, name: str, kind: Kind, unit: str, help: str, labels: tuple[str, ...]) -> Metric:
-        metric = Metric(name, kind, unit, help, labels)
+    def _declare(self, name: str, kind: Kind, unit: str, help: str, labels: tuple[str, ...]) -> Instrument:
+        metric = Instrument(name, kind, unit, help, labels)
         self.metrics.append(metric)
         return metric

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pykyro.telemetry.catalogue.declaration import FLAG, Section
+from pykyro.telemetry.catalogue.declaration import FLAG, MetricGroup
 
-PROCESS_AND_RECOVERY: Final = Section("Process and recovery")
+PROCESS_AND_RECOVERY: Final = MetricGroup("Process and recovery")
 
 MEMORY_USED: Final = PROCESS_AND_RECOVERY.gauge(
     "kyrodb_memory_used_bytes", "bytes", "Memory that the server process occupies (resident set size)."

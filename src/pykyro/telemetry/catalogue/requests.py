@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pykyro.telemetry.catalogue.declaration import FLAG, SHARE, Section
+from pykyro.telemetry.catalogue.declaration import FLAG, SHARE, MetricGroup
 
-REQUESTS: Final = Section("Requests")
+REQUESTS: Final = MetricGroup("Requests")
 
 QUERIES_TOTAL: Final = REQUESTS.counter(
     "kyrodb_queries_total",
@@ -71,7 +71,7 @@ SLOW_QUERIES_TOTAL: Final = REQUESTS.counter(
     "Calls and stream messages that took logging.slow_query_ms or longer.",
 )
 
-OBJECTIVES: Final = Section("Objectives")
+OBJECTIVES: Final = MetricGroup("Objectives")
 
 SLO_BREACHED: Final = OBJECTIVES.gauge(
     "kyrodb_slo_breached",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pykyro.telemetry.catalogue.declaration import SHARE, Section
+from pykyro.telemetry.catalogue.declaration import SHARE, MetricGroup
 
-SEARCH: Final = Section("Search and cache")
+SEARCH: Final = MetricGroup("Search and cache")
 
 HNSW_SEARCHES_TOTAL: Final = SEARCH.counter(
     "kyrodb_hnsw_searches_total",
@@ -136,7 +136,7 @@ EF_SEARCH: Final = SEARCH.gauge(
     "search.target_recall is set.",
 )
 
-DOCUMENT_CACHE: Final = Section("Document cache")
+DOCUMENT_CACHE: Final = MetricGroup("Document cache")
 
 DOCUMENT_CACHE_SIZE: Final = DOCUMENT_CACHE.gauge(
     "kyrodb_document_cache_size", "documents", "Documents that the document cache holds."

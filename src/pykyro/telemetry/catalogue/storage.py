@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pykyro.telemetry.catalogue.declaration import FLAG, Section
+from pykyro.telemetry.catalogue.declaration import FLAG, MetricGroup
 
-DOCUMENTS_AND_TIERS: Final = Section("Documents and tiers")
+DOCUMENTS_AND_TIERS: Final = MetricGroup("Documents and tiers")
 
 DOCUMENTS: Final = DOCUMENTS_AND_TIERS.gauge(
     "kyrodb_documents", "documents", "Documents in the database now, without those deleted or replaced."
@@ -44,7 +44,7 @@ MAINTENANCE_FAILING: Final = DOCUMENTS_AND_TIERS.gauge(
     "1 while sealing the hot tier or merging segments fails and is tried again, else 0. /health has the reason.",
 )
 
-LOG_AND_DISK: Final = Section("Log and disk")
+LOG_AND_DISK: Final = MetricGroup("Log and disk")
 
 WAL_CIRCUIT_BREAKER_STATE: Final = LOG_AND_DISK.gauge(
     "kyrodb_wal_circuit_breaker_state",

@@ -21,7 +21,7 @@ from pykyro.model.distance import check_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import SHORT_VARINTS, varint
-from pykyro.model.requests import Kind, SearchRequest, SearchResult, Tier, check_search
+from pykyro.model.requests import CachedKind, SearchRequest, SearchResult, Tier, check_search
 from pykyro.model.types import EVERYTHING, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
@@ -45,11 +45,11 @@ _MATCHED = varint(104 << 3)
 _CACHE_KIND = varint(105 << 3)
 _CACHE_MARGIN = varint(106 << 3 | 5)
 
-CACHED: Final[dict[Kind, bytes]] = {
-    Kind.EXACT: _CACHE_KIND + varint(pb.SearchResponse.EXACT),
-    Kind.CERTIFIED: _CACHE_KIND + varint(pb.SearchResponse.CERTIFIED),
-    Kind.RESCORED: _CACHE_KIND + varint(pb.SearchResponse.RESCORED),
-    Kind.THRESHOLD: _CACHE_KIND + varint(pb.SearchResponse.THRESHOLD),
+CACHED: Final[dict[CachedKind, bytes]] = {
+    CachedKind.EXACT: _CACHE_KIND + varint(pb.SearchResponse.EXACT),
+    CachedKind.CERTIFIED: _CACHE_KIND + varint(pb.SearchResponse.CERTIFIED),
+    CachedKind.RESCORED: _CACHE_KIND + varint(pb.SearchResponse.RESCORED),
+    CachedKind.THRESHOLD: _CACHE_KIND + varint(pb.SearchResponse.THRESHOLD),
 }
 """The cache_kind field of a SearchResponse."""
 SEARCH_PATHS: Final[dict[frozenset[Tier], pb.SearchResponse.SearchPath]] = {
@@ -62,7 +62,7 @@ SEARCH_PATHS: Final[dict[frozenset[Tier], pb.SearchResponse.SearchPath]] = {
 """How a client is told which tiers were really searched."""
 
 
-class SearchCodec:
+class GrpcSearchCodec:
     """Decodes and encodes the searches of one database."""
 
     def __init__(self, schema: Schema) -> None:

@@ -20,7 +20,7 @@ from pykyro.transport.grpc.admin import Admin
 from pykyro.transport.grpc.insert_streams import InsertStreams
 from pykyro.transport.grpc.reads import Reads, start_lookups
 from pykyro.transport.grpc.rpc import Handler, Rpcs
-from pykyro.transport.grpc.search_codec import SearchCodec
+from pykyro.transport.grpc.search_codec import GrpcSearchCodec
 from pykyro.transport.grpc.search_streams import SearchStreams
 from pykyro.transport.grpc.writes import Writes
 
@@ -49,7 +49,7 @@ class Service:
         self._threads = Threads(SLOW_THREADS)
         self._searches = Searches(
             engine,
-            SearchCodec(schema),
+            GrpcSearchCodec(schema),
             counters,
             concurrent_max=settings.timeouts.max_concurrent_queries,
             threads=SEARCH_THREADS,

@@ -29,7 +29,7 @@ from pykyro.model.limits import HANDSHAKE_S_MAX, MESSAGE_BYTES_MAX, PENDING_CALL
 from pykyro.proto import kyrodb_pb2
 from pykyro.service.in_flight import InFlightCalls, answers_have_left
 from pykyro.transport.grpc.rpc import Handler
-from pykyro.transport.grpc.standing_streams import Health, Reflection
+from pykyro.transport.grpc.standing_streams import HealthService, Reflection
 from pykyro.transport.listening import Address, address_of, free_for_grpc
 from pykyro.version import SERVICE
 
@@ -84,7 +84,7 @@ class GrpcServer:
         table = dict(handlers)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, table),))
         self._server.add_registered_method_handlers(SERVICE, table)  # type: ignore[attr-defined]
-        self._health = Health()
+        self._health = HealthService()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         self._reflection = Reflection(names, pool=_described())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pykyro.telemetry.catalogue import METRICS, SECTIONS
-from pykyro.telemetry.catalogue.declaration import FLAG, SHARE, Metric
+from pykyro.telemetry.catalogue.declaration import FLAG, SHARE, Instrument
 from pykyro.telemetry.document import PAGE, metrics_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def test_the_page_lists_every_declared_metric_under_its_heading_and_no_other() -
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_a_help_text_stands_alone(metric: Metric) -> None:
+def test_a_help_text_stands_alone(metric: Instrument) -> None:
     assert re.fullmatch(r"[A-Z0-9g].{25,}\.", metric.help)
     assert not re.match(r"(Those|These|That|It|They|Them|This|The same|Likewise|Of)\b", metric.help)
     # Another metric is named in full.
@@ -43,7 +43,7 @@ def test_a_help_text_stands_alone(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_name_unit_and_help_agree(metric: Metric) -> None:
+def test_name_unit_and_help_agree(metric: Instrument) -> None:
     for suffix, unit in (("_seconds", "seconds"), ("_bytes", "bytes"), ("_ns", "nanoseconds")):
         if metric.name.removesuffix("_total").endswith(suffix):
             assert metric.unit == unit
