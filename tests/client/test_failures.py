@@ -54,7 +54,7 @@ MEANINGS = {
 @pytest.fixture
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams that were shed do not rest, as far as this test can wait."""
-    for name in ("STREAM", "TRIAL"):
+    for name in ("STREAM", "STREAM_ONCE_MORE"):
         monkeypatch.setattr(calls, name, replace(getattr(calls, name), rest_s=0.0))
 
 

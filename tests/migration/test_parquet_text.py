@@ -114,7 +114,7 @@ def test_times_come_in_the_order_of_their_texts(tmp_path: Path) -> None:
         (pa.list_(pa.int64()), [1], "column 'metadata.a' is of type list<"),
         (pa.list_(pa.string()), ["x"], "column 'metadata.a' is of type list<element: string>, which"),
         (pa.struct([("b", pa.int64())]), {"b": 1}, "column 'metadata.a' is of type struct<b: int64>"),
-        (pa.binary(), b"x", "column 'metadata.a' is of type binary, which has no text"),
+        (pa.binary(), b"x", "column 'metadata.a' is of type binary, which cannot become metadata"),
         (pa.duration("s"), 5, "column 'metadata.a' is of type duration"),
         (pa.timestamp("s"), 2**45, "column 'metadata.a' holds a time"),
         (pa.float32(), float("nan"), "metadata.a must be text or a number, got NaN"),

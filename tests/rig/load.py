@@ -97,6 +97,9 @@ class Load:
     def acknowledged(self) -> int:
         return sum(writer.acknowledged for writer in self.writers)
 
+    def has_acknowledged(self, more_than: int) -> bool:
+        return self.acknowledged > more_than
+
     @property
     def failed(self) -> int:
         return sum(writer.failed for writer in self.writers)

@@ -59,7 +59,7 @@ def _error_of_file(error: OSError, path: Path) -> StorageError:
             "no file can be made in this directory", path=path.parent, hint="Name another data_dir"
         )
     if error.errno == errno.ENOENT:
-        return DataDamaged("MANIFEST names this file, and it is missing", path=path, hint=_COPY)
+        return DataDamaged("MANIFEST names this file, but the file is missing", path=path, hint=_COPY)
     if path.name == filename.LOCK:
         return StorageError(
             f"it is no lock file of a database: {error.strerror}",
