@@ -230,8 +230,8 @@ class ReadPath:
         found: list[tuple[SearchTier, list[Candidates]]] = []
         notes: dict[Tier, str] = {}
         stages: list[Stage] = []
-        # An empty active tier has nothing to find.
-        hot = (*version.frozen, version.active) if version.active.live else version.frozen
+        active = version.active
+        hot = (*version.frozen, active)
         kinds: tuple[tuple[Tier, Sequence[SearchTier], float], ...] = (
             (Tier.COLD, version.cold, budgets.cold_tier_ms),
             (Tier.HOT, hot, budgets.hot_tier_ms),
@@ -247,6 +247,10 @@ class ReadPath:
                         f"{budget_ms:g}"
                     )
                     break
+                # An empty active tier has nothing to find. It must not be looked at before the others were searched:
+                # a document may have come from one of them meanwhile.
+                if tier is active and not active.live:
+                    continue
                 start_us = self._clock.wall_us() if budgets.timed else 0
                 found.append((tier, tier.search_many(request)))
                 if budgets.timed:
