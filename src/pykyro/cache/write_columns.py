@@ -178,9 +178,10 @@ class CommitCheck:
 
         No entry holds a document that was not there, so only those more similar than `unseen_bound` matter.
         """
-        if not self._waiting and not self._table.size_bytes:
-            return True
+        # Not before the lock is held: an answer may be on its way in that was found to be new enough just now.
         with self._lock:
+            if not self._waiting and not self._table.count:
+                return True
             if self._changed:
                 self._columns.catch_up(self._changed, self._table.entries)
                 self._changed.clear()
