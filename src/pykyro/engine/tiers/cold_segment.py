@@ -97,13 +97,14 @@ class ColdSegment(SegmentRows):
         super().__init__(file, entry.row_count, self._live.deleted)
         self.entry = entry
         self.graph = graph
+        self.shape = shape
+        """As stored; None for a graph of an earlier version."""
         try:
             self._index = FrozenMetadataIndex(index_sections(file), self.rows)
         except ValueError as error:
             raise DataDamaged(f"metadata index: {error}", path=file.path) from None
         if graph is not None and shape is None:
             shape = old_shape(metric, int(self.vectors.shape[1]), float(self.norms.max()))
-        self.shape = shape
         if graph is not None and shape is not None:
             points = self.rows if shape.equal is None else shape.equal.points
             if (graph.ntotal, graph.by_product) != (points, shape.coding.by_product):
@@ -111,6 +112,7 @@ class ColdSegment(SegmentRows):
         self._rows_of_vectors = np.asarray(
             self.vectors
         )  # sheds np.memmap, whose every slice costs microseconds
+        self._least_ef = None if shape is None else shape.ef
         self._graph_search: GraphSearch | None = None
         if graph is not None and shape is not None:
             self._graph_search = GraphSearch(
@@ -137,7 +139,7 @@ class ColdSegment(SegmentRows):
             filtered=matching is not None,
             has_graph=graph is not None,
             exact=request.exact,
-            least_ef=None if self.shape is None else self.shape.ef,
+            least_ef=self._least_ef,
         )
         text = f"cold {self.entry.number}: {plan.reason}"
         if plan.kind == "nothing":
