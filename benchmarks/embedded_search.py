@@ -29,14 +29,14 @@ _TOGETHER = 64
 def bare_library(engine: Engine) -> tuple[Any, Any]:
     """The engine's own graph, in the same memory, and the parameters for its ef; on one thread."""
     faiss.omp_set_num_threads(1)
-    (segment,) = engine.context.state.version.cold
+    (segment,) = engine._context.state.version.cold
     assert segment.graph is not None
     return segment.graph._index, faiss.SearchParametersHNSW(efSearch=engine.ef_search)
 
 
 def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
     """Each question is asked of the engine and of the library in turn, never the same one in a row."""
-    engine.context.caches.queries.mode = mode
+    engine._context.caches.queries.mode = mode
     graph, parameters = bare_library(engine)
     questions = [np.ascontiguousarray(q) for q in data.queries[: len(data.truth)]]
     unit = [Query(q, Metric.COSINE).indexed[np.newaxis] for q in questions]
@@ -75,7 +75,7 @@ def measure(data: dataset.Dataset, engine: Engine, mode: Mode) -> list[Row]:
 
 def measure_together(data: dataset.Dataset, engine: Engine) -> Row:
     """`search_many` of so many questions, and the library's call, in turns."""
-    engine.context.caches.queries.mode = Mode.OFF
+    engine._context.caches.queries.mode = Mode.OFF
     graph, parameters = bare_library(engine)
     ours: list[float] = []
     bare: list[float] = []

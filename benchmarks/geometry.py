@@ -103,7 +103,7 @@ def measure(shape: Geometry, row_count: int, asked: int) -> float:
             times_s.append(time.perf_counter() - before)
             recalls.append(recall(np.array([hit.doc_id for hit in result.hits]) - 1, truth))
             plan = result.plan
-        (segment,) = engine.context.state.version.cold
+        (segment,) = engine._context.state.version.cold
         facts = (
             "scanned" if segment.shape is None else f"{segment.shape.coding.code.value} ef {segment.shape.ef}"
         )

@@ -22,7 +22,7 @@ from pykyro.model.requests import SearchRequest
 
 
 def timed(engine: Engine, question: dataset.Floats, mode: Mode) -> float:
-    engine.context.caches.queries.mode = mode
+    engine._context.caches.queries.mode = mode
     started = time.perf_counter()
     engine.search(SearchRequest(question, 10))
     return time.perf_counter() - started

@@ -109,7 +109,7 @@ def main() -> None:
             for mode in Mode:
                 engine = reopened(path, data, mode, options)
                 measured = measure(engine, questions, truth)
-                memory = engine.context.caches.queries.size_bytes
+                memory = engine._context.caches.queries.size_bytes
                 engine.close()
                 groups[name][mode.value] = measured.hit_ratio
                 print(row(mode, measured, memory), flush=True)

@@ -33,7 +33,7 @@ _EVERYTHING_K = 1000
 def read_state(engine: Engine) -> State:
     """Every document of the database, reserved metadata included."""
     found: State = {}
-    state = engine.context.state
+    state = engine._context.state
     for key in _all_keys(engine):
         place = state.locate(key)
         assert place is not None, f"document {key:#x} is found by a search and absent from lookup"
@@ -77,7 +77,7 @@ def check_reads(engine: Engine, state: State, seed: int) -> None:
 
 
 def _check_counts(engine: Engine, state: State) -> None:
-    numbers = engine.context.manifests.current.tenants
+    numbers = engine._context.manifests.current.tenants
     owners = Counter(key_owner(key) for key in state)
     assert engine.tenant_documents() == {name: owners[owner_of(index)] for name, index in numbers.items()}
 
@@ -147,7 +147,7 @@ def _query(engine: Engine, rng: random.Random) -> Vector:
 def _all_keys(engine: Engine) -> list[Key]:
     ones = np.ones(engine.options.dimension, dtype=np.float32)
     keys = []
-    for tenant in (None, *engine.context.manifests.current.tenants.values()):
+    for tenant in (None, *engine._context.manifests.current.tenants.values()):
         answer = engine.search(SearchRequest(ones, _EVERYTHING_K, scope=Scope(tenant), exact=True))
         ids = [hit.doc_id for hit in answer.hits]
         assert len(ids) == len(set(ids)), f"a document stands twice in an answer: {ids}"

@@ -311,7 +311,7 @@ def bit_flips(seed: int, *, flips: int = 50, steps_count: int = 25) -> int:
             session.run(step)
         session.run(Step("commit", (operation(rng, 10_000),)))
         disk = session.disk
-        last = session.open().context.manifests.current.wal[-1].name
+        last = session.open()._context.manifests.current.wal[-1].name
         names = [
             n
             for n in disk.names(DATA)

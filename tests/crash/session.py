@@ -226,14 +226,14 @@ class Session:
 
     def require_tenants(self, engine: Engine) -> None:
         """Numbers that were given out belong to their tenants, and to nobody else."""
-        known = engine.context.manifests.current.tenants
+        known = engine._context.manifests.current.tenants
         assert len(set(known.values())) == len(known), f"two tenants share a number: {known}"
         lost = {name: index for name, index in self.tenants.items() if known.get(name) != index}
         assert not lost, f"tenants lost their numbers: {lost}"
 
     def _sync(self, engine: Engine) -> None:
-        engine.context.log.sync()
-        if engine.context.log.breaker.closed:
+        engine._context.log.sync()
+        if engine._context.log.breaker.closed:
             self.oracle.all_synced()
 
     def _wait(self, seconds: float) -> None:

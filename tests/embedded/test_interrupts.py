@@ -248,12 +248,12 @@ _CLOSE_AGAIN = """
 # A close that was interrupted goes on; the next one waits until the directory is free.
 release, reached = threading.Event(), threading.Event()
 db = opened()
-sound = db._engine.context.log.close
+sound = db._engine._context.log.close
 def slow():
     reached.set()
     release.wait()
     sound()
-db._engine.context.log.close = slow
+db._engine._context.log.close = slow
 thread = threading.Thread(target=db.close)
 thread.start()
 reached.wait()

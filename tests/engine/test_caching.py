@@ -115,7 +115,7 @@ def test_cached_answers_equal_scans_whatever_is_written(tmp_path: Path, metric: 
 def test_searches_beside_a_writer_leave_only_true_entries(tmp_path: Path, metric: Metric) -> None:
     """Readers race with a writer and with sealing; then every entry is held against the documents."""
     engine = cached_engine(tmp_path / "data", metric=metric)
-    commits = engine.context.caches.commits
+    commits = engine._context.caches.commits
     stop, failures, compared = threading.Event(), list[str](), Counter[str]()
 
     def write() -> None:
@@ -156,14 +156,14 @@ def test_searches_beside_a_writer_leave_only_true_entries(tmp_path: Path, metric
 
 def check_entries(engine: Engine) -> int:
     """Hold each entry against all documents; how many there were."""
-    tiers = engine.context.state.version.oldest_first
+    tiers = engine._context.state.version.oldest_first
     documents = {
         int(doc_id): (tier.vector(row), tier.metadata(row))
         for tier in tiers
         for doc_id in tier.doc_ids_matching(None)
         if (row := tier.lookup(int(doc_id))) is not None
     }
-    entries = engine.context.caches.queries.entries()
+    entries = engine._context.caches.queries.entries()
     for entry in entries:
         check_entry(entry, documents, engine.options.metric)
     return len(entries)
@@ -198,7 +198,7 @@ def test_of_a_graph_search_no_document_it_met_is_nearer_than_what_is_served(
     engine = cached_engine(tmp_path / "data", metric=metric, ef_search=40)
     fill(engine, rows)
     engine.flush()
-    (segment,) = engine.context.state.version.cold
+    (segment,) = engine._context.state.version.cold
     assert segment.graph is not None
     assert segment.shape is not None
     assert segment.shape.ef

@@ -20,7 +20,7 @@ def test_nothing_is_cached_when_the_mode_is_off(tmp_path: Path) -> None:
     rows = many(engine)
     for _ in range(3):
         assert ask(engine, rows[0]).cached is None
-    assert len(engine.context.caches.queries) == 0
+    assert len(engine._context.caches.queries) == 0
     engine.close()
 
 
@@ -79,6 +79,6 @@ def test_mode_rescored_serves_nothing_unproved_when_near_questions_have_other_an
     for _ in range(1000):
         query = topics[noise.integers(20)] + noise.standard_normal(16) * 0.5
         assert engine.search(SearchRequest(query.astype(np.float32), 10)).cached is not CachedKind.RESCORED
-    assert engine.context.caches.queries.similar is not None
-    assert engine.context.caches.queries.similar.control.checks > 20
+    assert engine._context.caches.queries.similar is not None
+    assert engine._context.caches.queries.similar.control.checks > 20
     engine.close()

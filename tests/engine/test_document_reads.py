@@ -116,5 +116,5 @@ def test_without_room_for_documents_there_is_no_cache(tmp_path: Path) -> None:
     fill(engine, vectors(3))
     engine.get(1)
     assert tier_of(engine, 1) is Tier.HOT
-    assert engine.context.caches.documents is None
+    assert engine._context.caches.documents is None
     engine.close()

@@ -55,7 +55,7 @@ def merged(engine: Engine) -> None:
 def test_recall_of_a_shape(one: Geometry, tmp_path: Path) -> None:
     rows, queries = one.drawn(ROWS, 25)
     engine = stored(tmp_path / "data", one.metric, rows)
-    assert engine.context.state.version.cold[0].graph is not None
+    assert engine._context.state.version.cold[0].graph is not None
     assert recall(engine, rows, queries) >= WANTED
     assert recall(engine, rows, queries, np.arange(ROWS) % 3 == 1, condition=Exact("third", "1")) >= WANTED
     assert recall(engine, rows, queries[:5], exact=True) == 1.0
@@ -104,10 +104,10 @@ def test_rows_that_the_codes_of_a_graph_cannot_express_have_it_built_again(tmp_p
     rows, queries = shape("clusters").drawn(2000, 15)
     rows[1500:] *= np.float32(50)
     engine = stored(tmp_path / "data", Metric.EUCLIDEAN, rows[:1500])
-    (before,) = engine.context.state.version.cold
+    (before,) = engine._context.state.version.cold
     put(engine, rows, np.arange(1500, 2000))
     merged(engine)
-    (after,) = engine.context.state.version.cold
+    (after,) = engine._context.state.version.cold
     assert before.shape is not None
     assert after.shape is not None
     assert after.shape.coding.scale < before.shape.coding.scale / 10
@@ -127,7 +127,7 @@ def test_a_segment_without_a_live_row_leaves_and_the_graph_stays(metric: Metric,
     engine.flush()
     while engine.maintain():
         pass
-    assert [segment.rows for segment in engine.context.state.version.cold] == [1500, 2]
+    assert [segment.rows for segment in engine._context.state.version.cold] == [1500, 2]
     assert recall(engine, rows, queries, np.arange(1900) < 1500) >= WANTED
     engine.close()
 
@@ -136,7 +136,7 @@ def test_equal_rows_are_one_point_of_the_graph_and_come_by_ascending_id(tmp_path
     draw, _ = identical(16, 4, 0.75)(np.random.default_rng(1), ROWS)
     rows = draw(np.random.default_rng(2), ROWS).astype(np.float32)
     engine = stored(tmp_path / "data", Metric.COSINE, rows)
-    (segment,) = engine.context.state.version.cold
+    (segment,) = engine._context.state.version.cold
     assert segment.graph is not None
     assert segment.graph.ntotal == ROWS // 4 + 4
     _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
@@ -213,7 +213,7 @@ def test_segments_of_earlier_versions_are_searched_with_care_and_go(
         monkeypatch.setattr(segment_builder, "shape_rows", as_before)
         monkeypatch.setattr(segment_builder, "write_shape", lambda *_: None)
         engine = stored(directory, metric, rows)
-        (segment,) = engine.context.state.version.cold
+        (segment,) = engine._context.state.version.cold
         assert (segment.graph is not None, segment.shape) == (True, None)
         assert b"shape" not in (directory / "MANIFEST").read_bytes()
         assert recall(engine, rows, queries) >= WANTED
@@ -222,7 +222,7 @@ def test_segments_of_earlier_versions_are_searched_with_care_and_go(
         engine = open_small(directory, dimension=96, metric=metric, hot_rows_max=10_000)
         assert recall(engine, rows, queries) >= WANTED
         settle(engine)
-        (segment,) = engine.context.state.version.cold
+        (segment,) = engine._context.state.version.cold
         assert segment.shape is not None
         assert recall(engine, rows, queries) >= WANTED
         engine.close()

@@ -118,7 +118,7 @@ def test_a_fault_before_the_log_was_touched_refuses_no_later_write(
     def out_of_memory(*given: object, **named: object) -> None:
         raise MemoryError
 
-    for owner, place in ((engine.context.writes, "_write"), (engine.context.log, "append")):
+    for owner, place in ((engine._context.writes, "_write"), (engine._context.log, "append")):
         with monkeypatch.context() as patched:
             patched.setattr(owner, place, out_of_memory)
             with pytest.raises(MemoryError):
@@ -214,13 +214,13 @@ def test_a_group_that_comes_to_much_is_written_in_parts(
     engine = open_small(tmp_path / "data")
     monkeypatch.setattr(write_path, "GROUP_FRAMES_BYTES_MAX", 3000)
     writes: list[int] = []
-    append = engine.context.log.append
+    append = engine._context.log.append
 
     def noted(contents: list[bytes]) -> list[int]:
         writes.append(sum(map(len, contents)))
         return append(contents)
 
-    monkeypatch.setattr(engine.context.log, "append", noted)
+    monkeypatch.setattr(engine._context.log, "append", noted)
     operations: list[Operation] = [put(at, ROWS[0], text="x" * 1000) for at in range(1, 11)]
     operations.insert(5, put(2**64, ROWS[0]))
     answers = engine.commit(operations)

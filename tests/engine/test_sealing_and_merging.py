@@ -290,7 +290,7 @@ def test_large_documents_are_sealed_before_writers_have_to_wait_for_room(tmp_pat
     for at in range(30):
         engine.write(put(at + 1, vectors(1)[0], text="x" * 5000))
         settle(engine)
-        assert engine.context.state.version.active.size_bytes < 40_000
+        assert engine._context.state.version.active.size_bytes < 40_000
     assert engine.stats().hot_flushes > 0
     engine.close()
 

@@ -63,7 +63,7 @@ def engine(tmp_path: Path, clock: FakeClock) -> Iterator[Engine]:
         fill(engine, ROWS[first : first + 10], first_id=first + 1)
         engine.flush()
     fill(engine, ROWS[30:35], first_id=31)
-    engine.context.state.freeze()
+    engine._context.state.freeze()
     fill(engine, ROWS[35:], first_id=36, metadata={"colour": "red"})
     yield engine
     engine.close()
@@ -117,7 +117,7 @@ def test_a_partial_answer_is_neither_cached_nor_taken_as_a_sample(engine: Engine
     slow(ColdSegment, "search_many", 0.6)
     assert not everything(engine).complete
     assert everything(engine).cached is None
-    assert len(engine.context.caches.queries) == 0
+    assert len(engine._context.caches.queries) == 0
     assert not engine.recall.step()
     assert engine.recall.wanted
 

@@ -137,7 +137,7 @@ def test_a_write_that_was_interrupted_is_told_until_the_database_is_opened_again
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine.context.state, "apply", out_of_memory)
+        patched.setattr(engine._context.state, "apply", out_of_memory)
         with pytest.raises(MemoryError):
             engine.write(put(2, rows[1]))
     assert "left memory behind the log" in engine.stats().refusing_writes
@@ -159,7 +159,7 @@ def test_writers_that_wait_in_vain_for_room_are_told_of_in_the_log(
     engine = open_small(tmp_path / "data")
     row = vectors(1)[0]
     with monkeypatch.context() as patched:
-        patched.setattr(engine.context.writes, "_wait_for_room", lambda: False)
+        patched.setattr(engine._context.writes, "_wait_for_room", lambda: False)
         for _ in range(2):
             with pytest.raises(ResourceExhausted, match="sealing does not keep up"):
                 engine.write(put(1, row))

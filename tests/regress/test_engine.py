@@ -111,7 +111,7 @@ def test_other_callers_of_an_interrupted_group_get_an_answer() -> None:
     disk = FaultFS()
     engine, _ = start(disk)
     follower = waiting_write(put(2))
-    engine.context.writes._queue.append(follower)
+    engine._context.writes._queue.append(follower)
 
     def interrupt(index: int, call: Call) -> None:
         disk.before_change = None
@@ -129,7 +129,7 @@ def test_leader_is_in_its_own_group_however_much_is_queued_before_it(monkeypatch
     monkeypatch.setattr(write_path, "_GROUP_OPERATIONS_MAX", 2)
     engine, _ = start(FaultFS())
     earlier = [waiting_write(put(2), put(3)), waiting_write(put(4), put(5))]
-    engine.context.writes._queue.extend(earlier)
+    engine._context.writes._queue.extend(earlier)
     assert engine.write(put(1)).existed == 0
     assert earlier[1].answers is None
 
@@ -148,7 +148,7 @@ def test_builds_that_fail_do_not_fill_the_disk() -> None:
         with pytest.raises(BuildFailed):
             engine.flush()
     assert len(rows_files(disk)) == 5
-    engine.context.builder = InlineBuilder(disk)
+    engine._context.builder = InlineBuilder(disk)
     engine.flush()
     assert len(rows_files(disk)) == 1
 
@@ -184,7 +184,7 @@ def test_document_updated_in_a_segment_whose_graph_was_extended_is_found_by_its_
     engine.flush()
     assert engine.maintain()
     assert engine.maintain()
-    (segment,) = engine.context.state.version.cold
+    (segment,) = engine._context.state.version.cold
     assert segment.rows == 11  # the dead row of document 1 is still among them
     found = engine.get(1)
     assert found is not None
@@ -198,7 +198,7 @@ def test_lookup_beside_an_update_of_a_cold_document_finds_it(monkeypatch: pytest
     engine, _ = start(FaultFS())
     engine.write(put(1))
     engine.flush()
-    state = engine.context.state
+    state = engine._context.state
     (segment,) = state.version.cold
     lookup = segment.lookup
 
@@ -219,7 +219,7 @@ def test_lookup_beside_an_update_of_a_hot_document_finds_it() -> None:
     """The same between two rows of the hot tier."""
     engine, _ = start(FaultFS())
     engine.write(put(1))
-    tier = engine.context.state.version.active
+    tier = engine._context.state.version.active
 
     class RowsOfARace(dict[int, int]):
         def get(self, doc_id: int, default: object = None) -> object:  # type: ignore[override]
@@ -256,7 +256,7 @@ def test_log_that_changes_a_document_that_is_not_there_is_refused(operation: Ope
     engine.flush()
     engine.write(operation)
     disk.kill_process()
-    manifest = engine.context.manifests.current
+    manifest = engine._context.manifests.current
     write_manifest(disk, DATA, manifest.model_copy(update={"segments": ()}))
     with pytest.raises(DataDamaged, match="changes document 1, which is not there"):
         start(disk)

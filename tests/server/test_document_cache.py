@@ -16,7 +16,7 @@ def test_lookups_and_evictions_are_counted(tmp_path: Path) -> None:
     fill(engine, vectors(5))
     for doc_id in (1, 1, 2, 3, 4, 5):
         engine.get(doc_id)
-    cache = engine.context.caches.documents
+    cache = engine._context.caches.documents
     assert cache is not None
     lines = render(document_cache(cache)).splitlines()
     assert [line for line in lines if not line.startswith("#")] == [

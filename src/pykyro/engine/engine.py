@@ -48,8 +48,9 @@ class Engine:
     """
 
     def __init__(self, context: EngineContext, lock: Lock, recovered: RecoveryReport) -> None:
-        self.context = context
-        """The parts of the engine, for tools that look inside; nothing of it is a promise."""
+        self._context = context
+        self.filesystem = context.filesystem
+        self.writes = context.writes
         self._lock = lock
         self.reads = ReadPath(context.options, context.state, context.caches, context.clock)
         """The way of a search, for whoever takes its two steps apart."""
@@ -78,7 +79,7 @@ class Engine:
         The answer has one item an operation: its Ack, or the error that refused it and changed nothing
         (ResourceExhausted, Unavailable, WriteFailed). Operations must be valid: see distance.check_vector.
         """
-        return self._writer.call(partial(self.context.writes.commit, operations))
+        return self._writer.call(partial(self._context.writes.commit, operations))
 
     def write(self, operation: Operation) -> Ack:
         """`commit` of one operation. Raises what refused it."""
@@ -104,7 +105,7 @@ class Engine:
 
     def watch_syncs(self, observer: Callable[[float], None]) -> None:
         """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""
-        self.context.log.on_sync = observer
+        self._context.log.on_sync = observer
 
     @property
     def ef_search(self) -> int:
@@ -126,7 +127,7 @@ class Engine:
         return self._keeper.call(partial(self._tenant_indices, tenant_ids))
 
     def _tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
-        context = self.context
+        context = self._context
         if any(tenant_id not in context.manifests.current.tenants for tenant_id in tenant_ids):
             try:
                 context.manifests.update(lambda manifest: manifest.with_tenants(tenant_ids))
@@ -140,7 +141,7 @@ class Engine:
 
     def tenant_documents(self) -> dict[str, int]:
         """Live documents of every tenant that was ever given a number."""
-        context = self.context
+        context = self._context
         return {
             tenant_id: context.state.tenants.of(index)
             for tenant_id, index in context.manifests.current.tenants.items()
@@ -171,7 +172,7 @@ class Engine:
         return self._keeper.call(self._snapshot)
 
     def _snapshot(self) -> SnapshotReport:
-        context = self.context
+        context = self._context
         if refusal := context.disk.room().refusal:
             raise ResourceExhausted(refusal)
         stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)
@@ -192,7 +193,7 @@ class Engine:
         return SnapshotReport(str(linked.path), documents, linked.size_bytes, position)
 
     def stats(self) -> EngineStats:
-        context, version = self.context, self.context.state.version
+        context, version = self._context, self._context.state.version
         breaker, room = context.log.breaker, context.disk.room()
         cold = sum(segment.live for segment in version.cold)
         queries = context.caches.queries
@@ -248,23 +249,23 @@ class Engine:
             if self._closed:
                 return
             try:
-                self.context.writes.close()
+                self._context.writes.close()
                 self._recall.stop()
                 self._maintenance.stop()
                 self._mend_log()
             finally:
                 self._closed = True
                 try:
-                    with self.context.writes.lock:
-                        self.context.log.close()
+                    with self._context.writes.lock:
+                        self._context.log.close()
                 finally:
                     self._lock.release()
 
     def _mend_log(self) -> None:
         """Seal what stands in memory alone; what cannot be done is reported by whoever closes the log."""
-        log = self.context.log
+        log = self._context.log
         if not log.breaker.closed:
-            with self.context.writes.lock:
+            with self._context.writes.lock:
                 log.probe()
         if log.breaker.closed and log.has_hole:
             self._maintenance.flush()
@@ -273,7 +274,7 @@ class Engine:
         """In a forked child: take this engine, which process `owner` opened, out of use. Nothing is touched."""
         parts = dict(vars(self))
         self._closed, self._closing = True, threading.RLock()
-        for name in ("context", "reads", "_recall", "_maintenance", "_writer", "_keeper"):
+        for name in ("_context", "writes", "reads", "_recall", "_maintenance", "_writer", "_keeper"):
             setattr(self, name, Inherited(parts, self.directory, owner))
 
     def let_go(self) -> None:

@@ -39,7 +39,7 @@ class Commits:
     writes that are not done, `submit` refuses."""
 
     def __init__(self, engine: Engine, counters: Counters, *, waiting_max: int = WAITING_WRITES_MAX) -> None:
-        self._writes = engine.context.writes
+        self._writes = engine.writes
         self._observe_wait: Final = counters.queue_waits["commit"].observe
         self._waiting = 0
         self._waiting_max = waiting_max

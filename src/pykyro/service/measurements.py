@@ -92,7 +92,7 @@ def _searches(counters: Counters) -> Iterator[Family]:
 
 
 def _caches(engine: Engine, stats: EngineStats) -> Iterator[Family]:
-    counts, queries = stats.query_cache_counts, engine.context.caches.queries
+    counts, queries = stats.query_cache_counts, engine.reads.caches.queries
     yield searches.CACHE_SIZE.of(stats.query_cache_entries)
     yield searches.CACHE_BYTES.of(stats.query_cache_bytes)
     yield searches.CACHE_EVICTIONS_TOTAL.of(counts.get("evicted", 0))
@@ -101,8 +101,8 @@ def _caches(engine: Engine, stats: EngineStats) -> Iterator[Family]:
     )
     if queries.mode is Mode.RESCORED and queries.similar is not None:
         yield from unproved_answers(queries.similar.control)
-    if engine.context.caches.documents is not None:
-        yield from document_cache(engine.context.caches.documents)
+    if engine.reads.caches.documents is not None:
+        yield from document_cache(engine.reads.caches.documents)
 
 
 def unproved_answers(control: SimilarityControl) -> Iterator[Family]:

@@ -29,7 +29,7 @@ class UsageReporter:
         self._engine = engine
         self._keeping = threading.Lock()
         self._closed = False
-        self._file = UsageFile(engine.context.filesystem, engine.directory, self.ledger)
+        self._file = UsageFile(engine.filesystem, engine.directory, self.ledger)
         if warning := self._file.load():
             _log.warning("%s", warning)
 

@@ -51,7 +51,7 @@ def build_twice(engine: Engine) -> None:
 def is_whole(engine: Engine, segments: int = 2) -> None:
     stats = engine.stats()
     assert (stats.documents, stats.segments) == (2 * ROWS, segments)
-    assert all(segment.graph is not None for segment in engine.context.state.version.cold)
+    assert all(segment.graph is not None for segment in engine._context.state.version.cold)
     assert (stats.breaker_state, stats.refusing_writes, stats.maintenance_failure) == (0, "", "")
 
 
@@ -215,7 +215,7 @@ with pykyro.open(sys.argv[1], dimension=8, background=False) as database:
     rows = numpy.random.default_rng(1).standard_normal((1500, 8))
     assert database.insert_many(enumerate(rows, 1)).inserted == 1500
     assert database.flush().documents == 1500
-    assert database._engine.context.state.version.cold[0].graph is not None
+    assert database._engine._context.state.version.cold[0].graph is not None
 print("built")
 """
 

@@ -104,7 +104,7 @@ def test_a_search_older_than_a_commit_is_no_sample(tmp_path: Path) -> None:
     engine.write(put(8000, query))
     engine.recall.offer(request, stale)
     assert not engine.recall.step()
-    engine.context.caches.begin()
+    engine._context.caches.begin()
     engine.recall.offer(request, engine.reads.search_tiers(request))
     assert not engine.recall.step()
     engine.close()

@@ -121,7 +121,7 @@ def test_a_write_that_was_interrupted_is_unhealthy_with_the_reason(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine.context.state, "apply", out_of_memory)
+        patched.setattr(engine._context.state, "apply", out_of_memory)
         with pytest.raises(MemoryError):
             engine.write(Put(Document(1, np.ones(4, np.float32), {})))
     status, body = answer(get("/health"))
