@@ -19,6 +19,17 @@ class Certificates:
     client: Path
     client_key: Path
 
+    @property
+    def mutual_tls(self) -> dict[str, object]:
+        """Settings of a server that shows its certificate and asks for the client's."""
+        return {
+            "server__tls__enabled": "true",
+            "server__tls__cert_path": self.server,
+            "server__tls__key_path": self.server_key,
+            "server__tls__ca_cert_path": self.ca,
+            "server__tls__require_client_cert": "true",
+        }
+
     def server_credentials(self, *, asks_client: bool = False) -> grpc.ServerCredentials:
         pair = (self.server_key.read_bytes(), self.server.read_bytes())
         ca = self.ca.read_bytes() if asks_client else None

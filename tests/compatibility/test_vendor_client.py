@@ -135,11 +135,7 @@ def test_every_method_with_a_key_and_both_certificates(kind: str, tmp_path: Path
         "hnsw__dimension": DIMENSION,
         "auth__enabled": "true",
         "auth__api_keys_file": keys,
-        "server__tls__enabled": "true",
-        "server__tls__cert_path": certificates.server,
-        "server__tls__key_path": certificates.server_key,
-        "server__tls__ca_cert_path": certificates.ca,
-        "server__tls__require_client_cert": "true",
+        **certificates.mutual_tls,
     }
     server = start_server(tmp_path, settings)
     tls = kyrodb.TLSConfig(

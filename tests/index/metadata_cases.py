@@ -28,12 +28,21 @@ leaves: st.SearchStrategy[Filter] = st.one_of(
     st.just(Anything()),
     st.just(Not(None)),
 )
-filters = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
-        st.builds(And, st.lists(inner, max_size=3).map(tuple)),
-        st.builds(Or, st.lists(inner, max_size=3).map(tuple)),
-        st.builds(Not, inner),
-    ),
-    max_leaves=6,
-)
+
+
+def combined(
+    parts: st.SearchStrategy[Filter], *, parts_max: int, leaves_max: int
+) -> st.SearchStrategy[Filter]:
+    """Filters made of these by and, or and not."""
+    return st.recursive(
+        parts,
+        lambda inner: st.one_of(
+            st.builds(And, st.lists(inner, max_size=parts_max).map(tuple)),
+            st.builds(Or, st.lists(inner, max_size=parts_max).map(tuple)),
+            st.builds(Not, inner),
+        ),
+        max_leaves=leaves_max,
+    )
+
+
+filters = combined(leaves, parts_max=3, leaves_max=6)

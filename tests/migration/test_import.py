@@ -126,15 +126,7 @@ def test_tenant_moves_from_one_server_to_another(tmp_path: Path, capsys: pytest.
 
 def test_import_over_mutual_tls(tmp_path: Path) -> None:
     made = make_certificates(tmp_path)
-    settings = {
-        "hnsw__dimension": 3,
-        "server__tls__enabled": True,
-        "server__tls__cert_path": made.server,
-        "server__tls__key_path": made.server_key,
-        "server__tls__ca_cert_path": made.ca,
-        "server__tls__require_client_cert": True,
-    }
-    with running_server(tmp_path, **settings) as server:
+    with running_server(tmp_path, hnsw__dimension=3, **made.mutual_tls) as server:
         command = ["import", "--in", str(rows_file(tmp_path)), "--url", url(server), "--timeout-secs", "3"]
         assert main([*command, "--tls"]) == 1
         own = ["--cert", str(made.client), "--key", str(made.client_key)]

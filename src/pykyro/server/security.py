@@ -121,7 +121,7 @@ class Security:
         self._limiter.change(replacement.settings.rate_limit)
         if isinstance(self.access, OpenAccess):
             self.access.follow_limits()
-        if isinstance(self.access, KeyAccess):
+        elif isinstance(self.access, KeyAccess):
             self.access.replace(replacement.keys, replacement.indices)
         if self._ports.grpc is not None and replacement.certificates is not None:
             self._ports.grpc.replace(replacement.certificates)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.index.metadata_cases import filters, metadata, operators, values
+from tests.index.metadata_cases import combined, filters, metadata, operators, values
 
 from pykyro.index.metadata.simplify import simplified
 from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range, matches
@@ -29,15 +29,7 @@ one_key = st.one_of(
     st.builds(Exact, st.just("a"), values),
     st.builds(In, st.just("a"), st.lists(values, max_size=3).map(tuple)),
 )
-crowds = st.recursive(
-    one_key,
-    lambda inner: st.one_of(
-        st.builds(And, st.lists(inner, max_size=8).map(tuple)),
-        st.builds(Or, st.lists(inner, max_size=8).map(tuple)),
-        st.builds(Not, inner),
-    ),
-    max_leaves=12,
-)
+crowds = combined(one_key, parts_max=8, leaves_max=12)
 
 
 @settings(max_examples=300)

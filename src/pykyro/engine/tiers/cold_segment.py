@@ -109,9 +109,8 @@ class ColdSegment(SegmentRows):
             points = self.rows if shape.equal is None else shape.equal.points
             if (graph.ntotal, graph.by_product) != (points, shape.coding.by_product):
                 raise DataDamaged("graph and shape do not fit together", path=file.path)
-        self._rows_of_vectors = np.asarray(
-            self.vectors
-        )  # sheds np.memmap, whose every slice costs microseconds
+        # Sheds np.memmap, whose every slice costs microseconds.
+        self._rows_of_vectors = np.asarray(self.vectors)
         self._least_ef = None if shape is None else shape.ef
         self._graph_search: GraphSearch | None = None
         if graph is not None and shape is not None:
