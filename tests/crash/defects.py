@@ -137,7 +137,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "old files removed before MANIFEST lets go of them",
-        "pykyro.engine._context:EngineContext.change_manifest",
+        "pykyro.engine.context:EngineContext.change_manifest",
         "self.manifests.update(change)\n",
         "old = self.manifests.current.file_names - change(self.manifests.current).file_names\n"
         "    self.remove_files(old)\n    self.manifests.update(change)\n",
