@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SECONDS_BUDGET ?= 600
 SEED ?= 0
 
-.PHONY: help demo test testall check format bench crash rig fuzz soak proto clean
+.PHONY: help demo test testall check format bench crash rig siege fuzz soak proto clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ crash: $(VENV)/.dev ## power cuts, disk errors and bit flips on a disk in memory
 
 rig: $(VENV)/.dev ## the real server killed, cut off and starved of disk; root and Linux
 	KYRODB_RIG_SECONDS=$(SECONDS_BUDGET) $(BIN)/python -m pytest -q -s -p no:cacheprovider --timeout 0 tests/rig
+
+siege: $(VENV)/.dev ## lawful and hostile work of all kinds on a server with little memory, for SECONDS_BUDGET; shrinks what it finds
+	$(BIN)/python -m tests.siege.campaign --seconds $(SECONDS_BUDGET) --seed $(SEED)
 
 fuzz: $(VENV)/.dev ## every decoder from the kept corpus, for SECONDS_BUDGET
 	$(BIN)/python -m fuzz.run --seconds $(SECONDS_BUDGET) --seed $(SEED)

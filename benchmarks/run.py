@@ -53,6 +53,7 @@ PLAN: Final = (
     Benchmark("grpc_bulk_search", 90, ("--count", "3000"), 15, h2load=True, transports=True),
     Benchmark("observability", 150, h2load=True, transports=True),
     Benchmark("auth", 180, h2load=True, transports=True),
+    Benchmark("budget", 600, h2load=True, transports=True),
     Benchmark("hostile_clients", 180, transports=True),
 )
 

@@ -27,6 +27,9 @@ class _Tier:
     def public_metadata(self, rows: list[int]) -> list[bytes]:
         return [b"%d/%d" % (self.number, row) for row in rows]
 
+    def public_bytes(self, rows: list[int]) -> int:
+        return sum(map(len, self.public_metadata(rows)))
+
     def vector(self, row: int) -> Any:
         return np.array([self.number, row], np.float32)
 
@@ -64,7 +67,7 @@ def test_candidates_are_ranked_as_a_loop_ranks_them(
     found: list[tuple[Any, Candidates]], k: int, min_score: float, include_vectors: bool
 ) -> None:
     request = SearchRequest(np.ones(2, np.float32), k, min_score=min_score, include_vectors=include_vectors)
-    result, _, kth = rank(request, found, 7, Metric.INNER_PRODUCT)
+    result, _, kth = rank(request, found, 7, Metric.INNER_PRODUCT, lambda size, count: None)
     wanted = expected(found, request)
     assert [(hit.doc_id, hit.score, hit.metadata_wire) for hit in result.hits] == wanted[:k]
     assert result.total_found == len(wanted)

@@ -212,7 +212,8 @@ def test_a_group_that_comes_to_much_is_written_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = open_small(tmp_path / "data")
-    monkeypatch.setattr(write_path, "GROUP_FRAMES_BYTES_MAX", 3000)
+    engine._context.memory.group_bytes_max = 3000
+    engine._context.memory.ask_from = 1 << 40  # or asking would set the bound anew
     writes: list[int] = []
     append = engine._context.log.append
 

@@ -102,7 +102,7 @@ def test_deletes_during_a_build_hold_after_it(tmp_path: Path) -> None:
     engine = open_small(tmp_path / "data", hot_rows_max=10_000)
     rows = vectors(1500)
     fill(engine, rows)
-    sealing = engine._maintenance.sealing
+    sealing = engine._maintenance.sealing._tiers
     built = sealing._build
 
     def delete_meanwhile(frozen: object, number: int) -> object:

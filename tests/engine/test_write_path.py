@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from tests.engine.opening import DIMENSION, fill, open_small, put, vectors
 
+from pykyro.engine import room
 from pykyro.engine.engine import open_engine
 from pykyro.engine.options import EngineOptions
+from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import ResourceExhausted, Unavailable
 from pykyro.model.filter import Anything, Exact
 from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, UpdateMetadata
@@ -153,17 +156,53 @@ def test_a_write_that_was_interrupted_is_told_until_the_database_is_opened_again
     again.close()
 
 
-def test_writers_that_wait_in_vain_for_room_are_told_of_in_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_writes_without_room_are_refused_and_told_of_and_deletes_go_through(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = open_small(tmp_path / "data")
+    budget = MemoryBudget(64 << 20, measure=None)
+    engine = open_small(tmp_path / "data", memory=budget)
     row = vectors(1)[0]
-    with monkeypatch.context() as patched:
-        patched.setattr(engine._context.writes, "_wait_for_room", lambda: False)
-        for _ in range(2):
-            with pytest.raises(ResourceExhausted, match="sealing does not keep up"):
-                engine.write(put(1, row))
     engine.write(put(1, row))
+    others = budget.account("streams").charge(60 << 20)
+    for _ in range(2):
+        engine._context.memory.refresh(engine._context.state.hot_bytes)
+        with pytest.raises(
+            ResourceExhausted, match=r"memory is short: 60 MiB .* \(streams 60 MiB"
+        ) as refusal:
+            engine.write(put(2, row))
+        assert refusal.value.retry_after_s
+    assert "writes have been refused for 0 s: memory is short" in engine.stats().room_warning
+    assert engine.write(Delete(1)).existed == 1
+    others.give_back()
+    engine.write(put(3, row))
+    assert engine.stats().room_warning == ""
     engine.close()
-    lines = [(record.levelname, record.getMessage()[:27]) for record in caplog.records]
-    assert lines == [("ERROR", "writes are refused: the hot"), ("WARNING", "writes are accepted again: ")]
+    lines = [(record.levelname, record.getMessage()[:30]) for record in caplog.records]
+    assert lines == [
+        ("ERROR", "writes are refused: memory is "),
+        ("WARNING", "writes are accepted again: the"),
+    ]
+
+
+def test_writers_wait_no_longer_for_room_than_once_after_it_ran_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each group of a queue waited for itself, so the last of them waited for ten minutes."""
+    monkeypatch.setattr(room, "WAIT_S", 0.2)
+    budget = MemoryBudget(64 << 20, measure=None)
+    engine = open_small(tmp_path / "data", memory=budget, background=True)
+    with budget.account("streams").charge(60 << 20):
+        engine._context.writes.room.look()
+        waits: list[float] = []
+
+        def noted(wait_s: float) -> None:
+            waits.append(wait_s)
+            time.sleep(wait_s)
+
+        monkeypatch.setattr(engine._context.writes.room._freed, "wait", noted)
+        for doc_id in range(1, 6):
+            with pytest.raises(ResourceExhausted, match="memory is short"):
+                engine.write(put(doc_id, vectors(1)[0]))
+        assert 0 < sum(waits) < 0.3
+    engine.write(put(1, vectors(1)[0]))
+    engine.close()

@@ -22,9 +22,9 @@ from tests.patience import PATIENCE_S
 from pykyro.model.limits import MESSAGE_BYTES_MAX
 from pykyro.proto.methods import METHODS
 
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS = 0x0, 0x1, 0x3, 0x4
-_END_STREAM, _END_HEADERS = 0x1, 0x4
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, _RST_STREAM, SETTINGS = 0x0, 0x1, 0x3, 0x4
+_END_STREAM, END_HEADERS = 0x1, 0x4
 _FRAME_BYTES: Final = 16_384
 _WIDE_WINDOW: Final = b"\x00\x04\x7f\xff\xff\xff"
 _SEARCH: Final = METHODS["Search"].path
@@ -63,14 +63,14 @@ class Connection:
 
     async def open_http2(self) -> None:
         # A window as large as can be, so that the server never waits for us.
-        await self.send(_PREFACE, _frame(_SETTINGS, 0, 0, _WIDE_WINDOW))
+        await self.send(PREFACE, frame(SETTINGS, 0, 0, _WIDE_WINDOW))
 
     async def until_answered(self) -> None:
         """Read until the server ends a stream or the connection."""
         while True:
             head = await asyncio.wait_for(self._reader.readexactly(9), PATIENCE_S)
             await self._reader.readexactly(int.from_bytes(head[:3], "big"))
-            if head[3] == _RST_STREAM or (head[3] in (_DATA, _HEADERS) and head[4] & _END_STREAM):
+            if head[3] == _RST_STREAM or (head[3] in (DATA, HEADERS) and head[4] & _END_STREAM):
                 return
 
     async def until_closed(self) -> None:
@@ -87,12 +87,12 @@ class Connection:
 Attack: TypeAlias = Callable[[Connection], Awaitable[None]]
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     """A frame of HTTP/2, RFC 9113 section 4.1."""
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
 
 
-def _call(stream: int, path: str, *extra: tuple[str, str]) -> bytes:
+def call_headers(stream: int, path: str, *extra: tuple[str, str]) -> bytes:
     """The HEADERS of a gRPC call, its fields literal and not indexed: RFC 7541 section 6.2.2."""
     fields = (
         (":method", "POST"),
@@ -103,25 +103,25 @@ def _call(stream: int, path: str, *extra: tuple[str, str]) -> bytes:
         ("content-type", "application/grpc"),
         *extra,
     )
-    block = b"".join(b"\x00" + _short(name) + _short(value) for name, value in fields)
-    return _frame(_HEADERS, _END_HEADERS, stream, block)
+    block = b"".join(b"\x00" + literal(name) + literal(value) for name, value in fields)
+    return frame(HEADERS, END_HEADERS, stream, block)
 
 
-def _short(text: str) -> bytes:
+def literal(text: str) -> bytes:
     assert len(text) < 127
     return bytes((len(text),)) + text.encode()
 
 
-def _message(payload: bytes, *, claimed: int | None = None) -> bytes:
+def message(payload: bytes, *, claimed: int | None = None) -> bytes:
     """A gRPC message; `claimed` may lie about its length."""
     return b"\0" + (len(payload) if claimed is None else claimed).to_bytes(4, "big") + payload
 
 
-def _data(stream: int, body: bytes, *, last: bool) -> list[bytes]:
+def data_frames(stream: int, body: bytes, *, last: bool) -> list[bytes]:
     """The DATA frames of a body."""
     parts = [body[at : at + _FRAME_BYTES] for at in range(0, len(body), _FRAME_BYTES)]
     return [
-        _frame(_DATA, _END_STREAM if last and at == len(parts) - 1 else 0, stream, part)
+        frame(DATA, _END_STREAM if last and at == len(parts) - 1 else 0, stream, part)
         for at, part in enumerate(parts)
     ]
 
@@ -133,7 +133,7 @@ async def half_open(connection: Connection) -> None:
 
 async def drip(connection: Connection) -> None:
     """The preface, a byte every now and then."""
-    for byte in _PREFACE[:-1]:
+    for byte in PREFACE[:-1]:
         await connection.send(bytes((byte,)))
         await asyncio.sleep(0.2)
     await connection.hold()
@@ -148,30 +148,32 @@ async def garbage(connection: Connection) -> None:
 async def bad_frames(connection: Connection) -> None:
     """HTTP/2 up to a point."""
     await connection.open_http2()
-    await connection.send(_frame(_HEADERS, _END_HEADERS, 1, random.randbytes(200)), random.randbytes(4096))
+    await connection.send(frame(HEADERS, END_HEADERS, 1, random.randbytes(200)), random.randbytes(4096))
     await connection.until_closed()
 
 
 async def oversized(connection: Connection) -> None:
     """A message of more bytes than are taken."""
     await connection.open_http2()
-    body = _message(b"\0" * 100_000, claimed=100 * MESSAGE_BYTES_MAX)
-    await connection.send(_call(1, _SEARCH), *_data(1, body, last=True))
+    body = message(b"\0" * 100_000, claimed=100 * MESSAGE_BYTES_MAX)
+    await connection.send(call_headers(1, _SEARCH), *data_frames(1, body, last=True))
     await connection.until_answered()
 
 
 async def large_headers(connection: Connection) -> None:
     """More metadata than is taken."""
     await connection.open_http2()
-    head = _call(1, _SEARCH, *((f"x-{at}", "y" * 120) for at in range(110)))
-    await connection.send(head, *_data(1, _message(b""), last=True))
+    head = call_headers(1, _SEARCH, *((f"x-{at}", "y" * 120) for at in range(110)))
+    await connection.send(head, *data_frames(1, message(b""), last=True))
     await connection.until_answered()
 
 
 async def malformed(connection: Connection) -> None:
     """A message that is none of ours."""
     await connection.open_http2()
-    await connection.send(_call(1, _SEARCH), *_data(1, _message(random.randbytes(2000)), last=True))
+    await connection.send(
+        call_headers(1, _SEARCH), *data_frames(1, message(random.randbytes(2000)), last=True)
+    )
     await connection.until_answered()
 
 
@@ -179,22 +181,26 @@ async def unknown_key(connection: Connection) -> None:
     """A key that opens nothing."""
     await connection.open_http2()
     key = f"kyro_acme_{random.randbytes(20).hex()}"
-    await connection.send(_call(1, _SEARCH, ("x-api-key", key)), *_data(1, _message(b""), last=True))
+    await connection.send(
+        call_headers(1, _SEARCH, ("x-api-key", key)), *data_frames(1, message(b""), last=True)
+    )
     await connection.until_answered()
 
 
 async def unfinished_stream(connection: Connection) -> None:
     """A stream of documents that begins and never goes on."""
     await connection.open_http2()
-    await connection.send(_call(1, _INSERTS), *_data(1, _message(random.randbytes(50)), last=False))
+    await connection.send(
+        call_headers(1, _INSERTS), *data_frames(1, message(random.randbytes(50)), last=False)
+    )
     await connection.hold()
 
 
 async def half_a_message(connection: Connection) -> None:
     """Most of a large message, and never the rest."""
     await connection.open_http2()
-    body = _message(b"\0" * (MESSAGE_BYTES_MAX // 64), claimed=MESSAGE_BYTES_MAX)
-    await connection.send(_call(1, _SEARCH), *_data(1, body, last=False))
+    body = message(b"\0" * (MESSAGE_BYTES_MAX // 64), claimed=MESSAGE_BYTES_MAX)
+    await connection.send(call_headers(1, _SEARCH), *data_frames(1, body, last=False))
     await connection.hold()
 
 
@@ -203,7 +209,10 @@ async def rapid_reset(connection: Connection) -> None:
     await connection.open_http2()
     cancel = (8).to_bytes(4, "big")
     await connection.send(
-        *(_call(stream, _SEARCH) + _frame(_RST_STREAM, 0, stream, cancel) for stream in range(1, 101, 2))
+        *(
+            call_headers(stream, _SEARCH) + frame(_RST_STREAM, 0, stream, cancel)
+            for stream in range(1, 101, 2)
+        )
     )
     await asyncio.sleep(0.1)
 

@@ -59,7 +59,16 @@ def passed(access: OpenAccess, address: str) -> int:
 
 
 def test_without_auth_and_limits_everybody_is_anybody() -> None:
-    assert OpenAccess(limiter(enabled=False)).caller(FakeCall()) is ANYBODY
+    access = OpenAccess(limiter(enabled=False))
+    near, far = (
+        access.caller(FakeCall(address="ipv4:10.0.0.1:1")),
+        access.caller(FakeCall(address="ipv4:10.0.0.1:2")),
+    )
+    assert (near.tenant, near.limiter, near.is_admin) == (ANYBODY.tenant, ANYBODY.limiter, ANYBODY.is_admin)
+    assert near is access.caller(FakeCall(address="ipv4:10.0.0.1:1"))
+    # One address, two connections: one part of the server, of which each has half.
+    assert near.share[0] == far.share[0]
+    assert near.share[1] != far.share[1]
     assert ANYBODY.scope("") is EVERYTHING
     assert ANYBODY.reserved_entries("n") == {"__namespace__": "n"}
     ANYBODY.spend()

@@ -35,7 +35,7 @@ class Desk:
 
 @contextlib.asynccontextmanager
 async def batcher(
-    desk: Desk, *, threads: int = 1, batch_max: int = 100, waiting_max: int = 100
+    desk: Desk, *, threads: int = 1, batch_max: int = 100, waiting_max: int = 100, weight_max: int = 10**9
 ) -> AsyncIterator[Batcher[int, int]]:
     made: Batcher[int, int] = Batcher(
         "desk",
@@ -43,6 +43,7 @@ async def batcher(
         threads=threads,
         batch_max=batch_max,
         waiting_max=waiting_max,
+        weight_max=weight_max,
         full="full: {waiting} waiting (max: {max})",
     )
     try:
@@ -109,8 +110,9 @@ def test_more_than_may_wait_is_refused_at_once_with_a_hint() -> None:
             with pytest.raises(ResourceExhausted, match=r"full: 2 waiting \(max: 2\)") as refused:
                 made.submit(6)
             assert refused.value.retry_after_s is not None
+            accepted.append(made.submit(8, may_shed=False))
             desk.gate.set()
-            assert await asyncio.gather(*accepted) == [4, 8]
+            assert await asyncio.gather(*accepted) == [4, 8, 16]
             assert made.waiting == 0
             assert await made.submit(6) == 12
 
@@ -148,18 +150,19 @@ def test_cancelled_request_that_was_taken_is_finished() -> None:
     asyncio.run(scenario())
 
 
-def test_batches_are_bounded_by_count() -> None:
-    async def scenario() -> list[list[int]]:
+def test_batches_are_bounded_by_count_and_by_weight() -> None:
+    async def scenario(weights: list[int], **bounds: int) -> list[list[int]]:
         desk = Desk()
-        async with batcher(desk, batch_max=2) as made:
+        async with batcher(desk, **bounds) as made:
             futures = [made.submit(0)]
             await first_batch_taken(desk)
-            futures += [made.submit(2 * number) for number in range(1, 6)]
+            futures += [made.submit(2 * number, weight=weight) for number, weight in enumerate(weights, 1)]
             desk.gate.set()
             await asyncio.gather(*futures)
         return desk.batches[1:]
 
-    assert asyncio.run(scenario()) == [[2, 4], [6, 8], [10]]
+    assert asyncio.run(scenario([1] * 5, batch_max=2)) == [[2, 4], [6, 8], [10]]
+    assert asyncio.run(scenario([5, 5, 5, 20, 1], weight_max=10)) == [[2, 4], [6, 8], [10]]
 
 
 def test_threads_share_what_waits() -> None:
@@ -185,5 +188,21 @@ def test_closing_answers_what_was_submitted() -> None:
         async with batcher(desk, batch_max=1) as made:
             futures = [made.submit(2 * number) for number in range(10)]
         assert await asyncio.gather(*futures) == [4 * number for number in range(10)]
+
+    asyncio.run(scenario())
+
+
+def test_batch_under_way_shows_how_long_it_takes() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        async with batcher(desk) as made:
+            assert made.longest_batch_s() == 0.0
+            future = made.submit(2)
+            await first_batch_taken(desk)
+            assert made.longest_batch_s() > 0.0
+            desk.gate.set()
+            await future
+            await made.submit(4)
+            assert made.longest_batch_s() == 0.0
 
     asyncio.run(scenario())

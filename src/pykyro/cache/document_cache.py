@@ -13,9 +13,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import Final
 
 from pykyro.cache.commit_sequence import CommitSequence
+from pykyro.memory.account import Account
 from pykyro.model.types import Vector
+
+_ENTRY_BYTES: Final = 480
+"""Of a document beside its vector and metadata: objects, their headers, its place in the table."""
+_CHARGED_TOGETHER: Final = 64 << 10
+"""So many bytes may be held that are not charged yet."""
 
 
 class CachedDocument:
@@ -36,7 +43,8 @@ class CachedDocument:
 class DocumentCache:
     """At most `capacity` documents. Thread-safe. An id is a types.Key, of a document that exists."""
 
-    def __init__(self, capacity: int, commits: CommitSequence) -> None:
+    def __init__(self, capacity: int, commits: CommitSequence, account: Account | None = None) -> None:
+        """What it holds is charged to `account`."""
         self.capacity = capacity
         self._commits = commits
         self._lock = threading.Lock()
@@ -45,6 +53,10 @@ class DocumentCache:
         self._oldest: CachedDocument | None = None
         self._hand: CachedDocument | None = None
         self.hits = self.misses = self.evictions = 0
+        self.size_bytes = 0
+        """Of the documents held."""
+        self._charge = account.charge() if account is not None else None
+        self._charged = 0
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -80,8 +92,25 @@ class DocumentCache:
                 if document is not None:
                     self._remove(document)
 
+    def shrink(self, count: int) -> int:
+        """Let go of so many bytes, if there are so many; how many it was."""
+        with self._lock:
+            before = self.size_bytes
+            while self._documents and before - self.size_bytes < count:
+                self._evict()
+            self._tell()
+            return before - self.size_bytes
+
+    def _tell(self) -> None:
+        self._charged = self.size_bytes
+        if self._charge is not None:
+            self._charge.set(self.size_bytes)
+
     def _append(self, document: CachedDocument) -> None:
         self._documents[document.doc_id] = document
+        self.size_bytes += _size(document)
+        if abs(self.size_bytes - self._charged) > _CHARGED_TOGETHER:
+            self._tell()
         document.older = self._newest
         if self._newest is not None:
             self._newest.newer = document
@@ -112,3 +141,8 @@ class DocumentCache:
         else:
             self._newest = document.older
         del self._documents[document.doc_id]
+        self.size_bytes -= _size(document)
+
+
+def _size(document: CachedDocument) -> int:
+    return _ENTRY_BYTES + document.vector.nbytes + len(document.public) + len(document.reserved)

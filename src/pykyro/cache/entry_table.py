@@ -18,11 +18,14 @@ import numpy.typing as npt
 
 from pykyro.cache.documents import ROW_BYTES, HeldDocuments, Source
 from pykyro.cache.proof import farthest_square
+from pykyro.memory.account import Charge
 from pykyro.model.types import Matrix, Metric, Vector
 
 FIRST_SLOTS: Final = 64
 _ENTRY_BYTES: Final = 2048
 """Of an entry besides its documents and vectors."""
+_CHARGED_TOGETHER: Final = 64 << 10
+"""So many bytes may be held that are not charged yet."""
 _SKETCH_ROOM: Final = 2.0
 """How many times the truth a squared distance estimated from sketches may well be."""
 _GROWTH_MAX: Final = 4
@@ -73,8 +76,12 @@ class EntryTable:
     """Slots and columns. The caller serialises changes; `numbers`, `nearest` and `entry` are for any thread,
     and what they find must be verified."""
 
-    def __init__(self, dimension: int, sketch: int) -> None:
-        """Sketches have about `sketch` components."""
+    def __init__(self, dimension: int, sketch: int, charge: Charge | None = None) -> None:
+        """Sketches have about `sketch` components. What is held is kept in `charge`."""
+        self._charge = charge
+        self._charged = 0
+        if charge is not None:
+            charge.give_back()
         self._dimension = dimension
         self._step = max(1, dimension // sketch)
         width = len(range(0, dimension, self._step))
@@ -188,6 +195,8 @@ class EntryTable:
             size = _ENTRY_BYTES + 8 * self._dimension + entry.held.size_bytes
             self.size_bytes += size - self._sizes[slot]
             self._sizes[slot] = size
+            if abs(self.size_bytes - self._charged) > _CHARGED_TOGETHER:
+                self._tell()
 
     def remove(self, slot: int) -> Entry:
         """Empty a slot; what was in it."""
@@ -200,12 +209,19 @@ class EntryTable:
         self._entries[slot] = None
         self.size_bytes -= self._sizes[slot]
         self._sizes[slot] = 0
+        if abs(self.size_bytes - self._charged) > _CHARGED_TOGETHER:
+            self._tell()
         self._free.append(slot)
         self.count -= 1
         self._entries_of[entry.number] -= 1
         if not self._entries_of[entry.number]:
             del self._entries_of[entry.number], self.numbers[entry.key]
         return entry
+
+    def _tell(self) -> None:
+        self._charged = self.size_bytes
+        if self._charge is not None:
+            self._charge.set(self.size_bytes)
 
     def _free_slot(self) -> int:
         if self._free:

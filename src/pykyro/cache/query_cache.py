@@ -38,6 +38,7 @@ from pykyro.cache.documents import DocIds, Documents, HeldDocuments, Source
 from pykyro.cache.entry_table import Entry, EntryTable, Near
 from pykyro.cache.proof import outside_at_most
 from pykyro.cache.write_columns import CommitCheck, WriteColumns
+from pykyro.memory.account import Charge
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.requests import CachedKind
@@ -50,10 +51,8 @@ _CHANGES_MAX: Final = 64
 _BATCH: Final = 16
 """Answers that become entries together, which takes half the time; until then only the same query finds them."""
 _BATCH_FROM: Final = 64
-_LOOK_LESS_FROM: Final = 256
-_LOOK_SHARE: Final = 1 / 16
-_KEEP_LESS_FROM: Final = 1024
-_KEEP_SHARE: Final = 1 / 16
+_LOOK_LESS_FROM, _LOOK_SHARE = 256, 1 / 16
+_KEEP_LESS_FROM, _KEEP_SHARE = 1024, 1 / 16
 _ASK_SHARE: Final = 1 / 4
 """Of the queries whose answers are not kept."""
 _KEEP_RUN: Final = 64
@@ -86,11 +85,11 @@ class QueryCache:
         commits: CommitSequence,
         admits: Admits,
         owner_of: OwnerOf = lambda key: NOBODY,
+        charge: Charge | None = None,
     ) -> None:
         """At most `capacity` entries (0: OFF) and `bytes_max` bytes. `similarity_threshold` is a cosine."""
         self.mode = mode if capacity > 0 else Mode.OFF
         self.similar: similar.Similar | None = None
-        """What may be answered unproved, in the modes that do that."""
         if mode in (Mode.RESCORED, Mode.THRESHOLD):
             measures = mode is Mode.RESCORED
             self.similar = similar.Similar(metric, similarity_threshold, recall_min, measures=measures)
@@ -98,13 +97,11 @@ class QueryCache:
         """By kind found, of which "late" ones were not served; "miss", of which "overtaken" by a commit and so not
         kept; "unproved" tries; "evicted"."""
         self._metric = metric
-        self._capacity = capacity
-        self._bytes_max = bytes_max
+        self._capacity, self._bytes_max = capacity, bytes_max
         self._commits = commits
-        self._admits = admits
-        self._owner_of = owner_of
+        self._admits, self._owner_of = admits, owner_of
         self._lock = threading.Lock()
-        self._table = EntryTable(dimension, _SKETCH if self.similar is None else similar.SKETCH)
+        self._table = EntryTable(dimension, _SKETCH if self.similar is None else similar.SKETCH, charge)
         self._columns = WriteColumns(dimension, metric)
         self._waiting: dict[tuple[Hashable, bytes], tuple[Vector, Source]] = {}
         self._changed: set[int] = set()
@@ -114,6 +111,7 @@ class QueryCache:
         self._repeats: dict[tuple[Hashable, bytes], int] = {}
         self._tick = 0
         self.pace = Pace()
+        self.pace.expects_repeats = self.mode is not Mode.OFF
 
     def __len__(self) -> int:
         return self._table.count + len(self._waiting)
@@ -126,7 +124,6 @@ class QueryCache:
 
     @property
     def size_bytes(self) -> int:
-        """Of vectors, metadata and columns held."""
         return self._table.size_bytes
 
     def entries(self) -> list[Entry]:
@@ -296,9 +293,10 @@ class QueryCache:
             self._take_in()
             self._columns.catch_up(self._changed, self._table.entries)
             self._changed.clear()
-            joining: dict[int, list[int]] = {
-                slot: [] for slot in self._columns.holding(doc_ids) if self._is_of(slot, owner)
-            }
+            joining: dict[int, list[int]] = {}
+            for slot in self._columns.holding(doc_ids):
+                if (entry := self._table.entry(slot)) is not None and self._owner_of(entry.key) == owner:
+                    joining[slot] = []
             if len(arriving.doc_ids):
                 indexed = distance.index_form(arriving.vectors, self._metric)
                 for slot, row in self._columns.joinable(indexed):
@@ -312,11 +310,6 @@ class QueryCache:
                 else:
                     self._drop(slot)
             self._shrink()
-
-    def _is_of(self, slot: int, owner: int) -> bool:
-        """Whether the entry in this slot holds documents of this owner."""
-        entry = self._table.entry(slot)
-        return entry is not None and self._owner_of(entry.key) == owner
 
     def _joins(
         self, entry: Entry, arriving: Documents, metadata: Sequence[Mapping[str, str]], row: int
@@ -336,6 +329,15 @@ class QueryCache:
         else:
             self._table.replace(slot, replace(entry, held=HeldDocuments.of(documents), repeated=None))
             self._changed.add(slot)
+
+    def shrink(self, count: int) -> int:
+        """Let go of so many bytes, if there are so many; how many it was."""
+        with self._lock:
+            self._take_in()
+            before = self._table.size_bytes
+            while self._table.size_bytes > max(0, before - count):
+                self._evict()
+            return before - self._table.size_bytes
 
     def _shrink(self) -> None:
         while self._table.size_bytes > self._bytes_max:

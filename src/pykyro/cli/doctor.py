@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pykyro.cli.command import API_KEY_VARIABLE
 from pykyro.cli.diagnosis.certificates import check_certificates
-from pykyro.cli.diagnosis.directory import check_directory
+from pykyro.cli.diagnosis.directory import Examination, check_directory
 from pykyro.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from pykyro.cli.diagnosis.machine import check_disk, check_limits, check_memory, check_ports
+from pykyro.cli.diagnosis.memory import check_needed, check_used
 from pykyro.cli.diagnosis.running import check_server
 from pykyro.cli.observability import endpoint_of
 from pykyro.config import Overrides, Settings, load_settings
@@ -41,6 +42,9 @@ def add_command(commands: Commands) -> None:
         "-c", "--config", type=Path, help="the server's configuration (environment: KYRODB_CONFIG)"
     )
     parser.add_argument("-d", "--data-dir", type=Path, help="examine this data directory instead")
+    parser.add_argument(
+        "--memory", action="store_true", help="only memory: what the server uses by part, and what it needs"
+    )
     parser.add_argument("--deep", action="store_true", help="read every byte of the data directory")
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="output format (default: %(default)s)"
@@ -50,7 +54,8 @@ def add_command(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     findings = []
-    for finding in examine(options.config, options.data_dir, deep=options.deep):
+    examined = examine(options.config, options.data_dir, deep=options.deep, memory=options.memory)
+    for finding in examined:
         findings.append(finding)
         if options.format == "text":
             _print(finding)
@@ -63,8 +68,10 @@ def _run(options: argparse.Namespace) -> int:
     return int(any(finding.severity is Severity.WRONG for finding in findings))
 
 
-def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Finding]:
-    """Everything, in the order in which it has to be corrected."""
+def examine(
+    config: Path | None, data_dir: Path | None, *, deep: bool, memory: bool = False
+) -> Iterator[Finding]:
+    """Everything, in the order in which it has to be corrected; with `memory` that alone, and what hinders it."""
     directory_alone = data_dir is not None
     settings: Settings | None
     try:
@@ -85,6 +92,9 @@ def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterat
         settings = settings if loaded.path is not None or not directory_alone else None
     if data_dir is None:
         return
+    if memory:
+        yield from _examine_memory(settings, data_dir)
+        return
     owner = owner_of(data_dir)
     documents = yield from check_directory(data_dir, settings, deep=deep)
     yield from check_disk(data_dir)
@@ -92,6 +102,29 @@ def examine(config: Path | None, data_dir: Path | None, *, deep: bool) -> Iterat
     if settings is not None:
         yield from check_memory(settings, documents)
         yield from _check_service(settings, owner)
+
+
+def _examine_memory(settings: Settings | None, data_dir: Path) -> Iterator[Finding]:
+    if settings is None:
+        yield wrong("memory", "there is no configuration to size", "name it with --config")
+        return
+    documents = yield from _only_faults(check_directory(data_dir, settings, deep=False))
+    yield from check_needed(settings, documents, data_dir)
+    try:
+        yield from check_used(endpoint_of(settings, os.environ.get(API_KEY_VARIABLE, "")))
+    except Unavailable:
+        yield note("memory used", "no server runs with this configuration")
+
+
+def _only_faults(examination: Examination) -> Examination:
+    """What it found wrong; what it returned is returned."""
+    while True:
+        try:
+            finding = next(examination)
+        except StopIteration as stop:
+            return int(stop.value)
+        if finding.severity is Severity.WRONG:
+            yield finding
 
 
 def _check_secrets(settings: Settings) -> Iterator[Finding]:

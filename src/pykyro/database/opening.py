@@ -11,6 +11,7 @@ from pykyro.cache.query_cache import Mode
 from pykyro.config import Settings
 from pykyro.engine.engine import Engine, open_engine
 from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions, TierBudgets
+from pykyro.memory.budget import MemoryBudget, too_small
 from pykyro.model.errors import ConfigError, DataDamaged, FailedPrecondition
 from pykyro.model.limits import RECALL_PROCESSOR_SHARE
 from pykyro.model.types import Metric
@@ -59,8 +60,8 @@ def _cache_options(settings: Settings) -> CacheOptions:
     )
 
 
-def open_database(settings: Settings) -> Engine:
-    """The engine over persistence.data_dir, recovered; logs what was found.
+def open_database(settings: Settings, memory: MemoryBudget | None = None) -> Engine:
+    """The engine over persistence.data_dir, recovered; logs what was found. What it holds is charged to `memory`.
 
     Raises ConfigError, FailedPrecondition and what `open_engine` raises.
     """
@@ -71,9 +72,11 @@ def open_database(settings: Settings) -> Engine:
             f"would lose it. Set it to true, or persistence.data_dir to an empty directory"
         )
     options = engine_options(settings)
+    if memory is not None and (refusal := too_small(memory, "memory.limit")):
+        raise ConfigError(refusal)
     started_s = time.monotonic()
     try:
-        engine = open_engine(persistence.data_dir, options)
+        engine = open_engine(persistence.data_dir, options, memory=memory)
     except DataDamaged as damage:
         if not persistence.allow_fresh_start_on_recovery_failure:
             raise FailedPrecondition(
@@ -81,7 +84,7 @@ def open_database(settings: Settings) -> Engine:
             ) from damage
         aside = _move_aside(persistence.data_dir)
         _log.error("recovery failed: %s. Its files are kept in %s; starting empty", damage, aside)
-        engine = open_engine(persistence.data_dir, options)
+        engine = open_engine(persistence.data_dir, options, memory=memory)
     _log_recovery(engine, time.monotonic() - started_s)
     return engine
 

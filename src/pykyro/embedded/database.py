@@ -17,10 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Self, Unpack
 
-from pykyro.embedded.options import DatabaseOptions, engine_options
+from pykyro.embedded.options import DatabaseOptions, engine_options, memory_budget
 from pykyro.engine.engine import Engine, open_engine
 from pykyro.engine.open_engines import close_at_exit
 from pykyro.engine.options import EngineOptions
+from pykyro.memory.budget import MemoryBudget
 from pykyro.model.answers import Health, Hit, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
 from pykyro.model.arguments import (
     DocId,
@@ -241,7 +242,7 @@ class Database:
             "unhealthy"
             if stats.refusing_writes
             else "degraded"
-            if stats.maintenance_failure or stats.capacity_warning or stats.disk_warning
+            if stats.maintenance_failure or stats.capacity_warning or stats.disk_warning or stats.room_warning
             else "healthy"
         )
         components = {
@@ -251,6 +252,8 @@ class Database:
             if stats.refusing_writes
             else "healthy",
         }
+        if stats.room_warning:
+            components["hot_tier"] = f"degraded ({stats.room_warning})"
         if stats.maintenance_failure or stats.capacity_warning:
             components["cold_tier"] = f"degraded ({stats.maintenance_failure or stats.capacity_warning})"
         if stats.disk_warning and not stats.refusing_writes:
@@ -337,18 +340,21 @@ def open_database(
     """Open or create the database in directory `path`, recovering everything that was acknowledged.
 
     `dimension` is the length of its vectors, `distance` is "cosine", "euclidean" or "innerproduct"; neither can
-    change once the database exists. Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged,
-    WriteFailed, StorageError.
+    change once the database exists. With `memory_limit` the process takes no more memory, whatever is asked of the
+    database: what there is no room for raises ResourceExhausted.
+
+    Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged, WriteFailed, StorageError.
 
     A database belongs to the process that opened it: a forked child is refused, and opens it itself once the parent
     has closed it. One that is no longer referred to is closed, and so is one that is open when the interpreter ends.
     """
     directory, chosen = _directory(path), engine_options(dimension, distance, options)
-    return JobThread().call(lambda: _opened(directory, chosen))
+    memory = memory_budget(options.get("memory_limit"))
+    return JobThread().call(lambda: _opened(directory, chosen, memory))
 
 
-def _opened(directory: Path, options: EngineOptions) -> Database:
-    engine = open_engine(directory, options)
+def _opened(directory: Path, options: EngineOptions, memory: MemoryBudget | None) -> Database:
+    engine = open_engine(directory, options, memory=memory)
     for warning in engine.recovered.warnings:
         _log.warning("recovery: %s", warning)
     close_at_exit(engine)

@@ -6,7 +6,9 @@ from typing import Final, Literal, TypedDict
 
 from pykyro.cache.query_cache import Mode
 from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions
+from pykyro.memory.budget import MemoryBudget, too_small
 from pykyro.model.arguments import bounded_integer
+from pykyro.model.byte_size import parse_bytes
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import (
     COUNT_MAX,
@@ -16,6 +18,7 @@ from pykyro.model.limits import (
     EF_SEARCH_MAX,
     HNSW_M_MAX,
     HNSW_M_MIN,
+    MEMORY_LIMIT_BYTES_MIN,
     RECALL_PROCESSOR_SHARE,
 )
 from pykyro.model.types import Metric
@@ -60,6 +63,9 @@ class DatabaseOptions(TypedDict, total=False):
     """True: graphs are mapped files, whose pages the system can drop when memory is short, and searches slower."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
+    memory_limit: int | str
+    """Memory of the whole process, in bytes or as text like "512MiB". When it runs short caches shrink, then writes
+    raise ResourceExhausted; no bound unless it is given."""
 
 
 _BOUNDS: Final[dict[str, tuple[int, int]]] = {
@@ -79,10 +85,29 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
 }
 
 
+def memory_budget(limit: object) -> MemoryBudget | None:
+    """The budget for this value of memory_limit; None for None. Raises InvalidArgument."""
+    if limit is None:
+        return None
+    name = "memory_limit"
+    if isinstance(limit, str):
+        try:
+            limit = parse_bytes(limit)
+        except ValueError as error:
+            raise InvalidArgument(f"{name}: {error}", field=name) from None
+    count = bounded_integer(limit, name, MEMORY_LIMIT_BYTES_MIN, COUNT_MAX)
+    budget = MemoryBudget(count)
+    if refusal := too_small(budget, name):
+        raise InvalidArgument(refusal, field=name)
+    return budget
+
+
 def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> EngineOptions:
     """The engine's options for these arguments of `open`. Raises InvalidArgument naming the bad one."""
     values: dict[str, object] = {}
     for name, value in given.items():
+        if name == "memory_limit":
+            continue  # not the engine's: see memory_budget
         if name in _BOUNDS:
             values[name] = bounded_integer(value, name, *_BOUNDS[name])
         elif name == "sync":

@@ -19,6 +19,7 @@ from pykyro.cache.commit_sequence import CommitSequence
 from pykyro.cache.document_cache import DocumentCache
 from pykyro.cache.documents import DocIds, Documents
 from pykyro.cache.query_cache import Mode, QueryCache
+from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
 from pykyro.engine.tiers.tier import Candidates, SearchTier
@@ -37,7 +38,7 @@ _CACHE: Final = frozenset({Tier.CACHE})
 class Caches:
     """What may answer instead of the tiers. Thread-safe."""
 
-    def __init__(self, options: EngineOptions, state: State, clock: Clock) -> None:
+    def __init__(self, options: EngineOptions, state: State, clock: Clock, memory: EngineMemory) -> None:
         self._state = state
         self._dimension = options.dimension
         self._metric = options.metric
@@ -58,17 +59,26 @@ class Caches:
             commits=self.commits,
             admits=_admits,
             owner_of=_owner_of,
+            charge=memory.query_cache.charge(),
         )
         self.queries = self._new()
         self.documents: DocumentCache | None = None
         if cache.documents_max:
-            self.documents = DocumentCache(cache.documents_max, self.commits)
+            self.documents = DocumentCache(cache.documents_max, self.commits, memory.document_cache)
+        self._memory = memory
+        memory.budget.register_cache("document cache", self._shrink_documents)
+        memory.budget.register_cache("query cache", lambda count: self.queries.shrink(count))
+        memory.budget.register_cache("filter cache", state.forget_filters)
+
+    def close(self) -> None:
+        """Be asked no more to give memory back."""
+        for name in ("document cache", "query cache", "filter cache"):
+            self._memory.budget.forget_cache(name)
+
+    def _shrink_documents(self, count: int) -> int:
+        return 0 if self.documents is None else self.documents.shrink(count)
 
     # --- for searches -----------------------------------------------------------------------------
-
-    def expects_repeats(self) -> bool:
-        """Whether queries have lately been answered from here, or have hardly been asked: then a look may pay."""
-        return self.queries.pace.expects_repeats and self.queries.mode is not Mode.OFF
 
     def lookup(self, request: SearchRequest, query: Query, ef: int) -> SearchResult | Lookup | None:
         """The cached answer; or else what to `offer` with what a search finds, None when that is not to be kept.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pykyro.engine.caches import Caches
 from pykyro.engine.maintenance.builder import Builder
+from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
 from pykyro.engine.tiers.cold_segment import ColdSegment
@@ -24,28 +27,17 @@ from pykyro.system.clock import Clock
 
 
 @dataclass(slots=True)
-class EngineContext:
-    """The wiring of one open engine."""
+class SegmentContext:
+    """What making segments takes. `lock` is held by whoever changes the state."""
 
     filesystem: FileSystem
     directory: Path
-    clock: Clock
     options: EngineOptions
     manifests: ManifestStore
-    log: Log
     state: State
-    writes: WritePath
-    caches: Caches
     builder: Builder
-    disk: DiskSpace
-
-    def write_failed(self, error: OSError, doing: str) -> WriteFailed:
-        """Open the breaker: whatever the disk refused, the next write could meet the same."""
-        with self.writes.lock:
-            self.log.breaker.trip(error, doing)
-        return WriteFailed(
-            str(error), path=self.directory, hint="Writes are refused until the disk is proved good"
-        )
+    memory: EngineMemory
+    lock: AbstractContextManager[Any]
 
     def open_new_segment(self, entry: SegmentEntry) -> ColdSegment:
         """Open files that were just written and synced. Raises DataDamaged, OSError."""
@@ -55,7 +47,7 @@ class EngineContext:
             entry,
             self.options.metric,
             verify=False,
-            mapped_graph=self.options.mapped_graphs,
+            memory=self.memory,
         )
 
     def change_manifest(self, change: Callable[[Manifest], Manifest]) -> set[str]:
@@ -69,3 +61,22 @@ class EngineContext:
         for name in names:
             with contextlib.suppress(OSError):
                 self.filesystem.remove(self.directory / name)
+
+
+@dataclass(slots=True)
+class EngineContext(SegmentContext):
+    """The wiring of one open engine."""
+
+    clock: Clock
+    log: Log
+    writes: WritePath
+    caches: Caches
+    disk: DiskSpace
+
+    def write_failed(self, error: OSError, doing: str) -> WriteFailed:
+        """Open the breaker: whatever the disk refused, the next write could meet the same."""
+        with self.writes.lock:
+            self.log.breaker.trip(error, doing)
+        return WriteFailed(
+            str(error), path=self.directory, hint="Writes are refused until the disk is proved good"
+        )

@@ -15,11 +15,13 @@ from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.maintenance import Maintenance
 from pykyro.engine.maintenance.process_builder import ProcessBuilder
+from pykyro.engine.memory import EngineMemory
 from pykyro.engine.open_engines import Inherited, close_quietly, note_opened
 from pykyro.engine.opening import recovered
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.read_path import ReadPath
 from pykyro.engine.recall.monitor import RecallMonitor
+from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import KyroError, ResourceExhausted
 from pykyro.model.requests import (
     Ack,
@@ -224,6 +226,7 @@ class Engine:
             query_cache_counts=dict(queries.counts),
             maintenance_failure=self._maintenance.last_failure,
             capacity_warning=context.writes.capacity.warning(context.state.documents),
+            room_warning=context.writes.room.warning(),
         )
 
     @property
@@ -250,6 +253,7 @@ class Engine:
                 return
             try:
                 self._context.writes.close()
+                self._context.caches.close()
                 self._recall.stop()
                 self._maintenance.stop()
                 self._mend_log()
@@ -295,10 +299,12 @@ def open_engine(
     filesystem: FileSystem | None = None,
     clock: Clock | None = None,
     builder: Builder | None = None,
+    memory: MemoryBudget | None = None,
 ) -> Engine:
     """Open or create the database in directory `path`, recovering what the last owner acknowledged.
 
-    `filesystem`, `clock` and `builder` are the real ones unless given. Raises DataDamaged, DataDirInUse,
+    `filesystem`, `clock` and `builder` are the real ones unless given. What it holds is charged to `memory`; without,
+    only the options bound it. Raises DataDamaged, DataDirInUse,
     DataDirMismatch, WriteFailed, and StorageError for what else the disk refuses.
     """
     filesystem = filesystem or LocalFileSystem()
@@ -311,7 +317,9 @@ def open_engine(
         lock = lock_directory(filesystem, directory)
         try:
             builder = builder or ProcessBuilder(filesystem)
-            context, report = recovered(filesystem, directory, options, clock or SystemClock(), builder)
+            context, report = recovered(
+                filesystem, directory, options, clock or SystemClock(), builder, EngineMemory(memory, options)
+            )
             return Engine(context, lock, report)
         except BaseException:
             lock.release()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from pykyro.engine.caches import Caches
-from pykyro.engine.context import EngineContext
+from pykyro.engine.context import EngineContext, SegmentContext
 from pykyro.engine.maintenance.builder import Builder
+from pykyro.engine.maintenance.tier_sealing import TierSealing, freeze
+from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
 from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.engine.write_path import WritePath
+from pykyro.model.types import LSN
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.legacy_tenants import read_legacy_tenants
@@ -19,7 +23,12 @@ from pykyro.system.clock import Clock
 
 
 def recovered(
-    filesystem: FileSystem, directory: Path, options: EngineOptions, clock: Clock, builder: Builder
+    filesystem: FileSystem,
+    directory: Path,
+    options: EngineOptions,
+    clock: Clock,
+    builder: Builder,
+    memory: EngineMemory,
 ) -> tuple[EngineContext, RecoveryReport]:
     """The parts of an engine over what the directory holds; the caller has its lock.
 
@@ -30,17 +39,27 @@ def recovered(
         recovery.manifests.update(lambda manifest: manifest.model_copy(update={"tenants": legacy}))
     manifest = recovery.manifest
     segments = [
-        open_segment(filesystem, directory, e, options.metric, mapped_graph=options.mapped_graphs)
-        for e in manifest.segments
+        open_segment(filesystem, directory, entry, options.metric, memory=memory)
+        for entry in manifest.segments
     ]
-    state = State(options.dimension, options.metric, segments, manifest.sealed_lsn)
+    state = State(options.dimension, options.metric, segments, manifest.sealed_lsn, memory)
     state.tenants.count(manifest.tenants.values(), segments)
-    for lsn, records in recovery.replay():
-        state.replay(lsn, records, directory)
+    segment_context = SegmentContext(
+        filesystem=filesystem,
+        directory=directory,
+        options=options,
+        manifests=recovery.manifests,
+        state=state,
+        builder=builder,
+        memory=memory,
+        lock=threading.RLock(),
+    )
+    replay(recovery, segment_context)
     log = recovery.start_log(options.log)
     state.position = log.position
     disk = DiskSpace(filesystem, directory, clock)
-    caches = Caches(options, state, clock)
+    caches = Caches(options, state, clock, memory)
+    writes = WritePath(options, log, state, disk, caches, clock, memory)
     context = EngineContext(
         filesystem=filesystem,
         directory=directory,
@@ -49,10 +68,40 @@ def recovered(
         manifests=recovery.manifests,
         log=log,
         state=state,
-        writes=WritePath(options, log, state, disk, caches, clock),
+        writes=writes,
+        lock=writes.lock,
         caches=caches,
         builder=builder,
         disk=disk,
+        memory=memory,
     )
     context.writes.capacity.look(state.documents)
     return context, recovery.report
+
+
+def replay(recovery: Recovery, context: SegmentContext) -> None:
+    """Carry out what the log holds, which may be more than memory: then it is sealed piece by piece.
+
+    Raises DataDamaged, BuildFailed, OSError.
+    """
+    state, memory = context.state, context.memory
+    sealing, seals = TierSealing(context), 0
+    for lsn, records in recovery.replay():
+        state.replay(lsn, records, context.directory)
+        active = state.version.active
+        if active.size_bytes < active.charge_from:
+            continue
+        active.charge()
+        memory.refresh(active.size_bytes)
+        if memory.should_seal(active.size_bytes):
+            recovery.secure_log()
+            _seal(context, sealing, lsn)
+            seals += 1
+    if seals:
+        # What is sealed should end where a segment of the log does, as ever.
+        _seal(context, sealing, recovery.secure_log())
+
+
+def _seal(context: SegmentContext, sealing: TierSealing, lsn: LSN) -> None:
+    obsolete = sealing.seal(freeze(context.state, lsn), wal_retention_bytes=None)
+    context.remove_files(obsolete)

@@ -3,20 +3,19 @@
     query cache → cold segments, frozen tiers, active tier, oldest first → merge → hits → query cache
 
 A document on its way to a newer tier is added there before its old row dies, so asking the tiers oldest first
-meets it at least once; if twice, the newer row counts. When the set of tiers changed meanwhile the search is
-simply done again. Readers take no lock; what rests on the interpreter lock stands in docs/architecture.md.
+meets it at least once; if twice, the newer row counts. When the set of tiers changed meanwhile the search is done
+again. Readers take no lock; what rests on the interpreter lock stands in docs/architecture.md.
 
 A search of one tier runs to its end, because neither the vector library nor numpy can be interrupted. So the clock
-is looked at between two of them: a cold segment is not begun once those before it took longer than `cold_tier_ms`,
-a hot tier (one that is being sealed, or the active one) not once those before it took longer than `hot_tier_ms`.
-The first of each kind is always searched. Queries searched together have their time together, and an exact
-search has no limit: it was asked for whatever it costs.
+is looked at between two of them: none is begun once those of its kind before it took longer than `cold_tier_ms` or
+`hot_tier_ms`. The first of each kind is always searched. Queries searched together have their time together, and an
+exact search has no limit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -26,10 +25,11 @@ import numpy.typing as npt
 from pykyro.cache.answer import Lookup
 from pykyro.engine.caches import Caches
 from pykyro.engine.options import EngineOptions
+from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest
+from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, no_pause
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
@@ -42,6 +42,8 @@ _TOGETHER_MAX: Final = 32
 _TOGETHER_BYTES: Final = 4 << 20
 """Of the rows that queries searched together score again, as float32 and as float64: they should stay in the
 processor's cache, and a thousand rows each of many queries would take hundreds of megabytes."""
+_SMALL_ANSWER_BYTES: Final = 64 << 10
+"""Nobody is asked whether there is room for so small an answer."""
 _ONLY: Final = {kind: frozenset({kind}) for kind in Tier}
 
 Candidacy: TypeAlias = Sequence[tuple[SearchTier, Candidates]]
@@ -59,6 +61,8 @@ class Search:
     lookup: Lookup | None = None
     over_fetch: int | None = None
     result: SearchResult | None = None
+    pause: Callable[[], None] = no_pause
+    """Called between the steps of a long filter."""
 
 
 class Ranked(NamedTuple):
@@ -80,6 +84,9 @@ class LeftOut(NamedTuple):
 
 
 _NOTHING_LEFT_OUT: Final = LeftOut()
+RoomForAnswer: TypeAlias = Callable[[int, int], object]
+"""Given the bytes of an answer and the number of its documents, what is kept until it has been handed on. Raises
+ResourceExhausted."""
 
 
 class RecallSampler(Protocol):
@@ -97,12 +104,15 @@ class ReadPath:
         self._metric = options.metric
         self._state = state
         self.caches = caches
+        self.costs = RequestCosts(state)
         self._budgets = options.budgets
         self._unlimited = math.isinf(options.budgets.hot_tier_ms) and math.isinf(options.budgets.cold_tier_ms)
         self._clock = clock
         self._monotonic_s = clock.monotonic_s
         self.ef_search = options.ef_search
         self.samples: RecallSampler | None = None
+        self.room_for_answer: RoomForAnswer = lambda size, count: None
+        """Asked before the documents of an answer are read, by any thread."""
 
     # --- searches ---------------------------------------------------------------------------------
 
@@ -204,7 +214,9 @@ class ReadPath:
                 or request.scope.tenant is not None
             ):
                 condition = state.condition(request.filter, request.scope)
-            wanted = TierRequest(queries, request.k, first.ef, condition, request.exact, first.over_fetch)
+            wanted = TierRequest(
+                queries, request.k, first.ef, condition, request.exact, first.over_fetch, first.pause
+            )
             by_tier, left_out = self._ask_tiers(version, wanted)
             if state.version is version and bool(state.tenants.documents) == tenanted:
                 break
@@ -213,7 +225,7 @@ class ReadPath:
             found = []
             for tier, candidates in by_tier:
                 found.append((tier, candidates[at]))
-            answer = rank(search.request, found, position, self._metric)
+            answer = rank(search.request, found, position, self._metric, self.room_for_answer)
             if left_out.tiers:
                 answer.result.left_out, answer.result.note = left_out.tiers, left_out.reason
                 answer.result.exact = False
@@ -290,8 +302,15 @@ def _found(doc_id: int, vector: Vector, metadata: StoredMetadata, tier: Tier, sc
 # --- from what the tiers found to an answer: merged, ranked, cut to k, and fetched what is to be shown ---
 
 
-def rank(request: SearchRequest, found: Candidacy, position: LSN, metric: Metric) -> Ranked:
-    """The answer to `request`, given the candidates of every tier, oldest first, at `position`."""
+def rank(
+    request: SearchRequest,
+    found: Candidacy,
+    position: LSN,
+    metric: Metric,
+    room_for_answer: RoomForAnswer,
+) -> Ranked:
+    """The answer to `request`, given the candidates of every tier, oldest first, at `position`. Raises
+    ResourceExhausted when there is no room for it."""
     result = SearchResult(hits=[], total_found=0, position=position, exact_asked=request.exact)
     parts = []
     for tier, candidates in found:
@@ -319,8 +338,9 @@ def rank(request: SearchRequest, found: Candidacy, position: LSN, metric: Metric
     best = order[: min(k, count)]
     result.hits = list(map(ScoredDocument, doc_ids[best].tolist(), shown[best].tolist()))
     rows_of_hits = rows[best].tolist()
+    shares: list[tuple[SearchTier, list[ScoredDocument], list[int]]] = []
     if owners is None or len(parts) == 1:
-        _hydrate(result.hits, rows_of_hits, oldest, request)
+        shares.append((oldest, result.hits, rows_of_hits))
     else:
         owners_of_hits = owners[best].tolist()
         for number, (tier, _) in enumerate(parts):
@@ -330,7 +350,17 @@ def rank(request: SearchRequest, found: Candidacy, position: LSN, metric: Metric
                     hits.append(hit)
                     rows_of_tier.append(row)
             if hits:
-                _hydrate(hits, rows_of_tier, tier, request)
+                shares.append((tier, hits, rows_of_tier))
+    size = 0
+    for tier, hits, rows_of_tier in shares:
+        if request.include_metadata:
+            size += tier.public_bytes(rows_of_tier)
+        if request.include_vectors:
+            size += len(hits) * request.vector.nbytes
+    if size > _SMALL_ANSWER_BYTES:
+        result.held = room_for_answer(size, len(result.hits))
+    for tier, hits, rows_of_tier in shares:
+        _hydrate(hits, rows_of_tier, tier, request)
     return Ranked(result, found, kth)
 
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State
+from pykyro.index.metadata.simplify import simplified
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.filter import matches
 from pykyro.model.limits import WAL_FRAME_BODY_BYTES_MAX
@@ -100,7 +102,9 @@ class GroupChanges:
 
     def _delete_matching(self, operation: DeleteMatching) -> tuple[int, list[Record]]:
         scope = operation.scope
-        condition = self.state.condition(operation.filter, scope)
+        condition = self.state.condition(simplified(operation.filter), scope)
+        if condition is not None:
+            RequestCosts(self.state).filter_us(condition)
         found = {
             int(doc_id)
             for tier in self.state.version.oldest_first

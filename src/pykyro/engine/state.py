@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pykyro.engine.memory import EngineMemory
 from pykyro.engine.tenant_counts import TenantCounts
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
@@ -59,10 +60,16 @@ class State:
     """Tiers, count of live documents, and the position they are true at."""
 
     def __init__(
-        self, dimension: int, metric: Metric, segments: Sequence[ColdSegment], position: LSN
+        self,
+        dimension: int,
+        metric: Metric,
+        segments: Sequence[ColdSegment],
+        position: LSN,
+        memory: EngineMemory,
     ) -> None:
         self.dimension = dimension
         self._metric = metric
+        self._memory = memory
         self.version = Version(tuple(segments), (), self.new_hot_tier())
         self.documents = sum(segment.live for segment in segments)
         self.tenants = TenantCounts()
@@ -71,7 +78,7 @@ class State:
         self._moves = 0
 
     def new_hot_tier(self) -> HotTier:
-        return HotTier(self.dimension, self._metric)
+        return HotTier(self.dimension, self._metric, self._memory.hot_tier, self._memory.filter_cache)
 
     @property
     def tenanted(self) -> bool:
@@ -151,6 +158,21 @@ class State:
                     hint="Restore from a backup",
                 )
         self.apply(lsn, records)
+
+    @property
+    def hot_bytes(self) -> int:
+        """What the active tier and those being sealed hold."""
+        version = self.version
+        return version.active.size_bytes + sum(tier.size_bytes for tier in version.frozen)
+
+    def forget_filters(self, count: int) -> int:
+        """Let go of so many bytes of what tiers remember of filters; how many it was."""
+        gone = 0
+        for tier in self.version.oldest_first:
+            if gone >= count:
+                break
+            gone += tier.forget(count - gone)
+        return gone
 
     def freeze(self) -> HotTier:
         """Set the active tier aside for sealing and open a new one. For the writer."""

@@ -23,11 +23,13 @@ from typing import Final, Protocol, TypeAlias
 
 from pykyro.engine.caches import Caches
 from pykyro.engine.capacity import Capacity
+from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.resolve import GroupChanges, check_put, refusal_of, too_long
+from pykyro.engine.room import Room
 from pykyro.engine.state import State
-from pykyro.model.errors import KyroError, ResourceExhausted, Unavailable
-from pykyro.model.limits import COMMIT_BYTES_MAX, GROUP_FRAMES_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
+from pykyro.model.errors import KyroError, Unavailable
+from pykyro.model.limits import COMMIT_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put
 from pykyro.model.types import LSN, OWNER_SHIFT, TENANT_INDEX_KEY
@@ -35,14 +37,12 @@ from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.wal.log import Log
 from pykyro.storage.wal.records import PutRecord, Record
 from pykyro.storage.wal.writer import encode_records
-from pykyro.system.alarm import Alarm
 from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
 
 Answer: TypeAlias = Ack | KyroError
 _GROUP_OPERATIONS_MAX = 4096
-_ROOM_WAIT_S = 30.0
 _DELETES = (Delete, DeleteMany, DeleteMatching)
 
 
@@ -85,11 +85,11 @@ class WritePath:
         disk: DiskSpace,
         caches: Caches,
         clock: Clock,
+        memory: EngineMemory,
     ) -> None:
-        self._options = options
+        self._memory = memory
         self._log = log
         self.capacity = Capacity(options.documents_max, options.documents_max_name, clock)
-        self._sealing_behind = Alarm(_log, clock)
         self._disk = disk
         self._caches = caches
         self._state = state
@@ -109,7 +109,7 @@ class WritePath:
         self.refusing = ""
         """Why every later write is refused, until the database is opened again; empty while they are taken."""
         self.lock = threading.RLock()
-        self.room = threading.Condition()
+        self.room = Room(options, state, memory, clock)
         self.failed_writes = 0
 
     # --- the queue ------------------------------------------------------------------------------
@@ -213,13 +213,16 @@ class WritePath:
                     write.operations = [_as_answer(error)] * write.size
             operations += write.operations
         try:
-            if self._wait_for_room():
+            answers: list[Answer] = []
+            while len(answers) < len(operations):
+                rest = operations[len(answers) :] if answers else operations
+                refusal = None
+                if self._is_crowded():
+                    # Deletes are how a caller can make room, and take hardly any.
+                    adds = any(not isinstance(operation, (*_DELETES, KyroError)) for operation in rest)
+                    refusal = self.room.refusal(may_wait=adds)
                 with self.lock:
-                    answers = self._write(operations)
-                    while len(answers) < len(operations):
-                        answers += self._write(operations[len(answers) :])
-            else:
-                answers = self._refused_for_room(len(operations))
+                    answers += self._write(rest, refusal)
         except BaseException as error:
             # `_refusal` stands during every write; only of one that ended like this it is true.
             self.refusing = self._refusal
@@ -236,8 +239,10 @@ class WritePath:
 
     # --- one group ------------------------------------------------------------------------------
 
-    def _write(self, operations: Sequence[Operation | KyroError]) -> list[Answer]:
-        """Commit as many of the operations as come to GROUP_FRAMES_BYTES_MAX, nearly always all; their answers."""
+    def _write(
+        self, operations: Sequence[Operation | KyroError], no_memory: KyroError | None
+    ) -> list[Answer]:
+        """Commit as many of the operations as may be in memory at once, nearly always all; their answers."""
         if self._refusal:
             self.refusing = self._refusal
             return [Unavailable(self._refusal)] * len(operations)
@@ -252,6 +257,9 @@ class WritePath:
         for operation in operations:
             if isinstance(operation, KyroError):
                 answers.append(operation)
+                continue
+            if no_memory is not None and not isinstance(operation, _DELETES):
+                answers.append(no_memory)
                 continue
             if no_room and not isinstance(operation, _DELETES):
                 answers.append(Unavailable(no_room))
@@ -277,7 +285,7 @@ class WritePath:
                 frames.append((ack, records))
                 contents.append(content)
                 content_bytes += len(content)
-                if content_bytes >= GROUP_FRAMES_BYTES_MAX:
+                if content_bytes >= self._memory.group_bytes_max:
                     break
         # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
         # is written until a restart replays the log.
@@ -342,33 +350,17 @@ class WritePath:
         self._caches.committed(changed)
         if self._state.documents >= self.capacity.watch_from or self.capacity.alarmed:
             self.capacity.look(self._state.documents)
-        if self._sealing_behind.is_on:
-            self._sealing_behind.off("writes are accepted again: the hot tier has room")
-
-    # --- room -----------------------------------------------------------------------------------
-
-    def _wait_for_room(self) -> bool:
-        """Writers wait while sealing catches up, so that a burst cannot fill memory; False when it does not."""
-        if not self._options.background or not self._is_crowded():
-            return True
-        with self.room:
-            return self.room.wait_for(lambda: not self._is_crowded(), timeout=_ROOM_WAIT_S)
+        active = self._state.version.active
+        if active.size_bytes >= active.charge_from:
+            active.charge()
 
     def _is_crowded(self) -> bool:
+        """Whether the hot tiers have grown so far that it must be asked whether there is room."""
         version = self._state.version
         hot_bytes = version.active.size_bytes
         for tier in version.frozen:
             hot_bytes += tier.size_bytes
-        return hot_bytes > self._options.hot_bytes_max
-
-    def _refused_for_room(self, operations: int) -> list[Answer]:
-        text = (
-            f"the hot tier holds more than {self._options.hot_bytes_max} bytes and sealing does not keep up"
-        )
-        self._sealing_behind.on(
-            f"writes are refused: {text}. The log says above why sealing fails, if it does"
-        )
-        return [ResourceExhausted(text, retry_after_s=_ROOM_WAIT_S)] * operations
+        return hot_bytes > self._memory.ask_from
 
 
 def _as_answer(error: BaseException) -> KyroError:

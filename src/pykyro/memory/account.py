@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from threading import RLock
 from types import TracebackType
+from typing import Final
+
+TALLY_SLACK_BYTES: Final = 256 << 10
+"""What a tally may hold beyond what is charged."""
 
 
 class Total:
@@ -81,3 +85,34 @@ class Charge:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.give_back()
+
+
+class FleetingCharge(Charge):
+    """The share of a holder that passes from hand to hand: it is given back with the last reference to it."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        self.give_back()
+
+
+class Tally:
+    """The share of a holder on one thread that holds a little more or less some thousand times a second.
+
+    It counts in `held`, an attribute, and calls `settle` when that is TALLY_SLACK_BYTES away from `charged`.
+    """
+
+    __slots__ = ("_account", "charged", "held")
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.held = 0
+        """Bytes that are held."""
+        self.charged = 0
+        """Those of them that are charged."""
+
+    def settle(self) -> None:
+        """Charge what is held."""
+        more = self.held - self.charged
+        self.charged += more
+        self._account.add(more)

@@ -37,6 +37,9 @@ TRIM_S: Final = 1.0
 TRIM_WORTH_SHARE: Final = 0.05
 """Of the limit; what the process has beyond its charges must be more, or there is nothing to give back."""
 
+ROOM_BYTES_MIN: Final = 32 << 20
+"""What a database needs beside the program."""
+
 Shrink: TypeAlias = Callable[[int], int]
 """Asked to let go of so many bytes, says how many it let go."""
 
@@ -101,6 +104,7 @@ class MemoryBudget:
         serve the database, whose memory is not ours to judge: then what is charged counts alone."""
         self._total = Total()
         self._accounts: dict[str, Account] = {}
+        self._elsewhere: list[Account] = []
         self._caches: dict[str, Shrink] = {}
         self._measure = measure
         self._trim = trim
@@ -123,10 +127,27 @@ class MemoryBudget:
         self._limit = limit
         self._calm_below = int(CACHES_SHRINK_FROM * limit)
 
-    def account(self, name: str) -> Account:
-        """The account of this name, made when it is first asked for."""
+    @property
+    def room_bytes(self) -> int:
+        """What may be held beside what the process had at first."""
+        return max(0, self._limit - self._baseline)
+
+    @property
+    def baseline_bytes(self) -> int:
+        """What the process had at first, before it held anything for clients; 0 when that does not count."""
+        return self._baseline
+
+    def account(self, name: str, *, elsewhere: bool = False) -> Account:
+        """The account of this name, made when it is first asked for.
+
+        `elsewhere` says that the memory is that of other processes, which measuring this one does not see.
+        """
         found = self._accounts.get(name)
-        return found or self._accounts.setdefault(name, Account(name, self._total))
+        if found is None:
+            found = self._accounts.setdefault(name, Account(name, self._total))
+            if elsewhere:
+                self._elsewhere.append(found)
+        return found
 
     def register_cache(self, name: str, shrink: Shrink) -> None:
         """Ask `shrink` for bytes when memory runs short; the first registered is asked first.
@@ -211,7 +232,7 @@ class MemoryBudget:
         if self._measure:
             # In this order: bytes charged between the two lines are counted twice rather than never.
             self._charged_then = self._total.used
-            self._measured = self._measure()
+            self._measured = self._measure() + sum(account.used for account in self._elsewhere)
 
     def _relieved(self, count: int) -> int:
         """What is used, `count` bytes included, after caches and allocator were asked for what they can spare."""
@@ -253,6 +274,17 @@ class MemoryBudget:
             return ResourceExhausted(f"{facts}; ask for less at once, or raise memory.limit")
         way_out = "try again later, ask for less at once, or raise memory.limit"
         return ResourceExhausted(f"{facts}; {way_out}", retry_after_s=TRIM_S)
+
+
+def too_small(budget: MemoryBudget, name: str) -> str:
+    """Why this budget, whose setting is called `name`, does not do for a database; "" when it does."""
+    if budget.room_bytes >= ROOM_BYTES_MIN:
+        return ""
+    return (
+        f"{name} = {mebibytes(budget.limit_bytes)} is too little: the program alone takes "
+        f"{mebibytes(budget.baseline_bytes)}, and a database needs {mebibytes(ROOM_BYTES_MIN)} beside it; set at "
+        f"least {mebibytes(budget.baseline_bytes + ROOM_BYTES_MIN)}"
+    )
 
 
 def mebibytes(count: int) -> str:

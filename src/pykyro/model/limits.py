@@ -39,6 +39,18 @@ USAGE_FILE_BYTES_MAX: Final = 256 << 20
 MESSAGE_BYTES_MAX: Final = 4 << 20
 STREAM_MESSAGES_MAX: Final = 10_000
 """Messages of a BulkInsert or BulkSearch stream, ids of a BulkQuery or BatchDelete."""
+ANSWER_BYTES_MAX: Final = 256 << 20
+"""One answer. Clients refuse what is larger than 4 MiB unless they were told otherwise."""
+ANSWER_SHARE_MAX: Final = 1 / 8
+"""Of the memory budget, for one answer."""
+UNREAD_ANSWERS_BYTES_MAX: Final = 64 << 20
+"""Answers that have not left on one connection; while there are more, its calls are refused."""
+UNREAD_SHARE_MAX: Final = 1 / 16
+"""Of the memory budget, for the same."""
+UNREAD_S_MAX: Final = 10.0
+"""When no answer has left a connection for so long, and its client has taken nothing, it is closed."""
+UNREAD_SHORT_S_MAX: Final = 3.0
+"""The same while memory is short."""
 REFUSAL_TEXT_BYTES_MAX: Final = 1 << 20
 """Of the reasons in one answer to a stream of documents; those beyond are named without."""
 BULK_LOAD_DOCUMENTS_MAX: Final = 10_000_000
@@ -46,11 +58,16 @@ BULK_LOAD_BATCH: Final = 10_000
 
 SEARCH_BATCH: Final = 64
 """Searches one worker takes at once."""
+LONG_SEARCH_US: Final = 10_000
+"""Of a processor; searches that take longer have a thread of their own."""
+LONG_SEARCH_BATCH: Final = 4
 LOOKUP_BATCH: Final = 256
 WAITING_LOOKUPS_MAX: Final = 10_000
 COMMIT_BYTES_MAX: Final = 16 << 20
 """Request bytes of one group commit, exceeded by one request at most."""
 WAITING_WRITES_MAX: Final = 10_000
+HANDED_WRITES_MAX: Final = 1024
+"""Documents of writes that the engine has at once; the others wait where clients are served by turns."""
 STREAM_GROUP_DOCUMENTS_MAX: Final = 512
 """Documents a stream gathers before they are committed as one group."""
 STREAM_LINGER_S: Final = 0.01
@@ -64,6 +81,15 @@ STREAM_SILENT_S: Final = 10.0
 """When there are so many, one that has been silent for so long makes room for another."""
 STOPPING_STREAM_SILENT_S: Final = 2.0
 """While the server stops, a stream on which nothing happens for so long is ended."""
+STANDING_STREAMS_MAX: Final = 1000
+"""Streams of Health.Watch and of reflection, which need no key."""
+STANDING_STREAMS_OF_CONNECTION_MAX: Final = 16
+HEADERS_BYTES_MAX: Final = 8 << 10
+"""Metadata of one call, as they are after references to earlier ones are resolved."""
+HEADER_TABLE_BYTES_MAX: Final = 4096
+"""What a connection remembers of headers, each way (HPACK)."""
+CALLS_MAX: Final = 20_000
+"""Calls being served at once; further ones are refused."""
 OPEN_CONNECTIONS_MAX: Final = 8192
 """Connections to the ports; fewer when the process may not open twice as many files."""
 FILES_OF_THE_SERVER: Final = 64

@@ -205,6 +205,8 @@ class SearchResult:
     margin: float = math.nan
     stages: Sequence[Stage] = ()
     """The search of each tier, if TierBudgets.timed."""
+    held: object = None
+    """What keeps room for a large answer in the memory budget for as long as it is there."""
 
     @property
     def complete(self) -> bool:
@@ -268,3 +270,5 @@ class EngineStats:
     """The last thing that went wrong in the background, while it is being tried again."""
     capacity_warning: str = ""
     """Set while there are nearly as many documents as there may be, or more."""
+    room_warning: str = ""
+    """Set while writers wait for memory or are refused for want of it: why, and for how long."""

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from pykyro.config import Loaded, Settings
 from pykyro.database.opening import open_database
 from pykyro.engine.engine import Engine
+from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import KyroError, causes
 from pykyro.server.health_log import logging_health
 from pykyro.server.reload import Reload
@@ -104,7 +105,7 @@ async def _serve(
     ):
         _log.info("HTTP on %s port %d", http.host, http.port)
         notify("STATUS=recovering the database")
-        engine = await _opened(settings, stop)
+        engine = await _opened(settings, server_state.memory, stop)
         try:
             server_state.opened(engine, server_state.process.uptime_s)
             security = await asyncio.to_thread(Security, settings, engine, server_state.keys, ports)
@@ -126,6 +127,8 @@ async def _serve(
                 seals.run(),
                 security.run(),
                 server_state.connections.run(),
+                server_state.admission.run(),
+                server_state.unread.run(),
                 _beat(server_state),
             )
             background = [asyncio.create_task(work) for work in running]
@@ -167,9 +170,9 @@ async def _serve_grpc(server: GrpcServer, server_state: ServerState, stop: Stop)
     await server.stop()
 
 
-async def _opened(settings: Settings, stop: Stop) -> Engine:
+async def _opened(settings: Settings, memory: MemoryBudget, stop: Stop) -> Engine:
     """The engine, recovered. Raises _RecoveryAbandoned when a signal comes first and recovery is not about to end."""
-    opening = in_thread_of_its_own("recovery", lambda: open_database(settings))
+    opening = in_thread_of_its_own("recovery", lambda: open_database(settings, memory))
     if await stop.comes_before(opening):
         _log.info("stopping without waiting for recovery")
         await stop.unless_again(asyncio.wait({opening}, timeout=_RECOVERY_GRACE_S))

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from pykyro.model.errors import Unauthenticated
+from pykyro.model.limits import OPEN_CONNECTIONS_MAX
 from pykyro.model.types import EVERYTHING, TENANT_ID_KEY, Scope
+from pykyro.service.fair_queue import NOBODYS, Share
 from pykyro.tenancy.api_keys import ApiKey, presented_key
 from pykyro.tenancy.key_ring import KeyRing
 from pykyro.tenancy.quota import Quota
@@ -36,7 +38,8 @@ class Caller:
     """Whoever makes a call. `tenant` None is somebody without a key, where none is needed: such a caller stores and
     sees documents of no tenant.
 
-    A reload may change the other fields of a caller whose streams are open.
+    `share` names whose part of the server the calls take. A reload may change the other fields of a caller whose
+    streams are open.
     """
 
     tenant: int | None = None
@@ -47,6 +50,7 @@ class Caller:
     limiter: RateLimiter | None = None
     bucket: TokenBucket | None = None
     revoked: bool = False
+    share: Share = NOBODYS
 
     def scope(self, namespace: str) -> Scope:
         """The documents a request of this caller that names `namespace` ("" = all) may see."""
@@ -76,8 +80,8 @@ ANYBODY: Final = Caller()
 class Access(Protocol):
     """Decides who a caller is. Used on the event loop."""
 
-    anybody: Caller | None
-    """Who every caller is, when nobody has to be told apart: then `caller` need not be asked."""
+    known: dict[str, Caller]
+    """Callers by the place they call from, for whom `caller` need not be asked: they need no key and have no rate."""
 
     def caller(self, call: Call) -> Caller:
         """Whoever makes this call. Raises Unauthenticated."""
@@ -93,28 +97,34 @@ class OpenAccess:
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
-        self.anybody: Caller | None = None
-        self.follow_limits()
+        self.known: dict[str, Caller] = {}
 
     def follow_limits(self) -> None:
         """Take over whether rates are limited, after a change of them."""
-        self.anybody = None if self._limiter.enabled else ANYBODY
+        self.known.clear()
 
     def caller(self, call: Call) -> Caller:
+        peer = call.peer()
         if not self._limiter.enabled:
-            return ANYBODY
+            known = self.known.get(peer)
+            return known if known is not None else self._met(peer)
         # Without its port: who opens more connections is not allowed more.
-        family, _, address = call.peer().partition(":")
+        family, _, address = peer.partition(":")
         host, _, _ = address.rpartition(":")
         # native serves behind a socket of its own, so all calls seem to come from one place.
         bucket = self._limiter.peer(host) if family != "unix" else None
-        return Caller(limiter=self._limiter, bucket=bucket)
+        return Caller(limiter=self._limiter, bucket=bucket, share=(host, address))
+
+    def _met(self, peer: str) -> Caller:
+        if len(self.known) >= OPEN_CONNECTIONS_MAX:
+            self.known.clear()
+        host, _, _ = peer.rpartition(":")
+        caller = self.known[peer] = Caller(share=(host, peer))
+        return caller
 
 
 class KeyAccess:
     """auth.enabled=true: callers are the tenants of their keys."""
-
-    anybody: Caller | None = None
 
     def __init__(
         self, ring: KeyRing, indices: Mapping[str, int], limiter: RateLimiter, ledger: UsageLedger
@@ -125,6 +135,7 @@ class KeyAccess:
         self._limiter = limiter
         self._ledger = ledger
         self._callers: dict[bytes, Caller] = {}
+        self.known: dict[str, Caller] = {}
 
     def caller(self, call: Call) -> Caller:
         key = self._ring.find(_presented(call))
@@ -136,6 +147,7 @@ class KeyAccess:
             key.tenant_id,
             usage=self._ledger.of(key.tenant_id),
             limiter=self._limiter,
+            share=(key.tenant_id, ""),
         )
         self._set_terms(caller, key)
         return caller

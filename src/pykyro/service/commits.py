@@ -17,10 +17,14 @@ from typing import Final, TypeAlias
 from pykyro.engine.engine import Engine
 from pykyro.engine.write_path import PendingWrite
 from pykyro.model.errors import KyroError, ResourceExhausted
-from pykyro.model.limits import WAITING_WRITES_MAX
+from pykyro.model.limits import COMMIT_BYTES_MAX, HANDED_WRITES_MAX, WAITING_WRITES_MAX
 from pykyro.model.requests import Ack, Operation
 from pykyro.service.batching import RETRY_AFTER_S
+from pykyro.service.fair_queue import NOBODYS, FairQueue, Share
 from pykyro.telemetry.counters import Counters
+
+_BYTES_LIKE_A_WRITE: Final = 4096
+"""So many bytes take the log and the index as long as a write by itself."""
 
 Outcome: TypeAlias = Ack | KyroError
 Prepare: TypeAlias = Callable[[], Sequence[Operation | KyroError]]
@@ -32,6 +36,7 @@ class _Submitted(PendingWrite):
 
     future: asyncio.Future[Sequence[Outcome]] | None = None
     since_s: float = 0.0
+    may_shed: bool = True
 
 
 class Commits:
@@ -43,6 +48,9 @@ class Commits:
         self._observe_wait: Final = counters.queue_waits["commit"].observe
         self._waiting = 0
         self._waiting_max = waiting_max
+        self._handed = self._handed_bytes = 0
+        """Documents and bytes of the writes that the engine has."""
+        self._lines: FairQueue[_Submitted] = FairQueue()
         self._idle = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._writes.on_answered = self._answered
@@ -60,6 +68,7 @@ class Commits:
         *,
         size: int = 1,
         weight: int,
+        share: Share = NOBODYS,
         may_shed: bool = True,
     ) -> asyncio.Future[Sequence[Outcome]]:
         """What will become of each operation, `size` of them; `weight` is about their bytes. Cancelling it before a
@@ -69,28 +78,60 @@ class Commits:
         and an error in the place of one is its outcome: were the loop to make them while that thread commits, both
         would spend their time handing the interpreter lock back and forth.
 
-        Raises ResourceExhausted, unless `may_shed` is False because the caller bounds what it submits by itself.
+        `share` says whose the write is. Raises ResourceExhausted, unless `may_shed` is False because the caller
+        bounds what it submits by itself; the outcome is one too when the write is given up for one of somebody who
+        has less in the queue.
         """
         if may_shed and self._waiting >= self._waiting_max:
-            raise ResourceExhausted(
-                f"Write queue saturated: {self._waiting} writes waiting (max: {self._waiting_max})",
-                retry_after_s=RETRY_AFTER_S,
-            )
+            self._make_room(share)
         self._waiting += 1
         future: asyncio.Future[Sequence[Outcome]] = self._loop.create_future()
         prepare = operations if callable(operations) else None
-        self._writes.submit(
-            _Submitted(
-                () if callable(operations) else operations,
-                size,
-                weight,
-                prepare,
-                future.cancelled,
-                future=future,
-                since_s=time.monotonic(),
-            )
+        write = _Submitted(
+            () if callable(operations) else operations,
+            size,
+            weight,
+            prepare,
+            future.cancelled,
+            future=future,
+            since_s=time.monotonic(),
+            may_shed=may_shed,
         )
+        if (
+            self._handed < HANDED_WRITES_MAX
+            and self._handed_bytes < COMMIT_BYTES_MAX
+            and not self._lines.count
+        ):
+            self._handed += size
+            self._handed_bytes += weight
+            self._writes.submit(write)
+        else:
+            self._lines.put(share, size + weight / _BYTES_LIKE_A_WRITE, write)
         return future
+
+    def _make_room(self, share: Share) -> None:
+        refusal = ResourceExhausted(
+            f"Write queue saturated: {self._waiting} writes waiting (max: {self._waiting_max})",
+            retry_after_s=RETRY_AFTER_S,
+        )
+        shed = self._lines.drop_for(share)
+        if shed is not None and not shed.may_shed:  # a stream waits for it, and has one only
+            self._lines.put(NOBODYS, 1.0, shed)
+            shed = None
+        if shed is None:
+            raise refusal
+        self._waiting -= 1
+        if shed.future is not None and not shed.future.done():
+            shed.future.set_result([refusal] * shed.size)
+
+    def _hand_over(self) -> None:
+        while (
+            self._lines.count and self._handed < HANDED_WRITES_MAX and self._handed_bytes < COMMIT_BYTES_MAX
+        ):
+            write = self._lines.take()
+            self._handed += write.size
+            self._handed_bytes += write.weight
+            self._writes.submit(write)
 
     def longest_group_s(self) -> float:
         """How long the group that is being committed has been so. From any thread."""
@@ -116,7 +157,11 @@ class Commits:
         for at, write in enumerate(writes):
             assert isinstance(write, _Submitted)
             assert write.future is not None
+            self._handed -= write.size
+            self._handed_bytes -= write.weight
             if at == 0:
                 self._observe_wait(taken_s - write.since_s)
             if write.answers is not None and not write.future.done():
                 write.future.set_result(write.answers)
+        if self._lines.count:
+            self._hand_over()

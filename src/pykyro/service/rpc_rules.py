@@ -8,27 +8,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from pykyro.memory.budget import Kind
+
 
 @dataclass(frozen=True, slots=True)
 class RpcRules:
     """`token`: the call costs one when it begins. Messages of streams cost one each, where they are read.
-    `admin`: it acts on the whole server, so with auth it needs a key with is_admin."""
+    `admin`: it acts on the whole server, so with auth it needs a key with is_admin. `takes` is what it counts as when
+    memory is short, None for what is never refused."""
 
     token: bool
     admin: bool = False
+    takes: Kind | None = None
 
 
+# Deletions may begin for as long as reads may: they are how a client makes room.
 RULES_OF_RPCS: Final = {
-    "Insert": RpcRules(token=True),
-    "BulkInsert": RpcRules(token=True),
-    "BulkLoadHnsw": RpcRules(token=True),
-    "Delete": RpcRules(token=True),
-    "UpdateMetadata": RpcRules(token=True),
-    "BatchDelete": RpcRules(token=True),
-    "Query": RpcRules(token=True),
-    "BulkQuery": RpcRules(token=True),
-    "Search": RpcRules(token=True),
-    "BulkSearch": RpcRules(token=False),
+    "Insert": RpcRules(token=True, takes=Kind.WRITE),
+    "BulkInsert": RpcRules(token=True, takes=Kind.WRITE),
+    "BulkLoadHnsw": RpcRules(token=True, takes=Kind.WRITE),
+    "Delete": RpcRules(token=True, takes=Kind.READ),
+    "UpdateMetadata": RpcRules(token=True, takes=Kind.WRITE),
+    "BatchDelete": RpcRules(token=True, takes=Kind.READ),
+    "Query": RpcRules(token=True, takes=Kind.READ),
+    "BulkQuery": RpcRules(token=True, takes=Kind.READ),
+    "Search": RpcRules(token=True, takes=Kind.READ),
+    "BulkSearch": RpcRules(token=False, takes=Kind.READ),
     "Health": RpcRules(token=False),
     "Metrics": RpcRules(token=False),
     "GetConfig": RpcRules(token=False),

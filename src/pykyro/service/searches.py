@@ -4,6 +4,10 @@ A worker thread decodes, searches and encodes all that has gathered. The event l
 decode while a worker searches, both would spend their time handing the interpreter lock back and forth. Only when no
 worker has anything to do, and queries do repeat, the loop looks into the query cache itself: the way to a worker and
 back takes longer than an answer that is there already.
+
+What a search costs is known before it runs. Those that take long (filters of thousands of conditions, exact scans of
+many rows) go to a queue and a thread of their own, and give way to the others between two steps, so that a search of
+a millisecond does not wait for one of a second.
 """
 
 from __future__ import annotations
@@ -12,18 +16,26 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 from pykyro.engine.engine import Engine
 from pykyro.engine.read_path import Search
 from pykyro.model.errors import CallError, DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
-from pykyro.model.limits import SEARCH_BATCH
+from pykyro.model.limits import LONG_SEARCH_BATCH, LONG_SEARCH_US, SEARCH_BATCH
 from pykyro.model.requests import SearchRequest, SearchResult, Stage, Tier
 from pykyro.service.access import Caller
-from pykyro.service.batching import Batcher
+from pykyro.service.admission import Admission
+from pykyro.service.batching import Batcher, PassedOn
 from pykyro.service.call_log import RUNNING
 from pykyro.service.tracing import Tracing
 from pykyro.telemetry.counters import Counters
+
+_LONG_FILTER_BYTES: Final = 16 << 10
+"""A filter of so many bytes takes milliseconds to decode."""
+_BYTES_LIKE_A_SEARCH: Final = 4096
+"""So many bytes of a request take as long as a plain search."""
+_SLICE_S: Final = 0.002
+_REST_S_MAX: Final = 0.02
 
 _PATHS: Final = {
     frozenset[Tier](): "none",
@@ -63,6 +75,8 @@ class Asked:
     caller: Caller
     started_ns: int
     begun: SearchRequest | Search | None = None
+    weighed: bool = False
+    is_long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,11 @@ class Answered:
     plan: str
     duration_ns: int
     stages: Sequence[Stage] = ()
+    held: object = None
+    """What keeps room for a large response in the memory budget."""
+
+
+Outcome: TypeAlias = Answered | KyroError | PassedOn[Asked, Answered]
 
 
 class Searches:
@@ -89,6 +108,7 @@ class Searches:
         *,
         concurrent_max: int,
         threads: int,
+        admission: Admission,
         tracing: Tracing | None = None,
     ) -> None:
         self.concurrent_max = concurrent_max
@@ -96,15 +116,31 @@ class Searches:
         self._reads = engine.reads
         self._codec = codec
         self._counters = counters
+        self._room_for_answer = admission.room_for_answer
+        engine.reads.room_for_answer = admission.room_for_answer
+        self._long_from_bytes = codec.plain_bytes_max + _LONG_FILTER_BYTES
+        full = "Query queue saturated: {waiting} in-flight queries (max: {max})"
+        observe_wait = counters.queue_waits["search"].observe
         self._queue: Batcher[Asked, Answered] = Batcher(
             "search",
             self._answer_batch,
             threads=threads,
             batch_max=SEARCH_BATCH,
             waiting_max=concurrent_max,
-            full="Query queue saturated: {waiting} in-flight queries (max: {max})",
-            observe_wait=counters.queue_waits["search"].observe,
+            full=full,
+            observe_wait=observe_wait,
         )
+        self._long_queue: Batcher[Asked, Answered] = Batcher(
+            "long-search",
+            self._answer_long,
+            threads=1,
+            batch_max=LONG_SEARCH_BATCH,
+            waiting_max=concurrent_max,
+            full=full,
+            observe_wait=observe_wait,
+        )
+        self._pass_on: Final = PassedOn(self._long_queue)
+        self._slice_began_s = 0.0
 
     async def answer(self, payload: bytes, caller: Caller) -> bytes:
         """The response to one search, as bytes. Raises CallError or InvalidArgument."""
@@ -115,11 +151,13 @@ class Searches:
             if (
                 not self._queue.waiting
                 and len(payload) <= self._codec.plain_bytes_max
-                and self._reads.caches.expects_repeats()
+                and self._reads.caches.queries.pace.expects_repeats
             ):
                 outcome = self._look_up(asked)
             if outcome is None:
-                outcome = await self._queue.submit(asked)
+                size = len(payload)
+                queue = self._queue if size <= self._long_from_bytes else self._long_queue
+                outcome = await queue.submit(asked, share=caller.share, cost=1 + size / _BYTES_LIKE_A_SEARCH)
         except KyroError as error:
             outcome = error
         finally:
@@ -131,7 +169,9 @@ class Searches:
     def ask(self, payload: bytes, caller: Caller) -> asyncio.Future[Answered]:
         """Put a search of a stream in the queue. Raises CallError when there is no room."""
         try:
-            return self._queue.submit(Asked(payload, caller, time.perf_counter_ns()))
+            asked, size = Asked(payload, caller, time.perf_counter_ns()), len(payload)
+            queue = self._queue if size <= self._long_from_bytes else self._long_queue
+            return queue.submit(asked, share=caller.share, cost=1 + size / _BYTES_LIKE_A_SEARCH)
         except ResourceExhausted as error:
             self._counters.query_failed()
             raise _failure(error) from error
@@ -154,6 +194,7 @@ class Searches:
     async def close(self) -> None:
         """Answer what is in the queue and stop."""
         await self._queue.close()
+        await self._long_queue.close()
 
     def _look_up(self, asked: Asked) -> Answered | None:
         """On the event loop: the answer, if it needs no worker; notes how far the search has come. Raises
@@ -173,10 +214,10 @@ class Searches:
             times.searched_us = _now_us()
         return self._encoded(search.result, asked, times)
 
-    def _answer_batch(self, batch: list[Asked]) -> list[Answered | KyroError]:
+    def _answer_batch(self, batch: list[Asked]) -> list[Outcome]:
         """In a worker thread: what becomes of each."""
         times = None if self._tracing is None else _Times()
-        outcomes: list[Answered | KyroError | None] = [None] * len(batch)
+        outcomes: list[Outcome | None] = [None] * len(batch)
         if len(batch) > 1 or batch[0].begun is None:
             self._decode(batch, outcomes)
         if times is not None:
@@ -187,21 +228,85 @@ class Searches:
                 places.append(at)
                 searches.append(asked.begun)
         for at, asked in enumerate(batch):
-            if isinstance(asked.begun, SearchRequest):
+            begun = asked.begun
+            if isinstance(begun, SearchRequest) and outcomes[at] is None:
+                if (begun.filter is not None or begun.exact) and self._is_long(asked, begun, outcomes, at):
+                    continue
                 places.append(at)
-                requests.append(asked.begun)
+                requests.append(begun)
         if requests:
             searches += self._reads.lookup(requests)
+        self._search(batch, places, searches, outcomes, times)
+        return cast(list[Outcome], outcomes)
+
+    def _is_long(self, asked: Asked, request: SearchRequest, outcomes: list[Outcome | None], at: int) -> bool:
+        """Whether a search is passed on because of what it costs, or refused; then it has its outcome."""
+        if not asked.weighed:
+            try:
+                asked.is_long = self._reads.costs.search_us(request) > LONG_SEARCH_US
+            except KyroError as error:
+                outcomes[at] = error
+                return True
+            asked.weighed = True
+        if asked.is_long:
+            outcomes[at] = self._pass_on
+        return asked.is_long
+
+    def _answer_long(self, batch: list[Asked]) -> list[Outcome]:
+        """In the thread for searches that take long: what becomes of each."""
+        times = None if self._tracing is None else _Times()
+        outcomes: list[Outcome | None] = [None] * len(batch)
+        self._decode(batch, outcomes)
+        if times is not None:
+            times.decoded_us = _now_us()
+        places, searches = [], []
+        self._slice_began_s = time.monotonic()
+        for at, asked in enumerate(batch):
+            self._give_way()
+            if outcomes[at] is None and isinstance(asked.begun, SearchRequest):
+                try:
+                    if not asked.weighed:
+                        self._reads.costs.search_us(asked.begun)
+                except KyroError as error:
+                    outcomes[at] = error
+                    continue
+                (search,) = self._reads.lookup([asked.begun])
+                search.pause = self._give_way
+                places.append(at)
+                searches.append(search)
+        self._search(batch, places, searches, outcomes, times)
+        return cast(list[Outcome], outcomes)
+
+    def _give_way(self) -> None:
+        """While short searches wait, a long one rests for as long as it worked."""
+        now_s = time.monotonic()
+        worked_s = now_s - self._slice_began_s
+        if worked_s > _SLICE_S:
+            if self._queue.waiting:
+                time.sleep(min(worked_s, _REST_S_MAX))
+            self._slice_began_s = time.monotonic()
+
+    def _search(
+        self,
+        batch: list[Asked],
+        places: list[int],
+        searches: list[Search],
+        outcomes: list[Outcome | None],
+        times: _Times | None,
+    ) -> None:
         results = self._reads.search(searches)
         if times is not None:
             times.searched_us = _now_us()
         for at, result in zip(places, results, strict=True):
-            outcomes[at] = (
-                result if isinstance(result, KyroError) else self._encoded(result, batch[at], times)
-            )
-        return cast(list[Answered | KyroError], outcomes)
+            if isinstance(result, KyroError):
+                outcomes[at] = result
+                continue
+            try:
+                outcomes[at] = self._encoded(result, batch[at], times)
+            except ResourceExhausted as error:
+                outcomes[at] = error
 
-    def _decode(self, batch: list[Asked], outcomes: list[Answered | KyroError | None]) -> None:
+    def _decode(self, batch: list[Asked], outcomes: list[Outcome | None]) -> None:
         """Decode what is not decoded yet; what is refused has its outcome with that."""
         places = [at for at, asked in enumerate(batch) if asked.begun is None]
         payloads = [(batch[at].payload, batch[at].caller) for at in places]
@@ -212,11 +317,17 @@ class Searches:
                 batch[at].begun = decoded
 
     def _encoded(self, result: SearchResult, asked: Asked, times: _Times | None) -> Answered:
+        held = result.held
+        if result.cached is not None:
+            size = 0
+            for hit in result.hits:
+                size += len(hit.metadata_wire) + (0 if hit.vector is None else hit.vector.nbytes)
+            held = self._room_for_answer(size, len(result.hits))
         duration_ns = time.perf_counter_ns() - asked.started_ns
         # A plan tells how many rows there are, other tenants' too.
         response = self._codec.encode(result, duration_ns / 1e6, with_plan=asked.caller.is_admin)
         stages = () if times is None else times.stages(asked, result)
-        return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages)
+        return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages, held)
 
 
 def _now_us() -> int:

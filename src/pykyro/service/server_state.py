@@ -14,11 +14,13 @@ from pykyro.engine.engine import Engine
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.limits import STALL_S_MAX
 from pykyro.model.requests import EngineStats
+from pykyro.service.admission import Admission
 from pykyro.service.call_log import CallLog
 from pykyro.service.certificates import Validity
 from pykyro.service.commits import Commits
 from pykyro.service.connections import Connections
 from pykyro.service.scheduled_backups import ScheduledBackups
+from pykyro.service.unread_answers import UnreadAnswers
 from pykyro.service.usage_reporter import UsageReporter
 from pykyro.system.memory import allowed_bytes
 from pykyro.telemetry import logs
@@ -42,6 +44,8 @@ class ServerState:
         self.process = ProcessProbe(settings.persistence.data_dir)
         self.memory = MemoryBudget(settings.memory.limit_bytes(allowed_bytes()))
         """What may be held in memory, and by whom it is."""
+        self.admission = Admission(self.memory)
+        self.unread = UnreadAnswers(self.memory, settings.server.port)
         self.phase = Phase.STARTING
         self.engine: Engine | None = None
         self.recovery_s = 0.0
@@ -117,6 +121,8 @@ class ServerState:
             warnings.append(stats.disk_warning)
         if stats is not None and stats.capacity_warning:
             warnings.append(stats.capacity_warning)
+        if stats is not None and stats.room_warning:
+            warnings.append(stats.room_warning)
         if self.config_fault:
             warnings.append(self.config_fault)
         if log_fault := logs.fault():

@@ -2,12 +2,14 @@
 
     1. MANIFEST says which files belong to the database; a directory with data but without MANIFEST is refused.
     2. Segments are named in the MANIFEST and proved by whoever opens them (engine/tiers/cold_segment.py).
-    3. `replay` reads the log behind the sealed position, proving that no frame is missing in between.
+    3. `replay` reads the log behind the sealed position, proving first that no frame is missing in between.
+       What is read may be too much for memory; then the caller calls `secure_log`, seals what it has, and goes on.
     4. `start_log` copies what an unclean stop left unsealed into a new, synced, sealed segment: after a failed
        fsync the page cache can hold bytes the disk never took, and only bytes written anew are known to last.
     5. Then files no MANIFEST names are removed.
 
 Nothing that exists is modified before step 4's MANIFEST is durable, so dying anywhere in between changes nothing.
+`secure_log` does the first half of step 4: only what is known to be on disk may be left out of the log.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Branch, Manifest, WalEntry, read_manifest, write_manifest
 from pykyro.storage.manifest_store import ManifestStore
 from pykyro.storage.wal.chain import WalChain
-from pykyro.storage.wal.format import SEAL, SegmentHeader
+from pykyro.storage.wal.format import OPERATION, SEAL, Frame, SegmentHeader
 from pykyro.storage.wal.log import Log, LogOptions
-from pykyro.storage.wal.reader import SegmentContents
+from pykyro.storage.wal.reader import SegmentContents, segment_frames
 from pykyro.storage.wal.records import Record
 from pykyro.storage.wal.retention import is_sealed
 from pykyro.storage.wal.tidying import tidy_log
@@ -36,6 +38,8 @@ from pykyro.storage.wal.writer import PendingFrame, WalPosition, WalWriter
 from pykyro.system.clock import Clock
 
 _RESTORE: Final = "Restore from a backup"
+_COPIED_TOGETHER: Final = 4 << 20
+"""Bytes of frames."""
 
 
 @dataclass(slots=True)
@@ -74,7 +78,7 @@ class Recovery:
         taken = filename.largest_number(filesystem.names(directory))
         self.manifests = ManifestStore(filesystem, directory, clock, manifest, numbers_from=taken + 1)
         self._position = WalPosition(manifest.sealed_lsn, 0, 0, 0)
-        self._unsealed: tuple[WalEntry, SegmentContents] | None = None
+        self._unsealed: tuple[WalEntry, SegmentContents, memoryview] | None = None
         self.report.sealed_lsn = self.report.last_lsn = manifest.sealed_lsn
 
     @property
@@ -82,26 +86,40 @@ class Recovery:
         return self.manifests.current
 
     def replay(self) -> Iterator[tuple[LSN, list[Record]]]:
-        """Every operation behind the sealed position, in order. Raises DataDamaged."""
-        entries = self._present_segments()
+        """Every operation behind the sealed position, in order; the whole log is proved before the first. Raises
+        DataDamaged."""
+        sealed_lsn = self.manifest.sealed_lsn
         chain = WalChain(self._filesystem, self._directory, self.manifest)
-        for entry in entries:
-            contents = chain.read(entry)
-            for frame in contents.operations:
-                if frame.lsn > self.manifest.sealed_lsn:
-                    yield frame.lsn, chain.decode(entry, frame)
-                    self.report.frames_replayed += 1
+        # Mapped: the log may be larger than memory, and what is mapped stays readable when its name is gone.
+        segments = [
+            (entry, self._filesystem.map(self._directory / entry.name)) for entry in self._present_segments()
+        ]
+        for entry, data in segments:
+            contents = chain.scan(entry, data, lambda frame: None)
             if entry.last_lsn is None:
-                self._unsealed = entry, contents
+                self._unsealed = entry, contents, data
                 self.report.unclean = True
                 self.report.torn_bytes = contents.torn_bytes
             self._position = WalPosition(contents.last_lsn, contents.last_checksum, 0, contents.last_time_us)
         self.report.last_lsn = max(self.report.last_lsn, self._position.lsn)
+        for entry, data in segments:
+            path = self._directory / entry.name
+            for frame in segment_frames(data, path, end_offset=entry.end_offset):
+                if frame.kind == OPERATION and frame.lsn > sealed_lsn:
+                    yield frame.lsn, chain.decode(entry, frame)
+                    self.report.frames_replayed += 1
+
+    def secure_log(self) -> LSN:
+        """Bring all of the log that was proved to disk; where it ends. Call before anything that was replayed is
+        sealed. Raises OSError."""
+        if self._unsealed is not None:
+            unsealed, self._unsealed = self._unsealed, None
+            self._copy_unsealed(*unsealed)
+        return self._position.lsn
 
     def start_log(self, options: LogOptions) -> Log:
         """The log, ready for the next frame. Call after `replay` was drained. Raises OSError."""
-        if self._unsealed is not None:
-            self._copy_unsealed(*self._unsealed)
+        self.secure_log()
         self._position = tidy_log(self._filesystem, self._directory, self.manifests, self._position)
         log = Log(self._filesystem, self._directory, self._clock, options, self.manifests, self._position)
         self._remove_unnamed_files()
@@ -185,19 +203,16 @@ class Recovery:
             )
         )
 
-    def _copy_unsealed(self, entry: WalEntry, contents: SegmentContents) -> None:
+    def _copy_unsealed(self, entry: WalEntry, contents: SegmentContents, data: memoryview) -> None:
         """Write the unsealed segment's frames anew, sealed, and let the MANIFEST name the copy instead."""
-        if not contents.frames:
+        if contents.last_lsn < contents.header.base_lsn:
             self._replace_entry(entry, None)
             return
         first = contents.header
         header = SegmentHeader(first.base_lsn, first.previous, first.created_us, os.urandom(16), first.epoch)
         copy = WalWriter(self._filesystem, self._directory, self.manifests.take_number(), header)
         try:
-            copy.append(
-                [PendingFrame(f.kind, f.content, f.wall_us) for f in contents.frames if f.kind != SEAL]
-            )
-            copy.seal(contents.frames[-1].wall_us)
+            copy.seal(_copy_frames(segment_frames(data, self._directory / entry.name), copy))
         finally:
             copy.close()
         end = copy.synced
@@ -226,6 +241,24 @@ class Recovery:
                 )
             else:
                 self.report.removed_files.append(name)
+
+
+def _copy_frames(frames: Iterator[Frame], copy: WalWriter) -> int:
+    """Append the frames, some at a time, without the seal; what the clock showed at the last."""
+    waiting: list[PendingFrame] = []
+    waiting_bytes = last_us = 0
+    for frame in frames:
+        last_us = frame.wall_us
+        if frame.kind == SEAL:
+            continue
+        waiting.append(PendingFrame(frame.kind, frame.content, frame.wall_us))
+        waiting_bytes += len(frame.content)
+        if waiting_bytes > _COPIED_TOGETHER:
+            copy.append(waiting)
+            waiting, waiting_bytes = [], 0
+    if waiting:
+        copy.append(waiting)
+    return last_us
 
 
 def _require_identity(manifest: Manifest, dimension: int, metric: Metric, path: Path) -> None:

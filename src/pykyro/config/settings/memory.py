@@ -49,6 +49,11 @@ def metadata_need(keys: int, values: int, postings: int, text_bytes: int) -> int
     return keys * _KEY_BYTES + values * _VALUE_BYTES + postings * _POSTING_BYTES + text
 
 
+def hot_rows(settings: Settings, documents: int) -> int:
+    """Documents that a full hot tier has."""
+    return min(settings.cache.capacity, _SEALED_ROWS, documents)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
     """Bytes by use."""

@@ -29,9 +29,9 @@ class MemorySettings(Section):
 
     limit: ByteSize | None = key(
         None,
-        "Memory that the process is meant to stay within. Above 90 % of it, connections that have been silent for "
-        "ten seconds are closed. It refuses no request. null is "
-        f"{limits.MEMORY_LIMIT_SHARE:.0%} of what the control group allows, or of the memory of the machine.",
+        "Memory of the process. When it runs short, caches shrink, then new writes and at last new reads are refused "
+        f"with RESOURCE_EXHAUSTED. null is {limits.MEMORY_LIMIT_SHARE:.0%} of what the control group allows, or of "
+        "the memory of the machine.",
         unit="bytes",
         ge=limits.MEMORY_LIMIT_BYTES_MIN,
         le=limits.COUNT_MAX,

@@ -124,6 +124,8 @@ class Maintenance:
                 self._idle_at == (state.version, breaker.state)
                 and state.mutations_since_freeze < self._mutations_to_look_at
                 and monotonic_s() < self._look_again_s
+                and not self._context.memory.should_seal(state.version.active.size_bytes)
+                and not self._context.writes.room.is_short
             ):
                 continue
             try:
@@ -141,6 +143,7 @@ class Maintenance:
             self._released_s = now_s
             self.release_pages()
         self._merges_now = False
+        self._context.writes.room.look()
         self.sealing.observe()
         seals, merges = self.sealing.count, self.merging.count
         moved = self.step(may_merge=now_s >= self._merging_from_s)

@@ -8,6 +8,9 @@ again, unless too many of its rows are deleted.
 
 Only rows deleted at the MANIFEST's sealed position are left out: the MANIFEST must go on describing exactly the
 state at that position. Rows deleted later stay in it as deleted.
+
+A merge copies rows and metadata piece by piece, but a graph is in memory whole while it is built. So only as many
+segments are merged as there is memory for.
 """
 
 from __future__ import annotations
@@ -22,10 +25,13 @@ from pyroaring import BitMap
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.build_protocol import MergeRequest
 from pykyro.engine.maintenance.builder import Build
-from pykyro.engine.maintenance.sealing import write_deleted
 from pykyro.engine.maintenance.segment_builder import MergeInput, MergeJob
+from pykyro.engine.maintenance.tier_sealing import write_deleted
 from pykyro.engine.state import Version
 from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.memory.account import Charge
+from pykyro.memory.budget import Kind
+from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.storage import filename
 from pykyro.storage.manifest import Manifest
 
@@ -39,6 +45,8 @@ class _Running:
     job: MergeJob
     segments: list[ColdSegment]
     build: Build
+    charge: Charge
+    """Of the memory that the build takes."""
 
 
 class Merging:
@@ -70,6 +78,7 @@ class Merging:
             if not self._running.build.done():
                 return False
             running, self._running = self._running, None
+            running.charge.give_back()
             try:
                 self._install(running)
             except BaseException:
@@ -84,13 +93,30 @@ class Merging:
         running, self._running = self._running, None
         if running is not None:
             running.build.cancel()
+            running.charge.give_back()
+
+    def _that_fit(self, chosen: list[ColdSegment]) -> list[ColdSegment]:
+        """Those of the chosen, without the largest, that can be merged in the memory there is; perhaps none."""
+        budget = self._context.memory.budget
+        if budget.has_room(Kind.CAN_WAIT, self._need(chosen)):
+            return chosen
+        for at in range(1, len(chosen) - 1):
+            if budget.has_room(Kind.CAN_WAIT, self._need(chosen[at:])):
+                return chosen[at:]
+        return []
+
+    def _need(self, segments: Sequence[ColdSegment]) -> int:
+        return self._context.memory.build_bytes(sum(segment.rows for segment in segments))
 
     def _start(self) -> bool:
         version = self._context.state.version
-        segments = choose_segments(version.cold)
-        if not segments:
+        chosen = choose_segments(version.cold)
+        if not chosen:
             # Which segments to merge depends on what the version is made of, and no version ever changes.
             self._nothing_due_in = version
+            return False
+        segments = self._that_fit(chosen)
+        if not segments:
             return False
         # A merge needs at least a row of each: a graph cannot be grown by none.
         empty = [segment for segment in segments if len(segment.checkpoint_deleted) == segment.rows]
@@ -116,9 +142,11 @@ class Merging:
         request = MergeRequest(
             str(context.directory), job, context.options.graph, context.options.build_threads
         )
+        charge = context.memory.builds.charge(self._need(segments))
         try:
-            self._running = _Running(job, segments, context.builder.start(request))
+            self._running = _Running(job, segments, context.builder.start(request), charge)
         except BaseException:
+            charge.give_back()
             context.manifests.abandon(filename.segment_files(job.number))
             raise
         return True
@@ -171,13 +199,20 @@ def choose_segments(segments: Sequence[ColdSegment]) -> list[ColdSegment]:
         if smaller and smaller * SIZE_RATIO >= segment.rows:
             return by_size[at:]
     return [
-        segment for segment in by_size if _deleted_share(segment) >= DELETED_SHARE_MAX or _is_old(segment)
+        segment
+        for segment in by_size
+        if _deleted_share(segment) >= DELETED_SHARE_MAX or _is_old(segment) or _lacks_graph(segment)
     ][:1]
 
 
 def _is_old(segment: ColdSegment) -> bool:
     """Whether its graph is one of an earlier version, whose codes lose what nearly equal rows differ in."""
     return segment.graph is not None and segment.shape is None
+
+
+def _lacks_graph(segment: ColdSegment) -> bool:
+    """Whether it was sealed when memory was too short for building a graph."""
+    return segment.graph is None and segment.rows >= GRAPH_ROWS_MIN
 
 
 def _deleted_share(segment: ColdSegment) -> float:

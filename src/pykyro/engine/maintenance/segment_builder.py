@@ -6,7 +6,7 @@ through the same file system seam and knows nothing of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,20 +15,26 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.engine.tiers.open_segment import open_segment
-from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.index.metadata.metadata_index import build_sections
+from pykyro.index.metadata.merge_sections import GONE, MergePart, merge_sections, stream_sections
 from pykyro.index.vector.graph_build import GraphParameters
 from pykyro.index.vector.hnsw import Graph
 from pykyro.index.vector.shape import Shape
 from pykyro.index.vector.shaping import RowsToShape, extend_shape, shape_rows
 from pykyro.model.limits import GRAPH_ROWS_MIN
-from pykyro.model.types import Matrix, Rows
+from pykyro.model.types import Rows
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import FileEntry, SegmentEntry
+from pykyro.storage.segment.blobs import blobs_of, one_after_another
+from pykyro.storage.segment.reader import index_sections
+from pykyro.storage.segment.section_spool import SectionSpool
 from pykyro.storage.segment.writer import RowsToWrite, write_graph, write_rows, write_shape
 
-_CHUNK_ROWS: Final = 8192
+_CHUNK_BYTES: Final = 4 << 20
+"""Of vectors that are copied at once."""
+_PIECE_BYTES: Final = 1 << 20
+"""Of each section of the metadata index, while one is made from others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +63,57 @@ class MergeJob:
     extends_first: bool
 
 
-def rows_to_write(
-    doc_ids: npt.NDArray[np.uint64],
-    owners: npt.NDArray[np.uint64],
-    norms: npt.NDArray[np.float64],
-    metadata: Sequence[StoredMetadata],
-    chunks: Iterable[Matrix],
-    dimension: int,
-) -> RowsToWrite:
-    """What is to stand in a segment, its metadata indexed."""
+def rows_of_tier(tier: HotTier, rows: Rows, dimension: int, memory_bytes: int) -> RowsToWrite:
+    """These rows of a hot tier, ascending, to be written in about so much memory beside the tier's own."""
+
+    def index(spool: SectionSpool) -> None:
+        metadata = (tier.metadata(row).whole() for row in rows.tolist())
+        stream_sections(metadata, len(rows), spool.append, spool.store, memory_bytes)
+
+    stored = [tier.metadata(row) for row in rows.tolist()]
     return RowsToWrite(
-        doc_ids,
-        owners,
-        norms,
-        [entry.public for entry in metadata],
-        [entry.reserved for entry in metadata],
-        build_sections((entry.whole() for entry in metadata), len(doc_ids)),
-        chunks,
+        tier.doc_ids_of(rows),
+        tier.owners_of(rows),
+        tier.norms_of(rows),
+        blobs_of((len(one.public) for one in stored), len(rows), (one.public for one in stored)),
+        blobs_of((len(one.reserved) for one in stored), len(rows), (one.reserved for one in stored)),
+        index,
+        (tier.vectors_of(some) for some in _chunks(rows, dimension)),
         dimension,
     )
+
+
+def _rows_of_segments(segments: Sequence[ColdSegment], kept: Sequence[Rows]) -> RowsToWrite:
+    """These rows of each segment, to be written piece by piece."""
+    parts = list(zip(segments, kept, strict=True))
+    count, dimension = sum(map(len, kept)), int(segments[0].vectors.shape[1])
+
+    def index(spool: SectionSpool) -> None:
+        merging, done = [], 0
+        for segment, rows in parts:
+            new_rows = np.full(segment.rows, GONE, np.uint32)
+            new_rows[rows] = np.arange(done, done + len(rows), dtype=np.uint32)
+            merging.append(MergePart(index_sections(segment.file), new_rows))
+            done += len(rows)
+        merge_sections(merging, count, spool.append, _PIECE_BYTES)
+
+    return RowsToWrite(
+        np.concatenate([segment.doc_ids_of(rows) for segment, rows in parts]),
+        np.concatenate([segment.owners_of(rows) for segment, rows in parts]),
+        np.concatenate([segment.norms[rows] for segment, rows in parts]),
+        one_after_another([segment.public_blobs(rows) for segment, rows in parts]),
+        one_after_another([segment.reserved_blobs(rows) for segment, rows in parts]),
+        index,
+        (segment.vectors[some] for segment, rows in parts for some in _chunks(rows, dimension)),
+        dimension,
+    )
+
+
+def _chunks(rows: Rows, dimension: int) -> Iterator[Rows]:
+    """The rows, as many at once as may be copied."""
+    at_once = max(1, _CHUNK_BYTES // (4 * dimension))
+    for start in range(0, len(rows), at_once):
+        yield rows[start : start + at_once]
 
 
 def build_segment(
@@ -92,7 +130,7 @@ def build_segment(
 
     The graph is grown from that of `base`, whose rows are the first, if there is one that serves the others.
     """
-    entry = SegmentEntry(number=number, row_count=row_count, rows=rows, graph=None, dead=None, dead_count=0)
+    entry = without_graph(number, rows, row_count)
     if row_count < GRAPH_ROWS_MIN:
         return entry
     segment = open_segment(filesystem, directory, entry, parameters.metric, verify=False)
@@ -107,6 +145,11 @@ def build_segment(
             "shape": write_shape(filesystem, directory, number, shape.sections, shape.attributes),
         }
     )
+
+
+def without_graph(number: int, rows: FileEntry, row_count: int) -> SegmentEntry:
+    """The segment of a .rows file as it is: each search looks at all of its rows."""
+    return SegmentEntry(number=number, row_count=row_count, rows=rows, graph=None, dead=None, dead_count=0)
 
 
 def _extended(
@@ -130,25 +173,10 @@ def merge_segments(
     """Write the files of the merged segment. Raises DataDamaged, OSError."""
     # Proved again: bytes that rotted since the start would get a digest that vouches for them.
     segments = [open_segment(filesystem, directory, i.entry, parameters.metric) for i in job.inputs]
-    kept = [i.kept_rows() for i in job.inputs]
-    parts = list(zip(segments, kept, strict=True))
-    contents = rows_to_write(
-        doc_ids=np.concatenate([s.doc_ids_of(rows) for s, rows in parts]),
-        owners=np.concatenate([s.owners_of(rows) for s, rows in parts]),
-        norms=np.concatenate([s.norms[rows] for s, rows in parts]),
-        metadata=[s.metadata(int(row)) for s, rows in parts for row in rows],
-        chunks=_vector_chunks(parts),
-        dimension=int(segments[0].vectors.shape[1]),
-    )
+    contents = _rows_of_segments(segments, [i.kept_rows() for i in job.inputs])
     count = len(contents.doc_ids)
     rows_file = write_rows(filesystem, directory, job.number, contents)
     base = job.inputs[0] if job.extends_first else None
     entry = build_segment(filesystem, directory, job.number, rows_file, count, parameters, threads, base)
     filesystem.sync_directory(directory)
     return entry
-
-
-def _vector_chunks(parts: Sequence[tuple[ColdSegment, Rows]]) -> Iterator[Matrix]:
-    for segment, rows in parts:
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            yield segment.vectors[rows[start : start + _CHUNK_ROWS]]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap, FrozenBitMap
 
+from pykyro.engine.memory import EngineMemory
 from pykyro.engine.tiers.graph_search import GraphSearch, Matching
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
 from pykyro.engine.tiers.tier import Candidates, TierRequest, count_owners, no_candidates
@@ -90,7 +91,11 @@ class ColdSegment(SegmentRows):
         shape: Shape | None,
         metric: Metric,
         deleted: BitMap,
+        memory: EngineMemory | None = None,
+        graph_bytes: int = 0,
     ) -> None:
+        """`graph_bytes` of the graph are in memory, which is charged; so is what is remembered of filters."""
+        self._charge = memory.graphs.charge(graph_bytes) if memory is not None else None
         self.checkpoint_deleted: BitMap = deleted.copy()
         """Rows deleted at the MANIFEST's sealed position; what a .dead file holds."""
         self._live = LiveRows(entry.row_count, deleted)
@@ -100,7 +105,11 @@ class ColdSegment(SegmentRows):
         self.shape = shape
         """As stored; None for a graph of an earlier version."""
         try:
-            self._index = FrozenMetadataIndex(index_sections(file), self.rows)
+            self._index = FrozenMetadataIndex(
+                index_sections(file),
+                self.rows,
+                cache_account=None if memory is None else memory.filter_cache,
+            )
         except ValueError as error:
             raise DataDamaged(f"metadata index: {error}", path=file.path) from None
         if graph is not None and shape is None:
@@ -109,14 +118,23 @@ class ColdSegment(SegmentRows):
             points = self.rows if shape.equal is None else shape.equal.points
             if (graph.ntotal, graph.by_product) != (points, shape.coding.by_product):
                 raise DataDamaged("graph and shape do not fit together", path=file.path)
-        # Sheds np.memmap, whose every slice costs microseconds.
-        self._rows_of_vectors = np.asarray(self.vectors)
+        self._rows_of_vectors = np.asarray(
+            self.vectors
+        )  # sheds np.memmap, whose every slice costs microseconds
         self._least_ef = None if shape is None else shape.ef
         self._graph_search: GraphSearch | None = None
         if graph is not None and shape is not None:
             self._graph_search = GraphSearch(
                 graph, shape, self.rows, self.ids, self._rows_of_vectors, self.norms
             )
+
+    def __del__(self) -> None:
+        if self._charge is not None:
+            self._charge.give_back()
+
+    def forget(self, count: int) -> int:
+        """Let go of so many bytes of what is remembered of filters; how many it was."""
+        return self._index.forget(count)
 
     @property
     def live(self) -> int:
@@ -125,7 +143,7 @@ class ColdSegment(SegmentRows):
     def search_many(self, request: TierRequest) -> list[Candidates]:
         """The plan, then a walk through the graph or a scan of the rows that match."""
         live, graph = self._live, self._graph_search
-        matching = None if request.filter is None else self._index.match(request.filter)
+        matching = None if request.filter is None else self._index.match(request.filter, request.pause)
         if matching is not None and len(matching) == self.rows:
             # As in a database of one tenant. Of all rows ever, not of the live ones: that number never changes.
             matching = None
@@ -189,6 +207,9 @@ class ColdSegment(SegmentRows):
     def count(self, condition: Filter | None) -> int:
         return self._live.among(None if condition is None else self._index.match(condition))
 
+    def cost_us(self, condition: Filter) -> int:
+        return self._index.cost_us(condition)
+
     def vector(self, row: int) -> Vector:
         vector: Vector = self.vectors[row]
         return vector
@@ -199,6 +220,12 @@ class ColdSegment(SegmentRows):
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         offsets, public = self._public_offsets, self._public
         return [public[offsets[row] : offsets[row + 1]].tobytes() for row in rows]
+
+    def public_bytes(self, rows: Sequence[int]) -> int:
+        offsets, total = self._public_offsets, 0
+        for row in rows:
+            total += offsets[row + 1] - offsets[row]
+        return total
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
         """Copies of doc_ids, vectors and norms of these rows."""

@@ -26,6 +26,7 @@ from pykyro.index.vector.shape import Shape
 from pykyro.model.distance import Query, Similarities, similarities_together
 from pykyro.model.types import Bits, Matrix, Rows
 
+_SCORED_EXTRA_MIN: Final = 6
 _CODES_EXTRA_MIN: Final = 54
 """Rows a scan of codes takes more than are wanted, to prove that no other belongs to them."""
 
@@ -33,7 +34,7 @@ _CODES_EXTRA_MIN: Final = 54
 def scored_rows(k: int) -> int:
     """Rows a graph is asked for to be scored as they are: those after the k best make up for what codes put in the
     wrong order."""
-    return k + max(6, k // 4)
+    return k + max(_SCORED_EXTRA_MIN, k // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,8 @@ class GraphSearch:
         """What the graph finds for each; for one whose walk leaves the answer open, how to go on."""
         graph, queries, matched = self._graph, request.queries, among.count
         wanted = request.k + (request.over_fetch or 0)
-        coded = [self._coding.coded(query) for query in queries]
-        ranked = min(matched, scored_rows(request.k))
+        coded = list(map(self._coding.coded, queries))
+        ranked = min(matched, request.k + max(_SCORED_EXTRA_MIN, request.k // 4))  # scored_rows
         width = whole = min(graph.ntotal, max(ef, ranked + 1))
         if among.bits is None and self._equal is None:
             # One more than is used tells whether others matter; all that a walk met are seldom looked at.

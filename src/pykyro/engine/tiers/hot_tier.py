@@ -20,6 +20,7 @@ from pykyro.engine.tiers.tier import Candidates, TierRequest, count_owners, no_c
 from pykyro.index.metadata.bitmaps import rows_of
 from pykyro.index.metadata.metadata_index import MutableMetadataIndex
 from pykyro.index.vector import flat
+from pykyro.memory.account import Account
 from pykyro.model import distance
 from pykyro.model.filter import Filter
 from pykyro.model.limits import DOC_ID_MAX
@@ -41,6 +42,8 @@ _INDEXED_TOGETHER: Final = 64
 _INDEXED_BYTES: Final = 1 << 16
 """So many rows, or bytes of metadata, are indexed at once, which takes less time than one by one. A query waits for
 no more, and no more is missing in `size_bytes`."""
+_CHARGED_TOGETHER: Final = 128 << 10
+"""So many bytes may be held that are not charged yet."""
 _ROW_BYTES: Final = 275
 """Of a row beside its vector: columns, its key and its place in lists and tables, the objects that hold its
 metadata."""
@@ -75,11 +78,21 @@ class HotTier:
     last_key: Key = KEY_MAX
     """Any key may be in here."""
 
-    def __init__(self, dimension: int, metric: Metric) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        metric: Metric,
+        account: Account | None = None,
+        cache_account: Account | None = None,
+    ) -> None:
+        """What it holds is charged to `account`, what it remembers of filters to `cache_account`."""
+        self._charge = account.charge() if account is not None else None
+        self.charge_from = 0
+        """The size from which `charge` is to be called: not after each put."""
         self._metric = metric
         self._columns = _RowColumns(_FIRST_CAPACITY, dimension)
         self._metadata: list[StoredMetadata] = []
-        self._index = MutableMetadataIndex()
+        self._index = MutableMetadataIndex(cache_account=cache_account)
         self._row_of: dict[Key, int] = {}
         self._adding: tuple[int, int | None] | None = None
         """The row that a put under way adds, and the live row it replaces."""
@@ -89,6 +102,20 @@ class HotTier:
         """Memory the tier takes: vectors, metadata as it was sent, and the metadata index. What the columns have room
         for beyond the rows is memory nobody has touched, so there is none behind it."""
         self.live = 0
+
+    def __del__(self) -> None:
+        if self._charge is not None:
+            self._charge.give_back()
+
+    def charge(self) -> None:
+        """Charge what is held to the account. For the writer."""
+        self.charge_from = self.size_bytes + _CHARGED_TOGETHER
+        if self._charge is not None:
+            self._charge.set(self.size_bytes)
+
+    def forget(self, count: int) -> int:
+        """Let go of so many bytes of what is remembered of filters; how many it was."""
+        return self._index.forget(count)
 
     @property
     def rows(self) -> int:
@@ -166,6 +193,12 @@ class HotTier:
         """Row numbers alive at this moment, ascending."""
         return np.flatnonzero(self._columns.alive)
 
+    def public_bytes(self, rows: Sequence[int]) -> int:
+        total, metadata = 0, self._metadata
+        for row in rows:
+            total += len(metadata[row].public)
+        return total
+
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
         """Copies of doc_ids, vectors and norms of these rows."""
         columns = self._columns
@@ -213,6 +246,9 @@ class HotTier:
     def count(self, condition: Filter | None) -> int:
         return self.live if condition is None else len(self._live_among(self._columns, condition))
 
+    def cost_us(self, condition: Filter) -> int:
+        return self._index.cost_us(condition)
+
     def _live_among(self, columns: _RowColumns, condition: Filter | None) -> Rows:
         """Rows that satisfy `condition` and were alive when this was called, ascending."""
         alive = columns.alive.copy()
@@ -221,6 +257,14 @@ class HotTier:
         rows = rows_of(self._index.match(condition)).astype(np.int64)
         rows = rows[rows < len(alive)]
         return rows[alive[rows]]
+
+    def vectors_of(self, rows: Rows) -> Matrix:
+        """Copies of the vectors of these rows."""
+        return self._columns.vectors[rows]
+
+    def norms_of(self, rows: Rows) -> npt.NDArray[np.float64]:
+        """Copies of their lengths."""
+        return self._columns.norms[rows]
 
     def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
         return self._columns.doc_ids[rows]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pykyro.engine.memory import EngineMemory
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.index.vector.hnsw import Graph, graph_from_bytes, load_graph
 from pykyro.index.vector.shape import Shape, read_shape
@@ -24,21 +25,23 @@ def open_segment(
     metric: Metric,
     *,
     verify: bool = True,
-    mapped_graph: bool = True,
+    memory: EngineMemory | None = None,
 ) -> ColdSegment:
     """Map a segment the MANIFEST names, every byte proved first. Raises DataDamaged, OSError.
 
-    `verify=False` is for files this process has just written and synced. Without `mapped_graph` the graph is read
-    into memory, for searches that last.
+    `verify=False` is for files this process has just written and synced. With `memory`
+    what the segment holds is charged, and the graph is read into memory if there is room, for searches that last.
     """
     files = open_segment_files(filesystem, directory, entry, verify=verify)
-    graph = None
-    if files.graph is not None:
-        graph = _load_graph(filesystem, files.graph, files.dimension, mapped=mapped_graph)
+    graph, graph_bytes = None, 0
+    if files.graph is not None and entry.graph is not None:
+        if memory is not None and memory.holds_graph(entry.graph.size_bytes):
+            graph_bytes = entry.graph.size_bytes
+        graph = _load_graph(filesystem, files.graph, files.dimension, mapped=not graph_bytes)
     shape = None if files.shape is None else _read_shape(files.shape, entry, metric)
     if shape is not None and len(shape.coding.centre) != files.dimension:
         raise DataDamaged("shape is of another dimension", path=files.rows.path)
-    return ColdSegment(entry, files.rows, graph, shape, metric, files.deleted)
+    return ColdSegment(entry, files.rows, graph, shape, metric, files.deleted, memory, graph_bytes)
 
 
 def _read_shape(file: SectionFile, entry: SegmentEntry, metric: Metric) -> Shape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -17,13 +17,18 @@ from pykyro.model.requests import Tier
 from pykyro.model.types import NOBODY, Key, Matrix, Rows, Vector
 
 
+def no_pause() -> None:
+    """Between two steps of work that gives way to nobody."""
+
+
 @dataclass(slots=True)
 class TierRequest:
     """One search, or several that differ only in their queries, as every tier gets it. `filter` includes the
     scope.
 
     `over_fetch` asks for so many rows after the k best, as far as they cost nothing: a cache can use them. None says
-    that nobody keeps what is found, so `Candidates.unseen_bound` need not be known.
+    that nobody keeps what is found, so `Candidates.unseen_bound` need not be known. `pause` is called between the
+    steps of a long filter.
     """
 
     queries: Sequence[Query]
@@ -32,6 +37,7 @@ class TierRequest:
     filter: Filter | None
     exact: bool
     over_fetch: int | None = None
+    pause: Callable[[], None] = no_pause
 
 
 @dataclass(slots=True)
@@ -71,6 +77,10 @@ class SearchTier(Protocol):
         """How many live rows satisfy `condition`."""
         ...
 
+    def cost_us(self, condition: Filter) -> int:
+        """About how many microseconds of a processor it takes to find the rows that satisfy `condition`."""
+        ...
+
     def lookup(self, key: Key) -> int | None:
         """The live row that holds this document, or None."""
         ...
@@ -85,6 +95,10 @@ class SearchTier(Protocol):
         """`metadata(row).public` of each row: what a response carries."""
         ...
 
+    def public_bytes(self, rows: Sequence[int]) -> int:
+        """How long those are together; nothing is read from disk for it."""
+        ...
+
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
         """Copies of doc_ids, vectors and norms of these rows."""
         ...
@@ -97,6 +111,10 @@ class SearchTier(Protocol):
 
     def delete(self, row: int) -> None:
         """Mark a row deleted; searches that start now do not see it."""
+        ...
+
+    def forget(self, count: int) -> int:
+        """Let go of so many bytes of what is remembered of filters; how many it was."""
         ...
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:

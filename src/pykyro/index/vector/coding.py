@@ -133,7 +133,9 @@ class Coding:
         rounding = 4 * _UNIT * (length + 2 * self.coded_length)
         if self.code is not Code.I8:
             return CodedQuery(coded.astype(np.float32), length, 0.0, rounding, factor, comparable=True)
-        whole = made_whole(coded.copy())
+        whole = np.maximum(
+            np.minimum(np.rint(coded), _WHOLE_MAX), _WHOLE_MIN
+        )  # as made_whole, without a call
         coded -= whole
         error = math.sqrt(coded.dot(coded))
         return CodedQuery(whole.astype(np.float32), length, error, rounding, factor, comparable=True)

@@ -22,6 +22,7 @@ from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import FileEntry, SegmentEntry
 from pykyro.storage.segment import layout
+from pykyro.storage.segment.blobs import Blobs, blobs_at
 from pykyro.storage.segment.row_keys import DocIds, Owners, read_row_keys
 from pykyro.storage.segment.section_file import (
     AnyArray,
@@ -37,6 +38,7 @@ class SegmentRows:
 
     def __init__(self, file: SectionFile, row_count: int, deleted: BitMap) -> None:
         """`deleted` is kept, not copied. Raises DataDamaged when the file does not hold `row_count` rows."""
+        self.file = file
         self.mapping = file.data
         self.rows = row_count
         self.deleted = deleted
@@ -85,6 +87,14 @@ class SegmentRows:
         """The row's reserved metadata, in the same form."""
         start, end = self._reserved_offsets[row : row + 2].tolist()
         return self._reserved[start:end].tobytes()
+
+    def public_blobs(self, rows: Rows) -> Blobs:
+        """The metadata for clients of these rows, ascending."""
+        return blobs_at(np.asarray(self._public_offsets), np.asarray(self._public), rows)
+
+    def reserved_blobs(self, rows: Rows) -> Blobs:
+        """The reserved metadata of these rows, ascending."""
+        return blobs_at(self._reserved_offsets, self._reserved, rows)
 
     def _shapes_agree(self) -> bool:
         per_row = (self.ids, self.vectors, self.norms)

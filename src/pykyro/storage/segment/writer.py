@@ -6,7 +6,7 @@ Each file is written under a temporary name, synced, and renamed; the directory 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,23 @@ from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem, write_all
 from pykyro.storage.manifest import FileEntry
 from pykyro.storage.segment import layout
+from pykyro.storage.segment.blobs import Blobs
 from pykyro.storage.segment.section_file import AnyArray, SectionWriter
+from pykyro.storage.segment.section_spool import SectionSpool
 
 
 @dataclass(frozen=True, slots=True)
 class RowsToWrite:
     """Rows to put into a segment, in order. `chunks` gives the vectors piece by piece; `public` and `reserved` is the
-    metadata of each row, in the form of metadata_wire, and `index` holds the sections of the index of both."""
+    metadata of each row, in the form of metadata_wire, and `index` puts the sections of the index of both into a
+    spool."""
 
     doc_ids: npt.NDArray[np.uint64]
     owners: npt.NDArray[np.uint64]
     norms: npt.NDArray[np.float64]
-    public: Sequence[bytes]
-    reserved: Sequence[bytes]
-    index: Mapping[str, AnyArray]
+    public: Blobs
+    reserved: Blobs
+    index: Callable[[SectionSpool], None]
     chunks: Iterable[Matrix]
     dimension: int
 
@@ -49,8 +52,9 @@ def write_rows(filesystem: FileSystem, directory: Path, number: int, contents: R
         writer.add(layout.NORMS, contents.norms)
         _add_blobs(writer, layout.PUBLIC, layout.PUBLIC_OFFSETS, contents.public)
         _add_blobs(writer, layout.RESERVED, layout.RESERVED_OFFSETS, contents.reserved)
-        for name, array in contents.index.items():
-            writer.add(layout.INDEX_PREFIX + name, array)
+        with SectionSpool(filesystem, directory, number) as spool:
+            contents.index(spool)
+            spool.copy_to(writer, layout.INDEX_PREFIX)
         return _finished(writer, path, {"rows": count})
     except BaseException:
         writer.abandon()
@@ -124,8 +128,8 @@ def _finished(writer: SectionWriter, path: Path, attributes: Mapping[str, Any]) 
     return FileEntry(name=path.name, size_bytes=facts.size_bytes, digest=facts.digest)
 
 
-def _add_blobs(writer: SectionWriter, name: str, offsets_name: str, blobs: Sequence[bytes]) -> None:
-    offsets = np.zeros(len(blobs) + 1, dtype=np.uint64)
-    np.cumsum([len(blob) for blob in blobs], out=offsets[1:])
+def _add_blobs(writer: SectionWriter, name: str, offsets_name: str, blobs: Blobs) -> None:
+    offsets = np.zeros(len(blobs.lengths) + 1, dtype=np.uint64)
+    np.cumsum(blobs.lengths, out=offsets[1:])
     writer.add(offsets_name, offsets)
-    writer.add(name, np.frombuffer(b"".join(blobs), dtype=np.uint8))
+    writer.add_chunks(name, blobs.pieces, shape=(int(offsets[-1]),), dtype=np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ from pykyro.model.errors import DataDamaged
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Manifest, WalEntry
 from pykyro.storage.wal.format import Frame
-from pykyro.storage.wal.reader import SegmentContents, read_segment
+from pykyro.storage.wal.reader import SegmentContents, read_segment, scan_segment
 from pykyro.storage.wal.records import Record, decode_records
 
 _HINT: Final = "Restore from a backup"
@@ -29,6 +30,19 @@ class WalChain:
         path = self._directory / entry.name
         previous, self._previous = self._previous, None
         contents = read_segment(self._filesystem.read(path), path, end_offset=entry.end_offset)
+        return self._proved(entry, contents, previous)
+
+    def scan(self, entry: WalEntry, data: memoryview, seen: Callable[[Frame], None]) -> SegmentContents:
+        """`read` in little memory: of the bytes of the segment, which may be mapped, `seen` is given each frame, and
+        what is returned has none."""
+        previous, self._previous = self._previous, None
+        path = self._directory / entry.name
+        return self._proved(entry, scan_segment(data, path, seen, end_offset=entry.end_offset), previous)
+
+    def _proved(
+        self, entry: WalEntry, contents: SegmentContents, previous: SegmentContents | None
+    ) -> SegmentContents:
+        path = self._directory / entry.name
         if contents.header.base_lsn != entry.base_lsn:
             raise DataDamaged(
                 f"segment starts at position {contents.header.base_lsn}, the manifest says {entry.base_lsn}",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,8 @@ _RESTORE: Final = (
     "Restore from a backup, or start from the last checkpoint by removing all WAL files "
     "(recent writes are lost)"
 )
+_WINDOW_BYTES: Final = 1 << 20
+"""What is made readable at once, a multiple of ALIGNMENT."""
 _SEAL_BODY_BYTES: Final = ALIGNMENT
 """With padding; with and without BEHIND."""
 
@@ -51,7 +53,8 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SegmentContents:
-    """A whole segment. `frames` holds every frame; `end_offset` is where the next frame would start.
+    """A whole segment. `frames` holds every frame, or none where they were handed out one by one; `end_offset` is
+    where the next frame would start.
 
     `last_lsn` and `last_checksum` are of the last whole frame, SEAL included, or those before the segment when it
     has none. `torn_bytes` is the length of what a crash left behind `end_offset`.
@@ -77,6 +80,33 @@ def read_segment(data: bytes | memoryview, path: Path, *, end_offset: int | None
 
     Raises DataDamaged for anything but whole frames up to an end that a crash can have left.
     """
+    frames: list[Frame] = []
+    return replace(scan_segment(data, path, frames.append, end_offset=end_offset), frames=frames)
+
+
+def scan_segment(
+    data: bytes | memoryview, path: Path, seen: Callable[[Frame], None], *, end_offset: int | None = None
+) -> SegmentContents:
+    """`read_segment` in little memory: `seen` is given every frame, and the contents that are returned have none.
+
+    `data` may be mapped. Raises DataDamaged as read_segment does, after frames that are whole were seen.
+    """
+    scan = _Scan(data, path, end_offset)
+    for frame in scan.frames():
+        seen(frame)
+    return scan.contents()
+
+
+def segment_frames(data: bytes | memoryview, path: Path, *, end_offset: int | None = None) -> Iterator[Frame]:
+    """The frames of a segment, one by one. Raises DataDamaged as read_segment does, but not before the frame that is
+    damaged is reached."""
+    return _Scan(data, path, end_offset).frames()
+
+
+def _header_and_frames(
+    data: bytes | memoryview, path: Path, end_offset: int | None
+) -> tuple[SegmentHeader, memoryview]:
+    """The header, and all bytes up to the end. Raises DataDamaged."""
     try:
         header = SegmentHeader.decode(bytes(data[: SEGMENT_HEADER.size]))
     except ValueError as error:
@@ -91,22 +121,7 @@ def read_segment(data: bytes | memoryview, path: Path, *, end_offset: int | None
                 hint=_RESTORE,
             )
         raw = raw[:end_offset]
-    scan = _Scan(raw, path, header)
-    scan.run()
-    if end_offset is not None and scan.offset != end_offset:
-        raise DataDamaged(
-            "closed segment does not end with a whole frame", path=path, offset=scan.offset, hint=_RESTORE
-        )
-    return SegmentContents(
-        header=header,
-        frames=scan.frames,
-        end=scan.end,
-        end_offset=scan.offset,
-        last_lsn=scan.lsn,
-        last_checksum=scan.previous,
-        last_time_us=scan.time_us,
-        torn_bytes=len(raw) - scan.offset,
-    )
+    return header, raw
 
 
 def read_seal(data: memoryview, end_offset: int) -> Frame | None:
@@ -148,25 +163,70 @@ def _frame(lsn: LSN, time_us: int, body: bytes, offset: int, checksum: int) -> F
     return Frame(lsn, time_us, kind, synced, body[start:], offset, checksum, behind_us)
 
 
+class _Clear:
+    """The bytes of a segment made readable, so many at a time."""
+
+    def __init__(self, raw: memoryview, salt: bytes) -> None:
+        self._raw = raw
+        self._whitening = Whitening(salt)
+        self._start = 0
+        self._window = b""
+
+    def between(self, start: int, end: int) -> bytes:
+        """The bytes from file offset `start` to `end`, neither in the segment's header."""
+        at = start - self._start
+        if at < 0 or end > self._start + len(self._window):
+            at, self._start = 0, start
+            piece = self._raw[start : max(end, start + _WINDOW_BYTES)]
+            self._window = self._whitening.apply(piece, start).tobytes()
+        return self._window[at : at + end - start]
+
+
 class _Scan:
     """One pass over a segment, frame by frame, until its end."""
 
-    def __init__(self, raw: memoryview, path: Path, header: SegmentHeader) -> None:
+    def __init__(self, data: bytes | memoryview, path: Path, end_offset: int | None) -> None:
+        """Raises DataDamaged for a header that is not whole, or a segment that is too short."""
+        self.header, raw = _header_and_frames(data, path, end_offset)
+        header = self.header
         self.path = path
+        self.end_offset = end_offset
         self.seed = header.seed
         self.raw = np.frombuffer(raw, dtype=np.uint8)
-        clear = Whitening(header.salt).apply(raw[SEGMENT_HEADER.size :], SEGMENT_HEADER.size)
-        self.clear = bytes(SEGMENT_HEADER.size) + clear.tobytes()
+        self.size = len(raw)
+        self.clear = _Clear(raw, header.salt)
         self.offset = SEGMENT_HEADER.size
         self.lsn = header.base_lsn - 1
         self.previous = header.previous
         self.time_us = header.created_us
         self.operations = 0
-        self.frames: list[Frame] = []
         self.end = End.OPEN
 
-    def run(self) -> None:
-        while self.offset < len(self.clear):
+    def contents(self) -> SegmentContents:
+        """What was found, once all frames were gone through."""
+        return SegmentContents(
+            header=self.header,
+            frames=[],
+            end=self.end,
+            end_offset=self.offset,
+            last_lsn=self.lsn,
+            last_checksum=self.previous,
+            last_time_us=self.time_us,
+            torn_bytes=self.size - self.offset,
+        )
+
+    def frames(self) -> Iterator[Frame]:
+        yield from self._frames()
+        if self.end_offset is not None and self.offset != self.end_offset:
+            raise DataDamaged(
+                "closed segment does not end with a whole frame",
+                path=self.path,
+                offset=self.offset,
+                hint=_RESTORE,
+            )
+
+    def _frames(self) -> Iterator[Frame]:
+        while self.offset < self.size:
             if self.end is End.SEALED:
                 raise self._damage("bytes after the end of a sealed segment")
             frame = self._next_frame()
@@ -175,13 +235,14 @@ class _Scan:
                 self.end = End.TORN
                 return
             self._accept(frame)
+            yield frame
 
     def _next_frame(self) -> Frame | None:
         """The frame at the current offset, or None when a crash can have left what is there."""
-        offset, size = self.offset, len(self.clear)
+        offset, size = self.offset, self.size
         if size - offset < FRAME_HEADER.size:
             return None
-        head = self.clear[offset : offset + FRAME_HEADER.size]
+        head = self.clear.between(offset, offset + FRAME_HEADER.size)
         length, lsn, time_us, previous, checksum, header_checksum = FRAME_HEADER.unpack(head)
         if zlib.crc32(head[:-4], self.seed) != header_checksum:
             if self._header_never_written(offset):
@@ -193,8 +254,8 @@ class _Scan:
         frame_end = body_end + -length % ALIGNMENT
         if frame_end > size:
             return None
-        body = self.clear[body_start:body_end]
-        if zlib.crc32(body, self.seed) != checksum or any(self.clear[body_end:frame_end]):
+        body = self.clear.between(body_start, body_end)
+        if zlib.crc32(body, self.seed) != checksum or any(self.clear.between(body_end, frame_end)):
             if self._sector_never_written(body_start, frame_end):
                 return None
             raise self._damage("frame body checksum does not match")
@@ -227,23 +288,26 @@ class _Scan:
 
     def _refuse_hole_before_durable_frames(self) -> None:
         """A whole frame further on that was written after everything before it was synced proves damage here."""
-        clear = np.frombuffer(self.clear, dtype=np.uint8)[self.offset :]
-        slots = clear[: len(clear) // ALIGNMENT * ALIGNMENT].reshape(-1, ALIGNMENT)
-        lsns = slots[:, 4:12].copy().view("<u8").ravel()
-        # The frame at the torn place has the next position itself and may lack no more than its padding.
-        plausible = np.flatnonzero((lsns > self.lsn + 1) & (lsns <= self.lsn + len(slots)))
-        for slot in plausible:
-            start = self.offset + int(slot) * ALIGNMENT
-            head = self.clear[start : start + FRAME_HEADER.size]
-            length, _, _, _, checksum, header_checksum = FRAME_HEADER.unpack(head)
-            body = self.clear[start + FRAME_HEADER.size : start + FRAME_HEADER.size + length]
-            whole = (
-                length > 0
-                and zlib.crc32(head[:-4], self.seed) == header_checksum
-                and zlib.crc32(body, self.seed) == checksum
-            )
-            if whole and body[0] & SYNCED:
-                raise self._damage("bytes are missing in front of frames that were written later")
+        slots_in_all = (self.size - self.offset) // ALIGNMENT
+        for first in range(0, slots_in_all, _WINDOW_BYTES // ALIGNMENT):
+            start = self.offset + first * ALIGNMENT
+            count = min(slots_in_all - first, _WINDOW_BYTES // ALIGNMENT)
+            clear = np.frombuffer(self.clear.between(start, start + count * ALIGNMENT), dtype=np.uint8)
+            lsns = clear.reshape(-1, ALIGNMENT)[:, 4:12].copy().view("<u8").ravel()
+            # The frame at the torn place has the next position itself and may lack no more than its padding.
+            plausible = np.flatnonzero((lsns > self.lsn + 1) & (lsns <= self.lsn + slots_in_all))
+            for slot in plausible.tolist():
+                if self._is_whole_and_synced(start + slot * ALIGNMENT):
+                    raise self._damage("bytes are missing in front of frames that were written later")
+
+    def _is_whole_and_synced(self, start: int) -> bool:
+        head = self.clear.between(start, start + FRAME_HEADER.size)
+        length, _, _, _, checksum, header_checksum = FRAME_HEADER.unpack(head)
+        if not length or zlib.crc32(head[:-4], self.seed) != header_checksum:
+            return False
+        body_start = start + FRAME_HEADER.size
+        body = self.clear.between(body_start, min(body_start + length, self.size))
+        return zlib.crc32(body, self.seed) == checksum and bool(body[0] & SYNCED)
 
     def _accept(self, frame: Frame) -> None:
         if frame.kind == SEAL:
@@ -257,7 +321,6 @@ class _Scan:
             self.operations += 1
         elif frame.kind != PROBE:
             raise self._damage(f"unknown kind of frame {frame.kind}")
-        self.frames.append(frame)
         self.offset = frame.end_offset
         self.lsn, self.previous, self.time_us = frame.lsn, frame.checksum, frame.time_us
 

@@ -20,8 +20,7 @@ MEMORY_LIMIT: Final = PROCESS_AND_RECOVERY.gauge(
 MEMORY_BUDGET: Final = PROCESS_AND_RECOVERY.gauge(
     "kyrodb_memory_budget_bytes",
     "bytes",
-    "Memory that the server is meant to stay within: the setting memory.limit, or the share of memory that is its "
-    "default.",
+    "Memory that the server allows itself: the setting memory.limit, or the share of memory that is its default.",
 )
 MEMORY_PART: Final = PROCESS_AND_RECOVERY.gauge(
     "kyrodb_memory_part_bytes",

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Self
 
+from pykyro.memory.account import TALLY_SLACK_BYTES
+from pykyro.memory.budget import Kind
 from pykyro.model.arguments import Schema
-from pykyro.model.errors import InvalidArgument, KyroError
+from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.limits import (
     REFUSAL_TEXT_BYTES_MAX,
     STREAM_GROUP_BYTES_MAX,
@@ -23,6 +25,7 @@ from pykyro.model.limits import (
 from pykyro.model.requests import Ack
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
+from pykyro.service.admission import HELD_TWICE, Admission
 from pykyro.service.commits import Commits, Outcome
 from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
@@ -41,6 +44,7 @@ class Ingest:
         commits: Commits,
         schema: Schema,
         counters: Counters,
+        admission: Admission,
         *,
         names_refused: bool = False,
     ) -> None:
@@ -56,9 +60,12 @@ class Ingest:
         self._commits = commits
         self._schema = schema
         self._counters = counters
+        self._admission = admission
+        self._held = admission.streams
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._committing: list[bytes] = []
+        self._committing_bytes = 0
         self._group_done = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
 
@@ -67,7 +74,8 @@ class Ingest:
 
     def __exit__(self, *_: object) -> None:
         # When the client left, what is under way goes in and what was only gathered does not.
-        self._gathered = []
+        self._held.held -= HELD_TWICE * self._gathered_bytes
+        self._gathered, self._gathered_bytes = [], 0
         self._stop_lingering()
 
     def _stop_lingering(self) -> None:
@@ -78,11 +86,23 @@ class Ingest:
     async def add(self, payload: bytes) -> None:
         """Take a message, for a token. Waits while a whole group is gathered and the one before it is not durable.
 
-        Raises what `spend` raises.
+        While memory is short nothing is gathered, and a message that may not begin is refused. Raises what `spend`
+        raises.
         """
         await self.spend()
+        if self._admission.short:
+            await self.finish()
+            try:
+                self._admission.check(Kind.WRITE, len(payload))
+            except ResourceExhausted as fault:
+                self._turn_away(fault)
+                return
         self._gathered.append(payload)
         self._gathered_bytes += len(payload)
+        held = self._held
+        held.held += HELD_TWICE * len(payload)
+        if held.held - held.charged > TALLY_SLACK_BYTES:
+            held.settle()
         if self._committing:
             if self._is_full:
                 await self._next_done()
@@ -112,6 +132,14 @@ class Ingest:
         self._counters.inserts(1, 1)
         self._counters.error(fault)
 
+    def _turn_away(self, fault: ResourceExhausted) -> None:
+        """Count a message there is no room for; everything before it is done."""
+        self.last_error = str(fault)
+        self._name(self._done_count, fault)
+        self.failed += 1
+        self._counters.inserts(1, 1)
+        self._counters.error(fault)
+
     async def finish(self) -> None:
         """Return when everything taken is durable or refused."""
         while self._committing:
@@ -138,11 +166,13 @@ class Ingest:
         self._stop_lingering()
         group, weight = self._gathered, self._gathered_bytes
         self._committing, self._gathered, self._gathered_bytes = group, [], 0
+        self._committing_bytes = weight
         # A stream has one group under way, so it needs no shedding: it waits.
         future = self._commits.submit(
             partial(decode_inserts, group, self._schema, self._caller),
             size=len(group),
             weight=weight,
+            share=self._caller.share,
             may_shed=False,
         )
         future.add_done_callback(self._on_committed)
@@ -160,6 +190,7 @@ class Ingest:
         self.stored += len(outcomes) - refused
         self._counters.inserts(len(outcomes), refused)
         self._committing = []
+        self._held.held -= HELD_TWICE * self._committing_bytes
         if self._is_full:
             self._commit_gathered()
         elif self._gathered:

@@ -10,6 +10,7 @@ from pykyro.model.errors import ResourceExhausted
 from pykyro.model.limits import BULK_LOAD_BATCH, BULK_LOAD_DOCUMENTS_MAX, STREAM_MESSAGES_MAX
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
+from pykyro.service.admission import Admission
 from pykyro.service.commits import Commits
 from pykyro.service.open_streams import OpenStream
 from pykyro.telemetry.counters import Counters
@@ -22,15 +23,23 @@ _MEMORY_SAMPLE_DOCUMENTS: Final = 1000
 class InsertStreams:
     """The RPCs that take a stream of documents. A bad document is counted and the rest goes in."""
 
-    def __init__(self, commits: Commits, schema: Schema, counters: Counters, process: ProcessProbe) -> None:
+    def __init__(
+        self,
+        commits: Commits,
+        schema: Schema,
+        counters: Counters,
+        process: ProcessProbe,
+        admission: Admission,
+    ) -> None:
         self._commits = commits
         self._schema = schema
         self._counters = counters
         self._process = process
+        self._admission = admission
 
     async def bulk_insert(self, messages: OpenStream, caller: Caller) -> bytes:
         received = 0
-        with Ingest(caller, self._commits, self._schema, self._counters, names_refused=True) as ingest:
+        with self._ingest(caller, names_refused=True) as ingest:
             messages.is_idle = ingest.is_idle
             async for payload in messages:
                 received += 1
@@ -54,7 +63,7 @@ class InsertStreams:
     async def bulk_load(self, messages: OpenStream, caller: Caller) -> bytes:
         started_s = time.monotonic()
         received = peak_bytes = 0
-        with Ingest(caller, self._commits, self._schema, self._counters) as ingest:
+        with self._ingest(caller) as ingest:
             messages.is_idle = ingest.is_idle
             async for payload in messages:
                 if received == BULK_LOAD_DOCUMENTS_MAX:
@@ -84,6 +93,16 @@ class InsertStreams:
             avg_insert_rate=ingest.stored / max(duration_s, 1e-9),
             peak_memory_bytes=max(peak_bytes, self._process.resident_bytes()),
         ).SerializeToString()
+
+    def _ingest(self, caller: Caller, *, names_refused: bool = False) -> Ingest:
+        return Ingest(
+            caller,
+            self._commits,
+            self._schema,
+            self._counters,
+            self._admission,
+            names_refused=names_refused,
+        )
 
 
 def _load_error(ingest: Ingest) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TypeAlias
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 from pykyro.engine.engine import Engine
 from pykyro.model.arguments import checked_namespace
@@ -13,6 +15,7 @@ from pykyro.model.requests import Found, Tier
 from pykyro.model.types import Scope
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
+from pykyro.service.admission import Admission
 from pykyro.service.batching import Batcher
 from pykyro.service.threads import Threads
 from pykyro.telemetry.counters import Counters
@@ -20,6 +23,9 @@ from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.encode import bulk_query_response, query_response
 
 Lookups: TypeAlias = Batcher[tuple[int, Scope], Found | None]
+
+_RESULT_BYTES: Final = 40
+"""Of one result in the answer, beside metadata and vector."""
 
 
 def start_lookups(engine: Engine, counters: Counters) -> Lookups:
@@ -48,11 +54,13 @@ class Reads:
         lookups: Lookups,
         threads: Threads,
         counters: Counters,
+        admission: Admission,
     ) -> None:
         self._engine = engine
         self._lookups = lookups
         self._threads = threads
         self._counters = counters
+        self._admission = admission
 
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.QueryRequest, payload)
@@ -60,13 +68,13 @@ class Reads:
         scope = caller.scope(checked_namespace(request.namespace))
         started_ns = time.perf_counter_ns()
         try:
-            found = await self._lookups.submit((doc_id, scope))
+            found = await self._lookups.submit((doc_id, scope), share=caller.share)
         except KyroError as error:
             self._counters.query_failed()
             raise CallError("Query failed", error) from error
         caller.usage.queries += 1
         self._counters.query(time.perf_counter_ns() - started_ns, alone=True)
-        self._count(found)
+        self._count(None if found is None else found.tier)
         return query_response(doc_id, found, include_embedding=request.include_embedding)
 
     async def bulk_query(self, payload: bytes, caller: Caller) -> bytes:
@@ -74,28 +82,40 @@ class Reads:
         decode.check_batch(len(request.doc_ids))
         scope = caller.scope(checked_namespace(request.namespace))
         doc_ids = list(request.doc_ids)
-
-        def look_up() -> list[tuple[Found | None, bytes]]:
-            answers = []
-            for doc_id in doc_ids:
-                found = self._engine.get(doc_id, scope, cached=False) if doc_id >= DOC_ID_MIN else None
-                response = query_response(doc_id, found, include_embedding=request.include_embeddings)
-                answers.append((found, response))
-            return answers
-
+        with_vectors = request.include_embeddings
         started_ns = time.perf_counter_ns()
         try:
-            answers = await self._threads.run(look_up)
+            answers, response = await self._threads.run(lambda: self._bulk(doc_ids, scope, with_vectors))
         except KyroError as error:
             self._counters.query_failed()
             raise CallError("Bulk query failed", error) from error
         caller.usage.queries += len(doc_ids)
         self._counters.query(time.perf_counter_ns() - started_ns, alone=False)
-        for found, _ in answers:
+        for found in answers:
             self._count(found)
-        total_found = sum(found is not None for found, _ in answers)
-        return bulk_query_response([response for _, response in answers], total_found)
+        return response
 
-    def _count(self, found: Found | None) -> None:
-        tier = found.tier if found is not None else None
+    def _bulk(
+        self, doc_ids: Sequence[int], scope: Scope, with_vectors: bool
+    ) -> tuple[list[Tier | None], bytes]:
+        """In a thread: where each document was found, and the bytes of the whole answer, whose size is known before
+        a document is read. A document that is named again is read once."""
+        times = Counter(doc_ids)
+        reads, size = self._engine.reads, len(doc_ids) * _RESULT_BYTES
+        for doc_id, count in times.items():
+            if doc_id >= DOC_ID_MIN:
+                size += count * reads.costs.answer_bytes(doc_id, scope, with_vector=with_vectors)
+        held = self._admission.room_for_answer(size, len(doc_ids))
+        tiers: dict[int, Tier | None] = {}
+        results: dict[int, bytes] = {}
+        for doc_id in times:
+            found = reads.get(doc_id, scope, cached=False) if doc_id >= DOC_ID_MIN else None
+            tiers[doc_id] = None if found is None else found.tier
+            results[doc_id] = query_response(doc_id, found, include_embedding=with_vectors)
+        total_found = sum(tiers[doc_id] is not None for doc_id in doc_ids)
+        response = bulk_query_response([results[doc_id] for doc_id in doc_ids], total_found)
+        del held
+        return [tiers[doc_id] for doc_id in doc_ids], response
+
+    def _count(self, tier: Tier | None) -> None:
         self._counters.served(cache=tier is Tier.CACHE, hot=tier is Tier.HOT, cold=tier is Tier.COLD)

@@ -54,17 +54,22 @@ class Service:
             concurrent_max=settings.timeouts.max_concurrent_queries,
             threads=SEARCH_THREADS,
             tracing=tracing,
+            admission=server_state.admission,
         )
         self._rpcs = Rpcs(
             access,
             counters,
             server_state.calls,
+            server_state.admission,
+            server_state.unread,
             admins_only=settings.auth.admin_rpcs_require_admin_key,
             tracing=tracing,
         )
         self._writes = Writes(self._commits, schema, counters, tracing)
-        self._reads = Reads(engine, self._lookups, self._threads, counters)
-        self._insert_streams = InsertStreams(self._commits, schema, counters, server_state.process)
+        self._reads = Reads(engine, self._lookups, self._threads, counters, server_state.admission)
+        self._insert_streams = InsertStreams(
+            self._commits, schema, counters, server_state.process, server_state.admission
+        )
         self._search_streams = SearchStreams(self._searches, counters, server_state.calls)
         self._admin = Admin(server_state, engine, self._threads)
 

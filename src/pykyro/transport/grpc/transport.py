@@ -25,11 +25,17 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 from pykyro.config import Settings
 from pykyro.config.settings.server import ServerSettings
 from pykyro.model.errors import ConfigError
-from pykyro.model.limits import HANDSHAKE_S_MAX, MESSAGE_BYTES_MAX, PENDING_CALLS_MAX
+from pykyro.model.limits import (
+    HANDSHAKE_S_MAX,
+    HEADER_TABLE_BYTES_MAX,
+    HEADERS_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    PENDING_CALLS_MAX,
+)
 from pykyro.proto import kyrodb_pb2
 from pykyro.service.in_flight import InFlightCalls, answers_have_left
 from pykyro.transport.grpc.rpc import Handler
-from pykyro.transport.grpc.standing_streams import HealthService, Reflection
+from pykyro.transport.grpc.standing_streams import HealthService, Reflection, standing_streams
 from pykyro.transport.listening import Address, address_of, free_for_grpc
 from pykyro.version import SERVICE
 
@@ -84,10 +90,11 @@ class GrpcServer:
         table = dict(handlers)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, table),))
         self._server.add_registered_method_handlers(SERVICE, table)  # type: ignore[attr-defined]
-        self._health = HealthService()
+        standing = standing_streams()
+        self._health = HealthService(standing)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-        self._reflection = Reflection(names, pool=_described())
+        self._reflection = Reflection(names, pool=_described(), streams=standing)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, self._server)
 
     async def start(self) -> int:
@@ -152,6 +159,11 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_connections),
         ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S_MAX * 1000)),
         ("grpc.keepalive_time_ms", min(settings.connection_timeout_secs * 1000, _NEVER_MS) or _NEVER_MS),
+        # Beyond the second figure a call is refused, beyond the first by chance: so there is one.
+        ("grpc.max_metadata_size", HEADERS_BYTES_MAX),
+        ("grpc.absolute_max_metadata_size", HEADERS_BYTES_MAX),
+        ("grpc.http2.hpack_table_size.decoder", HEADER_TABLE_BYTES_MAX),
+        ("grpc.http2.hpack_table_size.encoder", HEADER_TABLE_BYTES_MAX),
         # Two servers on one port would each get half of the calls.
         ("grpc.so_reuseport", 0),
         # Calls that nobody has looked at yet. What is beyond is cancelled without a reason, by chance from the first

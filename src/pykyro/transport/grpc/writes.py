@@ -56,7 +56,7 @@ class Writes:
         failed = 1
         try:
             put = partial(decode_inserts, (payload,), self._schema, caller)
-            ack = await self._commit(put, payload, "Insert failed")
+            ack = await self._commit(put, payload, caller, "Insert failed")
             failed = 0
             caller.usage.inserts += not ack.existed
         finally:
@@ -75,7 +75,7 @@ class Writes:
         if request.doc_id < DOC_ID_MIN:
             raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
         scope = caller.scope(checked_namespace(request.namespace))
-        ack = await self._commit(Delete(request.doc_id, scope), payload, "Delete failed")
+        ack = await self._commit(Delete(request.doc_id, scope), payload, caller, "Delete failed")
         caller.usage.deletes += ack.existed
         return pb.DeleteResponse(success=True, existed=ack.existed > 0).SerializeToString()
 
@@ -87,20 +87,20 @@ class Writes:
             merge=request.merge,
             scope=caller.scope(checked_namespace(request.namespace)),
         )
-        ack = await self._query(update, payload, "Metadata update failed")
+        ack = await self._query(update, payload, caller, "Metadata update failed")
         return pb.UpdateMetadataResponse(success=True, existed=ack.existed > 0).SerializeToString()
 
     async def batch_delete(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.BatchDeleteRequest, payload)
-        ack = await self._query(_batch(request, caller), payload, "Batch delete failed")
+        ack = await self._query(_batch(request, caller), payload, caller, "Batch delete failed")
         caller.usage.deletes += ack.existed
         return pb.BatchDeleteResponse(success=True, deleted_count=ack.existed).SerializeToString()
 
-    async def _query(self, operation: Operation, payload: bytes, doing: str) -> Ack:
+    async def _query(self, operation: Operation, payload: bytes, caller: Caller, doing: str) -> Ack:
         """Commit a write that counts as a query too."""
         started_ns = time.perf_counter_ns()
         try:
-            ack = await self._commit(operation, payload, doing)
+            ack = await self._commit(operation, payload, caller, doing)
         except CallError as error:
             if not _asked_too_much(error.cause):
                 self._counters.query_failed()
@@ -108,11 +108,13 @@ class Writes:
         self._counters.query(time.perf_counter_ns() - started_ns, alone=False)
         return ack
 
-    async def _commit(self, operation: Operation | Prepare, payload: bytes, doing: str) -> Ack:
+    async def _commit(
+        self, operation: Operation | Prepare, payload: bytes, caller: Caller, doing: str
+    ) -> Ack:
         start_us = 0 if self._tracing is None else time.time_ns() // 1000
         try:
             operations = operation if callable(operation) else (operation,)
-            (outcome,) = await self._commits.submit(operations, weight=len(payload))
+            (outcome,) = await self._commits.submit(operations, weight=len(payload), share=caller.share)
         except KyroError as error:
             raise CallError(doing, error) from error
         finally:

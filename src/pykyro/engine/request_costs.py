@@ -1,0 +1,49 @@
+"""What a request takes, known before it runs: microseconds of a processor, bytes of an answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pykyro.engine.state import State
+from pykyro.index.metadata.cost import check_cost
+from pykyro.index.metadata.simplify import simplified
+from pykyro.model.filter import Filter
+from pykyro.model.requests import SearchRequest
+from pykyro.model.types import Scope, key_of
+
+_COMPONENTS_PER_US: Final = 1000
+"""Of vectors, compared in a scan."""
+
+
+class RequestCosts:
+    """Of the database as it is at this moment. Thread-safe, takes no lock but that of a metadata index."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def search_us(self, request: SearchRequest) -> int:
+        """About how many microseconds the filter of a search takes, and its scan if it is exact; says the filter with
+        as few conditions as it can be said. Raises InvalidArgument when the filter would take too long."""
+        total_us = 0
+        if request.exact:
+            total_us = self._state.documents * self._state.dimension // _COMPONENTS_PER_US
+        if request.filter is not None:
+            request.filter = simplified(request.filter)
+            total_us += self.filter_us(request.filter)
+        return total_us
+
+    def filter_us(self, condition: Filter) -> int:
+        """About how many microseconds a simplified filter takes in all tiers. Raises InvalidArgument when that is too
+        long."""
+        total_us = sum(tier.cost_us(condition) for tier in self._state.version.oldest_first)
+        check_cost(total_us, self._state.documents)
+        return total_us
+
+    def answer_bytes(self, doc_id: int, scope: Scope, *, with_vector: bool) -> int:
+        """Bytes of metadata and, `with_vector`, of the vector that an answer with this document has; 0 when it is
+        absent. One out of scope may count: that would take a look at its metadata."""
+        place = self._state.find(key_of(scope.tenant, doc_id))
+        if place is None:
+            return 0
+        vector_bytes = 4 * self._state.dimension if with_vector else 0
+        return place.tier.public_bytes((place.row,)) + vector_bytes
