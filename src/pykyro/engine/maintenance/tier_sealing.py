@@ -13,7 +13,7 @@ from pyroaring import BitMap
 
 from pykyro.engine.context import SegmentContext
 from pykyro.engine.maintenance.build_protocol import GraphRequest
-from pykyro.engine.maintenance.builder import Build
+from pykyro.engine.maintenance.builder import Build, BuildFailed
 from pykyro.engine.maintenance.segment_builder import rows_of_tier, without_graph
 from pykyro.engine.state import State
 from pykyro.engine.tiers.cold_segment import ColdSegment
@@ -81,7 +81,9 @@ class TierSealing:
         if not len(rows):
             return None
         context = self._context
-        contents = rows_of_tier(frozen.tier, rows, context.options.dimension, context.memory.sections_bytes)
+        contents = rows_of_tier(
+            frozen.tier, rows, context.options.dimension, context.memory.sections_bytes, self._go_on
+        )
         rows_file = write_rows(context.filesystem, context.directory, number, contents)
         request = GraphRequest(
             directory=str(context.directory),
@@ -97,6 +99,10 @@ class TierSealing:
             return without_graph(number, rows_file, len(rows))
         with context.memory.builds.charge(need if len(rows) >= GRAPH_ROWS_MIN else 0):
             return self._result_of(context.builder.start(request))
+
+    def _go_on(self) -> None:
+        if self._stopping:
+            raise BuildFailed("the build was cancelled")
 
     def _result_of(self, build: Build) -> SegmentEntry:
         self._building = build

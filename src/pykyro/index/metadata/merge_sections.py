@@ -167,7 +167,8 @@ class _SourcePart:
 
 def _merge_key(out: SectionPieces, key: bytes, carriers: list[tuple[_SourcePart, int]]) -> None:
     if len(carriers) == 1:
-        return _copy_key(out, key, *carriers[0])
+        _copy_key(out, key, *carriers[0])
+        return
     pieces = out.key(key, sum(part.carriers(number) for part, number in carriers))
     _merge_values(pieces, carriers, [part.texts(at, number) for at, (part, number) in enumerate(carriers)])
     new_number = _merge_numbers(pieces, carriers)
@@ -178,7 +179,7 @@ def _merge_key(out: SectionPieces, key: bytes, carriers: list[tuple[_SourcePart,
 
 
 def _copy_key(out: SectionPieces, key: bytes, part: _SourcePart, number: int) -> None:
-    """A key of one input alone: its values are in order as they are. As most keys are where documents have their own."""
+    """A key of one input alone, as most are where documents have their own: its values are in order as they are."""
     first, numbers, end, entry = part.values(number)
     pieces = out.key(key, part.carriers(number))
     for place in range(first, numbers):
