@@ -60,6 +60,10 @@ class TierSealing:
         if building is not None:
             building.cancel()
 
+    def go_on(self) -> None:
+        """Seal again after a `stop`."""
+        self._stopping = False
+
     def seal(self, frozen: FrozenTier, wal_retention_bytes: int | None) -> set[str]:
         """Make a segment of the tier; the names of files that became obsolete. So much of the log that is sealed
         stays; all of it with None.
@@ -82,7 +86,7 @@ class TierSealing:
             return None
         context = self._context
         contents = rows_of_tier(
-            frozen.tier, rows, context.options.dimension, context.memory.sections_bytes, self._go_on
+            frozen.tier, rows, context.options.dimension, context.memory.sections_bytes, self._check_stopping
         )
         rows_file = write_rows(context.filesystem, context.directory, number, contents)
         request = GraphRequest(
@@ -100,7 +104,7 @@ class TierSealing:
         with context.memory.builds.charge(need if len(rows) >= GRAPH_ROWS_MIN else 0):
             return self._result_of(context.builder.start(request))
 
-    def _go_on(self) -> None:
+    def _check_stopping(self) -> None:
         if self._stopping:
             raise BuildFailed("the build was cancelled")
 
