@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from pykyro.engine.context import EngineContext
+from pykyro.engine.listing import Listing
 from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.maintenance import Maintenance
 from pykyro.engine.maintenance.process_builder import ProcessBuilder
@@ -59,6 +60,8 @@ class Engine:
         self._recall = RecallMonitor(
             context.options.recall, self.reads, context.state, context.caches, context.clock
         )
+        self.listing = Listing(context.state, context.caches.commits, context.lock)
+        """Counts and pages of documents."""
         self.reads.samples = self._recall
         self._maintenance = Maintenance(context)
         self._maintenance.lock_held = lock
@@ -278,7 +281,16 @@ class Engine:
         """In a forked child: take this engine, which process `owner` opened, out of use. Nothing is touched."""
         parts = dict(vars(self))
         self._closed, self._closing = True, threading.RLock()
-        for name in ("_context", "writes", "reads", "_recall", "_maintenance", "_writer", "_keeper"):
+        for name in (
+            "_context",
+            "writes",
+            "reads",
+            "listing",
+            "_recall",
+            "_maintenance",
+            "_writer",
+            "_keeper",
+        ):
             setattr(self, name, Inherited(parts, self.directory, owner))
 
     def let_go(self) -> None:

@@ -113,6 +113,31 @@ class StoredDocument:
     tier: Tier | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DocumentPage(Sequence[StoredDocument]):
+    """Documents by id, as they were at `position`; a sequence of them. `next_page_token` is for the next page, ""
+    when there is none, and stays good while documents are written."""
+
+    documents: list[StoredDocument]
+    next_page_token: str
+    position: int
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __iter__(self) -> Iterator[StoredDocument]:
+        return iter(self.documents)
+
+    @overload
+    def __getitem__(self, at: int) -> StoredDocument: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[StoredDocument]: ...
+
+    def __getitem__(self, at: int | slice) -> StoredDocument | list[StoredDocument]:
+        return self.documents[at]
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A document that `insert_many` did not store, and why."""

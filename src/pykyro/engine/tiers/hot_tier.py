@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import Candidates, TierRequest, count_owners, no_candidates
+from pykyro.engine.tiers.tier import Candidates, TierRequest, count_owners, first_by_id, no_candidates
 from pykyro.index.metadata.bitmaps import rows_of
 from pykyro.index.metadata.metadata_index import MutableMetadataIndex
 from pykyro.index.vector import flat
@@ -269,9 +269,16 @@ class HotTier:
     def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
         return self._columns.doc_ids[rows]
 
+    def next_rows(
+        self, condition: Filter | None, after: int | None, count: int, *, descending: bool
+    ) -> tuple[npt.NDArray[np.uint64], Rows]:
+        columns = self._columns
+        rows = self._live_among(columns, condition)
+        return first_by_id(columns.doc_ids[rows], rows, after, count, descending=descending)
+
+    def live_rows_at(self, condition: Filter | None, ranks: npt.NDArray[np.int64]) -> Rows:
+        return self._live_among(self._columns, condition)[ranks]
+
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
-        rows = self.live_rows()
-        if condition is not None:
-            matching = rows_of(self._index.match(condition))
-            rows = matching[self._columns.alive[matching]].astype(np.int64)
-        return self._columns.doc_ids[rows]
+        columns = self._columns
+        return columns.doc_ids[self._live_among(columns, condition)]
