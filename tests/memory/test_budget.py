@@ -111,7 +111,7 @@ def test_caches_that_have_nothing_are_not_asked_again_at_once() -> None:
     process.now_s += NEAR_S
     assert not budget.has_room(Kind.WRITE)
     assert asked[0] == 2
-    budget.forget_cache("empty")
+    budget.forget_cache("empty", shrink)
     process.now_s += NEAR_S
     assert not budget.has_room(Kind.WRITE)
     assert asked[0] == 2

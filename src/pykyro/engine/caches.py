@@ -33,6 +33,7 @@ from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
 _CACHE: Final = frozenset({Tier.CACHE})
+_EVERYTHING: Final = 1 << 62
 
 
 class Caches:
@@ -66,14 +67,23 @@ class Caches:
         if cache.documents_max:
             self.documents = DocumentCache(cache.documents_max, self.commits, memory.document_cache)
         self._memory = memory
-        memory.budget.register_cache("document cache", self._shrink_documents)
-        memory.budget.register_cache("query cache", lambda count: self.queries.shrink(count))
-        memory.budget.register_cache("filter cache", state.forget_filters)
+        self._shrinks = {
+            "document cache": self._shrink_documents,
+            "query cache": self._shrink_queries,
+            "filter cache": state.forget_filters,
+        }
+        for name, shrink in self._shrinks.items():
+            memory.budget.register_cache(name, shrink)
 
     def close(self) -> None:
-        """Be asked no more to give memory back."""
-        for name in ("document cache", "query cache", "filter cache"):
-            self._memory.budget.forget_cache(name)
+        """Give all memory back, and be asked no more for it."""
+        for name, shrink in self._shrinks.items():
+            self._memory.budget.forget_cache(name, shrink)
+            shrink(_EVERYTHING)
+        self._shrinks.clear()
+
+    def _shrink_queries(self, count: int) -> int:
+        return self.queries.shrink(count)
 
     def _shrink_documents(self, count: int) -> int:
         return 0 if self.documents is None else self.documents.shrink(count)

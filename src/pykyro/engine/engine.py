@@ -14,7 +14,7 @@ from pathlib import Path
 from pykyro.engine.context import EngineContext
 from pykyro.engine.listing import Listing
 from pykyro.engine.maintenance.builder import Builder
-from pykyro.engine.maintenance.maintenance import Maintenance
+from pykyro.engine.maintenance.maintenance import SYNCS, WORK, Maintenance
 from pykyro.engine.maintenance.process_builder import ProcessBuilder
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.open_engines import Inherited, close_quietly, note_opened
@@ -22,6 +22,7 @@ from pykyro.engine.opening import recovered
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.read_path import ReadPath
 from pykyro.engine.recall.monitor import RecallMonitor
+from pykyro.engine.recall.thread import RECALL
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import KyroError, ResourceExhausted
 from pykyro.model.requests import (
@@ -41,7 +42,7 @@ from pykyro.storage.files.opening_errors import opening_error
 from pykyro.storage.recovery import RecoveryReport
 from pykyro.storage.snapshot import link_snapshot, prune_snapshots, unused_name
 from pykyro.system.clock import Clock, SystemClock
-from pykyro.system.job_thread import JobThread
+from pykyro.system.job_thread import JobThreads
 
 
 class Engine:
@@ -50,7 +51,14 @@ class Engine:
     Those that change anything are done whole, even when a signal handler raises meanwhile: see job_thread.
     """
 
-    def __init__(self, context: EngineContext, lock: Lock, recovered: RecoveryReport) -> None:
+    def __init__(
+        self,
+        context: EngineContext,
+        lock: Lock,
+        recovered: RecoveryReport,
+        threads: JobThreads | None = None,
+    ) -> None:
+        """Without `threads` it has its own, and ends them."""
         self._context = context
         self.filesystem = context.filesystem
         self.writes = context.writes
@@ -66,7 +74,9 @@ class Engine:
         self._maintenance = Maintenance(context)
         self._maintenance.lock_held = lock
         self._closing = threading.RLock()
-        self._writer, self._keeper = JobThread(), JobThread()
+        self._threads = threads or JobThreads()
+        self._owns_threads = threads is None
+        self._writer, self._keeper = self._threads.writer, self._threads.keeper
         self.options = context.options
         self.directory = context.directory
         self.recovered = recovered
@@ -161,6 +171,11 @@ class Engine:
         return FlushReport(self._keeper.call(maintenance.flush) if due else 0, time.perf_counter() - started)
 
     @property
+    def documents(self) -> int:
+        """How many documents there are."""
+        return self._context.state.documents
+
+    @property
     def merging(self) -> bool:
         """Whether segments are being merged now."""
         return self._maintenance.merging.running
@@ -247,8 +262,8 @@ class Engine:
             with self._closing:
                 return
         self._keeper.call(self._close)
-        self._writer.stop()
-        self._keeper.stop()
+        if self._owns_threads:
+            self._threads.stop()
 
     def _close(self) -> None:
         with self._closing:
@@ -262,10 +277,13 @@ class Engine:
                 self._mend_log()
             finally:
                 self._closed = True
+                # No circle of references is left: what it held goes with the last reference to it.
+                self.reads.samples = None
                 try:
                     with self._context.writes.lock:
                         self._context.log.close()
                 finally:
+                    self._context.memory.close()
                     self._lock.release()
 
     def _mend_log(self) -> None:
@@ -290,6 +308,7 @@ class Engine:
             "_maintenance",
             "_writer",
             "_keeper",
+            "_threads",
         ):
             setattr(self, name, Inherited(parts, self.directory, owner))
 
@@ -297,7 +316,7 @@ class Engine:
         """Close an engine that nobody will close, whichever thread comes to know that; errors go to the log."""
         if self._closed:
             return
-        if threading.current_thread() in (*self._maintenance.threads, self._recall.thread):
+        if WORK.is_here or SYNCS.is_here or RECALL.is_here:
             # It cannot wait for its own end, and may be in the midst of something.
             start_new_thread(close_quietly, (self,))
         else:
@@ -312,10 +331,11 @@ def open_engine(
     clock: Clock | None = None,
     builder: Builder | None = None,
     memory: MemoryBudget | None = None,
+    threads: JobThreads | None = None,
 ) -> Engine:
     """Open or create the database in directory `path`, recovering what the last owner acknowledged.
 
-    `filesystem`, `clock` and `builder` are the real ones unless given. What it holds is charged to `memory`; without,
+    `filesystem`, `clock` and `builder` are the real ones unless given, and `threads` its own. What it holds is charged to `memory`; without,
     only the options bound it. Raises DataDamaged, DataDirInUse,
     DataDirMismatch, WriteFailed, and StorageError for what else the disk refuses.
     """
@@ -332,7 +352,7 @@ def open_engine(
             context, report = recovered(
                 filesystem, directory, options, clock or SystemClock(), builder, EngineMemory(memory, options)
             )
-            return Engine(context, lock, report)
+            return Engine(context, lock, report, threads)
         except BaseException:
             lock.release()
             raise

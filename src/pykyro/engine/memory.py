@@ -1,6 +1,7 @@
 """The memory of one open engine: what it may hold, and who is told of it.
 
-The budget belongs to the whole process. From it follow the bounds that are looked at on the way of each write; they
+The budget belongs to the whole process, and its hot tier to all engines together: when that is full, those with more
+than the average are sealed. From it follow the bounds that are looked at on the way of each write; they
 stand ready as plain numbers, which `refresh` brings up to date.
 """
 
@@ -51,7 +52,12 @@ class EngineMemory:
         """The budget is asked whether there is room when the hot tiers hold more than this."""
         self.is_short = False
         """Whether no write may begin."""
+        self.hot_tier.holders += 1
         self.refresh(0)
+
+    def close(self) -> None:
+        """One engine fewer shares the hot tier."""
+        self.hot_tier.holders -= 1
 
     def refresh(self, hot_bytes: int) -> None:
         """Bring the bounds up to date, while the hot tiers hold so many bytes."""
@@ -67,6 +73,9 @@ class EngineMemory:
         """Whether a hot tier of so many bytes is to be sealed to make room."""
         if hot_bytes >= self.hot_bytes_max // 2:
             return True
+        charged, holders = self.hot_tier.used, self.hot_tier.holders
+        if holders > 1 and (self.is_short or charged >= self.hot_bytes_max // 2):
+            return hot_bytes > 0 and hot_bytes * holders >= charged
         return self.is_short and hot_bytes >= _WORTH_SEALING * self.hot_bytes_max
 
     def build_bytes(self, rows: int) -> int:

@@ -29,10 +29,12 @@ class Total:
 class Account:
     """What all holders of one kind have. Any thread may call any method."""
 
-    __slots__ = ("_total", "name", "used")
+    __slots__ = ("_total", "holders", "name", "used")
 
     def __init__(self, name: str, total: Total) -> None:
         self.name = name
+        self.holders = 0
+        """How many share it, where they count themselves."""
         self.used = 0
         """Bytes charged at this moment."""
         self._total = total

@@ -105,7 +105,7 @@ class MemoryBudget:
         self._total = Total()
         self._accounts: dict[str, Account] = {}
         self._elsewhere: list[Account] = []
-        self._caches: dict[str, Shrink] = {}
+        self._caches: dict[str, list[Shrink]] = {}
         self._measure = measure
         self._trim = trim
         self._now_s = now_s
@@ -150,15 +150,15 @@ class MemoryBudget:
         return found
 
     def register_cache(self, name: str, shrink: Shrink) -> None:
-        """Ask `shrink` for bytes when memory runs short; the first registered is asked first.
+        """Ask `shrink` for bytes when memory runs short; all of the name that was registered first are asked first.
 
         It charges and gives back its own account, and is called by any thread, several times a second.
         """
-        self._caches[name] = shrink
+        self._caches.setdefault(name, []).append(shrink)
 
-    def forget_cache(self, name: str) -> None:
+    def forget_cache(self, name: str, shrink: Shrink) -> None:
         """Ask it no more."""
-        self._caches.pop(name, None)
+        self._caches[name] = [one for one in self._caches.get(name, []) if one != shrink]
 
     @property
     def used_bytes(self) -> int:
@@ -250,7 +250,7 @@ class MemoryBudget:
         excess = self.used_bytes + count - self._calm_below
         gone = 0
         if excess > 0 and now_s >= self._ask_caches_at:
-            for shrink in list(self._caches.values()):
+            for shrink in [each for of_name in list(self._caches.values()) for each in of_name]:
                 gone += shrink(excess - gone)
                 if gone >= excess:
                     break

@@ -129,6 +129,18 @@ class JobThread:
         return job.result()
 
 
+class JobThreads:
+    """The two threads of an engine, or of many: one for writes, one for upkeep, which may take long."""
+
+    def __init__(self) -> None:
+        self.writer, self.keeper = JobThread(), JobThread()
+
+    def stop(self) -> None:
+        """End both once they have done what they were given."""
+        self.writer.stop()
+        self.keeper.stop()
+
+
 def _serve(jobs: SimpleQueue[Job[object] | None]) -> None:
     while (job := jobs.get()) is not None:
         job.run()

@@ -38,12 +38,19 @@ class Build(Protocol):
 
 
 class Builder(Protocol):
+    @property
+    def merges(self) -> bool:
+        """Whether a merge that is started now would have to wait for another."""
+        ...
+
     def start(self, request: BuildRequest) -> Build: ...
 
 
 def is_small(request: BuildRequest) -> bool:
     """Whether it needs no graph, and so less time than starting a process."""
-    return isinstance(request, GraphRequest) and request.row_count < GRAPH_ROWS_MIN
+    if isinstance(request, GraphRequest):
+        return request.row_count < GRAPH_ROWS_MIN
+    return sum(one.entry.row_count - len(one.dropped) for one in request.job.inputs) < GRAPH_ROWS_MIN
 
 
 def run_build(filesystem: FileSystem, request: BuildRequest) -> SegmentEntry:
@@ -67,6 +74,10 @@ class InlineBuilder:
 
     def __init__(self, filesystem: FileSystem) -> None:
         self._filesystem = filesystem
+
+    @property
+    def merges(self) -> bool:
+        return False
 
     def start(self, request: BuildRequest) -> Build:
         return _Finished(run_build(self._filesystem, request))

@@ -1,6 +1,7 @@
 """The background: syncing by timer, sealing, merging, probing the disk after an error.
 
-Everything here happens in `step`, which a test calls itself and a thread calls otherwise.
+Everything here happens in `step`, which a test calls itself and a thread calls otherwise. That thread is one of a few
+which all open engines of a process share: see system/rounds.py.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pykyro.engine.state import Version
 from pykyro.model.errors import KyroError
 from pykyro.storage.wal.breaker import BreakerState
 from pykyro.system.alarm import Alarm
+from pykyro.system.rounds import LOOK_S, Round, Rounds
 
 _log = logging.getLogger(__name__)
 
-_IDLE_S: Final = 0.05
+_WORKERS_MAX: Final = 4
+"""Most of the time a seal waits for a process that builds its graph; the seals of others need not wait for that."""
 _LOOK_AGAIN_S: Final = 1.0
 """While nothing changes, a round looks for what has become due by the passing of time only so often."""
 _LOOK_MUTATIONS: Final = 64
@@ -29,6 +32,11 @@ _AFTER_FAILURES_S_MAX: Final = 60.0
 """What fails is tried again after a second, then after twice as long each time, up to this."""
 _RELEASE_INTERVAL_S: Final = 5.0
 """Mapping the rows of 100,000 documents again costs a few milliseconds in all."""
+
+WORK: Final = Rounds("kyrodb-maintenance", _WORKERS_MAX)
+"""The background of all open engines of this process."""
+SYNCS: Final = Rounds("kyrodb-wal-sync", 1)
+"""Their timers of syncing the log, which wait for no seal."""
 
 
 class Maintenance:
@@ -53,20 +61,20 @@ class Maintenance:
         self.lock_held: object = None
         """The lock of the directory, which must not be let go of while a thread of these still works."""
         self._stop = threading.Event()
-        self.threads: list[threading.Thread] = []
+        self._rounds: list[tuple[Rounds, Round]] = []
 
     def start(self) -> None:
-        """Begin working in threads of its own."""
-        self._spawn("kyrodb-maintenance", self._run)
+        """Begin working, in the threads that all engines share."""
+        self._rounds.append((WORK, WORK.add(self._should_work, self._worked)))
         if not self._context.options.log.syncs_before_ack and self._context.options.sync_interval_ms:
-            self._spawn("kyrodb-wal-sync", self._run_sync)
+            self._rounds.append((SYNCS, SYNCS.add(lambda: True, self._synced)))
 
     def stop(self) -> None:
         """Finish what is being installed, give up what is being built."""
         self._stop.set()
         self.sealing.stop()
-        for thread in self.threads:
-            thread.join()
+        for rounds, one in self._rounds:
+            rounds.end(one)
         with self.lock:
             self.merging.cancel()
         # What the log does not hold is sealed at the end, by whoever closes the engine.
@@ -112,30 +120,22 @@ class Maintenance:
                 log.probe()
                 self._context.state.position = log.position
 
-    def _spawn(self, name: str, run: object) -> None:
-        thread = threading.Thread(target=run, name=name, daemon=True)  # type: ignore[arg-type]
-        thread.start()
-        self.threads.append(thread)
-
-    def _run(self) -> None:
-        pause_s = 0.0
+    def _should_work(self) -> bool:
+        """Whether a round would find anything to do. Called some twenty times a second."""
         state, breaker = self._context.state, self._context.log.breaker
-        monotonic_s = self._context.clock.monotonic_s
-        while not self._stop.wait(pause_s):
-            if (
-                self._idle_at == (state.version, breaker.state)
-                and state.mutations_since_freeze < self._mutations_to_look_at
-                and monotonic_s() < self._look_again_s
-                and not self._context.memory.should_seal(state.version.active.size_bytes)
-                and not self._context.writes.room.is_short
-            ):
-                continue
-            try:
-                pause_s = self._work()
-            except Exception as error:
-                if self._stop.is_set():
-                    return
-                pause_s = self._failed(error)
+        return not (
+            self._idle_at == (state.version, breaker.state)
+            and state.mutations_since_freeze < self._mutations_to_look_at
+            and self._context.clock.monotonic_s() < self._look_again_s
+            and not self._context.memory.should_seal(state.version.active.size_bytes)
+            and not self._context.writes.room.is_short
+        )
+
+    def _worked(self) -> float:
+        try:
+            return self._work()
+        except Exception as error:
+            return LOOK_S if self._stop.is_set() else self._failed(error)
 
     def _work(self) -> float:
         """One round; seconds until the next. Raises what went wrong."""
@@ -167,7 +167,7 @@ class Maintenance:
             _LOOK_MUTATIONS, self._context.options.hot_rows_max // 16
         )
         self._look_again_s = now_s + _LOOK_AGAIN_S
-        return _IDLE_S
+        return LOOK_S
 
     @property
     def _is_writable(self) -> bool:
@@ -179,7 +179,7 @@ class Maintenance:
         foreseen = isinstance(error, KyroError | OSError)
         if self._merges_now:
             self._merges_failed += 1
-            pause_s, wait_s = _IDLE_S, _backoff_s(self._merges_failed)
+            pause_s, wait_s = LOOK_S, _backoff_s(self._merges_failed)
             self._merging_from_s = self._context.clock.monotonic_s() + wait_s
         else:
             self._seals_failed += 1
@@ -191,13 +191,13 @@ class Maintenance:
             _log.error("nobody foresaw this failure of background work", exc_info=error)
         return pause_s
 
-    def _run_sync(self) -> None:
+    def _synced(self) -> float:
+        try:
+            self._context.log.sync()
+        except Exception as error:
+            _log.error("%s", error, exc_info=None if isinstance(error, KyroError) else error)
         # Half the interval, so that a write that just missed one tick is still synced in time.
-        while not self._stop.wait(self._context.options.sync_interval_ms / 2000):
-            try:
-                self._context.log.sync()
-            except Exception as error:
-                _log.error("%s", error, exc_info=None if isinstance(error, KyroError) else error)
+        return self._context.options.sync_interval_ms / 2000
 
 
 def _backoff_s(failures: int) -> float:

@@ -116,7 +116,7 @@ class Merging:
             self._nothing_due_in = version
             return False
         segments = self._that_fit(chosen)
-        if not segments:
+        if not segments or self._context.builder.merges:
             return False
         # A merge needs at least a row of each: a graph cannot be grown by none.
         empty = [segment for segment in segments if len(segment.checkpoint_deleted) == segment.rows]

@@ -4,6 +4,9 @@
     ask      one request; the answer, and last words if it fails
     instead  in a thread of this process, at the lowest priority, when no interpreter could be started
 
+However many engines are open, one process builds for seals and one for merges; the others wait. A seal must not wait
+for a merge, which may take many minutes while writers wait for the room that the seal makes.
+
 A process that was started and failed (killed for want of memory, say) is not replaced by a build in here, which could
 meet the same fate and take everybody with it: BuildFailed, and maintenance tries again.
 """
@@ -18,9 +21,16 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
-from pykyro.engine.maintenance.build_protocol import GREETING, BuildRequest, decode_answer, encode_request
+from pykyro.engine.maintenance.build_protocol import (
+    GREETING,
+    BuildRequest,
+    MergeRequest,
+    decode_answer,
+    encode_request,
+)
 from pykyro.engine.maintenance.builder import Build, BuildFailed, InlineBuilder, is_small, run_build
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import SegmentEntry
@@ -51,6 +61,41 @@ class _NotStarted(Exception):
         self.killed = killed
 
 
+class _Turns:
+    """One build at a time; the others wait for their turn."""
+
+    def __init__(self) -> None:
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._changed = threading.Condition()
+        self.taken = False
+
+    def take(self, given_up: Callable[[], bool]) -> bool:
+        """Wait for a turn; False when it was given up before."""
+        with self._changed:
+            self._changed.wait_for(lambda: given_up() or not self.taken)
+            if given_up():
+                return False
+            self.taken = True
+            return True
+
+    def look(self) -> None:
+        """Somebody has given up."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def give_back(self) -> None:
+        with self._changed:
+            self.taken = False
+            self._changed.notify_all()
+
+
+_SEALS: Final = _Turns()
+_MERGES: Final = _Turns()
+
+
 class ProcessBuilder:
     """Builds graphs in a child process; a segment without a graph is built here, since a process costs more."""
 
@@ -61,6 +106,10 @@ class ProcessBuilder:
         self._told = ""
         self.killed = 0
         """Processes in a row that were killed before they greeted."""
+
+    @property
+    def merges(self) -> bool:
+        return _MERGES.taken
 
     def start(self, request: BuildRequest) -> Build:
         if is_small(request):
@@ -106,6 +155,7 @@ class _Background:
     def __init__(self, request: BuildRequest, builder: ProcessBuilder) -> None:
         self._request = request
         self._builder = builder
+        self._turns = _MERGES if isinstance(request, MergeRequest) else _SEALS
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._given_up = False
@@ -135,17 +185,23 @@ class _Background:
         with self._lock:
             self._given_up = True
             child = self._child
+        self._turns.look()
         if child is not None:
             child.kill()
         self._ended.wait(_CANCEL_S)
         self._ended.set()
 
     def _run(self) -> None:
+        took_turn = self._turns.take(lambda: self._given_up)
         try:
+            if not took_turn:
+                raise BuildFailed("the build was cancelled")
             self._answer = self._built()
         except BaseException as error:
             self._error = error
         finally:
+            if took_turn:
+                self._turns.give_back()
             self._ended.set()
 
     def _built(self) -> SegmentEntry:

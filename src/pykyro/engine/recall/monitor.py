@@ -4,7 +4,8 @@ The next search after a pause is the sample, so searches are sampled evenly over
 with a scan of every row that matches. A sample counts only when no document in either answer was written in between:
 then both are of the same documents as far as they concern it.
 
-The pause is as long as keeps the scans to their share of one processor.
+The pause is as long as keeps the scans to their share of one processor. All open engines share one thread and its
+share: see recall/thread.py.
 
 When searches without an ef of their own certainly find less than expected, the log says so once until it is over, and
 `warning` holds the text. Answers of the query cache do not count there: an unproved mode is a choice.
@@ -17,7 +18,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
 from typing import Final
 
 from pykyro.engine.caches import Caches
@@ -25,6 +25,7 @@ from pykyro.engine.options import RecallOptions
 from pykyro.engine.read_path import ReadPath
 from pykyro.engine.recall.ef_control import EfControl
 from pykyro.engine.recall.tally import RecallEstimate, RecallTally, SearchClass
+from pykyro.engine.recall.thread import RECALL
 from pykyro.engine.state import State
 from pykyro.model.errors import KyroError
 from pykyro.model.limits import RECALL_EXPECTED, RECALL_WARNING_SAMPLES
@@ -59,7 +60,7 @@ class RecallReport:
 
 
 class RecallMonitor:
-    """Takes samples from searches and measures them in a thread of its own."""
+    """Takes samples from searches; the thread that all share measures them."""
 
     def __init__(
         self, options: RecallOptions, reads: ReadPath, state: State, caches: Caches, clock: Clock
@@ -81,10 +82,8 @@ class RecallMonitor:
         """Whether the next search is a sample."""
         self._taking = threading.Lock()
         self._sample: _Sample | None = None
-        # No Event: searches set it, and an interrupt inside an Event can leave its lock taken.
-        self._taken: SimpleQueue[None] = SimpleQueue()
-        self._stopping = threading.Event()
-        self.thread: threading.Thread | None = None
+        self._measuring = threading.RLock()
+        self._watched = self._stopped = False
         self._samples = 0
         self._overtaken = 0
         self._processor_s = 0.0
@@ -107,27 +106,39 @@ class RecallMonitor:
                 self.wanted = True
                 return
             self._sample = _Sample(request, result, touched)
-        self._taken.put(None)
+        if self._watched:
+            RECALL.measure(self)
 
     # --- measuring --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Measure in a thread, when there is any processor time for it."""
+        """Have samples measured, when there is any processor time for it."""
         if self._share > 0:
-            self.thread = threading.Thread(target=self._run, name="kyrodb-recall", daemon=True)
-            self.thread.start()
+            RECALL.join()
+            self._watched = True
 
     def stop(self) -> None:
         """Finish the current sample."""
-        self._stopping.set()
-        self.wanted = False
-        self._taken.put(None)
-        if self.thread is not None:
-            self.thread.join()
+        self._stopped, self.wanted = True, False
+        if self._watched:
+            self._watched = False
+            RECALL.leave()
+        with self._measuring:  # what was taken and not begun is given up
+            if self._sample is not None:
+                self._caches.unwatch()
+                self._sample = None
+
+    def measured(self) -> float:
+        """Measure the sample that was taken; for how many seconds to rest after it."""
+        with self._measuring:
+            before_s = self._processor_s
+            if self._stopped or not self.step():
+                return 0.0
+            return max(_PAUSE_S_MIN, (self._processor_s - before_s) * (1 / self._share - 1))
 
     def want(self) -> None:
         """Take the next search as a sample."""
-        self.wanted = self._share > 0 and not self._stopping.is_set()
+        self.wanted = self._share > 0 and not self._stopped
 
     def step(self) -> bool:
         """Measure the sample that was taken; False when there is none."""
@@ -208,14 +219,6 @@ class RecallMonitor:
                 return {}
             recalls[ef] = recall_of(found, exact)
         return recalls
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._taken.get()
-            before_s = self._processor_s
-            if self.step():
-                used_s = self._processor_s - before_s
-                self.wanted = not self._stopping.wait(max(_PAUSE_S_MIN, used_s * (1 / self._share - 1)))
 
 
 def recall_of(found: SearchResult, exact: SearchResult) -> float:
