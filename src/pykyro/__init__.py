@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pykyro.client.async_client import AsyncClient
     from pykyro.client.sync_client import Client
     from pykyro.client.tls import Tls
-    from pykyro.embedded.database import Database
+    from pykyro.embedded.collections import Collection, Database
     from pykyro.embedded.opening import open_database as open
     from pykyro.model.answers import (
         DocumentPage,
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
         Stats,
         StoredDocument,
     )
+    from pykyro.model.collection import CollectionConfig, CollectionInfo
     from pykyro.model.errors import (
+        AlreadyExists,
         ConfigError,
         DataDamaged,
         DataDirInUse,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         FailedPrecondition,
         InvalidArgument,
         KyroError,
+        NotFound,
         PermissionDenied,
         ResourceExhausted,
         StorageError,
@@ -55,8 +58,12 @@ if TYPE_CHECKING:
     from pykyro.model.requests import FlushReport, Tier
 
 __all__ = [
+    "AlreadyExists",
     "AsyncClient",
     "Client",
+    "Collection",
+    "CollectionConfig",
+    "CollectionInfo",
     "ConfigError",
     "DataDamaged",
     "DataDirInUse",
@@ -71,6 +78,7 @@ __all__ = [
     "InsertReport",
     "InvalidArgument",
     "KyroError",
+    "NotFound",
     "PermissionDenied",
     "Refusal",
     "ResourceExhausted",
@@ -92,7 +100,10 @@ _ANSWERS: Final = "pykyro.model.answers"
 _REQUESTS: Final = "pykyro.model.requests"
 _HOMES: Final = {
     "open": "pykyro.embedded.opening",
-    "Database": "pykyro.embedded.database",
+    "Collection": "pykyro.embedded.collections",
+    "Database": "pykyro.embedded.collections",
+    "CollectionConfig": "pykyro.model.collection",
+    "CollectionInfo": "pykyro.model.collection",
     "Client": "pykyro.client.sync_client",
     "AsyncClient": "pykyro.client.async_client",
     "Tls": "pykyro.client.tls",

@@ -17,7 +17,8 @@ from tests.engine.opening import vectors
 
 import pykyro
 from pykyro import DataDirInUse, DataDirMismatch, InvalidArgument, Tier, Unavailable, WriteFailed
-from pykyro.embedded.database import Database
+from pykyro.database.collections import Collections
+from pykyro.embedded.collections import Database
 from pykyro.engine.engine import open_engine
 from pykyro.engine.maintenance.builder import InlineBuilder
 from pykyro.engine.options import EngineOptions
@@ -186,7 +187,8 @@ def test_documents_that_fail_to_come_leave_those_before_them(tmp_path: Path) -> 
 def test_a_failing_disk_refuses_writes_and_answers_reads() -> None:
     disk = FaultFS()
     options = EngineOptions(dimension=DIMENSION, background=False)
-    with Database(open_engine("/data", options, filesystem=disk, builder=InlineBuilder(disk))) as database:
+    engine = open_engine("/data", options, filesystem=disk, builder=InlineBuilder(disk))
+    with Database(Collections(Path("/data"), engine, options, filesystem=disk)) as database:
         database.insert(1, ONES)
         assert database.health().status == "healthy"
         disk.faults.append(Fault(len(disk.calls), "error", errno.ENOSPC, lasting=True))

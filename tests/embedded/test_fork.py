@@ -13,7 +13,7 @@ import pytest
 from tests.patience import PATIENCE_S
 
 import pykyro
-from pykyro.embedded.database import Database
+from pykyro.embedded.collections import Database
 
 _PROLOGUE = """
 import gc, multiprocessing, os, signal, subprocess, sys, threading, time
@@ -67,6 +67,10 @@ calls = [
     lambda: db.get_many([1]), lambda: db.search([1, 2, 3, 4]), lambda: db.search_many([[1, 2, 3, 4]]),
     db.count, db.scroll, lambda: list(db.documents()), lambda: db.sample(1), db.clear,
     db.flush, db.snapshot, db.health, db.stats, db.__enter__,
+    lambda: db.collection("c"), lambda: db.create_collection("c", 4), db.collections,
+    lambda: db.describe_collection("c"), lambda: db.update_collection("c", ef_search=9),
+    lambda: db.rename_collection("c", "d"), lambda: db.set_alias("a", "c"), lambda: db.remove_alias("a"),
+    lambda: db.drop_collection("c"),
 ]
 in_child(lambda: [refused(call) for call in calls])
 insert(db, 11, 10)
@@ -220,7 +224,7 @@ def test_fork(story: str, tmp_path: Path) -> None:
 
 
 def test_every_method_is_tried() -> None:
-    named = {name for name in vars(Database) if not name.startswith("_")} - {"close"}
+    named = {name for name in dir(Database) if not name.startswith("_")} - {"close"}
     story = _STORIES["the child is refused whatever it calls"]
     assert [name for name in named if f"db.{name}" not in story] == []
 
@@ -255,7 +259,7 @@ def test_a_program_that_ends_without_closing_loses_nothing(tmp_path: Path, sync:
     subprocess.run([sys.executable, "-W", "error", "-c", program, str(tmp_path / "data")], check=True)
     with pykyro.open(tmp_path / "data", dimension=4) as db:
         assert db.stats().documents == 1
-        assert not db._engine.recovered.unclean
+        assert not db._collections.default_engine.recovered.unclean
 
 
 def test_an_open_database_cannot_be_pickled(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Others:
 
 def check(mine, others):
     with opened() as db:
-        assert db._engine.recovered.warnings == []
+        assert db._collections.default_engine.recovered.warnings == []
         for doc_id in mine:
             assert db.get(doc_id) is not None, doc_id
         for doc_id, n in others.acknowledged.items():
@@ -248,12 +248,12 @@ _CLOSE_AGAIN = """
 # A close that was interrupted goes on; the next one waits until the directory is free.
 release, reached = threading.Event(), threading.Event()
 db = opened()
-sound = db._engine._context.log.close
+sound = db._collections.default_engine._context.log.close
 def slow():
     reached.set()
     release.wait()
     sound()
-db._engine._context.log.close = slow
+db._collections.default_engine._context.log.close = slow
 thread = threading.Thread(target=db.close)
 thread.start()
 reached.wait()

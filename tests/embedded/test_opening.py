@@ -14,7 +14,7 @@ import pytest
 
 import pykyro
 from pykyro import DataDamaged, InvalidArgument, KyroError, StorageError
-from pykyro.embedded.database import Database
+from pykyro.embedded.collections import Database
 from pykyro.storage import recovery
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import read_manifest
@@ -163,7 +163,7 @@ def test_a_directory_may_have_any_name(tmp_path: Path, name: bytes) -> None:
         for first in (1, 2001):
             db.insert_many([(n, [n, n % 7, n % 11, 3]) for n in range(first, first + 1500)])
             db.flush()
-        while db._engine.maintain():
+        while db._collections.default_engine.maintain():
             pass
         assert len(db.search([1, 2, 3, 4], k=10)) == 10
         snapshot = db.snapshot().path
@@ -244,7 +244,7 @@ def test_empty_log_files_of_earlier_versions_become_one_and_backups_continue(
     position = read_manifest(LocalFileSystem(), data).wal[-1].last_lsn
     with pykyro.open(data, dimension=4) as db:
         assert db.stats().documents == 10
-        assert db._engine.stats().position == position
+        assert db._collections.default_engine.stats().position == position
         fill(db, 1, first_id=9000)
     assert len(list(data.glob("wal_*"))) < 10
     code, text = _command(*create, "--incremental")

@@ -14,7 +14,7 @@ from tests.embedded.test_opening import documents_of, fill
 
 import pykyro
 from pykyro import DataDamaged, StorageError, Unavailable
-from pykyro.embedded.database import Database
+from pykyro.embedded.collections import Database
 from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.storage.files import local_files
 from pykyro.storage.files.lock import owner_of
@@ -190,7 +190,7 @@ def test_the_last_resort_asks_for_a_directory_without_any_log_file(tmp_path: Pat
     (path / "wal_000000009999.wal").unlink()
     with opened(path) as db:
         assert db.stats().documents == 10
-        assert db._engine.recovered.from_checkpoint_only
+        assert db._collections.default_engine.recovered.from_checkpoint_only
 
 
 def _cut_short(path: Path) -> None:

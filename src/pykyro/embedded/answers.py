@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from pykyro.model.answers import Health, Hit, SearchAnswer, StoredDocument
 from pykyro.model.listing import Page
@@ -38,8 +39,17 @@ def stored_documents(page: Page, include_vectors: bool) -> list[StoredDocument]:
     ]
 
 
-def health_of(stats: EngineStats, uptime_s: float) -> Health:
-    """Whether the database is well, after so many seconds."""
+def health_of(stats: EngineStats | None, uptime_s: float, troubles: Sequence[str] = ()) -> Health:
+    """Whether the database is well, after so many seconds; `stats` are those of `default`, if there is one, and
+    `troubles` those of other collections."""
+    status, components = ("healthy", {}) if stats is None else _health_of_default(stats)
+    if troubles:
+        components["collections"] = f"degraded ({'; '.join(troubles)})"
+        status = "degraded" if status == "healthy" else status
+    return Health(status, components, __version__, int(uptime_s))
+
+
+def _health_of_default(stats: EngineStats) -> tuple[str, dict[str, str]]:
     status = (
         "unhealthy"
         if stats.refusing_writes
@@ -60,4 +70,4 @@ def health_of(stats: EngineStats, uptime_s: float) -> Health:
         components["cold_tier"] = f"degraded ({stats.maintenance_failure or stats.capacity_warning})"
     if stats.disk_warning and not stats.refusing_writes:
         components["wal"] = f"degraded ({stats.disk_warning})"
-    return Health(status, components, __version__, int(uptime_s))
+    return status, components

@@ -8,47 +8,104 @@ from os import PathLike
 from pathlib import Path
 from typing import Final, Unpack
 
-from pykyro.embedded.database import Database
+from pykyro.database.collections import Collections
+from pykyro.embedded.collections import Database
 from pykyro.embedded.options import DatabaseOptions, engine_options, memory_budget
 from pykyro.engine.engine import open_engine
 from pykyro.engine.open_engines import close_at_exit
 from pykyro.engine.options import EngineOptions
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import InvalidArgument
+from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
+from pykyro.storage.files.lock import lock_directory, make_directories
+from pykyro.storage.files.opening_errors import opening_error
+from pykyro.storage.manifest import Manifest, read_manifest
 from pykyro.system.job_thread import JobThread
 
 _log: Final = logging.getLogger(__name__)
+_DISTANCE: Final = "cosine"
 
 
 def open_database(
     path: str | bytes | PathLike[str] | PathLike[bytes],
     *,
-    dimension: int,
-    distance: str = "cosine",
+    dimension: int | None = None,
+    distance: str | None = None,
     **options: Unpack[DatabaseOptions],
 ) -> Database:
     """Open or create the database in directory `path`, recovering everything that was acknowledged.
 
-    `dimension` is the length of its vectors, `distance` is "cosine", "euclidean" or "innerproduct"; neither can
-    change once the database exists. With `memory_limit` the process takes no more memory, whatever is asked of the
-    database: what there is no room for raises ResourceExhausted.
+    `dimension` is the length of its vectors, `distance` is "cosine" (unless it is said), "euclidean" or
+    "innerproduct"; neither can change once the database exists. Without them a database that is there has those it
+    was created with; a new one has no documents of its own, only the collections that are created in it. With
+    `memory_limit` the process takes no more memory, whatever is asked of the database: what there is no room for
+    raises ResourceExhausted.
 
     Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged, WriteFailed, StorageError.
 
     A database belongs to the process that opened it: a forked child is refused, and opens it itself once the parent
     has closed it. One that is no longer referred to is closed, and so is one that is open when the interpreter ends.
     """
-    directory, chosen = _directory(path), engine_options(dimension, distance, options)
+    directory = _directory(path)
     memory = memory_budget(options.get("memory_limit"))
-    return JobThread().call(lambda: _opened(directory, chosen, memory))
+    # Whatever is wrong with the options is said before anything is done.
+    engine_options(1 if dimension is None else dimension, distance or _DISTANCE, options)
+    return JobThread().call(lambda: _opened(directory, dimension, distance, options, memory))
 
 
-def _opened(directory: Path, options: EngineOptions, memory: MemoryBudget | None) -> Database:
-    engine = open_engine(directory, options, memory=memory)
+def _opened(
+    directory: Path,
+    dimension: int | None,
+    distance: str | None,
+    options: DatabaseOptions,
+    memory: MemoryBudget | None,
+) -> Database:
+    directory, filesystem = directory.absolute(), LocalFileSystem()
+    if dimension is None:
+        known = _known(filesystem, directory)
+        if known is None:
+            return _without_default(filesystem, directory, engine_options(1, _DISTANCE, options), memory)
+        dimension, distance = known.dimension, distance or known.metric.value
+    base = engine_options(dimension, distance or _DISTANCE, options)
+    engine = open_engine(directory, base, memory=memory)
     for warning in engine.recovered.warnings:
         _log.warning("recovery: %s", warning)
+    try:
+        collections = Collections(engine.directory, engine, base, memory=memory)
+    except BaseException as error:
+        engine.close()
+        if isinstance(error, OSError):
+            raise opening_error(error, directory) from error
+        raise
     close_at_exit(engine)
-    return Database(engine)
+    collections.on_open = close_at_exit
+    return Database(collections)
+
+
+def _known(filesystem: FileSystem, directory: Path) -> Manifest | None:
+    try:
+        return read_manifest(filesystem, directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise opening_error(error, directory) from error
+
+
+def _without_default(
+    filesystem: FileSystem, directory: Path, base: EngineOptions, memory: MemoryBudget | None
+) -> Database:
+    try:
+        make_directories(filesystem, directory)
+        lock = lock_directory(filesystem, directory)
+        try:
+            collections = Collections(directory, None, base, memory=memory)
+        except BaseException:
+            lock.release()
+            raise
+    except OSError as error:
+        raise opening_error(error, directory) from error
+    collections.on_open = close_at_exit
+    return Database(collections, lock)
 
 
 def _directory(path: str | bytes | PathLike[str] | PathLike[bytes]) -> Path:

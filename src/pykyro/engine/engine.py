@@ -24,6 +24,7 @@ from pykyro.engine.read_path import ReadPath
 from pykyro.engine.recall.monitor import RecallMonitor
 from pykyro.engine.recall.thread import RECALL
 from pykyro.memory.budget import MemoryBudget
+from pykyro.model.arguments import Schema
 from pykyro.model.errors import KyroError, ResourceExhausted
 from pykyro.model.requests import (
     Ack,
@@ -78,6 +79,7 @@ class Engine:
         self._owns_threads = threads is None
         self._writer, self._keeper = self._threads.writer, self._threads.keeper
         self.options = context.options
+        self.schema = Schema(context.options.dimension, context.options.metric)
         self.directory = context.directory
         self.recovered = recovered
         self._closed = False
@@ -335,9 +337,10 @@ def open_engine(
 ) -> Engine:
     """Open or create the database in directory `path`, recovering what the last owner acknowledged.
 
-    `filesystem`, `clock` and `builder` are the real ones unless given, and `threads` its own. What it holds is charged to `memory`; without,
-    only the options bound it. Raises DataDamaged, DataDirInUse,
-    DataDirMismatch, WriteFailed, and StorageError for what else the disk refuses.
+    `filesystem`, `clock` and `builder` are the real ones unless given, and `threads` its own. What it holds is
+    charged to `memory`; without, only the options bound it.
+
+    Raises DataDamaged, DataDirInUse, DataDirMismatch, WriteFailed, and StorageError for what else the disk refuses.
     """
     filesystem = filesystem or LocalFileSystem()
     try:

@@ -4,6 +4,8 @@
     ├── InvalidArgument        the request is wrong; sending it again cannot help
     ├── ResourceExhausted      there is no room, rate or quota for it now
     ├── FailedPrecondition     right request, wrong state of the database
+    ├── NotFound               the collection that is named does not exist
+    ├── AlreadyExists          the name is taken
     ├── PermissionDenied       the caller may not do this
     ├── Unauthenticated        the caller did not say, or not truly, who it is
     ├── DeadlineExceeded       the time allowed ran out
@@ -66,6 +68,14 @@ class ResourceExhausted(KyroError):
 
 class FailedPrecondition(KyroError):
     """The database is not in a state that allows the request."""
+
+
+class NotFound(KyroError):
+    """What the request names does not exist."""
+
+
+class AlreadyExists(KyroError):
+    """The name is taken."""
 
 
 class PermissionDenied(KyroError):

@@ -134,6 +134,14 @@ GROUP_FRAMES_BYTES_MAX: Final = 32 << 20
 """Frames that are in memory and written together, exceeded by one frame at most: a small update may come to a large
 document. The operations of a group behind them follow in a write of their own."""
 MANIFEST_BYTES_MAX: Final = 256 << 20
+COLLECTION_NAME_CHARS_MAX: Final = 128
+COLLECTIONS_MAX: Final = 100_000
+"""Of one database, and as many aliases: the catalogue is rewritten as a whole whenever one is created or dropped."""
+CATALOGUE_BYTES_MAX: Final = 256 << 20
+COLLECTIONS_OPEN_MAX: Final = 128
+"""Collections that are open at once beside `default`, if no more are in use: each takes three descriptors."""
+COLLECTION_IDLE_S: Final = 300.0
+"""After which a collection that nobody uses is closed."""
 WAL_SEGMENTS_RETAINED_MAX: Final = 512
 """Sealed segments of the log that stay for backups; each has its line in MANIFEST, which is rewritten
 often, and a backup may hold all of them open at once, where 1024 open files are usual."""

@@ -8,6 +8,8 @@
     segment_000000000012.shape    how rows became points of the graph, and how far to look in it
     segment_000000000012.spool.tmp  what is gathered for a .rows file while it is being built
     segment_000000000012_000000000031.dead   its rows deleted up to a checkpoint
+    COLLECTIONS                   the other collections, see catalogue.py; the directory itself is `default`
+    collections/7/                the directory of one of them, with a MANIFEST of its own
     snapshots/20260601T120000Z/   hard links that open as a database of their own
     tenant_usage.state            what each tenant did, see tenancy/usage_file.py; replaced as a whole
     tenant_usage_latest.csv       the same for spreadsheets, and tenant_usage_shutdown_<unix seconds>.csv
@@ -27,6 +29,8 @@ from typing import Final
 MANIFEST: Final = "MANIFEST"
 LOCK: Final = "LOCK"
 SNAPSHOTS: Final = "snapshots"
+CATALOGUE: Final = "COLLECTIONS"
+COLLECTIONS: Final = "collections"
 LEGACY_TENANTS: Final = "tenants.json"
 USAGE: Final = "tenant_usage.state"
 PREDICTOR: Final = "predictor.state"
@@ -97,7 +101,15 @@ def is_data_file(name: str) -> bool:
 
 def is_known(name: str) -> bool:
     """Whether the database itself gives a file such a name."""
-    return is_data_file(name) or name in (MANIFEST, LOCK, LEGACY_TENANTS, USAGE, PREDICTOR, USAGE_CSV)
+    return is_data_file(name) or name in (
+        MANIFEST,
+        LOCK,
+        CATALOGUE,
+        LEGACY_TENANTS,
+        USAGE,
+        PREDICTOR,
+        USAGE_CSV,
+    )
 
 
 def is_log_file(name: str) -> bool:

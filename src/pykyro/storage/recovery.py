@@ -143,10 +143,7 @@ class Recovery:
                 path=self._directory / filename.MANIFEST,
                 hint="Put the MANIFEST back or restore from a backup; to start anew, empty the directory",
             )
-        manifest = Manifest(
-            dimension=dimension, metric=metric, history=_new_history(), next_number=1, sealed_lsn=0
-        )
-        write_manifest(self._filesystem, self._directory, manifest)
+        manifest = create_manifest(self._filesystem, self._directory, dimension, metric)
         self.report.created = True
         return manifest
 
@@ -241,6 +238,15 @@ class Recovery:
                 )
             else:
                 self.report.removed_files.append(name)
+
+
+def create_manifest(filesystem: FileSystem, directory: Path, dimension: int, metric: Metric) -> Manifest:
+    """Make a directory a database without documents; when this returns it is durable. Raises OSError."""
+    manifest = Manifest(
+        dimension=dimension, metric=metric, history=_new_history(), next_number=1, sealed_lsn=0
+    )
+    write_manifest(filesystem, directory, manifest)
+    return manifest
 
 
 def _copy_frames(frames: Iterator[Frame], copy: WalWriter) -> int:

@@ -1,9 +1,6 @@
-"""The embedded database: the engine in the caller's own process, with the methods that pykyro.Client has.
+"""The documents of one collection of an embedded database: the methods that pykyro.Client has.
 
-with pykyro.open("data", dimension=384) as db:
-    db.insert(1, vector, {"source": "wiki"})
-    for hit in db.search(question, k=5, filter={"source": "wiki"}):
-        print(hit.id, hit.score, hit.metadata)
+Whose they are, and that its engine is open while it is used, is the matter of embedded/collections.py.
 """
 
 from __future__ import annotations
@@ -11,14 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Final, NoReturn, Self
+from contextlib import AbstractContextManager
+from typing import Final
 
-from pykyro.embedded.answers import health_of, search_answer, stored_documents
+from pykyro.embedded.answers import search_answer, stored_documents
 from pykyro.engine.engine import Engine
 from pykyro.model.answers import (
     DocumentPage,
-    Health,
     InsertReport,
     SearchAnswer,
     Snapshot,
@@ -28,7 +24,6 @@ from pykyro.model.answers import (
 from pykyro.model.arguments import (
     DocId,
     Metadata,
-    Schema,
     VectorLike,
     checked_doc_id,
     checked_ids,
@@ -38,7 +33,7 @@ from pykyro.model.arguments import (
 )
 from pykyro.model.criteria import check_deletion_filter, check_one_criterion, search_options
 from pykyro.model.documents import DocumentLike, Intake, checked_document, document_bytes
-from pykyro.model.errors import KyroError, Unavailable
+from pykyro.model.errors import KyroError
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import (
     SEARCH_BATCH,
@@ -61,8 +56,8 @@ from pykyro.model.types import Document, Scope
 _log: Final = logging.getLogger(__name__)
 
 
-class Database:
-    """An open database. Any thread may call any method; a write returns when it is durable and visible.
+class Documents:
+    """The documents of a collection. Any thread may call any method; a write returns when it is durable and visible.
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
     database is closed. Ids are 1 to 2**64 - 1. Vectors are what NumPy makes a one-dimensional array of numbers of,
@@ -71,12 +66,9 @@ class Database:
     values.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        """Takes over `engine`; programs call `pykyro.open`."""
-        self._engine = engine
-        self._schema = Schema(engine.options.dimension, engine.options.metric)
-        self._opened_s = time.monotonic()
-        self._closed = False
+    def _in_use(self) -> AbstractContextManager[Engine]:
+        """The engine, open for as long as the context lasts. Raises Unavailable when the database is closed."""
+        raise NotImplementedError
 
     # --- writes ---
 
@@ -87,8 +79,9 @@ class Database:
 
         Raises ResourceExhausted when there is no room, WriteFailed and Unavailable when the disk is in trouble.
         """
-        document = checked_document(doc_id, vector, metadata, self._schema)
-        self._open_engine().write(Put(_scoped(document, checked_namespace(namespace))))
+        with self._in_use() as engine:
+            document = checked_document(doc_id, vector, metadata, engine.schema)
+            engine.write(Put(_scoped(document, checked_namespace(namespace))))
 
     def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
         """Store documents, (id, vector) or (id, vector, metadata) each, a few hundred to one fsync.
@@ -97,25 +90,28 @@ class Database:
         Each is copied when it comes, so one buffer may be filled again for the next. What `documents` itself raises
         ends the call; the documents of earlier groups are stored, and a note of the error says how many.
         """
-        engine, scope = self._open_engine(), checked_namespace(namespace)
         intake = Intake(documents)
-        try:
-            for group in groups(
-                intake.accepted(self._schema),
-                count_max=STREAM_GROUP_DOCUMENTS_MAX,
-                bytes_max=STREAM_GROUP_BYTES_MAX,
-                bytes_of=document_bytes,
-            ):
-                outcomes = engine.commit([Put(_scoped(document, scope)) for document in group])
-                for document, outcome in zip(group, outcomes, strict=True):
-                    if isinstance(outcome, KyroError):
-                        intake.refuse(document.doc_id, outcome)
-                    else:
-                        intake.inserted += 1
-        except BaseException as error:
-            intake.note(error)
-            raise
+        with self._in_use() as engine:
+            try:
+                self._insert_groups(engine, intake, checked_namespace(namespace))
+            except BaseException as error:
+                intake.note(error)
+                raise
         return intake.checked_report()
+
+    def _insert_groups(self, engine: Engine, intake: Intake, scope: str) -> None:
+        for group in groups(
+            intake.accepted(engine.schema),
+            count_max=STREAM_GROUP_DOCUMENTS_MAX,
+            bytes_max=STREAM_GROUP_BYTES_MAX,
+            bytes_of=document_bytes,
+        ):
+            outcomes = engine.commit([Put(_scoped(document, scope)) for document in group])
+            for document, outcome in zip(group, outcomes, strict=True):
+                if isinstance(outcome, KyroError):
+                    intake.refuse(document.doc_id, outcome)
+                else:
+                    intake.inserted += 1
 
     def update_metadata(
         self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
@@ -123,12 +119,15 @@ class Database:
         """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
         scope = Scope(namespace=checked_namespace(namespace))
         update = UpdateMetadata(checked_doc_id(doc_id), checked_metadata(metadata), bool(merge), scope)
-        return self._open_engine().write(update).existed > 0
+        with self._in_use() as engine:
+            return engine.write(update).existed > 0
 
     def delete(self, doc_id: DocId, namespace: str = "") -> bool:
         """Remove a document; False when it was not there."""
         scope = Scope(namespace=checked_namespace(namespace))
-        return self._open_engine().write(Delete(checked_doc_id(doc_id), scope)).existed > 0
+        delete = Delete(checked_doc_id(doc_id), scope)
+        with self._in_use() as engine:
+            return engine.write(delete).existed > 0
 
     def delete_many(
         self, ids: Iterable[DocId] | None = None, *, filter: FilterLike | None = None, namespace: str = ""
@@ -139,16 +138,17 @@ class Database:
         filter that matches more documents than one call removes.
         """
         check_one_criterion(ids, filter)
-        engine, scope = self._open_engine(), Scope(namespace=checked_namespace(namespace))
-        if filter is not None:
-            condition = parse_filter(filter)
-            check_deletion_filter(condition)
-            return engine.write(DeleteMatching(condition, scope)).existed
-        doc_ids = checked_ids(ids or ())
-        return sum(
-            engine.write(DeleteMany(doc_ids[at : at + STREAM_MESSAGES_MAX], scope)).existed
-            for at in range(0, len(doc_ids), STREAM_MESSAGES_MAX)
-        )
+        scope = Scope(namespace=checked_namespace(namespace))
+        with self._in_use() as engine:
+            if filter is not None:
+                condition = parse_filter(filter)
+                check_deletion_filter(condition)
+                return engine.write(DeleteMatching(condition, scope)).existed
+            doc_ids = checked_ids(ids or ())
+            return sum(
+                engine.write(DeleteMany(doc_ids[at : at + STREAM_MESSAGES_MAX], scope)).existed
+                for at in range(0, len(doc_ids), STREAM_MESSAGES_MAX)
+            )
 
     def clear(self, namespace: str = "") -> int:
         """Remove every document, of a namespace if one is given, some thousand at a time; how many there were."""
@@ -163,16 +163,17 @@ class Database:
         self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
     ) -> StoredDocument | None:
         """The document with this id, or None."""
-        return self._get(
-            checked_doc_id(doc_id), Scope(namespace=checked_namespace(namespace)), include_vector
-        )
+        scope = Scope(namespace=checked_namespace(namespace))
+        with self._in_use() as engine:
+            return _get(engine, checked_doc_id(doc_id), scope, include_vector)
 
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None for an id without a document."""
         scope = Scope(namespace=checked_namespace(namespace))
-        return [self._get(doc_id, scope, include_vectors) for doc_id in checked_ids(ids)]
+        with self._in_use() as engine:
+            return [_get(engine, doc_id, scope, include_vectors) for doc_id in checked_ids(ids)]
 
     def search(
         self,
@@ -196,9 +197,10 @@ class Database:
         options = search_options(
             k, condition, namespace, ef_search, min_score, exact, include_vectors, include_metadata
         )
-        request = options.ask(vector, "vector", self._schema)
-        engine, started_s = self._open_engine(), time.perf_counter()
-        return search_answer(engine.search(request), started_s)
+        with self._in_use() as engine:
+            request = options.ask(vector, "vector", engine.schema)
+            started_s = time.perf_counter()
+            return search_answer(engine.search(request), started_s)
 
     def search_many(
         self,
@@ -222,20 +224,23 @@ class Database:
         options = search_options(
             k, condition, namespace, ef_search, min_score, exact, include_vectors, include_metadata
         )
-        requests = options.ask_each(vectors, self._schema)
         answers: list[SearchAnswer] = []
-        for at in range(0, len(requests), SEARCH_BATCH):
-            engine, started_s = self._open_engine(), time.perf_counter()
-            for result in engine.search_many(requests[at : at + SEARCH_BATCH]):
-                if isinstance(result, KyroError):
-                    raise result
-                answers.append(search_answer(result, started_s))
+        with self._in_use() as engine:
+            requests = options.ask_each(vectors, engine.schema)
+            for at in range(0, len(requests), SEARCH_BATCH):
+                started_s = time.perf_counter()
+                for result in engine.search_many(requests[at : at + SEARCH_BATCH]):
+                    if isinstance(result, KyroError):
+                        raise result
+                    answers.append(search_answer(result, started_s))
         return answers
 
     def count(self, *, filter: FilterLike | None = None, namespace: str = "") -> int:
         """How many documents match `filter`, exactly; without one, how many there are."""
         condition = None if filter is None else parse_filter(filter)
-        return self._open_engine().listing.count(condition, Scope(namespace=checked_namespace(namespace)))[0]
+        scope = Scope(namespace=checked_namespace(namespace))
+        with self._in_use() as engine:
+            return engine.listing.count(condition, scope)[0]
 
     def scroll(
         self,
@@ -262,9 +267,10 @@ class Database:
             include_vectors=include_vectors,
             include_metadata=include_metadata,
         )
-        page = self._open_engine().listing.page(wanted)
-        token = page_token_of(page.last, descending=wanted.descending)
-        return DocumentPage(stored_documents(page, wanted.include_vectors), token, page.position)
+        with self._in_use() as engine:
+            page = engine.listing.page(wanted)
+            token = page_token_of(page.last, descending=wanted.descending)
+            return DocumentPage(stored_documents(page, wanted.include_vectors), token, page.position)
 
     def documents(
         self,
@@ -309,27 +315,26 @@ class Database:
             include_metadata=include_metadata,
             limit_name="count",
         )
-        return stored_documents(self._open_engine().listing.sample(wanted), wanted.include_vectors)
+        with self._in_use() as engine:
+            return stored_documents(engine.listing.sample(wanted), wanted.include_vectors)
 
-    # --- the database itself ---
+    # --- the collection itself ---
 
     def flush(self, *, force: bool = True) -> FlushReport:
         """Seal the hot tier into a segment; without `force` only when it is due. Raises WriteFailed, Unavailable."""
-        return self._open_engine().flush(force=bool(force))
+        with self._in_use() as engine:
+            return engine.flush(force=bool(force))
 
     def snapshot(self) -> Snapshot:
-        """Leave a snapshot of this moment below the data directory. Raises WriteFailed, Unavailable."""
-        report = self._open_engine().snapshot()
+        """Leave a snapshot of this moment below the directory of the collection. Raises WriteFailed, Unavailable."""
+        with self._in_use() as engine:
+            report = engine.snapshot()
         return Snapshot(report.path, report.documents, report.size_bytes)
-
-    def health(self) -> Health:
-        """Whether the database is well; "unhealthy" means that writes are refused."""
-        return health_of(self._open_engine().stats(), time.monotonic() - self._opened_s)
 
     def stats(self) -> Stats:
         """How many documents there are, and where."""
-        engine = self._open_engine()
-        stats, options = engine.stats(), engine.options
+        with self._in_use() as engine:
+            stats, options = engine.stats(), engine.options
         return Stats(
             documents=stats.documents,
             hot_documents=stats.hot_documents,
@@ -340,39 +345,14 @@ class Database:
             distance=options.metric.value,
         )
 
-    def close(self) -> None:
-        """Bring everything to disk and release the directory. Closing twice is allowed. Raises WriteFailed."""
-        self._closed = True
-        self._engine.close()
 
-    def __enter__(self) -> Self:
-        self._open_engine().stats()  # refused in a forked child, like all the rest
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if "_engine" in vars(self):
-            self._engine.let_go()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an open database cannot be pickled or copied: pass its path on, and open it there")
-
-    def _open_engine(self) -> Engine:
-        if self._closed:
-            raise Unavailable("the database is closed")
-        return self._engine
-
-    def _get(self, doc_id: int, scope: Scope, include_vector: bool) -> StoredDocument | None:
-        found = self._open_engine().get(doc_id, scope)
-        if found is None:
-            return None
-        # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
-        vector = found.vector.copy() if include_vector else None
-        return StoredDocument(found.doc_id, vector, found.metadata, found.tier)
+def _get(engine: Engine, doc_id: int, scope: Scope, include_vector: bool) -> StoredDocument | None:
+    found = engine.get(doc_id, scope)
+    if found is None:
+        return None
+    # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
+    vector = found.vector.copy() if include_vector else None
+    return StoredDocument(found.doc_id, vector, found.metadata, found.tier)
 
 
 def _scoped(document: Document, namespace: str) -> Document:

@@ -1,0 +1,52 @@
+"""Between a collection as it is spoken of, as it stands in the catalogue, and the options of its engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pykyro.engine.options import EngineOptions
+from pykyro.model.collection import CollectionConfig
+from pykyro.storage.catalogue import CatalogueEntry
+
+
+def entry_of(config: CollectionConfig, number: int, created_us: int) -> CatalogueEntry:
+    """How a new collection stands in the catalogue."""
+    return CatalogueEntry(
+        number=number,
+        dimension=config.dimension,
+        metric=config.metric,
+        m=config.m,
+        ef_construction=config.ef_construction,
+        ef_search=config.ef_search,
+        id_type=config.id_type,
+        created_us=created_us,
+    )
+
+
+def config_of(entry: CatalogueEntry) -> CollectionConfig:
+    return CollectionConfig(
+        entry.dimension, entry.metric, entry.m, entry.ef_construction, entry.ef_search, entry.id_type
+    )
+
+
+def config_of_default(options: EngineOptions, ef_search: int) -> CollectionConfig:
+    return CollectionConfig(options.dimension, options.metric, options.m, options.ef_construction, ef_search)
+
+
+def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int) -> EngineOptions:
+    """Options of the engine of a collection, of which `open_max` may be open at once: the caches of all of them
+    together hold no more than those of `default` alone."""
+    cache = replace(
+        base.cache,
+        query_bytes_max=base.cache.query_bytes_max // open_max,
+        documents_max=base.cache.documents_max // open_max,
+    )
+    return replace(
+        base,
+        dimension=entry.dimension,
+        metric=entry.metric,
+        m=entry.m,
+        ef_construction=entry.ef_construction,
+        ef_search=entry.ef_search,
+        cache=cache,
+    )

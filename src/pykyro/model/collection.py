@@ -1,0 +1,114 @@
+"""What a collection is: a name, and what all its documents have in common.
+
+The directory of a database is its collection `default`, which is always there. The others are named by whoever
+creates them; an alias is one more name, and can be set to another collection at one stroke.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from pykyro.model.arguments import bounded_integer
+from pykyro.model.errors import InvalidArgument, NotFound
+from pykyro.model.limits import (
+    COLLECTION_NAME_CHARS_MAX,
+    DIMENSION_MAX,
+    EF_CONSTRUCTION_MAX,
+    EF_SEARCH_MAX,
+    HNSW_M_MAX,
+    HNSW_M_MIN,
+)
+from pykyro.model.types import Metric
+
+DEFAULT: Final = "default"
+DEFAULT_NUMBER: Final = 0
+ID_TYPES: Final = ("integer",)
+_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.\-]{{0,{COLLECTION_NAME_CHARS_MAX - 1}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionConfig:
+    """What is said when a collection is created. `ef_search` alone can change later."""
+
+    dimension: int
+    metric: Metric = Metric.COSINE
+    m: int = 16
+    ef_construction: int = 200
+    ef_search: int = 50
+    id_type: str = "integer"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """A collection as it is now. `documents`, `hot_documents` and `size_bytes` are None where a closed collection
+    would have to be opened to know them, and that was not asked for."""
+
+    name: str
+    config: CollectionConfig
+    aliases: tuple[str, ...] = ()
+    created_us: int = 0
+    """Microseconds since the Unix epoch; 0 for `default`."""
+    documents: int | None = None
+    size_bytes: int | None = None
+    """Of its files on disk."""
+    is_open: bool = False
+    trouble: str = ""
+    """Why it could not be opened or kept when that was last tried; empty while all is well."""
+
+
+def checked_collection_name(name: object, field: str = "collection") -> str:
+    """`name` itself, when a collection or an alias can be called so."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise InvalidArgument(
+        f"{field} must be 1 to {COLLECTION_NAME_CHARS_MAX} of the characters A-Z a-z 0-9 _ - . beginning with a "
+        f"letter or digit, got {name!r:.200}",
+        field=field,
+    )
+
+
+def checked_config(
+    dimension: object,
+    distance: object = Metric.COSINE.value,
+    *,
+    m: object = 16,
+    ef_construction: object = 200,
+    ef_search: object = 50,
+    id_type: object = "integer",
+) -> CollectionConfig:
+    """The configuration of a collection, from arguments. Raises InvalidArgument naming the bad one."""
+    metrics = [metric.value for metric in Metric]
+    if distance not in metrics:
+        raise InvalidArgument(
+            f"distance must be one of {', '.join(metrics)}, got {distance!r:.100}", field="distance"
+        )
+    if id_type not in ID_TYPES:
+        raise InvalidArgument(
+            f"id_type must be one of {', '.join(ID_TYPES)}, got {id_type!r:.100}: ids of text are not stored yet; "
+            "until they are, keep the text in the metadata and number the documents",
+            field="id_type",
+        )
+    return CollectionConfig(
+        bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),
+        Metric(distance),
+        bounded_integer(m, "m", HNSW_M_MIN, HNSW_M_MAX),
+        bounded_integer(ef_construction, "ef_construction", 1, EF_CONSTRUCTION_MAX),
+        checked_ef_search(ef_search),
+        str(id_type),
+    )
+
+
+def checked_ef_search(ef_search: object) -> int:
+    """`ef_search` as an int a collection can have for its own."""
+    return bounded_integer(ef_search, "ef_search", 1, EF_SEARCH_MAX)
+
+
+def not_found(name: str, known: Iterable[str]) -> NotFound:
+    """The error for a collection that does not exist, among those that do."""
+    near = get_close_matches(name, list(known), n=1)
+    way_out = f"the nearest name is {near[0]!r}" if near else "create it first, with create_collection"
+    return NotFound(f"collection {name!r} does not exist; {way_out}")
