@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 from pykyro.version import __version__
 
 if TYPE_CHECKING:
-    from pykyro.client.async_client import AsyncClient
-    from pykyro.client.sync_client import Client
+    from pykyro.client.async_client import AsyncClient, AsyncCollection
+    from pykyro.client.sync_client import Client, RemoteCollection
     from pykyro.client.tls import Tls
     from pykyro.embedded.collections import Collection, Database
     from pykyro.embedded.opening import open_database as open
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyExists",
     "AsyncClient",
+    "AsyncCollection",
     "Client",
     "Collection",
     "CollectionConfig",
@@ -81,6 +82,7 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "Refusal",
+    "RemoteCollection",
     "ResourceExhausted",
     "SearchAnswer",
     "Snapshot",
@@ -106,6 +108,8 @@ _HOMES: Final = {
     "CollectionInfo": "pykyro.model.collection",
     "Client": "pykyro.client.sync_client",
     "AsyncClient": "pykyro.client.async_client",
+    "AsyncCollection": "pykyro.client.async_client",
+    "RemoteCollection": "pykyro.client.sync_client",
     "Tls": "pykyro.client.tls",
     "DocumentPage": _ANSWERS,
     "Health": _ANSWERS,

@@ -9,13 +9,16 @@ import pytest
 
 import pykyro
 
-METHODS = sorted(name for name in vars(pykyro.Database) if not name.startswith("_"))
-clients = pytest.mark.parametrize("client", [pykyro.Client, pykyro.AsyncClient])
+METHODS = sorted(name for name in dir(pykyro.Database) if not name.startswith("_"))
+HANDLES = {pykyro.Client: "RemoteCollection", pykyro.AsyncClient: "AsyncCollection"}
+clients = pytest.mark.parametrize("client", list(HANDLES))
 
 
 @clients
 def test_the_methods_are_the_same(client: type[Any]) -> None:
-    assert sorted(name for name in vars(client) if not name.startswith("_")) == METHODS
+    assert sorted(name for name in dir(client) if not name.startswith("_")) == METHODS
+    collections = [pykyro.Collection, getattr(pykyro, HANDLES[client])]
+    assert len({tuple(name for name in dir(one) if not name.startswith("_")) for one in collections}) == 1
     assert {"insert", "insert_many", "search", "search_many", "get", "delete_many"} < set(METHODS)
 
 
@@ -30,7 +33,10 @@ def test_a_method_is_called_the_same(client: type[Any], name: str) -> None:
         for signature in (embedded, remote)
     ]
     assert hints[0] == hints[1]
-    assert embedded.return_annotation == remote.return_annotation.replace("AsyncIterator", "Iterator")
+    answer = remote.return_annotation.replace("AsyncIterator", "Iterator").replace(
+        HANDLES[client], "Collection"
+    )
+    assert embedded.return_annotation == answer
     shapes = [
         [(parameter.name, parameter.kind, parameter.default) for parameter in signature.parameters.values()]
         for signature in (embedded, remote)
@@ -38,5 +44,5 @@ def test_a_method_is_called_the_same(client: type[Any], name: str) -> None:
     assert shapes[0] == shapes[1]
     method = getattr(client, name)
     awaited = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
-    assert awaited == (client is pykyro.AsyncClient)
+    assert awaited == (client is pykyro.AsyncClient and name != "collection")
     assert getattr(client, name).__doc__

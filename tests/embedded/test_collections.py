@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -111,9 +110,17 @@ def test_a_database_that_is_no_longer_referred_to_is_closed_with_its_collections
     db.create_collection("texts", 4).insert(1, ONES)
     del db
     gc.collect()
-    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("kyrodb-")])
+    wait_until(lambda: opens(tmp_path), "the directory is let go of")
     with pykyro.open(tmp_path) as again:
         assert again.collection("texts").count() == 1
+
+
+def opens(path: Path) -> bool:
+    try:
+        pykyro.open(path).close()
+    except pykyro.DataDirInUse:
+        return False
+    return True
 
 
 def test_many_open_collections_share_the_threads_of_the_main_thread(tmp_path: Path) -> None:

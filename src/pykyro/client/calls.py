@@ -103,7 +103,7 @@ def insert_each(documents: Iterable[DocumentLike], namespace: str) -> Steps[Inse
 def _stored(documents: Iterable[DocumentLike], namespace: str) -> Steps[Intake]:
     intake, namespace = Intake(documents), checked_namespace(namespace)
     # What can be known beforehand is refused here, and the server need not take it.
-    config = yield from _ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
+    config = yield from ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
     schema = Schema(config.embedding_dimension, Metric(config.hnsw_distance.lower()))
     size = _STREAM_MESSAGES
     encoded = (
@@ -164,13 +164,13 @@ def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: s
         merge=bool(merge),
         namespace=checked_namespace(namespace),
     )
-    response = yield from _ask("UpdateMetadata", request, pb.UpdateMetadataResponse)
+    response = yield from ask("UpdateMetadata", request, pb.UpdateMetadataResponse)
     return response.existed
 
 
 def delete(doc_id: DocId, namespace: str) -> Steps[bool]:
     request = pb.DeleteRequest(doc_id=checked_doc_id(doc_id), namespace=checked_namespace(namespace))
-    response = yield from _ask("Delete", request, pb.DeleteResponse, idempotent=False)
+    response = yield from ask("Delete", request, pb.DeleteResponse, idempotent=False)
     return response.existed
 
 
@@ -186,7 +186,7 @@ def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, name
         ]
     deleted = 0
     for request in requests:
-        response = yield from _ask("BatchDelete", request, pb.BatchDeleteResponse, idempotent=False)
+        response = yield from ask("BatchDelete", request, pb.BatchDeleteResponse, idempotent=False)
         deleted += response.deleted_count
     return deleted
 
@@ -197,7 +197,7 @@ def get(doc_id: DocId, namespace: str, include_vector: bool) -> Steps[StoredDocu
         include_embedding=bool(include_vector),
         namespace=checked_namespace(namespace),
     )
-    response = yield from _ask("Query", request, pb.QueryResponse)
+    response = yield from ask("Query", request, pb.QueryResponse)
     return decode.stored_document(response)
 
 
@@ -212,7 +212,7 @@ def get_many(
         request = pb.BulkQueryRequest(
             doc_ids=doc_ids, include_embeddings=bool(include_vectors), namespace=namespace
         )
-        response = yield from _ask("BulkQuery", request, pb.BulkQueryResponse)
+        response = yield from ask("BulkQuery", request, pb.BulkQueryResponse)
         found += map(decode.stored_document, response.results)
     return found
 
@@ -237,7 +237,7 @@ def search_many(
 
 def count(filter: FilterArgument | None, namespace: str) -> Steps[int]:
     request = pb.CountRequest(filter=_filter_message(filter), namespace=checked_namespace(namespace))
-    return (yield from _ask("Count", request, pb.CountResponse)).count
+    return (yield from ask("Count", request, pb.CountResponse)).count
 
 
 def scroll(wanted: PageRequest, filter: FilterArgument | None, page_token: str) -> Steps[DocumentPage]:
@@ -250,7 +250,7 @@ def scroll(wanted: PageRequest, filter: FilterArgument | None, page_token: str) 
         include_embeddings=wanted.include_vectors,
         exclude_metadata=not wanted.include_metadata,
     )
-    return decode.document_page((yield from _ask("Scroll", request, pb.ScrollResponse)))
+    return decode.document_page((yield from ask("Scroll", request, pb.ScrollResponse)))
 
 
 def sample(wanted: PageRequest, filter: FilterArgument | None) -> Steps[list[StoredDocument]]:
@@ -261,7 +261,7 @@ def sample(wanted: PageRequest, filter: FilterArgument | None) -> Steps[list[Sto
         include_embeddings=wanted.include_vectors,
         exclude_metadata=not wanted.include_metadata,
     )
-    return decode.document_page((yield from _ask("Sample", request, pb.ScrollResponse))).documents
+    return decode.document_page((yield from ask("Sample", request, pb.ScrollResponse))).documents
 
 
 def clear(namespace: str) -> Steps[int]:
@@ -274,28 +274,29 @@ def clear(namespace: str) -> Steps[int]:
 
 
 def flush(force: bool) -> Steps[FlushReport]:
-    response = yield from _ask(
+    response = yield from ask(
         "FlushHotTier", pb.FlushRequest(force=bool(force)), pb.FlushResponse, idempotent=False
     )
     return FlushReport(response.documents_flushed, response.flush_duration_ms / 1000)
 
 
 def snapshot() -> Steps[Snapshot]:
-    response = yield from _ask("CreateSnapshot", pb.SnapshotRequest(), pb.SnapshotResponse, idempotent=False)
+    response = yield from ask("CreateSnapshot", pb.SnapshotRequest(), pb.SnapshotResponse, idempotent=False)
     return Snapshot(response.snapshot_path, response.documents_snapshotted, response.snapshot_size_bytes)
 
 
 def health() -> Steps[Health]:
-    return decode.health((yield from _ask("Health", pb.HealthRequest(), pb.HealthResponse)))
+    return decode.health((yield from ask("Health", pb.HealthRequest(), pb.HealthResponse)))
 
 
 def stats() -> Steps[Stats]:
-    metrics = yield from _ask("Metrics", pb.MetricsRequest(), pb.MetricsResponse)
-    config = yield from _ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
+    metrics = yield from ask("Metrics", pb.MetricsRequest(), pb.MetricsResponse)
+    config = yield from ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
     return decode.stats(metrics, config)
 
 
-def _ask(rpc: str, request: Message, kind: type[Response], *, idempotent: bool = True) -> Steps[Response]:
+def ask(rpc: str, request: Message, kind: type[Response], *, idempotent: bool = True) -> Steps[Response]:
+    """One call of a unary RPC."""
     (payload,) = yield ClientCall(rpc, [request.SerializeToString()], idempotent)
     return kind.FromString(payload)
 

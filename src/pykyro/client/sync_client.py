@@ -4,45 +4,59 @@ with pykyro.Client("localhost:50051", api_key="…") as db:
     db.insert(1, vector, {"source": "wiki"})
     for hit in db.search(question, k=5, filter={"source": "wiki"}):
         print(hit.id, hit.score, hit.metadata)
+
+    db.create_collection("pictures", dimension=512)
+    db.collection("pictures").insert(1, picture)
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
 
 import grpc
 
-from pykyro.client import calls
-from pykyro.client.calls import ClientCall, FilterArgument, Result, Steps
+from pykyro.client import calls, collection_calls
+from pykyro.client.calls import ClientCall, Result, Steps
 from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, callables, connection
 from pykyro.client.diagnosis import Cause, Diagnosis
 from pykyro.client.ownership import OwnerProcess, keep_after_fork
 from pykyro.client.retry import Attempts
 from pykyro.client.status import Failure
+from pykyro.client.sync_documents import Documents
 from pykyro.client.tls import Tls
-from pykyro.model.answers import (
-    DocumentPage,
-    Health,
-    InsertReport,
-    SearchAnswer,
-    Snapshot,
-    Stats,
-    StoredDocument,
-)
-from pykyro.model.arguments import DocId, Metadata, VectorLike
-from pykyro.model.criteria import search_options
+from pykyro.model.answers import Health, InsertReport
+from pykyro.model.collection import CollectionInfo, checked_collection_name, checked_config
 from pykyro.model.documents import DocumentLike
 from pykyro.model.errors import KyroError, Unavailable
-from pykyro.model.listing import PAGE_DOCUMENTS, page_request
-from pykyro.model.requests import FlushReport
 from pykyro.proto.methods import METHODS
 
 
-class Client:
-    """A server's database. Any thread may call any method; the methods are those of pykyro.Database.
+class RemoteCollection(Documents):
+    """One collection of a server, known by its name or by an alias: what that stands for is looked up anew by each
+    call. Every method raises NotFound when there is none of that name."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        """Programs call `Client.collection`."""
+        self._client = client
+        self.name = checked_collection_name(name, "name")
+
+    def __repr__(self) -> str:
+        return f"<pykyro.RemoteCollection {self.name!r}>"
+
+    def describe(self) -> CollectionInfo:
+        """Its configuration, documents and bytes."""
+        return self._client.describe_collection(self.name)
+
+    def _run(self, steps: Steps[Result]) -> Result:
+        return self._client._run(collection_calls.within(self.name, steps))
+
+
+class Client(Documents):
+    """A server's database: its collections, and as its own documents those of the collection `default`. Any thread
+    may call any method; the methods are those of pykyro.Database.
 
     A client belongs to the process that made it: in a forked one every method raises FailedPrecondition.
 
@@ -77,195 +91,71 @@ class Client:
         self._process: Final = OwnerProcess()
         self._closed = False
 
-    # --- writes ---
+    # --- collections ---
 
-    def insert(
-        self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
-    ) -> None:
-        """Store a document, or replace the one with its id."""
-        self._run(calls.insert(doc_id, vector, metadata, namespace))
+    def collection(self, name: str) -> RemoteCollection:
+        """The collection of this name or alias; whether it exists is found out by its methods."""
+        return RemoteCollection(self, name)
 
-    def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
-        """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
+    def create_collection(
+        self,
+        name: str,
+        dimension: int,
+        distance: str = "cosine",
+        *,
+        m: int = 16,
+        ef_construction: int = 200,
+        ef_search: int = 50,
+        id_type: str = "integer",
+        exist_ok: bool = False,
+    ) -> RemoteCollection:
+        """Create a collection for vectors of `dimension` components. With auth, for admin keys.
 
-        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
-        Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of
-        the error says how many documents are stored.
+        Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
+        another dimension or distance.
         """
-        return self._run(calls.insert_many(documents, namespace))
-
-    def update_metadata(
-        self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
-    ) -> bool:
-        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
-        return self._run(calls.update_metadata(doc_id, metadata, merge, namespace))
-
-    def delete(self, doc_id: DocId, namespace: str = "") -> bool:
-        """Remove a document; False when it was not there."""
-        return self._run(calls.delete(doc_id, namespace))
-
-    def delete_many(
-        self, ids: Iterable[DocId] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
-    ) -> int:
-        """Remove the documents with these ids, or those that `filter` matches; how many there were.
-
-        All or none of them go (of each 10,000 ids). A filter must name a condition.
-        """
-        return self._run(calls.delete_many(ids, filter, namespace))
-
-    def clear(self, namespace: str = "") -> int:
-        """Remove every document, of a namespace if one is given, some thousand at a time; how many there were."""
-        return self._run(calls.clear(namespace))
-
-    # --- reads ---
-
-    def get(
-        self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
-    ) -> StoredDocument | None:
-        """The document with this id, or None."""
-        return self._run(calls.get(doc_id, namespace, include_vector))
-
-    def get_many(
-        self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
-    ) -> list[StoredDocument | None]:
-        """The documents with these ids, in their order; None for an id without a document."""
-        return self._run(calls.get_many(ids, namespace, include_vectors))
-
-    def search(
-        self,
-        vector: VectorLike,
-        k: int = 10,
-        *,
-        filter: FilterArgument | None = None,
-        namespace: str = "",
-        ef_search: int = 0,
-        min_score: float = 0.0,
-        exact: bool = False,
-        include_vectors: bool = False,
-        include_metadata: bool = True,
-    ) -> SearchAnswer:
-        """The `k` documents most similar to `vector`, whenever that many match.
-
-        `ef_search` is the number of candidates the graph search keeps, 0 for the server's own. Rows with a score
-        below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
-        """
-        options = search_options(
-            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+        config = checked_config(
+            dimension, distance, m=m, ef_construction=ef_construction, ef_search=ef_search, id_type=id_type
         )
-        return self._run(calls.search(vector, options, filter))
+        self._run(collection_calls.create(name, config, exist_ok))
+        return RemoteCollection(self, name)
 
-    def search_many(
-        self,
-        vectors: Iterable[VectorLike],
-        k: int = 10,
-        *,
-        filter: FilterArgument | None = None,
-        namespace: str = "",
-        ef_search: int = 0,
-        min_score: float = 0.0,
-        exact: bool = False,
-        include_vectors: bool = False,
-        include_metadata: bool = True,
-    ) -> list[SearchAnswer]:
-        """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order."""
-        options = search_options(
-            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
-        )
-        return self._run(calls.search_many(vectors, options, filter))
+    def collections(self) -> list[CollectionInfo]:
+        """All collections, `default` first. Documents are None where a collection would have to be opened to count
+        them, and for keys that are no admin's."""
+        return self._run(collection_calls.collections())
 
-    def count(self, *, filter: FilterArgument | None = None, namespace: str = "") -> int:
-        """How many documents match `filter`, exactly; without one, how many there are."""
-        return self._run(calls.count(filter, namespace))
+    def describe_collection(self, name: str) -> CollectionInfo:
+        """Everything about one collection. Raises NotFound."""
+        return self._run(collection_calls.describe(name))
 
-    def scroll(
-        self,
-        *,
-        filter: FilterArgument | None = None,
-        namespace: str = "",
-        limit: int = PAGE_DOCUMENTS,
-        page_token: str = "",
-        descending: bool = False,
-        include_vectors: bool = False,
-        include_metadata: bool = True,
-    ) -> DocumentPage:
-        """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
+    def update_collection(self, name: str, *, ef_search: int) -> CollectionInfo:
+        """Change what can change of a collection. Raises NotFound. With auth, for admin keys."""
+        return self._run(collection_calls.update(name, ef_search))
 
-        A page shows one position. A document that is there all the while is in exactly one page, whatever is written
-        meanwhile. A page of large documents has fewer than `limit`.
-        """
-        wanted = page_request(
-            limit,
-            None,
-            namespace,
-            page_token,
-            descending=descending,
-            include_vectors=include_vectors,
-            include_metadata=include_metadata,
-        )
-        return self._run(calls.scroll(wanted, filter, page_token))
+    def rename_collection(self, name: str, new_name: str) -> None:
+        """Give a collection another name. Its aliases stay. Raises NotFound, AlreadyExists. With auth, for admin
+        keys."""
+        self._run(collection_calls.rename(name, new_name))
 
-    def documents(
-        self,
-        *,
-        filter: FilterArgument | None = None,
-        namespace: str = "",
-        descending: bool = False,
-        include_vectors: bool = False,
-        include_metadata: bool = True,
-    ) -> Iterator[StoredDocument]:
-        """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
-        token = ""
-        while True:
-            page = self.scroll(
-                filter=filter,
-                namespace=namespace,
-                page_token=token,
-                descending=descending,
-                include_vectors=include_vectors,
-                include_metadata=include_metadata,
-            )
-            yield from page
-            token = page.next_page_token
-            if not token:
-                return
+    def set_alias(self, alias: str, name: str) -> None:
+        """Have `alias` stand for a collection, whatever it stood for before: no call sees neither. Raises NotFound,
+        AlreadyExists. With auth, for admin keys."""
+        self._run(collection_calls.set_alias(alias, name))
 
-    def sample(
-        self,
-        count: int,
-        *,
-        filter: FilterArgument | None = None,
-        namespace: str = "",
-        include_vectors: bool = False,
-        include_metadata: bool = True,
-    ) -> list[StoredDocument]:
-        """Up to `count` of the documents that match `filter`, each as likely as any other."""
-        wanted = page_request(
-            count,
-            None,
-            namespace,
-            include_vectors=include_vectors,
-            include_metadata=include_metadata,
-            limit_name="count",
-        )
-        return self._run(calls.sample(wanted, filter))
+    def remove_alias(self, alias: str) -> bool:
+        """Take an alias away, not its collection; False when there was none. With auth, for admin keys."""
+        return self._run(collection_calls.remove_alias(alias))
+
+    def drop_collection(self, name: str) -> None:
+        """Remove a collection with all its documents and aliases. Raises NotFound. With auth, for admin keys."""
+        self._run(collection_calls.drop(name))
 
     # --- the database itself ---
-
-    def flush(self, *, force: bool = True) -> FlushReport:
-        """Seal the hot tier into a segment; without `force` only when it is due. With auth, for admin keys."""
-        return self._run(calls.flush(force))
-
-    def snapshot(self) -> Snapshot:
-        """Leave a snapshot of this moment below the server's data directory. With auth, for admin keys."""
-        return self._run(calls.snapshot())
 
     def health(self) -> Health:
         """Whether the server is well."""
         return self._run(calls.health())
-
-    def stats(self) -> Stats:
-        """How many documents there are, and where."""
-        return self._run(calls.stats())
 
     def close(self) -> None:
         """End the connection, and with it in-flight calls. Closing twice is allowed."""
@@ -336,6 +226,6 @@ class Client:
             raise Unavailable("the client is closed")
 
 
-def insert_each(client: Client, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
+def insert_each(client: Documents, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
     """`client.insert_many`, with a report also when no document is stored."""
     return client._run(calls.insert_each(documents, namespace))

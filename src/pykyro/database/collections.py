@@ -164,6 +164,10 @@ class Collections:
         others = sorted(self._catalogue.current.collections)
         return [DEFAULT, *others] if self.default is not None else others
 
+    def names_by_number(self) -> dict[int, str]:
+        """The name of every collection but `default`."""
+        return {entry.number: name for name, entry in self._catalogue.current.collections.items()}
+
     def describe(self, name: str) -> CollectionInfo:
         """Everything about one collection; it is opened when its documents cannot be counted otherwise."""
         number = self.number_of(name)
@@ -187,7 +191,7 @@ class Collections:
 
     def troubles(self) -> dict[str, str]:
         """Names of the collections that are in trouble, and what it is."""
-        names = {entry.number: name for name, entry in self._catalogue.current.collections.items()}
+        names = self.names_by_number()
         found = {names[number]: text for number, text in list(self.open.troubles.items()) if number in names}
         for number, engine in self.open.engines().items():
             stats = engine.stats()

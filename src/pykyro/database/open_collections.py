@@ -69,6 +69,8 @@ class OpenCollections:
         # Of the kind that its owner may take again: a finalizer may unpin in the middle of anything.
         self._lock = threading.RLock()
         self._slots: dict[int, OpenCollection] = {}
+        self.on_close: Callable[[int, Engine], None] = lambda number, engine: None
+        """Told of every engine before it is closed for being idle."""
         self._closed = False
         self._sweeping: Round | None = None
         self.troubles: dict[int, str] = {}
@@ -183,6 +185,7 @@ class OpenCollections:
             except KyroError as error:
                 # Its log has everything; the next opening reads that.
                 _log.warning("sealing collection %s before closing it: %s", engine.directory, error)
+            self.on_close(slot.number, engine)
             self._close(slot, engine)
             with self._lock:
                 slot.engine = slot.attached = None

@@ -9,12 +9,14 @@ from typing import Final
 
 from pykyro.cache.query_cache import Mode
 from pykyro.config import Settings
+from pykyro.database.collections import Collections
 from pykyro.engine.engine import Engine, open_engine
 from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions, TierBudgets
 from pykyro.memory.budget import MemoryBudget, too_small
 from pykyro.model.errors import ConfigError, DataDamaged, FailedPrecondition
 from pykyro.model.limits import RECALL_PROCESSOR_SHARE
 from pykyro.model.types import Metric
+from pykyro.storage.files.opening_errors import opening_error
 from pykyro.storage.wal.log import SyncPolicy
 
 _log: Final = logging.getLogger(__name__)
@@ -87,6 +89,21 @@ def open_database(settings: Settings, memory: MemoryBudget | None = None) -> Eng
         engine = open_engine(persistence.data_dir, options, memory=memory)
     _log_recovery(engine, time.monotonic() - started_s)
     return engine
+
+
+def open_collections(settings: Settings, default: Engine, memory: MemoryBudget | None = None) -> Collections:
+    """The collections of the database that `default` is of. Raises DataDamaged, DataDirMismatch, StorageError."""
+    try:
+        return Collections(
+            default.directory,
+            default,
+            default.options,
+            memory=memory,
+            open_max=settings.collections.max_open,
+            idle_s=float(settings.collections.idle_secs),
+        )
+    except OSError as error:
+        raise opening_error(error, default.directory) from error
 
 
 def _holds_data(data_dir: Path) -> bool:

@@ -54,6 +54,14 @@ class Turn(Protocol):
     def release(self) -> None: ...
 
 
+class LeaderTurns(Protocol):
+    """Who is told that a group is to be led."""
+
+    def put(self, leads: bool, /) -> None:
+        """True: a group is to be led. False: none will be any more."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class PendingWrite:
     """One caller's operations on their way into a group, `size` of them; `weight` is about their bytes, if the caller
@@ -98,7 +106,7 @@ class WritePath:
         self._queue_lock = threading.Lock()
         self._is_led = False
         """Whether a group is being written, or somebody was told to lead the next."""
-        self._turns: SimpleQueue[bool] = SimpleQueue()
+        self._turns: LeaderTurns = SimpleQueue[bool]()
         """For `lead_submitted`: True to lead a group, False to stop."""
         self.on_answered: Callable[[list[PendingWrite], float], None] = lambda writes, taken_s: None
         """Told, by the thread that led, which submitted writes of a group are done and when the group was taken, on
@@ -140,11 +148,22 @@ class WritePath:
 
     def lead_submitted(self) -> None:
         """Lead the groups that begin with a submitted write, until `stop_leading`. One thread at a time does."""
-        while self._turns.get():
-            try:
-                self._lead(None)
-            except Exception:
-                _log.exception("a group of writes failed unexpectedly")
+        turns = self._turns
+        assert isinstance(turns, SimpleQueue)
+        while turns.get():
+            self.lead_next()
+
+    def led_by(self, turns: LeaderTurns) -> None:
+        """Have `turns` told, in place of `lead_submitted`, when a group is to be led: then some thread has to call
+        `lead_next` once. Call it before anything is submitted."""
+        self._turns = turns
+
+    def lead_next(self) -> None:
+        """Lead the group that is to be led."""
+        try:
+            self._lead(None)
+        except Exception:
+            _log.exception("a group of writes failed unexpectedly")
 
     def stop_leading(self) -> None:
         """End `lead_submitted`. Call it when every submitted write is done."""

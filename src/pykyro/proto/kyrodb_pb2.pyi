@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class InsertRequest(_message.Message):
-    __slots__ = ("doc_id", "embedding", "metadata", "namespace")
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -21,11 +21,13 @@ class InsertRequest(_message.Message):
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
     namespace: str
-    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ...) -> None: ...
+    collection: str
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class InsertResponse(_message.Message):
     __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed", "refusals")
@@ -81,12 +83,14 @@ class BulkLoadResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., total_loaded: _Optional[int] = ..., total_failed: _Optional[int] = ..., load_duration_ms: _Optional[float] = ..., avg_insert_rate: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("doc_id", "namespace")
+    __slots__ = ("doc_id", "namespace", "collection")
     DOC_ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     namespace: str
-    def __init__(self, doc_id: _Optional[int] = ..., namespace: _Optional[str] = ...) -> None: ...
+    collection: str
+    def __init__(self, doc_id: _Optional[int] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class DeleteResponse(_message.Message):
     __slots__ = ("success", "error", "existed")
@@ -99,7 +103,7 @@ class DeleteResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
 
 class UpdateMetadataRequest(_message.Message):
-    __slots__ = ("doc_id", "metadata", "merge", "namespace")
+    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -111,11 +115,13 @@ class UpdateMetadataRequest(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     MERGE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     metadata: _containers.ScalarMap[str, str]
     merge: bool
     namespace: str
-    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ...) -> None: ...
+    collection: str
+    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class UpdateMetadataResponse(_message.Message):
     __slots__ = ("success", "error", "existed")
@@ -128,14 +134,16 @@ class UpdateMetadataResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
 
 class BatchDeleteRequest(_message.Message):
-    __slots__ = ("ids", "filter", "namespace")
+    __slots__ = ("ids", "filter", "namespace", "collection")
     IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     ids: IdList
     filter: MetadataFilter
     namespace: str
-    def __init__(self, ids: _Optional[_Union[IdList, _Mapping]] = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ...) -> None: ...
+    collection: str
+    def __init__(self, ids: _Optional[_Union[IdList, _Mapping]] = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class IdList(_message.Message):
     __slots__ = ("doc_ids",)
@@ -154,14 +162,16 @@ class BatchDeleteResponse(_message.Message):
     def __init__(self, success: bool = ..., deleted_count: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class QueryRequest(_message.Message):
-    __slots__ = ("doc_id", "include_embedding", "namespace")
+    __slots__ = ("doc_id", "include_embedding", "namespace", "collection")
     DOC_ID_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     include_embedding: bool
     namespace: str
-    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ...) -> None: ...
+    collection: str
+    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
     __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error")
@@ -197,14 +207,16 @@ class QueryResponse(_message.Message):
     def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class BulkQueryRequest(_message.Message):
-    __slots__ = ("doc_ids", "include_embeddings", "namespace")
+    __slots__ = ("doc_ids", "include_embeddings", "namespace", "collection")
     DOC_IDS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     doc_ids: _containers.RepeatedScalarFieldContainer[int]
     include_embeddings: bool
     namespace: str
-    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: bool = ..., namespace: _Optional[str] = ...) -> None: ...
+    collection: str
+    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class BulkQueryResponse(_message.Message):
     __slots__ = ("results", "total_found", "total_requested", "error")
@@ -219,7 +231,7 @@ class BulkQueryResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[QueryResponse, _Mapping]]] = ..., total_found: _Optional[int] = ..., total_requested: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors")
+    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection")
     class MetadataFiltersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -238,6 +250,7 @@ class SearchRequest(_message.Message):
     EXACT_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
     INLINE_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     query_embedding: _containers.RepeatedScalarFieldContainer[float]
     k: int
     min_score: float
@@ -249,7 +262,8 @@ class SearchRequest(_message.Message):
     exact: bool
     exclude_metadata: bool
     inline_errors: bool
-    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ...) -> None: ...
+    collection: str
+    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ...) -> None: ...
 
 class MetadataFilter(_message.Message):
     __slots__ = ("exact", "range", "in_match", "and_filter", "or_filter", "not_filter")
@@ -387,7 +401,7 @@ class SearchResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: bool = ..., exact: bool = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ...) -> None: ...
 
 class ScrollRequest(_message.Message):
-    __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata")
+    __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata", "collection")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -395,6 +409,7 @@ class ScrollRequest(_message.Message):
     DESCENDING_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
     limit: int
@@ -402,7 +417,8 @@ class ScrollRequest(_message.Message):
     descending: bool
     include_embeddings: bool
     exclude_metadata: bool
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., descending: bool = ..., include_embeddings: bool = ..., exclude_metadata: bool = ...) -> None: ...
+    collection: str
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., descending: bool = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ...) -> None: ...
 
 class ScrollResponse(_message.Message):
     __slots__ = ("documents", "next_page_token", "position")
@@ -415,12 +431,14 @@ class ScrollResponse(_message.Message):
     def __init__(self, documents: _Optional[_Iterable[_Union[QueryResponse, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., position: _Optional[int] = ...) -> None: ...
 
 class CountRequest(_message.Message):
-    __slots__ = ("filter", "namespace")
+    __slots__ = ("filter", "namespace", "collection")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ...) -> None: ...
+    collection: str
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class CountResponse(_message.Message):
     __slots__ = ("count", "position")
@@ -431,18 +449,20 @@ class CountResponse(_message.Message):
     def __init__(self, count: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
 
 class SampleRequest(_message.Message):
-    __slots__ = ("filter", "namespace", "count", "include_embeddings", "exclude_metadata")
+    __slots__ = ("filter", "namespace", "count", "include_embeddings", "exclude_metadata", "collection")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
     count: int
     include_embeddings: bool
     exclude_metadata: bool
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., count: _Optional[int] = ..., include_embeddings: bool = ..., exclude_metadata: bool = ...) -> None: ...
+    collection: str
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., count: _Optional[int] = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
     __slots__ = ("component",)
@@ -482,10 +502,12 @@ class HealthResponse(_message.Message):
     def __init__(self, status: _Optional[_Union[HealthResponse.Status, str]] = ..., version: _Optional[str] = ..., components: _Optional[_Mapping[str, str]] = ..., uptime_seconds: _Optional[int] = ..., git_commit: _Optional[str] = ...) -> None: ...
 
 class MetricsRequest(_message.Message):
-    __slots__ = ("categories",)
+    __slots__ = ("categories", "collection")
     CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     categories: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, categories: _Optional[_Iterable[str]] = ...) -> None: ...
+    collection: str
+    def __init__(self, categories: _Optional[_Iterable[str]] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class MetricsResponse(_message.Message):
     __slots__ = ("cache_hits", "cache_misses", "cache_hit_rate", "cache_size", "hot_tier_hits", "hot_tier_misses", "hot_tier_hit_rate", "hot_tier_size", "hot_tier_flushes", "cold_tier_searches", "cold_tier_size", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "total_queries", "total_inserts", "queries_per_second", "inserts_per_second", "memory_usage_bytes", "disk_usage_bytes", "cpu_usage_percent", "overall_hit_rate", "collected_at")
@@ -538,10 +560,12 @@ class MetricsResponse(_message.Message):
     def __init__(self, cache_hits: _Optional[int] = ..., cache_misses: _Optional[int] = ..., cache_hit_rate: _Optional[float] = ..., cache_size: _Optional[int] = ..., hot_tier_hits: _Optional[int] = ..., hot_tier_misses: _Optional[int] = ..., hot_tier_hit_rate: _Optional[float] = ..., hot_tier_size: _Optional[int] = ..., hot_tier_flushes: _Optional[int] = ..., cold_tier_searches: _Optional[int] = ..., cold_tier_size: _Optional[int] = ..., p50_latency_ms: _Optional[float] = ..., p95_latency_ms: _Optional[float] = ..., p99_latency_ms: _Optional[float] = ..., total_queries: _Optional[int] = ..., total_inserts: _Optional[int] = ..., queries_per_second: _Optional[float] = ..., inserts_per_second: _Optional[float] = ..., memory_usage_bytes: _Optional[int] = ..., disk_usage_bytes: _Optional[int] = ..., cpu_usage_percent: _Optional[float] = ..., overall_hit_rate: _Optional[float] = ..., collected_at: _Optional[int] = ...) -> None: ...
 
 class FlushRequest(_message.Message):
-    __slots__ = ("force",)
+    __slots__ = ("force", "collection")
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     force: bool
-    def __init__(self, force: bool = ...) -> None: ...
+    collection: str
+    def __init__(self, force: bool = ..., collection: _Optional[str] = ...) -> None: ...
 
 class FlushResponse(_message.Message):
     __slots__ = ("success", "error", "documents_flushed", "flush_duration_ms")
@@ -556,10 +580,12 @@ class FlushResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., documents_flushed: _Optional[int] = ..., flush_duration_ms: _Optional[float] = ...) -> None: ...
 
 class SnapshotRequest(_message.Message):
-    __slots__ = ("path",)
+    __slots__ = ("path", "collection")
     PATH_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     path: str
-    def __init__(self, path: _Optional[str] = ...) -> None: ...
+    collection: str
+    def __init__(self, path: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class SnapshotResponse(_message.Message):
     __slots__ = ("success", "error", "snapshot_path", "documents_snapshotted", "snapshot_size_bytes")
@@ -576,8 +602,10 @@ class SnapshotResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., snapshot_path: _Optional[str] = ..., documents_snapshotted: _Optional[int] = ..., snapshot_size_bytes: _Optional[int] = ...) -> None: ...
 
 class ConfigRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("collection",)
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    def __init__(self, collection: _Optional[str] = ...) -> None: ...
 
 class ConfigResponse(_message.Message):
     __slots__ = ("hot_tier_max_size", "hot_tier_max_age_seconds", "hnsw_max_elements", "data_dir", "fsync_policy", "snapshot_interval", "flush_interval_seconds", "embedding_dimension", "version", "hnsw_m", "hnsw_ef_construction", "hnsw_ef_search", "hnsw_distance", "hnsw_disable_normalization_check")
@@ -610,3 +638,119 @@ class ConfigResponse(_message.Message):
     hnsw_distance: str
     hnsw_disable_normalization_check: bool
     def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: bool = ...) -> None: ...
+
+class CollectionConfig(_message.Message):
+    __slots__ = ("dimension", "distance", "m", "ef_construction", "ef_search", "id_type")
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    M_FIELD_NUMBER: _ClassVar[int]
+    EF_CONSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    ID_TYPE_FIELD_NUMBER: _ClassVar[int]
+    dimension: int
+    distance: str
+    m: int
+    ef_construction: int
+    ef_search: int
+    id_type: str
+    def __init__(self, dimension: _Optional[int] = ..., distance: _Optional[str] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ..., id_type: _Optional[str] = ...) -> None: ...
+
+class CollectionInfo(_message.Message):
+    __slots__ = ("name", "config", "aliases", "created_at_us", "documents", "size_bytes", "open", "trouble")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    config: CollectionConfig
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    created_at_us: int
+    documents: int
+    size_bytes: int
+    open: bool
+    trouble: str
+    def __init__(self, name: _Optional[str] = ..., config: _Optional[_Union[CollectionConfig, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., created_at_us: _Optional[int] = ..., documents: _Optional[int] = ..., size_bytes: _Optional[int] = ..., open: bool = ..., trouble: _Optional[str] = ...) -> None: ...
+
+class CreateCollectionRequest(_message.Message):
+    __slots__ = ("name", "config", "exist_ok")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    EXIST_OK_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    config: CollectionConfig
+    exist_ok: bool
+    def __init__(self, name: _Optional[str] = ..., config: _Optional[_Union[CollectionConfig, _Mapping]] = ..., exist_ok: bool = ...) -> None: ...
+
+class CreateCollectionResponse(_message.Message):
+    __slots__ = ("created", "collection")
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    created: bool
+    collection: CollectionInfo
+    def __init__(self, created: bool = ..., collection: _Optional[_Union[CollectionInfo, _Mapping]] = ...) -> None: ...
+
+class ListCollectionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListCollectionsResponse(_message.Message):
+    __slots__ = ("collections",)
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    collections: _containers.RepeatedCompositeFieldContainer[CollectionInfo]
+    def __init__(self, collections: _Optional[_Iterable[_Union[CollectionInfo, _Mapping]]] = ...) -> None: ...
+
+class DescribeCollectionRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class UpdateCollectionRequest(_message.Message):
+    __slots__ = ("name", "ef_search")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ef_search: int
+    def __init__(self, name: _Optional[str] = ..., ef_search: _Optional[int] = ...) -> None: ...
+
+class RenameCollectionRequest(_message.Message):
+    __slots__ = ("name", "new_name")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NEW_NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    new_name: str
+    def __init__(self, name: _Optional[str] = ..., new_name: _Optional[str] = ...) -> None: ...
+
+class SetAliasRequest(_message.Message):
+    __slots__ = ("alias", "name")
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    name: str
+    def __init__(self, alias: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class RemoveAliasRequest(_message.Message):
+    __slots__ = ("alias",)
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    def __init__(self, alias: _Optional[str] = ...) -> None: ...
+
+class RemoveAliasResponse(_message.Message):
+    __slots__ = ("existed",)
+    EXISTED_FIELD_NUMBER: _ClassVar[int]
+    existed: bool
+    def __init__(self, existed: bool = ...) -> None: ...
+
+class DropCollectionRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DropCollectionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -19,7 +19,7 @@ import uvloop
 from threadpoolctl import threadpool_limits
 
 from pykyro.config import Loaded, Settings
-from pykyro.database.opening import open_database
+from pykyro.database.opening import open_collections, open_database
 from pykyro.engine.engine import Engine
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import KyroError, causes
@@ -107,12 +107,15 @@ async def _serve(
         notify("STATUS=recovering the database")
         engine = await _opened(settings, server_state.memory, stop)
         try:
-            server_state.opened(engine, server_state.process.uptime_s)
-            security = await asyncio.to_thread(Security, settings, engine, server_state.keys, ports)
+            collections = await asyncio.to_thread(open_collections, settings, engine, server_state.memory)
+            server_state.opened(engine, server_state.process.uptime_s, collections)
+            security = await asyncio.to_thread(
+                Security, settings, engine, server_state.keys, ports, server_state.counts
+            )
             reload = Reload(server_state, engine, security, load_again)
             seals = SealRequests(engine)
             asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
-            service = Service(settings, engine, security.access, server_state, tracing)
+            service = Service(settings, collections, security.access, server_state, tracing)
             credentials = ports.grpc.credentials if ports.grpc is not None else None
             server = GrpcServer(
                 settings, transport, service.handlers(), service.in_flight, credentials, bounds.grpc
@@ -148,7 +151,11 @@ async def _serve(
                 await asyncio.to_thread(security.close)
         finally:
             server_state.phase = Phase.STOPPED
-            await asyncio.to_thread(engine.close)
+            try:
+                if server_state.collections is not None:
+                    await asyncio.to_thread(server_state.collections.close)
+            finally:
+                await asyncio.to_thread(engine.close)
     _log.info("stopped")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pykyro.config import Settings
+from pykyro.database.counts import KnownCounts
 from pykyro.engine.engine import Engine
 from pykyro.service.access import Access, KeyAccess, OpenAccess
 from pykyro.service.certificates import Validity
@@ -77,7 +78,14 @@ class Replacement:
 class Security:
     """Access, rate limits and usage over an open engine."""
 
-    def __init__(self, settings: Settings, engine: Engine, keys: KeyRing, ports: TlsPorts) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        keys: KeyRing,
+        ports: TlsPorts,
+        counts: KnownCounts | None = None,
+    ) -> None:
         """Numbers tenants that are new. Raises WriteFailed, ResourceExhausted, OSError."""
         self._engine = engine
         self._ports = ports
@@ -85,7 +93,7 @@ class Security:
         self.usage_reporter: UsageReporter | None = None
         self.access: Access
         if settings.auth.enabled:
-            self.usage_reporter = UsageReporter(engine)
+            self.usage_reporter = UsageReporter(engine, counts)
             indices = engine.tenant_indices(sorted(keys.tenants))
             self.access = KeyAccess(keys, indices, self._limiter, self.usage_reporter.ledger)
         else:

@@ -21,6 +21,7 @@ from pykyro.model.limits import COMMIT_BYTES_MAX, HANDED_WRITES_MAX, WAITING_WRI
 from pykyro.model.requests import Ack, Operation
 from pykyro.service.batching import RETRY_AFTER_S
 from pykyro.service.fair_queue import NOBODYS, FairQueue, Share
+from pykyro.service.leaders import Leaders
 from pykyro.telemetry.counters import Counters
 
 _BYTES_LIKE_A_WRITE: Final = 4096
@@ -43,7 +44,15 @@ class Commits:
     """The writes of a server. Made on the event loop that serves, where `submit` is called; beyond `waiting_max`
     writes that are not done, `submit` refuses."""
 
-    def __init__(self, engine: Engine, counters: Counters, *, waiting_max: int = WAITING_WRITES_MAX) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        counters: Counters,
+        *,
+        waiting_max: int = WAITING_WRITES_MAX,
+        leaders: Leaders | None = None,
+    ) -> None:
+        """Groups are led by a thread of its own, or by `leaders`."""
         self._writes = engine.writes
         self._observe_wait: Final = counters.queue_waits["commit"].observe
         self._waiting = 0
@@ -54,8 +63,12 @@ class Commits:
         self._idle = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._writes.on_answered = self._answered
-        self._thread = threading.Thread(target=self._writes.lead_submitted, name="commit-0", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        if leaders is not None:
+            leaders.lead(self._writes)
+        else:
+            self._thread = threading.Thread(target=self._writes.lead_submitted, name="commit-0", daemon=True)
+            self._thread.start()
 
     @property
     def waiting(self) -> int:
@@ -143,8 +156,9 @@ class Commits:
         while self._waiting:
             self._idle.clear()
             await self._idle.wait()
-        self._writes.stop_leading()
-        await self._loop.run_in_executor(None, self._thread.join)
+        if self._thread is not None:
+            self._writes.stop_leading()
+            await self._loop.run_in_executor(None, self._thread.join)
 
     def _answered(self, writes: Sequence[PendingWrite], taken_s: float) -> None:
         """For the thread that led a group."""

@@ -14,8 +14,11 @@ from typing import Final
 from pykyro.cache.document_cache import DocumentCache
 from pykyro.cache.query_cache import Mode
 from pykyro.cache.similar import SimilarityControl
+from pykyro.database.collections import Collections
+from pykyro.database.counts import Counts
 from pykyro.engine.engine import Engine
 from pykyro.engine.recall.monitor import RecallMonitor
+from pykyro.model.collection import DEFAULT
 from pykyro.model.limits import COUNT_MAX
 from pykyro.model.requests import CachedKind, EngineStats
 from pykyro.service.server_state import ServerState
@@ -27,6 +30,9 @@ from pykyro.telemetry.health import HealthStatus, Phase
 from pykyro.telemetry.last_backup import newest_backup_s
 from pykyro.version import GIT_COMMIT, __version__
 
+_NAMED_MAX: Final = 20
+"""Collections that have a label of their own: every label is a time series at the scraper."""
+OTHERS: Final = "other_collections"
 _QUERY_CACHE_EVENTS: Final = (*(kind.value for kind in CachedKind), "miss", "unproved", "overtaken", "late")
 
 
@@ -45,6 +51,8 @@ def families(server_state: ServerState) -> Iterator[Family]:
         yield from _log_and_disk(stats)
         yield storage.WAL_SYNC_DURATION.of(server_state.counters.wal_syncs)
         yield from _recovery(server_state, server_state.engine)
+    if server_state.collections is not None and server_state.counts is not None:
+        yield from _collections(server_state.collections, server_state.counts.by_name())
     yield storage.DISK_USED.of(server_state.process.disk_used_bytes())
     yield from _process(server_state)
     yield from _backups(server_state)
@@ -163,6 +171,20 @@ def _log_and_disk(stats: EngineStats) -> Iterator[Family]:
     yield storage.WAL_OLDEST_UNSYNCED.of(stats.unsynced_age_s)
     yield storage.WRITES_REFUSED.of(int(bool(stats.refusing_writes)))
     yield storage.DISK_FREE.of(stats.disk_free_bytes)
+
+
+def _collections(collections: Collections, counts: dict[str, Counts]) -> Iterator[Family]:
+    yield storage.COLLECTIONS.of(len(collections.names()))
+    yield storage.COLLECTIONS_OPEN.of(1 + len(collections.open.engines()))
+    yield storage.COLLECTIONS_OPENED_TOTAL.of(collections.open.opened_total)
+    yield storage.COLLECTIONS_IN_TROUBLE.of(len(collections.troubles()))
+    documents = {name: each.documents for name, each in counts.items()}
+    documents[DEFAULT] = collections.default_engine.documents
+    largest = sorted(documents.items(), key=lambda one: (-one[1], one[0]))
+    named = dict(largest[:_NAMED_MAX])
+    if len(largest) > _NAMED_MAX:
+        named[OTHERS] = sum(count for _, count in largest[_NAMED_MAX:])
+    yield storage.COLLECTION_DOCUMENTS.by_label(named)
 
 
 def _recovery(server_state: ServerState, engine: Engine) -> Iterator[Family]:

@@ -40,6 +40,9 @@ class OpenStream(AsyncIterator[bytes]):
         self.ended_by: KyroError | None = None
         self.is_idle: Callable[[], bool] = _always
 
+    def check(self, payload: bytes) -> None:
+        """Raises what refuses a message of this stream, whose reader calls it for each."""
+
     def end(self, reason: KyroError) -> None:
         """Let its client know, whatever it is doing."""
         if self.task is not None and self.ended_by is None:

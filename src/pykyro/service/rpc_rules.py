@@ -42,4 +42,12 @@ RULES_OF_RPCS: Final = {
     "GetConfig": RpcRules(token=False),
     "FlushHotTier": RpcRules(token=False, admin=True),
     "CreateSnapshot": RpcRules(token=False, admin=True),
+    "CreateCollection": RpcRules(token=False, admin=True, takes=Kind.WRITE),
+    "ListCollections": RpcRules(token=True, takes=Kind.READ),
+    "DescribeCollection": RpcRules(token=True, takes=Kind.READ),
+    "UpdateCollection": RpcRules(token=False, admin=True),
+    "RenameCollection": RpcRules(token=False, admin=True),
+    "SetAlias": RpcRules(token=False, admin=True),
+    "RemoveAlias": RpcRules(token=False, admin=True),
+    "DropCollection": RpcRules(token=False, admin=True),
 }

@@ -13,8 +13,9 @@ a millisecond does not wait for one of a second.
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias, cast
 
@@ -74,6 +75,8 @@ class Asked:
     payload: bytes
     caller: Caller
     started_ns: int
+    of: Searches
+    """Those of its collection."""
     begun: SearchRequest | Search | None = None
     weighed: bool = False
     is_long: bool = False
@@ -141,10 +144,21 @@ class Searches:
         )
         self._pass_on: Final = PassedOn(self._long_queue)
         self._slice_began_s = 0.0
+        self._serves_others = False
+        """Whether searches of other collections may be in the queue too."""
+
+    def of_collection(self, engine: Engine, codec: SearchCodec) -> Searches:
+        """The searches of another collection, in the same queues and threads, by turns with all others."""
+        self._serves_others = True
+        other = copy.copy(self)
+        other._reads, other._codec, other._serves_others = engine.reads, codec, False
+        other._long_from_bytes = codec.plain_bytes_max + _LONG_FILTER_BYTES
+        engine.reads.room_for_answer = self._room_for_answer
+        return other
 
     async def answer(self, payload: bytes, caller: Caller) -> bytes:
         """The response to one search, as bytes. Raises CallError or InvalidArgument."""
-        asked = Asked(payload, caller, time.perf_counter_ns())
+        asked = Asked(payload, caller, time.perf_counter_ns(), self)
         outcome: Answered | KyroError | None = None
         self._counters.calls_in_flight += 1
         try:
@@ -169,7 +183,7 @@ class Searches:
     def ask(self, payload: bytes, caller: Caller) -> asyncio.Future[Answered]:
         """Put a search of a stream in the queue. Raises CallError when there is no room."""
         try:
-            asked, size = Asked(payload, caller, time.perf_counter_ns()), len(payload)
+            asked, size = Asked(payload, caller, time.perf_counter_ns(), self), len(payload)
             queue = self._queue if size <= self._long_from_bytes else self._long_queue
             return queue.submit(asked, share=caller.share, cost=1 + size / _BYTES_LIKE_A_SEARCH)
         except ResourceExhausted as error:
@@ -216,6 +230,8 @@ class Searches:
 
     def _answer_batch(self, batch: list[Asked]) -> list[Outcome]:
         """In a worker thread: what becomes of each."""
+        if self._serves_others and any(asked.of is not self for asked in batch):
+            return _by_collection(batch, lambda of, those: of._answer_batch(those))
         times = None if self._tracing is None else _Times()
         outcomes: list[Outcome | None] = [None] * len(batch)
         if len(batch) > 1 or batch[0].begun is None:
@@ -254,6 +270,8 @@ class Searches:
 
     def _answer_long(self, batch: list[Asked]) -> list[Outcome]:
         """In the thread for searches that take long: what becomes of each."""
+        if self._serves_others and any(asked.of is not self for asked in batch):
+            return _by_collection(batch, lambda of, those: of._answer_long(those))
         times = None if self._tracing is None else _Times()
         outcomes: list[Outcome | None] = [None] * len(batch)
         self._decode(batch, outcomes)
@@ -328,6 +346,21 @@ class Searches:
         response = self._codec.encode(result, duration_ns / 1e6, with_plan=asked.caller.is_admin)
         stages = () if times is None else times.stages(asked, result)
         return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages, held)
+
+
+def _by_collection(
+    batch: list[Asked], answer: Callable[[Searches, list[Asked]], list[Outcome]]
+) -> list[Outcome]:
+    """What becomes of each of a batch, those of one collection answered together. Where some cannot be answered at
+    all, the others are."""
+    outcomes: list[Outcome | None] = [None] * len(batch)
+    places: dict[Searches, list[int]] = {}
+    for at, asked in enumerate(batch):
+        places.setdefault(asked.of, []).append(at)
+    for of, those in places.items():
+        for at, outcome in zip(those, answer(of, [batch[at] for at in those]), strict=True):
+            outcomes[at] = outcome
+    return cast(list[Outcome], outcomes)
 
 
 def _now_us() -> int:

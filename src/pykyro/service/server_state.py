@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pykyro.config import Settings
+from pykyro.database.collections import Collections
+from pykyro.database.counts import KnownCounts
 from pykyro.engine.engine import Engine
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.limits import STALL_S_MAX
@@ -34,6 +36,10 @@ HEARTBEAT_S: Final = 1.0
 """How often the event loop says that it is alive."""
 
 
+_TROUBLES_MAX: Final = 10
+"""Collections in trouble that are named."""
+
+
 class ServerState:
     """Phase, counters, engine and heartbeat in one place."""
 
@@ -48,6 +54,9 @@ class ServerState:
         self.unread = UnreadAnswers(self.memory, settings.server.port)
         self.phase = Phase.STARTING
         self.engine: Engine | None = None
+        """That of the collection `default`."""
+        self.collections: Collections | None = None
+        self.counts: KnownCounts | None = None
         self.recovery_s = 0.0
         self.commits: Commits | None = None
         self.keys = KeyRing(())
@@ -64,11 +73,14 @@ class ServerState:
         """Why the last reload of the configuration was refused."""
         self._beat_s = time.monotonic()
 
-    def opened(self, engine: Engine, duration_s: float) -> None:
+    def opened(self, engine: Engine, duration_s: float, collections: Collections | None = None) -> None:
         """The database is recovered, which took so long."""
         self.recovery_s = duration_s
         engine.watch_syncs(self.counters.wal_syncs.observe)
-        self.engine = engine
+        self.engine, self.collections = engine, collections
+        if collections is not None:
+            self.counts = KnownCounts(collections)
+            collections.on_open = lambda opened: opened.watch_syncs(self.counters.wal_syncs.observe)
 
     def beat(self) -> None:
         """The event loop is alive."""
@@ -138,6 +150,11 @@ class ServerState:
             warnings.append(self.engine.recall.warning)
         if stats is not None and stats.maintenance_failure:
             warnings.append(f"background work is failing: {stats.maintenance_failure}")
+        if self.collections is not None:
+            troubles = list(self.collections.troubles().items())
+            warnings += [f"collection {name!r}: {text}" for name, text in troubles[:_TROUBLES_MAX]]
+            if len(troubles) > _TROUBLES_MAX:
+                warnings.append(f"{len(troubles) - _TROUBLES_MAX} more collections are in trouble")
         if self.backups is not None and self.backups.last_failure:
             warnings.append(f"the last scheduled backup failed: {self.backups.last_failure}")
         if memory_warning := self.memory.status().warning():

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Final
 
+from pykyro.database.counts import KnownCounts
 from pykyro.engine.engine import Engine
 from pykyro.tenancy.usage import TenantUsage, UsageLedger, as_json, statement
 from pykyro.tenancy.usage_file import UsageFile
@@ -21,12 +22,14 @@ EXPORT_EVERY_S: Final = 60.0
 class UsageReporter:
     """The counters of all tenants, over an open engine."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Continues from the counts of the last server. Raises OSError."""
+    def __init__(self, engine: Engine, counts: KnownCounts | None = None) -> None:
+        """Documents are those of `engine` and of all collections in `counts`. Continues from the counts of the last
+        server. Raises OSError."""
         self.ledger = UsageLedger()
         self.fault = ""
         """Why usage is not being saved now."""
         self._engine = engine
+        self._counts = counts
         self._keeping = threading.Lock()
         self._closed = False
         self._file = UsageFile(engine.filesystem, engine.directory, self.ledger)
@@ -42,6 +45,8 @@ class UsageReporter:
 
     async def run(self) -> None:
         """Save and export until cancelled. A disk that refuses is tried again a second later."""
+        if self._counts is not None:
+            await asyncio.to_thread(self._counts.count_the_rest)
         exported_s = -EXPORT_EVERY_S
         while True:
             now_s = time.monotonic()
@@ -77,4 +82,10 @@ class UsageReporter:
 
     def _statement(self) -> list[TenantUsage]:
         documents = self._engine.tenant_documents()
-        return statement(self.ledger.counts(), documents, dimension=self._engine.options.dimension)
+        others = [] if self._counts is None else self._counts.by_name().values()
+        return statement(
+            self.ledger.counts(),
+            documents,
+            dimension=self._engine.options.dimension,
+            elsewhere=[(each.dimension, each.tenants) for each in others],
+        )

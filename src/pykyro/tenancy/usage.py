@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,18 +96,29 @@ class UsageLedger:
 
 
 def statement(
-    counts: Mapping[str, tuple[int, int, int]], documents: Mapping[str, int], *, dimension: int
+    counts: Mapping[str, tuple[int, int, int]],
+    documents: Mapping[str, int],
+    *,
+    dimension: int,
+    elsewhere: Iterable[tuple[int, Mapping[str, int]]] = (),
 ) -> list[TenantUsage]:
     """The usage of each tenant that did something or has documents, by tenant_id.
 
-    `documents` are live documents by tenant_id.
+    `documents` are live documents by tenant_id, and `elsewhere` those of other collections, each with its dimension.
     """
-    having = {tenant_id for tenant_id, count in documents.items() if count}
+    vectors: Counter[str] = Counter()
+    components: Counter[str] = Counter()
+    for width, stored in ((dimension, documents), *elsewhere):
+        for tenant_id, count in stored.items():
+            vectors[tenant_id] += count
+            components[tenant_id] += count * width
+    having = {tenant_id for tenant_id, count in vectors.items() if count}
     rows = []
     for tenant_id in sorted(having.union(counts)):
         queries, inserts, deletes = counts.get(tenant_id, (0, 0, 0))
-        vectors = documents.get(tenant_id, 0)
-        rows.append(TenantUsage(tenant_id, queries, inserts, deletes, vectors, vectors * dimension * 4))
+        rows.append(
+            TenantUsage(tenant_id, queries, inserts, deletes, vectors[tenant_id], components[tenant_id] * 4)
+        )
     return rows
 
 

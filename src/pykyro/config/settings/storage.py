@@ -62,6 +62,26 @@ class HnswSettings(Section):
         return limits.COUNT_MAX if self.max_elements is None else self.max_elements
 
 
+class CollectionsSettings(Section):
+    """The collections beside `default`. What each is like is said when it is created."""
+
+    max_open: Integer = key(
+        limits.COLLECTIONS_OPEN_MAX,
+        "Collections that are open at once, if no more are in use; those not used longest are closed. Each takes "
+        "three file descriptors and about a megabyte.",
+        unit="collections",
+        ge=1,
+        le=limits.COLLECTIONS_MAX,
+    )
+    idle_secs: Integer = key(
+        int(limits.COLLECTION_IDLE_S),
+        "A collection that nobody used for so long is sealed and closed; the next use opens it again.",
+        unit="seconds",
+        ge=1,
+        le=limits.DURATION_MAX,
+    )
+
+
 class SearchSettings(Section):
     """Promises of a search."""
 

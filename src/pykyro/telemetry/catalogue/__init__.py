@@ -18,6 +18,7 @@ SECTIONS: Final[tuple[MetricGroup, ...]] = (
     searches.DOCUMENT_CACHE,
     storage.DOCUMENTS_AND_TIERS,
     storage.LOG_AND_DISK,
+    storage.COLLECTIONS_SECTION,
     process.PROCESS_AND_RECOVERY,
 )
 """In the order of docs/metrics.md."""

@@ -114,3 +114,31 @@ DISK_USED: Final = LOG_AND_DISK.gauge(
     "bytes",
     "Used space of the file system that holds the data directory, by KyroDB and all other programs.",
 )
+
+COLLECTIONS_SECTION: Final = MetricGroup("Collections")
+COLLECTIONS: Final = COLLECTIONS_SECTION.gauge(
+    "kyrodb_collections", "collections", "Collections of the database, the default one included."
+)
+COLLECTIONS_OPEN: Final = COLLECTIONS_SECTION.gauge(
+    "kyrodb_collections_open",
+    "collections",
+    "Collections that are open now, the default one included; the others are opened when they are used.",
+)
+COLLECTIONS_OPENED_TOTAL: Final = COLLECTIONS_SECTION.counter(
+    "kyrodb_collections_opened_total",
+    "openings",
+    "Times a collection was opened. When it grows with every request, collections.max_open is too small.",
+)
+COLLECTIONS_IN_TROUBLE: Final = COLLECTIONS_SECTION.gauge(
+    "kyrodb_collections_in_trouble",
+    "collections",
+    "Collections other than the default one that cannot be opened, refuse writes or fail at background work. /health "
+    "names them.",
+)
+COLLECTION_DOCUMENTS: Final = COLLECTIONS_SECTION.gauge(
+    "kyrodb_collection_documents",
+    "documents",
+    "Live documents of the twenty largest collections by name, and of all others together as other_collections. "
+    "Collections that were not opened since the start are left out.",
+    "collection",
+)

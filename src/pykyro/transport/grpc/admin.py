@@ -28,8 +28,11 @@ GRPC_HEALTH: Final = {
 }
 
 
+_METRICS: Final = {"cosine": "Cosine", "euclidean": "Euclidean", "innerproduct": "InnerProduct"}
+
+
 class Admin:
-    """The RPCs about the server itself."""
+    """The RPCs about the server itself, and about the collection whose engine this is."""
 
     def __init__(self, server_state: ServerState, engine: Engine, threads: Threads) -> None:
         self._server_state = server_state
@@ -117,7 +120,13 @@ class Admin:
 
     async def get_config(self, payload: bytes, caller: Caller) -> bytes:
         decode.parse(pb.ConfigRequest, payload)
-        return config_response(self._server_state.settings).SerializeToString()
+        response = config_response(self._server_state.settings)
+        options = self._engine.options
+        response.embedding_dimension = options.dimension
+        response.hnsw_distance = _METRICS[options.metric.value]
+        response.hnsw_m, response.hnsw_ef_construction = options.m, options.ef_construction
+        response.hnsw_ef_search = self._engine.ef_search
+        return response.SerializeToString()
 
     def _components(self, stats: EngineStats) -> dict[str, str]:
         counters = self._server_state.counters
@@ -143,7 +152,6 @@ def config_response(settings: Settings) -> pb.ConfigResponse:
         "data_only": f"Periodic({persistence.wal_flush_interval_ms})",
         "full": "Always",
     }
-    metrics = {"cosine": "Cosine", "euclidean": "Euclidean", "innerproduct": "InnerProduct"}
     return pb.ConfigResponse(
         hot_tier_max_size=cache.capacity,
         hot_tier_max_age_seconds=cache.hot_tier_max_age_secs or cache.training_interval_secs,
@@ -157,6 +165,6 @@ def config_response(settings: Settings) -> pb.ConfigResponse:
         hnsw_m=hnsw.m,
         hnsw_ef_construction=hnsw.ef_construction,
         hnsw_ef_search=hnsw.ef_search,
-        hnsw_distance=metrics[hnsw.distance],
+        hnsw_distance=_METRICS[hnsw.distance],
         hnsw_disable_normalization_check=hnsw.disable_normalization_check,
     )

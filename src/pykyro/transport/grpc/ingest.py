@@ -8,7 +8,7 @@ than that wait costs a slow one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
@@ -62,6 +62,8 @@ class Ingest:
         self._counters = counters
         self._admission = admission
         self._held = admission.streams
+        self.check: Callable[[bytes], None] = lambda payload: None
+        """Raises what refuses a message, and ends the stream."""
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._committing: list[bytes] = []
@@ -86,9 +88,14 @@ class Ingest:
     async def add(self, payload: bytes) -> None:
         """Take a message, for a token. Waits while a whole group is gathered and the one before it is not durable.
 
-        While memory is short nothing is gathered, and a message that may not begin is refused. Raises what `spend`
-        raises.
+        While memory is short nothing is gathered, and a message that may not begin is refused. Raises what `check`
+        and `spend` raise, once everything taken before is durable or refused.
         """
+        try:
+            self.check(payload)
+        except KyroError:
+            await self.finish()
+            raise
         await self.spend()
         if self._admission.short:
             await self.finish()

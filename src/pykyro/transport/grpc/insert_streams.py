@@ -40,7 +40,7 @@ class InsertStreams:
     async def bulk_insert(self, messages: OpenStream, caller: Caller) -> bytes:
         received = 0
         with self._ingest(caller, names_refused=True) as ingest:
-            messages.is_idle = ingest.is_idle
+            messages.is_idle, ingest.check = ingest.is_idle, messages.check
             async for payload in messages:
                 received += 1
                 if received > STREAM_MESSAGES_MAX:
@@ -64,7 +64,7 @@ class InsertStreams:
         started_s = time.monotonic()
         received = peak_bytes = 0
         with self._ingest(caller) as ingest:
-            messages.is_idle = ingest.is_idle
+            messages.is_idle, ingest.check = ingest.is_idle, messages.check
             async for payload in messages:
                 if received == BULK_LOAD_DOCUMENTS_MAX:
                     await ingest.finish()

@@ -22,17 +22,17 @@ from pykyro.telemetry.counters import Counters
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.encode import bulk_query_response, query_response
 
-Lookups: TypeAlias = Batcher[tuple[int, Scope], Found | None]
+Lookups: TypeAlias = Batcher[tuple[Engine, int, Scope], Found | None]
 
 _RESULT_BYTES: Final = 40
 """Of one result in the answer, beside metadata and vector."""
 
 
-def start_lookups(engine: Engine, counters: Counters) -> Lookups:
-    """The queue of lookups of one document each."""
+def start_lookups(counters: Counters) -> Lookups:
+    """The queue of lookups of one document each, of any collection."""
 
-    def look_up(asked: list[tuple[int, Scope]]) -> list[Found | None]:
-        return [engine.get(doc_id, scope) for doc_id, scope in asked]
+    def look_up(asked: list[tuple[Engine, int, Scope]]) -> list[Found | None]:
+        return [engine.get(doc_id, scope) for engine, doc_id, scope in asked]
 
     return Batcher(
         "lookup",
@@ -68,7 +68,7 @@ class Reads:
         scope = caller.scope(checked_namespace(request.namespace))
         started_ns = time.perf_counter_ns()
         try:
-            found = await self._lookups.submit((doc_id, scope), share=caller.share)
+            found = await self._lookups.submit((self._engine, doc_id, scope), share=caller.share)
         except KyroError as error:
             self._counters.query_failed()
             raise CallError("Query failed", error) from error

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Final, NoReturn, TypeAlias, TypeVar
+from typing import Final, NoReturn, TypeAlias, TypeVar, cast
 
 import grpc
 
@@ -26,12 +26,13 @@ from pykyro.service.rpc_rules import RULES_OF_RPCS, RpcRules
 from pykyro.service.tracing import Tracing
 from pykyro.service.unread_answers import AnswersOfConnection, UnreadAnswers
 from pykyro.telemetry.counters import Counters
+from pykyro.transport.grpc.collection_service import Unary
+from pykyro.transport.grpc.routing import COLLECTION_MARK, Routes
 from pykyro.transport.grpc.status import Status, status_of
 
 Request = TypeVar("Request")
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
-Unary: TypeAlias = Callable[[bytes, Caller], Awaitable[bytes]]
 ClientStream: TypeAlias = Callable[[OpenStream, Caller], Awaitable[bytes]]
 BothStreams: TypeAlias = Callable[[OpenStream, Caller], AsyncIterator[bytes]]
 
@@ -55,8 +56,11 @@ class Rpcs:
         *,
         admins_only: bool,
         tracing: Tracing | None = None,
+        routes: Routes | None = None,
     ) -> None:
-        """`admins_only` keeps what acts on the whole server for keys with is_admin."""
+        """`admins_only` keeps what acts on the whole server for keys with is_admin. `routes` lead to the collections
+        that are not `default`."""
+        self._routes = routes
         self.in_flight = InFlightCalls()
         self._access = access
         self._counters = counters
@@ -117,7 +121,7 @@ class Rpcs:
     def _answering(
         self, name: str, handler: Callable[[Request, Caller], Awaitable[bytes]], *, may_be_slow: bool
     ) -> Callable[[Request, Context], Awaitable[bytes]]:
-        rules = RULES_OF_RPCS[name]
+        rules, routes = RULES_OF_RPCS[name], self._routes
 
         async def serve(request: Request, context: Context) -> bytes:
             started_ns, code, call = time.perf_counter_ns(), _OK, RunningCall(name, context)
@@ -128,7 +132,11 @@ class Rpcs:
             peer = context.peer()
             unread = self._unread.connections.get(peer) or self._unread.met(peer)
             try:
-                response = await handler(request, self._admitted(name, rules, context, unread, size))
+                caller = self._admitted(name, rules, context, unread, size)
+                if routes is not None and isinstance(request, bytes) and COLLECTION_MARK in request:
+                    response = await routes.unary(name, request, caller, cast(Unary, handler))
+                else:
+                    response = await handler(request, caller)
                 return response
             except asyncio.CancelledError:
                 code = self._cancelled(context)

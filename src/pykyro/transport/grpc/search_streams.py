@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from pykyro.model.errors import CallError, KyroError, ResourceExhausted
 from pykyro.model.limits import STREAM_MESSAGES_MAX, STREAM_SEARCHES_MAX
@@ -51,7 +51,7 @@ class SearchStreams:
         # Alone, a stream must not be refused for what it has under way itself.
         self._ahead_max = min(STREAM_SEARCHES_MAX, searches.concurrent_max)
 
-    async def bulk_search(self, messages: OpenStream, caller: Caller) -> AsyncIterator[bytes]:
+    async def bulk_search(self, messages: OpenStream, caller: Caller) -> AsyncGenerator[bytes]:
         ahead = _ReadAhead()
         messages.is_idle = lambda: not ahead.searches
         reader = asyncio.create_task(self._read(messages, caller, ahead))
@@ -78,7 +78,7 @@ class SearchStreams:
                 if not answer.cancel() and not answer.cancelled():
                     answer.exception()  # looked at, so that asyncio does not report it as lost
 
-    async def _read(self, messages: AsyncIterator[bytes], caller: Caller, ahead: _ReadAhead) -> None:
+    async def _read(self, messages: OpenStream, caller: Caller, ahead: _ReadAhead) -> None:
         """Ask every request of the stream, in order; the first that comes too fast or finds no room ends it."""
         received = 0
         try:
@@ -86,6 +86,7 @@ class SearchStreams:
                 received += 1
                 if received > STREAM_MESSAGES_MAX:
                     raise ResourceExhausted(f"bulk_search batch size exceeds maximum {STREAM_MESSAGES_MAX}")
+                messages.check(payload)
                 caller.spend()
                 while len(ahead.searches) >= self._ahead_max:
                     await ahead.change()

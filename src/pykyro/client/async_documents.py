@@ -1,0 +1,236 @@
+"""The documents of one collection of a server: the methods that pykyro.AsyncClient and its collections have.
+
+How a call is made is the matter of async_client.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from pykyro.client import calls
+from pykyro.client.calls import FilterArgument, Result, Steps
+from pykyro.client.eager_call import eager
+from pykyro.model.answers import (
+    DocumentPage,
+    InsertReport,
+    SearchAnswer,
+    Snapshot,
+    Stats,
+    StoredDocument,
+)
+from pykyro.model.arguments import DocId, Metadata, VectorLike
+from pykyro.model.criteria import search_options
+from pykyro.model.documents import DocumentLike
+from pykyro.model.listing import PAGE_DOCUMENTS, page_request
+from pykyro.model.requests import FlushReport
+
+
+class Documents:
+    """The documents of a collection. Arguments are copied when a method is called, before it is awaited."""
+
+    async def _run(self, steps: Steps[Result]) -> Result:
+        """Make the calls of a method, for this collection; what it returns."""
+        raise NotImplementedError
+
+    # --- writes ---
+
+    @eager
+    async def insert(
+        self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
+    ) -> None:
+        """Store a document, or replace the one with its id."""
+        await self._run(calls.insert(doc_id, vector, metadata, namespace))
+
+    @eager
+    async def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
+        """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
+
+        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
+        Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of
+        the error says how many documents are stored.
+        """
+        return await self._run(calls.insert_many(documents, namespace))
+
+    @eager
+    async def update_metadata(
+        self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
+    ) -> bool:
+        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
+        return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace))
+
+    @eager
+    async def delete(self, doc_id: DocId, namespace: str = "") -> bool:
+        """Remove a document; False when it was not there."""
+        return await self._run(calls.delete(doc_id, namespace))
+
+    @eager
+    async def delete_many(
+        self, ids: Iterable[DocId] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
+    ) -> int:
+        """Remove the documents with these ids, or those that `filter` matches; how many there were.
+
+        All or none of them go (of each 10,000 ids). A filter must name a condition.
+        """
+        return await self._run(calls.delete_many(ids, filter, namespace))
+
+    @eager
+    async def clear(self, namespace: str = "") -> int:
+        """Remove every document, of a namespace if one is given, some thousand at a time; how many there were."""
+        return await self._run(calls.clear(namespace))
+
+    # --- reads ---
+
+    @eager
+    async def get(
+        self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
+    ) -> StoredDocument | None:
+        """The document with this id, or None."""
+        return await self._run(calls.get(doc_id, namespace, include_vector))
+
+    @eager
+    async def get_many(
+        self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
+    ) -> list[StoredDocument | None]:
+        """The documents with these ids, in their order; None for an id without a document."""
+        return await self._run(calls.get_many(ids, namespace, include_vectors))
+
+    @eager
+    async def search(
+        self,
+        vector: VectorLike,
+        k: int = 10,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        ef_search: int = 0,
+        min_score: float = 0.0,
+        exact: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> SearchAnswer:
+        """The `k` documents most similar to `vector`, whenever that many match.
+
+        `ef_search` is the number of candidates the graph search keeps, 0 for the server's own. Rows with a score
+        below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
+        """
+        options = search_options(
+            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+        )
+        return await self._run(calls.search(vector, options, filter))
+
+    @eager
+    async def search_many(
+        self,
+        vectors: Iterable[VectorLike],
+        k: int = 10,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        ef_search: int = 0,
+        min_score: float = 0.0,
+        exact: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> list[SearchAnswer]:
+        """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order."""
+        options = search_options(
+            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+        )
+        return await self._run(calls.search_many(vectors, options, filter))
+
+    @eager
+    async def count(self, *, filter: FilterArgument | None = None, namespace: str = "") -> int:
+        """How many documents match `filter`, exactly; without one, how many there are."""
+        return await self._run(calls.count(filter, namespace))
+
+    @eager
+    async def scroll(
+        self,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        limit: int = PAGE_DOCUMENTS,
+        page_token: str = "",
+        descending: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> DocumentPage:
+        """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
+
+        A page shows one position. A document that is there all the while is in exactly one page, whatever is written
+        meanwhile. A page of large documents has fewer than `limit`.
+        """
+        wanted = page_request(
+            limit,
+            None,
+            namespace,
+            page_token,
+            descending=descending,
+            include_vectors=include_vectors,
+            include_metadata=include_metadata,
+        )
+        return await self._run(calls.scroll(wanted, filter, page_token))
+
+    async def documents(
+        self,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        descending: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> AsyncIterator[StoredDocument]:
+        """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
+        token = ""
+        while True:
+            page = await self.scroll(
+                filter=filter,
+                namespace=namespace,
+                page_token=token,
+                descending=descending,
+                include_vectors=include_vectors,
+                include_metadata=include_metadata,
+            )
+            for document in page:
+                yield document
+            token = page.next_page_token
+            if not token:
+                return
+
+    @eager
+    async def sample(
+        self,
+        count: int,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> list[StoredDocument]:
+        """Up to `count` of the documents that match `filter`, each as likely as any other."""
+        wanted = page_request(
+            count,
+            None,
+            namespace,
+            include_vectors=include_vectors,
+            include_metadata=include_metadata,
+            limit_name="count",
+        )
+        return await self._run(calls.sample(wanted, filter))
+
+    # --- the collection itself ---
+
+    @eager
+    async def flush(self, *, force: bool = True) -> FlushReport:
+        """Seal the hot tier into a segment; without `force` only when it is due. With auth, for admin keys."""
+        return await self._run(calls.flush(force))
+
+    @eager
+    async def snapshot(self) -> Snapshot:
+        """Leave a snapshot of this moment below the server's data directory. With auth, for admin keys."""
+        return await self._run(calls.snapshot())
+
+    @eager
+    async def stats(self) -> Stats:
+        """How many documents there are, and where."""
+        return await self._run(calls.stats())

@@ -1,0 +1,134 @@
+"""The RPCs about collections themselves: create, list, describe, change, rename, aliases, drop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from pykyro.database.collections import Collections
+from pykyro.model.collection import CollectionConfig, CollectionInfo, checked_config
+from pykyro.model.errors import InvalidArgument
+from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.service.access import Caller
+from pykyro.service.threads import Threads
+from pykyro.transport.grpc import decode
+
+Answer = TypeVar("Answer")
+
+
+class CatalogueRpcs:
+    """Their handlers. What concerns all tenants is told to admins alone."""
+
+    def __init__(self, collections: Collections, threads: Threads) -> None:
+        self._collections = collections
+        self._threads = threads
+        self.unary: Final[dict[str, Callable[[bytes, Caller], Awaitable[bytes]]]] = {
+            "CreateCollection": self._create,
+            "ListCollections": self._list,
+            "DescribeCollection": self._describe,
+            "UpdateCollection": self._update,
+            "RenameCollection": self._rename,
+            "SetAlias": self._set_alias,
+            "RemoveAlias": self._remove_alias,
+            "DropCollection": self._drop,
+        }
+
+    async def _create(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.CreateCollectionRequest, payload)
+        name, config = request.name, _config(request.config)
+
+        def create() -> tuple[bool, CollectionInfo]:
+            created = self._collections.create(name, config, exist_ok=request.exist_ok)
+            return created, self._collections.describe(name)
+
+        created, info = await self._threads.run(create)
+        return pb.CreateCollectionResponse(
+            created=created, collection=_info(info, caller)
+        ).SerializeToString()
+
+    async def _list(self, payload: bytes, caller: Caller) -> bytes:
+        decode.parse(pb.ListCollectionsRequest, payload)
+        infos = await self._threads.run(self._collections.list)
+        return pb.ListCollectionsResponse(
+            collections=[_info(info, caller) for info in infos]
+        ).SerializeToString()
+
+    async def _describe(self, payload: bytes, caller: Caller) -> bytes:
+        name = decode.parse(pb.DescribeCollectionRequest, payload).name
+        return await self._info_of(lambda: self._collections.describe(name), caller)
+
+    async def _update(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.UpdateCollectionRequest, payload)
+        if not request.HasField("ef_search"):
+            raise InvalidArgument("nothing to change is named: set ef_search", field="ef_search")
+        return await self._info_of(
+            lambda: self._collections.update(request.name, ef_search=request.ef_search), caller
+        )
+
+    async def _rename(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.RenameCollectionRequest, payload)
+
+        def rename() -> CollectionInfo:
+            self._collections.rename(request.name, request.new_name)
+            return self._collections.describe(request.new_name)
+
+        return await self._info_of(rename, caller)
+
+    async def _set_alias(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.SetAliasRequest, payload)
+
+        def set_alias() -> CollectionInfo:
+            self._collections.set_alias(request.alias, request.name)
+            return self._collections.describe(request.alias)
+
+        return await self._info_of(set_alias, caller)
+
+    async def _remove_alias(self, payload: bytes, caller: Caller) -> bytes:
+        alias = decode.parse(pb.RemoveAliasRequest, payload).alias
+        existed = await self._threads.run(lambda: self._collections.remove_alias(alias))
+        return pb.RemoveAliasResponse(existed=existed).SerializeToString()
+
+    async def _drop(self, payload: bytes, caller: Caller) -> bytes:
+        name = decode.parse(pb.DropCollectionRequest, payload).name
+        await self._threads.run(lambda: self._collections.drop(name))
+        return pb.DropCollectionResponse().SerializeToString()
+
+    async def _info_of(self, work: Callable[[], CollectionInfo], caller: Caller) -> bytes:
+        return _info(await self._threads.run(work), caller).SerializeToString()
+
+
+def _config(message: pb.CollectionConfig) -> CollectionConfig:
+    """Raises InvalidArgument."""
+    return checked_config(
+        message.dimension,
+        message.distance or "cosine",
+        m=message.m or 16,
+        ef_construction=message.ef_construction or 200,
+        ef_search=message.ef_search or 50,
+        id_type=message.id_type or "integer",
+    )
+
+
+def _info(info: CollectionInfo, caller: Caller) -> pb.CollectionInfo:
+    config = info.config
+    message = pb.CollectionInfo(
+        name=info.name,
+        config=pb.CollectionConfig(
+            dimension=config.dimension,
+            distance=config.metric.value,
+            m=config.m,
+            ef_construction=config.ef_construction,
+            ef_search=config.ef_search,
+            id_type=config.id_type,
+        ),
+        aliases=info.aliases,
+        created_at_us=info.created_us,
+        open=info.is_open,
+    )
+    if caller.is_admin:
+        message.trouble = info.trouble
+        if info.documents is not None:
+            message.documents = info.documents
+        if info.size_bytes is not None:
+            message.size_bytes = info.size_bytes
+    return message
