@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pykyro.cli import doctor, keys, migration
+from pykyro.cli import collections, doctor, keys, migration
 from pykyro.cli.backup import drill
 from pykyro.cli.command import missing_option, orderly_end, print_error, run
 from pykyro.cli.top import top
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action="version", version=f"kyrodb {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     keys.add_command(commands)
+    collections.add_command(commands)
     doctor.add_command(commands)
     drill.add_command(commands)
     top.add_command(commands)

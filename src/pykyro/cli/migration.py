@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 from pykyro.backup.filename import is_backup_id
 from pykyro.backup.target.locate import is_url, open_target
 from pykyro.cli.backup import output
-from pykyro.cli.command import API_KEY_VARIABLE, integer, text_argument
+from pykyro.cli.command import integer, text_argument
+from pykyro.cli.connection import SERVER_OPTIONS, add_connection_options, connected
 from pykyro.config.place import URL_FORMS, local_place
 from pykyro.migration.directory_documents import Selection
 from pykyro.migration.export import ROWS_PER_PART, ExportOptions, MakeCopy, export
@@ -25,6 +25,8 @@ from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MAX, EXPORT_PART_ROWS_MAX
 from pykyro.model.types import Metric
 from pykyro.storage import filename
+from pykyro.storage.catalogue import directory_of
+from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.system.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _BAD_ROWS_SHOWN: Final = 100
-_SERVER_OPTIONS: Final = ("--api-key-file", "--tls", "--ca", "--cert", "--key", "--server-name")
-_IMPORT_NEEDS: Final = dict.fromkeys(_SERVER_OPTIONS, "--url") | dict.fromkeys(
+_IMPORT_NEEDS: Final = dict.fromkeys(SERVER_OPTIONS, "--url") | dict.fromkeys(
     ("--dimension", "--distance"), "--data-dir"
 )
 
@@ -62,6 +63,9 @@ def _add_export(commands: Commands) -> None:
     parser.add_argument(
         "--format", choices=get_args(Format), required=True, help="parquet needs the parquet extra"
     )
+    parser.add_argument(
+        "--collection", metavar="NAME", help="with --data-dir: the collection to export (default: default)"
+    )
     parser.add_argument("--tenant", metavar="ID", help="only this tenant's documents, with its own ids")
     parser.add_argument(
         "--namespace", type=text_argument, default="", metavar="NAME", help="only this namespace's documents"
@@ -74,7 +78,7 @@ def _add_export(commands: Commands) -> None:
         help="documents per file (default: %(default)s)",
     )
     parser.epilog = "To continue an interrupted export, run the same command again."
-    parser.set_defaults(run=_export, needs={"--backup-id": "--backup-dir"})
+    parser.set_defaults(run=_export, needs={"--backup-id": "--backup-dir", "--collection": "--data-dir"})
 
 
 def _add_import(commands: Commands) -> None:
@@ -99,6 +103,11 @@ def _add_import(commands: Commands) -> None:
         help="id of the first row of vectors without ids (default: %(default)s)",
     )
     _add_destination(parser)
+    parser.add_argument(
+        "--collection",
+        metavar="NAME",
+        help="the collection to store into, which exists (default: default)",
+    )
     parser.add_argument(
         "--tenant", metavar="ID", help="only this tenant's rows; a row without a tenant counts as one of them"
     )
@@ -131,28 +140,7 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--dimension", type=integer(1, DIMENSION_MAX), metavar="N")
     new.add_argument("--distance", choices=[metric.value for metric in Metric])
     server = parser.add_argument_group("for --url")
-    server.add_argument(
-        "--api-key-file",
-        type=Path,
-        metavar="FILE",
-        help=f"file of the API key (environment: {API_KEY_VARIABLE})",
-    )
-    server.add_argument(
-        "--tls", action="store_true", help="use TLS; each of the next four options implies it"
-    )
-    server.add_argument(
-        "--ca", type=Path, metavar="FILE", help="authorities to trust instead of the default ones"
-    )
-    server.add_argument("--cert", type=Path, metavar="FILE", help="the client's certificate chain")
-    server.add_argument("--key", type=Path, metavar="FILE", help="its private key")
-    server.add_argument("--server-name", metavar="NAME", help="name in the server's certificate")
-    server.add_argument(
-        "--timeout-secs",
-        type=float,
-        default=60.0,
-        metavar="N",
-        help="timeout of a call (default: %(default)g)",
-    )
+    add_connection_options(server)
 
 
 # --- export ---------------------------------------------------------------------------------------
@@ -183,7 +171,10 @@ def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
         data_dir = options.data_dir.resolve()
         if options.out.resolve().is_relative_to(data_dir):
             raise InvalidArgument(f"--out {options.out} lies inside --data-dir {data_dir}", field="out")
-        return path_words(data_dir), lambda filesystem, place: copy_directory(filesystem, data_dir, place)
+        of_collection = directory_of(LocalFileSystem(), data_dir, options.collection or "")
+        return path_words(of_collection), lambda filesystem, place: copy_directory(
+            filesystem, of_collection, place
+        )
     where = options.backup_dir if is_url(options.backup_dir) else str(Path(options.backup_dir).resolve())
     backup_id = options.backup_id
     if backup_id is not None and not is_backup_id(backup_id):
@@ -231,9 +222,12 @@ def _import(options: argparse.Namespace) -> None:
 
 @contextmanager
 def _destination(options: argparse.Namespace, source: Input) -> Iterator[ImportDestination]:
-    from pykyro.client.sync_client import Client
-    from pykyro.client.tls import Tls
-    from pykyro.migration.destination import DirectoryDestination, ServerDestination, open_directory
+    from pykyro.migration.destination import (
+        DirectoryDestination,
+        ServerDestination,
+        open_collection,
+        open_directory,
+    )
 
     if options.data_dir is not None:
         record, directory = source.record, options.data_dir.absolute()
@@ -242,24 +236,18 @@ def _destination(options: argparse.Namespace, source: Input) -> Iterator[ImportD
         distance = options.distance
         if distance is None and record is not None and not (directory / filename.MANIFEST).exists():
             distance = record.distance.value
+        if options.collection:
+            with open_collection(directory, options.collection) as engine:
+                yield DirectoryDestination(engine, engine.directory)
+            return
         engine = open_directory(directory, dimension, distance)
         try:
             yield DirectoryDestination(engine, directory)
         finally:
             engine.close()
         return
-    tls: Tls | bool = options.tls
-    if options.ca or options.cert or options.key or options.server_name:
-        tls = Tls(options.ca, options.cert, options.key, options.server_name or "")
-    with Client(options.url, api_key=_api_key(options), tls=tls, timeout_s=options.timeout_secs) as client:
-        yield ServerDestination(client, options.url, options.tenant)
-
-
-def _api_key(options: argparse.Namespace) -> str | None:
-    if options.api_key_file is None:
-        return os.environ.get(API_KEY_VARIABLE)
-    text: str = options.api_key_file.read_text("ascii", "replace").strip()
-    return text
+    with connected(options) as client:
+        yield ServerDestination(client, options.url, options.tenant, options.collection)
 
 
 class _BadRows:

@@ -6,11 +6,13 @@ it, so a group that was interrupted is simply given again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from pykyro.client.sync_client import Client, insert_each
+from pykyro.embedded.opening import open_database
 from pykyro.embedded.options import engine_options
 from pykyro.engine.engine import Engine, open_engine
 from pykyro.migration.directory_documents import PortableDocument, stored_document
@@ -44,11 +46,14 @@ class ServerDestination:
     """A server, or the part of it that a tenant's key shows. `tenant` is the one whose key the client has, if that
     matters."""
 
-    def __init__(self, client: Client, target: str, tenant: str | None) -> None:
-        self._client = client
+    def __init__(
+        self, client: Client, target: str, tenant: str | None, collection: str | None = None
+    ) -> None:
+        """Documents go to `collection`, to `default` without. Raises NotFound."""
+        self._client = client if not collection else client.collection(collection)
         self._tenant = tenant
-        self.name = target
-        stats = client.stats()
+        self.name = target if not collection else f"{target} {collection}"
+        stats = self._client.stats()
         self.schema = Schema(stats.dimension, Metric(stats.distance))
 
     def store(self, documents: Sequence[PortableDocument]) -> list[tuple[int, str]]:
@@ -126,6 +131,15 @@ def open_directory(directory: Path, dimension: int | None, distance: str | None)
                 )
         dimension, distance = found
     return open_engine(directory, engine_options(dimension, distance, {}))
+
+
+@contextmanager
+def open_collection(directory: Path, name: str) -> Iterator[Engine]:
+    """A collection of the database in `directory`. Raises NotFound, DataDirInUse, DataDamaged, OSError."""
+    with open_database(directory) as database:
+        database.describe_collection(name)
+        with database.collection(name)._in_use() as engine:
+            yield engine
 
 
 def _runs(documents: Sequence[PortableDocument]) -> list[list[int]]:

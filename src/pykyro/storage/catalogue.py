@@ -18,7 +18,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pykyro.model.collection import DEFAULT, DEFAULT_NUMBER
+from pykyro.model.collection import DEFAULT, DEFAULT_NUMBER, not_found
 from pykyro.model.errors import DataDamaged, DataDirMismatch
 from pykyro.model.limits import CATALOGUE_BYTES_MAX
 from pykyro.model.types import Metric
@@ -114,6 +114,18 @@ def read_catalogue(filesystem: FileSystem, directory: Path) -> Catalogue:
 def collection_directory(directory: Path, number: int) -> Path:
     """Where a collection of the database in `directory` is."""
     return directory if number == DEFAULT_NUMBER else directory / filename.COLLECTIONS / str(number)
+
+
+def directory_of(filesystem: FileSystem, directory: Path, name: str) -> Path:
+    """Where the collection with this name or alias is; "" is `default`. Raises NotFound, DataDamaged, OSError."""
+    if not name or name == DEFAULT:
+        return directory
+    catalogue = read_catalogue(filesystem, directory)
+    entry = catalogue.collections.get(name)
+    number = catalogue.aliases.get(name) if entry is None else entry.number
+    if number is None:
+        raise not_found(name, (DEFAULT, *catalogue.collections, *catalogue.aliases))
+    return collection_directory(directory, number)
 
 
 class CatalogueStore:
