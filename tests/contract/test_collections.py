@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from tests.contract.corner import DIMENSION
 from tests.contract.tenants import ADMIN, OTHER, OWN, Tenants, shared_server
+from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server
+from tests.tenancy.keys import entry
 
 import pykyro
 from pykyro.proto import kyrodb_pb2 as pb
@@ -214,3 +217,36 @@ def test_tenants_have_their_own_documents_in_every_collection_and_admins_manage(
 
 def client(tenants: Tenants, key: str) -> pykyro.Client:
     return pykyro.Client(f"127.0.0.1:{tenants.server.port}", api_key=key)
+
+
+def test_the_quota_of_a_tenant_counts_all_collections(tmp_path: Path) -> None:
+    with shared_server(
+        tmp_path,
+        entry("acme", key=OWN, max_vectors=5),
+        entry("acme", key=ADMIN, max_vectors=5, is_admin="true"),
+    ) as tenants:
+        own, admin = client(tenants, OWN), client(tenants, ADMIN)
+        for name in ("one", "two"):
+            admin.create_collection(name, DIMENSION)
+        for doc_id, store in enumerate((own, own, own.collection("one"), own.collection("one")), 1):
+            store.insert(doc_id, ONES)
+        # What is in other collections is looked at once a second.
+        wait_until(lambda: stored_until_refused(own.collection("two")) <= 1, "the quota counts all")
+        own.collection("two").insert(50, ONES)
+        with pytest.raises(pykyro.ResourceExhausted, match="tenant=acme limit=5"):
+            own.collection("two").insert(51, ONES)
+        own.collection("one").clear()
+        wait_until(lambda: stored_until_refused(own) == 2, "what was cleared is room again")
+        own.close()
+        admin.close()
+
+
+def stored_until_refused(store: pykyro.Client | pykyro.RemoteCollection) -> int:
+    """How many documents more there is room for."""
+    stored = 0
+    with contextlib.suppress(pykyro.ResourceExhausted):
+        for doc_id in range(100, 110):
+            store.insert(doc_id, ONES)
+            stored += 1
+    store.delete_many(range(100, 110))
+    return stored

@@ -43,10 +43,15 @@ class KnownCounts:
     def by_name(self) -> dict[str, Counts]:
         """Of every collection but `default` that they are known of."""
         names = self._collections.names_by_number()
+        return {names[number]: counts for number, counts in self.by_number().items() if number in names}
+
+    def by_number(self) -> dict[int, Counts]:
+        """The same by the numbers of the collections."""
+        names = self._collections.names_by_number()
         known = {number: counts for number, counts in list(self._closed.items()) if number in names}
         self._closed = dict(known)
         known |= {number: Counts.of(engine) for number, engine in self._collections.open.engines().items()}
-        return {names[number]: counts for number, counts in known.items() if number in names}
+        return known
 
     def count_the_rest(self) -> None:
         """Open every collection whose counts are not known, one after the other; one that cannot be opened is left

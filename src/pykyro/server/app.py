@@ -129,6 +129,7 @@ async def _serve(
                 reload.run(),
                 seals.run(),
                 security.run(),
+                *([] if server_state.quotas is None else [server_state.quotas.run(security.access)]),
                 server_state.connections.run(),
                 server_state.admission.run(),
                 server_state.unread.run(),

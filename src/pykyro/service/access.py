@@ -6,7 +6,7 @@ counted. It is made once a key and handed out again for every call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -162,6 +162,12 @@ class KeyAccess:
                 del self._callers[digest]
             else:
                 self._set_terms(caller, key)
+
+    def follow_quotas(self, within: Callable[[Quota], Quota]) -> None:
+        """Take over what is left of each caller's quota."""
+        for caller in self._callers.values():
+            if caller.limit is not None:
+                caller.limit = within(caller.limit)
 
     def _set_terms(self, caller: Caller, key: ApiKey) -> None:
         tenant = self._ring.tenants[key.tenant_id]

@@ -22,6 +22,7 @@ from pykyro.service.certificates import Validity
 from pykyro.service.commits import Commits
 from pykyro.service.connections import Connections
 from pykyro.service.scheduled_backups import ScheduledBackups
+from pykyro.service.tenant_quotas import TenantQuotas
 from pykyro.service.unread_answers import UnreadAnswers
 from pykyro.service.usage_reporter import UsageReporter
 from pykyro.system.memory import allowed_bytes
@@ -57,6 +58,7 @@ class ServerState:
         """That of the collection `default`."""
         self.collections: Collections | None = None
         self.counts: KnownCounts | None = None
+        self.quotas: TenantQuotas | None = None
         self.recovery_s = 0.0
         self.commits: Commits | None = None
         self.keys = KeyRing(())
@@ -80,6 +82,7 @@ class ServerState:
         self.engine, self.collections = engine, collections
         if collections is not None:
             self.counts = KnownCounts(collections)
+            self.quotas = TenantQuotas(engine, self.counts)
             collections.on_open = lambda opened: opened.watch_syncs(self.counters.wal_syncs.observe)
 
     def beat(self) -> None:

@@ -21,9 +21,21 @@ class Quota:
 
     tenant_id: str
     documents_max: int
+    """What is left for one collection."""
+    of_all: int | None = None
+    """The bound for all collections together, if the tenant has documents in others."""
+
+    @property
+    def stated(self) -> int:
+        """The bound as the key file states it."""
+        return self.documents_max if self.of_all is None else self.of_all
+
+    def beside(self, elsewhere: int) -> Quota:
+        """The same quota for a collection, while so many documents are in others."""
+        if not elsewhere:
+            return Quota(self.tenant_id, self.stated)
+        return Quota(self.tenant_id, max(0, self.stated - elsewhere), self.stated)
 
     def refusal(self) -> QuotaExceeded:
         """The error of a document that found no room."""
-        return QuotaExceeded(
-            f"max_vectors quota exceeded: tenant={self.tenant_id} limit={self.documents_max}"
-        )
+        return QuotaExceeded(f"max_vectors quota exceeded: tenant={self.tenant_id} limit={self.stated}")

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from pykyro.backup.source.document_count import live_keys
 from pykyro.backup.source.source import capture
+from pykyro.cli.diagnosis.collections import check_collections
 from pykyro.cli.diagnosis.finding import Finding, Severity, note, ok, wrong
 from pykyro.config import Settings
 from pykyro.engine.capacity import capacity_warning
@@ -67,7 +68,9 @@ def check_directory(directory: Path, settings: Settings | None, *, deep: bool) -
             _ownership(directory / denied[0]),
         )
         return 0
-    return (yield from _check_content(directory, settings, deep=deep))
+    documents = yield from _check_content(directory, settings, deep=deep)
+    yield from check_collections(directory, deep=deep)
+    return documents
 
 
 def _advice(directory: Path) -> str:
@@ -93,7 +96,7 @@ def _check_names(directory: Path) -> Iterator[Finding]:
     """What lies there and is no file: the database leaves it alone, unless it stands in the place of one."""
     for name in sorted(os.listdir(directory)):
         path = directory / name
-        if path.is_file() or (name == filename.SNAPSHOTS and path.is_dir()):
+        if path.is_file() or (name in (filename.SNAPSHOTS, filename.COLLECTIONS) and path.is_dir()):
             continue
         what = _kind(path)
         if filename.is_known(name):
@@ -119,7 +122,7 @@ def _kind(path: Path) -> str:
 
 def _is_denied(path: Path) -> bool:
     """Whether this process lacks access to a file or directory of the database's."""
-    known = filename.is_known(path.name) or path.name == filename.SNAPSHOTS
+    known = filename.is_known(path.name) or path.name in (filename.SNAPSHOTS, filename.COLLECTIONS)
     if not known or not path.exists():
         return False
     return not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0))

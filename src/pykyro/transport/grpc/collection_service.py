@@ -13,6 +13,7 @@ from pykyro.service.leaders import Leaders
 from pykyro.service.open_streams import OpenStream
 from pykyro.service.searches import Searches
 from pykyro.service.server_state import ServerState
+from pykyro.service.tenant_quotas import TenantQuotas
 from pykyro.service.threads import Threads
 from pykyro.service.tracing import Tracing
 from pykyro.transport.grpc.admin import Admin
@@ -38,12 +39,15 @@ class Shared:
     threads: Threads
     leaders: Leaders
     tracing: Tracing | None
+    quotas: TenantQuotas | None = None
 
 
 class CollectionService:
     """The handlers of one collection. Made on the event loop that serves, a few microseconds' work."""
 
-    def __init__(self, engine: Engine, commits: Commits, searches: Searches, shared: Shared) -> None:
+    def __init__(
+        self, engine: Engine, commits: Commits, searches: Searches, shared: Shared, number: int = 0
+    ) -> None:
         server_state, schema = shared.server_state, engine.schema
         counters, admission = server_state.counters, server_state.admission
         writes = Writes(commits, schema, counters, shared.tracing)
@@ -52,6 +56,8 @@ class CollectionService:
         insert_streams = InsertStreams(commits, schema, counters, server_state.process, admission)
         admin = Admin(server_state, engine, shared.threads)
         self.engine = engine
+        self._number = number
+        self._quotas = shared.quotas
         self._threads = shared.threads
         self._numbers: dict[str, int] = {}
         self.unary: Final[dict[str, Unary]] = {
@@ -79,11 +85,11 @@ class CollectionService:
         }
 
     @classmethod
-    def of_collection(cls, engine: Engine, shared: Shared) -> CollectionService:
+    def of_collection(cls, engine: Engine, number: int, shared: Shared) -> CollectionService:
         """Those of a collection that is not `default`, in the queues and threads of all."""
         commits = Commits(engine, shared.server_state.counters, leaders=shared.leaders)
         searches = shared.searches.of_collection(engine, GrpcSearchCodec(engine.schema))
-        return cls(engine, commits, searches, shared)
+        return cls(engine, commits, searches, shared, number)
 
     async def caller_here(self, caller: Caller) -> Caller:
         """The same caller with the number its tenant has in this collection. Each collection numbers its tenants
@@ -97,6 +103,8 @@ class CollectionService:
             number = self._numbers[tenant_id] = numbers[tenant_id]
         here = _CallerHere(caller)
         here.tenant = number
+        if self._quotas is not None and caller.limit is not None:
+            here.limit = self._quotas.within(caller.limit, self._number)
         return here
 
 

@@ -47,7 +47,7 @@ class Routes:
         self,
         collections: Collections,
         default: CollectionService,
-        build: Callable[[Engine], CollectionService],
+        build: Callable[[Engine, int], CollectionService],
     ) -> None:
         self._collections = collections
         self._default = default
@@ -110,7 +110,7 @@ class Routes:
             service = pinned.attached
             if not isinstance(service, CollectionService) or service.engine is not pinned.engine:
                 assert pinned.engine is not None
-                service = pinned.attached = self._build(pinned.engine)
+                service = pinned.attached = self._build(pinned.engine, number)
             yield service
         finally:
             opened.unpin(pinned)

@@ -58,10 +58,20 @@ class Service:
             tracing=tracing,
             admission=server_state.admission,
         )
-        shared = Shared(server_state, self._searches, self._lookups, self._threads, self._leaders, tracing)
+        shared = Shared(
+            server_state,
+            self._searches,
+            self._lookups,
+            self._threads,
+            self._leaders,
+            tracing,
+            server_state.quotas,
+        )
         self._default = CollectionService(engine, self._commits, self._searches, shared)
         self._routes = Routes(
-            collections, self._default, lambda opened: CollectionService.of_collection(opened, shared)
+            collections,
+            self._default,
+            lambda opened, number: CollectionService.of_collection(opened, number, shared),
         )
         self._rpcs = Rpcs(
             access,
