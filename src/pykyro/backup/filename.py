@@ -2,6 +2,8 @@
 
     backup_20250601T120000Z.tar     an archive: it alone is the backup, see archive/format.py
     backup_20250601T120000Z.json    its label in the catalog, which can be made again from the archive
+    collections_20250601T120000Z.json  the collections that belong to it, see collections.py
+    collections.json                every collection that has backups here, in collections/<number>/
     LOCK                            who is changing the directory
     *.tmp                           being written; worthless after a crash
 
@@ -20,6 +22,8 @@ from pykyro.storage import filename
 
 RECORD: Final = "BACKUP.json"
 LOCK: Final = "LOCK"
+COLLECTIONS: Final = "collections"
+KNOWN_COLLECTIONS: Final = "collections.json"
 
 BACKUP_ID_PATTERN: Final = filename.BACKUP_ID_PATTERN
 
@@ -33,6 +37,10 @@ def archive(backup_id: str) -> str:
 
 def entry(backup_id: str) -> str:
     return f"backup_{backup_id}.json"
+
+
+def collection_set(backup_id: str) -> str:
+    return f"collections_{backup_id}.json"
 
 
 def is_backup_id(text: str) -> bool:
@@ -54,7 +62,9 @@ def entry_id(name: str) -> str | None:
 def is_leftover(name: str) -> bool:
     """Whether a crash while writing an archive or a label left this behind."""
     whole = name.removesuffix(filename.TEMPORARY_SUFFIX)
-    return whole != name and (archive_id(whole) or entry_id(whole)) is not None
+    if whole == name:
+        return False
+    return whole.startswith(COLLECTIONS) or (archive_id(whole) or entry_id(whole)) is not None
 
 
 def piece(segment: str, start: int) -> str:

@@ -76,12 +76,14 @@ def restore(
     *,
     allow_clear: bool,
     step: Step = no_step,
+    beside: Callable[[Path], None] | None = None,
 ) -> RestoreReport:
     """Make `data_dir`, an absolute path, the database that `plan` describes.
 
-    `step` is called with the size of each piece that was written. Raises FailedPrecondition when the directory
-    holds files and `allow_clear` is off or is the root of a mounted file system, DataDirInUse, DataDamaged,
-    ResourceExhausted, OSError; then the directory is as it was.
+    `beside` is called with the new directory before it takes the place of the old one, `step` with the size of each
+    piece that was written. Raises FailedPrecondition when the directory holds files and `allow_clear` is off or is
+    the root of a mounted file system, DataDirInUse, DataDamaged, ResourceExhausted, OSError; then the directory is as
+    it was.
     """
     require_not_mounted(data_dir)
     make_directories(filesystem, data_dir.parent)
@@ -97,6 +99,8 @@ def restore(
             _require_space(filesystem, data_dir, plan)
             _Staging(filesystem, staging, store, plan, step).fill(clock)
             _prove(filesystem, staging, plan)
+            if beside is not None:
+                beside(staging)
         except BaseException:
             with contextlib.suppress(OSError):
                 remove_tree(filesystem, staging)

@@ -21,6 +21,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from pykyro.backup.collections import back_up_collections, prune_collections
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.history.catalog import read_catalog
 from pykyro.backup.history.retention import Retention, prune_backups
@@ -86,7 +87,17 @@ def run(request: RunRequest) -> RunReport:
         warn=warnings.append,
     )
     entry = create_backup(LocalFileSystem(), request.data_dir, target, clock, options)
-    pruned = prune_backups(target, request.retention, clock) if request.retention is not None else []
+    back_up_collections(LocalFileSystem(), request.data_dir, request.backup_dir, clock, options, of=entry)
+    pruned: list[str] = []
+    if (retention := request.retention) is not None:
+        pruned = prune_backups(target, retention, clock)
+        pruned += prune_collections(
+            target,
+            request.backup_dir,
+            pruned,
+            lambda one: prune_backups(one, retention, clock),
+            dry_run=False,
+        )
     return RunReport(
         backup_id=entry.id,
         size_bytes=entry.size_bytes,

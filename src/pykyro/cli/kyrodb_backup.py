@@ -6,9 +6,17 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pykyro.backup.archive.writer import Throttle
+from pykyro.backup.collections import (
+    back_up_collections,
+    known_collections,
+    place_of,
+    prune_collections,
+    set_of,
+)
 from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.filename import is_backup_id
 from pykyro.backup.history.catalog import Catalog, read_catalog
@@ -17,6 +25,7 @@ from pykyro.backup.history.retention import Retention, prune_backups
 from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import RestorePlan, instant, plan_backup, plan_position, plan_time
 from pykyro.backup.restore import describe_restore, restore
+from pykyro.backup.restore_collections import PlanOf, plan_member, restore_beside, restore_one
 from pykyro.backup.source.seal_request import WAIT_S, seal_first
 from pykyro.backup.target.locate import is_url, open_target
 from pykyro.backup.target.scratch import scratch_directory
@@ -25,7 +34,8 @@ from pykyro.backup.verify import verify_backup, verify_deep
 from pykyro.cli.backup import output
 from pykyro.cli.backup.arguments import CLEAR, parse_arguments
 from pykyro.cli.command import orderly_end, run
-from pykyro.model.errors import FailedPrecondition, InvalidArgument
+from pykyro.model.collection import DEFAULT
+from pykyro.model.errors import FailedPrecondition, InvalidArgument, NotFound
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.system.clock import SystemClock
 
@@ -50,26 +60,32 @@ def _create(options: argparse.Namespace) -> None:
     rate = None if options.max_mb_per_s is None else options.max_mb_per_s * 1e6
     if options.seal:
         seal_first(LocalFileSystem(), data_dir, options.seal_wait_secs or WAIT_S)
+    filesystem, clock = LocalFileSystem(), SystemClock()
     with output.progress("Copying") as progress:
-        entry = create_backup(
-            LocalFileSystem(),
-            data_dir,
-            _target(options),
-            SystemClock(),
-            CreateOptions(
-                incremental=options.incremental,
-                reference=options.reference,
-                full_after_days=options.full_after_days,
-                description=options.description,
-                pace=Throttle(rate).take,
-                progress=progress.reach,
-                warn=output.warn,
-            ),
+        wanted = CreateOptions(
+            incremental=options.incremental,
+            reference=options.reference,
+            full_after_days=options.full_after_days,
+            description=options.description,
+            pace=Throttle(rate).take,
+            progress=progress.reach,
+            warn=output.warn,
         )
+        back_up = partial(back_up_collections, filesystem, data_dir, options.backup_dir, clock, wanted)
+        if options.collection is not None:
+            for one in back_up(only=options.collection):
+                told = "nothing changed since the last one" if one.entry is None else one.entry.id
+                print(f"\nBackup of collection {one.name}: {told}")
+            return
+        entry = create_backup(filesystem, data_dir, _target(options), clock, wanted)
+        made = back_up(of=entry)
     print(f"\nBackup ID: {entry.id}")
     print(f"Type: {entry.record.backup_type}")
     print(f"Size: {entry.size_bytes} bytes")
     print(f"Vectors: {entry.record.documents}")
+    if made:
+        unchanged = sum(one.entry is None for one in made)
+        print(f"Collections: {len(made)}, {unchanged} of them unchanged since their last backup")
     if options.seal:
         print(f"Sealed up to position: {entry.record.sealed_lsn}")
 
@@ -82,7 +98,7 @@ def _list(options: argparse.Namespace) -> None:
             "without it there is --format json",
             field="format",
         )
-    catalog = _catalog(_target(options))
+    catalog = _catalog(_target_of(options))
     if chosen == "json":
         output.print_json(catalog, _clock_faults(catalog))
     else:
@@ -90,7 +106,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    target, clock = _target(options), SystemClock()
+    target, clock = _target_of(options), SystemClock()
     catalog = _catalog(target)
     if options.newest and not catalog.entries:
         raise FailedPrecondition(f"No backups found in {target.location}")
@@ -115,6 +131,9 @@ def _verify(options: argparse.Namespace) -> None:
 def _restore(options: argparse.Namespace) -> None:
     data_dir = _data_dir(options)
     _require_apart(data_dir, options.backup_dir)
+    if options.collection is not None:
+        _restore_one(options, data_dir)
+        return
     target = _target(options)
     store, catalog = Store(target), _catalog(target)
     plan = _plan(options, catalog, store)
@@ -125,9 +144,29 @@ def _restore(options: argparse.Namespace) -> None:
         output.print_restore(describe_restore(filesystem, data_dir, plan), plan, data_dir)
         return
     allow_clear = os.environ.get(CLEAR, "").lower() == "true"
+    collections, clock = set_of(target, plan.latest.id), SystemClock()
+
+    def beside(staging: Path) -> None:
+        if collections is not None:
+            restore_beside(
+                filesystem, staging, options.backup_dir, collections, clock, _plan_of(options), progress.step
+            )
+
     with output.progress("Restoring", plan.size_bytes) as progress:
         report = restore(
-            filesystem, data_dir, store, plan, SystemClock(), allow_clear=allow_clear, step=progress.step
+            filesystem,
+            data_dir,
+            store,
+            plan,
+            clock,
+            allow_clear=allow_clear,
+            step=progress.step,
+            beside=beside,
+        )
+    if collections is not None and options.lsn is not None:
+        output.warn(
+            f"positions are of {DEFAULT} alone: the {len(collections.members)} other collections are as of backup "
+            f"{plan.latest.id}"
         )
     if report.leftover is not None:
         output.warn(f"the previous content of {data_dir} is still in {report.leftover}; you can remove it")
@@ -137,6 +176,51 @@ def _restore(options: argparse.Namespace) -> None:
         print(f"\nDatabase restored to point-in-time: {instant(options.point_in_time)}")
     else:
         print(f"\nDatabase restored to position {options.lsn}")
+
+
+def _plan_of(options: argparse.Namespace) -> PlanOf:
+    """What to restore of a collection that belongs to a backup: it itself, or with an instant the state then."""
+    if options.point_in_time is None:
+        return plan_member
+
+    def plan(catalog: Catalog, store: Store, backup_id: str) -> RestorePlan:
+        # One that did not change since has no backup that reaches the instant; then its last one is its state.
+        newest = catalog.restorable()[0]
+        if newest.record.created_us < options.point_in_time:
+            return plan_backup(catalog, newest.id)
+        return plan_time(catalog, options.point_in_time, store)
+
+    return plan
+
+
+def _restore_one(options: argparse.Namespace, data_dir: Path) -> None:
+    """Restore one collection into a database that is there."""
+    known = known_collections(_target(options))
+    number = known.number_of(options.collection)
+    if number is None:
+        names = ", ".join(sorted({one.name for one in known.collections.values()})) or "none"
+        raise NotFound(
+            f"no collection {options.collection!r} has backups in {options.backup_dir}; those that have: {names}"
+        )
+    target = open_target(place_of(options.backup_dir, number))
+    store, catalog = Store(target), _catalog(target)
+    plan = _plan(options, catalog, store)
+    name, filesystem = getattr(options, "as") or options.collection, LocalFileSystem()
+    if options.dry_run:
+        print(f"Collection {name} would be {plan.size_bytes} bytes at position {plan.lsn}")
+        return
+    with output.progress("Restoring", plan.size_bytes) as progress:
+        restore_one(
+            filesystem,
+            data_dir,
+            name,
+            known.collections[number].entry,
+            store,
+            plan,
+            SystemClock(),
+            progress.step,
+        )
+    print(f"\nCollection {name} restored to position {plan.lsn}")
 
 
 def _prune(options: argparse.Namespace) -> None:
@@ -149,7 +233,15 @@ def _prune(options: argparse.Namespace) -> None:
     )
     target = _target(options)
     _catalog(target)
-    pruned = prune_backups(target, retention, SystemClock(), dry_run=options.dry_run)
+    clock, dry_run = SystemClock(), options.dry_run
+    pruned = prune_backups(target, retention, clock, dry_run=dry_run)
+    pruned += prune_collections(
+        target,
+        options.backup_dir,
+        pruned,
+        lambda one: prune_backups(one, retention, clock, dry_run=dry_run),
+        dry_run=dry_run,
+    )
     if not pruned:
         print("No backups pruned (all within retention policy)")
         return
@@ -191,6 +283,16 @@ def _clock_faults(catalog: Catalog) -> dict[str, str]:
 
 def _target(options: argparse.Namespace) -> Target:
     return open_target(options.backup_dir)
+
+
+def _target_of(options: argparse.Namespace) -> Target:
+    """Where the backups of --collection are."""
+    if options.collection is None:
+        return _target(options)
+    number = known_collections(_target(options)).number_of(options.collection)
+    if number is None:
+        raise NotFound(f"no collection {options.collection!r} has backups in {options.backup_dir}")
+    return open_target(place_of(options.backup_dir, number))
 
 
 def _data_dir(options: argparse.Namespace) -> Path:

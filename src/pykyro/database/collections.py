@@ -391,7 +391,7 @@ class Collections:
             return
         ours = {str(number) for number in self._by_number}
         for name in names:
-            if name.isdecimal() and name not in ours:
+            if name.split(".")[0].isdecimal() and name not in ours:  # a restore that died has a suffix
                 try:
                     remove_tree(self._filesystem, above / name)
                 except OSError as error:

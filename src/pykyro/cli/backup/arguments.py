@@ -18,6 +18,7 @@ from pykyro.version import __version__
 CLEAR: Final = "BACKUP_ALLOW_CLEAR"
 
 _NEEDS: Final = {
+    "--as": "--collection",
     "--reference": "--incremental",
     "--full-after-days": "--incremental",
     "--seal-wait-secs": "--seal",
@@ -89,6 +90,7 @@ def _add_directories(parser: argparse.ArgumentParser, data: Path | str, backup: 
 
 
 def _add_create(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--collection", metavar="NAME", help="back up this collection alone (default: all)")
     parser.add_argument(
         "--description", type=text_argument, default="", metavar="TEXT", help="a note that list shows"
     )
@@ -124,6 +126,9 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--collection", metavar="NAME", help="the backups of this collection (default: those of default)"
+    )
+    parser.add_argument(
         "--format",
         choices=("table", "json"),
         help="table needs the cli-tools extra (default: table with it, json without)",
@@ -131,6 +136,9 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--collection", metavar="NAME", help="a backup of this collection (default: of default)"
+    )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("id", nargs="?", metavar="BACKUP_ID", help="the backup")
     which.add_argument("--backup-id", metavar="ID", help="the same, as an option")
@@ -163,6 +171,14 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
         help="with --lsn: the position on the way to this backup (default: to the newest that reaches it)",
     )
     parser.add_argument("--dry-run", action="store_true", help="show the result without changing anything")
+    parser.add_argument(
+        "--collection",
+        metavar="NAME",
+        help="restore this collection alone, into the database that is in --data-dir (default: the whole database)",
+    )
+    parser.add_argument(
+        "--as", metavar="NAME", help="with --collection: under another name (default: its own)"
+    )
     parser.epilog = f"A directory that holds files is replaced only with {CLEAR}=true in the environment."
 
 
