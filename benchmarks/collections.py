@@ -69,7 +69,9 @@ def idle_bytes(place: Path, collections: int, dimension: int) -> float:
 
 def first_search_ms(place: Path, collections: int, dimension: int) -> tuple[float, float]:
     """Median milliseconds of the first search of a closed collection, and of the next."""
-    query, cold, warm = np.ones(dimension, np.float32), [], []
+    query = np.ones(dimension, np.float32)
+    cold: list[float] = []
+    warm: list[float] = []
     with pykyro.open(place, dimension=dimension) as db:
         for number in range(min(collections, _COLD_SEARCHES)):
             collection = db.collection(f"c{number}")
