@@ -138,6 +138,29 @@ def test_answers_that_nobody_reads_stay_charged_and_their_connection_is_closed(s
     assert "wait on it, and for" in server.log
 
 
+def test_a_stream_whose_answers_nobody_reads_has_few_of_them_waiting(server: RunningServer) -> None:
+    """128 searches with answers of 20 MiB would be 2.5 GiB."""
+    request = pb.SearchRequest(query_embedding=[1.0, 9, 0.5, 0.25], k=20)
+    end = threading.Event()
+
+    def requests() -> Iterator[pb.SearchRequest]:
+        for _ in range(128):
+            yield request
+        end.wait(PATIENCE_S)
+
+    with Watched(server) as memory:
+        answers = server.stub.BulkSearch(requests())
+        for _ in range(10):
+            assert server.stub.Search(pb.SearchRequest(query_embedding=QUERY, k=5, ef_search=50)).results
+        first = next(answers)
+        assert len(first.results) == 20
+        assert metric(server, "memory_part_bytes", part="answers") < 450 * MIB
+        end.set()
+        answers.cancel()
+    assert memory.most < OVER * LIMIT
+    wait_until(lambda: metric(server, "memory_part_bytes", part="answers") < MIB, "and nothing is left")
+
+
 def test_a_search_does_not_wait_for_long_ones_of_others(server: RunningServer) -> None:
     """Filters of thousands of text ranges, on as many keys as they can be."""
     message = pb.MetadataFilter()

@@ -79,6 +79,8 @@ STREAM_LINGER_S: Final = 0.01
 STREAM_GROUP_BYTES_MAX: Final = 8 << 20
 STREAM_SEARCHES_MAX: Final = 128
 """In-flight searches of one stream."""
+STREAM_AHEAD_BYTES_MAX: Final = 8 << 20
+"""Of the answers that one stream may have waiting for its client, unless a single one is larger."""
 STREAMS_MAX: Final = 1000
 """Streams of messages from clients that are open at once."""
 STREAM_SILENT_S: Final = 10.0
