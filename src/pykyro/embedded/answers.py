@@ -33,7 +33,9 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
 
 def stored_documents(page: Page, include_vectors: bool) -> list[StoredDocument]:
     return [
-        StoredDocument(found.doc_id, found.vector if include_vectors else None, found.metadata, found.tier)
+        StoredDocument(
+            found.doc_id, found.vector if include_vectors else None, found.metadata_wire, found.tier
+        )
         for found in page.documents
     ]
 

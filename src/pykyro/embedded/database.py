@@ -372,7 +372,7 @@ class Database:
             return None
         # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
         vector = found.vector.copy() if include_vector else None
-        return StoredDocument(found.doc_id, vector, found.metadata, found.tier)
+        return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier)
 
 
 def _scoped(document: Document, namespace: str) -> Document:

@@ -99,18 +99,39 @@ class SearchAnswer(Sequence[Hit]):
         return self.hits[at]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class StoredDocument:
-    """A document as a lookup returns it.
+    """A document as a lookup or a listing returns it.
 
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None when it was not asked for;
     `tier` is where the document was, None when the server does not say.
     """
 
-    id: int
-    vector: Vector | None
-    metadata: dict[str, str]
-    tier: Tier | None
+    __slots__ = ("_metadata", "id", "tier", "vector")
+
+    def __init__(
+        self,
+        id: int,
+        vector: Vector | None,
+        metadata: Mapping[str, str] | bytes = b"",
+        tier: Tier | None = None,
+    ) -> None:
+        """`metadata` as for a Hit."""
+        self.id = id
+        self.vector = vector
+        self.tier = tier
+        self._metadata = metadata
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The document's metadata, empty when it was left out."""
+        metadata = self._metadata
+        if not isinstance(metadata, dict):
+            metadata = decode_metadata(metadata) if isinstance(metadata, bytes) else dict(metadata)
+            self._metadata = metadata
+        return metadata
+
+    def __repr__(self) -> str:
+        return f"StoredDocument(id={self.id}, metadata={self.metadata!r})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
