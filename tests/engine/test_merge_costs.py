@@ -61,7 +61,7 @@ for at in range(1062):
 result = {
     "grown": peak() - before,
     "logged": engine.stats().wal_bytes - logged,
-    "counted": engine.context.state.version.active.size_bytes,
+    "counted": engine._context.state.version.active.size_bytes,
     "held": memory() - before,
 }
 assert engine.get(1).metadata == document
@@ -95,7 +95,7 @@ for group in range(30):
     for change in changes:
         document |= change
     engine.commit([UpdateMetadata(1, change, merge=True) for change in changes])
-result = {"grown": peak() - before, "rows": engine.context.state.version.active.rows}
+result = {"grown": peak() - before, "rows": engine._context.state.version.active.rows}
 assert engine.get(1).metadata == document
 assert nearest(engine, VECTOR, filter=Exact("key7", "29 7")) == [1]
 assert engine.stats().documents == 1
@@ -124,8 +124,8 @@ for first in range(0, DOCUMENTS, 8):
     engine.flush()
 engine.close()
 engine = open_small(path)
-for segment in engine.context.state.version.cold:
-    engine.context.filesystem.release_pages(segment.mapping)
+for segment in engine._context.state.version.cold:
+    engine._context.filesystem.release_pages(segment.mapping)
 before = memory()
 
 def update(doc_id):
@@ -133,10 +133,10 @@ def update(doc_id):
 
 with ThreadPoolExecutor(100) as threads:
     assert list(threads.map(update, range(DOCUMENTS))) == [1] * DOCUMENTS
-for segment in engine.context.state.version.cold:
-    engine.context.filesystem.release_pages(segment.mapping)
+for segment in engine._context.state.version.cold:
+    engine._context.filesystem.release_pages(segment.mapping)
 result = {
-    "counted": engine.context.state.version.active.size_bytes,
+    "counted": engine._context.state.version.active.size_bytes,
     "held": memory() - before,
     "logged": engine.stats().wal_bytes,
 }

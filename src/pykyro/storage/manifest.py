@@ -213,7 +213,7 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
-    if manifest.has_merges != (words[1] == str(FORMAT).encode()):
+    if (manifest.format == FORMAT) != (words[1] == str(FORMAT).encode()):
         raise DataDamaged("manifest is of another format than its content", path=path, offset=0, hint=_HINT)
     return manifest
 

@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.engine.tiers.cold_segment import ColdSegment
-from pykyro.engine.tiers.merged_metadata import MergedMetadata, added_bytes, held_bytes, merged, size_of
+from pykyro.engine.tiers.merged_metadata import (
+    MergedMetadata,
+    added_bytes,
+    held_bytes,
+    merged,
+    public_bytes_max,
+    whole_bytes,
+)
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, count_owners, no_candidates
 from pykyro.index.metadata.bitmaps import rows_of
@@ -159,10 +166,10 @@ class HotTier:
             found, origin = tier.metadata(before), Origin(before)
             known = self._derivations.get(before) if tier is self else None
         stored = merged(found, changes, wire)
-        held_bytes, derivation = added_bytes(stored), None
+        derivation = None
         if isinstance(stored, MergedMetadata) and (tier is self or origin.frozen is not None):
             derivation = Derivation(origin, changes) if known is None else known.with_changes(changes)
-        self._add_stored(key, tier.vector(before), stored, held_bytes, derivation)
+        self._add_stored(key, tier.vector(before), stored, added_bytes(found, stored), derivation)
 
     def compacted(self, fresh: HotTier) -> HotTier:
         """`fresh`, with the live rows of this tier. For the writer; this tier is not to be changed any more."""
@@ -183,7 +190,7 @@ class HotTier:
         if self.rows < _COMPACT_FACTOR * self.live:
             return False
         live = self.live_rows().tolist()
-        live_bytes = sum(self._bytes_per_row + size_of(self._metadata[row]) for row in live)
+        live_bytes = sum(self._bytes_per_row + whole_bytes(self._metadata[row]) for row in live)
         return _COMPACT_FACTOR * live_bytes <= self.size_bytes
 
     def _add_stored(
@@ -191,11 +198,11 @@ class HotTier:
         key: Key,
         vector: Vector,
         stored: TierMetadata,
-        held_bytes: int,
+        own_bytes: int,
         derivation: Derivation | None,
     ) -> None:
-        """Add a document whose metadata is stored already, in `held_bytes` that nobody else holds."""
-        row, index = self._add(key, vector, stored, held_bytes), self._index
+        """Add a document whose metadata is stored already, in `own_bytes` that no other row is counted for."""
+        row, index = self._add(key, vector, stored, own_bytes), self._index
         if derivation is None or len(derivation.changes) > _DERIVED_CHANGES_MAX:
             index.add(row, stored.whole())
         else:
@@ -205,7 +212,7 @@ class HotTier:
         self._count_index()
         self._show(key, row)
 
-    def _add(self, key: Key, vector: Vector, stored: TierMetadata, held_bytes: int) -> int:
+    def _add(self, key: Key, vector: Vector, stored: TierMetadata, own_bytes: int) -> int:
         """The row of a document, which nobody sees yet."""
         row, columns = len(self._metadata), self._columns
         if row == len(columns.alive):
@@ -217,8 +224,8 @@ class HotTier:
         else:
             columns.doc_ids[row], columns.owners[row] = key & DOC_ID_BITS, key >> OWNER_SHIFT
         self._metadata.append(stored)
-        self._metadata_bytes += held_bytes
-        self.size_bytes += self._bytes_per_row + held_bytes
+        self._metadata_bytes += own_bytes
+        self.size_bytes += self._bytes_per_row + own_bytes
         return row
 
     def _count_index(self) -> None:
@@ -281,7 +288,8 @@ class HotTier:
     def public_bytes(self, rows: Sequence[int]) -> int:
         total, metadata = 0, self._metadata
         for row in rows:
-            total += len(metadata[row].public)
+            stored = metadata[row]
+            total += len(stored.public) if isinstance(stored, StoredMetadata) else public_bytes_max(stored)
         return total
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:

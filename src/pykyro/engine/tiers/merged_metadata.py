@@ -8,7 +8,7 @@ over, everything is put together anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +18,10 @@ from pykyro.model.types import RESERVED_KEYS, Scope
 
 _SMALL_BYTES: Final = 4096
 """Metadata up to this size is put together at once: it would cost a reader more to do so each time."""
-_LEVEL_BYTES: Final = 200
-"""Of a row with changes beside their bytes."""
+_LEVELS_BYTES: Final = 60
+"""Of the objects of a row with changes, beyond those of a row without."""
+_MAPPED_BYTES: Final = 260
+"""Of the objects that say where in the file a row is. All rows that are laid over it share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,14 @@ class MergedMetadata:
 
     @property
     def public(self) -> bytes:
-        return encode_metadata(decode_metadata(self.base.public) | self.changes())
+        return encode_metadata(_laid_over_each_other((self.base.public, *self.levels)))
 
     @property
     def reserved(self) -> bytes:
         return self.base.reserved
 
-    def changes(self) -> dict[str, str]:
-        """All of them together."""
-        return decode_metadata(b"".join(self.levels))
-
     def whole(self) -> dict[str, str]:
-        return self.base.whole() | self.changes()
+        return _laid_over_each_other((self.base.public, *self.levels, self.base.reserved))
 
     def in_scope(self, scope: Scope) -> bool:
         return in_scope(self.base.reserved, scope)
@@ -74,35 +72,50 @@ def merged(before: TierMetadata, changes: Mapping[str, str], wire: bytes) -> Sto
         base, levels = before.base, before.levels
     if isinstance(base, (StoredMetadata, MappedMetadata)) and RESERVED_KEYS.isdisjoint(changes):
         while levels and len(levels[-1]) <= len(wire):
-            wire = encode_metadata(decode_metadata(levels[-1] + wire))
+            wire = encode_metadata(_laid_over_each_other((levels[-1], wire)))
             levels = levels[:-1]
         levels += (wire,) if wire else ()
-        if sum(map(len, levels)) < base_bytes(base) > _SMALL_BYTES:
+        if sum(map(len, levels)) < _base_bytes(base) > _SMALL_BYTES:
             return MergedMetadata(base, levels)
-    return StoredMetadata.split(before.whole() | dict(changes))
+    return StoredMetadata.split({**before.whole(), **changes})
 
 
-def base_bytes(base: StoredMetadata | MappedMetadata) -> int:
-    """How long the public entries are in wire form."""
-    return len(base.public) if isinstance(base, StoredMetadata) else len(base.mapped)
-
-
-def added_bytes(stored: StoredMetadata | MergedMetadata) -> int:
-    """What the last merge added to memory: of changes the level that it made."""
+def added_bytes(before: TierMetadata, stored: StoredMetadata | MergedMetadata) -> int:
+    """What the merge that made `stored` of `before` added to memory: of changes the level that it made."""
     if isinstance(stored, StoredMetadata):
         return len(stored.public) + len(stored.reserved)
-    return _LEVEL_BYTES + (len(stored.levels[-1]) if stored.levels else 0)
+    own = _LEVELS_BYTES + (len(stored.levels[-1]) if stored.levels else 0)
+    return own + (_MAPPED_BYTES + len(stored.reserved) if isinstance(before, MappedMetadata) else 0)
 
 
 def held_bytes(stored: TierMetadata) -> int:
     """Memory that it takes, if no other row shares it; what is mapped does not count."""
-    if isinstance(stored, MergedMetadata) and isinstance(stored.base, MappedMetadata):
-        return _LEVEL_BYTES + sum(map(len, stored.levels)) + len(stored.reserved)
-    return _LEVEL_BYTES + size_of(stored)
+    if not isinstance(stored, MergedMetadata):
+        return whole_bytes(stored)
+    mapped = isinstance(stored.base, MappedMetadata)
+    levels = _LEVELS_BYTES + sum(map(len, stored.levels)) + len(stored.reserved)
+    return levels + (_MAPPED_BYTES if mapped else _base_bytes(stored.base))
 
 
-def size_of(stored: TierMetadata) -> int:
-    """About how long the entries are when they are put together."""
-    if isinstance(stored, MergedMetadata):
-        return base_bytes(stored.base) + sum(map(len, stored.levels)) + len(stored.base.reserved)
-    return len(stored.public) + len(stored.reserved)
+def public_bytes_max(stored: TierMetadata) -> int:
+    """What its public entries have at most, without putting them together or reading what is mapped."""
+    if not isinstance(stored, MergedMetadata):
+        return len(stored.public)
+    return _base_bytes(stored.base) + sum(map(len, stored.levels))
+
+
+def whole_bytes(stored: TierMetadata) -> int:
+    """What all entries have at most, found in the same way."""
+    return public_bytes_max(stored) + len(stored.reserved)
+
+
+def _base_bytes(base: StoredMetadata | MappedMetadata) -> int:
+    return len(base.public) if isinstance(base, StoredMetadata) else len(base.mapped)
+
+
+def _laid_over_each_other(wires: Iterable[bytes]) -> dict[str, str]:
+    """The entries of all of them; of those with one key the last."""
+    found: dict[str, str] = {}
+    for wire in wires:
+        found |= decode_metadata(wire)
+    return found

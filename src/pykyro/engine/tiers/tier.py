@@ -96,7 +96,7 @@ class SearchTier(Protocol):
         ...
 
     def public_bytes(self, rows: Sequence[int]) -> int:
-        """How long those are together; nothing is read from disk for it."""
+        """How long those are together, or a little more; nothing is read from disk for it."""
         ...
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:

@@ -97,6 +97,15 @@ class DerivedRows:
                 if value is not None:
                     yield family.rows[at], value
 
+    def forget(self, count: int) -> int:
+        """Let the indexes of segments, of which some may be known here alone, let go of so many bytes of what they
+        remember; how many it was. From any thread."""
+        gone = 0
+        for frozen in list(self._families):
+            if frozen is not None and gone < count:
+                gone += frozen.forget(count - gone)
+        return gone
+
     def cost_us(self, condition: Filter) -> int:
         """What asking the indexes of segments takes."""
         return sum(frozen.cost_us(condition) for frozen in self._families if frozen is not None)

@@ -128,8 +128,10 @@ class MutableMetadataIndex:
             return own + self._derived.cost_us(simple)
 
     def forget(self, count: int) -> int:
-        """Let go of so many bytes of what is remembered; how many it was."""
-        return self._results.forget(count)
+        """Let go of so many bytes of what is remembered, here and in the indexes that rows are derived from; how many
+        it was."""
+        gone = self._results.forget(count)
+        return gone if gone >= count else gone + self._derived.forget(count - gone)
 
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that may be numbers, and rows of a key. Numbers are in order, whatever the bound."""
