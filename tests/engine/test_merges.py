@@ -180,3 +180,38 @@ def test_merges_equal_a_dict_whatever_happens(
     walk.engine.close()
     walk.read_without_an_engine()
     assert read_manifest(LocalFileSystem(), walk.path).format == 3
+
+
+def test_a_log_of_merges_is_recovered_piece_by_piece(tmp_path: Path) -> None:
+    """Each piece is sealed before the next, so merges are into rows that were sealed just now."""
+    seeded, rows = random.Random(5), vectors(20)
+    model: dict[int, dict[str, str]] = {}
+    engine = open_small(tmp_path / "data")
+    for step in range(600):
+        doc_id = seeded.randrange(len(rows))
+        if doc_id not in model or step % 97 == 0:
+            model[doc_id] = {f"key{at}": f"{step} {at} ".ljust(200, "x") for at in range(60)}
+            engine.write(Put(Document(doc_id, rows[doc_id], dict(model[doc_id]))))
+        elif step % 31 == 0:
+            del model[doc_id]
+            engine.write(Delete(doc_id))
+        else:
+            changes = {f"key{seeded.randrange(70)}": f"{step}".ljust(seeded.choice((1, 3000)), "y")}
+            model[doc_id] |= changes
+            engine.write(UpdateMetadata(doc_id, changes, merge=True))
+    engine.close()
+
+    for hot_bytes_max in (256 << 10, 4 << 20):
+        engine = open_small(tmp_path / "data", hot_bytes_max=hot_bytes_max)
+        segments = len(engine._context.state.version.cold)
+        assert segments > 3
+        assert {at: found.metadata for at in range(len(rows)) if (found := engine.get(at))} == model
+        for doc_id, metadata in model.items():
+            for key in ("key3", "key65"):
+                if key in metadata:
+                    assert doc_id in nearest(engine, rows[doc_id], 20, filter=Exact(key, metadata[key]))
+        engine.close()
+    assert {
+        one.doc_id: dict(one.metadata)
+        for one in OfflineReader(LocalFileSystem(), tmp_path / "data").documents()
+    } == model
