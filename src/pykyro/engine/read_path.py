@@ -28,7 +28,7 @@ from pykyro.engine.options import EngineOptions
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
-from pykyro.engine.tiers.stored_metadata import StoredMetadata
+from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, no_pause
 from pykyro.model import distance
 from pykyro.model.distance import Query
@@ -295,7 +295,7 @@ class ReadPath:
         return _found(doc_id, vector, metadata, place.tier.kind, scope)
 
 
-def _found(doc_id: int, vector: Vector, metadata: StoredMetadata, tier: Tier, scope: Scope) -> Found | None:
+def _found(doc_id: int, vector: Vector, metadata: TierMetadata, tier: Tier, scope: Scope) -> Found | None:
     return Found(doc_id, vector, metadata.public, tier) if metadata.in_scope(scope) else None
 
 

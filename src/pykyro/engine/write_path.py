@@ -285,7 +285,7 @@ class WritePath:
                 frames.append((ack, records))
                 contents.append(content)
                 content_bytes += len(content)
-                if content_bytes >= self._memory.group_bytes_max:
+                if content_bytes + changes.merged_bytes >= self._memory.group_bytes_max:
                     break
         # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
         # is written until a restart replays the log.
@@ -295,6 +295,8 @@ class WritePath:
         position = self._log.position
         try:
             if contents:
+                if changes.has_merges:
+                    self._log.permit_merges()
                 lsns = self._log.append(contents)
             else:
                 self._log.require_writable()
@@ -342,12 +344,15 @@ class WritePath:
     def _apply(self, lsns: Sequence[LSN], frames: Sequence[tuple[Ack, list[Record]]]) -> None:
         """Change the tiers as the log says, and tell the caches before anybody is told."""
         self._caches.begin()
+        version = self._state.version
         changed: list[Record] = []
         for lsn, (ack, records) in zip(lsns, frames, strict=True):
             self._state.apply(lsn, records)
             changed += records
             ack.lsn = lsn
         self._caches.committed(changed)
+        if self._state.version is not version:
+            self._caches.release_tiers()
         if self._state.documents >= self.capacity.watch_from or self.capacity.alarmed:
             self.capacity.look(self._state.documents)
         active = self._state.version.active

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import METADATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX
 from pykyro.model.types import RESERVED_KEYS
+
+UTF8_BYTES_MAX: Final = 4
+"""Of a letter."""
 
 
 def check_metadata_entries(metadata: Mapping[str, str]) -> None:
@@ -40,8 +44,10 @@ def check_updated(stored: Mapping[str, str], updated: Mapping[str, str], wire_by
     `wire_bytes` is known to be at least the size of `updated`. A document that already has too much, because it was
     written when more was allowed, may keep as much as it has: so it can be made smaller step by step.
     """
-    if wire_bytes <= METADATA_KEY_BYTES_MAX and len(updated) <= METADATA_ENTRIES_MAX:
-        return
+    if wire_bytes <= METADATA_BYTES_MAX and len(updated) <= METADATA_ENTRIES_MAX:
+        longest_key = min(wire_bytes, UTF8_BYTES_MAX * max(map(len, updated), default=0))
+        if longest_key <= METADATA_KEY_BYTES_MAX:
+            return
     entries, size, longest = _measure(updated)
     entries_before, size_before, longest_before = _measure(stored)
     way_out = "; write fewer or shorter entries, or replace the metadata instead of merging into it"

@@ -4,7 +4,9 @@
 
 The format is 1 until there are tenants, and 2 from then on. In a database of format 2 the log and the segments keep
 the owner of a document beside its id (records.py, row_keys.py), which programs that know format 1 alone would take
-for damage, or worse: so they are told. What was written in format 1 stays readable.
+for damage, or worse: so they are told. The format becomes 3, tenants or not, before the first MERGE record is written
+to the log, and stays 3: programs that know formats 1 and 2 cannot read such a record. What was written in formats 1
+and 2 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -38,9 +40,12 @@ from pykyro.storage.files.replace_file import replace_file
 from pykyro.storage.segment.section_file import FileFacts
 
 FORMAT_WITHOUT_TENANTS: Final = 1
-FORMAT: Final = 2
+FORMAT_WITHOUT_MERGES: Final = 2
+FORMAT: Final = 3
 _MAGIC: Final = b"KYRODB-MANIFEST "
-_FORMATS: Final = tuple(str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT))
+_FORMATS: Final = tuple(
+    str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT_WITHOUT_MERGES, FORMAT)
+)
 _HINT: Final = "Restore from a backup"
 
 _DataFileName = Annotated[str, StringConstraints(pattern=rf"^{filename.ENTRY_PATTERN}$")]
@@ -115,7 +120,7 @@ class Manifest(_Entry):
     `history` names the line of positions: it changes when positions are given out a second time, after a restore or
     recovery from segments alone, and `branched_from` says which line was left and where. `next_number` is the next
     file number. `tenants` are the numbers by which documents name their tenants; a tenant is never taken out, so that
-    no number is given out twice.
+    no number is given out twice. `has_merges` says that the log may hold MERGE records.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -127,6 +132,7 @@ class Manifest(_Entry):
     segments: tuple[SegmentEntry, ...] = ()
     wal: tuple[WalEntry, ...] = ()
     tenants: dict[str, _TenantIndex] = {}
+    has_merges: bool = False
     updated_us: _Count = 0
 
     @model_validator(mode="after")
@@ -138,7 +144,9 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
-        return FORMAT if self.tenants else FORMAT_WITHOUT_TENANTS
+        if self.has_merges:
+            return FORMAT
+        return FORMAT_WITHOUT_MERGES if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
     def file_names(self) -> set[str]:
@@ -157,6 +165,10 @@ class Manifest(_Entry):
         """The same state without this WAL segment, which holds nothing."""
         return self.model_copy(update={"wal": tuple(entry for entry in self.wal if entry.name != name)})
 
+    def with_merges(self) -> Manifest:
+        """The same state, whose log may hold MERGE records from now on."""
+        return self.model_copy(update={"has_merges": True})
+
     def with_tenants(self, tenant_ids: Iterable[str]) -> Manifest:
         """The same state with a number for each of these tenants; a known tenant keeps its own.
 
@@ -174,8 +186,10 @@ class Manifest(_Entry):
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    # A history that left no other says nothing of it, so that earlier versions can read what they could always read.
-    left_out = {"branched_from"} if manifest.branched_from is None else None
+    # What is not so is not said, so that earlier versions can read what they could always read.
+    left_out = {"branched_from"} if manifest.branched_from is None else set()
+    if not manifest.has_merges:
+        left_out.add("has_merges")
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
 
@@ -196,9 +210,12 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
             hint="Open it with the version of KyroDB that wrote it",
         )
     try:
-        return Manifest.model_validate_json(body)
+        manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
+    if (manifest.format == FORMAT) != (words[1] == str(FORMAT).encode()):
+        raise DataDamaged("manifest is of another format than its content", path=path, offset=0, hint=_HINT)
+    return manifest
 
 
 def read_manifest(filesystem: FileSystem, directory: Path) -> Manifest:

@@ -116,8 +116,10 @@ def _capture(
             beside[name] = filesystem.read(directory / name)
     closed = tuple(segment.entry for segment in log.segments)
     return BackupSource(
-        # Tenants are numbered in MANIFEST before their documents reach the log.
-        manifest.model_copy(update={"wal": closed, "tenants": latest.tenants}),
+        # Tenants are numbered in MANIFEST before their documents reach the log, and merges are permitted in it.
+        manifest.model_copy(
+            update={"wal": closed, "tenants": latest.tenants, "has_merges": latest.has_merges}
+        ),
         files,
         log,
         beside,
