@@ -67,6 +67,7 @@ calls = [
     lambda: db.get_many([1]), lambda: db.search([1, 2, 3, 4]), lambda: db.search_many([[1, 2, 3, 4]]),
     db.count, db.scroll, lambda: list(db.documents()), lambda: db.sample(1), db.clear,
     db.flush, db.snapshot, db.health, db.stats, db.__enter__,
+    lambda: db.insert_many([]), lambda: db.delete_many([]), lambda: db.get_many([]), lambda: db.search_many([]),
 ]
 in_child(lambda: [refused(call) for call in calls])
 insert(db, 11, 10)

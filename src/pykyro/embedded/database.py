@@ -38,7 +38,7 @@ from pykyro.model.arguments import (
 )
 from pykyro.model.criteria import check_deletion_filter, check_one_criterion, search_options
 from pykyro.model.documents import DocumentLike, Intake, checked_document, document_bytes
-from pykyro.model.errors import KyroError, Unavailable
+from pykyro.model.errors import FailedPrecondition, KyroError, Unavailable
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import (
     SEARCH_BATCH,
@@ -53,6 +53,7 @@ from pykyro.model.requests import (
     DeleteMany,
     DeleteMatching,
     FlushReport,
+    Found,
     Put,
     UpdateMetadata,
 )
@@ -163,16 +164,15 @@ class Database:
         self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
     ) -> StoredDocument | None:
         """The document with this id, or None."""
-        return self._get(
-            checked_doc_id(doc_id), Scope(namespace=checked_namespace(namespace)), include_vector
-        )
+        scope = Scope(namespace=checked_namespace(namespace))
+        return _stored(self._open_engine().get(checked_doc_id(doc_id), scope), include_vector)
 
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None for an id without a document."""
-        scope = Scope(namespace=checked_namespace(namespace))
-        return [self._get(doc_id, scope, include_vectors) for doc_id in checked_ids(ids)]
+        engine, scope = self._open_engine(), Scope(namespace=checked_namespace(namespace))
+        return [_stored(engine.get(doc_id, scope), include_vectors) for doc_id in checked_ids(ids)]
 
     def search(
         self,
@@ -223,9 +223,10 @@ class Database:
             k, condition, namespace, ef_search, min_score, exact, include_vectors, include_metadata
         )
         requests = options.ask_each(vectors, self._schema)
+        engine = self._open_engine()
         answers: list[SearchAnswer] = []
         for at in range(0, len(requests), SEARCH_BATCH):
-            engine, started_s = self._open_engine(), time.perf_counter()
+            started_s = time.perf_counter()
             for result in engine.search_many(requests[at : at + SEARCH_BATCH]):
                 if isinstance(result, KyroError):
                     raise result
@@ -346,7 +347,7 @@ class Database:
         self._engine.close()
 
     def __enter__(self) -> Self:
-        self._open_engine().stats()  # refused in a forked child, like all the rest
+        self._open_engine()
         return self
 
     def __exit__(
@@ -364,15 +365,17 @@ class Database:
     def _open_engine(self) -> Engine:
         if self._closed:
             raise Unavailable("the database is closed")
+        if self._engine.refusal:
+            raise FailedPrecondition(self._engine.refusal)
         return self._engine
 
-    def _get(self, doc_id: int, scope: Scope, include_vector: bool) -> StoredDocument | None:
-        found = self._open_engine().get(doc_id, scope)
-        if found is None:
-            return None
-        # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
-        vector = found.vector.copy() if include_vector else None
-        return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier)
+
+def _stored(found: Found | None, include_vector: bool) -> StoredDocument | None:
+    if found is None:
+        return None
+    # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
+    vector = found.vector.copy() if include_vector else None
+    return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier)
 
 
 def _scoped(document: Document, namespace: str) -> Document:
