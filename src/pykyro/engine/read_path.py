@@ -328,8 +328,9 @@ def rank(
     owners, rows, doc_ids, similarities = None, only.rows, only.doc_ids, only.similarities
     if len(parts) > 1 or oldest.kind is Tier.HOT:  # a segment alone holds no document twice
         owners, rows, doc_ids, similarities = _newest_side_by_side(parts)
-    order, shown = distance.best(similarities, doc_ids, metric)
-    k, count = request.k, len(order)
+    k = request.k
+    order, shown = distance.best(similarities, doc_ids, metric, k)
+    count = len(order)
     kth = similarities.item(order.item(k - 1)) if k <= count else -math.inf
     if request.min_score > 0:
         # Scores fall with the similarity, so those that pass stand in front.
