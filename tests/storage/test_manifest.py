@@ -47,8 +47,26 @@ def test_content_comes_back() -> None:
 def test_other_format_is_a_mismatch_and_not_damage() -> None:
     body = encode_manifest(small()).partition(b"\n")[2]
     assert decode_manifest(with_body(body), PATH) == small()
-    with pytest.raises(DataDirMismatch, match="manifest format 3, this program reads 1 to 2"):
-        decode_manifest(with_body(body, b"3"), PATH)
+    with pytest.raises(DataDirMismatch, match="manifest format 4, this program reads 1 to 3"):
+        decode_manifest(with_body(body, b"4"), PATH)
+
+
+def test_values_with_types_raise_the_format() -> None:
+    plain, typed = manifest(), manifest().with_types()
+    assert encode_manifest(plain).startswith(b"KYRODB-MANIFEST 2 ")
+    assert b"has_types" not in encode_manifest(plain)
+    assert encode_manifest(typed).startswith(b"KYRODB-MANIFEST 3 ")
+    assert decode_manifest(encode_manifest(typed), PATH) == typed
+    assert encode_manifest(small().with_types()).startswith(b"KYRODB-MANIFEST 3 ")
+
+
+@pytest.mark.parametrize("said", [b"1", b"2"])
+def test_a_format_that_its_content_contradicts_is_damage(said: bytes) -> None:
+    body = encode_manifest(small().with_types()).partition(b"\n")[2]
+    with pytest.raises(DataDamaged, match="its content is of format 3"):
+        decode_manifest(with_body(body, said), PATH)
+    with pytest.raises(DataDamaged, match="its content is of format 1"):
+        decode_manifest(with_body(encode_manifest(small()).partition(b"\n")[2], b"3"), PATH)
 
 
 @pytest.mark.parametrize(

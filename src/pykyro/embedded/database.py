@@ -54,6 +54,7 @@ from pykyro.model.requests import (
     UpdateMetadata,
 )
 from pykyro.model.types import Document, Scope
+from pykyro.model.values import values_of
 from pykyro.system.job_thread import JobThread
 from pykyro.version import __version__
 
@@ -65,9 +66,9 @@ class Database:
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
     database is closed. Ids are 1 to 2**64 - 1. Vectors are what NumPy makes a one-dimensional array of numbers of,
-    and become float32. Metadata is text to text; a number stands for its text. A namespace of "" is none when
-    storing and all of them when asking. Filters are dicts (pykyro.model.filter_dict) or pykyro.model.filter
-    values.
+    and become float32. Metadata holds texts, numbers, bools, None, datetimes, lists and dicts, and comes out as it
+    went in. A namespace of "" is none when storing and all of them when asking. Filters are dicts
+    (pykyro.model.filter_dict) or pykyro.model.filter values.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -306,7 +307,7 @@ class Database:
             return None
         # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
         vector = found.vector.copy() if include_vector else None
-        return StoredDocument(found.doc_id, vector, found.metadata, found.tier)
+        return StoredDocument(found.doc_id, vector, values_of(found.metadata), found.tier)
 
 
 def _answer(result: SearchResult, started_s: float) -> SearchAnswer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
+from pykyro.model.values import values_of, values_with_tags
 
 
 class Hit:
@@ -20,7 +21,7 @@ class Hit:
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None unless asked for.
     """
 
-    __slots__ = ("_metadata", "id", "score", "vector")
+    __slots__ = ("_metadata", "_types", "id", "score", "vector")
 
     def __init__(
         self,
@@ -28,19 +29,25 @@ class Hit:
         score: float,
         metadata: Mapping[str, str] | bytes = b"",
         vector: Vector | None = None,
+        types: str = "",
     ) -> None:
-        """`metadata` is as it came, in bytes in the form of pykyro.model.metadata_wire, until somebody looks."""
+        """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
+        forms with a tag for each in `types`, which is empty when all are texts."""
         self.id = id
         self.score = score
         self.vector = vector
-        self._metadata = metadata
+        self._metadata: Mapping[str, Any] | bytes = metadata
+        self._types = types
 
     @property
-    def metadata(self) -> dict[str, str]:
-        """The document's metadata, empty when the search left it out."""
+    def metadata(self) -> dict[str, Any]:
+        """The document's metadata, empty when the search left it out: values as they were stored."""
         metadata = self._metadata
         if not isinstance(metadata, dict):
-            metadata = decode_metadata(metadata) if isinstance(metadata, bytes) else dict(metadata)
+            if isinstance(metadata, bytes):
+                metadata = values_of(decode_metadata(metadata))
+            else:
+                metadata = values_with_tags(metadata, self._types)
             self._metadata = metadata
         return metadata
 
@@ -109,7 +116,7 @@ class StoredDocument:
 
     id: int
     vector: Vector | None
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
     tier: Tier | None
 
 

@@ -4,7 +4,8 @@
 
 The format is 1 until there are tenants, and 2 from then on. In a database of format 2 the log and the segments keep
 the owner of a document beside its id (records.py, row_keys.py), which programs that know format 1 alone would take
-for damage, or worse: so they are told. What was written in format 1 stays readable.
+for damage, or worse: so they are told. It is 3 from the first metadata value on that is not text, whose type earlier
+programs do not know. What was written in an earlier format stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -38,9 +39,10 @@ from pykyro.storage.files.replace_file import replace_file
 from pykyro.storage.segment.section_file import FileFacts
 
 FORMAT_WITHOUT_TENANTS: Final = 1
-FORMAT: Final = 2
+FORMAT_WITHOUT_TYPES: Final = 2
+FORMAT: Final = 3
 _MAGIC: Final = b"KYRODB-MANIFEST "
-_FORMATS: Final = tuple(str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT))
+_FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
 _HINT: Final = "Restore from a backup"
 
 _DataFileName = Annotated[str, StringConstraints(pattern=rf"^{filename.ENTRY_PATTERN}$")]
@@ -127,6 +129,7 @@ class Manifest(_Entry):
     segments: tuple[SegmentEntry, ...] = ()
     wal: tuple[WalEntry, ...] = ()
     tenants: dict[str, _TenantIndex] = {}
+    has_types: bool = False
     updated_us: _Count = 0
 
     @model_validator(mode="after")
@@ -138,7 +141,9 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
-        return FORMAT if self.tenants else FORMAT_WITHOUT_TENANTS
+        if self.has_types:
+            return FORMAT
+        return FORMAT_WITHOUT_TYPES if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
     def file_names(self) -> set[str]:
@@ -156,6 +161,10 @@ class Manifest(_Entry):
     def without_wal(self, name: str) -> Manifest:
         """The same state without this WAL segment, which holds nothing."""
         return self.model_copy(update={"wal": tuple(entry for entry in self.wal if entry.name != name)})
+
+    def with_types(self) -> Manifest:
+        """The same state for metadata that may hold values that are not text."""
+        return self.model_copy(update={"has_types": True})
 
     def with_tenants(self, tenant_ids: Iterable[str]) -> Manifest:
         """The same state with a number for each of these tenants; a known tenant keeps its own.
@@ -175,7 +184,9 @@ class Manifest(_Entry):
 
 def encode_manifest(manifest: Manifest) -> bytes:
     # A history that left no other says nothing of it, so that earlier versions can read what they could always read.
-    left_out = {"branched_from"} if manifest.branched_from is None else None
+    left_out = {"branched_from"} if manifest.branched_from is None else set()
+    if not manifest.has_types:
+        left_out.add("has_types")
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
 
@@ -196,9 +207,22 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
             hint="Open it with the version of KyroDB that wrote it",
         )
     try:
-        return Manifest.model_validate_json(body)
+        manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
+    # The digest does not cover the format. Tenants were known before format 2 was.
+    stated = int(words[1])
+    if stated != manifest.format and (stated, manifest.format) != (
+        FORMAT_WITHOUT_TENANTS,
+        FORMAT_WITHOUT_TYPES,
+    ):
+        raise DataDamaged(
+            f"manifest says format {stated}, its content is of format {manifest.format}",
+            path=path,
+            offset=0,
+            hint=_HINT,
+        )
+    return manifest
 
 
 def read_manifest(filesystem: FileSystem, directory: Path) -> Manifest:

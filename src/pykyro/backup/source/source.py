@@ -116,8 +116,8 @@ def _capture(
             beside[name] = filesystem.read(directory / name)
     closed = tuple(segment.entry for segment in log.segments)
     return BackupSource(
-        # Tenants are numbered in MANIFEST before their documents reach the log.
-        manifest.model_copy(update={"wal": closed, "tenants": latest.tenants}),
+        # Tenants are numbered in MANIFEST, and types announced there, before their documents reach the log.
+        manifest.model_copy(update={"wal": closed, "tenants": latest.tenants, "has_types": latest.has_types}),
         files,
         log,
         beside,

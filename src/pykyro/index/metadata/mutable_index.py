@@ -16,12 +16,19 @@ from pyroaring import FrozenBitMap
 
 from pykyro.index.metadata import cost
 from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
-from pykyro.index.metadata.column import Column, allocated
+from pykyro.index.metadata.column import Column, allocated, new_column
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.simplify import simplified
+from pykyro.index.metadata.typed_columns import (
+    TYPED,
+    Condition,
+    leaf_holds,
+    typed_entries,
+    without_types,
+)
 from pykyro.index.metadata.value_sets import chosen, marks_of
 from pykyro.memory.account import Account
-from pykyro.model.filter import Exact, Filter, In, Range, matches
+from pykyro.model.filter import Exact, Filter, In, Range
 
 CACHE_BYTES: Final = 4 << 20
 _CATCH_UP_ROWS: Final = 64
@@ -77,14 +84,24 @@ class MutableMetadataIndex:
             row, metadata = pending.popleft()
             if self._rows and row <= self._rows[-1]:
                 raise ValueError(f"row {row} comes after row {self._rows[-1]}")
-            grown, among_few = 0, False
+            grown, among_few, typed = 0, False, False
             for key, value in metadata.items():
+                if type(value) is not str:
+                    typed, value = True, str.__str__(value)
                 held = known.get(key)
                 if isinstance(held, Column):
                     grown += held.add(row, value)
                 else:
                     self._add_to_few(key, held, row, value)
                     among_few = True
+            if typed:
+                for key, value in typed_entries(metadata):
+                    held = known.get(key)
+                    if isinstance(held, Column):
+                        grown += held.add(row, value)
+                    else:
+                        self._add_to_few(key, held, row, value)
+                        among_few = True
             self._held += grown + (_ROW_BYTES if among_few else 0)
             self._rows.append(row)
 
@@ -98,7 +115,7 @@ class MutableMetadataIndex:
             self._keys[key] = few = (*held, row, value)
             self._held += _few_bytes(few)
             return
-        column = self._keys[key] = Column()
+        column = self._keys[key] = new_column(key)
         for earlier, text in (*_pairs(held), (row, value)):
             column.add(earlier, text)
         self._held += column.size_bytes
@@ -107,17 +124,20 @@ class MutableMetadataIndex:
         """The rows added before the call that match `condition`."""
         with self._lock:
             self._take_in()
-            return self._remembered(condition, simplified)
+            return self._remembered(condition, self._simplified)
 
     def cost_us(self, condition: Filter) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
         with self._lock:
             self._take_in()
-            return cost.cost_us(simplified(condition), len(self._rows), self._size_of)
+            return cost.cost_us(self._simplified(condition), len(self._rows), self._size_of)
 
     def forget(self, count: int) -> int:
         """Let go of so many bytes of what is remembered; how many it was."""
         return self._results.forget(count)
+
+    def _simplified(self, condition: Filter) -> Filter:
+        return simplified(without_types(condition, lambda key: TYPED + key in self._keys))
 
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that may be numbers, and rows of a key. Numbers are in order, whatever the bound."""
@@ -156,22 +176,22 @@ class MutableMetadataIndex:
             lambda: FrozenBitMap(rows),
         )
 
-    def _fresh(self, key: str, condition: Filter, first: int) -> Iterator[int]:
+    def _fresh(self, key: str, condition: Condition, first: int) -> Iterator[int]:
         held = self._keys.get(key, ())
         if isinstance(held, Column):
             start = bisect_left(held.rows, first)
             pairs = ((held.rows[at], held.texts[held.codes[at]]) for at in range(start, len(held.rows)))
         else:
             pairs = (pair for pair in _pairs(held) if pair[0] >= first)
-        return (row for row, value in pairs if matches(condition, {key: value}))
+        return (row for row, value in pairs if leaf_holds(condition, key, value))
 
-    def _on_key(self, key: str, condition: Filter) -> FrozenBitMap:
+    def _on_key(self, key: str, condition: Condition) -> FrozenBitMap:
         """The rows whose value of `key` satisfies a condition on that key alone."""
         held = self._keys.get(key)
         if held is None:
             return EMPTY
         if not isinstance(held, Column):
-            return FrozenBitMap([row for row, value in _pairs(held) if matches(condition, {key: value})])
+            return FrozenBitMap([row for row, value in _pairs(held) if leaf_holds(condition, key, value)])
         # A copy: an array that lends its memory out cannot grow, should an exception keep the borrower alive.
         codes = np.array(held.codes, dtype=np.uint32)
         match condition:
@@ -196,6 +216,7 @@ def _pairs(few: Few) -> Iterator[tuple[int, str]]:
 
 def _rows_where(column: Column, chosen: npt.NDArray[np.bool_]) -> FrozenBitMap:
     count, carriers = int(np.count_nonzero(chosen)), len(column.rows)
-    if column.rows[-1] == carriers - 1 and count > carriers // _DENSE:  # rows without gaps: a mask of rows
+    without_gaps = not column.repeated and column.rows[-1] == carriers - 1
+    if without_gaps and count > carriers // _DENSE:  # then the mask is one of rows
         return everything(carriers) if count == carriers else from_mask(chosen)
     return from_rows(np.array(column.rows, dtype=np.uint32)[chosen])

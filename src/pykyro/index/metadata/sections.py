@@ -22,7 +22,9 @@ who needs their order looks at their texts (pykyro.model.number).
     codes         uint8                  for each row 1 + the place of its value in the key's, 0 without the
     key
 
-Keys that many rows carry have codes: one comparison over them finds a dense set faster than its list of rows.
+Keys that many rows carry have codes: one comparison over them finds a dense set faster than its list of rows. The
+typed column of a key (pykyro.index.metadata.typed_columns) is a key of its own, and has codes unless some row has
+several values in it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.index.metadata.column import Column
+from pykyro.index.metadata.column import Column, new_column
+from pykyro.index.metadata.typed_columns import typed_entries
 from pykyro.model.limits import SEGMENT_ROWS_MAX
 
 Sections = dict[str, npt.NDArray[Any]]
@@ -115,14 +118,23 @@ class SectionsBuilder:
 
     def add(self, metadata: Mapping[str, str]) -> None:
         """Take the next row."""
+        typed = False
         for key, value in metadata.items():
-            column = self._columns.get(key)
-            if column is None:
-                column = self._columns[key] = Column()
-                self.size_bytes += _KEY_BYTES + len(key)
-                self.size_bytes += column.size_bytes
-            self.size_bytes += column.add(self.rows, value)
+            if type(value) is not str:
+                typed, value = True, str.__str__(value)
+            self.size_bytes += self._column(key).add(self.rows, value)
+        if typed:
+            for key, value in typed_entries(metadata):
+                self.size_bytes += self._column(key).add(self.rows, value)
         self.rows += 1
+
+    def _column(self, key: str) -> Column:
+        column = self._columns.get(key)
+        if column is None:
+            column = self._columns[key] = new_column(key)
+            self.size_bytes += _KEY_BYTES + len(key)
+            self.size_bytes += column.size_bytes
+        return column
 
     def finish(self) -> Sections:
         """The arrays. The builder is empty behind it."""
@@ -183,7 +195,7 @@ def _freeze(column: Column, rows: int) -> _Frozen:
     carriers = np.array(column.rows, dtype=np.uint32)
     code_width = 0
     codes = np.empty(0, dtype=np.uint8)
-    if len(carriers) > dense_from(rows):
+    if len(carriers) > dense_from(rows) and not column.repeated:
         code_width = code_width_of(len(order))
         wide = np.zeros(padded_codes(rows, code_width), dtype=CODE_DTYPES[code_width])
         wide[carriers] = ranks + 1
