@@ -104,12 +104,13 @@ ENUMS = {
 ONEOFS = {
     "BatchDeleteRequest": {"delete_criteria": ["ids", "filter"]},
     "MetadataFilter": {
-        "filter_type": ["exact", "range", "in_match", "and_filter", "or_filter", "not_filter"],
+        "filter_type": ["exact", "range", "in_match", "and_filter", "or_filter", "not_filter", "typed"],
     },
     "RangeMatch": {"bound": ["gte", "lte", "gt", "lt"]},
 }
 
 ADDITIONS_FROM = 100
+ADDED_MESSAGES = {"TypedMatch"}
 
 
 def described(field: FieldDescriptor) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from pykyro.model.answers import DocumentPage, Health, Hit, SearchAnswer, Stats, StoredDocument
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
+from pykyro.model.values import values_with_tags
 from pykyro.proto import kyrodb_pb2 as pb
 
 _TIERS: Final[dict[pb.SearchResponse.SearchPath, frozenset[Tier]]] = {
@@ -30,7 +31,10 @@ def search_answer(payload: bytes) -> SearchAnswer:
     """The answer in a SearchResponse."""
     response = pb.SearchResponse.FromString(payload)
     return SearchAnswer(
-        hits=[Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding)) for row in response.results],
+        hits=[
+            Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding), row.types)
+            for row in response.results
+        ],
         total_found=response.total_found,
         exact=response.exact,
         complete=not response.partial,
@@ -56,7 +60,7 @@ def stored_document(response: pb.QueryResponse) -> StoredDocument | None:
     return StoredDocument(
         id=response.doc_id,
         vector=_vector(response.embedding),
-        metadata=dict(response.metadata),
+        metadata=values_with_tags(response.metadata, response.types),
         tier=_SERVED_FROM.get(response.served_from),
     )
 

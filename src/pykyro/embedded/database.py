@@ -67,9 +67,9 @@ class Database:
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
     database is closed. Ids are 1 to 2**64 - 1. Vectors are what NumPy makes a one-dimensional array of numbers of,
-    and become float32. Metadata is text to text; a number stands for its text. A namespace of "" is none when
-    storing and all of them when asking. Filters are dicts (pykyro.model.filter_dict) or pykyro.model.filter
-    values.
+    and become float32. Metadata holds texts, numbers, bools, None, datetimes, lists and dicts, and comes out as it
+    went in. A namespace of "" is none when storing and all of them when asking. Filters are dicts
+    (pykyro.model.filter_dict) or pykyro.model.filter values.
     """
 
     def __init__(self, engine: Engine) -> None:

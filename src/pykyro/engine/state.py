@@ -19,7 +19,7 @@ from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.engine.tiers.stored_metadata import TierMetadata
 from pykyro.engine.tiers.tier import SearchTier
 from pykyro.model.errors import DataDamaged
-from pykyro.model.filter import And, Filter, Not, Range, with_constraints
+from pykyro.model.filter import And, Filter, Not, Range, strict, with_constraints
 from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.types import LSN, TENANT_INDEX_KEY, Key, Metric, Scope, Vector, key_doc_id
 from pykyro.storage.wal.records import DeleteRecord, MergeRecord, PutRecord, Record
@@ -66,10 +66,13 @@ class State:
         segments: Sequence[ColdSegment],
         position: LSN,
         memory: EngineMemory,
+        *,
+        typed_values: bool = False,
     ) -> None:
         self.dimension = dimension
         self._metric = metric
         self._memory = memory
+        self._typed_values = typed_values
         self.version = Version(tuple(segments), (), self.new_hot_tier())
         self.documents = sum(segment.live for segment in segments)
         self.tenants = TenantCounts()
@@ -87,6 +90,8 @@ class State:
 
     def condition(self, condition: Filter | None, scope: Scope) -> Filter | None:
         """What a document must satisfy to be in `scope` and match `condition`; None asks nothing."""
+        if self._typed_values and condition is not None:
+            condition = strict(condition)
         narrowed = with_constraints(condition, scope.constraints)
         if scope.tenant is not None or not self.tenanted:
             return narrowed

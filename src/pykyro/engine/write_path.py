@@ -30,12 +30,12 @@ from pykyro.engine.room import Room
 from pykyro.engine.state import State
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.limits import COMMIT_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
-from pykyro.model.metadata_wire import encode_metadata
+from pykyro.model.metadata_wire import TYPES_TAG, encode_metadata
 from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put
 from pykyro.model.types import LSN, OWNER_SHIFT, TENANT_INDEX_KEY
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.wal.log import Log
-from pykyro.storage.wal.records import PutRecord, Record
+from pykyro.storage.wal.records import PutRecord, Record, hold_types
 from pykyro.storage.wal.writer import encode_records
 from pykyro.system.clock import Clock
 
@@ -254,6 +254,7 @@ class WritePath:
         frames: list[tuple[Ack, list[Record]]] = []
         contents: list[bytes] = []
         content_bytes = 0
+        has_types = log_has_types = self._log.has_types
         for operation in operations:
             if isinstance(operation, KyroError):
                 answers.append(operation)
@@ -284,6 +285,7 @@ class WritePath:
                     changes.note(existed, records)
                 frames.append((ack, records))
                 contents.append(content)
+                has_types = has_types or (TYPES_TAG in content and hold_types(records))
                 content_bytes += len(content)
                 if content_bytes + changes.merged_bytes >= self._memory.group_bytes_max:
                     break
@@ -294,6 +296,8 @@ class WritePath:
         )
         position = self._log.position
         try:
+            if has_types and not log_has_types:
+                self._log.announce_types()
             if contents:
                 if changes.has_merges:
                     self._log.permit_merges()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,13 @@ import numpy.typing as npt
 from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
+from pykyro.model.values import values_of, values_with_tags
+
+
+def _values(metadata: Mapping[str, str] | bytes, types: str) -> dict[str, Any]:
+    if isinstance(metadata, bytes):
+        return values_of(decode_metadata(metadata))
+    return values_with_tags(metadata, types)
 
 
 class Hit:
@@ -20,7 +27,7 @@ class Hit:
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None unless asked for.
     """
 
-    __slots__ = ("_metadata", "id", "score", "vector")
+    __slots__ = ("_metadata", "_types", "id", "score", "vector")
 
     def __init__(
         self,
@@ -28,21 +35,22 @@ class Hit:
         score: float,
         metadata: Mapping[str, str] | bytes = b"",
         vector: Vector | None = None,
+        types: str = "",
     ) -> None:
-        """`metadata` is as it came, in bytes in the form of pykyro.model.metadata_wire, until somebody looks."""
+        """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
+        forms with a tag for each in `types`, which is empty when all are texts."""
         self.id = id
         self.score = score
         self.vector = vector
-        self._metadata = metadata
+        self._metadata: Mapping[str, Any] | bytes = metadata
+        self._types = types
 
     @property
-    def metadata(self) -> dict[str, str]:
-        """The document's metadata, empty when the search left it out."""
-        metadata = self._metadata
-        if not isinstance(metadata, dict):
-            metadata = decode_metadata(metadata) if isinstance(metadata, bytes) else dict(metadata)
-            self._metadata = metadata
-        return metadata
+    def metadata(self) -> dict[str, Any]:
+        """The document's metadata, empty when the search left it out: values as they were stored."""
+        if not isinstance(self._metadata, dict):
+            self._metadata = _values(self._metadata, self._types)
+        return self._metadata
 
     def __repr__(self) -> str:
         return f"Hit(id={self.id}, score={self.score:.6g}, metadata={self.metadata!r})"
@@ -106,7 +114,7 @@ class StoredDocument:
     `tier` is where the document was, None when the server does not say.
     """
 
-    __slots__ = ("_metadata", "id", "tier", "vector")
+    __slots__ = ("_metadata", "_types", "id", "tier", "vector")
 
     def __init__(
         self,
@@ -114,21 +122,21 @@ class StoredDocument:
         vector: Vector | None,
         metadata: Mapping[str, str] | bytes = b"",
         tier: Tier | None = None,
+        types: str = "",
     ) -> None:
-        """`metadata` as for a Hit."""
+        """`metadata` and `types` as for a Hit."""
         self.id = id
         self.vector = vector
         self.tier = tier
-        self._metadata = metadata
+        self._metadata: Mapping[str, Any] | bytes = metadata
+        self._types = types
 
     @property
-    def metadata(self) -> dict[str, str]:
-        """The document's metadata, empty when it was left out."""
-        metadata = self._metadata
-        if not isinstance(metadata, dict):
-            metadata = decode_metadata(metadata) if isinstance(metadata, bytes) else dict(metadata)
-            self._metadata = metadata
-        return metadata
+    def metadata(self) -> dict[str, Any]:
+        """The document's metadata, empty when it was left out: values as they were stored."""
+        if not isinstance(self._metadata, dict):
+            self._metadata = _values(self._metadata, self._types)
+        return self._metadata
 
     def __repr__(self) -> str:
         return f"StoredDocument(id={self.id}, metadata={self.metadata!r})"

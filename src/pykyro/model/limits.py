@@ -19,9 +19,15 @@ METADATA_KEY_BYTES_MAX: Final = 1024
 METADATA_BYTES_MAX: Final = 1 << 20
 """All keys and values of one document, in UTF-8."""
 NAMESPACE_BYTES_MAX: Final = 1024
+VALUE_DEPTH_MAX: Final = 16
+"""Lists and dicts within one another, in one value."""
+VALUE_ELEMENTS_MAX: Final = 4096
+"""Elements of lists and entries of dicts of one document, in all levels: the metadata index has a place for each."""
 FILTER_DEPTH_MAX: Final = 32
 FILTER_NODES_MAX: Final = 4096
 """Filters and listed values of one request, counted together."""
+OPERAND_INTEGER_DIGITS_MAX: Final = 4000
+"""Of an integer in a filter, which may have more than 64 bits."""
 FILTER_COST_US_MAX: Final = 2_000_000
 """Of one processor, for what one filter makes the metadata indices do, in all tiers together."""
 

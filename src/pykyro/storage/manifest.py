@@ -5,8 +5,8 @@
 The format is 1 until there are tenants, and 2 from then on. In a database of format 2 the log and the segments keep
 the owner of a document beside its id (records.py, row_keys.py), which programs that know format 1 alone would take
 for damage, or worse: so they are told. The format becomes 3, tenants or not, before the first MERGE record is written
-to the log, and stays 3: programs that know formats 1 and 2 cannot read such a record. What was written in formats 1
-and 2 stays readable.
+to the log, or the first metadata value that is not text, and stays 3: programs that know formats 1 and 2 can read
+neither. What was written in formats 1 and 2 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -40,12 +40,10 @@ from pykyro.storage.files.replace_file import replace_file
 from pykyro.storage.segment.section_file import FileFacts
 
 FORMAT_WITHOUT_TENANTS: Final = 1
-FORMAT_WITHOUT_MERGES: Final = 2
+FORMAT_2: Final = 2
 FORMAT: Final = 3
 _MAGIC: Final = b"KYRODB-MANIFEST "
-_FORMATS: Final = tuple(
-    str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT_WITHOUT_MERGES, FORMAT)
-)
+_FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
 _HINT: Final = "Restore from a backup"
 
 _DataFileName = Annotated[str, StringConstraints(pattern=rf"^{filename.ENTRY_PATTERN}$")]
@@ -133,6 +131,7 @@ class Manifest(_Entry):
     wal: tuple[WalEntry, ...] = ()
     tenants: dict[str, _TenantIndex] = {}
     has_merges: bool = False
+    has_types: bool = False
     updated_us: _Count = 0
 
     @model_validator(mode="after")
@@ -144,9 +143,9 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
-        if self.has_merges:
+        if self.has_merges or self.has_types:
             return FORMAT
-        return FORMAT_WITHOUT_MERGES if self.tenants else FORMAT_WITHOUT_TENANTS
+        return FORMAT_2 if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
     def file_names(self) -> set[str]:
@@ -169,6 +168,10 @@ class Manifest(_Entry):
         """The same state, whose log may hold MERGE records from now on."""
         return self.model_copy(update={"has_merges": True})
 
+    def with_types(self) -> Manifest:
+        """The same state for metadata that may hold values that are not text."""
+        return self.model_copy(update={"has_types": True})
+
     def with_tenants(self, tenant_ids: Iterable[str]) -> Manifest:
         """The same state with a number for each of these tenants; a known tenant keeps its own.
 
@@ -188,8 +191,7 @@ class Manifest(_Entry):
 def encode_manifest(manifest: Manifest) -> bytes:
     # What is not so is not said, so that earlier versions can read what they could always read.
     left_out = {"branched_from"} if manifest.branched_from is None else set()
-    if not manifest.has_merges:
-        left_out.add("has_merges")
+    left_out |= {name for name in ("has_merges", "has_types") if not getattr(manifest, name)}
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
 
@@ -213,8 +215,18 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
-    if (manifest.format == FORMAT) != (words[1] == str(FORMAT).encode()):
-        raise DataDamaged("manifest is of another format than its content", path=path, offset=0, hint=_HINT)
+    # The digest does not cover the format. Tenants were known before format 2 was.
+    stated = int(words[1])
+    if stated != manifest.format and (stated, manifest.format) != (
+        FORMAT_WITHOUT_TENANTS,
+        FORMAT_2,
+    ):
+        raise DataDamaged(
+            f"manifest says format {stated}, its content is of format {manifest.format}",
+            path=path,
+            offset=0,
+            hint=_HINT,
+        )
     return manifest
 
 

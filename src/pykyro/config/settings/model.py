@@ -12,7 +12,13 @@ from pykyro.config.settings.observability import (
     TracingSettings,
 )
 from pykyro.config.settings.server import AuthSettings, RateLimitSettings, ServerSettings, TimeoutSettings
-from pykyro.config.settings.storage import BackupSettings, HnswSettings, PersistenceSettings, SearchSettings
+from pykyro.config.settings.storage import (
+    BackupSettings,
+    HnswSettings,
+    MetadataSettings,
+    PersistenceSettings,
+    SearchSettings,
+)
 
 
 class Settings(Section):
@@ -22,6 +28,7 @@ class Settings(Section):
     memory: MemorySettings = MemorySettings()
     cache: CacheSettings = CacheSettings()
     hnsw: HnswSettings = HnswSettings()
+    metadata: MetadataSettings = MetadataSettings()
     search: SearchSettings = SearchSettings()
     persistence: PersistenceSettings = PersistenceSettings()
     backup: BackupSettings = BackupSettings()

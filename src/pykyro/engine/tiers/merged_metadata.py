@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata, in_scope
-from pykyro.model.metadata_wire import decode_metadata, encode_metadata
+from pykyro.model.metadata_wire import TYPES_TAG, decode_metadata, encode_metadata
 from pykyro.model.types import RESERVED_KEYS, Scope
 
 _SMALL_BYTES: Final = 4096
@@ -70,7 +70,13 @@ def merged(before: TierMetadata, changes: Mapping[str, str], wire: bytes) -> Sto
     base = before
     if isinstance(before, MergedMetadata):
         base, levels = before.base, before.levels
-    if isinstance(base, (StoredMetadata, MappedMetadata)) and RESERVED_KEYS.isdisjoint(changes):
+    # What has values with types is put together and indexed whole, see derived_rows.py; over it there are no changes.
+    if (
+        isinstance(base, (StoredMetadata, MappedMetadata))
+        and RESERVED_KEYS.isdisjoint(changes)
+        and TYPES_TAG not in wire
+        and (levels or TYPES_TAG not in base.public)
+    ):
         while levels and len(levels[-1]) <= len(wire):
             wire = encode_metadata(_laid_over_each_other((levels[-1], wire)))
             levels = levels[:-1]

@@ -18,6 +18,7 @@ from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.section_checks import checked_sections
 from pykyro.index.metadata.sections import CODE_DTYPES, dense_from, utf8
 from pykyro.index.metadata.simplify import simplified
+from pykyro.index.metadata.typed_columns import TYPED, Condition, without_types
 from pykyro.index.metadata.value_sets import Marks, ValueSet, chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
@@ -28,6 +29,7 @@ _SEPARATE_RUNS_MAX: Final = 16
 _KEYS_IN_MEMORY_MAX: Final = 4096
 """Of so many keys the numbers are kept, some 200 bytes a key; more are found by bisection of what is mapped."""
 _KEY_BYTES: Final = 75
+_TYPED: Final = utf8(TYPED)
 _INDEX_BYTES: Final = 4 << 10
 
 
@@ -72,7 +74,7 @@ class FrozenMetadataIndex:
         known = self._results.get(condition)
         if known is not None:
             return known[0]
-        found = self._match(simplified(condition), pause)
+        found = self._match(self._simplified(condition), pause)
         self._results.put(condition, found)
         return found
 
@@ -84,11 +86,16 @@ class FrozenMetadataIndex:
 
     def cost_us(self, condition: Filter) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
-        return cost.cost_us(simplified(condition), self._rows, self._size_of)
+        return cost.cost_us(self._simplified(condition), self._rows, self._size_of)
 
     def forget(self, count: int) -> int:
         """Let go of so many bytes of what is remembered; how many it was."""
         return self._results.forget(count)
+
+    def _simplified(self, condition: Filter) -> Filter:
+        return simplified(
+            without_types(condition, lambda key: self._number_of(utf8(TYPED + key)) is not None)
+        )
 
     def _match(self, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
         """`match` of what is simplified already, parts of filters too, which are remembered when they are small."""
@@ -97,17 +104,18 @@ class FrozenMetadataIndex:
             return known[0]
         pause()
         if isinstance(condition, Exact | In | Range):
-            found = self._on_key(condition.key, condition, pause)
+            found = self.on_key(condition.key, condition, pause)
             self._results.put(condition, found)
             return found
         return evaluate(
             condition,
-            lambda key, part: self._on_key(key, part, pause),
+            lambda key, part: self.on_key(key, part, pause),
             lambda part: self._match(part, pause),
             lambda: everything(self._rows),
+            lambda part: self.match(part, pause),
         )
 
-    def _on_key(self, key: str, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
+    def on_key(self, key: str, condition: Condition, pause: Callable[[], None] = _no_pause) -> FrozenBitMap:
         """The rows whose value of `key` satisfies a condition on that key alone."""
         number = self._number_of(utf8(key))
         if number is None:
@@ -160,6 +168,7 @@ class FrozenMetadataIndex:
             codes=codes,
             tie_orders=self._tie_orders,
             pause=pause,
+            repeated=codes is None and self._key_text(number).startswith(_TYPED),
         )
 
     def _rows_with(self, column: FrozenColumn, values: ValueSet) -> FrozenBitMap:
@@ -174,6 +183,8 @@ class FrozenMetadataIndex:
         val_rows = self._ends["val_rows"]
         first_row, end_row = val_rows[column.first + start], val_rows[column.first + end]
         count = end_row - first_row
+        if column.repeated and end - start > 1:
+            return self._deduplicated(self._sections["rows"][first_row:end_row])
         if count == self._rows:
             return everything(self._rows)
         if column.codes is None or count <= dense_from(self._rows):
@@ -190,4 +201,14 @@ class FrozenMetadataIndex:
             return from_mask(np.concatenate([[False], marks]).take(column.codes))
         bounds = self._sections["val_rows"][column.first : column.first + column.size + 1].astype(np.int64)
         rows = self._sections["rows"][bounds[0] : bounds[-1]]
+        if column.repeated:
+            return self._deduplicated(rows[np.repeat(marks, np.diff(bounds))])
         return from_rows(np.sort(rows[np.repeat(marks, np.diff(bounds))]))
+
+    def _deduplicated(self, rows: npt.NDArray[np.uint32]) -> FrozenBitMap:
+        """These rows, of which some may be there more than once."""
+        if len(rows) <= dense_from(self._rows):
+            return from_rows(np.sort(rows))
+        mask = np.zeros(self._rows, dtype=np.bool_)
+        mask[rows] = True
+        return from_mask(mask)

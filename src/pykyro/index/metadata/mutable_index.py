@@ -16,13 +16,21 @@ from pyroaring import FrozenBitMap
 
 from pykyro.index.metadata import cost
 from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
-from pykyro.index.metadata.column import Column, allocated
+from pykyro.index.metadata.column import Column, allocated, new_column
 from pykyro.index.metadata.derived_rows import DerivedRows, Origin
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.simplify import simplified
+from pykyro.index.metadata.typed_columns import (
+    TYPED,
+    Condition,
+    is_typed_column,
+    leaf_holds,
+    typed_entries,
+    without_types,
+)
 from pykyro.index.metadata.value_sets import chosen, marks_of
 from pykyro.memory.account import Account
-from pykyro.model.filter import Exact, Filter, In, Range, matches
+from pykyro.model.filter import Exact, Filter, In, Range
 
 CACHE_BYTES: Final = 4 << 20
 _CATCH_UP_ROWS: Final = 64
@@ -87,14 +95,24 @@ class MutableMetadataIndex:
             row, metadata = pending.popleft()
             if self._rows and row <= self._rows[-1]:
                 raise ValueError(f"row {row} comes after row {self._rows[-1]}")
-            grown, among_few = 0, False
+            grown, among_few, typed = 0, False, False
             for key, value in metadata.items():
+                if type(value) is not str:
+                    typed, value = True, str.__str__(value)
                 held = known.get(key)
                 if isinstance(held, Column):
                     grown += held.add(row, value)
                 else:
                     self._add_to_few(key, held, row, value)
                     among_few = True
+            if typed:
+                for key, value in typed_entries(metadata):
+                    held = known.get(key)
+                    if isinstance(held, Column):
+                        grown += held.add(row, value)
+                    else:
+                        self._add_to_few(key, held, row, value)
+                        among_few = True
             self._held += grown + (_ROW_BYTES if among_few else 0)
             self._rows.append(row)
 
@@ -108,7 +126,7 @@ class MutableMetadataIndex:
             self._keys[key] = few = (*held, row, value)
             self._held += _few_bytes(few)
             return
-        column = self._keys[key] = Column()
+        column = self._keys[key] = new_column(key)
         for earlier, text in (*_pairs(held), (row, value)):
             column.add(earlier, text)
         self._held += column.size_bytes
@@ -117,13 +135,13 @@ class MutableMetadataIndex:
         """The rows added before the call that match `condition`."""
         with self._lock:
             self._take_in()
-            return self._remembered(condition, simplified)
+            return self._remembered(condition, self._simplified)
 
     def cost_us(self, condition: Filter) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
         with self._lock:
             self._take_in()
-            simple = simplified(condition)
+            simple = self._simplified(condition)
             own = cost.cost_us(simple, len(self._rows), self._size_of)
             return own + self._derived.cost_us(simple)
 
@@ -132,6 +150,9 @@ class MutableMetadataIndex:
         it was."""
         gone = self._results.forget(count)
         return gone if gone >= count else gone + self._derived.forget(count - gone)
+
+    def _simplified(self, condition: Filter) -> Filter:
+        return simplified(without_types(condition, lambda key: TYPED + key in self._keys))
 
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that may be numbers, and rows of a key. Numbers are in order, whatever the bound."""
@@ -172,20 +193,20 @@ class MutableMetadataIndex:
             lambda: FrozenBitMap(rows),
         )
 
-    def _fresh(self, key: str, condition: Filter, first: int) -> Iterator[int]:
+    def _fresh(self, key: str, condition: Condition, first: int) -> Iterator[int]:
         held = self._keys.get(key, ())
         if isinstance(held, Column):
             start = bisect_left(held.rows, first)
             pairs = ((held.rows[at], held.texts[held.codes[at]]) for at in range(start, len(held.rows)))
         else:
             pairs = (pair for pair in _pairs(held) if pair[0] >= first)
-        yield from (row for row, value in pairs if matches(condition, {key: value}))
-        if not self._derived.count:
+        yield from (row for row, value in pairs if leaf_holds(condition, key, value))
+        if not self._derived.count or is_typed_column(key):
             return
         for row, value in self._derived.since(first, lambda origin: self._own_value(key, origin)):
-            if self._own_value(key, row) is None and matches(condition, {key: value}):
+            if self._own_value(key, row) is None and leaf_holds(condition, key, value):
                 yield row
-        for row in self._derived.matching(condition, EMPTY, first):
+        for row in self._derived.matching(key, condition, EMPTY, first):
             if self._own_value(key, row) is None:
                 yield row
 
@@ -197,11 +218,12 @@ class MutableMetadataIndex:
         at = bisect_left(held.rows, row)
         return held.texts[held.codes[at]] if at < len(held.rows) and held.rows[at] == row else None
 
-    def _on_key(self, key: str, condition: Filter) -> FrozenBitMap:
+    def _on_key(self, key: str, condition: Condition) -> FrozenBitMap:
         """The rows whose value of `key` satisfies a condition on that key alone."""
         own = self._own_on_key(key, condition)
-        derived = self._derived.matching(condition, own) if self._derived.count else EMPTY
-        return own | (derived - self._carriers(key)) if derived else own
+        if not self._derived.count or is_typed_column(key):  # no derived row has values with types
+            return own
+        return own | (self._derived.matching(key, condition, own) - self._carriers(key))
 
     def _carriers(self, key: str) -> FrozenBitMap:
         """The rows that were added with a value of `key`."""
@@ -210,13 +232,13 @@ class MutableMetadataIndex:
             return from_rows(np.array(held.rows, dtype=np.uint32))
         return FrozenBitMap([row for row, _ in _pairs(held)])
 
-    def _own_on_key(self, key: str, condition: Filter) -> FrozenBitMap:
+    def _own_on_key(self, key: str, condition: Condition) -> FrozenBitMap:
         """Of the values that rows were added with."""
         held = self._keys.get(key)
         if held is None:
             return EMPTY
         if not isinstance(held, Column):
-            return FrozenBitMap([row for row, value in _pairs(held) if matches(condition, {key: value})])
+            return FrozenBitMap([row for row, value in _pairs(held) if leaf_holds(condition, key, value)])
         # A copy: an array that lends its memory out cannot grow, should an exception keep the borrower alive.
         codes = np.array(held.codes, dtype=np.uint32)
         match condition:
@@ -241,6 +263,7 @@ def _pairs(few: Few) -> Iterator[tuple[int, str]]:
 
 def _rows_where(column: Column, chosen: npt.NDArray[np.bool_]) -> FrozenBitMap:
     count, carriers = int(np.count_nonzero(chosen)), len(column.rows)
-    if column.rows[-1] == carriers - 1 and count > carriers // _DENSE:  # rows without gaps: a mask of rows
+    without_gaps = not column.repeated and column.rows[-1] == carriers - 1
+    if without_gaps and count > carriers // _DENSE:  # then the mask is one of rows
         return everything(carriers) if count == carriers else from_mask(chosen)
     return from_rows(np.array(column.rows, dtype=np.uint32)[chosen])

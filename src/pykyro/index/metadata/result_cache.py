@@ -12,6 +12,7 @@ from pyroaring import FrozenBitMap
 from pykyro.index.metadata.bitmaps import size_bytes
 from pykyro.memory.account import Account, Charge
 from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range
+from pykyro.model.typed_filter import Among, Between, Present, TextMatch
 
 ENTRY_BYTES: Final = 300
 """Bookkeeping of an entry, beside its filter and its set."""
@@ -91,7 +92,13 @@ def filter_bytes(condition: Filter | None) -> int:
             return _NODE_BYTES + getsizeof(key) + getsizeof(value)
         case Range(key, _, bound):
             return _NODE_BYTES + getsizeof(key) + getsizeof(bound)
-        case In(key, values):
+        case Between(key, low, high):
+            return _NODE_BYTES + getsizeof(key) + getsizeof(low) + getsizeof(high)
+        case TextMatch(key, _, text):
+            return _NODE_BYTES + getsizeof(key) + getsizeof(text)
+        case Present(key):
+            return _NODE_BYTES + getsizeof(key)
+        case In(key, values) | Among(key, values):
             return _NODE_BYTES + getsizeof(key) + getsizeof(values) + sum(map(getsizeof, values))
         case And(parts) | Or(parts):
             return _NODE_BYTES + getsizeof(parts) + sum(map(filter_bytes, parts))

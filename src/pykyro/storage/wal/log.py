@@ -126,6 +126,18 @@ class Log:
                 return 0.0
             return max(0, self._clock.wall_us() - self._unsynced[0][1].time_us) / 1e6
 
+    @property
+    def has_types(self) -> bool:
+        """Whether frames may hold metadata values that are not text."""
+        return self._manifests.current.has_types
+
+    def announce_types(self) -> None:
+        """Raise the format of the directory, durably, before a frame holds a value whose type earlier programs do not
+        know. Raises Unavailable, WriteFailed."""
+        self.require_writable()
+        with self._tripping("announcing values with types"):
+            self._manifests.update(Manifest.with_types)
+
     def append(self, contents: Sequence[bytes]) -> list[LSN]:
         """Accept one operation frame per content, durable as the policy promises when this returns.
 

@@ -26,14 +26,14 @@ METADATA, which stays readable.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from pykyro.model.limits import TENANT_INDEX_MAX
-from pykyro.model.metadata_wire import decode_metadata
+from pykyro.model.metadata_wire import decode_metadata, has_types
 from pykyro.model.types import TENANT_INDEX_KEY, Key, Vector, key_doc_id, key_of, key_owner
 
 HEAD: Final = struct.Struct("<BQII")
@@ -119,6 +119,11 @@ def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
     if position != len(content):
         raise ValueError("bytes after the last record")
     return records
+
+
+def hold_types(records: Iterable[Record]) -> bool:
+    """Whether the metadata of any record has values that are not text."""
+    return any(not isinstance(record, DeleteRecord) and has_types(record.wire) for record in records)
 
 
 def _decode_record(content: bytes, position: int) -> tuple[Record, bool, int]:
