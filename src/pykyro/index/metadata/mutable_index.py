@@ -144,6 +144,11 @@ class MutableMetadataIndex:
         held = self._keys.get(key, ())
         return (len(held.texts), 0, len(held.rows)) if isinstance(held, Column) else (_FEW, 0, _FEW)
 
+    def _rows_of(self, key: str) -> tuple[int, bool]:
+        """Entries of a column, and whether they are known to be of as many rows."""
+        held = self._keys.get(key, ())
+        return (len(held.rows), not held.repeated) if isinstance(held, Column) else (len(held) // 2, False)
+
     def _remembered(
         self, condition: Filter, simpler: Callable[[Filter], Filter] = lambda same: same
     ) -> FrozenBitMap:
@@ -156,7 +161,9 @@ class MutableMetadataIndex:
             fresh = self._among(simpler(condition), self._rows[seen])
             found = found | fresh if fresh else found
         else:
-            found = evaluate(simpler(condition), self._on_key, self._remembered, self._everything)
+            found = evaluate(
+                simpler(condition), self._on_key, self._remembered, self._everything, self._rows_of
+            )
         self._results.put(condition, found, count)
         return found
 
@@ -174,6 +181,7 @@ class MutableMetadataIndex:
             lambda key, part: FrozenBitMap(self._fresh(key, part, first)),
             lambda part: self._among(part, first),
             lambda: FrozenBitMap(rows),
+            self._rows_of,
         )
 
     def _fresh(self, key: str, condition: Condition, first: int) -> Iterator[int]:
