@@ -18,8 +18,10 @@ from pykyro.engine.engine import Engine
 from pykyro.engine.tiers import hot_tier, merged_metadata
 from pykyro.model.errors import KyroError
 from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range, matches
+from pykyro.model.filter_dict import parse_filter
 from pykyro.model.requests import Ack, Delete, Operation, Put, UpdateMetadata
 from pykyro.model.types import NAMESPACE_KEY, Document, Key, Scope, Vector, key_of
+from pykyro.model.values import text_form
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import read_manifest
 
@@ -43,7 +45,11 @@ def shared_from(request: pytest.FixtureRequest) -> Iterator[int]:
 class Walk:
     """Random operations, carried out in the engine and in a dict."""
 
-    def __init__(self, seed: int, path: Path, tenants: tuple[int | None, ...]) -> None:
+    def __init__(
+        self, seed: int, path: Path, tenants: tuple[int | None, ...], *, typed: bool = False
+    ) -> None:
+        """With `typed`, some values are not text."""
+        self.typed = typed
         self.random = random.Random(seed)
         self.vectors = iter(vectors(5000, seed=seed))
         self.path = path
@@ -61,7 +67,20 @@ class Walk:
     def entries(self, size: int) -> dict[str, str]:
         """Few keys that filters ask for, and many that nobody does."""
         entries = {"colour": self.random.choice(COLOURS), "number": str(self.random.randint(0, 9))}
+        if self.typed and self.random.random() < 0.3:
+            entries |= self.typed_entries()
         return entries | {f"key{at}": "x" * self.random.randint(10, 90) for at in range(size)}
+
+    def typed_entries(self) -> dict[str, str]:
+        """A number, a list and an object, in the keys that filters ask for."""
+        number = self.random.randint(0, 9)
+        values: dict[str, object] = {
+            "number": self.random.choice((number, float(number), number / 4, None, True)),
+            "colour": self.random.sample(COLOURS, self.random.randint(0, 2)),
+            "place": {"shelf": number, "row": self.random.choice((None, "a", ["b", number]))},
+        }
+        keys = self.random.sample(sorted(values), 2)
+        return {key: text_form(values[key], key) for key in keys}
 
     def operation(self) -> Operation:
         doc_id, scope, kind = (
@@ -93,6 +112,8 @@ class Walk:
             ): text
             for text in self.random.choice(((), ("red",), ("blue", "7"), (f"text {self.serial}" * 20,)))
         }
+        if self.typed and self.random.random() < 0.1:
+            changes |= self.typed_entries()
         self.model[key] = known[0] | changes, known[1]
         return UpdateMetadata(doc_id, changes, True, scope)
 
@@ -128,7 +149,7 @@ class Walk:
                     assert found.metadata == public(known[0])
                     assert found.vector.tobytes() == known[1].tobytes()
                     mine[doc_id] = known[0]
-            for condition in self.conditions():
+            for condition in (*self.conditions(), *(self.typed_conditions() if self.typed else ())):
                 wanted = {doc_id for doc_id, metadata in mine.items() if matches(condition, metadata)}
                 found_ids = nearest(
                     self.engine, np.ones(DIMENSION, np.float32), 50, filter=condition, scope=scope
@@ -146,6 +167,24 @@ class Walk:
             Range("key7", "gte", "y"),
             Exact("key1", "red"),
         ]
+
+    def typed_conditions(self) -> list[Filter]:
+        number = self.random.randint(0, 9)
+        spelt: tuple[dict[str, object], ...] = (
+            {"number": number},
+            {"number": {"$gt": 2, "$lte": number}},
+            {"number": {"$is_null": True}},
+            {"number": {"$ne": True}},
+            {"colour": self.random.choice(COLOURS)},
+            {"colour": {"$contains_any": ["red", "blue"]}},
+            {"colour": {"$contains_all": ["red", "green"]}},
+            {"colour": []},
+            {"colour": {"$prefix": "r"}},
+            {"place.shelf": {"$gte": number}},
+            {"place.row": {"$in": ["a", "b", number]}},
+            {"$not": {"place": {"$exists": True}}},
+        )
+        return [parse_filter(condition) for condition in spelt]
 
     def read_without_an_engine(self) -> None:
         found = {
@@ -165,13 +204,14 @@ def public(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if not key.startswith("__")}
 
 
+@pytest.mark.parametrize("typed", [False, True], ids=["texts", "values of all types"])
 @pytest.mark.parametrize("tenants", [(None,), (None, 1, 2)], ids=["no tenants", "tenants"])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.usefixtures("shared_from")
 def test_merges_equal_a_dict_whatever_happens(
-    tmp_path: Path, seed: int, tenants: tuple[int | None, ...]
+    tmp_path: Path, seed: int, tenants: tuple[int | None, ...], typed: bool
 ) -> None:
-    walk = Walk(seed, tmp_path / "data", tenants)
+    walk = Walk(seed, tmp_path / "data", tenants, typed=typed)
     for step in range(250):
         walk.happen()
         if step % 5 == 0:

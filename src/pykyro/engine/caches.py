@@ -91,7 +91,10 @@ class Caches:
         if queries.mode is Mode.OFF or not (queries.pace.expects_repeats or queries.is_asked()) or since & 1:
             return None
         # Equal in full, or the answer is another one.
-        key = (scope.tenant, scope.namespace, request.filter, request.k, ef)
+        condition = request.filter
+        if condition is not None:
+            condition = self._state.meant(condition)
+        key = (scope.tenant, scope.namespace, condition, request.k, ef)
         lookup = Lookup(key, query.vector.tobytes(), query, since)
         until_s = self._monotonic_s() + self._budget_s
         try:

@@ -88,10 +88,14 @@ class State:
         """Whether there are tenants. There are before the first document of one is written, and then for ever."""
         return bool(self.tenants.documents)
 
+    def meant(self, condition: Filter) -> Filter:
+        """What a client's filter means in this database."""
+        return strict(condition) if self._typed_values else condition
+
     def condition(self, condition: Filter | None, scope: Scope) -> Filter | None:
         """What a document must satisfy to be in `scope` and match `condition`; None asks nothing."""
-        if self._typed_values and condition is not None:
-            condition = strict(condition)
+        if condition is not None:
+            condition = self.meant(condition)
         narrowed = with_constraints(condition, scope.constraints)
         if scope.tenant is not None or not self.tenanted:
             return narrowed

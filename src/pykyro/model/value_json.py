@@ -38,8 +38,18 @@ _INFINITE: Final = {"inf": math.inf, "-inf": -math.inf}
 
 def dump_value(value: Iterable[Any] | Mapping[Any, Any], field: str) -> str:
     """The JSON of a list or dict. Raises InvalidArgument naming the part that cannot be kept."""
-    tree = _tree(value, field, 1)
+    tree = to_json(value, field)
     return require_utf8(json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":")), field)
+
+
+def to_json(value: Any, field: str) -> Any:
+    """A value of any type as what JSON has for it. Raises InvalidArgument naming the part that cannot be kept."""
+    return _tree(value, field, 1)
+
+
+def from_json(tree: Any) -> Any:
+    """The value that `to_json` made this of. Raises ValueError for what it could not have been."""
+    return _value(tree, 1)
 
 
 def load_value(text: str) -> Any:
@@ -48,7 +58,7 @@ def load_value(text: str) -> Any:
         tree = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError(f"it is nested more than {VALUE_DEPTH_MAX} levels deep, the maximum") from None
-    return _value(tree, 1)
+    return from_json(tree)
 
 
 def parts_of(path: str | None, value: Any) -> int:

@@ -78,17 +78,19 @@ def evaluate(
     on_key: Callable[[str, Condition], FrozenBitMap],
     other: Callable[[Filter], FrozenBitMap],
     all_rows: Callable[[], FrozenBitMap],
+    rows_of: Callable[[str], tuple[int, bool]],
     remembered: Callable[[Filter], FrozenBitMap] | None = None,
 ) -> FrozenBitMap:
     """The rows `condition` matches, given those that match a condition on one key, and any other part of it.
 
-    `remembered` is for what other filters ask again; `other`, where it remembers everything.
+    `rows_of` says how many entries a column has and whether they are of as many rows. `remembered` is for what other
+    filters ask again; `other`, where it remembers everything.
     """
     match condition:
         case Exact(key) | In(key) | Range(key):
             return on_key(key, condition)
         case Among() | Between() | TextMatch() | Present():
-            return evaluate_typed(condition, on_key, remembered or other)
+            return evaluate_typed(condition, on_key, remembered or other, rows_of)
         case Anything():
             return all_rows()
         case And() | Or():

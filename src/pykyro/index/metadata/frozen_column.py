@@ -121,12 +121,13 @@ class FrozenColumn:
         return union([matched, marks], self.size)
 
     def _scanned(self, scan: Scan) -> ValueSet:
-        marks = np.zeros(self.size, dtype=np.bool_)
+        places = []
         for place in range(self.size):
             if not (place + 1) % _PAUSE_EVERY:
                 self.pause()
-            marks[place] = scan.holds(self.text(place).decode("utf-8", "surrogatepass"))
-        return marks
+            if scan.holds(self.text(place).decode("utf-8", "surrogatepass")):
+                places.append(place)
+        return runs_of(places)
 
     def _run(self, start: int, end: int) -> Runs:
         return [(start, end)] if start < end else []

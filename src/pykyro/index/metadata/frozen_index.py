@@ -22,6 +22,7 @@ from pykyro.index.metadata.typed_columns import TYPED, Condition, without_types
 from pykyro.index.metadata.value_sets import Marks, ValueSet, chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
+from pykyro.model.typed_filter import Among, Between, Present, TextMatch
 
 CACHE_BYTES: Final = 4 << 20
 _SEPARATE_RUNS_MAX: Final = 16
@@ -103,15 +104,23 @@ class FrozenMetadataIndex:
         if known is not None:
             return known[0]
         pause()
+        if isinstance(condition, Among | Between | TextMatch | Present):
+            found = self._evaluated(condition, pause)
+            self._results.put(condition, found)
+            return found
         if isinstance(condition, Exact | In | Range):
             found = self.on_key(condition.key, condition, pause)
             self._results.put(condition, found)
             return found
+        return self._evaluated(condition, pause)
+
+    def _evaluated(self, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
         return evaluate(
             condition,
             lambda key, part: self.on_key(key, part, pause),
             lambda part: self._match(part, pause),
             lambda: everything(self._rows),
+            self._rows_of,
             lambda part: self.match(part, pause),
         )
 
@@ -122,6 +131,11 @@ class FrozenMetadataIndex:
             return EMPTY
         column = self._column(number, pause)
         return self._rows_with(column, chosen(condition, column.admitted, column.size))
+
+    def _rows_of(self, key: str) -> tuple[int, bool]:
+        """Entries of a column, and whether they are known to be of as many rows: those of a row's code are."""
+        number = self._number_of(utf8(key))
+        return (0, False) if number is None else (self._size_of(key)[2], self._ends["code_width"][number] > 0)
 
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that are numbers, and rows of a key."""
@@ -183,7 +197,7 @@ class FrozenMetadataIndex:
         val_rows = self._ends["val_rows"]
         first_row, end_row = val_rows[column.first + start], val_rows[column.first + end]
         count = end_row - first_row
-        if column.repeated and end - start > 1:
+        if column.repeated and (end - start > 1 or count > dense_from(self._rows)):
             return self._deduplicated(self._sections["rows"][first_row:end_row])
         if count == self._rows:
             return everything(self._rows)

@@ -161,6 +161,11 @@ class MutableMetadataIndex:
             return len(held.texts), 0, len(held.rows) + derived
         return _FEW, 0, _FEW + derived
 
+    def _rows_of(self, key: str) -> tuple[int, bool]:
+        """Entries of a column, and whether they are known to be of as many rows."""
+        held = self._keys.get(key, ())
+        return (len(held.rows), not held.repeated) if isinstance(held, Column) else (len(held) // 2, False)
+
     def _remembered(
         self, condition: Filter, simpler: Callable[[Filter], Filter] = lambda same: same
     ) -> FrozenBitMap:
@@ -173,7 +178,9 @@ class MutableMetadataIndex:
             fresh = self._among(simpler(condition), self._rows[seen])
             found = found | fresh if fresh else found
         else:
-            found = evaluate(simpler(condition), self._on_key, self._remembered, self._everything)
+            found = evaluate(
+                simpler(condition), self._on_key, self._remembered, self._everything, self._rows_of
+            )
         self._results.put(condition, found, count)
         return found
 
@@ -191,6 +198,7 @@ class MutableMetadataIndex:
             lambda key, part: FrozenBitMap(self._fresh(key, part, first)),
             lambda part: self._among(part, first),
             lambda: FrozenBitMap(rows),
+            self._rows_of,
         )
 
     def _fresh(self, key: str, condition: Condition, first: int) -> Iterator[int]:

@@ -103,17 +103,21 @@ def evaluate_typed(
     condition: Typed,
     on_key: Callable[[str, Condition], FrozenBitMap],
     remembered: Callable[[Filter], FrozenBitMap],
+    rows_of: Callable[[str], tuple[int, bool]],
 ) -> FrozenBitMap:
-    """The rows a typed condition matches, given those that match a condition on one column, and those that match a
-    filter that is asked again and again."""
+    """The rows a typed condition matches, given those that match a condition on one column, those that match a filter
+    that is asked again and again, and how many entries a column has and whether they are of as many rows."""
     typed_leaf, plain = leaves_of(condition)
-    typed = on_key(typed_leaf.key, typed_leaf)
-    if plain is None:
-        return typed
-    with_types = remembered(Range(typed_leaf.key, None))
+    with_types, of_one_value = rows_of(typed_leaf.key)
+    if plain is None or not (with_key := rows_of(condition.key)[0]):
+        return on_key(typed_leaf.key, typed_leaf)
     if not with_types:
         return on_key(condition.key, plain)
-    # Often a key is of one type in all rows, and then no text is left to look at.
+    typed = on_key(typed_leaf.key, typed_leaf)
+    # Often a key has a type in all rows, and then no text is left to look at. A typed column has rows that have not
+    # the key itself only when the key is a path.
+    if of_one_value and with_types == with_key and "." not in condition.key:
+        return typed
     texts = remembered(And((Range(condition.key, None), Not(Range(typed_leaf.key, None)))))
     return typed | (on_key(condition.key, plain) & texts) if texts else typed
 

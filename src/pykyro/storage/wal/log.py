@@ -93,6 +93,8 @@ class Log:
         self.writes = 0
         self.bytes_written = 0
         self.syncs = 0
+        self.has_types = manifests.current.has_types
+        """Whether frames may hold metadata values that are not text."""
         self.on_sync: Callable[[float], None] = lambda duration_s: None
         """Told how long each sync of accepted frames took; two are never told at once."""
         self.has_hole = False
@@ -126,17 +128,13 @@ class Log:
                 return 0.0
             return max(0, self._clock.wall_us() - self._unsynced[0][1].time_us) / 1e6
 
-    @property
-    def has_types(self) -> bool:
-        """Whether frames may hold metadata values that are not text."""
-        return self._manifests.current.has_types
-
     def announce_types(self) -> None:
         """Raise the format of the directory, durably, before a frame holds a value whose type earlier programs do not
         know. Raises Unavailable, WriteFailed."""
         self.require_writable()
         with self._tripping("announcing values with types"):
             self._manifests.update(Manifest.with_types)
+            self.has_types = True
 
     def append(self, contents: Sequence[bytes]) -> list[LSN]:
         """Accept one operation frame per content, durable as the policy promises when this returns.
