@@ -236,13 +236,16 @@ class Database:
         return Snapshot(report.path, report.documents, report.size_bytes)
 
     def health(self) -> Health:
-        """Whether the database is well; "unhealthy" means that writes are refused."""
-        stats = self._open_engine().stats()
+        """Whether the database is well; "unhealthy" means that writes are refused, "degraded" also that searches were
+        seen to find far fewer of the true results than they should."""
+        engine = self._open_engine()
+        stats = engine.stats()
+        cold_warning = stats.maintenance_failure or stats.capacity_warning or engine.recall.warning
         status = (
             "unhealthy"
             if stats.refusing_writes
             else "degraded"
-            if stats.maintenance_failure or stats.capacity_warning or stats.disk_warning
+            if cold_warning or stats.disk_warning
             else "healthy"
         )
         components = {
@@ -252,8 +255,8 @@ class Database:
             if stats.refusing_writes
             else "healthy",
         }
-        if stats.maintenance_failure or stats.capacity_warning:
-            components["cold_tier"] = f"degraded ({stats.maintenance_failure or stats.capacity_warning})"
+        if cold_warning:
+            components["cold_tier"] = f"degraded ({cold_warning})"
         if stats.disk_warning and not stats.refusing_writes:
             components["wal"] = f"degraded ({stats.disk_warning})"
         return Health(status, components, __version__, int(time.monotonic() - self._opened_s))
