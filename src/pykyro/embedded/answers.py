@@ -40,26 +40,20 @@ def stored_documents(page: Page, include_vectors: bool) -> list[StoredDocument]:
     ]
 
 
-def health_of(stats: EngineStats, uptime_s: float) -> Health:
+def health_of(stats: EngineStats, recall_warning: str, uptime_s: float) -> Health:
     """Whether the database is well, after so many seconds."""
-    status = (
-        "unhealthy"
-        if stats.refusing_writes
-        else "degraded"
-        if stats.maintenance_failure or stats.capacity_warning or stats.disk_warning or stats.room_warning
-        else "healthy"
-    )
+    cold_warning = stats.maintenance_failure or stats.capacity_warning or recall_warning
     components = {
-        "hot_tier": f"healthy ({stats.hot_documents} docs)",
-        "cold_tier": f"healthy ({stats.cold_documents} docs)",
-        "wal": f"unhealthy ({stats.refusing_writes}; writes disabled)"
-        if stats.refusing_writes
-        else "healthy",
+        "hot_tier": f"degraded ({stats.room_warning})"
+        if stats.room_warning
+        else f"healthy ({stats.hot_documents} docs)",
+        "cold_tier": f"degraded ({cold_warning})"
+        if cold_warning
+        else f"healthy ({stats.cold_documents} docs)",
+        "wal": f"degraded ({stats.disk_warning})" if stats.disk_warning else "healthy",
     }
-    if stats.room_warning:
-        components["hot_tier"] = f"degraded ({stats.room_warning})"
-    if stats.maintenance_failure or stats.capacity_warning:
-        components["cold_tier"] = f"degraded ({stats.maintenance_failure or stats.capacity_warning})"
-    if stats.disk_warning and not stats.refusing_writes:
-        components["wal"] = f"degraded ({stats.disk_warning})"
+    if stats.refusing_writes:
+        components["wal"] = f"unhealthy ({stats.refusing_writes}; writes disabled)"
+    words = {state.partition(" ")[0] for state in components.values()}
+    status = next((word for word in ("unhealthy", "degraded") if word in words), "healthy")
     return Health(status, components, __version__, int(uptime_s))

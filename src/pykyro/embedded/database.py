@@ -324,8 +324,10 @@ class Database:
         return Snapshot(report.path, report.documents, report.size_bytes)
 
     def health(self) -> Health:
-        """Whether the database is well; "unhealthy" means that writes are refused."""
-        return health_of(self._open_engine().stats(), time.monotonic() - self._opened_s)
+        """Whether the database is well; "unhealthy" means that writes are refused, "degraded" also that searches were
+        seen to find far fewer of the true results than they should."""
+        engine = self._open_engine()
+        return health_of(engine.stats(), engine.recall.warning, time.monotonic() - self._opened_s)
 
     def stats(self) -> Stats:
         """How many documents there are, and where."""
