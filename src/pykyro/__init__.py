@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pykyro.client.sync_client import Client
     from pykyro.client.tls import Tls
     from pykyro.embedded.database import Database
-    from pykyro.embedded.database import open_database as open
+    from pykyro.embedded.opening import open_database as open
     from pykyro.model.answers import (
+        DocumentPage,
         Health,
         Hit,
         InsertReport,
@@ -62,6 +63,7 @@ __all__ = [
     "DataDirMismatch",
     "Database",
     "DeadlineExceeded",
+    "DocumentPage",
     "FailedPrecondition",
     "FlushReport",
     "Health",
@@ -89,11 +91,12 @@ __all__ = [
 _ANSWERS: Final = "pykyro.model.answers"
 _REQUESTS: Final = "pykyro.model.requests"
 _HOMES: Final = {
-    "open": "pykyro.embedded.database",
+    "open": "pykyro.embedded.opening",
     "Database": "pykyro.embedded.database",
     "Client": "pykyro.client.sync_client",
     "AsyncClient": "pykyro.client.async_client",
     "Tls": "pykyro.client.tls",
+    "DocumentPage": _ANSWERS,
     "Health": _ANSWERS,
     "Hit": _ANSWERS,
     "InsertReport": _ANSWERS,

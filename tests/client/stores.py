@@ -35,6 +35,14 @@ class Awaited:
             return method
         return lambda *args, **kwargs: self._wait(method(*args, **kwargs))
 
+    def collected(self, items: Any) -> list[Any]:
+        """What an asynchronous iterator gives."""
+
+        async def gather() -> list[Any]:
+            return [item async for item in items]
+
+        return self._wait(gather())  # type: ignore[no-any-return]
+
     def stop(self) -> None:
         """Close the client and end the thread."""
         self._wait(self._client.close())

@@ -355,8 +355,8 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "tenant check left out of lookups",
-        "pykyro.engine.tiers.stored_metadata:StoredMetadata.in_scope",
-        "return scope.admits(decode_metadata(self.reserved))",
+        "pykyro.engine.tiers.stored_metadata:in_scope",
+        "return scope.admits(decode_metadata(reserved))",
         "return True",
         "points",
     ),

@@ -65,7 +65,9 @@ calls = [
     lambda: db.insert(1, [1, 2, 3, 4]), lambda: db.insert_many([(1, [1, 2, 3, 4])]),
     lambda: db.update_metadata(1, {}), lambda: db.delete(1), lambda: db.delete_many([1]), lambda: db.get(1),
     lambda: db.get_many([1]), lambda: db.search([1, 2, 3, 4]), lambda: db.search_many([[1, 2, 3, 4]]),
+    db.count, db.scroll, lambda: list(db.documents()), lambda: db.sample(1), db.clear,
     db.flush, db.snapshot, db.health, db.stats, db.__enter__,
+    lambda: db.insert_many([]), lambda: db.delete_many([]), lambda: db.get_many([]), lambda: db.search_many([]),
 ]
 in_child(lambda: [refused(call) for call in calls])
 insert(db, 11, 10)

@@ -15,6 +15,7 @@ from tests.embedded.test_opening import documents_of, fill
 import pykyro
 from pykyro import DataDamaged, StorageError, Unavailable
 from pykyro.embedded.database import Database
+from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.storage.files import local_files
 from pykyro.storage.files.lock import owner_of
 
@@ -162,15 +163,16 @@ def test_a_manifest_that_alone_was_removed_is_written_again(tmp_path: Path) -> N
     assert documents_of(tmp_path / "data") == 10
 
 
-def test_log_files_that_were_removed_are_made_up_for_at_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [10, GRAPH_ROWS_MIN + 10], ids=["few", "with a graph"])
+def test_log_files_that_were_removed_are_made_up_for_at_the_end(tmp_path: Path, count: int) -> None:
     db = opened(tmp_path / "data")
-    fill(db, 10)
+    fill(db, count)
     for file in (tmp_path / "data").glob("wal_*.wal"):
         file.unlink()
     with pytest.raises(StorageError, match="was moved, removed or replaced"):
-        db.insert(11, _VECTOR)
+        db.insert(count + 1, _VECTOR)
     db.close()
-    assert documents_of(tmp_path / "data") == 10
+    assert documents_of(tmp_path / "data") == count
 
 
 def test_the_last_resort_asks_for_a_directory_without_any_log_file(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tests.engine.opening import DIMENSION, fill, ids, nearest, open_small, put, settle, vectors
 
 from pykyro.engine.engine import Engine, open_engine
+from pykyro.engine.maintenance.builder import BuildFailed
 from pykyro.engine.maintenance.merging import choose_segments
 from pykyro.engine.options import EngineOptions
+from pykyro.engine.tiers.stored_metadata import StoredMetadata
 from pykyro.model.requests import Delete, SearchRequest, UpdateMetadata
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import read_manifest
@@ -315,3 +317,27 @@ def test_a_segment_without_a_live_row_leaves_and_the_large_one_stays_as_it_is(tm
     again = open_small(tmp_path / "data")
     assert contents(again, 2400) == expected
     again.close()
+
+
+def test_a_seal_gives_up_in_the_middle_of_its_index_when_the_engine_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tier with a million keys takes many seconds; a stop does not wait for them, and the log has everything."""
+    engine = open_small(tmp_path / "data")
+    fill(engine, vectors(50))
+    sealing, asked, whole = engine._maintenance.sealing, list[int](), StoredMetadata.whole
+
+    def stopping(metadata: StoredMetadata) -> dict[str, str]:
+        asked.append(1)
+        if len(asked) == 3:
+            sealing.stop()
+        return whole(metadata)
+
+    monkeypatch.setattr(StoredMetadata, "whole", stopping)
+    with pytest.raises(BuildFailed, match="cancelled"):
+        engine.flush()
+    assert len(asked) == 3
+    engine.close()
+    engine = open_small(tmp_path / "data")
+    assert engine.stats().documents == 50
+    engine.close()

@@ -22,6 +22,7 @@ from pykyro.proto import kyrodb_pb2 as pb
 
 TESTED = (
     "Quick checks",
+    "How much memory a machine needs",
     "Restarting the server",
     "Health is 503",
     "The WAL circuit breaker is open",
@@ -64,6 +65,15 @@ def test_quick_checks(tmp_path: Path, shell: Shell) -> None:
             for value in values.strip('"').split("\\|"):
                 sample = f'{name}{{{label}="{value}"}}' if label else name
                 assert f"\n{sample} " in exposed, sample
+
+
+def test_how_much_memory_a_machine_needs(tmp_path: Path, shell: Shell) -> None:
+    with running_server(tmp_path, memory__limit="1GiB", **SETTINGS) as server:
+        shell.describe(server, tmp_path / "data", DIMENSION)
+        insert(server, 1)
+        (told,) = shell.run_all("How much memory a machine needs", server)
+        assert re.search(r"^ok +memory needed: \d+ MiB for 1 documents?, of ", told, re.MULTILINE), told
+        assert re.search(r"^ok +memory used: \d+ MiB of 1024 MiB", told, re.MULTILINE), told
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

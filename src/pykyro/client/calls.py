@@ -15,7 +15,15 @@ from google.protobuf.message import Message
 from pykyro.client import decode, encode
 from pykyro.client.retry import CALL, STREAM, STREAM_ONCE_MORE, RetryLimits
 from pykyro.client.status import refusal_error
-from pykyro.model.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
+from pykyro.model.answers import (
+    DocumentPage,
+    Health,
+    InsertReport,
+    SearchAnswer,
+    Snapshot,
+    Stats,
+    StoredDocument,
+)
 from pykyro.model.arguments import (
     DocId,
     Metadata,
@@ -32,6 +40,7 @@ from pykyro.model.documents import DocumentLike, Intake, checked_document
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
+from pykyro.model.listing import PageRequest, page_request
 from pykyro.model.requests import FlushReport
 from pykyro.model.typed_text import tags_of
 from pykyro.model.types import Metric
@@ -227,6 +236,44 @@ def search_many(
         payloads = yield ClientCall("BulkSearch", stream, retry_limits=STREAM)
         answers += map(decode.search_answer, payloads)
     return answers
+
+
+def count(filter: FilterArgument | None, namespace: str) -> Steps[int]:
+    request = pb.CountRequest(filter=_filter_message(filter), namespace=checked_namespace(namespace))
+    return (yield from _ask("Count", request, pb.CountResponse)).count
+
+
+def scroll(wanted: PageRequest, filter: FilterArgument | None, page_token: str) -> Steps[DocumentPage]:
+    request = pb.ScrollRequest(
+        filter=_filter_message(filter),
+        namespace=wanted.scope.namespace,
+        limit=wanted.limit,
+        page_token=page_token,
+        descending=wanted.descending,
+        include_embeddings=wanted.include_vectors,
+        exclude_metadata=not wanted.include_metadata,
+    )
+    return decode.document_page((yield from _ask("Scroll", request, pb.ScrollResponse)))
+
+
+def sample(wanted: PageRequest, filter: FilterArgument | None) -> Steps[list[StoredDocument]]:
+    request = pb.SampleRequest(
+        filter=_filter_message(filter),
+        namespace=wanted.scope.namespace,
+        count=wanted.limit,
+        include_embeddings=wanted.include_vectors,
+        exclude_metadata=not wanted.include_metadata,
+    )
+    return decode.document_page((yield from _ask("Sample", request, pb.ScrollResponse))).documents
+
+
+def clear(namespace: str) -> Steps[int]:
+    """Pages of ids, deleted one after the other."""
+    wanted = page_request(STREAM_MESSAGES_MAX, None, namespace, include_vectors=False, include_metadata=False)
+    gone = 0
+    while documents := (yield from scroll(wanted, None, "")).documents:
+        gone += yield from delete_many([document.id for document in documents], None, namespace)
+    return gone
 
 
 def flush(force: bool) -> Steps[FlushReport]:

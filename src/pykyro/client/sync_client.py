@@ -9,7 +9,7 @@ with pykyro.Client("localhost:50051", api_key="…") as db:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,11 +23,20 @@ from pykyro.client.ownership import OwnerProcess, keep_after_fork
 from pykyro.client.retry import Attempts
 from pykyro.client.status import Failure
 from pykyro.client.tls import Tls
-from pykyro.model.answers import Health, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
+from pykyro.model.answers import (
+    DocumentPage,
+    Health,
+    InsertReport,
+    SearchAnswer,
+    Snapshot,
+    Stats,
+    StoredDocument,
+)
 from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
 from pykyro.model.documents import DocumentLike
 from pykyro.model.errors import KyroError, Unavailable
+from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import FlushReport
 from pykyro.proto.methods import METHODS
 
@@ -104,6 +113,10 @@ class Client:
         """
         return self._run(calls.delete_many(ids, filter, namespace))
 
+    def clear(self, namespace: str = "") -> int:
+        """Remove every document, of a namespace if one is given, some thousand at a time; how many there were."""
+        return self._run(calls.clear(namespace))
+
     # --- reads ---
 
     def get(
@@ -159,6 +172,82 @@ class Client:
             k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
         )
         return self._run(calls.search_many(vectors, options, filter))
+
+    def count(self, *, filter: FilterArgument | None = None, namespace: str = "") -> int:
+        """How many documents match `filter`, exactly; without one, how many there are."""
+        return self._run(calls.count(filter, namespace))
+
+    def scroll(
+        self,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        limit: int = PAGE_DOCUMENTS,
+        page_token: str = "",
+        descending: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> DocumentPage:
+        """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
+
+        A page shows one position. A document that is there all the while is in exactly one page, whatever is written
+        meanwhile. A page of large documents has fewer than `limit`.
+        """
+        wanted = page_request(
+            limit,
+            None,
+            namespace,
+            page_token,
+            descending=descending,
+            include_vectors=include_vectors,
+            include_metadata=include_metadata,
+        )
+        return self._run(calls.scroll(wanted, filter, page_token))
+
+    def documents(
+        self,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        descending: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> Iterator[StoredDocument]:
+        """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
+        token = ""
+        while True:
+            page = self.scroll(
+                filter=filter,
+                namespace=namespace,
+                page_token=token,
+                descending=descending,
+                include_vectors=include_vectors,
+                include_metadata=include_metadata,
+            )
+            yield from page
+            token = page.next_page_token
+            if not token:
+                return
+
+    def sample(
+        self,
+        count: int,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> list[StoredDocument]:
+        """Up to `count` of the documents that match `filter`, each as likely as any other."""
+        wanted = page_request(
+            count,
+            None,
+            namespace,
+            include_vectors=include_vectors,
+            include_metadata=include_metadata,
+            limit_name="count",
+        )
+        return self._run(calls.sample(wanted, filter))
 
     # --- the database itself ---
 

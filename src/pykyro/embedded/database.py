@@ -9,20 +9,22 @@ with pykyro.open("data", dimension=384) as db:
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Iterable
-from os import PathLike
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Final, NoReturn, Self, Unpack
+from typing import Final, NoReturn, Self
 
-from pykyro.embedded.options import DatabaseOptions, engine_options, memory_budget
-from pykyro.engine.engine import Engine, open_engine
-from pykyro.engine.open_engines import close_at_exit
-from pykyro.engine.options import EngineOptions
-from pykyro.memory.budget import MemoryBudget
-from pykyro.model.answers import Health, Hit, InsertReport, SearchAnswer, Snapshot, Stats, StoredDocument
+from pykyro.embedded.answers import health_of, search_answer, stored_documents
+from pykyro.engine.engine import Engine
+from pykyro.model.answers import (
+    DocumentPage,
+    Health,
+    InsertReport,
+    SearchAnswer,
+    Snapshot,
+    Stats,
+    StoredDocument,
+)
 from pykyro.model.arguments import (
     DocId,
     Metadata,
@@ -36,7 +38,7 @@ from pykyro.model.arguments import (
 )
 from pykyro.model.criteria import check_deletion_filter, check_one_criterion, search_options
 from pykyro.model.documents import DocumentLike, Intake, checked_document, document_bytes
-from pykyro.model.errors import InvalidArgument, KyroError, Unavailable
+from pykyro.model.errors import FailedPrecondition, KyroError, Unavailable
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import (
     SEARCH_BATCH,
@@ -44,19 +46,18 @@ from pykyro.model.limits import (
     STREAM_GROUP_DOCUMENTS_MAX,
     STREAM_MESSAGES_MAX,
 )
+from pykyro.model.listing import PAGE_DOCUMENTS, page_request
+from pykyro.model.listing import page_token as page_token_of
 from pykyro.model.requests import (
     Delete,
     DeleteMany,
     DeleteMatching,
     FlushReport,
+    Found,
     Put,
-    SearchResult,
     UpdateMetadata,
 )
 from pykyro.model.types import Document, Scope
-from pykyro.model.values import values_of
-from pykyro.system.job_thread import JobThread
-from pykyro.version import __version__
 
 _log: Final = logging.getLogger(__name__)
 
@@ -150,22 +151,28 @@ class Database:
             for at in range(0, len(doc_ids), STREAM_MESSAGES_MAX)
         )
 
+    def clear(self, namespace: str = "") -> int:
+        """Remove every document, of a namespace if one is given, some thousand at a time; how many there were."""
+        gone = 0
+        while page := self.scroll(namespace=namespace, limit=STREAM_MESSAGES_MAX, include_metadata=False):
+            gone += self.delete_many([document.id for document in page], namespace=namespace)
+        return gone
+
     # --- reads ---
 
     def get(
         self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
     ) -> StoredDocument | None:
         """The document with this id, or None."""
-        return self._get(
-            checked_doc_id(doc_id), Scope(namespace=checked_namespace(namespace)), include_vector
-        )
+        scope = Scope(namespace=checked_namespace(namespace))
+        return _stored(self._open_engine().get(checked_doc_id(doc_id), scope), include_vector)
 
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None for an id without a document."""
-        scope = Scope(namespace=checked_namespace(namespace))
-        return [self._get(doc_id, scope, include_vectors) for doc_id in checked_ids(ids)]
+        engine, scope = self._open_engine(), Scope(namespace=checked_namespace(namespace))
+        return [_stored(engine.get(doc_id, scope), include_vectors) for doc_id in checked_ids(ids)]
 
     def search(
         self,
@@ -191,7 +198,7 @@ class Database:
         )
         request = options.ask(vector, "vector", self._schema)
         engine, started_s = self._open_engine(), time.perf_counter()
-        return _answer(engine.search(request), started_s)
+        return search_answer(engine.search(request), started_s)
 
     def search_many(
         self,
@@ -216,14 +223,94 @@ class Database:
             k, condition, namespace, ef_search, min_score, exact, include_vectors, include_metadata
         )
         requests = options.ask_each(vectors, self._schema)
+        engine = self._open_engine()
         answers: list[SearchAnswer] = []
         for at in range(0, len(requests), SEARCH_BATCH):
-            engine, started_s = self._open_engine(), time.perf_counter()
+            started_s = time.perf_counter()
             for result in engine.search_many(requests[at : at + SEARCH_BATCH]):
                 if isinstance(result, KyroError):
                     raise result
-                answers.append(_answer(result, started_s))
+                answers.append(search_answer(result, started_s))
         return answers
+
+    def count(self, *, filter: FilterLike | None = None, namespace: str = "") -> int:
+        """How many documents match `filter`, exactly; without one, how many there are."""
+        condition = None if filter is None else parse_filter(filter)
+        return self._open_engine().listing.count(condition, Scope(namespace=checked_namespace(namespace)))[0]
+
+    def scroll(
+        self,
+        *,
+        filter: FilterLike | None = None,
+        namespace: str = "",
+        limit: int = PAGE_DOCUMENTS,
+        page_token: str = "",
+        descending: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> DocumentPage:
+        """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
+
+        A page shows one position. A document that is there all the while is in exactly one page, whatever is written
+        meanwhile. A page of large documents has fewer than `limit`.
+        """
+        wanted = page_request(
+            limit,
+            None if filter is None else parse_filter(filter),
+            namespace,
+            page_token,
+            descending=descending,
+            include_vectors=include_vectors,
+            include_metadata=include_metadata,
+        )
+        page = self._open_engine().listing.page(wanted)
+        token = page_token_of(page.last, descending=wanted.descending)
+        return DocumentPage(stored_documents(page, wanted.include_vectors), token, page.position)
+
+    def documents(
+        self,
+        *,
+        filter: FilterLike | None = None,
+        namespace: str = "",
+        descending: bool = False,
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> Iterator[StoredDocument]:
+        """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
+        token = ""
+        while True:
+            page = self.scroll(
+                filter=filter,
+                namespace=namespace,
+                page_token=token,
+                descending=descending,
+                include_vectors=include_vectors,
+                include_metadata=include_metadata,
+            )
+            yield from page
+            token = page.next_page_token
+            if not token:
+                return
+
+    def sample(
+        self,
+        count: int,
+        *,
+        filter: FilterLike | None = None,
+        namespace: str = "",
+        include_vectors: bool = False,
+        include_metadata: bool = True,
+    ) -> list[StoredDocument]:
+        """Up to `count` of the documents that match `filter`, each as likely as any other."""
+        wanted = page_request(
+            count,
+            None if filter is None else parse_filter(filter),
+            namespace,
+            include_vectors=include_vectors,
+            include_metadata=include_metadata,
+            limit_name="count",
+        )
+        return stored_documents(self._open_engine().listing.sample(wanted), wanted.include_vectors)
 
     # --- the database itself ---
 
@@ -238,28 +325,7 @@ class Database:
 
     def health(self) -> Health:
         """Whether the database is well; "unhealthy" means that writes are refused."""
-        stats = self._open_engine().stats()
-        status = (
-            "unhealthy"
-            if stats.refusing_writes
-            else "degraded"
-            if stats.maintenance_failure or stats.capacity_warning or stats.disk_warning or stats.room_warning
-            else "healthy"
-        )
-        components = {
-            "hot_tier": f"healthy ({stats.hot_documents} docs)",
-            "cold_tier": f"healthy ({stats.cold_documents} docs)",
-            "wal": f"unhealthy ({stats.refusing_writes}; writes disabled)"
-            if stats.refusing_writes
-            else "healthy",
-        }
-        if stats.room_warning:
-            components["hot_tier"] = f"degraded ({stats.room_warning})"
-        if stats.maintenance_failure or stats.capacity_warning:
-            components["cold_tier"] = f"degraded ({stats.maintenance_failure or stats.capacity_warning})"
-        if stats.disk_warning and not stats.refusing_writes:
-            components["wal"] = f"degraded ({stats.disk_warning})"
-        return Health(status, components, __version__, int(time.monotonic() - self._opened_s))
+        return health_of(self._open_engine().stats(), time.monotonic() - self._opened_s)
 
     def stats(self) -> Stats:
         """How many documents there are, and where."""
@@ -281,7 +347,7 @@ class Database:
         self._engine.close()
 
     def __enter__(self) -> Self:
-        self._open_engine().stats()  # refused in a forked child, like all the rest
+        self._open_engine()
         return self
 
     def __exit__(
@@ -299,79 +365,17 @@ class Database:
     def _open_engine(self) -> Engine:
         if self._closed:
             raise Unavailable("the database is closed")
+        if self._engine.refusal:
+            raise FailedPrecondition(self._engine.refusal)
         return self._engine
 
-    def _get(self, doc_id: int, scope: Scope, include_vector: bool) -> StoredDocument | None:
-        found = self._open_engine().get(doc_id, scope)
-        if found is None:
-            return None
-        # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
-        vector = found.vector.copy() if include_vector else None
-        return StoredDocument(found.doc_id, vector, values_of(found.metadata), found.tier)
 
-
-def _answer(result: SearchResult, started_s: float) -> SearchAnswer:
-    latency_ms = (time.perf_counter() - started_s) * 1000
-    hits = [
-        Hit(hit.doc_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.copy())
-        for hit in result.hits
-    ]
-    return SearchAnswer(
-        hits=hits,
-        total_found=result.total_found,
-        exact=result.exact,
-        complete=result.complete,
-        note=result.note,
-        tiers=result.tiers,
-        plan=result.plan,
-        matched=result.matched,
-        examined=result.examined,
-        latency_ms=latency_ms,
-        cached="" if result.cached is None else result.cached.value,
-    )
-
-
-def open_database(
-    path: str | bytes | PathLike[str] | PathLike[bytes],
-    *,
-    dimension: int,
-    distance: str = "cosine",
-    **options: Unpack[DatabaseOptions],
-) -> Database:
-    """Open or create the database in directory `path`, recovering everything that was acknowledged.
-
-    `dimension` is the length of its vectors, `distance` is "cosine", "euclidean" or "innerproduct"; neither can
-    change once the database exists. With `memory_limit` the process takes no more memory, whatever is asked of the
-    database: what there is no room for raises ResourceExhausted.
-
-    Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged, WriteFailed, StorageError.
-
-    A database belongs to the process that opened it: a forked child is refused, and opens it itself once the parent
-    has closed it. One that is no longer referred to is closed, and so is one that is open when the interpreter ends.
-    """
-    directory, chosen = _directory(path), engine_options(dimension, distance, options)
-    memory = memory_budget(options.get("memory_limit"))
-    return JobThread().call(lambda: _opened(directory, chosen, memory))
-
-
-def _opened(directory: Path, options: EngineOptions, memory: MemoryBudget | None) -> Database:
-    engine = open_engine(directory, options, memory=memory)
-    for warning in engine.recovered.warnings:
-        _log.warning("recovery: %s", warning)
-    close_at_exit(engine)
-    return Database(engine)
-
-
-def _directory(path: str | bytes | PathLike[str] | PathLike[bytes]) -> Path:
-    try:
-        name = os.fsdecode(path)
-    except TypeError:
-        raise InvalidArgument(
-            f"path must be a str, bytes or os.PathLike, got {type(path).__name__}", field="path"
-        ) from None
-    if not name or "\0" in name:
-        raise InvalidArgument(f"path must be the name of a directory, got {name!r}", field="path")
-    return Path(name)
+def _stored(found: Found | None, include_vector: bool) -> StoredDocument | None:
+    if found is None:
+        return None
+    # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
+    vector = found.vector.copy() if include_vector else None
+    return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier)
 
 
 def _scoped(document: Document, namespace: str) -> Document:

@@ -28,7 +28,7 @@ from pykyro.model.distance import Query
 from pykyro.model.filter import matches
 from pykyro.model.requests import ScoredDocument, SearchRequest, SearchResult, Tier
 from pykyro.model.types import Key, Metric, Rows, Scope, key_doc_id, key_owner, owner_of
-from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, MergeRecord, PutRecord, Record
 from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
@@ -228,7 +228,9 @@ class Caches:
             if place is not None and not isinstance(record, DeleteRecord):
                 places.append(place)
                 doc_ids.append(key_doc_id(record.key))
-                metadata.append(record.metadata)
+                metadata.append(
+                    place.metadata.whole() if isinstance(record, MergeRecord) else record.metadata
+                )
         vectors = np.empty((len(places), self._dimension), np.float32)
         for row, place in enumerate(places):
             vectors[row] = place.vector

@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from pykyro.engine.context import EngineContext
+from pykyro.engine.listing import Listing
 from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.maintenance import Maintenance
 from pykyro.engine.maintenance.process_builder import ProcessBuilder
 from pykyro.engine.memory import EngineMemory
-from pykyro.engine.open_engines import Inherited, close_quietly, note_opened
+from pykyro.engine.open_engines import Inherited, close_quietly, note_opened, refusal_of_inherited
 from pykyro.engine.opening import recovered
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.read_path import ReadPath
@@ -59,6 +60,8 @@ class Engine:
         self._recall = RecallMonitor(
             context.options.recall, self.reads, context.state, context.caches, context.clock
         )
+        self.listing = Listing(context.state, context.caches.commits, context.lock)
+        """Counts and pages of documents."""
         self.reads.samples = self._recall
         self._maintenance = Maintenance(context)
         self._maintenance.lock_held = lock
@@ -68,6 +71,8 @@ class Engine:
         self.directory = context.directory
         self.recovered = recovered
         self._closed = False
+        self.refusal = ""
+        """Why nothing of this engine may be used in this process, a forked child; empty where it may."""
         note_opened(self)
         if context.options.background:
             self._maintenance.start()
@@ -278,8 +283,10 @@ class Engine:
         """In a forked child: take this engine, which process `owner` opened, out of use. Nothing is touched."""
         parts = dict(vars(self))
         self._closed, self._closing = True, threading.RLock()
-        for name in ("_context", "writes", "reads", "_recall", "_maintenance", "_writer", "_keeper"):
-            setattr(self, name, Inherited(parts, self.directory, owner))
+        self.refusal = refusal_of_inherited(self.directory, owner)
+        shared = ("_context", "writes", "reads", "listing", "_recall", "_maintenance", "_writer", "_keeper")
+        for name in shared:
+            setattr(self, name, Inherited(parts, self.refusal))
 
     def let_go(self) -> None:
         """Close an engine that nobody will close, whichever thread comes to know that; errors go to the log."""

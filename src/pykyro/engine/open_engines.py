@@ -38,18 +38,23 @@ def close_quietly(engine: Engine) -> None:
         _log.error("closing %s: %s", engine.directory, error)
 
 
+def refusal_of_inherited(directory: Path, owner: int) -> str:
+    """What a forked child is told that uses the engine which process `owner` opened."""
+    return (
+        f"{directory} was opened by process {owner}, and this is process {os.getpid()}, forked from it. Only the "
+        "process that opened a database can use it: open it again here once the other has closed it, or let the "
+        "other do the work"
+    )
+
+
 class Inherited:
     """Stands for the parts of an engine in a forked child. Their files and their lock are the parent's, their threads
     do not exist here, and their locks may be held by one of those for ever."""
 
-    def __init__(self, parts: object, directory: Path, owner: int) -> None:
+    def __init__(self, parts: object, refusal: str) -> None:
         self._parts = parts
         """Kept as they are: letting go of them would be work for them."""
-        self._refusal = (
-            f"{directory} was opened by process {owner}, and this is process {os.getpid()}, forked from it. Only the "
-            "process that opened a database can use it: open it again here once the other has closed it, or let the "
-            "other do the work"
-        )
+        self._refusal = refusal
 
     def __getattr__(self, name: str) -> NoReturn:
         raise FailedPrecondition(self._refusal)

@@ -287,7 +287,7 @@ class WritePath:
                 contents.append(content)
                 has_types = has_types or (TYPES_TAG in content and hold_types(records))
                 content_bytes += len(content)
-                if content_bytes >= self._memory.group_bytes_max:
+                if content_bytes + changes.merged_bytes >= self._memory.group_bytes_max:
                     break
         # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
         # is written until a restart replays the log.
@@ -299,6 +299,8 @@ class WritePath:
             if has_types and not log_has_types:
                 self._log.announce_types()
             if contents:
+                if changes.has_merges:
+                    self._log.permit_merges()
                 lsns = self._log.append(contents)
             else:
                 self._log.require_writable()
@@ -346,12 +348,15 @@ class WritePath:
     def _apply(self, lsns: Sequence[LSN], frames: Sequence[tuple[Ack, list[Record]]]) -> None:
         """Change the tiers as the log says, and tell the caches before anybody is told."""
         self._caches.begin()
+        version = self._state.version
         changed: list[Record] = []
         for lsn, (ack, records) in zip(lsns, frames, strict=True):
             self._state.apply(lsn, records)
             changed += records
             ack.lsn = lsn
         self._caches.committed(changed)
+        if self._state.version is not version:
+            self._caches.release_tiers()
         if self._state.documents >= self.capacity.watch_from or self.capacity.alarmed:
             self.capacity.look(self._state.documents)
         active = self._state.version.active

@@ -15,6 +15,12 @@ from pykyro.model.types import Vector
 from pykyro.model.values import values_of, values_with_tags
 
 
+def _values(metadata: Mapping[str, str] | bytes, types: str) -> dict[str, Any]:
+    if isinstance(metadata, bytes):
+        return values_of(decode_metadata(metadata))
+    return values_with_tags(metadata, types)
+
+
 class Hit:
     """One row of an answer.
 
@@ -42,14 +48,9 @@ class Hit:
     @property
     def metadata(self) -> dict[str, Any]:
         """The document's metadata, empty when the search left it out: values as they were stored."""
-        metadata = self._metadata
-        if not isinstance(metadata, dict):
-            if isinstance(metadata, bytes):
-                metadata = values_of(decode_metadata(metadata))
-            else:
-                metadata = values_with_tags(metadata, self._types)
-            self._metadata = metadata
-        return metadata
+        if not isinstance(self._metadata, dict):
+            self._metadata = _values(self._metadata, self._types)
+        return self._metadata
 
     def __repr__(self) -> str:
         return f"Hit(id={self.id}, score={self.score:.6g}, metadata={self.metadata!r})"
@@ -106,18 +107,64 @@ class SearchAnswer(Sequence[Hit]):
         return self.hits[at]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class StoredDocument:
-    """A document as a lookup returns it.
+    """A document as a lookup or a listing returns it.
 
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None when it was not asked for;
     `tier` is where the document was, None when the server does not say.
     """
 
-    id: int
-    vector: Vector | None
-    metadata: dict[str, Any]
-    tier: Tier | None
+    __slots__ = ("_metadata", "_types", "id", "tier", "vector")
+
+    def __init__(
+        self,
+        id: int,
+        vector: Vector | None,
+        metadata: Mapping[str, str] | bytes = b"",
+        tier: Tier | None = None,
+        types: str = "",
+    ) -> None:
+        """`metadata` and `types` as for a Hit."""
+        self.id = id
+        self.vector = vector
+        self.tier = tier
+        self._metadata: Mapping[str, Any] | bytes = metadata
+        self._types = types
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The document's metadata, empty when it was left out: values as they were stored."""
+        if not isinstance(self._metadata, dict):
+            self._metadata = _values(self._metadata, self._types)
+        return self._metadata
+
+    def __repr__(self) -> str:
+        return f"StoredDocument(id={self.id}, metadata={self.metadata!r})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DocumentPage(Sequence[StoredDocument]):
+    """Documents by id, as they were at `position`; a sequence of them. `next_page_token` is for the next page, ""
+    when there is none, and stays good while documents are written."""
+
+    documents: list[StoredDocument]
+    next_page_token: str
+    position: int
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __iter__(self) -> Iterator[StoredDocument]:
+        return iter(self.documents)
+
+    @overload
+    def __getitem__(self, at: int) -> StoredDocument: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[StoredDocument]: ...
+
+    def __getitem__(self, at: int | slice) -> StoredDocument | list[StoredDocument]:
+        return self.documents[at]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,10 @@ DIMENSION_MAX: Final = 4096
 """Components of a vector a request may carry."""
 DOC_ID_MIN: Final = 1
 DOC_ID_MAX: Final = 2**64 - 1
+PAGE_DOCUMENTS_MAX: Final = 10_000
+"""Documents of one page of a listing."""
+PAGE_BYTES_MAX: Final = 16 << 20
+"""A page ends sooner when its documents are so large together; it has one at least."""
 K_MAX: Final = 1000
 EF_SEARCH_MAX: Final = 10_000
 
@@ -81,6 +85,8 @@ STREAM_LINGER_S: Final = 0.01
 STREAM_GROUP_BYTES_MAX: Final = 8 << 20
 STREAM_SEARCHES_MAX: Final = 128
 """In-flight searches of one stream."""
+STREAM_AHEAD_BYTES_MAX: Final = 8 << 20
+"""Of the answers that one stream may have waiting for its client, unless a single one is larger."""
 STREAMS_MAX: Final = 1000
 """Streams of messages from clients that are open at once."""
 STREAM_SILENT_S: Final = 10.0

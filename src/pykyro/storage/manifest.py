@@ -4,8 +4,9 @@
 
 The format is 1 until there are tenants, and 2 from then on. In a database of format 2 the log and the segments keep
 the owner of a document beside its id (records.py, row_keys.py), which programs that know format 1 alone would take
-for damage, or worse: so they are told. It is 3 from the first metadata value on that is not text, whose type earlier
-programs do not know. What was written in an earlier format stays readable.
+for damage, or worse: so they are told. The format becomes 3, tenants or not, before the first MERGE record is written
+to the log, or the first metadata value that is not text, and stays 3: programs that know formats 1 and 2 can read
+neither. What was written in formats 1 and 2 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -39,7 +40,7 @@ from pykyro.storage.files.replace_file import replace_file
 from pykyro.storage.segment.section_file import FileFacts
 
 FORMAT_WITHOUT_TENANTS: Final = 1
-FORMAT_WITHOUT_TYPES: Final = 2
+FORMAT_WITH_TENANTS: Final = 2
 FORMAT: Final = 3
 _MAGIC: Final = b"KYRODB-MANIFEST "
 _FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
@@ -117,7 +118,7 @@ class Manifest(_Entry):
     `history` names the line of positions: it changes when positions are given out a second time, after a restore or
     recovery from segments alone, and `branched_from` says which line was left and where. `next_number` is the next
     file number. `tenants` are the numbers by which documents name their tenants; a tenant is never taken out, so that
-    no number is given out twice.
+    no number is given out twice. `has_merges` says that the log may hold MERGE records.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -129,6 +130,7 @@ class Manifest(_Entry):
     segments: tuple[SegmentEntry, ...] = ()
     wal: tuple[WalEntry, ...] = ()
     tenants: dict[str, _TenantIndex] = {}
+    has_merges: bool = False
     has_types: bool = False
     updated_us: _Count = 0
 
@@ -141,9 +143,9 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
-        if self.has_types:
+        if self.has_merges or self.has_types:
             return FORMAT
-        return FORMAT_WITHOUT_TYPES if self.tenants else FORMAT_WITHOUT_TENANTS
+        return FORMAT_WITH_TENANTS if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
     def file_names(self) -> set[str]:
@@ -161,6 +163,10 @@ class Manifest(_Entry):
     def without_wal(self, name: str) -> Manifest:
         """The same state without this WAL segment, which holds nothing."""
         return self.model_copy(update={"wal": tuple(entry for entry in self.wal if entry.name != name)})
+
+    def with_merges(self) -> Manifest:
+        """The same state, whose log may hold MERGE records from now on."""
+        return self.model_copy(update={"has_merges": True})
 
     def with_types(self) -> Manifest:
         """The same state for metadata that may hold values that are not text."""
@@ -183,10 +189,9 @@ class Manifest(_Entry):
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    # A history that left no other says nothing of it, so that earlier versions can read what they could always read.
+    # What is not so is not said, so that earlier versions can read what they could always read.
     left_out = {"branched_from"} if manifest.branched_from is None else set()
-    if not manifest.has_types:
-        left_out.add("has_types")
+    left_out |= {name for name in ("has_merges", "has_types") if not getattr(manifest, name)}
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
 
@@ -210,18 +215,8 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
-    # The digest does not cover the format. Tenants were known before format 2 was.
-    stated = int(words[1])
-    if stated != manifest.format and (stated, manifest.format) != (
-        FORMAT_WITHOUT_TENANTS,
-        FORMAT_WITHOUT_TYPES,
-    ):
-        raise DataDamaged(
-            f"manifest says format {stated}, its content is of format {manifest.format}",
-            path=path,
-            offset=0,
-            hint=_HINT,
-        )
+    if (manifest.format == FORMAT) != (words[1] == str(FORMAT).encode()):
+        raise DataDamaged("manifest is of another format than its content", path=path, offset=0, hint=_HINT)
     return manifest
 
 

@@ -69,6 +69,8 @@ class Maintenance:
             thread.join()
         with self.lock:
             self.merging.cancel()
+        # What the log does not hold is sealed at the end, by whoever closes the engine.
+        self.sealing.go_on()
 
     def step(self, *, may_merge: bool = True) -> bool:
         """Do one thing that is due; False when nothing is. Raises what sealing and merging raise."""

@@ -71,6 +71,10 @@ class Sealing:
         """Give up what is being built now and later. From any thread; a seal under way fails then."""
         self._tiers.stop()
 
+    def go_on(self) -> None:
+        """Seal again after a `stop`."""
+        self._tiers.go_on()
+
     def seal(self) -> int:
         """Freeze, build, install, clean; how many documents moved. Nothing to do is no error.
 

@@ -6,10 +6,10 @@ through the same file system seam and knows nothing of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -63,12 +63,25 @@ class MergeJob:
     extends_first: bool
 
 
-def rows_of_tier(tier: HotTier, rows: Rows, dimension: int, memory_bytes: int) -> RowsToWrite:
-    """These rows of a hot tier, ascending, to be written in about so much memory beside the tier's own."""
+def rows_of_tier(
+    tier: HotTier, rows: Rows, dimension: int, memory_bytes: int, go_on: Callable[[], None]
+) -> RowsToWrite:
+    """These rows of a hot tier, ascending, to be written in about so much memory beside the tier's own.
+
+    The index of a tier with a million keys takes many seconds: `go_on` is called all the while, and raises to end it.
+    """
 
     def index(spool: SectionSpool) -> None:
-        metadata = (tier.metadata(row).whole() for row in rows.tolist())
-        stream_sections(metadata, len(rows), spool.append, spool.store, memory_bytes)
+        def metadata() -> Iterator[Mapping[str, str]]:
+            for row in rows.tolist():
+                go_on()
+                yield tier.metadata(row).whole()
+
+        def append(name: str, piece: npt.NDArray[Any]) -> None:
+            go_on()
+            spool.append(name, piece)
+
+        stream_sections(metadata(), len(rows), append, spool.store, memory_bytes)
 
     stored = [tier.metadata(row) for row in rows.tolist()]
     return RowsToWrite(

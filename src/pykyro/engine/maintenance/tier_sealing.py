@@ -13,7 +13,7 @@ from pyroaring import BitMap
 
 from pykyro.engine.context import SegmentContext
 from pykyro.engine.maintenance.build_protocol import GraphRequest
-from pykyro.engine.maintenance.builder import Build
+from pykyro.engine.maintenance.builder import Build, BuildFailed
 from pykyro.engine.maintenance.segment_builder import rows_of_tier, without_graph
 from pykyro.engine.state import State
 from pykyro.engine.tiers.cold_segment import ColdSegment
@@ -60,6 +60,10 @@ class TierSealing:
         if building is not None:
             building.cancel()
 
+    def go_on(self) -> None:
+        """Seal again after a `stop`."""
+        self._stopping = False
+
     def seal(self, frozen: FrozenTier, wal_retention_bytes: int | None) -> set[str]:
         """Make a segment of the tier; the names of files that became obsolete. So much of the log that is sealed
         stays; all of it with None.
@@ -81,7 +85,9 @@ class TierSealing:
         if not len(rows):
             return None
         context = self._context
-        contents = rows_of_tier(frozen.tier, rows, context.options.dimension, context.memory.sections_bytes)
+        contents = rows_of_tier(
+            frozen.tier, rows, context.options.dimension, context.memory.sections_bytes, self._check_stopping
+        )
         rows_file = write_rows(context.filesystem, context.directory, number, contents)
         request = GraphRequest(
             directory=str(context.directory),
@@ -97,6 +103,10 @@ class TierSealing:
             return without_graph(number, rows_file, len(rows))
         with context.memory.builds.charge(need if len(rows) >= GRAPH_ROWS_MIN else 0):
             return self._result_of(context.builder.start(request))
+
+    def _check_stopping(self) -> None:
+        if self._stopping:
+            raise BuildFailed("the build was cancelled")
 
     def _result_of(self, build: Build) -> SegmentEntry:
         self._building = build

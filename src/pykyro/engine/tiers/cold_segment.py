@@ -16,8 +16,16 @@ from pyroaring import BitMap, FrozenBitMap
 
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.tiers.graph_search import GraphSearch, Matching
+from pykyro.engine.tiers.merged_metadata import MappedMetadata
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import Candidates, TierRequest, count_owners, no_candidates
+from pykyro.engine.tiers.tier import (
+    NO_ROWS,
+    Candidates,
+    TierRequest,
+    count_owners,
+    first_by_id,
+    no_candidates,
+)
 from pykyro.index.metadata.bitmaps import rows_of, to_bits
 from pykyro.index.metadata.metadata_index import FrozenMetadataIndex
 from pykyro.index.vector import flat, planner
@@ -37,6 +45,10 @@ _CODES_ROWS_MIN: Final = 4096
 themselves takes as long when the codes prove the answer (0.15 ms) and less when they do not (0.17 against 0.34)."""
 _CODES_SHARE_MIN: Final = 0.03
 """Share of rows that match from which on a scan reads the codes, which looks at the bit of every row."""
+
+
+_BY_ID_FROM: Final = 64
+"""A listing goes through the rows by id when more than one in so many matches, else through those that match."""
 
 
 class LiveRows:
@@ -140,6 +152,11 @@ class ColdSegment(SegmentRows):
     def live(self) -> int:
         return self._live.among(None)
 
+    @property
+    def index(self) -> FrozenMetadataIndex:
+        """Which rows match a filter, deleted ones too."""
+        return self._index
+
     def search_many(self, request: TierRequest) -> list[Candidates]:
         """The plan, then a walk through the graph or a scan of the rows that match."""
         live, graph = self._live, self._graph_search
@@ -217,6 +234,11 @@ class ColdSegment(SegmentRows):
     def metadata(self, row: int) -> StoredMetadata:
         return StoredMetadata(self.public_of(row), self.reserved_of(row))
 
+    def mapped_metadata(self, row: int) -> MappedMetadata:
+        """`metadata`, read from the file when it is asked for."""
+        start, end = self._public_offsets[row], self._public_offsets[row + 1]
+        return MappedMetadata(self._public[start:end], self.reserved_of(row))
+
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         offsets, public = self._public_offsets, self._public
         return [public[offsets[row] : offsets[row + 1]].tobytes() for row in rows]
@@ -241,6 +263,28 @@ class ColdSegment(SegmentRows):
     def delete(self, row: int) -> None:
         if row not in self.deleted:
             self._live.delete(row)
+
+    def next_rows(
+        self, condition: Filter | None, after: int | None, count: int, *, descending: bool
+    ) -> tuple[npt.NDArray[np.uint64], Rows]:
+        matching = None if condition is None else self._index.match(condition)
+        if matching is not None and len(matching) * _BY_ID_FROM < self.rows:
+            rows = rows_of(matching - self.deleted).astype(np.int64)
+            return first_by_id(self.ids[rows], rows, after, count, descending=descending)
+        bits = self._live.bits_of(matching)
+        found, wanted = list[Rows](), count
+        for rows in self.keys.by_id(after, descending=descending):
+            if bits is not None:
+                rows = rows[(bits[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 != 0]
+            found.append(rows[:wanted])
+            wanted -= len(found[-1])
+            if not wanted:
+                break
+        first = np.concatenate([NO_ROWS, *found])
+        return self.doc_ids_of(first), first
+
+    def live_rows_at(self, condition: Filter | None, ranks: npt.NDArray[np.int64]) -> Rows:
+        return self._live_rows(condition)[ranks]
 
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
         return self.doc_ids_of(self._live_rows(condition))

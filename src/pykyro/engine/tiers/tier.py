@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.engine.tiers.stored_metadata import StoredMetadata
+from pykyro.engine.tiers.stored_metadata import TierMetadata
 from pykyro.model.distance import Query, Similarities
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
@@ -89,14 +89,14 @@ class SearchTier(Protocol):
         """The client's own float32 values, shape (dimension,), read-only."""
         ...
 
-    def metadata(self, row: int) -> StoredMetadata: ...
+    def metadata(self, row: int) -> TierMetadata: ...
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         """`metadata(row).public` of each row: what a response carries."""
         ...
 
     def public_bytes(self, rows: Sequence[int]) -> int:
-        """How long those are together; nothing is read from disk for it."""
+        """How long those are together, or a little more; nothing is read from disk for it."""
         ...
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
@@ -117,6 +117,17 @@ class SearchTier(Protocol):
         """Let go of so many bytes of what is remembered of filters; how many it was."""
         ...
 
+    def next_rows(
+        self, condition: Filter | None, after: int | None, count: int, *, descending: bool
+    ) -> tuple[npt.NDArray[np.uint64], Rows]:
+        """Ids and rows of up to `count` live documents that satisfy `condition`, all of one owner: those with the
+        smallest ids above `after`, or the largest below it, in order."""
+        ...
+
+    def live_rows_at(self, condition: Filter | None, ranks: npt.NDArray[np.int64]) -> Rows:
+        """Of the live rows that satisfy `condition`, ascending, those at these places."""
+        ...
+
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
         """Ids of live documents that satisfy `condition`, ascending by row."""
         ...
@@ -126,6 +137,23 @@ def count_owners(owners: npt.NDArray[np.uint64]) -> dict[int, int]:
     """How often each owner is named, NOBODY left out."""
     numbers, counts = np.unique(owners[owners != NOBODY], return_counts=True)
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+
+def first_by_id(
+    doc_ids: npt.NDArray[np.uint64], rows: Rows, after: int | None, count: int, *, descending: bool
+) -> tuple[npt.NDArray[np.uint64], Rows]:
+    """What `SearchTier.next_rows` returns, of rows in any order and their ids."""
+    if after is not None:
+        wanted = doc_ids < np.uint64(after) if descending else doc_ids > np.uint64(after)
+        doc_ids, rows = doc_ids[wanted], rows[wanted]
+    if len(doc_ids) > 2 * count:
+        kth = len(doc_ids) - count if descending else count - 1
+        near = np.argpartition(doc_ids, kth)
+        near = near[kth:] if descending else near[: kth + 1]
+        doc_ids, rows = doc_ids[near], rows[near]
+    order = np.argsort(doc_ids)
+    order = order[::-1][:count] if descending else order[:count]
+    return doc_ids[order], rows[order]
 
 
 NO_ROWS: Rows = np.empty(0, dtype=np.int64)

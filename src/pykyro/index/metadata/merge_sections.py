@@ -166,6 +166,9 @@ class _SourcePart:
 
 
 def _merge_key(out: SectionPieces, key: bytes, carriers: list[tuple[_SourcePart, int]]) -> None:
+    if len(carriers) == 1:
+        _copy_key(out, key, *carriers[0])
+        return
     pieces = out.key(key, sum(part.carriers(number) for part, number in carriers))
     _merge_values(pieces, carriers, [part.texts(at, number) for at, (part, number) in enumerate(carriers)])
     new_number = _merge_numbers(pieces, carriers)
@@ -173,6 +176,22 @@ def _merge_key(out: SectionPieces, key: bytes, carriers: list[tuple[_SourcePart,
         *(_by_text(part, number, places) for (part, number), places in zip(carriers, new_number, strict=True))
     )
     pieces.finish(place for place, _ in groupby(map(itemgetter(1), order)))
+
+
+def _copy_key(out: SectionPieces, key: bytes, part: _SourcePart, number: int) -> None:
+    """A key of one input alone, as most are where documents have their own: its values are in order as they are."""
+    first, numbers, end, entry = part.values(number)
+    pieces = out.key(key, part.carriers(number))
+    for place in range(first, numbers):
+        if (rows := part.new_rows(place)) is not None:
+            pieces.add(part.text(place), (rows,))
+    new_number: dict[int, int] = {}
+    for place in range(numbers, end):
+        if (rows := part.new_rows(place)) is not None:
+            new_number[place - numbers] = pieces.add_number(part.number_at(number, place))
+            pieces.add(part.text(place), (rows,))
+    order = part.num_order[entry : entry + end - numbers].tolist() if new_number else ()
+    pieces.finish(new_number[old] for old in order if old in new_number)
 
 
 def _merge_values(

@@ -17,11 +17,13 @@ from pyroaring import FrozenBitMap
 from pykyro.index.metadata import cost
 from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
 from pykyro.index.metadata.column import Column, allocated, new_column
+from pykyro.index.metadata.derived_rows import DerivedRows, Origin
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.simplify import simplified
 from pykyro.index.metadata.typed_columns import (
     TYPED,
     Condition,
+    is_typed_column,
     leaf_holds,
     typed_entries,
     without_types,
@@ -58,6 +60,7 @@ class MutableMetadataIndex:
         self._lock = Lock()
         self._keys: dict[str, Column | Few] = {}
         self._rows = array("I")
+        self._derived = DerivedRows()
         self._held = 0
         """Bytes of keys and of what they have."""
         self._results = ResultCache(cache_bytes, cache_account)
@@ -65,12 +68,20 @@ class MutableMetadataIndex:
     @property
     def size_bytes(self) -> int:
         """Memory the index takes for keys, values and rows, right within 15 %; what is remembered comes on top."""
-        return self._held + getsizeof(self._keys) + getsizeof(self._rows)
+        return self._held + getsizeof(self._keys) + getsizeof(self._rows) + self._derived.size_bytes
 
     def add(self, row: int, metadata: Mapping[str, str]) -> None:
         """Add a row and take it in. Raises ValueError unless `row` is larger than every row before."""
         self.pending.append((row, metadata))
         self.take_in()
+
+    def derive(self, row: int, changes: Mapping[str, str], origin: Origin) -> None:
+        """Add a row that has `changes`, and for every other key what its origin has. Raises ValueError unless `row`
+        is larger than every row before."""
+        with self._lock:
+            self.pending.append((row, changes))
+            self._take_in()
+            self._derived.add(row, origin)
 
     def take_in(self) -> None:
         """Bring the columns up to date with `pending`, from any thread. A question does so by itself; a writer does
@@ -130,24 +141,33 @@ class MutableMetadataIndex:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
         with self._lock:
             self._take_in()
-            return cost.cost_us(self._simplified(condition), len(self._rows), self._size_of)
+            simple = self._simplified(condition)
+            own = cost.cost_us(simple, len(self._rows), self._size_of)
+            return own + self._derived.cost_us(simple)
 
     def forget(self, count: int) -> int:
-        """Let go of so many bytes of what is remembered; how many it was."""
-        return self._results.forget(count)
+        """Let go of so many bytes of what is remembered, here and in the indexes that rows are derived from; how many
+        it was."""
+        gone = self._results.forget(count)
+        return gone if gone >= count else gone + self._derived.forget(count - gone)
 
     def _simplified(self, condition: Filter) -> Filter:
         return simplified(without_types(condition, lambda key: TYPED + key in self._keys))
 
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that may be numbers, and rows of a key. Numbers are in order, whatever the bound."""
-        held = self._keys.get(key, ())
-        return (len(held.texts), 0, len(held.rows)) if isinstance(held, Column) else (_FEW, 0, _FEW)
+        held, derived = self._keys.get(key, ()), self._derived.count
+        if isinstance(held, Column):
+            return len(held.texts), 0, len(held.rows) + derived
+        return _FEW, 0, _FEW + derived
 
     def _rows_of(self, key: str) -> tuple[int, bool]:
-        """Entries of a column, and whether they are known to be of as many rows."""
-        held = self._keys.get(key, ())
-        return (len(held.rows), not held.repeated) if isinstance(held, Column) else (len(held) // 2, False)
+        """Entries of a column, and whether they are known to be of as many rows. A row that is derived may have any
+        key, as a text."""
+        held, derived = self._keys.get(key, ()), 0 if is_typed_column(key) else self._derived.count
+        if isinstance(held, Column):
+            return len(held.rows) + derived, not held.repeated
+        return len(held) // 2 + derived, False
 
     def _remembered(
         self, condition: Filter, simpler: Callable[[Filter], Filter] = lambda same: same
@@ -191,10 +211,39 @@ class MutableMetadataIndex:
             pairs = ((held.rows[at], held.texts[held.codes[at]]) for at in range(start, len(held.rows)))
         else:
             pairs = (pair for pair in _pairs(held) if pair[0] >= first)
-        return (row for row, value in pairs if leaf_holds(condition, key, value))
+        yield from (row for row, value in pairs if leaf_holds(condition, key, value))
+        if not self._derived.count:
+            return
+        for row, value in self._derived.since(first, lambda origin: self._own_value(key, origin)):
+            if self._own_value(key, row) is None and leaf_holds(condition, key, value):
+                yield row
+        for row in self._derived.matching(condition, EMPTY, first):
+            if self._own_value(key, row) is None:
+                yield row
+
+    def _own_value(self, key: str, row: int) -> str | None:
+        """The value that the row was added with."""
+        held = self._keys.get(key, ())
+        if not isinstance(held, Column):
+            return next((value for other, value in _pairs(held) if other == row), None)
+        at = bisect_left(held.rows, row)
+        return held.texts[held.codes[at]] if at < len(held.rows) and held.rows[at] == row else None
 
     def _on_key(self, key: str, condition: Condition) -> FrozenBitMap:
         """The rows whose value of `key` satisfies a condition on that key alone."""
+        own = self._own_on_key(key, condition)
+        derived = self._derived.matching(condition, own) if self._derived.count else EMPTY
+        return own | (derived - self._carriers(key)) if derived else own
+
+    def _carriers(self, key: str) -> FrozenBitMap:
+        """The rows that were added with a value of `key`."""
+        held = self._keys.get(key, ())
+        if isinstance(held, Column):
+            return from_rows(np.array(held.rows, dtype=np.uint32))
+        return FrozenBitMap([row for row, _ in _pairs(held)])
+
+    def _own_on_key(self, key: str, condition: Condition) -> FrozenBitMap:
+        """Of the values that rows were added with."""
         held = self._keys.get(key)
         if held is None:
             return EMPTY

@@ -1,6 +1,8 @@
 """The sections of a metadata index written piece by piece, in the order of keys and values.
 
-What each section holds stands in pykyro.index.metadata.sections.
+What each section holds stands in pykyro.index.metadata.sections. A key has a few dozen bytes as often as it has
+megabytes, and there may be a million keys: so what a key adds is put behind what others added, as bytes, and no array
+is made for one key alone unless it needs codes.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import numpy.typing as npt
 from pykyro.index.metadata.sections import CODE_DTYPES, DTYPES, code_width_of, dense_from, padded_codes
 
 _STARTS_WITH_ZERO: Final = ("key_ends", "key_values", "key_numbers", "val_ends", "val_rows")
-_VALUE_BYTES: Final = 200
-"""Of a value that waits in a piece, beside its text and its rows."""
+_TYPE_CODES: Final = {np.uint8: "B", np.uint32: "I", np.uint64: "Q", np.float64: "d"}
+
+Rows = npt.NDArray[np.uint32]
 
 
 class SectionPieces:
@@ -24,33 +27,37 @@ class SectionPieces:
 
     def __init__(self, rows: int, append: Callable[[str, npt.NDArray[Any]], None], piece_bytes: int) -> None:
         self.rows = rows
-        self.piece_bytes = piece_bytes
         self._append = append
-        self._waiting: dict[str, list[int]] = {name: [] for name in DTYPES}
+        self._waiting: dict[str, array[Any]] = {name: array(_TYPE_CODES[DTYPES[name]]) for name in DTYPES}
+        self._items_max = {name: piece_bytes // waiting.itemsize for name, waiting in self._waiting.items()}
         self._ends = dict.fromkeys((*_STARTS_WITH_ZERO, "code_starts"), 0)
         for name in DTYPES:
-            self.put(name, np.zeros(int(name in _STARTS_WITH_ZERO), dtype=DTYPES[name]))
+            self._hand_out(name)
+        for name in _STARTS_WITH_ZERO:
+            self.number(name, 0)
 
     def key(self, text: bytes, carriers_max: int) -> KeyPieces:
         """The next key, which no more than so many rows carry."""
         return KeyPieces(self, text, carriers_max)
 
-    def put(self, name: str, piece: npt.NDArray[Any]) -> None:
-        """Hand a piece out behind what waits."""
-        self._flush(name)
-        self._append(name, piece)
+    def put(self, name: str, data: bytes) -> None:
+        """Put the bytes of some items behind what waits."""
+        waiting = self._waiting[name]
+        waiting.frombytes(data)
+        if len(waiting) > self._items_max[name]:
+            self._hand_out(name)
 
     def end(self, name: str, length: int) -> None:
         """Note that a part of such a length ends here."""
         self._ends[name] += length
         self.number(name, self._ends[name])
 
-    def number(self, name: str, number: int) -> None:
+    def number(self, name: str, number: float) -> None:
         """Put a single number behind what waits."""
         waiting = self._waiting[name]
         waiting.append(number)
-        if len(waiting) * _VALUE_BYTES > self.piece_bytes:
-            self._flush(name)
+        if len(waiting) > self._items_max[name]:
+            self._hand_out(name)
 
     def code_start(self, length: int) -> None:
         """Note where the codes of a key start, which take so many bytes."""
@@ -59,66 +66,62 @@ class SectionPieces:
 
     def finish(self) -> None:
         """Hand out what waits."""
-        for name in DTYPES:
-            self._flush(name)
+        for name, waiting in self._waiting.items():
+            if waiting:
+                self._hand_out(name)
 
-    def _flush(self, name: str) -> None:
+    def _hand_out(self, name: str) -> None:
         waiting = self._waiting[name]
-        if waiting:
-            self._append(name, np.array(waiting, dtype=DTYPES[name]))
-            waiting.clear()
+        self._waiting[name] = array(waiting.typecode)
+        self._append(name, np.frombuffer(waiting, dtype=DTYPES[name]))
 
 
 class KeyPieces:
     """One key: its values in order, first texts, then numbers."""
 
+    __slots__ = ("_carriers", "_codes", "_numbers", "_out", "_text", "_values")
+
     def __init__(self, out: SectionPieces, text: bytes, carriers_max: int) -> None:
         self._out = out
         self._text = text
         self._values = self._numbers = self._carriers = 0
-        self._num_values = array("d")
-        self._codes: npt.NDArray[np.uint32] | None = None
+        self._codes: Rows | None = None
         if carriers_max > dense_from(out.rows):
             self._codes = np.zeros(out.rows, dtype=np.uint32)
-        self._texts: list[bytes] = []
-        self._counts: list[int] = []
-        self._rows: list[npt.NDArray[np.uint32]] = []
-        self._singles = array("I")
-        self._waiting_bytes = 0
 
-    def add(self, text: bytes, rows: Sequence[npt.NDArray[np.uint32] | int]) -> None:
+    def add(self, text: bytes, rows: Sequence[Rows | int]) -> None:
         """The next value and the rows that have it, one after the other ascending."""
-        count = 0
+        out, count = self._out, 0
+        self._values += 1
         for some in rows:
             if isinstance(some, int):
-                self._singles.append(some)
+                out.number("rows", some)
                 count += 1
             else:
-                self._join_singles()
-                self._rows.append(some)
+                out.put("rows", some.tobytes())
                 count += len(some)
-        self._texts.append(text)
-        self._counts.append(count)
-        self._waiting_bytes += _VALUE_BYTES + len(text) + 4 * count
-        if self._waiting_bytes > self._out.piece_bytes:
-            self._flush()
+            if self._codes is not None:
+                self._codes[some] = self._values
+        out.put("val_text", text)
+        out.end("val_ends", len(text))
+        out.end("val_rows", count)
+        self._carriers += count
 
     def add_number(self, number: float) -> int:
         """Say that the value added next is a number; how many came before it."""
-        self._num_values.append(number)
+        self._out.number("num_values", number)
         self._numbers += 1
         return self._numbers - 1
 
     def finish(self, num_order: Iterable[int]) -> None:
         """End the key. One without values is left out. `num_order` is which of its numbers comes 1st, 2nd, ... by
         its bytes."""
-        self._flush()
         out = self._out
         if not self._values:
             return
         for place in num_order:
             out.number("num_order", place)
-        out.put("key_text", np.frombuffer(self._text, dtype=np.uint8))
+        out.put("key_text", self._text)
         out.end("key_ends", len(self._text))
         out.end("key_values", self._values)
         out.end("key_numbers", self._numbers)
@@ -132,32 +135,6 @@ class KeyPieces:
             width = code_width_of(self._values)
             codes = np.zeros(padded_codes(out.rows, width), dtype=CODE_DTYPES[width])
             codes[: out.rows] = self._codes
-            out.put("codes", codes.view(np.uint8))
+            out.put("codes", codes.tobytes())
         out.number("code_width", width)
         out.code_start(padded_codes(out.rows, width) * width if width else 0)
-
-    def _join_singles(self) -> None:
-        if self._singles:
-            self._rows.append(np.array(self._singles, dtype=np.uint32))
-            self._singles = array("I")
-
-    def _flush(self) -> None:
-        self._join_singles()
-        out, counts = self._out, self._counts
-        if self._num_values:
-            out.put("num_values", np.array(self._num_values, dtype=np.float64))
-            self._num_values = array("d")
-        if not counts:
-            return
-        rows = np.concatenate([np.empty(0, dtype=np.uint32), *self._rows])
-        out.put("rows", rows)
-        out.put("val_text", np.frombuffer(b"".join(self._texts), dtype=np.uint8))
-        for text, count in zip(self._texts, counts, strict=True):
-            out.end("val_ends", len(text))
-            out.end("val_rows", count)
-        if self._codes is not None:
-            places = np.arange(self._values + 1, self._values + 1 + len(counts), dtype=np.uint32)
-            self._codes[rows] = np.repeat(places, counts)
-        self._values += len(counts)
-        self._carriers += len(rows)
-        self._texts, self._counts, self._rows, self._waiting_bytes = [], [], [], 0

@@ -33,7 +33,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isnan
-from typing import Any, Final, TypeVar
+from sys import getsizeof
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,7 @@ import numpy.typing as npt
 from pykyro.index.metadata.column import Column, new_column
 from pykyro.index.metadata.typed_columns import typed_entries
 from pykyro.model.limits import SEGMENT_ROWS_MAX
+from pykyro.model.number import parse_number
 
 Sections = dict[str, npt.NDArray[Any]]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -65,6 +67,11 @@ CODE_DTYPES: Final[Mapping[int, type[np.unsignedinteger[Any]]]] = {1: np.uint8, 
 
 _KEY_BYTES: Final = 150
 """A key and its place in a table."""
+_SINGLE_BYTES: Final = 100
+"""A row and its value, beside the letters."""
+
+Single: TypeAlias = tuple[int, str]
+"""The row and the value of a key that one row has, as many keys do where each document has its own."""
 
 
 def dense_from(rows: int) -> int:
@@ -111,7 +118,7 @@ class SectionsBuilder:
     """Takes the metadata of rows one by one, then lays it out."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, Column] = {}
+        self._columns: dict[str, Column | Single] = {}
         self.rows = 0
         self.size_bytes = 0
         """Memory taken so far, about; laying it out takes as much again."""
@@ -122,19 +129,25 @@ class SectionsBuilder:
         for key, value in metadata.items():
             if type(value) is not str:
                 typed, value = True, str.__str__(value)
-            self.size_bytes += self._column(key).add(self.rows, value)
+            self._add(key, value)
         if typed:
             for key, value in typed_entries(metadata):
-                self.size_bytes += self._column(key).add(self.rows, value)
+                self._add(key, value)
         self.rows += 1
 
-    def _column(self, key: str) -> Column:
-        column = self._columns.get(key)
-        if column is None:
-            column = self._columns[key] = new_column(key)
-            self.size_bytes += _KEY_BYTES + len(key)
+    def _add(self, key: str, value: str) -> None:
+        columns, row = self._columns, self.rows
+        held = columns.get(key)
+        if held is None:
+            columns[key] = (row, value)
+            self.size_bytes += _KEY_BYTES + _SINGLE_BYTES + len(key) + getsizeof(value)
+        elif isinstance(held, Column):
+            self.size_bytes += held.add(row, value)
+        else:
+            column = columns[key] = new_column(key)
+            column.add(*held)
+            column.add(row, value)
             self.size_bytes += column.size_bytes
-        return column
 
     def finish(self) -> Sections:
         """The arrays. The builder is empty behind it."""
@@ -143,7 +156,7 @@ class SectionsBuilder:
         return _laid_out(columns, rows)
 
 
-def _laid_out(columns: dict[str, Column], rows: int) -> Sections:
+def _laid_out(columns: dict[str, Column | Single], rows: int) -> Sections:
     keys = sorted(columns)
     frozen = [_freeze(columns.pop(key), rows) for key in keys]
     texts = [text for part in frozen for text in part.texts]
@@ -155,7 +168,7 @@ def _laid_out(columns: dict[str, Column], rows: int) -> Sections:
         "key_numbers": _ends(len(part.num_values) for part in frozen),
         "val_ends": _ends(map(len, texts)),
         "val_text": np.frombuffer(b"".join(texts), dtype=np.uint8),
-        "val_rows": _ends(count for part in frozen for count in part.counts.tolist()),
+        "val_rows": _ends(count for part in frozen for count in part.counts),
         "rows": _joined((part.rows for part in frozen), np.uint32),
         "num_values": _joined((part.num_values for part in frozen), np.float64),
         "num_order": _joined((part.num_order for part in frozen), np.uint32),
@@ -170,7 +183,7 @@ class _Frozen:
     """One key's share of the sections."""
 
     texts: list[bytes]
-    counts: npt.NDArray[np.int64]
+    counts: list[int]
     rows: npt.NDArray[np.uint32]
     num_values: npt.NDArray[np.float64]
     num_order: npt.NDArray[np.uint32]
@@ -178,7 +191,15 @@ class _Frozen:
     codes: npt.NDArray[np.uint8]
 
 
-def _freeze(column: Column, rows: int) -> _Frozen:
+_ROW_0: Final = np.zeros(1, dtype=np.uint32)
+_NO_ROWS: Final = np.empty(0, dtype=np.uint32)
+_NO_NUMBERS: Final = np.empty(0, dtype=np.float64)
+_NO_CODES: Final = np.empty(0, dtype=np.uint8)
+
+
+def _freeze(column: Column | Single, rows: int) -> _Frozen:
+    if not isinstance(column, Column):
+        return _freeze_single(*column)
     values = column.texts
     numbers = column.numbers
     texts = sorted(
@@ -194,7 +215,7 @@ def _freeze(column: Column, rows: int) -> _Frozen:
     ranks = rank[np.array(column.codes, dtype=np.uint32)]
     carriers = np.array(column.rows, dtype=np.uint32)
     code_width = 0
-    codes = np.empty(0, dtype=np.uint8)
+    codes = _NO_CODES
     if len(carriers) > dense_from(rows) and not column.repeated:
         code_width = code_width_of(len(order))
         wide = np.zeros(padded_codes(rows, code_width), dtype=CODE_DTYPES[code_width])
@@ -202,7 +223,7 @@ def _freeze(column: Column, rows: int) -> _Frozen:
         codes = wide.view(np.uint8)
     return _Frozen(
         texts=[utf8(values[code]) for code in order],
-        counts=np.bincount(ranks, minlength=len(order)),
+        counts=np.bincount(ranks, minlength=len(order)).tolist(),
         rows=carriers[np.argsort(ranks, kind="stable")],
         num_values=np.array([numbers[code] for code in numeric], dtype=np.float64),
         num_order=np.array(
@@ -211,6 +232,13 @@ def _freeze(column: Column, rows: int) -> _Frozen:
         code_width=code_width,
         codes=codes,
     )
+
+
+def _freeze_single(row: int, value: str) -> _Frozen:
+    number = parse_number(value)
+    numbers = _NO_NUMBERS if number is None else np.array([number], dtype=np.float64)
+    order = _NO_ROWS if number is None else _ROW_0
+    return _Frozen([utf8(value)], [1], np.array([row], dtype=np.uint32), numbers, order, 0, _NO_CODES)
 
 
 def _ends(lengths: Iterable[int]) -> npt.NDArray[np.uint64]:

@@ -7,20 +7,32 @@ said whose it was. Such a file is translated when it is opened, and written anew
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from pykyro.model.errors import DataDamaged
 from pykyro.model.metadata_wire import decode_metadata
-from pykyro.model.types import NOBODY, TENANT_INDEX_KEY, Key, key_doc_id, key_of_owner, key_owner, owner_of
+from pykyro.model.types import (
+    NOBODY,
+    TENANT_INDEX_KEY,
+    Key,
+    Rows,
+    key_doc_id,
+    key_of_owner,
+    key_owner,
+    owner_of,
+)
 from pykyro.storage.segment import layout
 from pykyro.storage.segment.section_file import SectionFile
 from pykyro.storage.wal.records import PACKED_ID_BITS, PACKED_SHIFT, named_tenant
 
 DocIds = npt.NDArray[np.uint64]
 Owners = npt.NDArray[np.uint64]
+_ROWS_AT_ONCE: Final = 4096
 
 
 class RowKeys:
@@ -62,6 +74,19 @@ class RowKeys:
             found.append(int(rows[at]))
             at += 1
         return found
+
+    def by_id(self, after: int | None, *, descending: bool) -> Iterator[Rows]:
+        """All rows by their ids, dead ones included, some thousand at a time; those with ids above `after`, or below
+        it when `descending`."""
+        ids, rows = self._sorted_ids, self._sorted_rows
+        if descending:
+            end = len(ids) if after is None else int(np.searchsorted(ids, np.uint64(after)))
+            for stop in range(end, 0, -_ROWS_AT_ONCE):
+                yield rows[max(0, stop - _ROWS_AT_ONCE) : stop][::-1].astype(np.int64)
+        else:
+            first = 0 if after is None else int(np.searchsorted(ids, np.uint64(after), side="right"))
+            for start in range(first, len(ids), _ROWS_AT_ONCE):
+                yield rows[start : start + _ROWS_AT_ONCE].astype(np.int64)
 
     def owners_of(self, rows: npt.NDArray[np.integer]) -> Owners:
         """The owners of these rows."""

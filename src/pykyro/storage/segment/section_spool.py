@@ -21,6 +21,8 @@ from pykyro.storage.files.filesystem import FileSystem, write_all
 from pykyro.storage.segment.section_file import SectionWriter
 
 _ALIGNMENT: Final = 64
+_EXTENT_BYTES_MIN: Final = 64 << 10
+"""Smaller pieces of an array wait in memory for others, so that a million of them are a few thousand in the file."""
 _CHUNK_ITEMS: Final = 1 << 20
 
 
@@ -36,15 +38,21 @@ class SectionSpool:
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._extents: dict[str, list[tuple[int, int]]] = {}
         """By array, where its pieces start and how many items they have."""
+        self._waiting: dict[str, bytearray] = {}
 
     def append(self, name: str, piece: npt.NDArray[Any]) -> None:
         """Put a piece behind what the array of this name has. Raises ValueError for one of another type."""
         dtype = self._dtypes.setdefault(name, piece.dtype)
         if piece.dtype != dtype:
             raise ValueError(f"a piece of {piece.dtype} for {name}, which holds {dtype}")
-        extents = self._extents.setdefault(name, [])
-        if piece.size:
-            extents.append((self._put(piece), piece.size))
+        self._extents.setdefault(name, [])
+        waiting = self._waiting.setdefault(name, bytearray())
+        if not waiting and piece.nbytes >= _EXTENT_BYTES_MIN:
+            self._put_extent(name, piece)
+            return
+        waiting += np.ascontiguousarray(piece).view(np.uint8).data
+        if len(waiting) >= _EXTENT_BYTES_MIN:
+            self._put_waiting(name)
 
     def store(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Put whole arrays away, which are none of the named ones; what is returned is mapped."""
@@ -59,6 +67,8 @@ class SectionSpool:
 
     def copy_to(self, writer: SectionWriter, prefix: str = "") -> None:
         """Write every named array as a section, its name behind `prefix`."""
+        for name in self._waiting:
+            self._put_waiting(name)
         data = self._filesystem.map(self._path) if self._size else memoryview(b"")
         for name, extents in self._extents.items():
             count, dtype = sum(items for _, items in extents), self._dtypes[name]
@@ -69,6 +79,15 @@ class SectionSpool:
         self._file.close()
         with contextlib.suppress(OSError):
             self._filesystem.remove(self._path)
+
+    def _put_waiting(self, name: str) -> None:
+        waiting = self._waiting[name]
+        if waiting:
+            self._waiting[name] = bytearray()
+            self._put_extent(name, np.frombuffer(waiting, dtype=self._dtypes[name]))
+
+    def _put_extent(self, name: str, piece: npt.NDArray[Any]) -> None:
+        self._extents[name].append((self._put(piece), piece.size))
 
     def _put(self, array: npt.NDArray[Any]) -> int:
         """Append an array to the file; where it starts."""

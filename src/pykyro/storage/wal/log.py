@@ -179,6 +179,15 @@ class Log:
                 self.sync()
         return lsns
 
+    def permit_merges(self) -> None:
+        """Let the MANIFEST say that the log may hold MERGE records; to be called before one is appended. Does nothing
+        when it says so already. Raises Unavailable or WriteFailed; then none may be appended."""
+        if self._manifests.current.has_merges:
+            return
+        self.require_writable()
+        with self._tripping("change of the MANIFEST"):
+            self._manifests.update(Manifest.with_merges)
+
     def sync(self) -> None:
         """Make every accepted frame durable. Raises WriteFailed; does nothing while the breaker is open."""
         with self._syncing:

@@ -18,6 +18,7 @@ from pykyro.service.tracing import Tracing
 from pykyro.system.processors import PROCESSORS
 from pykyro.transport.grpc.admin import Admin
 from pykyro.transport.grpc.insert_streams import InsertStreams
+from pykyro.transport.grpc.listings import Listings
 from pykyro.transport.grpc.reads import Reads, start_lookups
 from pykyro.transport.grpc.rpc import Handler, Rpcs
 from pykyro.transport.grpc.search_codec import GrpcSearchCodec
@@ -71,6 +72,7 @@ class Service:
             self._commits, schema, counters, server_state.process, server_state.admission
         )
         self._search_streams = SearchStreams(self._searches, counters, server_state.calls)
+        self._listings = Listings(engine, self._threads, server_state.admission)
         self._admin = Admin(server_state, engine, self._threads)
 
     def handlers(self) -> dict[str, Handler]:
@@ -83,6 +85,9 @@ class Service:
             "Query": self._reads.query,
             "BulkQuery": self._reads.bulk_query,
             "Search": self._searches.answer,
+            "Scroll": self._listings.scroll,
+            "Count": self._listings.count,
+            "Sample": self._listings.sample,
             "Health": self._admin.health,
             "Metrics": self._admin.metrics,
             "FlushHotTier": self._admin.flush_hot_tier,
