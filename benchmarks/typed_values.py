@@ -22,6 +22,7 @@ from benchmarks.report import Row, arguments, show
 from pykyro.index.metadata.frozen_index import CACHE_BYTES, FrozenMetadataIndex
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.sections import build_sections
+from pykyro.index.metadata.typed_columns import Condition
 from pykyro.model.filter import Exact, Filter
 from pykyro.model.filter_dict import parse_filter
 from pykyro.model.values import text_form
@@ -106,9 +107,9 @@ def inserting(store: pykyro.Database, documents: list[tuple[int, Any, dict[str, 
 class _Asked(ResultCache):
     """Remembers everything but what is measured."""
 
-    anew: frozenset[Filter] | set[Filter] = frozenset()
+    anew: frozenset[Condition] | set[Condition] = frozenset()
 
-    def get(self, condition: Filter) -> tuple[FrozenBitMap, int] | None:
+    def get(self, condition: Condition) -> tuple[FrozenBitMap, int] | None:
         return None if condition in self.anew else super().get(condition)
 
 

@@ -12,7 +12,7 @@ from tests.engine.opening import nearest, open_small, settle, vectors
 from tests.model.values import filters, kept, metadata
 
 from pykyro.engine.engine import Engine
-from pykyro.model.errors import Unavailable, WriteFailed
+from pykyro.model.errors import InvalidArgument, Unavailable, WriteFailed
 from pykyro.model.filter import Filter, matches, strict
 from pykyro.model.filter_dict import parse_filter
 from pykyro.model.requests import DeleteMatching, Put, SearchRequest, UpdateMetadata
@@ -139,3 +139,68 @@ def test_every_tier_finds_what_the_definition_says(
         engine.flush()
         settle(engine)
     engine.close()
+
+
+def test_a_merge_changes_the_type_of_a_value(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    for filler in ("", "x" * 5000):  # put together at once, and laid over the document
+        engine.write(put(1, {"n": "7", "filler": filler}))
+        for value in (7, "7", 7.0, [7], "7"):
+            engine.write(UpdateMetadata(1, kept({"n": value}), merge=True))
+            assert tags_of(stored(engine, 1)) == tags_of(kept({"filler": filler, "n": value}))
+            found = nearest(engine, ROWS[0], filter=strict(parse_filter({"n": 7})))
+            assert found == ([] if value == "7" else [1])
+            assert nearest(engine, ROWS[0], filter=parse_filter({"n": "7"})) == ([1] if value == "7" else [])
+    engine.close()
+
+
+def test_merges_stay_within_the_elements_a_document_may_have(tmp_path: Path) -> None:
+    engine = open_small(tmp_path / "data")
+    engine.write(put(1, {"a": list(range(4000))}))
+    with pytest.raises(InvalidArgument, match="4100 elements of lists and entries of dicts, 4000 before"):
+        engine.write(UpdateMetadata(1, kept({"b": list(range(100))}), merge=True))
+    engine.write(UpdateMetadata(1, kept({"a": [], "b": list(range(100))}), merge=True))
+    engine.close()
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(metadata, min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 5), metadata), max_size=12),
+    st.lists(filters, min_size=1, max_size=3),
+    st.integers(0, 5),
+)
+def test_large_documents_that_were_merged_into_match_as_a_whole(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[dict[str, str]],
+    merges: list[tuple[int, dict[str, str]]],
+    conditions: list[Filter],
+    sealed_after: int,
+) -> None:
+    engine = open_small(tmp_path_factory.mktemp("merges") / "data")
+    documents = [{**entries, "filler": "x" * 5000} for entries in rows]
+    for at, entries in enumerate(documents):
+        engine.write(Put(Document(at + 1, ROWS[at], entries)))
+    for number, (at, changes) in enumerate(merges):
+        if number == sealed_after:
+            engine.flush()
+        if at < len(documents):
+            engine.write(UpdateMetadata(at + 1, changes, merge=True))
+            documents[at] = {**documents[at], **changes}
+        for condition in conditions if number % 4 == 3 else ():
+            assert found_ids(engine, condition) == matching(documents, condition)
+    for condition in conditions:
+        assert found_ids(engine, condition) == matching(documents, condition)
+    for at, entries in enumerate(documents):
+        assert stored(engine, at + 1) == entries
+        assert tags_of(stored(engine, at + 1)) == tags_of(entries)
+    engine.close()
+
+
+def found_ids(engine: Engine, condition: Filter) -> set[int]:
+    result = engine.search(SearchRequest(ROWS[0], 40, filter=condition, exact=True))
+    return {hit.doc_id for hit in result.hits}
+
+
+def matching(documents: list[dict[str, str]], condition: Filter) -> set[int]:
+    return {at + 1 for at, entries in enumerate(documents) if matches(condition, entries)}

@@ -80,9 +80,10 @@ def betweens(draw: st.DrawFn) -> Between:
     wanted = (
         _bounds if low is None else st.none() | _bounds.filter(lambda high: kind_of(high) == kind_of(low))
     )
-    return Between(
-        draw(keys), low, draw(wanted), draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
-    )
+    high = draw(wanted)
+    low_open = low is not None and draw(st.booleans())
+    high_open = high is not None and draw(st.booleans())
+    return Between(draw(keys), low, high, low_open, high_open, draw(st.booleans()))
 
 
 typed: st.SearchStrategy[Filter] = st.one_of(

@@ -110,7 +110,6 @@ ONEOFS = {
 }
 
 ADDITIONS_FROM = 100
-ADDED_MESSAGES = {"TypedMatch"}
 
 
 def described(field: FieldDescriptor) -> str:

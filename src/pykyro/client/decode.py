@@ -10,7 +10,6 @@ import numpy as np
 from pykyro.model.answers import DocumentPage, Health, Hit, SearchAnswer, Stats, StoredDocument
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
-from pykyro.model.values import values_with_tags
 from pykyro.proto import kyrodb_pb2 as pb
 
 _TIERS: Final[dict[pb.SearchResponse.SearchPath, frozenset[Tier]]] = {
@@ -60,7 +59,8 @@ def stored_document(response: pb.QueryResponse) -> StoredDocument | None:
     return StoredDocument(
         id=response.doc_id,
         vector=_vector(response.embedding),
-        metadata=values_with_tags(response.metadata, response.types),
+        metadata=response.metadata,
+        types=response.types,
         tier=_SERVED_FROM.get(response.served_from),
     )
 

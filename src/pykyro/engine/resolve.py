@@ -117,7 +117,7 @@ class GroupChanges:
 
     def _merge(self, key: Key, stored: Mapping[str, str], wanted: Mapping[str, str]) -> MergeRecord:
         """The record of what becomes another; the metadata that comes of it is looked at here, and let go of."""
-        changes = {name: value for name, value in wanted.items() if stored.get(name) != value}
+        changes = {name: value for name, value in wanted.items() if _differ(stored.get(name), value)}
         merged = {**stored, **changes}
         letters = sum(map(len, merged)) + sum(map(len, merged.values()))
         check_updated(stored, merged, UTF8_BYTES_MAX * letters)
@@ -177,6 +177,11 @@ class GroupChanges:
         if place is None:
             return None
         return place.metadata.whole() | (changed.changes if isinstance(changed, _Merged) else {})
+
+
+def _differ(before: str | None, after: str) -> bool:
+    """Whether two values are not the same: 7 and "7" have one text form."""
+    return before != after or type(before) is not type(after)
 
 
 def check_put(document: Document, state: State) -> None:

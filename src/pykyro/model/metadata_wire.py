@@ -50,8 +50,13 @@ def encode_metadata(metadata: Mapping[str, str]) -> bytes:
 
 
 def has_types(wire: bytes) -> bool:
-    """Whether what `encode_metadata` wrote has values that are not text. Nearly always one search tells."""
-    return TYPES_TAG in wire and any(isinstance(text, TypedText) for text in decode_metadata(wire).values())
+    """Whether what `encode_metadata` wrote has values that are not text. Nearly always one search tells: a tag never
+    has the two bytes in it, so types begin where they are last."""
+    at = wire.rfind(TYPES_TAG)
+    if at < 0 or len(wire) - at > 2 * len(TYPES_TAG) + len(wire) // 6:
+        # An entry has six bytes at least, and one tag.
+        return False
+    return any(isinstance(text, TypedText) for text in decode_metadata(wire).values())
 
 
 def decode_metadata(data: bytes | memoryview) -> dict[str, str]:

@@ -141,6 +141,15 @@ def check_values(metadata: Mapping[str, str]) -> None:
         )
 
 
+def count_parts(metadata: Mapping[str, str]) -> int:
+    """How many elements and entries the lists and dicts in stored metadata have, in all levels."""
+    return sum(
+        parts_of(None, value_of(text))
+        for text in metadata.values()
+        if isinstance(text, ListText | ObjectText)
+    )
+
+
 def checked_value(text: str, field: str) -> Any:
     """The Python value of a text form that anybody may have sent. Raises InvalidArgument."""
     tag = tag_of(text)

@@ -19,6 +19,7 @@ from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.merged_metadata import (
     MergedMetadata,
     added_bytes,
+    has_types,
     held_bytes,
     merged,
     public_bytes_max,
@@ -42,6 +43,7 @@ from pykyro.model import distance
 from pykyro.model.filter import Filter
 from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.requests import Tier
+from pykyro.model.typed_text import is_typed
 from pykyro.model.types import (
     DOC_ID_BITS,
     KEY_MAX,
@@ -164,7 +166,8 @@ class HotTier:
 
     def merge(self, key: Key, tier: SearchTier, before: int, changes: Mapping[str, str], wire: bytes) -> None:
         """Add the document that row `before` of `tier` holds, with `changes` made to its metadata; `wire` is them
-        encoded. What a large document has in common with that row is shared, and is not indexed again."""
+        encoded. What a large document has in common with that row is shared, and is not indexed again, unless it has
+        values that are not text: which of their paths a change takes away is known of the whole alone."""
         known = None
         if isinstance(tier, ColdSegment):
             found: TierMetadata = tier.mapped_metadata(before)
@@ -174,7 +177,8 @@ class HotTier:
             known = self._derivations.get(before) if tier is self else None
         stored = merged(found, changes, wire)
         derivation = None
-        if isinstance(stored, MergedMetadata) and (tier is self or origin.frozen is not None):
+        typed = is_typed(changes) if known is not None else has_types(stored)
+        if isinstance(stored, MergedMetadata) and not typed and (tier is self or origin.frozen is not None):
             derivation = Derivation(origin, changes) if known is None else known.with_changes(changes)
         self._add_stored(key, tier.vector(before), stored, added_bytes(found, stored), derivation)
 

@@ -31,7 +31,7 @@ SizeOf = Callable[[str], tuple[int, int, int]]
 """Of a key: its values, those of them that are numbers, and the rows that have it."""
 
 
-def cost_us(condition: Filter, rows: int, size_of: SizeOf) -> int:
+def cost_us(condition: Condition, rows: int, size_of: SizeOf) -> int:
     """The cost of a simplified filter on an index of so many rows."""
     key = one_key(condition)
     if key is not None:
@@ -51,6 +51,9 @@ def cost_us(condition: Filter, rows: int, size_of: SizeOf) -> int:
                 _, numbers, carriers = size_of(about)
                 total += sum(_values_us(part, numbers) for part in some) + carriers // _ROWS_PER_US
             return total
+        case Span(key) | Scan(key):
+            values, numbers, carriers = size_of(key)
+            return _leaf_us(condition, values, numbers) + carriers // _ROWS_PER_US
         case Among() | Between() | TextMatch() | Present():
             typed, plain = leaves_of(condition)
             total = rows // _ALL_ROWS_PER_US
@@ -71,7 +74,7 @@ def _leaf_us(leaf: Condition, values: int, numbers: int) -> int:
     return _CONDITION_US + 4 * _LOOK_UP_US if isinstance(leaf, Span) else _values_us(leaf, numbers)
 
 
-def _values_us(condition: Filter, numbers: int) -> int:
+def _values_us(condition: Condition, numbers: int) -> int:
     match condition:
         case And(parts) | Or(parts):
             return _CONDITION_US + sum(_values_us(part, numbers) for part in parts)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.index.metadata.typed_columns import Condition, Leaf, Scan, Span
-from pykyro.model.filter import And, Exact, Filter, In, Or, Range
+from pykyro.model.filter import And, Exact, In, Or, Range
 
 Runs: TypeAlias = list[tuple[int, int]]
 """First place and the one behind the last; ascending, with a gap between any two."""
@@ -21,7 +21,7 @@ Marks: TypeAlias = npt.NDArray[np.bool_]
 ValueSet: TypeAlias = Runs | Marks
 
 
-def one_key(condition: Filter) -> str | None:
+def one_key(condition: Condition) -> str | None:
     """The key that every condition is about, all joined by And and Or; None when there is no such key."""
     match condition:
         case Exact(key) | In(key) | Range(key):
