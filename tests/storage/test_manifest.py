@@ -61,7 +61,7 @@ def test_format_3_says_that_the_log_may_hold_merges_and_nothing_else_does() -> N
         assert decode_manifest(encode_manifest(after), PATH) == after
     for claimed, one in ((b"3", small()), (b"2", small().with_merges()), (b"1", small().with_merges())):
         body = encode_manifest(one).partition(b"\n")[2]
-        with pytest.raises(DataDamaged, match="its content is of format"):
+        with pytest.raises(DataDamaged, match="another format than its content"):
             decode_manifest(with_body(body, claimed), PATH)
 
 
@@ -72,15 +72,6 @@ def test_values_with_types_raise_the_format() -> None:
     assert encode_manifest(typed).startswith(b"KYRODB-MANIFEST 3 ")
     assert decode_manifest(encode_manifest(typed), PATH) == typed
     assert encode_manifest(small().with_types()).startswith(b"KYRODB-MANIFEST 3 ")
-
-
-@pytest.mark.parametrize("said", [b"1", b"2"])
-def test_a_format_that_its_content_contradicts_is_damage(said: bytes) -> None:
-    body = encode_manifest(small().with_types()).partition(b"\n")[2]
-    with pytest.raises(DataDamaged, match="its content is of format 3"):
-        decode_manifest(with_body(body, said), PATH)
-    with pytest.raises(DataDamaged, match="its content is of format 1"):
-        decode_manifest(with_body(encode_manifest(small()).partition(b"\n")[2], b"3"), PATH)
 
 
 @pytest.mark.parametrize(

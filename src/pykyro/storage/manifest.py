@@ -40,7 +40,7 @@ from pykyro.storage.files.replace_file import replace_file
 from pykyro.storage.segment.section_file import FileFacts
 
 FORMAT_WITHOUT_TENANTS: Final = 1
-FORMAT_2: Final = 2
+FORMAT_WITH_TENANTS: Final = 2
 FORMAT: Final = 3
 _MAGIC: Final = b"KYRODB-MANIFEST "
 _FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
@@ -145,7 +145,7 @@ class Manifest(_Entry):
         """Of the directory, see above."""
         if self.has_merges or self.has_types:
             return FORMAT
-        return FORMAT_2 if self.tenants else FORMAT_WITHOUT_TENANTS
+        return FORMAT_WITH_TENANTS if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
     def file_names(self) -> set[str]:
@@ -215,18 +215,8 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
-    # The digest does not cover the format. Tenants were known before format 2 was.
-    stated = int(words[1])
-    if stated != manifest.format and (stated, manifest.format) != (
-        FORMAT_WITHOUT_TENANTS,
-        FORMAT_2,
-    ):
-        raise DataDamaged(
-            f"manifest says format {stated}, its content is of format {manifest.format}",
-            path=path,
-            offset=0,
-            hint=_HINT,
-        )
+    if (manifest.format == FORMAT) != (words[1] == str(FORMAT).encode()):
+        raise DataDamaged("manifest is of another format than its content", path=path, offset=0, hint=_HINT)
     return manifest
 
 

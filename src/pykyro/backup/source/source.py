@@ -116,7 +116,7 @@ def _capture(
             beside[name] = filesystem.read(directory / name)
     closed = tuple(segment.entry for segment in log.segments)
     return BackupSource(
-        # Tenants are numbered in MANIFEST, and merges and types announced there, before the log has any.
+        # Tenants are numbered in MANIFEST, and merges and types permitted there, before the log has any.
         manifest.model_copy(
             update={
                 "wal": closed,

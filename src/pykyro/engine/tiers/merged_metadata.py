@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata, in_scope
-from pykyro.model.metadata_wire import TYPES_TAG, decode_metadata, encode_metadata
+from pykyro.model import metadata_wire
+from pykyro.model.metadata_wire import decode_metadata, encode_metadata
 from pykyro.model.types import RESERVED_KEYS, Scope
 
 _SMALL_BYTES: Final = 4096
@@ -70,13 +71,7 @@ def merged(before: TierMetadata, changes: Mapping[str, str], wire: bytes) -> Sto
     base = before
     if isinstance(before, MergedMetadata):
         base, levels = before.base, before.levels
-    # What has values with types is put together and indexed whole, see derived_rows.py; over it there are no changes.
-    if (
-        isinstance(base, (StoredMetadata, MappedMetadata))
-        and RESERVED_KEYS.isdisjoint(changes)
-        and TYPES_TAG not in wire
-        and (levels or TYPES_TAG not in base.public)
-    ):
+    if isinstance(base, (StoredMetadata, MappedMetadata)) and RESERVED_KEYS.isdisjoint(changes):
         while levels and len(levels[-1]) <= len(wire):
             wire = encode_metadata(_laid_over_each_other((levels[-1], wire)))
             levels = levels[:-1]
@@ -113,6 +108,13 @@ def public_bytes_max(stored: TierMetadata) -> int:
 def whole_bytes(stored: TierMetadata) -> int:
     """What all entries have at most, found in the same way."""
     return public_bytes_max(stored) + len(stored.reserved)
+
+
+def has_types(stored: TierMetadata) -> bool:
+    """Whether there may be values that are not text."""
+    if isinstance(stored, MergedMetadata):
+        return any(map(metadata_wire.has_types, (stored.base.public, *stored.levels)))
+    return metadata_wire.has_types(stored.public)
 
 
 def _base_bytes(base: StoredMetadata | MappedMetadata) -> int:

@@ -1,8 +1,7 @@
 """Rows of a growing index that have the entries of another row, but for some of their own.
 
 A merge of a few entries makes such a row. It is in the columns with its own entries alone, and of every other key it
-has what its origin has: a row of the same index, or one of a segment's index. An origin is never itself derived. The
-values of both are texts: a row that has others is indexed whole.
+has what its origin has: a row of the same index, or one of a segment's index. An origin is never itself derived.
 """
 
 from __future__ import annotations
@@ -73,15 +72,15 @@ class DerivedRows:
         family.all_origins.add(origin.row)
         self.count += 1
 
-    def matching(self, key: str, condition: Condition, own: FrozenBitMap, first: int = 0) -> FrozenBitMap:
-        """The rows from `first` on whose origin matches a condition on one key of texts; `own` are those that match
-        by entries of their own. Some of what is found may have another value of the key."""
+    def matching(self, condition: Condition, own: FrozenBitMap, first: int = 0) -> FrozenBitMap:
+        """The rows from `first` on whose origin matches a condition on one key; `own` are those that match by entries
+        of their own. Some of what is found may have another value of the key."""
         found = []
         for frozen, family in self._families.items():
             start = bisect_left(family.rows, first)
             if start == len(family.rows):
                 continue
-            matched = (own if frozen is None else frozen.on_key(key, condition)) & family.all_origins
+            matched = (own if frozen is None else frozen.match(condition)) & family.all_origins
             if matched:
                 rows, origins = (
                     np.array(part[start:], dtype=np.uint32) for part in (family.rows, family.origins)

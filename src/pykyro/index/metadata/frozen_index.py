@@ -18,7 +18,7 @@ from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.section_checks import checked_sections
 from pykyro.index.metadata.sections import CODE_DTYPES, dense_from, utf8
 from pykyro.index.metadata.simplify import simplified
-from pykyro.index.metadata.typed_columns import TYPED, Condition, without_types
+from pykyro.index.metadata.typed_columns import TYPED, Condition, Scan, Span, without_types
 from pykyro.index.metadata.value_sets import Marks, ValueSet, chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
@@ -66,7 +66,7 @@ class FrozenMetadataIndex:
         self._results = ResultCache(cache_bytes, cache_account)
         self._tie_orders: TieOrders = {}
 
-    def match(self, condition: Filter, pause: Callable[[], None] = _no_pause) -> FrozenBitMap:
+    def match(self, condition: Condition, pause: Callable[[], None] = _no_pause) -> FrozenBitMap:
         """The rows that match `condition`.
 
         `pause` is called between any two steps, of which none takes much more than a millisecond for each million
@@ -85,7 +85,7 @@ class FrozenMetadataIndex:
         keys = self._key_numbers
         return _INDEX_BYTES + (0 if keys is None else getsizeof(keys) + _KEY_BYTES * len(keys))
 
-    def cost_us(self, condition: Filter) -> int:
+    def cost_us(self, condition: Condition) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
         return cost.cost_us(self._simplified(condition), self._rows, self._size_of)
 
@@ -93,12 +93,14 @@ class FrozenMetadataIndex:
         """Let go of so many bytes of what is remembered; how many it was."""
         return self._results.forget(count)
 
-    def _simplified(self, condition: Filter) -> Filter:
+    def _simplified(self, condition: Condition) -> Condition:
+        if isinstance(condition, Span | Scan):
+            return condition
         return simplified(
             without_types(condition, lambda key: self._number_of(utf8(TYPED + key)) is not None)
         )
 
-    def _match(self, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
+    def _match(self, condition: Condition, pause: Callable[[], None]) -> FrozenBitMap:
         """`match` of what is simplified already, parts of filters too, which are remembered when they are small."""
         known = self._results.get(condition)
         if known is not None:
@@ -108,8 +110,8 @@ class FrozenMetadataIndex:
             found = self._evaluated(condition, pause)
             self._results.put(condition, found)
             return found
-        if isinstance(condition, Exact | In | Range):
-            found = self.on_key(condition.key, condition, pause)
+        if isinstance(condition, Exact | In | Range | Span | Scan):
+            found = self._on_key(condition.key, condition, pause)
             self._results.put(condition, found)
             return found
         return self._evaluated(condition, pause)
@@ -117,14 +119,14 @@ class FrozenMetadataIndex:
     def _evaluated(self, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
         return evaluate(
             condition,
-            lambda key, part: self.on_key(key, part, pause),
+            lambda key, part: self._on_key(key, part, pause),
             lambda part: self._match(part, pause),
             lambda: everything(self._rows),
             self._rows_of,
             lambda part: self.match(part, pause),
         )
 
-    def on_key(self, key: str, condition: Condition, pause: Callable[[], None] = _no_pause) -> FrozenBitMap:
+    def _on_key(self, key: str, condition: Condition, pause: Callable[[], None]) -> FrozenBitMap:
         """The rows whose value of `key` satisfies a condition on that key alone."""
         number = self._number_of(utf8(key))
         if number is None:

@@ -162,9 +162,12 @@ class MutableMetadataIndex:
         return _FEW, 0, _FEW + derived
 
     def _rows_of(self, key: str) -> tuple[int, bool]:
-        """Entries of a column, and whether they are known to be of as many rows."""
-        held = self._keys.get(key, ())
-        return (len(held.rows), not held.repeated) if isinstance(held, Column) else (len(held) // 2, False)
+        """Entries of a column, and whether they are known to be of as many rows. A row that is derived may have any
+        key, as a text."""
+        held, derived = self._keys.get(key, ()), 0 if is_typed_column(key) else self._derived.count
+        if isinstance(held, Column):
+            return len(held.rows) + derived, not held.repeated
+        return len(held) // 2 + derived, False
 
     def _remembered(
         self, condition: Filter, simpler: Callable[[Filter], Filter] = lambda same: same
@@ -209,12 +212,12 @@ class MutableMetadataIndex:
         else:
             pairs = (pair for pair in _pairs(held) if pair[0] >= first)
         yield from (row for row, value in pairs if leaf_holds(condition, key, value))
-        if not self._derived.count or is_typed_column(key):
+        if not self._derived.count:
             return
         for row, value in self._derived.since(first, lambda origin: self._own_value(key, origin)):
             if self._own_value(key, row) is None and leaf_holds(condition, key, value):
                 yield row
-        for row in self._derived.matching(key, condition, EMPTY, first):
+        for row in self._derived.matching(condition, EMPTY, first):
             if self._own_value(key, row) is None:
                 yield row
 
@@ -229,9 +232,8 @@ class MutableMetadataIndex:
     def _on_key(self, key: str, condition: Condition) -> FrozenBitMap:
         """The rows whose value of `key` satisfies a condition on that key alone."""
         own = self._own_on_key(key, condition)
-        if not self._derived.count or is_typed_column(key):  # no derived row has values with types
-            return own
-        return own | (self._derived.matching(key, condition, own) - self._carriers(key))
+        derived = self._derived.matching(condition, own) if self._derived.count else EMPTY
+        return own | (derived - self._carriers(key)) if derived else own
 
     def _carriers(self, key: str) -> FrozenBitMap:
         """The rows that were added with a value of `key`."""
