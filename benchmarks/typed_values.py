@@ -28,7 +28,7 @@ from pykyro.model.filter_dict import parse_filter
 from pykyro.model.values import text_form
 
 _DIMENSION = 32
-_ROUNDS = 9
+_ROUNDS = 25
 _NOON = datetime(2024, 6, 30, 12, tzinfo=UTC)
 _SHARES = (0.001, 0.01, 0.1, 0.5)
 
@@ -74,9 +74,9 @@ def answers(directory: Path, count: int) -> list[Row]:
         pykyro.open(directory / "typed", dimension=_DIMENSION, query_cache_mode="off") as first,
         pykyro.open(directory / "texts", dimension=_DIMENSION, query_cache_mode="off") as second,
     ):
-        inserts = in_turns(inserting(first, typed), inserting(second, texts), 1)
-        rows.append(ratio("insert_many, embedded, a document", inserts, ""))
-        own, other = in_turns(asking(first), asking(second), 300)
+        first.insert_many(typed)
+        second.insert_many(texts)
+        own, other = in_turns(asking(first), asking(second), 100)
         rows.append(ratio("answer, embedded", (own, other), "≤ 1.1"))
     settings: dict[str, Any] = {
         "hnsw__dimension": _DIMENSION,
@@ -92,16 +92,9 @@ def answers(directory: Path, count: int) -> list[Row]:
     ):
         first_client.insert_many(typed)
         second_client.insert_many(texts)
-        own, other = in_turns(asking(first_client), asking(second_client), 300)
+        own, other = in_turns(asking(first_client), asking(second_client), 100)
         rows.append(ratio("answer, over gRPC", (own, other), "≤ 1.1"))
     return rows
-
-
-def inserting(store: pykyro.Database, documents: list[tuple[int, Any, dict[str, Any]]]) -> Callable[[], None]:
-    def insert() -> None:
-        store.insert_many(documents)
-
-    return insert
 
 
 class _Asked(ResultCache):
@@ -165,7 +158,7 @@ def filter_costs(count: int) -> list[Row]:
             own, other = in_turns(
                 partial(index.match, condition),
                 partial(index.match, plain),
-                20,
+                10,
             )
             rows.append(ratio(f"{name}, {share:.1%} of {count:,}", (own, other), "≤ 1.5"))
     return rows

@@ -9,15 +9,14 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
-from pykyro.model.values import values_of, values_with_tags
+from pykyro.model.values import values_in_wire, values_with_tags
 
 
 def _values(metadata: Mapping[str, str] | bytes, types: str) -> dict[str, Any]:
     if isinstance(metadata, bytes):
-        return values_of(decode_metadata(metadata))
+        return values_in_wire(metadata)
     return values_with_tags(metadata, types)
 
 

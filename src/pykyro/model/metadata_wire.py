@@ -61,28 +61,34 @@ def has_types(wire: bytes) -> bool:
 
 def decode_metadata(data: bytes | memoryview) -> dict[str, str]:
     """The map that `encode_metadata` wrote. Raises ValueError when the bytes are not of that form."""
+    texts, tags = decode_texts(data)
+    return with_tags(texts, tags) if tags else texts
+
+
+def decode_texts(data: bytes | memoryview) -> tuple[dict[str, str], str]:
+    """The same as plain texts, by ascending key, and their tags, which are empty when all are texts."""
     buffer = bytes(data)
     metadata: dict[str, str] = {}
     position = 0
     while position < len(buffer):
         if buffer[position] == TYPES_TAG[0]:
-            return _with_types(metadata, buffer, position)
+            return metadata, _tags(buffer, position)
         body, position = _delimited(buffer, position, _ENTRY)
         key, rest = _delimited(body, 0, _KEY)
         value, end = _delimited(body, rest, _VALUE)
         if end != len(body):
             raise ValueError("bytes after the value of a metadata entry")
         metadata[key.decode()] = value.decode()
-    return metadata
+    return metadata, ""
 
 
-def _with_types(metadata: dict[str, str], buffer: bytes, position: int) -> dict[str, str]:
+def _tags(buffer: bytes, position: int) -> str:
     if buffer[position : position + len(TYPES_TAG)] != TYPES_TAG:
         raise ValueError("what comes after the metadata entries is no types")
     tags, end = _delimited(buffer, position + 1, TYPES_TAG[1])
     if end != len(buffer):
         raise ValueError("bytes after the types of metadata")
-    return with_tags(metadata, tags.decode())
+    return tags.decode()
 
 
 def varint(value: int) -> bytes:

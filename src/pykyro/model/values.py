@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import OPERAND_INTEGER_DIGITS_MAX, VALUE_ELEMENTS_MAX
+from pykyro.model.metadata_wire import decode_texts
 from pykyro.model.scalars import (
     date_hint,
     float_text,
@@ -117,10 +118,25 @@ def values_with_tags(texts: Mapping[str, str], tags: str) -> dict[str, Any]:
     with a tag of a later version stays a text. Raises ValueError for a text that is not of its type."""
     values: dict[str, Any] = dict(texts)
     if tags:
-        for key, tag in zip(sorted(values), tags, strict=True):
-            if tag != TEXT:
-                values[key] = _READERS.get(tag, str)(values[key])
+        _read(values, sorted(values), tags)
     return values
+
+
+def values_in_wire(data: bytes | memoryview) -> dict[str, Any]:
+    """The Python values of metadata in wire form (pykyro.model.metadata_wire). Raises ValueError."""
+    values: dict[str, Any]
+    values, tags = decode_texts(data)
+    if tags:
+        _read(values, values, tags)
+    return values
+
+
+def _read(values: dict[str, Any], keys: Iterable[str], tags: str) -> None:
+    """Put the values in the places of the texts under these keys, which go with the tags."""
+    readers = _READERS
+    for key, tag in zip(keys, tags, strict=True):
+        if tag != TEXT and tag in readers:
+            values[key] = readers[tag](values[key])
 
 
 def check_values(metadata: Mapping[str, str]) -> None:

@@ -105,10 +105,12 @@ def test_types_that_do_not_fit_are_refused_naming_the_key(types: str, words: str
 
 
 def _as_sent(condition: Filter) -> Filter:
-    """One of nothing has no operand to carry a type."""
+    """One of nothing has no operand to carry a type, and a Range without an operator no bound."""
     match condition:
         case Among(key, (), False):
             return In(key, ())
+        case Range(key, None):
+            return Range(key, None)
         case And(parts):
             return And(tuple(map(_as_sent, parts)))
         case Or(parts):
