@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 
 import pytest
 from tests.contract.corner import DIMENSION, Corner
 from tests.server.running import RunningServer, running_server
 
-TRANSPORTS = ["grpcio"] + (["native"] if importlib.util.find_spec("pygrpc_native") else [])
+TRANSPORTS = ["h2corn", "grpcio"]
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)

@@ -60,7 +60,7 @@ class ServerSettings(Section):
         "Which HTTP endpoints ask for an API key: none of them, /metrics and /slo, or all. /usage always "
         "does when auth is enabled.",
     )
-    transport: Annotated[Literal["auto", "grpcio", "native"], LOWERCASE] = key(
+    transport: Annotated[Literal["auto", "h2corn", "grpcio", "native"], LOWERCASE] = key(
         "auto",
         "gRPC implementation. auto is grpcio. native (the extra of that name) is faster and does not bound the "
         "memory a message takes: only for clients that are trusted.",
