@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.corner import DIMENSION, Corner
+from tests.contract.corner import DIMENSION, TRANSPORTS, Corner
 from tests.server.running import RunningServer, running_server
-
-TRANSPORTS = ["h2corn", "grpcio"]
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)

@@ -97,9 +97,7 @@ class GrpcServer:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, services)
         self._server: GrpcioServer | H2Server
         if transport == "grpcio":
-            self._server = GrpcioServer(
-                settings.server, services.handlers, certificates, connections_max
-            )
+            self._server = GrpcioServer(settings.server, services.handlers, certificates, connections_max)
         else:
             # Not needed, and perhaps not there, with the other one.
             from pykyro.transport.grpc.h2.server import H2Server

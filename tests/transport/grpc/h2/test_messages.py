@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from pykyro.memory.budget import Kind, MemoryBudget
+from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.limits import MESSAGE_BYTES_MAX
 from pykyro.service.admission import Admission
-from pykyro.transport.grpc.h2.messages import Messages
+from pykyro.transport.grpc.h2.messages import Messages, Shared
 from pykyro.transport.grpc.h2.wire import Event
 
 MIB = 1 << 20
@@ -44,7 +44,7 @@ def admission(limit: int = 1 << 30) -> Admission:
 
 def messages_of(body: Body, encoding: bytes = b"identity", room: Admission | None = None) -> list[bytes]:
     async def all_of() -> list[bytes]:
-        messages = Messages(body.receive, encoding, room or admission(), Kind.READ)
+        messages = Messages(body.receive, encoding, Shared(room or admission()))
         return [message async for message in messages]
 
     return asyncio.run(all_of())
@@ -123,7 +123,7 @@ def test_a_half_message_is_charged_while_it_is_gathered_and_given_back() -> None
             seen.append(room.requests.charged)
             return await body.receive()
 
-        assert len(await Messages(receive, b"", room, Kind.READ).only()) == 2 * MIB
+        assert len(await Messages(receive, b"", Shared(room)).only()) == 2 * MIB
 
     asyncio.run(gather())
     assert seen[-1] >= 2 * (MIB - 1)

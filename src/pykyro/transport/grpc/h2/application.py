@@ -13,12 +13,11 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
-from pykyro.memory.budget import Kind
-from pykyro.model.errors import InvalidArgument, KyroError
+from pykyro.model.errors import KyroError
 from pykyro.model.limits import CALLS_MAX, PENDING_CALLS_MAX
 from pykyro.service.admission import Admission
 from pykyro.transport.grpc.h2.call import Call, CallEnded, Receive, Refused, Send
-from pykyro.transport.grpc.h2.messages import Messages
+from pykyro.transport.grpc.h2.messages import Messages, Shared
 from pykyro.transport.grpc.h2.pacing import PacedAnswers, Pacer
 from pykyro.transport.grpc.h2.wire import PREFIX_BYTES, Event
 from pykyro.transport.grpc.rpc import Handler
@@ -49,7 +48,7 @@ class Application:
 
     def __init__(self, handlers: Mapping[str, Handler], admission: Admission) -> None:
         """`handlers` by path."""
-        self._admission = admission
+        self._shared = Shared(admission)
         self._pacer = Pacer()
         self._open = 0
         self._serves: dict[str, Serve] = {path: self._serve_of(handler) for path, handler in handlers.items()}
@@ -58,6 +57,10 @@ class Application:
         if scope["type"] != "http":
             raise ValueError(f"this serves HTTP alone, not {scope['type']}")
         return self._serves.get(scope["path"], _unknown)(scope, receive, send)
+
+    def close(self) -> None:
+        """No call is served any more."""
+        self._shared.close()
 
     def _serve_of(self, handler: Handler) -> Serve:
         unary = handler.unary_unary or handler.stream_unary
@@ -124,14 +127,14 @@ class Application:
     async def _request(self, method: _Method, call: Call, receive: Receive) -> Any:
         """What the handler takes. Raises ResourceExhausted, InvalidArgument."""
         if method.streams_in:
-            messages = Messages(receive, call.encoding, self._admission, Kind.READ)
+            messages = Messages(receive, call.encoding, self._shared)
             return messages if method.decode is None else _decoded(messages, method.decode)
         event = await receive()
         body = event.get("body", b"")
         if body[:1] == b"\0" and int.from_bytes(body[1:PREFIX_BYTES], "big") == len(body) - PREFIX_BYTES:
             message = body[PREFIX_BYTES:]
         else:
-            message = await Messages(receive, call.encoding, self._admission, Kind.READ, event).only()
+            message = await Messages(receive, call.encoding, self._shared, event).only()
         return message if method.decode is None else method.decode(message)
 
     async def _failed(self, call: Call, scope: Event, error: BaseException) -> None:
@@ -149,7 +152,7 @@ class Application:
                 code, text = grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"
             case Refused():
                 code, text = error.code, str(error)
-            case InvalidArgument() | KyroError():
+            case KyroError():
                 code, text = code_of(error), str(error)
             case OSError() if call.started:  # the connection is gone
                 return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from pykyro.memory.account import TALLY_SLACK_BYTES
@@ -25,25 +26,35 @@ _INFLATED_AT_ONCE_BYTES: Final = 64 << 10
 """On the event loop; the rest is inflated in a thread."""
 
 
+class Shared:
+    """What the calls of a server have in common. Used on one event loop."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        # One: of many bombs at once only one takes its memory, and that is the same again and again.
+        self.inflating = ThreadPoolExecutor(1, "inflate")
+
+    def close(self) -> None:
+        self.inflating.shutdown(wait=False)
+
+
 class Messages(AsyncIterator[bytes]):
     """The messages of one call. Iterating raises ResourceExhausted for one that is too large or finds no room,
     InvalidArgument for what is none."""
 
-    __slots__ = ("_admission", "_at", "_data", "_encoding", "_ended", "_receive", "_takes")
+    __slots__ = ("_at", "_data", "_encoding", "_ended", "_receive", "_shared")
 
     def __init__(
         self,
         receive: Callable[[], Awaitable[Event]],
         encoding: bytes,
-        admission: Admission,
-        takes: Kind,
+        shared: Shared,
         first: Event | None = None,
     ) -> None:
         """`encoding` is what compressed messages are in, `first` an event that was received already."""
         self._receive = receive
         self._encoding = encoding
-        self._admission = admission
-        self._takes = takes
+        self._shared = shared
         self._data = b""
         self._at = 0
         self._ended = False
@@ -79,10 +90,10 @@ class Messages(AsyncIterator[bytes]):
     async def _gathered(self, start: int, size: int) -> bytes:
         """A message of which only a part is there."""
         if size > LARGE_BYTES:
-            self._admission.check(self._takes, size)
+            self._shared.admission.check(Kind.READ, size)
         parts = [self._data[start:]]
         missing = size - len(parts[0])
-        requests = self._admission.requests
+        requests = self._shared.admission.requests
         held = 0
         try:
             while missing > 0:
@@ -115,29 +126,28 @@ class Messages(AsyncIterator[bytes]):
         bits = _WINDOW_BITS.get(self._encoding)
         if compressed != 1 or bits is None:
             raise InvalidArgument("a message is marked as compressed, and the call names no encoding")
-        inflater = zlib.decompressobj(bits)
         try:
-            inflated = inflater.decompress(payload, _INFLATED_AT_ONCE_BYTES)
-            if not inflater.eof:
-                inflated = await asyncio.to_thread(_all_of, inflater, inflated)
+            inflated, whole = _inflate(bits, payload, _INFLATED_AT_ONCE_BYTES)
+            if not whole and len(inflated) >= _INFLATED_AT_ONCE_BYTES:
+                loop, thread = asyncio.get_running_loop(), self._shared.inflating
+                most = MESSAGE_BYTES_MAX + 1
+                inflated, whole = await loop.run_in_executor(thread, _inflate, bits, payload, most)
         except zlib.error as error:
             raise InvalidArgument(f"a message cannot be inflated: {error}") from None
         if len(inflated) > MESSAGE_BYTES_MAX:
             raise ResourceExhausted(
                 f"Decompressed message larger than max ({len(inflated)} or more vs. {MESSAGE_BYTES_MAX})"
             )
-        if not inflater.eof:
+        if not whole:
             raise InvalidArgument("a message cannot be inflated: its end is missing")
         return inflated
 
 
-def _all_of(inflater: zlib._Decompress, begun: bytes) -> bytes:
-    """In a thread: the whole message, or one byte more than a message may have."""
-    parts, room = [begun], MESSAGE_BYTES_MAX + 1 - len(begun)
-    while room > 0 and not inflater.eof:
-        part = inflater.decompress(inflater.unconsumed_tail, room)
-        if not part:
-            break
-        parts.append(part)
-        room -= len(part)
-    return b"".join(parts)
+def _inflate(bits: int, payload: bytes, most: int) -> tuple[bytes, bool]:
+    """At most so many bytes of a message, and whether that is all of it. Raises zlib.error."""
+    inflater = zlib.decompressobj(bits)
+    inflated = inflater.decompress(payload, most)
+    if len(inflated) == most and not inflater.eof:
+        # Its checksum may come behind the last byte.
+        return inflated + inflater.decompress(inflater.unconsumed_tail, 1), inflater.eof
+    return inflated, inflater.eof

@@ -103,12 +103,12 @@ class H2Server:
         for generation in generations:
             _shut_down(generation.server)
         serving = [generation.serving for generation in generations]
-        if not serving:
-            return
-        _, still = await asyncio.wait(serving, timeout=grace_s)
-        if still:
-            await asyncio.to_thread(_close_connections, self._port)
-            await asyncio.wait(still, timeout=_CLOSED_WITHIN_S)
+        if serving:
+            _, still = await asyncio.wait(serving, timeout=grace_s)
+            if still:
+                await asyncio.to_thread(_close_connections, self._port)
+                await asyncio.wait(still, timeout=_CLOSED_WITHIN_S)
+        self._application.close()
 
     def _change(self, _: Certificates) -> None:
         task = asyncio.get_running_loop().create_task(self._renew())
