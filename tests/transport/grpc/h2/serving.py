@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import grpc
 from tests.patience import PATIENCE_S
@@ -43,7 +44,7 @@ def serving(handlers: Mapping[str, Handler], admission: Admission | None = None)
 
 
 @contextlib.contextmanager
-def channel_to(port: int, *options: tuple[str, object]) -> Iterator[grpc.Channel]:
+def channel_to(port: int, *options: tuple[str, object]) -> Iterator[Any]:
     every = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1), *options]
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=every) as channel:
         yield channel

@@ -105,17 +105,17 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture
-def channel(port: int) -> Iterator[grpc.Channel]:
+def channel(port: int) -> Iterator[Any]:
     with channel_to(port, ("grpc.max_metadata_size", 1 << 20)) as channel:
         yield channel
 
 
-def unary(channel: grpc.Channel, name: str, request: bytes = b"", **options: Any) -> bytes:
+def unary(channel: Any, name: str, request: bytes = b"", **options: Any) -> bytes:
     answer: bytes = channel.unary_unary(path(name))(request, timeout=PATIENCE_S, **options)
     return answer
 
 
-def refusal(channel: grpc.Channel, name: str, request: bytes = b"", **options: Any) -> Any:
+def refusal(channel: Any, name: str, request: bytes = b"", **options: Any) -> Any:
     options = {"timeout": PATIENCE_S} | options
     with pytest.raises(grpc.RpcError) as refused:
         channel.unary_unary(path(name))(request, **options)
@@ -123,13 +123,13 @@ def refusal(channel: grpc.Channel, name: str, request: bytes = b"", **options: A
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 262_144, 262_400, 20 * MIB])
-def test_one_message_each_way(channel: grpc.Channel, size: int) -> None:
+def test_one_message_each_way(channel: Any, size: int) -> None:
     assert unary(channel, "Large", b"%d" % size) == bytes(range(256)) * (size >> 8)
     request = b"r" * min(size, 4 * MIB)
     assert unary(channel, "Echo", request) == request
 
 
-def test_every_kind_of_stream(channel: grpc.Channel) -> None:
+def test_every_kind_of_stream(channel: Any) -> None:
     messages = [b"a", b"", b"b" * 100_000]
     assert channel.stream_unary(path("Join"))(iter(messages), timeout=PATIENCE_S) == b",".join(messages)
     assert list(channel.unary_stream(path("Repeat"))(b"again", timeout=PATIENCE_S)) == [b"again"] * 3
@@ -138,7 +138,7 @@ def test_every_kind_of_stream(channel: grpc.Channel) -> None:
     assert list(channel.stream_stream(path("Both"))(iter(()), timeout=PATIENCE_S)) == []
 
 
-def test_an_answer_comes_before_the_next_question_is_asked(channel: grpc.Channel) -> None:
+def test_an_answer_comes_before_the_next_question_is_asked(channel: Any) -> None:
     answered = threading.Event()
 
     def questions() -> Iterator[bytes]:
@@ -152,7 +152,7 @@ def test_an_answer_comes_before_the_next_question_is_asked(channel: grpc.Channel
     assert list(answers) == [b"SECOND"]
 
 
-def test_what_a_handler_is_told(channel: grpc.Channel) -> None:
+def test_what_a_handler_is_told(channel: Any) -> None:
     unary(channel, "Echo", metadata=(("x-key", "value"), ("raw-bin", b"\0\xfe")))
     assert SEEN.metadata["x-key"] == "value"
     assert SEEN.metadata["raw-bin"] == b"\0\xfe"
@@ -164,13 +164,13 @@ def test_what_a_handler_is_told(channel: grpc.Channel) -> None:
     assert SEEN.remaining_s is None
 
 
-def test_a_status_with_its_text_and_metadata(channel: grpc.Channel) -> None:
+def test_a_status_with_its_text_and_metadata(channel: Any) -> None:
     refused = refusal(channel, "Refuse")
     assert (refused.code(), refused.details()) == (grpc.StatusCode.ABORTED, "no: 100 %, größer")
     assert {("why", "so"), ("more-bin", b"\0\xff")} <= {tuple(pair) for pair in refused.trailing_metadata()}
 
 
-def test_a_status_after_answers(channel: grpc.Channel) -> None:
+def test_a_status_after_answers(channel: Any) -> None:
     answers = channel.stream_stream(path("YieldAndRefuse"))(iter([b"one"]), timeout=PATIENCE_S)
     assert next(answers) == b"one"
     with pytest.raises(grpc.RpcError) as refused:
@@ -178,25 +178,25 @@ def test_a_status_after_answers(channel: grpc.Channel) -> None:
     assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.DATA_LOSS, "after one")
 
 
-def test_errors_of_ours_have_their_status_and_others_say_nothing(channel: grpc.Channel) -> None:
+def test_errors_of_ours_have_their_status_and_others_say_nothing(channel: Any) -> None:
     refused = refusal(channel, "Exhausted")
     assert (refused.code(), refused.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "no room")
     refused = refusal(channel, "BreakDown")
     assert (refused.code(), refused.details()) == (grpc.StatusCode.INTERNAL, "internal server error")
 
 
-def test_an_unknown_method_is_unimplemented(channel: grpc.Channel) -> None:
+def test_an_unknown_method_is_unimplemented(channel: Any) -> None:
     assert refusal(channel, "Explode").code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_deadline_ends_the_handler(channel: grpc.Channel) -> None:
+def test_a_deadline_ends_the_handler(channel: Any) -> None:
     SEEN.cancelled.clear()
     refused = refusal(channel, "Never", timeout=0.2)
     assert refused.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     wait_until(SEEN.cancelled.is_set)
 
 
-def test_a_client_that_cancels_ends_the_handler(channel: grpc.Channel) -> None:
+def test_a_client_that_cancels_ends_the_handler(channel: Any) -> None:
     SEEN.begun.clear()
     SEEN.cancelled.clear()
     call = channel.unary_unary(path("Never")).future(b"")
@@ -215,19 +215,19 @@ def test_a_connection_that_breaks_ends_the_handler(port: int) -> None:
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
-def test_compressed_requests(channel: grpc.Channel, compression: grpc.Compression) -> None:
+def test_compressed_requests(channel: Any, compression: grpc.Compression) -> None:
     request = b"again and again " * 10_000
     assert unary(channel, "Echo", request, compression=compression) == request
 
 
-def test_metadata_beyond_the_bound_is_refused_by_name(channel: grpc.Channel) -> None:
+def test_metadata_beyond_the_bound_is_refused_by_name(channel: Any) -> None:
     assert unary(channel, "Echo", metadata=(("x-long", "y" * (HEADERS_BYTES_MAX - 1000)),)) == b""
     refused = refusal(channel, "Echo", metadata=(("x-long", "y" * HEADERS_BYTES_MAX),))
     assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "metadata size" in refused.details()
 
 
-def test_metadata_far_beyond_the_bound_never_reaches_a_handler(channel: grpc.Channel) -> None:
+def test_metadata_far_beyond_the_bound_never_reaches_a_handler(channel: Any) -> None:
     SEEN.metadata = {}
     for metadata in ((("x-long", "y" * (4 * HEADERS_BYTES_MAX)),), (("x", "y"),) * (2 * HEADERS_COUNT_MAX)):
         refusal(channel, "Echo", metadata=metadata)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -45,7 +46,7 @@ def port() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def unread(channel: grpc.Channel, size: int, count: int) -> Iterator[grpc.Call]:
+def unread(channel: Any, size: int, count: int) -> Iterator[Any]:
     """A stream of so many answers of which one is read."""
     done = threading.Event()
 
