@@ -7,7 +7,6 @@ ends the one that runs, which takes its server and its files with it.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import runpy
 import shutil
 import subprocess
@@ -75,10 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without = [benchmark.module for benchmark in chosen if benchmark.h2load]
         print(f"h2load is missing (Debian: apt-get install nghttp2-client), left out: {', '.join(without)}")
         chosen = [benchmark for benchmark in chosen if not benchmark.h2load]
-    transports = ["native", "grpcio"]
-    if importlib.util.find_spec("pygrpc_native") is None:
-        print("pygrpc-native is missing (pip install -e '.[native]'): measured with grpcio alone")
-        transports = ["grpcio"]
+    transports = ["h2corn", "grpcio"]
     try:
         return _run_all(chosen, options, transports if options.long else transports[:1])
     except KeyboardInterrupt:

@@ -98,8 +98,14 @@ STANDING_STREAMS_MAX: Final = 1000
 STANDING_STREAMS_OF_CONNECTION_MAX: Final = 16
 HEADERS_BYTES_MAX: Final = 8 << 10
 """Metadata of one call, as they are after references to earlier ones are resolved."""
+HEADERS_COUNT_MAX: Final = 128
+"""Of one call."""
 HEADER_TABLE_BYTES_MAX: Final = 4096
 """What a connection remembers of headers, each way (HPACK)."""
+RECEIVED_OF_STREAM_BYTES_MAX: Final = 256 << 10
+"""What a client may have sent on one stream that nobody has read yet (flow control of HTTP/2), with h2corn."""
+RECEIVED_OF_CONNECTION_BYTES_MAX: Final = 1 << 20
+"""The same of all streams of a connection."""
 CALLS_MAX: Final = 20_000
 """Calls being served at once; further ones are refused."""
 OPEN_CONNECTIONS_MAX: Final = 8192
