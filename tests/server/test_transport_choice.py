@@ -24,7 +24,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, installed: bool, **settings: Any) ->
 @pytest.mark.parametrize(
     ("wanted", "installed", "chosen"),
     [
-        ("auto", True, "h2corn"),
+        ("auto", True, "grpcio"),
         ("auto", False, "grpcio"),
         ("h2corn", True, "h2corn"),
         ("native", True, "h2corn"),

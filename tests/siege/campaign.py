@@ -59,7 +59,9 @@ def play(script: Script, has_time: Callable[[], bool] = lambda: True, tell: bool
     with tempfile.TemporaryDirectory(prefix="siege-") as directory, contextlib.ExitStack() as stack:
         siege: Siege | None = None
         try:
-            siege = Siege(Path(directory), script.limit_mib)
+            # grpcio expands references before it looks at their bound, which docs/operations.md says.
+            refers = any(one.do == "references" for one in script.steps)
+            siege = Siege(Path(directory), script.limit_mib, transport="h2corn" if refers else "auto")
             stack.callback(siege.end)
             for one in script.steps:
                 if not has_time():

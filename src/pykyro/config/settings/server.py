@@ -62,8 +62,8 @@ class ServerSettings(Section):
     )
     transport: Annotated[Literal["auto", "h2corn", "grpcio", "native"], LOWERCASE] = key(
         "auto",
-        "gRPC implementation. auto is h2corn, and grpcio where h2corn is not installed; native, the name of an "
-        "earlier one, is h2corn.",
+        "gRPC implementation. auto is grpcio. h2corn serves many callers with less of the processor and bounds what "
+        "headers can take; native, the name of an earlier one, is h2corn.",
     )
     max_connections: Integer = key(
         10_000,

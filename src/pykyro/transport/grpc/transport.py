@@ -40,13 +40,10 @@ _H2CORN: Final = "h2corn"
 
 def choose(settings: Settings) -> Transport:
     """The transport these settings ask for. Raises ConfigError when they ask for one that cannot be had."""
-    wanted = settings.server.transport
-    if wanted == "grpcio":
+    if settings.server.transport in ("auto", "grpcio"):
         return "grpcio"
     if importlib.util.find_spec(_H2CORN) is not None:
         return "h2corn"
-    if wanted == "auto":
-        return "grpcio"
     raise ConfigError(
         "server.transport = h2corn needs the package h2corn, which has no wheel for this machine: set "
         "server.transport to auto or grpcio"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
+import h2corn._lib
 from h2corn import Config, Server
 
 from pykyro.config import Settings
@@ -52,6 +53,13 @@ class _Generation:
 
     server: Server
     serving: asyncio.Task[None]
+
+
+def _say_nothing(config: Config, tls: object) -> None:
+    """In place of the lines with which h2corn greets on standard error, where each line is one of our log."""
+
+
+h2corn._lib.emit_banner = _say_nothing
 
 
 class H2Server:
