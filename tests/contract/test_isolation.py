@@ -73,6 +73,20 @@ DATA = {
         lambda i: [search(filter=pb.MetadataFilter(exact=pb.ExactMatch(key="id", value=str(i))))],
         lambda m: [row.doc_id for row in m.results] == [OWNED],
     ),
+    "Scroll": Row(
+        lambda i: [pb.ScrollRequest(filter=pb.MetadataFilter(exact=pb.ExactMatch(key="id", value=str(i))))],
+        lambda m: [document.doc_id for document in m.documents] == [OWNED],
+    ),
+    "Count": Row(
+        lambda i: [pb.CountRequest(filter=pb.MetadataFilter(exact=pb.ExactMatch(key="id", value=str(i))))],
+        lambda m: m.count == 1,
+    ),
+    "Sample": Row(
+        lambda i: [
+            pb.SampleRequest(count=5, filter=pb.MetadataFilter(exact=pb.ExactMatch(key="id", value=str(i))))
+        ],
+        lambda m: [document.doc_id for document in m.documents] == [OWNED],
+    ),
     "UpdateMetadata": Row(
         lambda i: [pb.UpdateMetadataRequest(doc_id=i, metadata={"seen": "yes"}, merge=True)],
         lambda m: bool(m.existed),

@@ -1,6 +1,6 @@
 """Data and writes that are lawful that brought servers down before there was a budget: nothing is found now.
 
-Half of the data against half of the budget; `make siege` plays them whole, and all others with them. Merges and hostile
+Half of the data against half of the budget; `make siege` plays them whole, and all others too. Merges and hostile
 requests have tests of their own: tests/server/test_merge_budget.py, tests/server/test_one_budget.py.
 """
 

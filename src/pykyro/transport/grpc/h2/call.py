@@ -44,8 +44,12 @@ class Refused(Exception):
     """A call that is not begun."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
-        super().__init__(text)
+        super().__init__(code, text)
         self.code = code
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Call:
