@@ -24,6 +24,7 @@ from pykyro.model.errors import DataDamaged, KyroError
 
 _SAMPLES: dict[str, object] = {
     "code": grpc.StatusCode.NOT_FOUND,
+    "text": "what went wrong",
     "message": "what went wrong",
     "reason": "what went wrong",
     "faults": "a fault",
