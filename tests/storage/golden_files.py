@@ -132,7 +132,7 @@ def files() -> dict[str, bytes]:
         "sections.rows": write_sections(FaultFS())[0],
         "merges.wal": write_merges(FaultFS()),
         "MANIFEST": encode_manifest(manifest()),
-        "MANIFEST.merges": encode_manifest(manifest().with_merges()),
+        "MANIFEST.merges": encode_manifest(manifest().announcing(merges=True)),
     }
 
 

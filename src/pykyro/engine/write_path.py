@@ -248,22 +248,20 @@ class WritePath:
             return [Unavailable(self._refusal)] * len(operations)
         # What deletes add to the log is small, and they are how a caller can make room.
         disk, state = self._disk, self._state
-        no_room = (disk.last if self._clock.monotonic_s() < disk.look_again_s else disk.room()).refusal
+        no_disk = (disk.last if self._clock.monotonic_s() < disk.look_again_s else disk.room()).refusal
+        no_room = no_memory or (Unavailable(no_disk) if no_disk else None)
         changes = GroupChanges(state, state.documents)
         answers: list[Answer] = []
         frames: list[tuple[Ack, list[Record]]] = []
         contents: list[bytes] = []
         content_bytes = 0
-        has_types = log_has_types = self._log.has_types
+        types_known, new_types = self._log.has_types, False
         for operation in operations:
             if isinstance(operation, KyroError):
                 answers.append(operation)
                 continue
-            if no_memory is not None and not isinstance(operation, _DELETES):
-                answers.append(no_memory)
-                continue
-            if no_room and not isinstance(operation, _DELETES):
-                answers.append(Unavailable(no_room))
+            if no_room is not None and not isinstance(operation, _DELETES):
+                answers.append(no_room)
                 continue
             # Everything that can fail because of one operation happens here, before the log is touched: so it fails
             # that operation and no other.
@@ -285,7 +283,8 @@ class WritePath:
                     changes.note(existed, records)
                 frames.append((ack, records))
                 contents.append(content)
-                has_types = has_types or (TYPES_TAG in content and hold_types(records))
+                if not types_known and TYPES_TAG in content:
+                    new_types = new_types or hold_types(records)
                 content_bytes += len(content)
                 if content_bytes + changes.merged_bytes >= self._memory.group_bytes_max:
                     break
@@ -296,14 +295,9 @@ class WritePath:
         )
         position = self._log.position
         try:
-            if has_types and not log_has_types:
-                self._log.announce_types()
-            if contents:
-                if changes.has_merges:
-                    self._log.permit_merges()
-                lsns = self._log.append(contents)
-            else:
-                self._log.require_writable()
+            if changes.has_merges or new_types:
+                self._log.announce(merges=changes.has_merges, types=new_types)
+            lsns = self._log.append(contents)
         except KyroError as error:
             self._refusal = ""
             self.failed_writes += len(frames)

@@ -164,13 +164,11 @@ class Manifest(_Entry):
         """The same state without this WAL segment, which holds nothing."""
         return self.model_copy(update={"wal": tuple(entry for entry in self.wal if entry.name != name)})
 
-    def with_merges(self) -> Manifest:
-        """The same state, whose log may hold MERGE records from now on."""
-        return self.model_copy(update={"has_merges": True})
-
-    def with_types(self) -> Manifest:
-        """The same state for metadata that may hold values that are not text."""
-        return self.model_copy(update={"has_types": True})
+    def announcing(self, *, merges: bool = False, types: bool = False) -> Manifest:
+        """The same state, whose log may hold MERGE records, or values that are not text, from now on."""
+        return self.model_copy(
+            update={"has_merges": self.has_merges or merges, "has_types": self.has_types or types}
+        )
 
     def with_tenants(self, tenant_ids: Iterable[str]) -> Manifest:
         """The same state with a number for each of these tenants; a known tenant keeps its own.

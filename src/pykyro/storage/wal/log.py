@@ -128,22 +128,28 @@ class Log:
                 return 0.0
             return max(0, self._clock.wall_us() - self._unsynced[0][1].time_us) / 1e6
 
-    def announce_types(self) -> None:
-        """Raise the format of the directory, durably, before a frame holds a value whose type earlier programs do not
-        know. Raises Unavailable, WriteFailed."""
+    def announce(self, *, merges: bool, types: bool) -> None:
+        """Let the MANIFEST say, durably, that frames may hold MERGE records, or metadata values that are not text, of
+        which earlier programs can read neither. To be called before such a frame is appended; does nothing when it is
+        said already. Raises Unavailable or WriteFailed; then none may be appended."""
+        current = self._manifests.current
+        if current.has_merges >= merges and current.has_types >= types:
+            return
         self.require_writable()
-        with self._tripping("announcing values with types"):
-            self._manifests.update(Manifest.with_types)
-            self.has_types = True
+        with self._tripping("change of the MANIFEST"):
+            self._manifests.update(lambda manifest: manifest.announcing(merges=merges, types=types))
+            self.has_types = self.has_types or types
 
     def append(self, contents: Sequence[bytes]) -> list[LSN]:
         """Accept one operation frame per content, durable as the policy promises when this returns.
 
-        Raises Unavailable while the breaker is open, WriteFailed when the disk refuses; then none of the frames
-        is accepted.
+        Raises Unavailable while the breaker is open, with nothing to accept too, and WriteFailed when the disk
+        refuses; then none of the frames is accepted.
         """
         if self.breaker.state is not BreakerState.CLOSED:
             self.require_writable()
+        if not contents:
+            return []
         now_us, frames = min(max(0, self._clock.wall_ns() // 1000), WALL_MAX_US), []
         for content in contents:
             frames.append(PendingFrame(OPERATION, content, now_us))  # noqa: PERF401
@@ -178,15 +184,6 @@ class Log:
             with contextlib.suppress(WriteFailed, Unavailable):
                 self.sync()
         return lsns
-
-    def permit_merges(self) -> None:
-        """Let the MANIFEST say that the log may hold MERGE records; to be called before one is appended. Does nothing
-        when it says so already. Raises Unavailable or WriteFailed; then none may be appended."""
-        if self._manifests.current.has_merges:
-            return
-        self.require_writable()
-        with self._tripping("change of the MANIFEST"):
-            self._manifests.update(Manifest.with_merges)
 
     def sync(self) -> None:
         """Make every accepted frame durable. Raises WriteFailed; does nothing while the breaker is open."""
