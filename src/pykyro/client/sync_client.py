@@ -31,6 +31,7 @@ from pykyro.model.answers import (
     Snapshot,
     Stats,
     StoredDocument,
+    through_pages,
 )
 from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
@@ -214,9 +215,8 @@ class Client:
         include_metadata: bool = True,
     ) -> Iterator[StoredDocument]:
         """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
-        token = ""
-        while True:
-            page = self.scroll(
+        return through_pages(
+            lambda token: self.scroll(
                 filter=filter,
                 namespace=namespace,
                 page_token=token,
@@ -224,10 +224,7 @@ class Client:
                 include_vectors=include_vectors,
                 include_metadata=include_metadata,
             )
-            yield from page
-            token = page.next_page_token
-            if not token:
-                return
+        )
 
     def sample(
         self,
