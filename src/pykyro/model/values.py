@@ -108,11 +108,6 @@ def value_of(text: str) -> Any:
     return _READERS[text.tag](text) if isinstance(text, TypedText) else text
 
 
-def values_of(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The Python values of metadata. Raises ValueError."""
-    return {key: value_of(text) for key, text in metadata.items()}
-
-
 def values_with_tags(texts: Mapping[str, str], tags: str) -> dict[str, Any]:
     """The Python values of these text forms, given a tag for each by ascending key; none when all are texts. A text
     with a tag of a later version stays a text. Raises ValueError for a text that is not of its type."""

@@ -23,7 +23,7 @@ from pykyro.model.requests import Found, ScoredDocument, SearchResult, Tier
 from pykyro.model.typed_filter import Among
 from pykyro.model.typed_text import is_typed, tags_of
 from pykyro.model.types import Document, Metric
-from pykyro.model.values import values_of
+from pykyro.model.values import value_of
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import ANYBODY
 from pykyro.transport.grpc.decode_filter import decode_filter
@@ -50,7 +50,7 @@ def test_metadata_in_wire_form_is_what_protobuf_reads(entries: dict[str, str]) -
 
 @given(metadata)
 def test_a_client_reads_the_values_that_were_stored(entries: dict[str, str]) -> None:
-    wire, expected = encode_metadata(entries), repr(values_of(dict(sorted(entries.items()))))
+    wire, expected = encode_metadata(entries), repr({key: value_of(entries[key]) for key in sorted(entries)})
     answer = SearchResult([ScoredDocument(1, 0.5, None, wire)], 1, 1)
     payload = GrpcSearchCodec(SCHEMA).encode(answer, 0.0, with_plan=True)
     assert repr(dict(sorted(search_answer(payload)[0].metadata.items()))) == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from sys import getsizeof
 from threading import Lock
 from typing import Final, TypeAlias
@@ -95,24 +95,21 @@ class MutableMetadataIndex:
             row, metadata = pending.popleft()
             if self._rows and row <= self._rows[-1]:
                 raise ValueError(f"row {row} comes after row {self._rows[-1]}")
-            grown, among_few, typed = 0, False, False
-            for key, value in metadata.items():
-                if type(value) is not str:
-                    typed, value = True, str.__str__(value)
-                held = known.get(key)
-                if isinstance(held, Column):
-                    grown += held.add(row, value)
-                else:
-                    self._add_to_few(key, held, row, value)
-                    among_few = True
-            if typed:
-                for key, value in typed_entries(metadata):
+            grown, among_few = 0, False
+            entries: Collection[tuple[str, str]] = metadata.items()
+            while entries:
+                typed = False
+                for key, value in entries:
+                    if type(value) is not str:
+                        typed, value = True, str.__str__(value)
                     held = known.get(key)
                     if isinstance(held, Column):
                         grown += held.add(row, value)
                     else:
                         self._add_to_few(key, held, row, value)
                         among_few = True
+                # Once more for the tokens of what is not text, which are texts themselves.
+                entries = typed_entries(metadata) if typed else ()
             self._held += grown + (_ROW_BYTES if among_few else 0)
             self._rows.append(row)
 
