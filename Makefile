@@ -70,5 +70,5 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing KyroDB and the tools of its developers into $(VENV): a few minutes, and some 850 MB"
-	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev,native]'
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.demo

@@ -1,6 +1,6 @@
 """What keys cost: Search throughput with auth and rate limits against without; 10,000 tenants against one.
 
-python -m benchmarks.auth [--data DIR] [--count N] [--transport native] [--requests N] [--tenants N]
+python -m benchmarks.auth [--data DIR] [--count N] [--transport h2corn] [--requests N] [--tenants N]
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    parser.add_argument("--transport", nargs="+", default=["h2corn", "grpcio"])
     parser.add_argument("--requests", type=int, default=8000)
     parser.add_argument("--tenants", type=int, default=10_000)
     options = parser.parse_args()

@@ -145,7 +145,7 @@ def _insert(doc_id: int, row: Vector) -> pb.InsertRequest:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", action="store_true", help="print every call")
-    parser.add_argument("--transport", choices=("native", "grpcio"), default="native")
+    parser.add_argument("--transport", choices=("h2corn", "grpcio"), default="h2corn")
     options = parser.parse_args()
     trace, port = Trace(), free_port()
     with tempfile.TemporaryDirectory() as directory:

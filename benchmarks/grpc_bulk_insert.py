@@ -1,6 +1,6 @@
 """Durable BulkInsert against the same stream into a handler that only reads it.
 
-python -m benchmarks.grpc_bulk_insert [--data DIR] [--count N] [--transport native]
+python -m benchmarks.grpc_bulk_insert [--data DIR] [--count N] [--transport h2corn]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--count", type=int, default=STREAM_MESSAGES_MAX)
-    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    parser.add_argument("--transport", nargs="+", default=["h2corn", "grpcio"])
     options = parser.parse_args()
     docs = serving.vectors(options.data, options.count, 384)
     payloads = [

@@ -1,6 +1,6 @@
 """A stream of 10,000 searches against the batched call of the vector library on the same rows, on one thread.
 
-python -m benchmarks.grpc_bulk_search [--data DIR] [--count N] [--transport native]
+python -m benchmarks.grpc_bulk_search [--data DIR] [--count N] [--transport h2corn]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    parser.add_argument("--transport", nargs="+", default=["h2corn", "grpcio"])
     options = parser.parse_args()
     docs = serving.vectors(options.data, options.count, 384)
     asked = serving.questions(docs, STREAM_MESSAGES_MAX, seed=5)

@@ -1,6 +1,6 @@
 """Search over gRPC against a server that only decodes, calls faiss and encodes.
 
-python -m benchmarks.grpc_search [--data DIR] [--count N] [--transport native] [--callers 1 32]
+python -m benchmarks.grpc_search [--data DIR] [--count N] [--transport h2corn] [--callers 1 32]
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    parser.add_argument("--transport", nargs="+", default=["h2corn", "grpcio"])
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--requests", type=int, default=10_000)
     options = parser.parse_args()

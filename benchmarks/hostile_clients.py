@@ -2,7 +2,7 @@
 
 The attackers run at the lowest priority, as they would on machines of their own.
 
-python -m benchmarks.hostile_clients [--attacks N] [--at-once N] [--transport native]
+python -m benchmarks.hostile_clients [--attacks N] [--at-once N] [--transport h2corn]
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="ignored: the vectors do not matter here")
     parser.add_argument("--attacks", type=int, default=10_000)
     parser.add_argument("--at-once", type=int, default=256)
-    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    parser.add_argument("--transport", nargs="+", default=["h2corn", "grpcio"])
     options = parser.parse_args()
     rows = []
     for transport in options.transport:

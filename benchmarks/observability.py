@@ -1,6 +1,6 @@
 """What watching costs: Search throughput with everything counted against nothing, and with scrapes against none.
 
-python -m benchmarks.observability [--data DIR] [--count N] [--transport native] [--requests N]
+python -m benchmarks.observability [--data DIR] [--count N] [--transport h2corn] [--requests N]
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    parser.add_argument("--transport", nargs="+", default=["h2corn", "grpcio"])
     parser.add_argument("--requests", type=int, default=8000)
     options = parser.parse_args()
     docs = serving.vectors(options.data, options.count, DIMENSION)

@@ -7,7 +7,6 @@ ends the one that runs, which takes its server and its files with it.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import runpy
 import shutil
 import subprocess
@@ -44,6 +43,8 @@ PLAN: Final = (
     Benchmark("embedded_search", 90, ("--count", "10000"), 15),
     Benchmark("durable_inserts", 40, ("--count", "4000"), 10),
     Benchmark("filtered_search", 120, ("--count", "10000", "--questions", "100"), 10),
+    Benchmark("listing", 60, ("--count", "10000"), 5),
+    Benchmark("typed_values", 90, ("--count", "1000"), 15),
     Benchmark("geometry", 600, ("--rows", "3000", "--questions", "20"), 40),
     Benchmark("search_during_writes", 150, ("--count", "5000"), 60),
     Benchmark("startup_and_memory", 120),
@@ -73,10 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without = [benchmark.module for benchmark in chosen if benchmark.h2load]
         print(f"h2load is missing (Debian: apt-get install nghttp2-client), left out: {', '.join(without)}")
         chosen = [benchmark for benchmark in chosen if not benchmark.h2load]
-    transports = ["native", "grpcio"]
-    if importlib.util.find_spec("pygrpc_native") is None:
-        print("pygrpc-native is missing (pip install -e '.[native]'): measured with grpcio alone")
-        transports = ["grpcio"]
+    transports = ["h2corn", "grpcio"]
     try:
         return _run_all(chosen, options, transports if options.long else transports[:1])
     except KeyboardInterrupt:

@@ -20,18 +20,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 import psutil
 import uvloop
 from tests.server.running import RunningServer, free_port, running_server
 
-from pykyro.model.limits import MESSAGE_BYTES_MAX
+from pykyro.config import Settings
+from pykyro.memory.budget import MemoryBudget
+from pykyro.model.limits import OPEN_CONNECTIONS_MAX
 from pykyro.model.types import Matrix
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.service.admission import Admission
+from pykyro.transport.grpc.grpcio_server import GrpcioServer
+from pykyro.transport.grpc.h2.server import H2Server
+from pykyro.transport.listening import Address
 from pykyro.version import SERVICE
 
 ROUNDS = 3
+_FLOOR_BYTES = 8 << 30
 _QUIET = 6
 """Seconds without a process that builds a graph, after which none is expected."""
 
@@ -162,19 +168,14 @@ def _serve_floor(
     arguments: Sequence[object],
 ) -> None:
     async def serve() -> None:
-        options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX), ("grpc.so_reuseport", 0)]
-        server: Any
-        if transport == "native":
-            import pygrpc_native.aio
-
-            server = pygrpc_native.aio.server(options=options)
+        services, settings = {SERVICE: handlers(*arguments)}, Settings()
+        server: H2Server | GrpcioServer
+        if transport == "h2corn":
+            admission = Admission(MemoryBudget(_FLOOR_BYTES, measure=None))
+            server = H2Server(settings, services, admission, None, OPEN_CONNECTIONS_MAX)
         else:
-            server = grpc.aio.server(options=options)
-        table = handlers(*arguments)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, table),))
-        server.add_registered_method_handlers(SERVICE, table)
-        server.add_insecure_port(f"127.0.0.1:{port}")
-        await server.start()
+            server = GrpcioServer(settings.server, services, None, OPEN_CONNECTIONS_MAX)
+        await server.start(Address("127.0.0.1", port, False))
         ready.set()
         await asyncio.Event().wait()
 

@@ -11,7 +11,7 @@ from tests.storage import golden_files
 from pykyro.model.metadata_wire import encode_metadata
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.storage.manifest import encode_manifest
-from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord
+from pykyro.storage.wal.records import DeleteRecord, MergeRecord, MetadataRecord, PutRecord
 from pykyro.storage.wal.writer import encode_records
 from pykyro.tenancy.usage_file import encode_counts
 
@@ -24,14 +24,24 @@ def seeds() -> dict[str, list[bytes]]:
     footer = files["sections.rows"].split(b"{", 1)[1].rsplit(b"}", 1)[0]
     manifest = encode_manifest(golden_files.manifest()).partition(b"\n")
     return {
-        "wal": [files["open.wal"], files["sealed.wal"], _frames(*operations), _frames(b"", b"x" * 200)],
+        "wal": [
+            files["open.wal"],
+            files["sealed.wal"],
+            files["merges.wal"],
+            _frames(*operations),
+            _frames(b"", b"x" * 200),
+        ],
         "section_footer": [b"{" + footer + b"}", _footer()],
-        "manifest": [files["MANIFEST"], manifest[2]],
+        "manifest": [files["MANIFEST"], manifest[2], files["MANIFEST.merges"]],
         "records": [
             *operations,
             _records(),
             encode_metadata({"a": "b", "c": "d" * 200}),
             encode_counts({"t": (1, 2, 3)}),
+            *golden_files.merges(),
+            encode_records(
+                [MergeRecord(7, {"a": "b"}, encode_metadata({"a": "b"})), DeleteRecord(7)], tenanted=True
+            ),
         ],
         "requests": [b"\0" + message for message in _requests()]
         + [b"\1" + message for message in _requests()],
@@ -58,7 +68,9 @@ def _footer() -> bytes:
 def _records() -> bytes:
     vector = np.arange(4, dtype=np.float32)
     wire = encode_metadata({"a": "b"})
-    return encode_records([PutRecord(7, vector, {}, wire), MetadataRecord(7, {}, b""), DeleteRecord(7)])
+    return encode_records(
+        [PutRecord(7, vector, {}, wire), MetadataRecord(7, {}, b""), DeleteRecord(7)], tenanted=False
+    )
 
 
 def _filter() -> pb.MetadataFilter:

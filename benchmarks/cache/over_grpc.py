@@ -1,6 +1,6 @@
 """What a hit of the query cache saves over gRPC, and what the cache costs a stream of questions that never repeat.
 
-python -m benchmarks.cache.over_grpc [--data DIR] [--count N] [--transport native]
+python -m benchmarks.cache.over_grpc [--data DIR] [--count N] [--transport h2corn]
 
 Latencies are those of one caller; the call of a handler that answers at once is taken off both sides.
 """
@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--transport", nargs="+", default=["native", "grpcio"])
+    parser.add_argument("--transport", nargs="+", default=["h2corn", "grpcio"])
     options = parser.parse_args()
     docs = serving.vectors(options.data, options.count, 384)
     rows = []

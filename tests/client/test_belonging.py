@@ -73,11 +73,13 @@ def test_a_forked_process_is_told_to_make_its_own(run: Callable[[str], list[str]
         for _ in range(3):
             print(in_child(lambda: told(db.health)))
         print(in_child(lambda: told(lambda: pykyro.Client(target, timeout_s=60).health())))
+        for nothing in db.insert_many, db.delete_many, db.get_many, db.search_many:
+            print(in_child(lambda: told(lambda: nothing([]))))
         print(told(db.health))
         """
     )
     assert lines[0] == lines[-1] == "healthy"
-    for line in lines[1:4]:
+    for line in lines[1:4] + lines[5:9]:
         assert line.startswith("FailedPrecondition: this client belongs to process ")
         assert line.endswith("make a client of its own here (status 0)")
     assert lines[4] == "healthy (status 0)"
@@ -254,17 +256,19 @@ def test_a_closed_client(run: Callable[[str], list[str]]) -> None:
         db.close()
         db.close()
         print(told(db.health))
+        print(told(lambda: db.get_many([])))
 
-        async def main():
+        async def main(call):
             db = pykyro.AsyncClient(target)
             await db.close()
             await db.close()
-            await db.health()
+            await call(db)
 
-        print(told(lambda: asyncio.run(main())))
+        print(told(lambda: asyncio.run(main(lambda db: db.health()))))
+        print(told(lambda: asyncio.run(main(lambda db: db.get_many([])))))
         """
     )
-    assert lines == ["Unavailable: the client is closed"] * 2
+    assert lines == ["Unavailable: the client is closed"] * 4
 
 
 def test_many_threads_share_a_client(run: Callable[[str], list[str]]) -> None:

@@ -202,7 +202,7 @@ def test_metadata_is_what_each_yield_held(store: Store) -> None:
     assert store.insert_many(documents()).inserted == COUNT
     found = store.get_many(range(1, COUNT + 1), include_vectors=False)
     assert [document and document.metadata for document in found] == [
-        {"n": str(at), f"only {at}": "x"} for at in range(1, COUNT + 1)
+        {"n": at, f"only {at}": "x"} for at in range(1, COUNT + 1)
     ]
 
 

@@ -13,7 +13,7 @@ def test_documents_come_by_id_page_by_page(store: Store) -> None:
     page = store.scroll(limit=20, include_vectors=True)
     assert isinstance(page, DocumentPage)
     assert [document.id for document in page] == list(range(1, 21))
-    assert page[0].metadata == {"n": "1", "parity": "odd"}
+    assert page[0].metadata == {"n": 1, "parity": "odd"}
     vector = page[3].vector
     assert vector is not None
     assert vector.tobytes() == vectors[3].tobytes()

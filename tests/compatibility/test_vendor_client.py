@@ -120,7 +120,7 @@ def use_every_method(client: Waiting, *, health: str = "HEALTHY") -> None:
     assert public_methods(kyrodb.AsyncKyroDBClient) - client.called == setters - client.called
 
 
-@pytest.mark.parametrize("transport", ["grpcio", "native"])
+@pytest.mark.parametrize("transport", ["h2corn", "grpcio"])
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_every_method(kind: str, transport: str, tmp_path: Path) -> None:
     with running_server(tmp_path, hnsw__dimension=DIMENSION, server__transport=transport) as server:

@@ -191,6 +191,6 @@ def test_legal_settings_that_are_hardly_meant_are_reported(environ: dict[str, st
     assert load_settings(None, {"KYRODB__HNSW__EF_SEARCH": "200"}).warnings == ()
 
 
-def test_what_a_fast_transport_costs_is_said() -> None:
+def test_the_transport_of_an_earlier_version_is_accepted_and_said_once() -> None:
     (warning,) = loaded(KYRODB__SERVER__TRANSPORT="native").warnings
-    assert "does not bound the memory" in warning
+    assert warning == "server.transport = native is no more: h2corn serves, which took its place"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.corner import DIMENSION, Corner
+from tests.contract.corner import DIMENSION, TRANSPORTS, Corner
 from tests.server.running import RunningServer, running_server
-
-TRANSPORTS = ["grpcio"] + (["native"] if importlib.util.find_spec("pygrpc_native") else [])
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)

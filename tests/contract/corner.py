@@ -12,6 +12,7 @@ from tests.server.running import RunningServer
 from pykyro.proto import kyrodb_pb2 as pb
 
 DIMENSION = 4
+TRANSPORTS = ("h2corn", "grpcio")
 _first_ids = itertools.count(1000, 20_000)
 
 

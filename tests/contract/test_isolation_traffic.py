@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from tests.contract.conftest import TRANSPORTS
+from tests.contract.corner import TRANSPORTS
 from tests.contract.tenants import ADMIN, OTHER, OWN, Tenants, shared_server
 from tests.contract.test_isolation import plain
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.contract.conftest import TRANSPORTS
-from tests.contract.corner import DIMENSION
+from tests.contract.corner import DIMENSION, TRANSPORTS
 from tests.contract.tenants import ADMIN, OTHER, OWN, Answer, Tenants, called, shared_server
 from tests.patience import wait_until
 from tests.server.running import running_server

@@ -13,7 +13,7 @@ import grpc
 import httpx
 import pytest
 import trustme
-from tests.contract.corner import DIMENSION
+from tests.contract.corner import DIMENSION, TRANSPORTS
 from tests.patience import PATIENCE_S
 from tests.server.running import RunningServer, start_server, stub
 
@@ -37,9 +37,12 @@ LOGGED = {
 class TlsServer:
     """The process, its files, and ways to knock at its doors."""
 
-    def __init__(self, server: RunningServer, directory: Path) -> None:
+    def __init__(self, server: RunningServer, directory: Path, transport: str) -> None:
         self.server = server
         self.directory = directory
+        self.transport = transport
+        self.tells_why = transport == "grpcio"
+        """Whether the log says why a client of the gRPC port did not get in; h2corn keeps it to itself."""
 
     def call(
         self, authority: trustme.CA = CA, client: trustme.LeafCert | None = CLIENT, name: str = "localhost"
@@ -117,22 +120,25 @@ def issue(directory: Path, authority: trustme.CA, *names: str, trusted: trustme.
     (directory / "ca.pem").write_bytes(trusted.cert_pem.bytes())
 
 
-@pytest.fixture(scope="module")
-def mutual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def mutual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     """Asks clients of both ports for certificates."""
-    yield from _served(tmp_path_factory.mktemp("mtls"), require="true", http="mtls")
+    yield from _served(request.param, tmp_path_factory.mktemp("mtls"), require="true", http="mtls")
 
 
-@pytest.fixture(scope="module")
-def one_sided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def one_sided(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TlsServer]:
     """Asks for none."""
-    yield from _served(tmp_path_factory.mktemp("tls"), require="false", http="tls")
+    yield from _served(request.param, tmp_path_factory.mktemp("tls"), require="false", http="tls")
 
 
-def _served(directory: Path, *, require: str, http: str) -> Iterator[TlsServer]:
+def _served(transport: str, directory: Path, *, require: str, http: str) -> Iterator[TlsServer]:
     issue(directory, CA, "localhost")
     settings: dict[str, object] = {
         "hnsw__dimension": DIMENSION,
+        "server__transport": transport,
         "server__tls__enabled": "true",
         "server__tls__http": http,
         "server__tls__require_client_cert": require,
@@ -140,7 +146,7 @@ def _served(directory: Path, *, require: str, http: str) -> Iterator[TlsServer]:
         "server__tls__key_path": directory / "server.key",
         "server__tls__ca_cert_path": directory / "ca.pem",
     }
-    tls = TlsServer(start_server(directory, settings), directory)
+    tls = TlsServer(start_server(directory, settings), directory, transport)
     try:
         tls.wait_ready()
         yield tls
@@ -155,7 +161,7 @@ def _served(directory: Path, *, require: str, http: str) -> Iterator[TlsServer]:
 def test_a_client_with_a_certificate_gets_in(mutual: TlsServer) -> None:
     assert mutual.call() == "OK"
     assert mutual.http("/health").json()["status"] == "healthy"
-    assert "(grpcio)" in mutual.server.log
+    assert f"({mutual.transport})" in mutual.server.log
 
 
 def test_a_client_needs_no_certificate_where_none_is_asked_for(one_sided: TlsServer) -> None:
@@ -167,11 +173,11 @@ def test_a_client_needs_no_certificate_where_none_is_asked_for(one_sided: TlsSer
 def test_a_client_without_a_good_certificate_is_refused_and_logged(mutual: TlsServer, kind: str) -> None:
     before = mutual.server.log.count(LOGGED[kind])
     assert mutual.call(client=CLIENTS[kind]) == "UNAVAILABLE"
-    assert mutual.logs(LOGGED[kind])
+    assert not mutual.tells_why or mutual.logs(LOGGED[kind])
     with pytest.raises(httpx.TransportError):
         mutual.http(client=CLIENTS[kind])
     assert mutual.logs(f"HTTP port: TLS handshake failed: {LOGGED[kind]}")
-    assert mutual.server.log.count(LOGGED[kind]) >= before + 2
+    assert mutual.server.log.count(LOGGED[kind]) >= before + 1 + mutual.tells_why
 
 
 @pytest.mark.parametrize(
@@ -198,7 +204,7 @@ def test_a_client_that_distrusts_the_http_port_stays_out_and_is_logged(one_sided
 
 def test_clear_text_is_refused_and_logged(one_sided: TlsServer) -> None:
     assert one_sided.call_in_clear() == "UNAVAILABLE"
-    assert one_sided.logs("WRONG_VERSION_NUMBER")
+    assert not one_sided.tells_why or one_sided.logs("WRONG_VERSION_NUMBER")
     with pytest.raises(httpx.TransportError):
         httpx.get(
             f"http://localhost:{one_sided.server.http_port}/health", trust_env=False, timeout=PATIENCE_S

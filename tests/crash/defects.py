@@ -77,9 +77,9 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "acknowledge a write that changes nothing while the disk fails",
-        "pykyro.engine.write_path:WritePath._write",
-        "self._log.require_writable()",
-        "pass",
+        "pykyro.storage.wal.log:Log.append",
+        "if self.breaker.state is not BreakerState.CLOSED:",
+        "if contents and self.breaker.state is not BreakerState.CLOSED:",
         "errors",
         "tests.regress.test_engine:test_delete_of_nothing_is_not_acknowledged_while_a_failed_put_may_come_back",
     ),
@@ -355,8 +355,8 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "tenant check left out of lookups",
-        "pykyro.engine.tiers.stored_metadata:StoredMetadata.in_scope",
-        "return scope.admits(decode_metadata(self.reserved))",
+        "pykyro.engine.tiers.stored_metadata:in_scope",
+        "return scope.admits(decode_metadata(reserved))",
         "return True",
         "points",
     ),

@@ -22,6 +22,7 @@ from pykyro.engine.engine import Engine, open_engine
 from pykyro.engine.maintenance import builder, segment_builder
 from pykyro.engine.maintenance.builder import InlineBuilder
 from pykyro.engine.options import EngineOptions
+from pykyro.engine.tiers import hot_tier, merged_metadata
 from pykyro.model.errors import KyroError, StorageError, Unavailable, WriteFailed
 from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.model.requests import Ack
@@ -67,14 +68,17 @@ def without_logs() -> Iterator[None]:
 @contextmanager
 def conditions(seed: int, *, randomness: int | None = None) -> Iterator[None]:
     """What a run depends on besides its calls: salts and history ids come from the seed, so that it repeats to the
-    byte; with every third seed, segments of a few rows already get a graph. What the engine logs of every injected
-    fault is not written."""
+    byte; with every third seed, segments of a few rows already get a graph; with every second, merges into documents
+    of any size share what they do not change, and hot tiers of any size are made anew. What the engine logs of every
+    injected fault is not written."""
     graph_rows_min = 3 if seed % 3 == 0 else GRAPH_ROWS_MIN
     with (
         without_logs(),
         mock.patch("os.urandom", random.Random(seed if randomness is None else randomness).randbytes),
         mock.patch.object(segment_builder, "GRAPH_ROWS_MIN", graph_rows_min),
         mock.patch.object(builder, "GRAPH_ROWS_MIN", graph_rows_min),
+        mock.patch.object(merged_metadata, "_SMALL_BYTES", 0 if seed % 2 else merged_metadata._SMALL_BYTES),
+        mock.patch.object(hot_tier, "_COMPACT_BYTES", 0 if seed % 2 else hot_tier._COMPACT_BYTES),
     ):
         yield
 

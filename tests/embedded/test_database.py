@@ -218,14 +218,15 @@ def test_what_recovery_warns_of_is_logged(tmp_path: Path, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("tier", ["hot", "cold", "both"])
-@pytest.mark.parametrize("base", [2**60, 10**30, -(2**63)])
+@pytest.mark.parametrize(("base", "kind"), [(2**60, int), (10**30, str), (-(2**63), int), (2**63, str)])
 def test_ranges_over_large_integers_take_exactly_what_lies_in_them(
-    tmp_path: Path, tier: str, base: int
+    tmp_path: Path, tier: str, base: int, kind: type
 ) -> None:
-    """`$lte` over ids beyond 2^53 took twice as many documents away as it should."""
+    """`$lte` over ids beyond 2^53 took twice as many documents away as it should. Clients without types store
+    integers as texts."""
     with pykyro.open(tmp_path / "data", dimension=2) as database:
         for at in range(1, 21):
-            database.insert(at, [1.0, at], {"at": base + at})
+            database.insert(at, [1.0, at], {"at": kind(base + at)})
             if tier != "hot" and at == (20 if tier == "cold" else 10):
                 database.flush()
         between: dict[str, object] = {"at": {"$gt": base + 4, "$lt": base + 9}}
@@ -233,7 +234,7 @@ def test_ranges_over_large_integers_take_exactly_what_lies_in_them(
         assert sorted(hit.id for hit in answer.hits) == [5, 6, 7, 8]
         assert answer.matched == 4
         assert database.delete_many(filter={"at": {"$lte": base + 5}}) == 5
-        assert database.delete_many(filter={"at": {"$gte": str(base + 20)}}) == 1
+        assert database.delete_many(filter={"at": {"$gte": base + 20}}) == 1
         assert [document is None for document in database.get_many(range(1, 21))] == (
             [True] * 5 + [False] * 14 + [True]
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from benchmarks.shapes import SHAPES, Geometry, families, identical
+from benchmarks.shapes import SHAPES, Geometry, around, families, identical
 from tests.engine.answers import by_the_book, is_in_order, recall
 from tests.engine.opening import open_small, settle
 
@@ -191,6 +191,43 @@ def test_what_a_client_sees_as_equal_comes_by_ascending_id_up_to_the_cut(
             kept = [doc_id for doc_id in ids if doc_id in set(equal.tolist())]
             if metric is not Metric.COSINE:  # whose rounded directions differ by more than that
                 assert kept == equal[: len(kept)].tolist()
+    engine.close()
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "families, cosine 0.9999",
+        "families, cosine 0.999999",
+        "families, cosine 0.99999999",
+        "one tight cluster, cosine",
+        "families of unit rows by product, 0.9999",
+        "millionths, Euclidean",
+    ],
+)
+def test_which_rows_are_in_an_answer_is_decided_by_more_than_their_scores_show(
+    name: str, sealed: bool, tmp_path: Path
+) -> None:
+    """Float32 shows these rows as equal, or nearly all; the nearest are found all the same."""
+    millionths = Geometry("millionths, Euclidean", Metric.EUCLIDEAN, 16, around(16, 0.0, 1e-6))
+    one = millionths if name == millionths.name else shape(name)
+    rows, queries = one.drawn(ROWS, 15)
+    engine = stored(tmp_path / "data", one.metric, rows)
+    if not sealed:
+        put(engine, rows, np.arange(0, ROWS, 2))
+    wanted, found = 0, 0
+    for query in queries:
+        truth = by_the_book(rows, query, one.metric)
+        kth = float(np.partition(truth, -10)[-10])
+        for exact in (True, False):
+            hits = engine.search(SearchRequest(query, 10, exact=exact)).hits
+            ids, scores = [hit.doc_id for hit in hits], [hit.score for hit in hits]
+            right = sum(truth[doc_id - 1] >= kth - 1e-11 * abs(kth) for doc_id in ids)
+            assert is_in_order(ids, scores)
+            assert right == 10 or not exact
+            wanted, found = wanted + 10, found + right
+    assert found >= WANTED * wanted
     engine.close()
 
 

@@ -63,24 +63,13 @@ def test_a_scan_finds_the_best_of_rows_of_any_magnitude(
         warnings.simplefilter("error")
         found = flat.scan(rows, Query(query, metric), 5, norms=None, selected=None)
         similarities = distance.similarities(rows[found], query, metric)
-        order, scores = distance.best(similarities, found.astype(np.uint64), metric)
+        order, scores = distance.best(similarities, found.astype(np.uint64), metric, 5)
         shown = scores[order]
     truth = true_order(rows, query, metric)
     assert np.isfinite(shown).all()
     assert (np.diff(shown) <= 0).all()
     kth = sorted(truth, reverse=True)[4]
-    room = (
-        abs(kth) * Fraction(1, 2**20) if metric is not Metric.EUCLIDEAN else abs(kth) / 2**18 + _hidden(kth)
-    )
-    assert all(truth[found[at]] >= kth - room for at in order[:5])
-
-
-def _hidden(square: Fraction) -> Fraction:
-    """What a squared distance may differ by and still have the score 1 / (1 + distance) of float32."""
-    length = math.sqrt(-float(square)) if square else 0.0
-    if length <= 2.0**-26:
-        return Fraction(0)
-    return Fraction(2 * length * (1 + length) * 2.0**-22)
+    assert all(truth[found[at]] >= kth - abs(kth) * Fraction(1, 2**30) for at in order[:5])
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -128,7 +117,7 @@ def test_an_inner_product_beyond_float32_is_shown_as_its_largest_and_ranked_as_i
     largest = float(np.finfo(np.float32).max)
     assert distance.scores(similarities, Metric.INNER_PRODUCT).tolist() == [largest, largest, -largest]
     ids = np.array([1, 2, 3], np.uint64)
-    assert distance.best(similarities, ids, Metric.INNER_PRODUCT)[0].tolist() == [1, 0, 2]
+    assert distance.best(similarities, ids, Metric.INNER_PRODUCT, 2)[0].tolist() == [1, 0, 2]
 
 
 def test_cosine_refuses_zero_and_nothing_else() -> None:

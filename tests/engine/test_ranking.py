@@ -45,7 +45,12 @@ def expected(by_tier: list[tuple[Any, Candidates]], request: SearchRequest) -> l
     for tier, found in by_tier:
         for doc_id, similarity in zip(found.doc_ids.tolist(), found.similarities.tolist(), strict=True):
             newest[doc_id] = (similarity, tier)
-    best = sorted(newest.items(), key=lambda item: (-np.float32(item[1][0]), item[0]))
+    best = sorted(newest.items(), key=lambda item: (-item[1][0], item[0]))
+    within, beyond = best[: request.k], best[request.k :]
+    best = [
+        *sorted(within, key=lambda item: (-np.float32(item[1][0]), item[0])),
+        *sorted(beyond, key=lambda item: (-np.float32(item[1][0]), item[0])),
+    ]
     score = {doc_id: float(np.float32(similarity)) for doc_id, (similarity, _) in best}
     return [
         (doc_id, score[doc_id], b"%d/%d" % (tier.number, doc_id))

@@ -96,7 +96,7 @@ def _is_right(database: pykyro.Database, work: str, doc_id: int, count: int) -> 
     if found is None:
         return False
     if work.startswith("merges"):
-        return found.metadata["at"] == str(count - 1)
+        return bool(found.metadata["at"] == str(count - 1))
     return found.metadata == metadata_of(work, doc_id)
 
 

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from tests.engine.opening import open_small
+from tests.model.values import values
 
 from pykyro.backup.offline_reader import OfflineReader
 from pykyro.migration.directory_documents import PortableDocument, stored_document
 from pykyro.model.requests import Delete, Put, UpdateMetadata
+from pykyro.model.typed_text import tag_of
 from pykyro.model.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, Document, Metric, Scope
+from pykyro.model.values import text_form
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.wal.log import SyncPolicy
 
 DIMENSION = 3
-Content = dict[tuple[str, int], tuple[bytes, dict[str, str], str]]
-"""By tenant and the id it knows: the vector's bytes, the client's metadata, the namespace."""
+Content = dict[tuple[str, int], tuple[bytes, dict[str, tuple[str, str]], str]]
+"""By tenant and the id it knows: the vector's bytes, the client's metadata with its types, the namespace."""
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _vectors = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=3, max_size=3)
+_values = (_texts | values).map(lambda value: text_form(value, "x"))
 _keys = _texts.filter(lambda key: key not in RESERVED_KEYS)
 
 
 @st.composite
 def documents(draw: st.DrawFn, tenants: Sequence[str] = ("", "acme", "b_2")) -> list[PortableDocument]:
-    """Up to thirty documents, ids unique for each tenant; any finite float32, any text."""
+    """Up to thirty documents, ids unique for each tenant; any finite float32, any text, values of all types."""
     found: dict[tuple[str, int], PortableDocument] = {}
     for _ in range(draw(st.integers(0, 30))):
         tenant = draw(st.sampled_from(tenants))
@@ -36,7 +40,7 @@ def documents(draw: st.DrawFn, tenants: Sequence[str] = ("", "acme", "b_2")) -> 
         found[tenant, doc_id] = PortableDocument(
             doc_id,
             np.array(draw(_vectors), dtype=np.float32),
-            draw(st.dictionaries(_keys, _texts, max_size=4)),
+            draw(st.dictionaries(_keys, _values, max_size=4)),
             draw(st.sampled_from(["", "n0", "名"])),
             tenant,
         )
@@ -67,6 +71,10 @@ def build(directory: Path, wanted: Sequence[PortableDocument], *, dimension: int
     engine.close()
 
 
+def with_tags(metadata: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    return {key: (tag_of(text), text) for key, text in metadata.items()}
+
+
 def content(directory: Path) -> Content:
     """Every document of a database that is not open."""
     recovered = OfflineReader(LocalFileSystem(), directory)
@@ -75,7 +83,9 @@ def content(directory: Path) -> Content:
         tenant = document.metadata.get(TENANT_ID_KEY, "")
         assert recovered.manifest.tenants.get(tenant) == document.tenant
         doc_id = document.doc_id
-        public = {key: value for key, value in document.metadata.items() if key not in RESERVED_KEYS}
+        public = {
+            key: value for key, value in with_tags(document.metadata).items() if key not in RESERVED_KEYS
+        }
         found[tenant, doc_id] = (document.vector.tobytes(), public, document.metadata.get(NAMESPACE_KEY, ""))
     return found
 
@@ -84,7 +94,7 @@ def content_of(wanted: Sequence[PortableDocument]) -> Content:
     return {
         (document.tenant, document.doc_id): (
             document.vector.tobytes(),
-            dict(document.metadata),
+            with_tags(document.metadata),
             document.namespace,
         )
         for document in wanted

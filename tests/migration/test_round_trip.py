@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.migration.databases import DIMENSION, build, content, content_of, documents, many
+from tests.model.values import kept
 
 from pykyro.migration.destination import DirectoryDestination, open_directory
 from pykyro.migration.directory_documents import EVERYTHING, PortableDocument, Selection
@@ -19,6 +23,10 @@ from pykyro.migration.export_record import ExportRecord, Format
 from pykyro.migration.frozen_copy import copy_directory
 from pykyro.migration.importing import ImportOptions, ImportProgress, import_documents
 from pykyro.migration.input_files import find_input
+from pykyro.migration.parquet import ParquetReader
+from pykyro.migration.rows import BadRow, Row, checked_row
+from pykyro.model.arguments import Schema
+from pykyro.model.types import Metric
 
 FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "npy")
 
@@ -115,7 +123,7 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     for kind in FORMATS:
         export_from(tmp_path / "data", tmp_path / kind, kind, rows=100)
     table = pq.read_table(tmp_path / "parquet" / "part-00001.parquet")
-    assert table.schema.names == ["id", "vector", "metadata", "namespace", "tenant"]
+    assert table.schema.names == ["id", "vector", "metadata", "namespace", "tenant", "metadata_types"]
     assert str(table.schema.field("vector").type) == "fixed_size_list<element: float not null>[3]"
     first = table.to_pylist()[0]
     assert (first["id"], dict(first["metadata"])["at"], first["tenant"]) == (1, "1", "acme")
@@ -125,3 +133,62 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     assert ids.tolist() == list(range(1, 21))
     assert vectors[4].tobytes() == wanted[4].vector.tobytes()
     assert (tmp_path / "jsonl" / "part-00001.jsonl").read_text("utf-8").count("\n") == 20
+
+
+VALUES = {
+    "n": 7,
+    "share": 2.0,
+    "flag": True,
+    "none": None,
+    "at": datetime(2020, 1, 31, 12, tzinfo=UTC),
+    "list": [1, "x", {"$a": math.inf}],
+    "o": {"b": {"c": 0.5}},
+    "text": "7",
+}
+
+
+def test_values_are_json_of_their_type(tmp_path: Path) -> None:
+    document = PortableDocument(1, np.ones(3, np.float32), kept(VALUES))
+    build(tmp_path / "data", [document])
+    export_from(tmp_path / "data", tmp_path / "out", "jsonl")
+    line = json.loads((tmp_path / "out" / "part-00001.jsonl").read_text("utf-8"))
+    assert line["metadata"] == {
+        **VALUES,
+        "at": {"$time": "2020-01-31T12:00:00Z"},
+        "list": [1, "x", {"$object": {"$a": {"$float": "inf"}}}],
+    }
+    assert (type(line["metadata"]["n"]), type(line["metadata"]["share"])) == (int, float)
+
+
+def test_values_of_parquet_have_their_types_beside_them(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    documents = [PortableDocument(1, np.ones(3, np.float32), kept(VALUES))]
+    documents.append(PortableDocument(2, np.ones(3, np.float32), {"text": "7"}))
+    build(tmp_path / "data", documents)
+    export_from(tmp_path / "data", tmp_path / "out", "parquet")
+    rows = pq.read_table(tmp_path / "out" / "part-00001.parquet").to_pylist()
+    by_id = {row["id"]: row for row in rows}
+    assert by_id[1]["metadata_types"] == "dblinoft"
+    assert dict(by_id[1]["metadata"])["at"] == "2020-01-31T12:00:00Z"
+    assert by_id[2]["metadata_types"] is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [("i", "one for each of the 2 entries"), ("iz", "'z' is no type"), ("ti", "metadata.b is no integer")],
+)
+def test_types_that_do_not_fit_are_named(tmp_path: Path, tags: str, words: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    build(tmp_path / "data", [PortableDocument(1, np.ones(3, np.float32), {"a": "1", "b": "x"})])
+    export_from(tmp_path / "data", tmp_path / "out", "parquet")
+    path = tmp_path / "out" / "part-00001.parquet"
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("metadata_types")
+    pq.write_table(table.set_column(at, "metadata_types", pa.array([tags])), tmp_path / "rows.parquet")
+    (row,) = ParquetReader(tmp_path / "rows.parquet").rows(0)
+    found = checked_row(row, Schema(3, Metric.EUCLIDEAN), None) if isinstance(row, Row) else row
+    assert isinstance(found, BadRow)
+    assert words in found.reason

@@ -16,12 +16,15 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import grpc
 import pytest
 
 import pykyro
 from pykyro.model.errors import DataDamaged, KyroError
 
 _SAMPLES: dict[str, object] = {
+    "code": grpc.StatusCode.NOT_FOUND,
+    "text": "what went wrong",
     "message": "what went wrong",
     "reason": "what went wrong",
     "faults": "a fault",

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykyro.index.metadata.metadata_index import FrozenMetadataIndex, MutableMetadataIndex, build_sections
-from pykyro.model.filter import COMPARE, Range, RangeOperator, matches
+from pykyro.model.filter import Range, matches
 from pykyro.model.filter_dict import parse_filter
-from pykyro.model.number import exact_order, parse_number
+from pykyro.model.number import COMPARE, RangeOperator, exact_order, parse_number
 
 OPERATORS: Sequence[RangeOperator] = ("gte", "lte", "gt", "lt")
 

@@ -104,7 +104,7 @@ ENUMS = {
 ONEOFS = {
     "BatchDeleteRequest": {"delete_criteria": ["ids", "filter"]},
     "MetadataFilter": {
-        "filter_type": ["exact", "range", "in_match", "and_filter", "or_filter", "not_filter"],
+        "filter_type": ["exact", "range", "in_match", "and_filter", "or_filter", "not_filter", "typed"],
     },
     "RangeMatch": {"bound": ["gte", "lte", "gt", "lt"]},
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.contract.conftest import TRANSPORTS
+from tests.contract.corner import TRANSPORTS
 from tests.operations.observed import metric
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, stub
@@ -46,11 +46,12 @@ def test_silent_connections_take_no_file_the_database_needs(
     tmp_path: Path, transport: str, files: int
 ) -> None:
     wrapper = ("bash", "-c", f'ulimit -n {files}; exec "$@"', "limited")
-    settings: dict[str, object] = {"hnsw__dimension": 4, "server__transport": transport}
-    if transport == "grpcio":
-        # A log file for each document, which needs files while the connections are there. With native, which refuses
-        # none of them, all files may be taken for a moment.
-        settings["persistence__max_wal_size_bytes"] = 1
+    settings: dict[str, object] = {
+        "hnsw__dimension": 4,
+        "server__transport": transport,
+        # A log file for each document, which needs files while the connections are there.
+        "persistence__max_wal_size_bytes": 1,
+    }
     with running_server(tmp_path, (), wrapper, **settings) as server:
         descriptors = Path(f"/proc/{server.process.pid}/fd")
         before = len(os.listdir(descriptors))

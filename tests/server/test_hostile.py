@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.contract.conftest import TRANSPORTS
+from tests.contract.corner import TRANSPORTS
 from tests.operations.observed import metric
 from tests.patience import wait_until
 from tests.server.hostile import ON_GRPC, ON_HTTP, Campaign

@@ -4,7 +4,6 @@ meanwhile, and the server stays within its budget."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import psutil
 import pytest
 from grpc_health.v1 import health_pb2
 from tests.operations.observed import metric
 from tests.patience import PATIENCE_S, wait_until
 from tests.server.running import RunningServer, running_server, stub
 from tests.server.unread import UnreadConnection
+from tests.server.watched import Watched
 
 from pykyro.model.limits import STANDING_STREAMS_MAX, STANDING_STREAMS_OF_CONNECTION_MAX
 from pykyro.proto import kyrodb_pb2 as pb
@@ -54,30 +53,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
             assert running.stub.BulkInsert(documents).success
         running.stub.FlushHotTier(pb.FlushRequest(force=True))
         yield running
-
-
-class Watched:
-    """The largest resident memory of a process since it is watched."""
-
-    def __init__(self, server: RunningServer) -> None:
-        self._process = psutil.Process(server.process.pid)
-        self.most = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def __enter__(self) -> Watched:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.005) and self._process.is_running():
-            with contextlib.suppress(psutil.NoSuchProcess):  # it was stopped
-                info = self._process.memory_info()
-                self.most = max(self.most, info.rss - info.shared)
 
 
 def refused(call: Any, request: Any) -> grpc.RpcError | None:
@@ -136,6 +111,29 @@ def test_answers_that_nobody_reads_stay_charged_and_their_connection_is_closed(s
     assert memory.most < OVER * LIMIT
     wait_until(lambda: metric(server, "memory_part_bytes", part="answers") < MIB, "and nothing is left")
     assert "wait on it, and for" in server.log
+
+
+def test_a_stream_whose_answers_nobody_reads_has_few_of_them_waiting(server: RunningServer) -> None:
+    """128 searches with answers of 20 MiB would be 2.5 GiB."""
+    request = pb.SearchRequest(query_embedding=[1.0, 9, 0.5, 0.25], k=20)
+    end = threading.Event()
+
+    def requests() -> Iterator[pb.SearchRequest]:
+        for _ in range(128):
+            yield request
+        end.wait(PATIENCE_S)
+
+    with Watched(server) as memory:
+        answers = server.stub.BulkSearch(requests())
+        for _ in range(10):
+            assert server.stub.Search(pb.SearchRequest(query_embedding=QUERY, k=5, ef_search=50)).results
+        first = next(answers)
+        assert len(first.results) == 20
+        assert metric(server, "memory_part_bytes", part="answers") < 450 * MIB
+        end.set()
+        answers.cancel()
+    assert memory.most < OVER * LIMIT
+    wait_until(lambda: metric(server, "memory_part_bytes", part="answers") < MIB, "and nothing is left")
 
 
 def test_a_search_does_not_wait_for_long_ones_of_others(server: RunningServer) -> None:

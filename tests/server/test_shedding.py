@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.contract.conftest import TRANSPORTS
+from tests.contract.corner import TRANSPORTS
 from tests.server.running import RunningServer, running_server
 
 from pykyro.proto import kyrodb_pb2 as pb

@@ -25,7 +25,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from tests.contract.conftest import TRANSPORTS
+from tests.contract.corner import TRANSPORTS
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
 

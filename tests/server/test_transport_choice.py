@@ -20,15 +20,16 @@ def choose(monkeypatch: pytest.MonkeyPatch, installed: bool, **settings: Any) ->
     return transport.choose(Settings.model_validate(settings))
 
 
+@pytest.mark.parametrize("tls", [{}, TLS])
 @pytest.mark.parametrize(
-    ("wanted", "installed", "tls", "chosen"),
+    ("wanted", "installed", "chosen"),
     [
-        ("auto", True, {}, "grpcio"),
-        ("auto", False, {}, "grpcio"),
-        ("auto", True, TLS, "grpcio"),
-        ("grpcio", True, {}, "grpcio"),
-        ("grpcio", False, TLS, "grpcio"),
-        ("native", True, {}, "native"),
+        ("auto", True, "grpcio"),
+        ("auto", False, "grpcio"),
+        ("h2corn", True, "h2corn"),
+        ("native", True, "h2corn"),
+        ("grpcio", True, "grpcio"),
+        ("grpcio", False, "grpcio"),
     ],
 )
 def test_chosen(
@@ -37,12 +38,7 @@ def test_chosen(
     assert choose(monkeypatch, installed, server={"transport": wanted, "tls": tls}) == chosen
 
 
-@pytest.mark.parametrize(
-    ("installed", "tls", "text"),
-    [(False, {}, "needs the package pygrpc-native"), (True, TLS, "has no TLS")],
-)
-def test_native_that_cannot_be_had_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, installed: bool, tls: dict[str, Any], text: str
-) -> None:
-    with pytest.raises(ConfigError, match=text):
-        choose(monkeypatch, installed, server={"transport": "native", "tls": tls})
+@pytest.mark.parametrize("wanted", ["h2corn", "native"])
+def test_one_that_cannot_be_had_is_an_error(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    with pytest.raises(ConfigError, match="needs the package h2corn"):
+        choose(monkeypatch, False, server={"transport": wanted})

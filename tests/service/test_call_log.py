@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.contract.conftest import TRANSPORTS
+from tests.contract.corner import TRANSPORTS
 from tests.patience import wait_until
 from tests.server.calls import Sent, running_call
 from tests.server.running import RunningServer, running_server

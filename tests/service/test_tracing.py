@@ -13,7 +13,7 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as collector_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as collector_rpc
-from tests.contract.conftest import TRANSPORTS
+from tests.contract.corner import TRANSPORTS
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server
 

@@ -58,7 +58,7 @@ class Raw:
         """Begin a call whose header names one long value that often, a byte each: RFC 7541 section 6.1."""
         whole = call_headers(self._stream, path, *self._key)[9:]
         if self._stream == 1:
-            whole += b"\x40" + literal("x-long") + _long(b"y" * value_bytes)
+            whole += b"\x40" + literal("x-long") + long_string(b"y" * value_bytes)
         whole += bytes((0x80 | _FIRST_DYNAMIC,)) * times
         head = frame(HEADERS, END_HEADERS, self._stream, whole)
         self._stream += 2
@@ -71,7 +71,7 @@ class Raw:
         return False
 
 
-def _long(value: bytes) -> bytes:
+def long_string(value: bytes) -> bytes:
     """A string of any length, RFC 7541 sections 5.1 and 5.2."""
     rest = len(value) - 127
     if rest < 0:

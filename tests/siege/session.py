@@ -47,7 +47,9 @@ class Held(Protocol):
 class Siege:
     """Not for several threads at once."""
 
-    def __init__(self, directory: Path, limit_mib: int, *, max_vectors: int = 1_000_000) -> None:
+    def __init__(
+        self, directory: Path, limit_mib: int, *, max_vectors: int = 1_000_000, transport: str = "auto"
+    ) -> None:
         self.limit_bytes = limit_mib << 20
         self.documents = Documents()
         self.held: list[Held] = []
@@ -69,6 +71,7 @@ class Siege:
         keys.append(entry(TENANTS[0], key=ADMIN_KEY, is_admin="true", max_vectors=max_vectors))
         self._settings: dict[str, Any] = {
             "memory__limit": f"{limit_mib}MiB",
+            "server__transport": transport,
             "server__shutdown_timeout_secs": STOP_S,
             "hnsw__dimension": DIMENSION,
             "hnsw__distance": "euclidean",

@@ -20,6 +20,6 @@ def test_a_minute_of_sieges_finds_nothing() -> None:
         course = play(script, lambda: time.monotonic() < end)
         assert not confirmed(script, course), (
             f"seed {seed}, after {course.steps} steps: {course.finding}\n{script}\n"
-            f"shrink it: python -m tests.siege.campaign --seconds 1 --seed {seed}"
+            f"shrink it: python -m tests.siege.campaign --seeds-only --seconds 1 --seed {seed}"
         )
         seed += 1

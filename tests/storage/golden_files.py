@@ -11,12 +11,12 @@ import numpy as np
 from tests.crash.fault_filesystem import FaultFS
 
 from pykyro.model.metadata_wire import encode_metadata
-from pykyro.model.types import Metric
+from pykyro.model.types import Metric, key_of
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import FileEntry, Manifest, SegmentEntry, WalEntry, encode_manifest
 from pykyro.storage.segment.section_file import FileFacts, SectionWriter
 from pykyro.storage.wal.format import OPERATION, PROBE, SegmentHeader
-from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, PutRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, MergeRecord, MetadataRecord, PutRecord, Record
 from pykyro.storage.wal.writer import PendingFrame, WalWriter, encode_records
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,6 +42,27 @@ def operations() -> list[bytes]:
         _plain([MetadataRecord(1, {}, encode_metadata({"text": "0" * 300}))]),
         _plain([DeleteRecord(1), DeleteRecord(2)]),
     ]
+
+
+def merges() -> list[bytes]:
+    """Contents of frames with merges: into a document of no tenant, of one, and of nothing."""
+    changes = {"colour": "blau", "text": "0" * 300}
+    return [
+        _plain([MergeRecord(1, changes, encode_metadata(changes)), DeleteRecord(2)]),
+        encode_records(
+            [MergeRecord(key_of(1, 2**64 - 1), {"a": ""}, encode_metadata({"a": ""}))], tenanted=True
+        ),
+        encode_records([MergeRecord(3, {}, b"")], tenanted=True),
+    ]
+
+
+def write_merges(filesystem: FileSystem) -> bytes:
+    """A closed segment of these."""
+    writer = WalWriter(filesystem, ROOT, 2, HEADER)
+    writer.append([PendingFrame(OPERATION, content, TIME_US) for content in merges()])
+    writer.seal(TIME_US + 1)
+    writer.close()
+    return filesystem.read(ROOT / writer.name)
 
 
 def write_wal(filesystem: FileSystem, *, seal: bool) -> bytes:
@@ -109,7 +130,9 @@ def files() -> dict[str, bytes]:
         "open.wal": write_wal(FaultFS(), seal=False),
         "sealed.wal": write_wal(FaultFS(), seal=True),
         "sections.rows": write_sections(FaultFS())[0],
+        "merges.wal": write_merges(FaultFS()),
         "MANIFEST": encode_manifest(manifest()),
+        "MANIFEST.merges": encode_manifest(manifest().announcing(merges=True)),
     }
 
 

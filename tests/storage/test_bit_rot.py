@@ -107,9 +107,12 @@ def test_frames_survive_whatever_was_meant_to_follow_them() -> None:
     assert contents_of(rubbish) == operations()
 
 
-def test_every_flipped_bit_of_a_manifest_is_detected() -> None:
-    data = golden("MANIFEST")
-    assert decode_manifest(data, PATH) == manifest()
+@pytest.mark.parametrize("name", ["MANIFEST", "MANIFEST.merges"])
+def test_every_flipped_bit_of_a_manifest_is_detected(name: str) -> None:
+    data = golden(name)
+    assert decode_manifest(data, PATH) == (
+        manifest() if name == "MANIFEST" else manifest().announcing(merges=True)
+    )
     for bit in range(8 * len(data)):
         with pytest.raises(StorageError):
             decode_manifest(flipped(data, bit), PATH)

@@ -10,7 +10,9 @@ from tests.storage.golden_files import files, golden, manifest
 from pykyro.storage.manifest import decode_manifest
 
 
-@pytest.mark.parametrize("name", ["open.wal", "sealed.wal", "sections.rows", "MANIFEST"])
+@pytest.mark.parametrize(
+    "name", ["open.wal", "sealed.wal", "merges.wal", "sections.rows", "MANIFEST", "MANIFEST.merges"]
+)
 def test_writers_make_the_golden_bytes(name: str) -> None:
     assert files()[name] == golden(name)
 

@@ -47,8 +47,35 @@ def test_content_comes_back() -> None:
 def test_other_format_is_a_mismatch_and_not_damage() -> None:
     body = encode_manifest(small()).partition(b"\n")[2]
     assert decode_manifest(with_body(body), PATH) == small()
-    with pytest.raises(DataDirMismatch, match="manifest format 3, this program reads 1 to 2"):
-        decode_manifest(with_body(body, b"3"), PATH)
+    with pytest.raises(DataDirMismatch, match="manifest format 4, this program reads 1 to 3"):
+        decode_manifest(with_body(body, b"4"), PATH)
+
+
+def test_format_3_says_that_the_log_may_hold_merges_and_nothing_else_does() -> None:
+    assert (small().format, manifest().format) == (1, 2)
+    assert b"has_merges" not in encode_manifest(manifest())
+    for before in (small(), manifest()):
+        after = before.announcing(merges=True)
+        assert (after.format, after.has_merges) == (3, True)
+        assert encode_manifest(after).startswith(b"KYRODB-MANIFEST 3 ")
+        assert decode_manifest(encode_manifest(after), PATH) == after
+    for claimed, one in (
+        (b"3", small()),
+        (b"2", small().announcing(merges=True)),
+        (b"1", small().announcing(merges=True)),
+    ):
+        body = encode_manifest(one).partition(b"\n")[2]
+        with pytest.raises(DataDamaged, match="another format than its content"):
+            decode_manifest(with_body(body, claimed), PATH)
+
+
+def test_values_with_types_raise_the_format() -> None:
+    plain, typed = manifest(), manifest().announcing(types=True)
+    assert encode_manifest(plain).startswith(b"KYRODB-MANIFEST 2 ")
+    assert b"has_types" not in encode_manifest(plain)
+    assert encode_manifest(typed).startswith(b"KYRODB-MANIFEST 3 ")
+    assert decode_manifest(encode_manifest(typed), PATH) == typed
+    assert encode_manifest(small().announcing(types=True)).startswith(b"KYRODB-MANIFEST 3 ")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.contract.conftest import TRANSPORTS
+from tests.contract.corner import TRANSPORTS
 from tests.patience import wait_until
 from tests.server.running import running_server, start_server
 from tests.server.test_lifecycle import failed_start

@@ -21,7 +21,7 @@ from pykyro.storage.manifest import Manifest, SegmentEntry, read_manifest
 from pykyro.storage.segment.reader import SegmentRows, read_segment_rows
 from pykyro.storage.segment.row_keys import DocIds
 from pykyro.storage.wal.chain import WalChain
-from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record, metadata_after
 from pykyro.storage.wal.retention import is_sealed
 
 _CHUNK_ROWS: Final = 8192
@@ -109,7 +109,7 @@ class OfflineReader:
         if isinstance(record, PutRecord):
             self._later[key] = _document(key, record.vector, record.metadata)
         elif not isinstance(record, DeleteRecord) and before is not None:
-            self._later[key] = _document(key, before.vector, record.metadata)
+            self._later[key] = _document(key, before.vector, metadata_after(record, before.metadata))
 
     def _take(self, key: Key) -> Document | None:
         """The document as it was, taken out of where it was."""

@@ -195,6 +195,8 @@ class _Staging:
                 "wal": wal,
                 # A tenant that came later has documents in the log perhaps, and must keep its number in any case.
                 "tenants": base.tenants | latest.tenants,
+                "has_types": base.has_types or latest.has_types,
+                "has_merges": base.has_merges or latest.has_merges,
                 "history": uuid4().hex,
                 "branched_from": Branch(history=self._plan.latest.history, lsn=self._plan.lsn),
                 "next_number": number,

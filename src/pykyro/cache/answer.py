@@ -90,7 +90,7 @@ def ranked(
     """The best `k` documents of an entry for this query whose score is at least `score_min` (<= 0: any)."""
     documents = entry.held.fetched()
     similarities = query.similarities(documents.vectors, documents.norms)
-    order, shown = distance.best(similarities, documents.doc_ids, metric)
+    order, shown = distance.best(similarities, documents.doc_ids, metric, k)
     kth = float(similarities[order[k - 1]]) if k <= len(order) else -math.inf
     passing = len(order)
     if score_min > 0:

@@ -176,8 +176,11 @@ class AsyncClient(Documents):
 
     async def _run(self, steps: Steps[Result]) -> Result:
         try:
-            call = next(steps)
-            await arguments_taken()
+            try:
+                call = next(steps)
+            finally:
+                await arguments_taken()
+                self._require_usable()  # here too: not every method has something to send
             while True:
                 try:
                     responses = await self._answered(call)

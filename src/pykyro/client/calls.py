@@ -42,6 +42,7 @@ from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
 from pykyro.model.listing import PageRequest, page_request
 from pykyro.model.requests import FlushReport
+from pykyro.model.typed_text import tags_of
 from pykyro.model.types import Metric
 from pykyro.proto import kyrodb_pb2 as pb
 
@@ -158,9 +159,11 @@ def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> S
 
 
 def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: str) -> Steps[bool]:
+    values = checked_metadata(metadata)
     request = pb.UpdateMetadataRequest(
         doc_id=checked_doc_id(doc_id),
-        metadata=checked_metadata(metadata),
+        metadata=values,
+        types=tags_of(values),
         merge=bool(merge),
         namespace=checked_namespace(namespace),
     )

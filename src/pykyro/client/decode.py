@@ -30,7 +30,10 @@ def search_answer(payload: bytes) -> SearchAnswer:
     """The answer in a SearchResponse."""
     response = pb.SearchResponse.FromString(payload)
     return SearchAnswer(
-        hits=[Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding)) for row in response.results],
+        hits=[
+            Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding), row.types)
+            for row in response.results
+        ],
         total_found=response.total_found,
         exact=response.exact,
         complete=not response.partial,
@@ -56,7 +59,8 @@ def stored_document(response: pb.QueryResponse) -> StoredDocument | None:
     return StoredDocument(
         id=response.doc_id,
         vector=_vector(response.embedding),
-        metadata=dict(response.metadata),
+        metadata=response.metadata,
+        types=response.types,
         tier=_SERVED_FROM.get(response.served_from),
     )
 

@@ -173,6 +173,7 @@ class Client(Documents):
         self.close()
 
     def _run(self, steps: Steps[Result]) -> Result:
+        self._require_usable()  # here too: not every method has something to send
         try:
             call = next(steps)
             while True:

@@ -16,6 +16,7 @@ from pykyro.model.answers import (
     Snapshot,
     Stats,
     StoredDocument,
+    through_pages,
 )
 from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
@@ -168,9 +169,8 @@ class Documents:
         include_metadata: bool = True,
     ) -> Iterator[StoredDocument]:
         """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
-        token = ""
-        while True:
-            page = self.scroll(
+        return through_pages(
+            lambda token: self.scroll(
                 filter=filter,
                 namespace=namespace,
                 page_token=token,
@@ -178,10 +178,7 @@ class Documents:
                 include_vectors=include_vectors,
                 include_metadata=include_metadata,
             )
-            yield from page
-            token = page.next_page_token
-            if not token:
-                return
+        )
 
     def sample(
         self,

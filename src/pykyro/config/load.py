@@ -135,11 +135,7 @@ def _warnings(settings: Settings, entries: Mapping[str, GivenValue]) -> tuple[st
     if settings.server.tls.require_client_cert and not settings.server.tls.enabled:
         found.append("server.tls.require_client_cert = true has no effect: server.tls.enabled is false")
     if settings.server.transport == "native":
-        found.append(
-            "server.transport = native does not bound the memory a message takes, compressed or not: any client "
-            "that reaches the gRPC port, with or without a key, can exhaust the memory of the server; grpcio "
-            "sets a bound"
-        )
+        found.append("server.transport = native is no more: h2corn serves, which took its place")
     backup = settings.backup
     if backup.dir is not None and backup.directory is None and backup.interval_secs is None:
         found.append(f"backup.dir = {backup.dir} has no effect: backup.interval_secs is null")

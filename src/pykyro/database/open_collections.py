@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from pykyro.engine.engine import Engine
-from pykyro.engine.open_engines import inherited
+from pykyro.engine.open_engines import refusal_of_inherited
 from pykyro.model.errors import FailedPrecondition, KyroError, NotFound, Unavailable
 from pykyro.system.rounds import Round, Rounds
 
@@ -87,7 +87,7 @@ class OpenCollections:
     def check_process(self) -> None:
         """Raises FailedPrecondition in a forked child: a thread that it does not have may hold the locks here."""
         if self.is_inherited:
-            raise FailedPrecondition(inherited(self._directory, self._process))
+            raise FailedPrecondition(refusal_of_inherited(self._directory, self._process))
 
     def pin_open(self, number: int) -> OpenCollection | None:
         """The collection, if it is open: then it stays open until `unpin`. Never waits."""

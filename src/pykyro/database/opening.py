@@ -33,6 +33,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         ef_construction=hnsw.ef_construction,
         ef_search=hnsw.ef_search,
         mapped_graphs=hnsw.mapped_graphs,
+        typed_values=settings.metadata.typed_values,
         documents_max=hnsw.documents_max,
         documents_max_name="hnsw.max_elements",
         hot_rows_max=cache.capacity,

@@ -34,40 +34,37 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
 
 def stored_documents(page: Page, include_vectors: bool) -> list[StoredDocument]:
     return [
-        StoredDocument(found.doc_id, found.vector if include_vectors else None, found.metadata, found.tier)
+        StoredDocument(
+            found.doc_id, found.vector if include_vectors else None, found.metadata_wire, found.tier
+        )
         for found in page.documents
     ]
 
 
-def health_of(stats: EngineStats | None, uptime_s: float, troubles: Sequence[str] = ()) -> Health:
-    """Whether the database is well, after so many seconds; `stats` are those of `default`, if there is one, and
-    `troubles` those of other collections."""
-    status, components = ("healthy", {}) if stats is None else _health_of_default(stats)
+def health_of(
+    stats: EngineStats | None, recall_warning: str, uptime_s: float, troubles: Sequence[str] = ()
+) -> Health:
+    """Whether the database is well, after so many seconds; `stats` and `recall_warning` are those of `default`, if
+    there is one, and `troubles` those of other collections."""
+    components = {} if stats is None else _components_of_default(stats, recall_warning)
     if troubles:
         components["collections"] = f"degraded ({'; '.join(troubles)})"
-        status = "degraded" if status == "healthy" else status
+    words = {state.partition(" ")[0] for state in components.values()}
+    status = next((word for word in ("unhealthy", "degraded") if word in words), "healthy")
     return Health(status, components, __version__, int(uptime_s))
 
 
-def _health_of_default(stats: EngineStats) -> tuple[str, dict[str, str]]:
-    status = (
-        "unhealthy"
-        if stats.refusing_writes
-        else "degraded"
-        if stats.maintenance_failure or stats.capacity_warning or stats.disk_warning or stats.room_warning
-        else "healthy"
-    )
+def _components_of_default(stats: EngineStats, recall_warning: str) -> dict[str, str]:
+    cold_warning = stats.maintenance_failure or stats.capacity_warning or recall_warning
     components = {
-        "hot_tier": f"healthy ({stats.hot_documents} docs)",
-        "cold_tier": f"healthy ({stats.cold_documents} docs)",
-        "wal": f"unhealthy ({stats.refusing_writes}; writes disabled)"
-        if stats.refusing_writes
-        else "healthy",
+        "hot_tier": f"degraded ({stats.room_warning})"
+        if stats.room_warning
+        else f"healthy ({stats.hot_documents} docs)",
+        "cold_tier": f"degraded ({cold_warning})"
+        if cold_warning
+        else f"healthy ({stats.cold_documents} docs)",
+        "wal": f"degraded ({stats.disk_warning})" if stats.disk_warning else "healthy",
     }
-    if stats.room_warning:
-        components["hot_tier"] = f"degraded ({stats.room_warning})"
-    if stats.maintenance_failure or stats.capacity_warning:
-        components["cold_tier"] = f"degraded ({stats.maintenance_failure or stats.capacity_warning})"
-    if stats.disk_warning and not stats.refusing_writes:
-        components["wal"] = f"degraded ({stats.disk_warning})"
-    return status, components
+    if stats.refusing_writes:
+        components["wal"] = f"unhealthy ({stats.refusing_writes}; writes disabled)"
+    return components

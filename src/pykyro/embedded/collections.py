@@ -131,11 +131,15 @@ class Database(Documents):
     # --- the database itself ---
 
     def health(self) -> Health:
-        """Whether the database is well; "unhealthy" means that writes are refused."""
+        """Whether the database is well; "unhealthy" means that writes are refused, "degraded" also that searches were
+        seen to find far fewer of the true results than they should."""
         uptime_s = time.monotonic() - self._opened_s
         self._check_open()
         troubles = [f"collection {name!r}: {text}" for name, text in self._collections.troubles().items()]
-        return health_of(None if self._engine is None else self._engine.stats(), uptime_s, troubles)
+        engine = self._engine
+        if engine is None:
+            return health_of(None, "", uptime_s, troubles)
+        return health_of(engine.stats(), engine.recall.warning, uptime_s, troubles)
 
     def close(self) -> None:
         """Bring everything to disk and release the directory. Closing twice is allowed. Raises WriteFailed."""

@@ -20,6 +20,7 @@ from pykyro.model.answers import (
     Snapshot,
     Stats,
     StoredDocument,
+    through_pages,
 )
 from pykyro.model.arguments import (
     DocId,
@@ -48,6 +49,7 @@ from pykyro.model.requests import (
     DeleteMany,
     DeleteMatching,
     FlushReport,
+    Found,
     Put,
     UpdateMetadata,
 )
@@ -61,9 +63,9 @@ class Documents:
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
     database is closed. Ids are 1 to 2**64 - 1. Vectors are what NumPy makes a one-dimensional array of numbers of,
-    and become float32. Metadata is text to text; a number stands for its text. A namespace of "" is none when
-    storing and all of them when asking. Filters are dicts (pykyro.model.filter_dict) or pykyro.model.filter
-    values.
+    and become float32. Metadata holds texts, numbers, bools, None, datetimes, lists and dicts, and comes out as it
+    went in. A namespace of "" is none when storing and all of them when asking. Filters are dicts
+    (pykyro.model.filter_dict) or pykyro.model.filter values.
     """
 
     def _in_use(self) -> AbstractContextManager[Engine]:
@@ -165,7 +167,7 @@ class Documents:
         """The document with this id, or None."""
         scope = Scope(namespace=checked_namespace(namespace))
         with self._in_use() as engine:
-            return _get(engine, checked_doc_id(doc_id), scope, include_vector)
+            return _stored(engine.get(checked_doc_id(doc_id), scope), include_vector)
 
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
@@ -173,7 +175,7 @@ class Documents:
         """The documents with these ids, in their order; None for an id without a document."""
         scope = Scope(namespace=checked_namespace(namespace))
         with self._in_use() as engine:
-            return [_get(engine, doc_id, scope, include_vectors) for doc_id in checked_ids(ids)]
+            return [_stored(engine.get(doc_id, scope), include_vectors) for doc_id in checked_ids(ids)]
 
     def search(
         self,
@@ -282,9 +284,8 @@ class Documents:
         include_metadata: bool = True,
     ) -> Iterator[StoredDocument]:
         """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
-        token = ""
-        while True:
-            page = self.scroll(
+        return through_pages(
+            lambda token: self.scroll(
                 filter=filter,
                 namespace=namespace,
                 page_token=token,
@@ -292,10 +293,7 @@ class Documents:
                 include_vectors=include_vectors,
                 include_metadata=include_metadata,
             )
-            yield from page
-            token = page.next_page_token
-            if not token:
-                return
+        )
 
     def sample(
         self,
@@ -346,13 +344,12 @@ class Documents:
         )
 
 
-def _get(engine: Engine, doc_id: int, scope: Scope, include_vector: bool) -> StoredDocument | None:
-    found = engine.get(doc_id, scope)
+def _stored(found: Found | None, include_vector: bool) -> StoredDocument | None:
     if found is None:
         return None
     # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
     vector = found.vector.copy() if include_vector else None
-    return StoredDocument(found.doc_id, vector, found.metadata, found.tier)
+    return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier)
 
 
 def _scoped(document: Document, namespace: str) -> Document:

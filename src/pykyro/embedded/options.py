@@ -61,6 +61,8 @@ class DatabaseOptions(TypedDict, total=False):
     """Threads that build a graph."""
     mapped_graphs: bool
     """True: graphs are mapped files, whose pages the system can drop when memory is short, and searches slower."""
+    typed_values: bool
+    """True: filters never take a text that was stored for a number."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
     memory_limit: int | str
@@ -115,7 +117,7 @@ def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> Eng
         elif name == "query_cache_mode":
             mode = Mode(_one_of(value, name, [mode.value for mode in Mode]))
             values["cache"] = CacheOptions(query_mode=mode)
-        elif name in ("background", "mapped_graphs") and isinstance(value, bool):
+        elif name in ("background", "mapped_graphs", "typed_values") and isinstance(value, bool):
             values[name] = value
         elif name in DatabaseOptions.__annotations__:
             raise InvalidArgument(f"{name} must be True or False, got {value!r}", field=name)

@@ -28,7 +28,7 @@ from pykyro.model.distance import Query
 from pykyro.model.filter import matches
 from pykyro.model.requests import ScoredDocument, SearchRequest, SearchResult, Tier
 from pykyro.model.types import Key, Metric, Rows, Scope, key_doc_id, key_owner, owner_of
-from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, MergeRecord, PutRecord, Record
 from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
@@ -101,7 +101,10 @@ class Caches:
         if queries.mode is Mode.OFF or not (queries.pace.expects_repeats or queries.is_asked()) or since & 1:
             return None
         # Equal in full, or the answer is another one.
-        key = (scope.tenant, scope.namespace, request.filter, request.k, ef)
+        condition = request.filter
+        if condition is not None:
+            condition = self._state.meant(condition)
+        key = (scope.tenant, scope.namespace, condition, request.k, ef)
         lookup = Lookup(key, query.vector.tobytes(), query, since)
         until_s = self._monotonic_s() + self._budget_s
         try:
@@ -235,7 +238,9 @@ class Caches:
             if place is not None and not isinstance(record, DeleteRecord):
                 places.append(place)
                 doc_ids.append(key_doc_id(record.key))
-                metadata.append(record.metadata)
+                metadata.append(
+                    place.metadata.whole() if isinstance(record, MergeRecord) else record.metadata
+                )
         vectors = np.empty((len(places), self._dimension), np.float32)
         for row, place in enumerate(places):
             vectors[row] = place.vector

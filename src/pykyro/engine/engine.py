@@ -17,7 +17,7 @@ from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.maintenance import SYNCS, WORK, Maintenance
 from pykyro.engine.maintenance.process_builder import ProcessBuilder
 from pykyro.engine.memory import EngineMemory
-from pykyro.engine.open_engines import Inherited, close_quietly, note_opened
+from pykyro.engine.open_engines import Inherited, close_quietly, note_opened, refusal_of_inherited
 from pykyro.engine.opening import recovered
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.read_path import ReadPath
@@ -83,6 +83,8 @@ class Engine:
         self.directory = context.directory
         self.recovered = recovered
         self._closed = False
+        self.refusal = ""
+        """Why nothing of this engine may be used in this process, a forked child; empty where it may."""
         note_opened(self)
         if context.options.background:
             self._maintenance.start()
@@ -301,6 +303,7 @@ class Engine:
         """In a forked child: take this engine, which process `owner` opened, out of use. Nothing is touched."""
         parts = dict(vars(self))
         self._closed, self._closing = True, threading.RLock()
+        self.refusal = refusal_of_inherited(self.directory, owner)
         for name in (
             "_context",
             "writes",
@@ -312,7 +315,7 @@ class Engine:
             "_keeper",
             "_threads",
         ):
-            setattr(self, name, Inherited(parts, self.directory, owner))
+            setattr(self, name, Inherited(parts, self.refusal))
 
     def let_go(self) -> None:
         """Close an engine that nobody will close, whichever thread comes to know that; errors go to the log."""

@@ -6,9 +6,9 @@ again, and when writes come all the time it is computed while they wait, which t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,15 @@ from pykyro.model.filter import Filter
 from pykyro.model.limits import PAGE_BYTES_MAX
 from pykyro.model.listing import Page, PageRequest
 from pykyro.model.requests import Found
-from pykyro.model.types import LSN, Scope
+from pykyro.model.types import LSN, Rows, Scope
 
 _ATTEMPTS: Final = 3
 _FOUND_BYTES: Final = 100
 """Of a document in a page, beside its metadata and its vector."""
+
+_READ_TOGETHER: Final = 64
+_Rows: TypeAlias = tuple[SearchTier, npt.NDArray[np.uint64], Rows]
+"""Rows of a tier and their ids."""
 
 Answer = TypeVar("Answer")
 
@@ -54,28 +58,21 @@ class Listing:
         """The next documents by id. As long as a page is not empty, there may be another."""
         self._check(request.filter, request.scope)
 
-        def found(version: Version) -> list[tuple[int, SearchTier, int]]:
+        def found(version: Version) -> list[_Rows]:
             wanted = self._state.condition(request.filter, request.scope)
-            rows = [
-                (int(doc_id), tier, int(row))
-                for tier in version.oldest_first
-                for doc_id, row in zip(
-                    *tier.next_rows(wanted, request.after, request.limit, descending=request.descending),
-                    strict=True,
+            parts = []
+            for tier in version.oldest_first:
+                doc_ids, rows = tier.next_rows(
+                    wanted, request.after, request.limit, descending=request.descending
                 )
-            ]
-            rows.sort(key=lambda one: one[0], reverse=request.descending)
-            return rows[: request.limit]
+                if len(rows):
+                    parts.append((tier, doc_ids, rows))
+            return _first(parts, request.limit, descending=request.descending)
 
-        rows, position = self._at_one_position(found)
-        documents, size = list[Found](), 0
-        for doc_id, tier, row in rows:
-            document = _found(tier, doc_id, row, request)
-            size += _FOUND_BYTES + len(document.metadata_wire) + document.vector.nbytes
-            if documents and size > PAGE_BYTES_MAX:
-                break
-            documents.append(document)
-        is_last = len(documents) == len(rows) < request.limit
+        parts, position = self._at_one_position(found)
+        count = sum(len(rows) for _, _, rows in parts)
+        documents = _in_order(parts, request)
+        is_last = len(documents) == count < request.limit
         return Page(documents, None if is_last or not documents else documents[-1].doc_id, position)
 
     def sample(self, request: PageRequest, seed: int | None = None) -> Page:
@@ -84,25 +81,22 @@ class Listing:
         self._check(request.filter, request.scope)
         random = np.random.default_rng(seed)
 
-        def found(version: Version) -> list[tuple[int, SearchTier, int]]:
+        def found(version: Version) -> list[_Rows]:
             wanted = self._state.condition(request.filter, request.scope)
             counts = [tier.count(wanted) for tier in version.oldest_first]
             total = sum(counts)
             ranks = np.sort(random.choice(total, min(request.limit, total), replace=False, shuffle=False))
-            rows, first = list[tuple[int, SearchTier, int]](), 0
+            parts, first = list[_Rows](), 0
             for tier, count in zip(version.oldest_first, counts, strict=True):
                 here = ranks[(ranks >= first) & (ranks < first + count)] - first
                 first += count
                 if len(here):
-                    chosen = tier.live_rows_at(wanted, here)
-                    rows += [
-                        (int(doc_id), tier, int(row))
-                        for doc_id, row in zip(tier.doc_ids_of(chosen), chosen, strict=True)
-                    ]
-            return sorted(rows, key=lambda one: one[0])
+                    rows = tier.live_rows_at(wanted, here)
+                    parts.append((tier, tier.doc_ids_of(rows), rows))
+            return _first(parts, request.limit, descending=False)
 
-        rows, position = self._at_one_position(found)
-        return Page([_found(tier, doc_id, row, request) for doc_id, tier, row in rows], None, position)
+        parts, position = self._at_one_position(found)
+        return Page(_in_order(parts, request), None, position)
 
     def _check(self, condition: Filter | None, scope: Scope) -> None:
         wanted = self._state.condition(condition, scope)
@@ -127,7 +121,49 @@ class Listing:
 _NO_VECTOR: Final[npt.NDArray[np.float32]] = np.empty(0, np.float32)
 
 
-def _found(tier: SearchTier, doc_id: int, row: int, request: PageRequest) -> Found:
-    vector = tier.vector(row).copy() if request.include_vectors else _NO_VECTOR
-    metadata = tier.public_metadata([row])[0] if request.include_metadata else b""
-    return Found(doc_id, vector, metadata, tier.kind)
+def _first(parts: list[_Rows], limit: int, *, descending: bool) -> list[_Rows]:
+    """The `limit` rows that come first by id, of each tier in that order."""
+    if sum(len(rows) for _, _, rows in parts) > limit:
+        together = np.sort(np.concatenate([doc_ids for _, doc_ids, _ in parts]))
+        last = together[-limit] if descending else together[limit - 1]
+        cut = [(part, part[1] >= last if descending else part[1] <= last) for part in parts]
+        parts = [(tier, doc_ids[kept], rows[kept]) for (tier, doc_ids, rows), kept in cut]
+    in_order = []
+    for tier, doc_ids, rows in parts:
+        order = np.argsort(doc_ids)[:: -1 if descending else 1]
+        in_order.append((tier, doc_ids[order], rows[order]))
+    return in_order
+
+
+def _in_order(parts: list[_Rows], request: PageRequest) -> list[Found]:
+    """The documents of these rows by id, as many as a page may hold."""
+    documents = [document for part in parts for document in _documents(*part, request)]
+    if len(parts) > 1:
+        documents.sort(key=lambda document: document.doc_id, reverse=request.descending)
+        size = 0
+        for at, document in enumerate(documents):
+            size += _FOUND_BYTES + len(document.metadata_wire) + document.vector.nbytes
+            if at and size > PAGE_BYTES_MAX:
+                return documents[:at]
+    return documents
+
+
+def _documents(
+    tier: SearchTier, doc_ids: npt.NDArray[np.uint64], rows: Rows, request: PageRequest
+) -> Iterator[Found]:
+    """The documents of these rows, until they are so large together that no page holds more."""
+    size, at, kind = 0, 0, tier.kind
+    while at < len(rows):
+        # Some at once: it costs less than one by one, and not much that a page has no room for is read.
+        some = rows[at : at + _READ_TOGETHER]
+        wires = tier.public_metadata(some.tolist()) if request.include_metadata else [b""] * len(some)
+        vectors = tier.columns_of(some)[1] if request.include_vectors else None
+        for place, (doc_id, wire) in enumerate(
+            zip(doc_ids[at : at + len(some)].tolist(), wires, strict=True)
+        ):
+            vector = _NO_VECTOR if vectors is None else vectors[place]
+            size += _FOUND_BYTES + len(wire) + vector.nbytes
+            if size > PAGE_BYTES_MAX and (at or place):
+                return
+            yield Found(doc_id, vector, wire, kind)
+        at += len(some)

@@ -38,8 +38,8 @@ def close_quietly(engine: Engine) -> None:
         _log.error("closing %s: %s", engine.directory, error)
 
 
-def inherited(directory: Path, owner: int) -> str:
-    """Why a forked child may not use what process `owner` opened."""
+def refusal_of_inherited(directory: Path, owner: int) -> str:
+    """What a forked child is told that uses the engine which process `owner` opened."""
     return (
         f"{directory} was opened by process {owner}, and this is process {os.getpid()}, forked from it. Only the "
         "process that opened a database can use it: open it again here once the other has closed it, or let the "
@@ -51,10 +51,10 @@ class Inherited:
     """Stands for the parts of an engine in a forked child. Their files and their lock are the parent's, their threads
     do not exist here, and their locks may be held by one of those for ever."""
 
-    def __init__(self, parts: object, directory: Path, owner: int) -> None:
+    def __init__(self, parts: object, refusal: str) -> None:
         self._parts = parts
         """Kept as they are: letting go of them would be work for them."""
-        self._refusal = inherited(directory, owner)
+        self._refusal = refusal
 
     def __getattr__(self, name: str) -> NoReturn:
         raise FailedPrecondition(self._refusal)

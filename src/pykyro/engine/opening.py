@@ -42,7 +42,14 @@ def recovered(
         open_segment(filesystem, directory, entry, options.metric, memory=memory)
         for entry in manifest.segments
     ]
-    state = State(options.dimension, options.metric, segments, manifest.sealed_lsn, memory)
+    state = State(
+        options.dimension,
+        options.metric,
+        segments,
+        manifest.sealed_lsn,
+        memory,
+        typed_values=options.typed_values,
+    )
     state.tenants.count(manifest.tenants.values(), segments)
     segment_context = SegmentContext(
         filesystem=filesystem,

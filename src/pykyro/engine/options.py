@@ -66,7 +66,8 @@ class EngineOptions:
     `mapped_graphs` they are mapped files, whose pages the system can drop when memory is short. `sync_interval_ms` 0
     syncs before the acknowledgement. After a disk error the disk is tried again every `breaker_cooldown_s`.
     `snapshots_kept` newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for
-    backups. With `background` off nothing is sealed or merged until `maintain` or `flush` is called.
+    backups. With `typed_values` a filter never takes a text for a number, as which clients without types store
+    numbers. With `background` off nothing is sealed or merged until `maintain` or `flush` is called.
     """
 
     dimension: int
@@ -88,6 +89,7 @@ class EngineOptions:
     snapshots_kept: int = 2
     build_threads: int = 1
     mapped_graphs: bool = False
+    typed_values: bool = False
     background: bool = True
     cache: CacheOptions = CacheOptions()
     recall: RecallOptions = RecallOptions()

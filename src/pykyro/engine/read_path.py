@@ -28,7 +28,7 @@ from pykyro.engine.options import EngineOptions
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
-from pykyro.engine.tiers.stored_metadata import StoredMetadata
+from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, no_pause
 from pykyro.model import distance
 from pykyro.model.distance import Query
@@ -295,7 +295,7 @@ class ReadPath:
         return _found(doc_id, vector, metadata, place.tier.kind, scope)
 
 
-def _found(doc_id: int, vector: Vector, metadata: StoredMetadata, tier: Tier, scope: Scope) -> Found | None:
+def _found(doc_id: int, vector: Vector, metadata: TierMetadata, tier: Tier, scope: Scope) -> Found | None:
     return Found(doc_id, vector, metadata.public, tier) if metadata.in_scope(scope) else None
 
 
@@ -328,8 +328,9 @@ def rank(
     owners, rows, doc_ids, similarities = None, only.rows, only.doc_ids, only.similarities
     if len(parts) > 1 or oldest.kind is Tier.HOT:  # a segment alone holds no document twice
         owners, rows, doc_ids, similarities = _newest_side_by_side(parts)
-    order, shown = distance.best(similarities, doc_ids, metric)
-    k, count = request.k, len(order)
+    k = request.k
+    order, shown = distance.best(similarities, doc_ids, metric, k)
+    count = len(order)
     kth = similarities.item(order.item(k - 1)) if k <= count else -math.inf
     if request.min_score > 0:
         # Scores fall with the similarity, so those that pass stand in front.

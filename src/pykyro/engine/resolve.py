@@ -16,7 +16,7 @@ from pykyro.index.metadata.simplify import simplified
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.filter import matches
 from pykyro.model.limits import WAL_FRAME_BODY_BYTES_MAX
-from pykyro.model.metadata_bounds import check_updated
+from pykyro.model.metadata_bounds import UTF8_BYTES_MAX, check_updated
 from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.requests import Delete, DeleteMany, DeleteMatching, Operation, UpdateMetadata
 from pykyro.model.types import (
@@ -31,7 +31,7 @@ from pykyro.model.types import (
     key_owner,
     owner_of,
 )
-from pykyro.storage.wal.records import DeleteRecord, MetadataRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, MergeRecord, MetadataRecord, Record
 
 _log: Final = logging.getLogger(__name__)
 
@@ -40,18 +40,28 @@ _DELETES_MAX: Final = WAL_FRAME_BODY_BYTES_MAX // 32
 
 
 @dataclass(slots=True)
+class _Merged:
+    """Entries that are set in the metadata which the state has of a document."""
+
+    changes: dict[str, str]
+
+
+@dataclass(slots=True)
 class GroupChanges:
     """What the operations of one group have changed so far, for those behind them.
 
     `changed` holds the metadata of documents this group has touched already, None for those it deleted; all
     other documents are as the state has them. `documents` counts all there are, and `by_owner` what the group has
-    added to those of each owner.
+    added to those of each owner. `has_merges` says whether there is a MergeRecord, and `merged_bytes` how much
+    metadata the merged documents have, which is not in their records, but held by whoever works on the group.
     """
 
     state: State
     documents: int
-    changed: dict[Key, Mapping[str, str] | None] = field(default_factory=dict)
+    changed: dict[Key, Mapping[str, str] | _Merged | None] = field(default_factory=dict)
     by_owner: Counter[int] = field(default_factory=Counter)
+    has_merges: bool = False
+    merged_bytes: int = 0
 
     def resolve(self, operation: Operation) -> tuple[int, list[Record]]:
         """How many documents existed before, and the records to log; none when nothing changes. Put is resolved by
@@ -75,10 +85,22 @@ class GroupChanges:
                 self.documents -= 1
                 self.by_owner[key >> OWNER_SHIFT] -= 1
                 continue
+            if isinstance(record, MergeRecord):
+                self._note_merge(record)
+                continue
             self.changed[key] = record.metadata
             if not existed:
                 self.documents += 1
                 self.by_owner[key >> OWNER_SHIFT] += 1
+
+    def _note_merge(self, record: MergeRecord) -> None:
+        before = self.changed.get(record.key)
+        if before is None:
+            self.changed[record.key] = _Merged(dict(record.changes))
+        elif isinstance(before, _Merged):
+            before.changes.update(record.changes)
+        else:
+            self.changed[record.key] = {**before, **record.changes}
 
     def _update(self, operation: UpdateMetadata) -> tuple[int, list[Record]]:
         key = key_of(operation.scope.tenant, operation.doc_id)
@@ -86,11 +108,22 @@ class GroupChanges:
         if stored is None:
             return 0, []
         reserved = {key: value for key, value in stored.items() if key in RESERVED_KEYS}
-        kept = stored if operation.merge else {}
-        metadata = {**kept, **operation.metadata, **reserved}
+        if operation.merge:
+            return 1, [self._merge(key, stored, {**operation.metadata, **reserved})]
+        metadata = {**operation.metadata, **reserved}
         record = MetadataRecord(key, metadata, encode_metadata(metadata))
         check_updated(stored, record.metadata, len(record.wire))
         return 1, [record]
+
+    def _merge(self, key: Key, stored: Mapping[str, str], wanted: Mapping[str, str]) -> MergeRecord:
+        """The record of what becomes another; the metadata that comes of it is looked at here, and let go of."""
+        changes = {name: value for name, value in wanted.items() if _differ(stored.get(name), value)}
+        merged = {**stored, **changes}
+        letters = sum(map(len, merged)) + sum(map(len, merged.values()))
+        check_updated(stored, merged, UTF8_BYTES_MAX * letters)
+        self.has_merges = True
+        self.merged_bytes += letters
+        return MergeRecord(key, changes, encode_metadata(changes))
 
     def _delete(self, doc_ids: Sequence[int], scope: Scope) -> tuple[int, list[Record]]:
         records: list[Record] = []
@@ -111,9 +144,10 @@ class GroupChanges:
             for doc_id in tier.doc_ids_matching(condition)
         }
         owner = owner_of(scope.tenant)
-        for key, metadata in self.changed.items():
+        for key in self.changed:
             if key_owner(key) != owner:
                 continue
+            metadata = self._now(key)
             if metadata is not None and (condition is None or matches(condition, metadata)):
                 found.add(key_doc_id(key))
             else:
@@ -131,12 +165,23 @@ class GroupChanges:
 
     def _metadata(self, key: Key, scope: Scope) -> Mapping[str, str] | None:
         """The document's metadata, or None when it is absent or out of scope."""
-        if key in self.changed:
-            metadata = self.changed[key]
-        else:
-            place = self.state.locate(key)
-            metadata = None if place is None else place.metadata.whole()
+        metadata = self._now(key)
         return metadata if metadata is not None and scope.admits(metadata) else None
+
+    def _now(self, key: Key) -> Mapping[str, str] | None:
+        """The metadata as the group has left it so far, or None when the document is absent."""
+        changed = self.changed.get(key)
+        if key in self.changed and not isinstance(changed, _Merged):
+            return changed
+        place = self.state.locate(key)
+        if place is None:
+            return None
+        return place.metadata.whole() | (changed.changes if isinstance(changed, _Merged) else {})
+
+
+def _differ(before: str | None, after: str) -> bool:
+    """Whether two values are not the same: 7 and "7" have one text form."""
+    return before != after or type(before) is not type(after)
 
 
 def check_put(document: Document, state: State) -> None:

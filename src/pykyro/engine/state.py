@@ -16,13 +16,13 @@ from pykyro.engine.memory import EngineMemory
 from pykyro.engine.tenant_counts import TenantCounts
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
-from pykyro.engine.tiers.stored_metadata import StoredMetadata
+from pykyro.engine.tiers.stored_metadata import TierMetadata
 from pykyro.engine.tiers.tier import SearchTier
 from pykyro.model.errors import DataDamaged
-from pykyro.model.filter import And, Filter, Not, Range, with_constraints
+from pykyro.model.filter import And, Filter, Not, Range, strict, with_constraints
 from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.types import LSN, TENANT_INDEX_KEY, Key, Metric, Scope, Vector, key_doc_id
-from pykyro.storage.wal.records import DeleteRecord, PutRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, MergeRecord, PutRecord, Record
 
 _OF_NO_TENANT: Final = Not(Range(TENANT_INDEX_KEY, None))
 
@@ -52,7 +52,7 @@ class Place:
         return self.tier.vector(self.row)
 
     @property
-    def metadata(self) -> StoredMetadata:
+    def metadata(self) -> TierMetadata:
         return self.tier.metadata(self.row)
 
 
@@ -66,10 +66,13 @@ class State:
         segments: Sequence[ColdSegment],
         position: LSN,
         memory: EngineMemory,
+        *,
+        typed_values: bool = False,
     ) -> None:
         self.dimension = dimension
         self._metric = metric
         self._memory = memory
+        self._typed_values = typed_values
         self.version = Version(tuple(segments), (), self.new_hot_tier())
         self.documents = sum(segment.live for segment in segments)
         self.tenants = TenantCounts()
@@ -85,8 +88,14 @@ class State:
         """Whether there are tenants. There are before the first document of one is written, and then for ever."""
         return bool(self.tenants.documents)
 
+    def meant(self, condition: Filter) -> Filter:
+        """What a client's filter means in this database."""
+        return strict(condition) if self._typed_values else condition
+
     def condition(self, condition: Filter | None, scope: Scope) -> Filter | None:
         """What a document must satisfy to be in `scope` and match `condition`; None asks nothing."""
+        if condition is not None:
+            condition = self.meant(condition)
         narrowed = with_constraints(condition, scope.constraints)
         if scope.tenant is not None or not self.tenanted:
             return narrowed
@@ -132,7 +141,11 @@ class State:
             else:
                 continue
             active = self.version.active
-            active.put(key, vector, record.metadata, record.wire)
+            if isinstance(record, MergeRecord):
+                assert before is not None
+                active.merge(key, before.tier, before.row, record.changes, record.wire)
+            else:
+                active.put(key, vector, record.metadata, record.wire)
             if before is None:
                 self.documents += 1
                 if key > DOC_ID_MAX:
@@ -143,6 +156,12 @@ class State:
                 # there.
                 self._moves += 1
                 before.tier.delete(before.row)
+        active = self.version.active
+        if active.size_bytes >= active.compact_from and active.is_wasteful():
+            version = self.version
+            self.version = Version(
+                version.cold, version.frozen, version.active.compacted(self.new_hot_tier())
+            )
         self.position = lsn
 
     def replay(self, lsn: LSN, records: Sequence[Record], log: Path) -> None:

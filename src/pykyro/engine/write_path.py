@@ -30,12 +30,12 @@ from pykyro.engine.room import Room
 from pykyro.engine.state import State
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.limits import COMMIT_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
-from pykyro.model.metadata_wire import encode_metadata
+from pykyro.model.metadata_wire import TYPES_TAG, encode_metadata
 from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put
 from pykyro.model.types import LSN, OWNER_SHIFT, TENANT_INDEX_KEY
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.wal.log import Log
-from pykyro.storage.wal.records import PutRecord, Record
+from pykyro.storage.wal.records import PutRecord, Record, hold_types
 from pykyro.storage.wal.writer import encode_records
 from pykyro.system.clock import Clock
 
@@ -267,21 +267,20 @@ class WritePath:
             return [Unavailable(self._refusal)] * len(operations)
         # What deletes add to the log is small, and they are how a caller can make room.
         disk, state = self._disk, self._state
-        no_room = (disk.last if self._clock.monotonic_s() < disk.look_again_s else disk.room()).refusal
+        no_disk = (disk.last if self._clock.monotonic_s() < disk.look_again_s else disk.room()).refusal
+        no_room = no_memory or (Unavailable(no_disk) if no_disk else None)
         changes = GroupChanges(state, state.documents)
         answers: list[Answer] = []
         frames: list[tuple[Ack, list[Record]]] = []
         contents: list[bytes] = []
         content_bytes = 0
+        types_known, new_types = self._log.has_types, False
         for operation in operations:
             if isinstance(operation, KyroError):
                 answers.append(operation)
                 continue
-            if no_memory is not None and not isinstance(operation, _DELETES):
-                answers.append(no_memory)
-                continue
-            if no_room and not isinstance(operation, _DELETES):
-                answers.append(Unavailable(no_room))
+            if no_room is not None and not isinstance(operation, _DELETES):
+                answers.append(no_room)
                 continue
             # Everything that can fail because of one operation happens here, before the log is touched: so it fails
             # that operation and no other.
@@ -303,8 +302,10 @@ class WritePath:
                     changes.note(existed, records)
                 frames.append((ack, records))
                 contents.append(content)
+                if not types_known and TYPES_TAG in content:
+                    new_types = new_types or hold_types(records)
                 content_bytes += len(content)
-                if content_bytes >= self._memory.group_bytes_max:
+                if content_bytes + changes.merged_bytes >= self._memory.group_bytes_max:
                     break
         # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
         # is written until a restart replays the log.
@@ -313,10 +314,9 @@ class WritePath:
         )
         position = self._log.position
         try:
-            if contents:
-                lsns = self._log.append(contents)
-            else:
-                self._log.require_writable()
+            if changes.has_merges or new_types:
+                self._log.announce(merges=changes.has_merges, types=new_types)
+            lsns = self._log.append(contents)
         except KyroError as error:
             self._refusal = ""
             self.failed_writes += len(frames)
@@ -361,12 +361,15 @@ class WritePath:
     def _apply(self, lsns: Sequence[LSN], frames: Sequence[tuple[Ack, list[Record]]]) -> None:
         """Change the tiers as the log says, and tell the caches before anybody is told."""
         self._caches.begin()
+        version = self._state.version
         changed: list[Record] = []
         for lsn, (ack, records) in zip(lsns, frames, strict=True):
             self._state.apply(lsn, records)
             changed += records
             ack.lsn = lsn
         self._caches.committed(changed)
+        if self._state.version is not version:
+            self._caches.release_tiers()
         if self._state.documents >= self.capacity.watch_from or self.capacity.alarmed:
             self.capacity.look(self._state.documents)
         active = self._state.version.active

@@ -7,7 +7,7 @@ when an import died are stored again by the next one, which changes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -142,11 +142,19 @@ def _size_bytes(row: Row | BadRow) -> int:
     """Approximate memory of a row that waits for its group."""
     if isinstance(row, BadRow):
         return len(row.reason)
-    metadata = row.metadata if isinstance(row.metadata, dict) else {}
-    texts: Iterable[object] = (*metadata.keys(), *metadata.values(), row.namespace, row.tenant)
-    return (
-        getattr(row.vector, "nbytes", 1000) + sum(len(text) for text in texts if isinstance(text, str)) + 200
-    )
+    texts = _length(row.metadata) + _length(row.namespace) + _length(row.tenant)
+    return int(getattr(row.vector, "nbytes", 1000)) + texts + 200
+
+
+def _length(value: object) -> int:
+    """Approximate bytes of what metadata is made of."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(_length(key) + _length(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return sum(map(_length, value))
+    return 8
 
 
 SUFFIX: Final = ".import-progress.json"

@@ -1,5 +1,8 @@
 """JSONL: a document a line, {"id": 7, "vector": [0.5, …], "metadata": {"k": "v"}, "namespace": "n", "tenant": "t"}.
 
+Values of metadata are JSON of their type: a float has a point or an exponent, an integer neither. For what JSON has
+not, and for objects whose only key begins with "$", see pykyro.model.value_json.
+
 Components are written in nine significant digits, which reads back as the same 32 bits, also by way of float64: the
 decimal is off by at most 5e-9 of the value, the edge to the next float32 is 2.9e-8 away. `namespace` and `tenant` are
 left out where there is none.
@@ -19,7 +22,10 @@ from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.rows import BadRow, Row
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import IMPORT_LINE_BYTES_MAX
+from pykyro.model.scalars import shown_error
 from pykyro.model.types import Vector
+from pykyro.model.value_json import from_json, to_json
+from pykyro.model.values import value_of
 
 FIELDS: Final = ("id", "vector", "metadata", "namespace", "tenant")
 
@@ -44,7 +50,8 @@ def vector_text(vector: Vector) -> str:
 
 def details(document: PortableDocument) -> dict[str, Any]:
     """The fields of a document beside its id and its vector."""
-    found: dict[str, Any] = {"metadata": dict(document.metadata)}
+    metadata = {key: to_json(value_of(text), key) for key, text in document.metadata.items()}
+    found: dict[str, Any] = {"metadata": metadata}
     if document.namespace:
         found["namespace"] = document.namespace
     if document.tenant:
@@ -107,6 +114,13 @@ def _object(number: int, line: bytes, fields: tuple[str, ...]) -> dict[str, Any]
         return BadRow(number, f"the line must be a JSON object, got {type(found).__name__}")
     if unknown := [name for name in found if name not in fields]:
         return BadRow(number, f"field {unknown[0][:40]!r} is unknown: one of {', '.join(fields)}")
+    metadata = found.get("metadata")
+    if isinstance(metadata, dict):
+        for key, tree in metadata.items():
+            try:
+                metadata[key] = from_json(tree)
+            except (ValueError, RecursionError) as error:
+                return BadRow(number, f"metadata.{key[:200]} is no value: {shown_error(error)}")
     return found
 
 

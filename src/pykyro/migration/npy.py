@@ -1,5 +1,5 @@
 """npy: a directory with vectors.npy, float32 of shape (rows, dimension), ids.npy, uint64 of shape (rows,), and
-metadata.jsonl, a line a row as {"metadata": {"k": "v"}, "namespace": "n", "tenant": "t"}.
+metadata.jsonl, a line a row as {"metadata": {"k": "v"}, "namespace": "n", "tenant": "t"}, values as in jsonl.py.
 
 Files of other programs are read too: vectors of any number type, ids left out, metadata left out, or the one file of
 vectors alone. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; objects, which are

@@ -2,11 +2,13 @@
 
     id         uint64
     vector     fixed_size_list<float32>[dimension]
-    metadata   map<string, string>
+    metadata   map<string, string>: values in their text form (pykyro.model.typed_text)
     namespace  string, null for none
     tenant     string, null for none; only in an export of all tenants
+    metadata_types  string: the tag of each entry of metadata, by ascending key; null when all are texts
 
-Read are also lists of any numbers, integers of any width, metadata as a struct, and files without the last three.
+Read are also lists of any numbers, integers of any width, metadata as a struct or a map of other values, and files
+without the last four.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ from pykyro.model.limits import (
     EXPORT_BATCH_ROWS_MAX,
     METADATA_ENTRIES_MAX,
 )
+from pykyro.model.typed_text import tags_of, with_tags
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.system.descriptors import open_descriptor
 
 import pyarrow as pa  # isort: skip
 import pyarrow.parquet as pq  # isort: skip
 
-_COLUMNS: Final = ("id", "vector", "metadata", "namespace", "tenant")
+_COLUMNS: Final = ("id", "vector", "metadata", "namespace", "tenant", "metadata_types")
 _READ_ROWS: Final = 256
 
 
@@ -51,12 +54,13 @@ def write_part(path: Path, documents: Iterable[PortableDocument], dimension: int
     ]
     if tenants:
         fields.append(pa.field("tenant", pa.string()))
+    fields.append(pa.field("metadata_types", pa.string()))
     schema = pa.schema(fields)
     # Random mantissas do not compress, and a dictionary of them is larger than they are.
     with (
         _native_name(path, os.O_CREAT | os.O_WRONLY) as name,
         pq.ParquetWriter(
-            name, schema, compression="snappy", use_dictionary=["namespace", "tenant"]
+            name, schema, compression="snappy", use_dictionary=["namespace", "tenant", "metadata_types"]
         ) as writer,
     ):
         for batch in groups(
@@ -78,6 +82,7 @@ def _batch(documents: list[PortableDocument], schema: Any, dimension: int) -> An
         "metadata": [list(document.metadata.items()) for document in documents],
         "namespace": [document.namespace or None for document in documents],
         "tenant": [document.tenant or None for document in documents],
+        "metadata_types": [tags_of(document.metadata) or None for document in documents],
     }
     return pa.record_batch(
         [
@@ -172,7 +177,7 @@ def _row(number: int, batch: Any, at: int) -> Row | BadRow:
             number,
             values["id"].as_py(),
             vector.to_numpy(zero_copy_only=False),
-            _metadata(values["metadata"]) if "metadata" in values else None,
+            _with_types(values),
             values["namespace"].as_py() if "namespace" in values else "",
             values["tenant"].as_py() if "tenant" in values else "",
         )
@@ -182,6 +187,21 @@ def _row(number: int, batch: Any, at: int) -> Row | BadRow:
         return BadRow(number, f"text is not UTF-8: {error.reason} at byte {error.start}")
     except (ValueError, TypeError) as error:
         return BadRow(number, f"the row cannot be read: {error}")
+
+
+def _with_types(values: dict[str, Any]) -> object:
+    """The metadata of a row, its texts with the types the row names."""
+    metadata = _metadata(values["metadata"]) if "metadata" in values else None
+    tags = values["metadata_types"].as_py() if "metadata_types" in values else None
+    if not tags or not isinstance(metadata, dict):
+        return metadata
+    if not isinstance(tags, str) or not all(isinstance(value, str) for value in metadata.values()):
+        raise InvalidArgument("metadata_types is for metadata of texts, and is a text itself")
+    if len(tags) != len(metadata):
+        raise InvalidArgument(
+            f"metadata_types has {len(tags)} tags, one for each of the {len(metadata)} entries of metadata is needed"
+        )
+    return with_tags(metadata, tags)
 
 
 def _metadata(column: Any) -> object:

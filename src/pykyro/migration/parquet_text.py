@@ -1,4 +1,4 @@
-"""The metadata text of a value of a Parquet column.
+"""The metadata value of a value of a Parquet column: integers, floats and bools are that, others texts.
 
 The shortest that reads back as a value of the column's own type, so a float32 of 0.1 is "0.1" and not the digits that
 its nearest float64 has; and so that text in order is time in order for the columns that hold times.
@@ -6,8 +6,9 @@ its nearest float64 has; and so that text in order is time in order for the colu
 | type                | text                                                                          |
 |---------------------|-------------------------------------------------------------------------------|
 | string              | itself                                                                        |
-| int, float, decimal | a number, as in metadata of Python: whole ones without a point                |
-| bool                | true, false                                                                   |
+| int, float          | a number                                                                      |
+| decimal             | whole ones without a point                                                    |
+| bool                | a bool                                                                        |
 | date                | 2026-11-29                                                                    |
 | time                | 12:30:00, 12:30:00.5                                                          |
 | timestamp           | 2026-11-29T12:30:00.5; with a time zone the same instant in UTC, with +00:00  |
@@ -35,7 +36,7 @@ _FLOATS: Final = {16: np.float16, 32: np.float32, 64: np.float64}
 
 
 def metadata_value(scalar: Any, field: str) -> object:
-    """The text of the metadata entry `field` for this value: text or a number; None for none.
+    """The metadata entry `field` for this value: text, a number or a bool; None for none.
 
     Raises InvalidArgument naming the column for a type without a text.
     """
@@ -47,7 +48,7 @@ def metadata_value(scalar: Any, field: str) -> object:
     if pa.types.is_floating(kind):
         return _FLOATS[kind.bit_width](scalar.as_py())
     if pa.types.is_boolean(kind):
-        return "true" if scalar.as_py() else "false"
+        return bool(scalar.as_py())
     if pa.types.is_decimal(kind):
         return _decimal(scalar.as_py())
     if pa.types.is_date(kind):
@@ -62,8 +63,8 @@ def metadata_value(scalar: Any, field: str) -> object:
     if pa.types.is_integer(kind) or is_text(kind):
         return scalar.as_py()
     raise InvalidArgument(
-        f"column {field!r} is of type {_as_written(kind)}, which cannot become metadata: metadata is text and "
-        f"numbers. Convert the column to text, or leave it out",
+        f"column {field!r} is of type {_as_written(kind)}, which cannot become metadata here. "
+        f"Convert the column to text, or leave it out",
         field=field,
     )
 

@@ -2,25 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
+from pykyro.model.values import values_in_wire, values_with_tags
+
+Item = TypeVar("Item")
 
 
-class Hit:
+class _Described:
+    """What has metadata: as it came, until somebody looks."""
+
+    __slots__ = ("_metadata", "_types")
+
+    _metadata: Mapping[str, Any] | bytes
+    """In bytes in the form of pykyro.model.metadata_wire, or text forms, or values."""
+    _types: str
+    """Of text forms a tag for each, empty when all are texts."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The document's metadata, empty when it was left out: values as they were stored."""
+        metadata = self._metadata
+        if not isinstance(metadata, dict):
+            if isinstance(metadata, bytes):
+                metadata = values_in_wire(metadata)
+            else:
+                metadata = values_with_tags(metadata, self._types)
+            self._metadata = metadata
+        return metadata
+
+
+class _Items(Sequence[Item]):
+    """A sequence of what `_items` names."""
+
+    __slots__ = ()
+
+    @property
+    def _items(self) -> list[Item]:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self._items)
+
+    @overload
+    def __getitem__(self, at: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Item]: ...
+
+    def __getitem__(self, at: int | slice) -> Item | list[Item]:
+        return self._items[at]
+
+
+class Hit(_Described):
     """One row of an answer.
 
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None unless asked for.
     """
 
-    __slots__ = ("_metadata", "id", "score", "vector")
+    __slots__ = ("id", "score", "vector")
 
     def __init__(
         self,
@@ -28,28 +78,22 @@ class Hit:
         score: float,
         metadata: Mapping[str, str] | bytes = b"",
         vector: Vector | None = None,
+        types: str = "",
     ) -> None:
-        """`metadata` is as it came, in bytes in the form of pykyro.model.metadata_wire, until somebody looks."""
+        """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
+        forms with a tag for each in `types`, which is empty when all are texts."""
         self.id = id
         self.score = score
         self.vector = vector
         self._metadata = metadata
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The document's metadata, empty when the search left it out."""
-        metadata = self._metadata
-        if not isinstance(metadata, dict):
-            metadata = decode_metadata(metadata) if isinstance(metadata, bytes) else dict(metadata)
-            self._metadata = metadata
-        return metadata
+        self._types = types
 
     def __repr__(self) -> str:
         return f"Hit(id={self.id}, score={self.score:.6g}, metadata={self.metadata!r})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SearchAnswer(Sequence[Hit]):
+class SearchAnswer(_Items[Hit]):
     """The hits of a search, best first, equal scores by ascending id; a sequence of them.
 
     `total_found` counts the rows that matched among the candidates examined and may exceed `len(answer)`.
@@ -83,38 +127,41 @@ class SearchAnswer(Sequence[Hit]):
         """Scores of the hits, shape (hits,)."""
         return np.array([hit.score for hit in self.hits], dtype=np.float32)
 
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-    @overload
-    def __getitem__(self, at: int) -> Hit: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[Hit]: ...
-
-    def __getitem__(self, at: int | slice) -> Hit | list[Hit]:
-        return self.hits[at]
+    @property
+    def _items(self) -> list[Hit]:
+        return self.hits
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredDocument:
-    """A document as a lookup returns it.
+class StoredDocument(_Described):
+    """A document as a lookup or a listing returns it.
 
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None when it was not asked for;
     `tier` is where the document was, None when the server does not say.
     """
 
-    id: int
-    vector: Vector | None
-    metadata: dict[str, str]
-    tier: Tier | None
+    __slots__ = ("id", "tier", "vector")
+
+    def __init__(
+        self,
+        id: int,
+        vector: Vector | None,
+        metadata: Mapping[str, str] | bytes = b"",
+        tier: Tier | None = None,
+        types: str = "",
+    ) -> None:
+        """`metadata` and `types` as for a Hit."""
+        self.id = id
+        self.vector = vector
+        self.tier = tier
+        self._metadata = metadata
+        self._types = types
+
+    def __repr__(self) -> str:
+        return f"StoredDocument(id={self.id}, metadata={self.metadata!r})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DocumentPage(Sequence[StoredDocument]):
+class DocumentPage(_Items[StoredDocument]):
     """Documents by id, as they were at `position`; a sequence of them. `next_page_token` is for the next page, ""
     when there is none, and stays good while documents are written."""
 
@@ -122,20 +169,18 @@ class DocumentPage(Sequence[StoredDocument]):
     next_page_token: str
     position: int
 
-    def __len__(self) -> int:
-        return len(self.documents)
+    @property
+    def _items(self) -> list[StoredDocument]:
+        return self.documents
 
-    def __iter__(self) -> Iterator[StoredDocument]:
-        return iter(self.documents)
 
-    @overload
-    def __getitem__(self, at: int) -> StoredDocument: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[StoredDocument]: ...
-
-    def __getitem__(self, at: int | slice) -> StoredDocument | list[StoredDocument]:
-        return self.documents[at]
+def through_pages(page_at: Callable[[str], DocumentPage]) -> Iterator[StoredDocument]:
+    """The documents of all pages, one after the other; `page_at` gives the page of a token, "" being the first."""
+    page = page_at("")
+    yield from page
+    while page.next_page_token:
+        page = page_at(page.next_page_token)
+        yield from page
 
 
 @dataclass(frozen=True, slots=True)

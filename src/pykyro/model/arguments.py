@@ -16,16 +16,17 @@ import numpy.typing as npt
 
 from pykyro.model.distance import check_vector
 from pykyro.model.errors import InvalidArgument
-from pykyro.model.filter_dict import shown, shown_error, text_of
 from pykyro.model.limits import DOC_ID_MAX, DOC_ID_MIN, NAMESPACE_BYTES_MAX
 from pykyro.model.metadata_bounds import check_metadata_entries, check_metadata_size
+from pykyro.model.scalars import require_utf8, shown, shown_error
 from pykyro.model.types import RESERVED_KEYS, Metric, Vector
+from pykyro.model.values import MetadataValue, check_values, text_form
 from pykyro.system.signal_handlers import raised_by_handler
 
 DocId: TypeAlias = SupportsIndex
 """An int, or an integer of NumPy's; 1 to 2**64 - 1."""
-Metadata: TypeAlias = Mapping[str, str | float | np.integer | np.floating]
-"""Numbers are stored as their text: pykyro.model.filter_dict.text_of."""
+Metadata: TypeAlias = Mapping[str, MetadataValue]
+"""Values by key: text, numbers, bools, None, datetimes, lists and dicts (pykyro.model.values)."""
 
 Item = TypeVar("Item")
 
@@ -95,7 +96,7 @@ def checked_namespace(namespace: object) -> str:
     """`namespace` itself; "" is none."""
     if not isinstance(namespace, str):
         raise InvalidArgument(f"namespace must be text, got {type(namespace).__name__}", field="namespace")
-    size = len(text_of(namespace, "namespace").encode())
+    size = len(require_utf8(namespace, "namespace").encode())
     if size > NAMESPACE_BYTES_MAX:
         raise InvalidArgument(
             f"namespace has {size} bytes; the maximum is {NAMESPACE_BYTES_MAX}", field="namespace"
@@ -104,7 +105,7 @@ def checked_namespace(namespace: object) -> str:
 
 
 def checked_metadata(metadata: Metadata | None) -> dict[str, str]:
-    """Text to text, without the keys that belong to the database itself."""
+    """Values in the form in which they are kept, without the keys that belong to the database itself."""
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):
@@ -114,9 +115,11 @@ def checked_metadata(metadata: Metadata | None) -> dict[str, str]:
         if not isinstance(key, str):
             raise InvalidArgument(f"metadata has a key that is not text: {shown(key)}", field="metadata")
         if key not in RESERVED_KEYS:
-            texts[text_of(key, f"metadata key {key[:40]!r}")] = text_of(value, f"metadata.{key}")
+            plain = require_utf8(str.__str__(key), f"metadata key {key[:40]!r}")
+            texts[plain] = text_form(value, f"metadata.{key}")
     check_metadata_entries(texts)
     check_metadata_size(texts)
+    check_values(texts)
     return texts
 
 

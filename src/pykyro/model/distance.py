@@ -31,8 +31,10 @@ _FLOAT32_STEP: Final = 2.0**-22
 """Twice the largest step from one float32 to the next, relative to it."""
 _HIDDEN_DISTANCE: Final = 2.0**-26
 """Beside one, float32 does not show a smaller distance."""
-_HALF: Final = np.int64(1 << 28)
-"""Half a unit in the 24th bit of a float64, as bits."""
+_DROPPED_OF_FLOAT32: Final = 29
+"""Bits a float64 has beyond the 24 of float32."""
+_DROPPED_OF_SUMS: Final = 13
+"""Last bits of a float64 that the order of a sum decides, and not what is summed."""
 _FLOAT32_MAX: Final = np.finfo(np.float32).max
 _FLOAT32_TINY: Final = np.finfo(np.float32).tiny
 _CHUNK_ROWS: Final = 1 << 14
@@ -217,10 +219,30 @@ def scores(values: Similarities, metric: Metric) -> npt.NDArray[np.float32]:
 
 
 def best(
+    values: Similarities, doc_ids: npt.NDArray[np.uint64], metric: Metric, k: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Places of all, shape (n,), in the order of an answer of `k` rows, and their `scores`: by falling score, those
+    of equal scores by ascending id.
+
+    Which rows are among the first `k` is decided by what is true, not by what float32 shows of it: of rows with the
+    score of the last the more similar ones are, equally similar ones by ascending id.
+    """
+    order, shown = _by_score(values, doc_ids, metric)
+    if 0 < k < len(order) and shown[order[k - 1]] == shown[order[k]]:
+        ranked = shown[order]
+        alike = np.flatnonzero(ranked == ranked[k])
+        start, places = int(alike[0]), order[alike]
+        nearest = np.lexsort((doc_ids[places], -_rounded(values[places], _DROPPED_OF_SUMS)))
+        among = np.zeros(len(places), np.bool_)
+        among[nearest[: k - start]] = True
+        order[alike] = np.concatenate([places[among], places[~among]])
+    return order, shown
+
+
+def _by_score(
     values: Similarities, doc_ids: npt.NDArray[np.uint64], metric: Metric
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Places of all, shape (n,), in the order of an answer, and their `scores`: by falling score, those of equal
-    scores by ascending id.
+    """Places by falling score, equal scores by ascending id, and the scores.
 
     Where float32 has no numbers left for what differs, the more similar one comes first all the same: an inner
     product too small or too large for it, a distance too small to show beside one, or too large.
@@ -236,12 +258,14 @@ def best(
     if size.min() >= _FLOAT32_TINY and size.max() < largest:
         return np.lexsort((doc_ids, -shown)), shown
     unclear = (size < _FLOAT32_TINY) | (size >= largest)
-    return np.lexsort((doc_ids, np.where(unclear, -_rounded(values), 0.0), -shown)), shown
+    return np.lexsort(
+        (doc_ids, np.where(unclear, -_rounded(values, _DROPPED_OF_FLOAT32), 0.0), -shown)
+    ), shown
 
 
 def shown_alike_from(similarity: float, metric: Metric) -> float:
-    """Nothing less similar than this is shown as equal to `similarity`, so that ids decide between the two; see
-    `best`."""
+    """Nothing less similar than this is shown as equal to `similarity`, so that what float32 does not show decides
+    between the two; see `best`."""
     if metric is not Metric.EUCLIDEAN:
         return similarity - _FLOAT32_STEP * abs(similarity)
     distance = math.sqrt(max(0.0, -similarity))
@@ -251,7 +275,7 @@ def shown_alike_from(similarity: float, metric: Metric) -> float:
     return -((distance + _FLOAT32_STEP * room) ** 2)
 
 
-def _rounded(values: Similarities) -> Similarities:
-    """To the precision of float32, but not to its range."""
+def _rounded(values: Similarities, dropped: int) -> Similarities:
+    """Without the last `dropped` bits of each."""
     bits = np.ascontiguousarray(values).view(np.int64)
-    return ((bits + _HALF) & ~(2 * _HALF - 1)).view(np.float64)
+    return ((bits + (1 << (dropped - 1))) & -(1 << dropped)).view(np.float64)

@@ -18,7 +18,7 @@ from pykyro.model.arguments import (
     checked_vector,
 )
 from pykyro.model.errors import InvalidArgument, KyroError
-from pykyro.model.filter_dict import shown, shown_error
+from pykyro.model.scalars import shown, shown_error
 from pykyro.model.types import Document
 from pykyro.system.signal_handlers import raised_by_handler
 

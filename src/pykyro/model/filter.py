@@ -2,20 +2,21 @@
 
 A filter is a value: frozen, hashable and compared in full, so it can be part of a cache key.
 `matches` evaluates one against one document's metadata; it is the definition, the indices are optimisations.
+
+Exact, In and Range are of clients that know texts alone: they see the text form of every value. Parts that compare by
+type are in pykyro.model.typed_filter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from operator import ge, gt, le, lt
-from typing import Any, Final, Literal, TypeAlias, assert_never
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
 
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import FILTER_DEPTH_MAX, FILTER_NODES_MAX
-from pykyro.model.number import exact_order, parse_number
-
-RangeOperator: TypeAlias = Literal["gte", "lte", "gt", "lt"]
+from pykyro.model.number import RangeOperator, in_text_range
+from pykyro.model.typed_filter import Among, Between, Present, TextMatch, Typed, holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,7 @@ class Not:
     part: Filter | None
 
 
-Filter: TypeAlias = Anything | Exact | Range | In | And | Or | Not
-
-COMPARE: Final[Mapping[RangeOperator, Callable[[Any, Any], Any]]] = {
-    "gte": ge,
-    "lte": le,
-    "gt": gt,
-    "lt": lt,
-}
+Filter: TypeAlias = Anything | Exact | Range | In | And | Or | Not | Typed
 
 
 def matches(condition: Filter, metadata: Mapping[str, str]) -> bool:
@@ -94,6 +88,8 @@ def matches(condition: Filter, metadata: Mapping[str, str]) -> bool:
             return key in metadata and metadata[key] in values
         case Range():
             return _in_range(condition, metadata.get(condition.key))
+        case Among() | Between() | TextMatch() | Present():
+            return holds(condition, metadata)
         case And(parts):
             return all(matches(part, metadata) for part in parts)
         case Or(parts):
@@ -107,15 +103,7 @@ def matches(condition: Filter, metadata: Mapping[str, str]) -> bool:
 def _in_range(condition: Range, value: str | None) -> bool:
     if value is None:
         return False
-    if condition.op is None:
-        return True
-    number, bound = parse_number(value), parse_number(condition.bound)
-    if number is not None and bound is not None:
-        if number == bound:
-            return bool(COMPARE[condition.op](exact_order(value), exact_order(condition.bound)))
-        return bool(COMPARE[condition.op](number, bound))
-    # Python orders str by code point, which is the order of the UTF-8 bytes.
-    return bool(COMPARE[condition.op](value, condition.bound))
+    return condition.op is None or in_text_range(condition.op, value, condition.bound)
 
 
 def with_constraints(condition: Filter | None, constraints: Mapping[str, str]) -> Filter | None:
@@ -166,13 +154,36 @@ def check_filter(condition: Filter) -> None:
             raise InvalidArgument(
                 f"filter is nested more than {FILTER_DEPTH_MAX} levels deep, the maximum", field="filter"
             )
-        nodes += sum(1 + len(node.values) if isinstance(node, In) else 1 for node in level)
+        nodes += sum(1 + len(_listed(node)) for node in level)
         if nodes > FILTER_NODES_MAX:
             raise InvalidArgument(
                 f"filter has {nodes} or more conditions and listed values; the maximum is {FILTER_NODES_MAX}",
                 field="filter",
             )
         level = [part for node in level for part in _parts(node)]
+
+
+def strict(condition: Filter) -> Filter:
+    """The same filter, except that a text is never taken for a number where values are compared by type."""
+    match condition:
+        case Among() | Between():
+            return condition if condition.strict else replace(condition, strict=True)
+        case And(parts):
+            return And(tuple(map(strict, parts)))
+        case Or(parts):
+            return Or(tuple(map(strict, parts)))
+        case Not(part) if part is not None:
+            return Not(strict(part))
+        case _:
+            return condition
+
+
+def _listed(node: Filter) -> tuple[str, ...]:
+    match node:
+        case In(_, values) | Among(_, values):
+            return values
+        case _:
+            return ()
 
 
 def _parts(node: Filter) -> tuple[Filter, ...]:

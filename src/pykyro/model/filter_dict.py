@@ -4,36 +4,39 @@
     hold condition  = value                              equal
                | { operator: operand, … }           all must hold
     operator   = $eq value | $ne value | $in [value, …] | $nin [value, …]
-               | $gt value | $gte value | $lt value | $lte value
-               | $exists true/false | $not { operator: operand, … }
-    value      = text | number                      a number stands for its text, see `text_of`
+               | $gt value | $gte value | $lt value | $lte value | $between [value, value]
+               | $contains text | $icontains text | $prefix text
+               | $contains_any [value, …] | $contains_all [value, …]
+               | $is_null true/false | $exists true/false | $not { operator: operand, … }
+    value      = text | number | bool | None | datetime | list | dict     a dict behind an operator only
+    key        = of the metadata, or a path into its dicts: "author.name"
 
-What the conditions mean is the filter language's own (pykyro.model.filter): so $ne, $nin and $not hold for a
-document without the key, equality is of text ("1" is not "1.0"), and only $gt, $gte, $lt and $lte compare
-numbers. A key that begins with "$" cannot be written this way; the filter classes take any key.
+Values compare by their type: 1 equals 1.0, but neither "1" nor True, and "$gt": 9 matches numbers alone. A list
+matches when one of its elements does, or when it is equal as a whole. $ne, $nin and $not hold for a document without
+the key. See pykyro.model.typed_filter, also for numbers that clients without types have stored as texts. A key that
+begins with "$" cannot be written this way; the filter classes take any key.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from pykyro.model.errors import InvalidArgument
-from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range, RangeOperator, check_filter
-from pykyro.model.limits import FILTER_DEPTH_MAX
-from pykyro.system.signal_handlers import raised_by_handler
+from pykyro.model.filter import And, Anything, Filter, Not, Or, Range, check_filter
+from pykyro.model.limits import FILTER_DEPTH_MAX, OPERAND_INTEGER_DIGITS_MAX
+from pykyro.model.scalars import require_utf8, shown
+from pykyro.model.tokens import kind_of, operand_of
+from pykyro.model.typed_filter import ORDERED, Among, Between, Present, TextMatch, TextOperator
+from pykyro.model.values import NAMES, text_form
 
 FilterLike: TypeAlias = Filter | Mapping[str, object]
 """A filter, or a dict that spells one."""
 
 _Operator: TypeAlias = Callable[[str, object, str, int], Filter]
-
-_BOUNDS: Final[dict[str, RangeOperator]] = {"$gte": "gte", "$lte": "lte", "$gt": "gt", "$lt": "lt"}
-_WHOLE_MAX: Final = 2**53
-"""Up to here a float that is whole is that very number, and is written without point or exponent."""
 
 
 def parse_filter(condition: FilterLike, *, field: str = "filter") -> Filter:
@@ -59,28 +62,18 @@ def _unchanging(condition: Filter, field: str) -> Filter:
     return condition
 
 
-def text_of(value: object, field: str) -> str:
-    """The text that metadata and filters hold for `value`: text as it is, a number in its shortest decimal
-    form.
+def operand(value: object, path: str) -> str:
+    """The operand (pykyro.model.tokens) for a value in a filter, where an integer may have more than 64 bits.
 
-    A whole number has neither point nor exponent (2020.0 is "2020"); any other float is the shortest text
-    that reads back as the same float. Raises InvalidArgument for NaN and for what is neither text nor
-    number, bool included: whether it means "true", "True" or "1" is for the caller to say.
+    Raises InvalidArgument naming the path.
     """
-    if isinstance(value, str):
-        # A plain one of the same characters, for the classes of others (an Enum that is a str) bring methods along.
-        return _utf8(value if type(value) is str else str.__str__(value), field)
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InvalidArgument(f"{field} must be text or a number, got {shown(value)}", field=field)
-    if isinstance(value, (int, np.integer)):
-        return _integer(int(value), field)
-    number = float(value)
-    if math.isnan(number):
-        raise InvalidArgument(f"{field} must be text or a number, got NaN", field=field)
-    if abs(number) <= _WHOLE_MAX and number.is_integer():
-        return str(int(number))
-    # str of NumPy's own floats, because it is the shortest text that reads back as one of that width.
-    return str(value) if isinstance(value, np.floating) else float.__repr__(number)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value.bit_length() > 3 * OPERAND_INTEGER_DIGITS_MAX:
+            raise InvalidArgument(
+                f"{path} is a number of {value.bit_length()} bits, too many to write out", field=path
+            )
+        return f"i{int(value)}"
+    return operand_of(text_form(value, path))
 
 
 def _filter(condition: object, path: str, depth: int) -> Filter:
@@ -125,25 +118,31 @@ def _condition(key: str, operand: object, path: str, depth: int) -> Filter:
 
 
 def _equal(key: str, value: object, path: str, depth: int) -> Filter:
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (set, frozenset)):
         raise InvalidArgument(
-            f"{path} must be text or a number, got {shown(value)}; for any of several values write "
-            f'{{"$in": […]}}',
+            f'{path} must be a value, got {shown(value)}; for any of several values write {{"$in": […]}}',
             field=path,
         )
-    return Exact(key, text_of(value, path))
+    return Among(key, (operand(value, path),))
 
 
 def _one_of(key: str, value: object, path: str, depth: int) -> Filter:
-    listed = _listed(value, path, "values")
-    return In(key, tuple(text_of(one, f"{path}[{at}]") for at, one in enumerate(listed)))
+    return Among(key, _operands(value, path))
+
+
+def _all_in(key: str, value: object, path: str, depth: int) -> Filter:
+    return _all_of([Among(key, (one,)) for one in _operands(value, path)])
 
 
 def _exists(key: str, value: object, path: str, depth: int) -> Filter:
-    if not isinstance(value, bool):
-        raise InvalidArgument(f"{path} must be True or False, got {shown(value)}", field=path)
-    present = Range(key, None)
-    return present if value else Not(present)
+    # What every server can tell, unless the key may be a path.
+    present: Filter = Present(key) if "." in key else Range(key, None)
+    return present if _bool(value, path) else Not(present)
+
+
+def _is_null(key: str, value: object, path: str, depth: int) -> Filter:
+    null = Among(key, (operand(None, path),))
+    return null if _bool(value, path) else Not(null)
 
 
 def _not(key: str, value: object, path: str, depth: int) -> Filter:
@@ -152,8 +151,41 @@ def _not(key: str, value: object, path: str, depth: int) -> Filter:
     return Not(_condition(key, value, path, depth + 1))
 
 
-def _bound(operator: RangeOperator) -> _Operator:
-    return lambda key, value, path, depth: Range(key, operator, text_of(value, path))
+def _between(key: str, value: object, path: str, depth: int) -> Filter:
+    ends = list(_listed(value, path, "two values"))
+    if len(ends) != 2:
+        raise InvalidArgument(f"{path} must be a list of two values, got {len(ends)}", field=path)
+    low, high = (_bound(end, f"{path}[{at}]") for at, end in enumerate(ends))
+    if kind_of(low) != kind_of(high):
+        raise InvalidArgument(
+            f"{path} must have two values of one type, got {shown(ends[0])} and {shown(ends[1])}", field=path
+        )
+    return Between(key, low, high)
+
+
+def _below(key: str, value: object, path: str, depth: int, *, is_open: bool) -> Filter:
+    return Between(key, None, _bound(value, path), high_open=is_open)
+
+
+def _above(key: str, value: object, path: str, depth: int, *, is_open: bool) -> Filter:
+    return Between(key, _bound(value, path), None, low_open=is_open)
+
+
+def _bound(value: object, path: str) -> str:
+    bound = operand(value, path)
+    if bound[0] not in ORDERED:
+        raise InvalidArgument(
+            f"{path} must be text, a number, a bool or a datetime, got {shown(value)}: {NAMES[bound[0]]} values "
+            "have no order",
+            field=path,
+        )
+    return bound
+
+
+def _text(key: str, value: object, path: str, depth: int, *, op: TextOperator) -> Filter:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{path} must be text, got {shown(value)}", field=path)
+    return TextMatch(key, op, require_utf8(str.__str__(value), path))
 
 
 def _negated(operator: _Operator) -> _Operator:
@@ -165,7 +197,17 @@ _OPERATORS: Final[dict[str, _Operator]] = {
     "$ne": _negated(_equal),
     "$in": _one_of,
     "$nin": _negated(_one_of),
-    **{name: _bound(operator) for name, operator in _BOUNDS.items()},
+    "$gte": partial(_above, is_open=False),
+    "$lte": partial(_below, is_open=False),
+    "$gt": partial(_above, is_open=True),
+    "$lt": partial(_below, is_open=True),
+    "$between": _between,
+    "$contains": partial(_text, op="contains"),
+    "$icontains": partial(_text, op="icontains"),
+    "$prefix": partial(_text, op="prefix"),
+    "$contains_any": _one_of,
+    "$contains_all": _all_in,
+    "$is_null": _is_null,
     "$exists": _exists,
     "$not": _not,
 }
@@ -192,52 +234,21 @@ def _entries(value: object, path: str, depth: int, wanted: str) -> dict[str, obj
     for key, operand in value.items():
         if not isinstance(key, str):
             raise InvalidArgument(f"{path} has a key that is not text: {shown(key)}", field=path)
-        entries[_utf8(key, f"{path}.{key!r}")] = operand
+        entries[require_utf8(key, f"{path}.{key!r}")] = operand
     return entries
+
+
+def _operands(value: object, path: str) -> tuple[str, ...]:
+    return tuple(operand(one, f"{path}[{at}]") for at, one in enumerate(_listed(value, path, "values")))
+
+
+def _bool(value: object, path: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidArgument(f"{path} must be True or False, got {shown(value)}", field=path)
+    return bool(value)
 
 
 def _listed(value: object, path: str, wanted: str) -> Iterable[object]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InvalidArgument(f"{path} must be a list of {wanted}, got {shown(value)}", field=path)
     return value
-
-
-def _integer(value: int, field: str) -> str:
-    try:
-        return str(value)
-    except ValueError:
-        raise InvalidArgument(
-            f"{field} is a number of {value.bit_length()} bits, too many to write out", field=field
-        ) from None
-
-
-def _utf8(text: str, field: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgument(
-            f"{field} is not text that UTF-8 can hold: character {error.start} is {text[error.start]!r}",
-            field=field,
-        ) from None
-    return text
-
-
-def shown(value: object) -> str:
-    """The value and its type in words for a message, short, whatever the value is."""
-    try:
-        text = repr(value)
-    except Exception as error:
-        if raised_by_handler(error):
-            raise
-        text = f"that cannot be shown ({type(error).__name__})"
-    text = " ".join(text.split())
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '…'}"
-
-
-def shown_error(error: BaseException) -> str:
-    """The class of an error and the first words of its text."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:
-        text = ""
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -19,9 +19,15 @@ METADATA_KEY_BYTES_MAX: Final = 1024
 METADATA_BYTES_MAX: Final = 1 << 20
 """All keys and values of one document, in UTF-8."""
 NAMESPACE_BYTES_MAX: Final = 1024
+VALUE_DEPTH_MAX: Final = 16
+"""Lists and dicts within one another, in one value."""
+VALUE_ELEMENTS_MAX: Final = 4096
+"""Elements of lists and entries of dicts of one document, in all levels: the metadata index has a place for each."""
 FILTER_DEPTH_MAX: Final = 32
 FILTER_NODES_MAX: Final = 4096
 """Filters and listed values of one request, counted together."""
+OPERAND_INTEGER_DIGITS_MAX: Final = 4000
+"""Of an integer in a filter, which may have more than 64 bits."""
 FILTER_COST_US_MAX: Final = 2_000_000
 """Of one processor, for what one filter makes the metadata indices do, in all tiers together."""
 
@@ -79,6 +85,8 @@ STREAM_LINGER_S: Final = 0.01
 STREAM_GROUP_BYTES_MAX: Final = 8 << 20
 STREAM_SEARCHES_MAX: Final = 128
 """In-flight searches of one stream."""
+STREAM_AHEAD_BYTES_MAX: Final = 8 << 20
+"""Of the answers that one stream may have waiting for its client, unless a single one is larger."""
 STREAMS_MAX: Final = 1000
 """Streams of messages from clients that are open at once."""
 STREAM_SILENT_S: Final = 10.0
@@ -90,8 +98,14 @@ STANDING_STREAMS_MAX: Final = 1000
 STANDING_STREAMS_OF_CONNECTION_MAX: Final = 16
 HEADERS_BYTES_MAX: Final = 8 << 10
 """Metadata of one call, as they are after references to earlier ones are resolved."""
+HEADERS_COUNT_MAX: Final = 128
+"""Of one call."""
 HEADER_TABLE_BYTES_MAX: Final = 4096
 """What a connection remembers of headers, each way (HPACK)."""
+RECEIVED_OF_STREAM_BYTES_MAX: Final = 256 << 10
+"""What a client may have sent on one stream that nobody has read yet (flow control of HTTP/2), with h2corn."""
+RECEIVED_OF_CONNECTION_BYTES_MAX: Final = 1 << 20
+"""The same of all streams of a connection."""
 CALLS_MAX: Final = 20_000
 """Calls being served at once; further ones are refused."""
 OPEN_CONNECTIONS_MAX: Final = 8192

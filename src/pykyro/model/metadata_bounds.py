@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from pykyro.model.errors import InvalidArgument
-from pykyro.model.limits import METADATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX
+from pykyro.model.limits import (
+    METADATA_BYTES_MAX,
+    METADATA_ENTRIES_MAX,
+    METADATA_KEY_BYTES_MAX,
+    VALUE_ELEMENTS_MAX,
+)
 from pykyro.model.types import RESERVED_KEYS
+from pykyro.model.values import count_parts
+
+UTF8_BYTES_MAX: Final = 4
+"""Of a letter."""
+
+_WAY_OUT: Final = "; write fewer or shorter entries, or replace the metadata instead of merging into it"
 
 
 def check_metadata_entries(metadata: Mapping[str, str]) -> None:
@@ -40,15 +52,17 @@ def check_updated(stored: Mapping[str, str], updated: Mapping[str, str], wire_by
     `wire_bytes` is known to be at least the size of `updated`. A document that already has too much, because it was
     written when more was allowed, may keep as much as it has: so it can be made smaller step by step.
     """
-    if wire_bytes <= METADATA_KEY_BYTES_MAX and len(updated) <= METADATA_ENTRIES_MAX:
-        return
+    _check_parts(stored, updated)
+    if wire_bytes <= METADATA_BYTES_MAX and len(updated) <= METADATA_ENTRIES_MAX:
+        longest_key = min(wire_bytes, UTF8_BYTES_MAX * max(map(len, updated), default=0))
+        if longest_key <= METADATA_KEY_BYTES_MAX:
+            return
     entries, size, longest = _measure(updated)
     entries_before, size_before, longest_before = _measure(stored)
-    way_out = "; write fewer or shorter entries, or replace the metadata instead of merging into it"
     if entries > max(METADATA_ENTRIES_MAX, entries_before):
         raise InvalidArgument(
             f"metadata would have {entries} entries, {entries_before} before the update; the maximum is "
-            f"{METADATA_ENTRIES_MAX}{way_out}",
+            f"{METADATA_ENTRIES_MAX}{_WAY_OUT}",
             field="metadata",
         )
     if longest > max(METADATA_KEY_BYTES_MAX, longest_before):
@@ -59,7 +73,17 @@ def check_updated(stored: Mapping[str, str], updated: Mapping[str, str], wire_by
     if size > max(METADATA_BYTES_MAX, size_before):
         raise InvalidArgument(
             f"metadata would have {size} bytes, {size_before} before the update; the maximum is "
-            f"{METADATA_BYTES_MAX}{way_out}",
+            f"{METADATA_BYTES_MAX}{_WAY_OUT}",
+            field="metadata",
+        )
+
+
+def _check_parts(stored: Mapping[str, str], updated: Mapping[str, str]) -> None:
+    parts = count_parts(updated)
+    if parts > VALUE_ELEMENTS_MAX:
+        raise InvalidArgument(
+            f"metadata would have {parts} elements of lists and entries of dicts, {count_parts(stored)} before the "
+            f"update; the maximum is {VALUE_ELEMENTS_MAX}{_WAY_OUT}",
             field="metadata",
         )
 

@@ -1,11 +1,13 @@
 """Metadata as bytes, in the form a response carries them.
 
-    metadata = { entry }
+    metadata = { entry } [ types ]
     entry    = 0x22 varint(length of body) body          field 4, length-delimited
     body     = 0x0A varint(len) key  0x12 varint(len) value   UTF-8
+    types    = 0xA2 0x06 varint(entries) tags            field 100, one tag for each entry in their order
 
-This is the protobuf wire form of `map<string, string> metadata = 4`, the field both QueryResponse and
-SearchResult use, so a stored document's metadata goes into a response without being decoded.
+This is the protobuf wire form of `map<string, string> metadata = 4` and `string types = 100`, fields both
+QueryResponse and SearchResult have, so a stored document's metadata goes into a response without being decoded.
+Values are in their text form, and where all are texts there are no types (pykyro.model.typed_text).
 Source: https://protobuf.dev/programming-guides/encoding/
 """
 
@@ -14,6 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from pykyro.model.typed_text import TypedText, tags_of, with_tags
+
+TYPES_TAG: Final = b"\xa2\x06"
 _ENTRY, _KEY, _VALUE = 0x22, 0x0A, 0x12
 _LAST_GROUP = [bytes((bits,)) for bits in range(0x80)]
 _GROUP = [bytes((bits | 0x80,)) for bits in range(0x80)]
@@ -24,8 +29,11 @@ _SHORT = b"\x22%c\x0a%c%b\x12%c%b"
 def encode_metadata(metadata: Mapping[str, str]) -> bytes:
     """Wire bytes of `metadata`, entries sorted by key so that equal maps have equal bytes."""
     entries = []
+    typed = False
     for key in sorted(metadata):
-        key_bytes, value_bytes = key.encode(), metadata[key].encode()
+        value = metadata[key]
+        typed = typed or type(value) is not str
+        key_bytes, value_bytes = key.encode(), value.encode()
         key_length, value_length = len(key_bytes), len(value_bytes)
         if key_length + value_length + 4 < 0x80:
             # All three lengths are one byte, as nearly always; this is on the path of every insert.
@@ -36,22 +44,51 @@ def encode_metadata(metadata: Mapping[str, str]) -> bytes:
                 (b"\x0a", varint(key_length), key_bytes, b"\x12", varint(value_length), value_bytes)
             )
             entries.append(b"".join((b"\x22", varint(len(body)), body)))
+    if typed and (tags := tags_of(metadata)):
+        entries += (TYPES_TAG, varint(len(tags)), tags.encode())
     return b"".join(entries)
+
+
+def has_types(wire: bytes) -> bool:
+    """Whether what `encode_metadata` wrote has values that are not text. Nearly always one search tells: a tag never
+    has the two bytes in it, so types begin where they are last."""
+    at = wire.rfind(TYPES_TAG)
+    if at < 0 or len(wire) - at > 2 * len(TYPES_TAG) + len(wire) // 6:
+        # An entry has six bytes at least, and one tag.
+        return False
+    return any(isinstance(text, TypedText) for text in decode_metadata(wire).values())
 
 
 def decode_metadata(data: bytes | memoryview) -> dict[str, str]:
     """The map that `encode_metadata` wrote. Raises ValueError when the bytes are not of that form."""
+    texts, tags = decode_texts(data)
+    return with_tags(texts, tags) if tags else texts
+
+
+def decode_texts(data: bytes | memoryview) -> tuple[dict[str, str], str]:
+    """The same as plain texts, by ascending key, and their tags, which are empty when all are texts."""
     buffer = bytes(data)
     metadata: dict[str, str] = {}
     position = 0
     while position < len(buffer):
+        if buffer[position] == TYPES_TAG[0]:
+            return metadata, _tags(buffer, position)
         body, position = _delimited(buffer, position, _ENTRY)
         key, rest = _delimited(body, 0, _KEY)
         value, end = _delimited(body, rest, _VALUE)
         if end != len(body):
             raise ValueError("bytes after the value of a metadata entry")
         metadata[key.decode()] = value.decode()
-    return metadata
+    return metadata, ""
+
+
+def _tags(buffer: bytes, position: int) -> str:
+    if buffer[position : position + len(TYPES_TAG)] != TYPES_TAG:
+        raise ValueError("what comes after the metadata entries is no types")
+    tags, end = _delimited(buffer, position + 1, TYPES_TAG[1])
+    if end != len(buffer):
+        raise ValueError("bytes after the types of metadata")
+    return tags.decode()
 
 
 def varint(value: int) -> bytes:

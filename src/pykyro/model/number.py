@@ -8,8 +8,18 @@ integers. So a float64 decides wherever two numbers have different ones, which i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from math import isinf
-from typing import Final, TypeAlias
+from operator import ge, gt, le, lt
+from typing import Any, Final, Literal, TypeAlias
+
+RangeOperator: TypeAlias = Literal["gte", "lte", "gt", "lt"]
+COMPARE: Final[Mapping[RangeOperator, Callable[[Any, Any], Any]]] = {
+    "gte": ge,
+    "lte": le,
+    "gt": gt,
+    "lt": lt,
+}
 
 ExactOrder: TypeAlias = tuple[int, int, str]
 """Sorts as the number does."""
@@ -34,6 +44,18 @@ def parse_number(text: str) -> float | None:
     float() also takes: surrounding space, underscores, digits of other scripts. Too large is infinite.
     """
     return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def in_text_range(op: RangeOperator, text: str, bound: str) -> bool:
+    """Whether a text lies on the right side of `bound`: compared as numbers when both are some, otherwise as byte
+    strings."""
+    number, limit = parse_number(text), parse_number(bound)
+    if number is not None and limit is not None:
+        if number == limit:
+            return bool(COMPARE[op](exact_order(text), exact_order(bound)))
+        return bool(COMPARE[op](number, limit))
+    # Python orders str by code point, which is the order of the UTF-8 bytes.
+    return bool(COMPARE[op](text, bound))
 
 
 def exact_order(text: str) -> ExactOrder:

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class InsertRequest(_message.Message):
-    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection")
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -22,12 +22,14 @@ class InsertRequest(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
     namespace: str
     collection: str
-    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+    types: str
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ...) -> None: ...
 
 class InsertResponse(_message.Message):
     __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed", "refusals")
@@ -103,7 +105,7 @@ class DeleteResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
 
 class UpdateMetadataRequest(_message.Message):
-    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection")
+    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection", "types")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -116,12 +118,14 @@ class UpdateMetadataRequest(_message.Message):
     MERGE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     metadata: _containers.ScalarMap[str, str]
     merge: bool
     namespace: str
     collection: str
-    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+    types: str
+    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ...) -> None: ...
 
 class UpdateMetadataResponse(_message.Message):
     __slots__ = ("success", "error", "existed")
@@ -174,7 +178,7 @@ class QueryRequest(_message.Message):
     def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error")
+    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types")
     class ServedFrom(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[QueryResponse.ServedFrom]
@@ -198,13 +202,15 @@ class QueryResponse(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     SERVED_FROM_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
     found: bool
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
     served_from: QueryResponse.ServedFrom
     error: str
-    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ...) -> None: ...
+    types: str
+    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ...) -> None: ...
 
 class BulkQueryRequest(_message.Message):
     __slots__ = ("doc_ids", "include_embeddings", "namespace", "collection")
@@ -266,50 +272,101 @@ class SearchRequest(_message.Message):
     def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ...) -> None: ...
 
 class MetadataFilter(_message.Message):
-    __slots__ = ("exact", "range", "in_match", "and_filter", "or_filter", "not_filter")
+    __slots__ = ("exact", "range", "in_match", "and_filter", "or_filter", "not_filter", "typed")
     EXACT_FIELD_NUMBER: _ClassVar[int]
     RANGE_FIELD_NUMBER: _ClassVar[int]
     IN_MATCH_FIELD_NUMBER: _ClassVar[int]
     AND_FILTER_FIELD_NUMBER: _ClassVar[int]
     OR_FILTER_FIELD_NUMBER: _ClassVar[int]
     NOT_FILTER_FIELD_NUMBER: _ClassVar[int]
+    TYPED_FIELD_NUMBER: _ClassVar[int]
     exact: ExactMatch
     range: RangeMatch
     in_match: InMatch
     and_filter: AndFilter
     or_filter: OrFilter
     not_filter: NotFilter
-    def __init__(self, exact: _Optional[_Union[ExactMatch, _Mapping]] = ..., range: _Optional[_Union[RangeMatch, _Mapping]] = ..., in_match: _Optional[_Union[InMatch, _Mapping]] = ..., and_filter: _Optional[_Union[AndFilter, _Mapping]] = ..., or_filter: _Optional[_Union[OrFilter, _Mapping]] = ..., not_filter: _Optional[_Union[NotFilter, _Mapping]] = ...) -> None: ...
+    typed: TypedMatch
+    def __init__(self, exact: _Optional[_Union[ExactMatch, _Mapping]] = ..., range: _Optional[_Union[RangeMatch, _Mapping]] = ..., in_match: _Optional[_Union[InMatch, _Mapping]] = ..., and_filter: _Optional[_Union[AndFilter, _Mapping]] = ..., or_filter: _Optional[_Union[OrFilter, _Mapping]] = ..., not_filter: _Optional[_Union[NotFilter, _Mapping]] = ..., typed: _Optional[_Union[TypedMatch, _Mapping]] = ...) -> None: ...
 
 class ExactMatch(_message.Message):
-    __slots__ = ("key", "value")
+    __slots__ = ("key", "value", "type")
     KEY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
     key: str
     value: str
-    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    type: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
 
 class RangeMatch(_message.Message):
-    __slots__ = ("key", "gte", "lte", "gt", "lt")
+    __slots__ = ("key", "gte", "lte", "gt", "lt", "type")
     KEY_FIELD_NUMBER: _ClassVar[int]
     GTE_FIELD_NUMBER: _ClassVar[int]
     LTE_FIELD_NUMBER: _ClassVar[int]
     GT_FIELD_NUMBER: _ClassVar[int]
     LT_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
     key: str
     gte: str
     lte: str
     gt: str
     lt: str
-    def __init__(self, key: _Optional[str] = ..., gte: _Optional[str] = ..., lte: _Optional[str] = ..., gt: _Optional[str] = ..., lt: _Optional[str] = ...) -> None: ...
+    type: str
+    def __init__(self, key: _Optional[str] = ..., gte: _Optional[str] = ..., lte: _Optional[str] = ..., gt: _Optional[str] = ..., lt: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
 
 class InMatch(_message.Message):
-    __slots__ = ("key", "values")
+    __slots__ = ("key", "values", "types")
     KEY_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
     key: str
     values: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, key: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
+    types: str
+    def __init__(self, key: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ..., types: _Optional[str] = ...) -> None: ...
+
+class TypedMatch(_message.Message):
+    __slots__ = ("key", "operator", "operands", "low", "high", "low_open", "high_open", "strict")
+    class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN: _ClassVar[TypedMatch.Operator]
+        IN: _ClassVar[TypedMatch.Operator]
+        BETWEEN: _ClassVar[TypedMatch.Operator]
+        CONTAINS: _ClassVar[TypedMatch.Operator]
+        ICONTAINS: _ClassVar[TypedMatch.Operator]
+        PREFIX: _ClassVar[TypedMatch.Operator]
+        EXISTS: _ClassVar[TypedMatch.Operator]
+    UNKNOWN: TypedMatch.Operator
+    IN: TypedMatch.Operator
+    BETWEEN: TypedMatch.Operator
+    CONTAINS: TypedMatch.Operator
+    ICONTAINS: TypedMatch.Operator
+    PREFIX: TypedMatch.Operator
+    EXISTS: TypedMatch.Operator
+    class Operand(_message.Message):
+        __slots__ = ("text", "type")
+        TEXT_FIELD_NUMBER: _ClassVar[int]
+        TYPE_FIELD_NUMBER: _ClassVar[int]
+        text: str
+        type: str
+        def __init__(self, text: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    OPERANDS_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    LOW_OPEN_FIELD_NUMBER: _ClassVar[int]
+    HIGH_OPEN_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    operator: TypedMatch.Operator
+    operands: _containers.RepeatedCompositeFieldContainer[TypedMatch.Operand]
+    low: TypedMatch.Operand
+    high: TypedMatch.Operand
+    low_open: bool
+    high_open: bool
+    strict: bool
+    def __init__(self, key: _Optional[str] = ..., operator: _Optional[_Union[TypedMatch.Operator, str]] = ..., operands: _Optional[_Iterable[_Union[TypedMatch.Operand, _Mapping]]] = ..., low: _Optional[_Union[TypedMatch.Operand, _Mapping]] = ..., high: _Optional[_Union[TypedMatch.Operand, _Mapping]] = ..., low_open: bool = ..., high_open: bool = ..., strict: bool = ...) -> None: ...
 
 class AndFilter(_message.Message):
     __slots__ = ("filters",)
@@ -324,13 +381,15 @@ class OrFilter(_message.Message):
     def __init__(self, filters: _Optional[_Iterable[_Union[MetadataFilter, _Mapping]]] = ...) -> None: ...
 
 class NotFilter(_message.Message):
-    __slots__ = ("filter",)
+    __slots__ = ("filter", "with_types")
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    WITH_TYPES_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
+    with_types: MetadataFilter
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., with_types: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
 
 class SearchResult(_message.Message):
-    __slots__ = ("doc_id", "score", "embedding", "metadata")
+    __slots__ = ("doc_id", "score", "embedding", "metadata", "types")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -342,11 +401,13 @@ class SearchResult(_message.Message):
     SCORE_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     score: float
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    types: str
+    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin")

@@ -116,9 +116,14 @@ async def _serve(
             seals = SealRequests(engine)
             asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
             service = Service(settings, collections, security.access, server_state, tracing)
-            credentials = ports.grpc.credentials if ports.grpc is not None else None
             server = GrpcServer(
-                settings, transport, service.handlers(), service.in_flight, credentials, bounds.grpc
+                settings,
+                transport,
+                service.handlers(),
+                service.in_flight,
+                server_state.admission,
+                ports.grpc,
+                bounds.grpc,
             )
             server_state.usage_reporter = security.usage_reporter
             ports_bounds = {settings.server.port: bounds.grpc, http.port: bounds.http}

@@ -89,11 +89,7 @@ class Access(Protocol):
 
 
 class OpenAccess:
-    """auth.enabled=false: everybody may do everything, each address as fast as rate_limit says.
-
-    An address that cannot be told, because rate_limit was enabled by a reload and the transport is native, is held
-    to the global rate alone.
-    """
+    """auth.enabled=false: everybody may do everything, each address as fast as rate_limit says."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
@@ -111,7 +107,6 @@ class OpenAccess:
         # Without its port: who opens more connections is not allowed more.
         family, _, address = peer.partition(":")
         host, _, _ = address.rpartition(":")
-        # native serves behind a socket of its own, so all calls seem to come from one place.
         bucket = self._limiter.peer(host) if family != "unix" else None
         return Caller(limiter=self._limiter, bucket=bucket, share=(host, address))
 

@@ -1,7 +1,7 @@
 """A guard that keeps the number of connections bounded, for every server implementation that accepts them.
 
-Each costs a file and memory, and a process out of files cannot write its log either. The servers refuse connections
-beyond their bound (native does not), which those that never say anything would fill for ever. So the sockets of this
+Each costs a file and memory, and a process out of files cannot write its log either. The servers take no
+connections beyond their bound, which those that never say anything would fill for ever. So the sockets of this
 process are looked at through the kernel: which belong to the ports, and how long nothing has come in on each
 (TCP_INFO, see tcp(7)). Near the bound, or while memory is short, those that have been silent longest are shut down; a
 client in good faith connects again.

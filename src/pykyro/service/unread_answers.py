@@ -47,7 +47,7 @@ class AnswersOfConnection:
     def __init__(self, peer: str) -> None:
         self.peer = peer
         self.is_told_apart = _address(peer) is not None
-        """Not behind native, where all calls seem to come from one place."""
+        """Whether its address is known."""
         self.calls = 0
         """Calls whose answer was made and has not left."""
         self.bytes = 0
@@ -145,7 +145,7 @@ class UnreadAnswers:
 
 
 def _address(peer: str) -> tuple[str, int] | None:
-    """Host and port of a peer as gRPC writes it; None for one that is no TCP connection, as behind native."""
+    """Host and port of a peer as gRPC writes it; None for one that is no TCP connection."""
     family, _, rest = unquote(peer).partition(":")
     host, _, port = rest.rpartition(":")
     if family not in ("ipv4", "ipv6") or not port.isdigit():

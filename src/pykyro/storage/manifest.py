@@ -4,7 +4,9 @@
 
 The format is 1 until there are tenants, and 2 from then on. In a database of format 2 the log and the segments keep
 the owner of a document beside its id (records.py, row_keys.py), which programs that know format 1 alone would take
-for damage, or worse: so they are told. What was written in format 1 stays readable.
+for damage, or worse: so they are told. The format becomes 3, tenants or not, before the first MERGE record is written
+to the log, or the first metadata value that is not text, and stays 3: programs that know formats 1 and 2 can read
+neither. What was written in formats 1 and 2 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -38,9 +40,10 @@ from pykyro.storage.files.replace_file import replace_file
 from pykyro.storage.segment.section_file import FileFacts
 
 FORMAT_WITHOUT_TENANTS: Final = 1
-FORMAT: Final = 2
+FORMAT_WITH_TENANTS: Final = 2
+FORMAT: Final = 3
 _MAGIC: Final = b"KYRODB-MANIFEST "
-_FORMATS: Final = tuple(str(known).encode() for known in (FORMAT_WITHOUT_TENANTS, FORMAT))
+_FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
 _HINT: Final = "Restore from a backup"
 
 _DataFileName = Annotated[str, StringConstraints(pattern=rf"^{filename.ENTRY_PATTERN}$")]
@@ -115,7 +118,7 @@ class Manifest(_Entry):
     `history` names the line of positions: it changes when positions are given out a second time, after a restore or
     recovery from segments alone, and `branched_from` says which line was left and where. `next_number` is the next
     file number. `tenants` are the numbers by which documents name their tenants; a tenant is never taken out, so that
-    no number is given out twice.
+    no number is given out twice. `has_merges` says that the log may hold MERGE records.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -127,6 +130,8 @@ class Manifest(_Entry):
     segments: tuple[SegmentEntry, ...] = ()
     wal: tuple[WalEntry, ...] = ()
     tenants: dict[str, _TenantIndex] = {}
+    has_merges: bool = False
+    has_types: bool = False
     updated_us: _Count = 0
 
     @model_validator(mode="after")
@@ -138,7 +143,9 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
-        return FORMAT if self.tenants else FORMAT_WITHOUT_TENANTS
+        if self.has_merges or self.has_types:
+            return FORMAT
+        return FORMAT_WITH_TENANTS if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
     def file_names(self) -> set[str]:
@@ -157,6 +164,12 @@ class Manifest(_Entry):
         """The same state without this WAL segment, which holds nothing."""
         return self.model_copy(update={"wal": tuple(entry for entry in self.wal if entry.name != name)})
 
+    def announcing(self, *, merges: bool = False, types: bool = False) -> Manifest:
+        """The same state, whose log may hold MERGE records, or values that are not text, from now on."""
+        return self.model_copy(
+            update={"has_merges": self.has_merges or merges, "has_types": self.has_types or types}
+        )
+
     def with_tenants(self, tenant_ids: Iterable[str]) -> Manifest:
         """The same state with a number for each of these tenants; a known tenant keeps its own.
 
@@ -174,8 +187,9 @@ class Manifest(_Entry):
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    # A history that left no other says nothing of it, so that earlier versions can read what they could always read.
-    left_out = {"branched_from"} if manifest.branched_from is None else None
+    # What is not so is not said, so that earlier versions can read what they could always read.
+    left_out = {"branched_from"} if manifest.branched_from is None else set()
+    left_out |= {name for name in ("has_merges", "has_types") if not getattr(manifest, name)}
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
 
@@ -196,9 +210,12 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
             hint="Open it with the version of KyroDB that wrote it",
         )
     try:
-        return Manifest.model_validate_json(body)
+        manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
+    if (manifest.format == FORMAT) != (words[1] == str(FORMAT).encode()):
+        raise DataDamaged("manifest is of another format than its content", path=path, offset=0, hint=_HINT)
+    return manifest
 
 
 def read_manifest(filesystem: FileSystem, directory: Path) -> Manifest:

@@ -10,12 +10,10 @@ import contextlib
 import logging
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-import grpc
 
 from pykyro.config.settings.server import TlsSettings
 from pykyro.model.errors import ConfigError
@@ -53,24 +51,23 @@ class Certificates:
 
 
 class GrpcCertificates:
-    """gRPC calls this for a certificate at each handshake."""
+    """Those of the gRPC port, which its server follows. Used on the event loop."""
 
     def __init__(self, certificates: Certificates, *, require_client_cert: bool) -> None:
-        self._changed: grpc.ServerCertificateConfiguration | None = None
-        self.credentials = grpc.dynamic_ssl_server_credentials(
-            _configuration(certificates),
-            self._fetch,  # type: ignore[arg-type]  # the stub forgets that None means "as before"
-            require_client_authentication=require_client_cert,
-        )
+        self.current = certificates
+        self.require_client_cert = require_client_cert
+        """Whether clients without a certificate are refused."""
+        self._followers: list[Callable[[Certificates], None]] = []
+
+    def follow(self, follower: Callable[[Certificates], None]) -> None:
+        """Call it with each that comes."""
+        self._followers.append(follower)
 
     def replace(self, certificates: Certificates) -> None:
         """Use these from the next handshake on."""
-        self._changed = _configuration(certificates)
-
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """A configuration that is new since the last time, None when there is none."""
-        changed, self._changed = self._changed, None
-        return changed
+        self.current = certificates
+        for follower in self._followers:
+            follower(certificates)
 
 
 class HttpCertificates(ssl.SSLContext):
@@ -121,12 +118,6 @@ class _LoggedHandshake(ssl.SSLObject):
             raise
 
 
-def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration(
-        [(certificates.key, certificates.chain)], root_certificates=certificates.authorities
-    )
-
-
 def read_pem(name: str, path: Path) -> bytes:
     try:
         return read_regular(path, PEM_FILE_BYTES_MAX)
@@ -142,7 +133,7 @@ def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: Tls
 
     try:
         # OpenSSL takes files only; these are in memory, and hold what was read.
-        with _in_memory(chain) as chain_path, _in_memory(key) as key_path:
+        with in_memory(chain) as chain_path, in_memory(key) as key_path:
             context.load_cert_chain(chain_path, key_path, no_password)
     except (OSError, ValueError) as error:
         reason = mistake(chain, key) or getattr(error, "reason", None) or error
@@ -152,7 +143,7 @@ def _load_chain(context: ssl.SSLContext, chain: bytes, key: bytes, settings: Tls
 
 
 @contextlib.contextmanager
-def _in_memory(text: bytes) -> Iterator[str]:
+def in_memory(text: bytes) -> Iterator[str]:
     """The path of a file that holds `text` and is on no disk."""
     with os.fdopen(os.memfd_create("pem"), "wb", buffering=0) as file:
         file.write(text)

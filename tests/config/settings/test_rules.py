@@ -26,16 +26,6 @@ CASES = [
         "server.observability_auth = metrics_and_slo: requires auth.enabled=true",
         AUTH,
     ),
-    (
-        {**TLS, "server.transport": "native"},
-        "server.transport = native: has no TLS",
-        {"server.transport": "auto"},
-    ),
-    (
-        {"server.transport": "native", "rate_limit.enabled": "true"},
-        "server.transport = native: cannot tell addresses apart",
-        {"server.transport": "auto"},
-    ),
     ({**TLS, "server.tls.cert_path": ""}, "server.tls.cert_path = null", {"server.tls.cert_path": "c"}),
     ({**TLS, "server.tls.key_path": ""}, "server.tls.key_path = null", {"server.tls.enabled": "false"}),
     (

@@ -11,6 +11,8 @@ import pytest
 from tests.crash.clock import FakeClock
 from tests.engine.opening import fill, open_small, put, vectors
 
+from pykyro.database.collections import Collections
+from pykyro.embedded.collections import Database
 from pykyro.engine.engine import Engine
 from pykyro.engine.options import RecallOptions
 from pykyro.engine.recall import monitor as recall_monitor
@@ -134,6 +136,7 @@ def test_low_recall_is_a_warning_once_until_it_is_over(
 ) -> None:
     monkeypatch.setattr(recall_monitor, "RECALL_EXPECTED", 0.95)
     engine = watched(tmp_path / "data")
+    embedded = Database(Collections(engine.directory, engine, engine.options))
     caplog.set_level("INFO", logger="pykyro")
 
     def watch(seed: int, count: int, **request: Any) -> None:
@@ -144,12 +147,16 @@ def test_low_recall_is_a_warning_once_until_it_is_over(
 
     watch(2, 60, ef_search=1)  # who asks for little gets it
     assert engine.recall.warning == ""
+    assert embedded.health().status == "healthy"
     watch(3, 150)
     assert "searches find" in engine.recall.warning
+    assert embedded.health().status == "degraded"
+    assert engine.recall.warning in embedded.health().components["cold_tier"]
     assert [entry.levelname for entry in caplog.records if "searches find" in entry.message] == ["WARNING"]
     engine.ef_search = 400
     watch(4, 60)
     assert engine.recall.warning == ""
+    assert embedded.health().status == "healthy"
     assert "again" in caplog.records[-1].message
     engine.close()
 

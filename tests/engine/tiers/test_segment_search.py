@@ -58,8 +58,10 @@ def sides(
 def expected(
     rows: Matrix, alive: npt.NDArray[np.bool_], query: npt.NDArray[np.float32], metric: Metric
 ) -> list[int]:
-    shown = distance.scores(distance.similarities(rows, query, metric), metric)
-    best: list[int] = (np.lexsort((np.arange(len(rows)), -np.where(alive, shown, -np.inf)))[:K] + 1).tolist()
+    similarities = np.where(alive, distance.similarities(rows, query, metric), -np.inf)
+    nearest = np.lexsort((np.arange(len(rows)), -similarities))[:K]
+    shown = distance.scores(similarities[nearest], metric)
+    best: list[int] = (nearest[np.lexsort((nearest, -shown))] + 1).tolist()
     return best
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from pyroaring import FrozenBitMap
+from tests.model.values import kept
 
 from pykyro.config.settings.memory import metadata_need
 from pykyro.index.metadata.bitmaps import from_rows, size_bytes
@@ -50,7 +51,17 @@ def long_texts() -> Iterator[dict[str, str]]:
         yield {"text": f"{row} " + "abcdé" * 2000, "wide": f"{row} " + "Ā" * 300}
 
 
-@pytest.mark.parametrize("documents", [keys_of_their_own, keys_of_a_few, catalogue, long_texts])
+def values_with_types() -> Iterator[dict[str, str]]:
+    for row in range(4000):
+        entries = {"n": row, "price": row / 8, "active": row % 2 == 0, "tags": [f"t{row % 9}", row % 7]}
+        yield kept(
+            {**entries, "author": {"name": f"author {row % 50}", "year": 1900 + row % 90}, "text": "x"}
+        )
+
+
+@pytest.mark.parametrize(
+    "documents", [keys_of_their_own, keys_of_a_few, catalogue, long_texts, values_with_types]
+)
 @pytest.mark.parametrize("asked", [False, True], ids=["not asked", "asked"])
 def test_the_size_is_right_within_15_percent(documents: Documents, asked: bool) -> None:
     gc.collect()

@@ -13,10 +13,12 @@ from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.types import TENANT_INDEX_KEY, Key, Scope, Vector, key_of
 from pykyro.storage.wal.records import (
     DeleteRecord,
+    MergeRecord,
     MetadataRecord,
     PutRecord,
     Record,
     decode_records,
+    metadata_after,
 )
 from pykyro.storage.wal.writer import encode_records
 
@@ -35,10 +37,15 @@ def metadata_record(key: Key, metadata: dict[str, str]) -> MetadataRecord:
     return MetadataRecord(key, metadata, encode_metadata(metadata))
 
 
+def merge_record(key: Key, changes: dict[str, str]) -> MergeRecord:
+    return MergeRecord(key, changes, encode_metadata(changes))
+
+
 records = st.one_of(
     st.builds(put_record, doc_ids, vectors, metadata),
     st.builds(DeleteRecord, doc_ids),
     st.builds(metadata_record, doc_ids, metadata),
+    st.builds(merge_record, doc_ids, metadata),
 )
 
 keys = st.builds(key_of, st.none() | st.integers(0, 2**32 - 1), doc_ids)
@@ -46,6 +53,7 @@ owned_records = st.one_of(
     st.builds(put_record, keys, vectors, metadata),
     st.builds(DeleteRecord, keys),
     st.builds(metadata_record, keys, metadata),
+    st.builds(merge_record, keys, metadata),
 )
 
 
@@ -54,6 +62,8 @@ def as_values(record: Record) -> tuple[object, ...]:
         return "put", record.key, np.asarray(record.vector).tobytes(), dict(record.metadata)
     if isinstance(record, MetadataRecord):
         return "metadata", record.key, dict(record.metadata)
+    if isinstance(record, MergeRecord):
+        return "merge", record.key, dict(record.changes), record.wire
     return "delete", record.key
 
 
@@ -109,7 +119,10 @@ def owned_record(kind: int, vector_bytes: int, metadata_bytes: int, owner: int =
         (record(2, 4, 0), "kind 2 with 4 vector"),
         (record(2, 0, 1), "kind 2 with 0 vector and 1 metadata"),
         (record(3, 4, 0), "kind 3 with 4 vector"),
-        (record(7, 0, 0) + bytes(8), "kind 7"),
+        (owned_record(7, 4, 0), "kind 7 with 4 vector"),
+        (owned_record(7, 0, 0, owner=2**32 + 1), "is no tenant's"),
+        (owned_record(8, 0, 0), "kind 8"),
+        (owned_record(10, 0, 0), "kind 10"),
         (record(0, 0, 0), "kind 0"),
         (owned_record(4, 6, 0), "kind 4 with 6 vector"),
         (owned_record(5, 4, 0), "kind 5 with 4 vector"),
@@ -148,6 +161,24 @@ def test_golden_bytes_of_a_database_with_tenants() -> None:
         "05" "0200000000000000" "0000000000000000" "00000000" "00000000"
         "05" "ffffffffffffffff" "0000000001000000" "00000000" "00000000"
     )  # fmt: skip
+
+
+def test_golden_bytes_of_merges() -> None:
+    record = merge_record(2, {"a": "b"})
+    for tenanted in (False, True):
+        assert encode_records([record], tenanted=tenanted).hex() == (
+            "01000000" "07" "0200000000000000" "0000000000000000" "00000000" "08000000" "22060a0161120162"
+        )  # fmt: skip
+    assert encode_records([merge_record(key_of(0, 1), {})], tenanted=True).hex() == (
+        "01000000" "07" "0100000000000000" "0100000000000000" "00000000" "00000000"
+    )  # fmt: skip
+
+
+def test_a_merge_sets_its_entries_and_metadata_replaces_them_all() -> None:
+    before = {"a": "1", "b": "2"}
+    assert metadata_after(merge_record(1, {"b": "3", "c": ""}), before) == {"a": "1", "b": "3", "c": ""}
+    assert metadata_after(metadata_record(1, {"c": ""}), before) == {"c": ""}
+    assert before == {"a": "1", "b": "2"}
 
 
 NOBODYS = 2**32 + 7

@@ -116,8 +116,15 @@ def _capture(
             beside[name] = filesystem.read(directory / name)
     closed = tuple(segment.entry for segment in log.segments)
     return BackupSource(
-        # Tenants are numbered in MANIFEST before their documents reach the log.
-        manifest.model_copy(update={"wal": closed, "tenants": latest.tenants}),
+        # Tenants are numbered in MANIFEST, and merges and types permitted there, before the log has any.
+        manifest.model_copy(
+            update={
+                "wal": closed,
+                "tenants": latest.tenants,
+                "has_merges": latest.has_merges,
+                "has_types": latest.has_types,
+            }
+        ),
         files,
         log,
         beside,

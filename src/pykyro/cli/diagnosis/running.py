@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pykyro.cli.diagnosis.cures import DISK, OBJECTIVE_CURES, SEE_REASON, cure
 from pykyro.cli.diagnosis.finding import Finding, note, ok, wrong
 from pykyro.cli.observability import Endpoint, Samples, parse_exposition
 from pykyro.telemetry.catalogue import process
@@ -39,34 +40,13 @@ def _health(status: int, body: Any) -> Iterator[Finding]:
         advice = (
             "wait for recovery to end; the server's log shows its progress"
             if word == "starting"
-            else _cure(reason)
+            else cure(reason, otherwise=DISK)
         )
         yield wrong(TOPIC, text, advice)
     elif word == "degraded":
-        yield note(TOPIC, text, _cure(reason))
+        yield note(TOPIC, text, cure(reason, otherwise=SEE_REASON))
     else:
         yield ok(TOPIC, f"{text}, up for {body.get('uptime_seconds', 0)} s")
-
-
-def _cure(reason: str) -> str:
-    cures = (
-        ("disk space", "free space, or move the data directory to a larger disk"),
-        ("Disk full", "free space; the server accepts writes again within a minute"),
-        ("configuration reload refused", "correct the configuration and send SIGHUP again"),
-        ("event loop", "restart the server"),
-        ("SLO", "see 'P99 latency is high' in docs/operations.md"),
-        (
-            "failed WAL writes",
-            "the disk has failed since the start: read dmesg; a restart clears this state",
-        ),
-        ("background work", "the reason names the file; the server keeps trying"),
-        ("hnsw.max_elements", "raise hnsw.max_elements, or leave it out for no bound"),
-        ("checkpoint", "the log was removed by hand; writes after that position are lost"),
-    )
-    return next(
-        (advice for words, advice in cures if words in reason),
-        "repair the disk; the server accepts writes again within a minute",
-    )
 
 
 def _objectives(endpoint: Endpoint) -> Iterator[Finding]:
@@ -77,8 +57,9 @@ def _objectives(endpoint: Endpoint) -> Iterator[Finding]:
     missed = [name for name, breached in slo["slo_breaches"].items() if breached]
     if missed:
         values = ", ".join(_measured(name, value) for name, value in slo["current_metrics"].items())
+        advice = "; ".join(dict.fromkeys(OBJECTIVE_CURES.get(name, SEE_REASON) for name in missed))
         yield note(
-            TOPIC, f"objectives missed in the last five minutes: {', '.join(missed)} ({values})", _cure("SLO")
+            TOPIC, f"objectives missed in the last five minutes: {', '.join(missed)} ({values})", advice
         )
 
 

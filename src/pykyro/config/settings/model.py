@@ -16,6 +16,7 @@ from pykyro.config.settings.storage import (
     BackupSettings,
     CollectionsSettings,
     HnswSettings,
+    MetadataSettings,
     PersistenceSettings,
     SearchSettings,
 )
@@ -29,6 +30,7 @@ class Settings(Section):
     cache: CacheSettings = CacheSettings()
     hnsw: HnswSettings = HnswSettings()
     collections: CollectionsSettings = CollectionsSettings()
+    metadata: MetadataSettings = MetadataSettings()
     search: SearchSettings = SearchSettings()
     persistence: PersistenceSettings = PersistenceSettings()
     backup: BackupSettings = BackupSettings()

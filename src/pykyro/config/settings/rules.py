@@ -66,18 +66,6 @@ RULES: Final = (
         "server.observability_auth = {0.server.observability_auth}: requires auth.enabled=true",
     ),
     Rule(
-        ("server.transport", "server.tls.enabled"),
-        lambda s: s.server.transport == "native" and s.server.tls.enabled,
-        "server.transport = native: has no TLS; set server.transport to auto or grpcio, "
-        "or server.tls.enabled=false",
-    ),
-    Rule(
-        ("server.transport", "rate_limit.enabled", "auth.enabled"),
-        lambda s: s.server.transport == "native" and s.rate_limit.enabled and not s.auth.enabled,
-        "server.transport = native: cannot tell addresses apart, which rate_limit.enabled=true limits when "
-        "auth.enabled=false; set server.transport to auto or grpcio",
-    ),
-    Rule(
         ("server.tls.enabled", "server.tls.cert_path"),
         lambda s: s.server.tls.enabled and s.server.tls.cert_path is None,
         "server.tls.cert_path = null: must be set when server.tls.enabled=true",

@@ -60,10 +60,10 @@ class ServerSettings(Section):
         "Which HTTP endpoints ask for an API key: none of them, /metrics and /slo, or all. /usage always "
         "does when auth is enabled.",
     )
-    transport: Annotated[Literal["auto", "grpcio", "native"], LOWERCASE] = key(
+    transport: Annotated[Literal["auto", "h2corn", "grpcio", "native"], LOWERCASE] = key(
         "auto",
-        "gRPC implementation. auto is grpcio. native (the extra of that name) is faster and does not bound the "
-        "memory a message takes: only for clients that are trusted.",
+        "gRPC implementation. auto is grpcio. h2corn serves many callers with less of the processor and bounds what "
+        "headers can take; native, the name of an earlier one, is h2corn.",
     )
     max_connections: Integer = key(
         10_000,

@@ -82,6 +82,16 @@ class CollectionsSettings(Section):
     )
 
 
+class MetadataSettings(Section):
+    """What metadata means to filters."""
+
+    typed_values: bool = key(
+        False,
+        "Every client stores values with their types, so that a text is never taken for a number. Otherwise a text "
+        "that was stored without a type, as clients that know none store numbers, is compared with numbers as one.",
+    )
+
+
 class SearchSettings(Section):
     """Promises of a search."""
 

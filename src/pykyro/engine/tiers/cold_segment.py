@@ -16,6 +16,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.tiers.graph_search import GraphSearch, Matching
+from pykyro.engine.tiers.merged_metadata import MappedMetadata
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
 from pykyro.engine.tiers.tier import (
     NO_ROWS,
@@ -151,6 +152,11 @@ class ColdSegment(SegmentRows):
     def live(self) -> int:
         return self._live.among(None)
 
+    @property
+    def index(self) -> FrozenMetadataIndex:
+        """Which rows match a filter, deleted ones too."""
+        return self._index
+
     def search_many(self, request: TierRequest) -> list[Candidates]:
         """The plan, then a walk through the graph or a scan of the rows that match."""
         live, graph = self._live, self._graph_search
@@ -227,6 +233,11 @@ class ColdSegment(SegmentRows):
 
     def metadata(self, row: int) -> StoredMetadata:
         return StoredMetadata(self.public_of(row), self.reserved_of(row))
+
+    def mapped_metadata(self, row: int) -> MappedMetadata:
+        """`metadata`, read from the file when it is asked for."""
+        start, end = self._public_offsets[row], self._public_offsets[row + 1]
+        return MappedMetadata(self._public[start:end], self.reserved_of(row))
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         offsets, public = self._public_offsets, self._public

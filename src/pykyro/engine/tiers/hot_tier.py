@@ -15,9 +15,27 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import Candidates, TierRequest, count_owners, first_by_id, no_candidates
+from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.engine.tiers.merged_metadata import (
+    MergedMetadata,
+    added_bytes,
+    has_types,
+    held_bytes,
+    merged,
+    public_bytes_max,
+    whole_bytes,
+)
+from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
+from pykyro.engine.tiers.tier import (
+    Candidates,
+    SearchTier,
+    TierRequest,
+    count_owners,
+    first_by_id,
+    no_candidates,
+)
 from pykyro.index.metadata.bitmaps import rows_of
+from pykyro.index.metadata.derived_rows import Derivation, Origin
 from pykyro.index.metadata.metadata_index import MutableMetadataIndex
 from pykyro.index.vector import flat
 from pykyro.memory.account import Account
@@ -25,6 +43,7 @@ from pykyro.model import distance
 from pykyro.model.filter import Filter
 from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.requests import Tier
+from pykyro.model.typed_text import is_typed
 from pykyro.model.types import (
     DOC_ID_BITS,
     KEY_MAX,
@@ -47,6 +66,12 @@ _CHARGED_TOGETHER: Final = 128 << 10
 _ROW_BYTES: Final = 275
 """Of a row beside its vector: columns, its key and its place in lists and tables, the objects that hold its
 metadata."""
+_DERIVED_CHANGES_MAX: Final = 64
+"""Of a row with more changes since its origin all entries are indexed: its changes are, with each that is made to
+them."""
+_COMPACT_BYTES: Final = 16 << 20
+_COMPACT_FACTOR: Final = 4
+"""A tier of so many bytes is made anew when this many times what its live rows take would do for it."""
 _EMPTY: Final = no_candidates("hot: empty")
 _NONE_MATCHES: Final = no_candidates("hot: no row matches")
 
@@ -91,9 +116,13 @@ class HotTier:
         """The size from which `charge` is to be called: not after each put."""
         self._metric = metric
         self._columns = _RowColumns(_FIRST_CAPACITY, dimension)
-        self._metadata: list[StoredMetadata] = []
+        self._metadata: list[TierMetadata] = []
         self._index = MutableMetadataIndex(cache_account=cache_account)
         self._row_of: dict[Key, int] = {}
+        self._derivations: dict[int, Derivation] = {}
+        """Of the live rows that are derived."""
+        self.compact_from = _COMPACT_BYTES
+        """The size from which it is to be looked whether the tier is wasteful."""
         self._adding: tuple[int, int | None] | None = None
         """The row that a put under way adds, and the live row it replaces."""
         self._bytes_per_row = 4 * dimension + _ROW_BYTES
@@ -124,6 +153,78 @@ class HotTier:
 
     def put(self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
         """Add a document; an older row of the same key in this tier is deleted. `wire` is its metadata encoded."""
+        has_reserved = not RESERVED_KEYS.isdisjoint(metadata)
+        stored = StoredMetadata.split(metadata) if has_reserved else StoredMetadata(wire, b"")
+        stored_bytes = len(stored.public) + len(stored.reserved)
+        row, index = self._add(key, vector, stored, stored_bytes), self._index
+        index.pending.append((row, metadata))
+        self._pending_bytes += stored_bytes
+        if len(index.pending) >= _INDEXED_TOGETHER or self._pending_bytes > _INDEXED_BYTES:
+            index.take_in()
+            self._count_index()
+        self._show(key, row)
+
+    def merge(self, key: Key, tier: SearchTier, before: int, changes: Mapping[str, str], wire: bytes) -> None:
+        """Add the document that row `before` of `tier` holds, with `changes` made to its metadata; `wire` is them
+        encoded. What a large document has in common with that row is shared, and is not indexed again, unless it has
+        values that are not text: which of their paths a change takes away is known of the whole alone."""
+        known = None
+        if isinstance(tier, ColdSegment):
+            found: TierMetadata = tier.mapped_metadata(before)
+            origin = Origin(before, tier.index)
+        else:
+            found, origin = tier.metadata(before), Origin(before)
+            known = self._derivations.get(before) if tier is self else None
+        stored = merged(found, changes, wire)
+        derivation = None
+        typed = is_typed(changes) if known is not None else has_types(stored)
+        if isinstance(stored, MergedMetadata) and not typed and (tier is self or origin.frozen is not None):
+            derivation = Derivation(origin, changes) if known is None else known.with_changes(changes)
+        self._add_stored(key, tier.vector(before), stored, added_bytes(found, stored), derivation)
+
+    def compacted(self, fresh: HotTier) -> HotTier:
+        """`fresh`, with the live rows of this tier. For the writer; this tier is not to be changed any more."""
+        columns = self._columns
+        for row in self.live_rows().tolist():
+            key = int(columns.owners[row]) << OWNER_SHIFT | int(columns.doc_ids[row])
+            stored, derivation = self._metadata[row], self._derivations.get(row)
+            if derivation is not None and derivation.origin.frozen is None:
+                derivation = None
+            fresh._add_stored(key, columns.vectors[row], stored, held_bytes(stored), derivation)
+        fresh.compact_from = max(_COMPACT_BYTES, 2 * fresh.size_bytes)
+        return fresh
+
+    def is_wasteful(self) -> bool:
+        """Whether little of what the tier holds is of live rows; to be asked when `size_bytes` reaches
+        `compact_from`. For the writer."""
+        self.compact_from = self.size_bytes + self.size_bytes // 2
+        if self.rows < _COMPACT_FACTOR * self.live:
+            return False
+        live = self.live_rows().tolist()
+        live_bytes = sum(self._bytes_per_row + whole_bytes(self._metadata[row]) for row in live)
+        return _COMPACT_FACTOR * live_bytes <= self.size_bytes
+
+    def _add_stored(
+        self,
+        key: Key,
+        vector: Vector,
+        stored: TierMetadata,
+        own_bytes: int,
+        derivation: Derivation | None,
+    ) -> None:
+        """Add a document whose metadata is stored already, in `own_bytes` that no other row is counted for."""
+        row, index = self._add(key, vector, stored, own_bytes), self._index
+        if derivation is None or len(derivation.changes) > _DERIVED_CHANGES_MAX:
+            index.add(row, stored.whole())
+        else:
+            self._derivations[row] = derivation
+            self._metadata_bytes += derivation.size_bytes
+            index.derive(row, derivation.changes, derivation.origin)
+        self._count_index()
+        self._show(key, row)
+
+    def _add(self, key: Key, vector: Vector, stored: TierMetadata, own_bytes: int) -> int:
+        """The row of a document, which nobody sees yet."""
         row, columns = len(self._metadata), self._columns
         if row == len(columns.alive):
             columns = self._columns = columns.grown(row)
@@ -133,19 +234,19 @@ class HotTier:
             columns.doc_ids[row] = key  # and the owner is nobody, as in every fresh row
         else:
             columns.doc_ids[row], columns.owners[row] = key & DOC_ID_BITS, key >> OWNER_SHIFT
-        has_reserved = not RESERVED_KEYS.isdisjoint(metadata)
-        stored = StoredMetadata.split(metadata) if has_reserved else StoredMetadata(wire, b"")
         self._metadata.append(stored)
-        stored_bytes = len(stored.public) + len(stored.reserved)
-        self._metadata_bytes += stored_bytes
-        self._pending_bytes += stored_bytes
-        self.size_bytes += self._bytes_per_row + stored_bytes
-        index = self._index
-        index.pending.append((row, metadata))
-        if len(index.pending) >= _INDEXED_TOGETHER or self._pending_bytes > _INDEXED_BYTES:
-            index.take_in()
-            self._pending_bytes = 0
-            self.size_bytes = (row + 1) * self._bytes_per_row + self._metadata_bytes + index.size_bytes
+        self._metadata_bytes += own_bytes
+        self.size_bytes += self._bytes_per_row + own_bytes
+        return row
+
+    def _count_index(self) -> None:
+        """Count what the index holds, which has taken in every row."""
+        self._pending_bytes = 0
+        self.size_bytes = self.rows * self._bytes_per_row + self._metadata_bytes + self._index.size_bytes
+
+    def _show(self, key: Key, row: int) -> None:
+        """Let the row be seen, in the place of an older one."""
+        columns = self._columns
         older = self._row_of.get(key)
         if older is not None and not columns.alive[older]:
             older = None
@@ -162,6 +263,8 @@ class HotTier:
         if self._columns.alive[row]:
             self._columns.alive[row] = False
             self.live -= 1
+            if row in self._derivations:
+                self._metadata_bytes -= self._derivations.pop(row).size_bytes
 
     def lookup(self, key: Key) -> int | None:
         while True:
@@ -183,7 +286,7 @@ class HotTier:
         vector.flags.writeable = False
         return vector
 
-    def metadata(self, row: int) -> StoredMetadata:
+    def metadata(self, row: int) -> TierMetadata:
         return self._metadata[row]
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
@@ -196,7 +299,8 @@ class HotTier:
     def public_bytes(self, rows: Sequence[int]) -> int:
         total, metadata = 0, self._metadata
         for row in rows:
-            total += len(metadata[row].public)
+            stored = metadata[row]
+            total += len(stored.public) if isinstance(stored, StoredMetadata) else public_bytes_max(stored)
         return total
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:

@@ -1,15 +1,37 @@
 """Metadata as a tier keeps it: the client's entries and the reserved ones apart, both as wire bytes.
 
-A response needs the first and never shows the second; a scope check needs only the second.
+A response needs the first and never shows the second; a scope check needs only the second. What a merge leaves of a
+large document is kept as the changes and the metadata they are laid over, which may be mapped: merged_metadata.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from pykyro.model.metadata_wire import decode_metadata, encode_metadata
 from pykyro.model.types import RESERVED_KEYS, Scope
+
+
+class TierMetadata(Protocol):
+    """The metadata of a row."""
+
+    @property
+    def public(self) -> bytes:
+        """The client's entries, as a response carries them."""
+        ...
+
+    @property
+    def reserved(self) -> bytes:
+        """The entries under RESERVED_KEYS."""
+        ...
+
+    def whole(self) -> dict[str, str]:
+        """Both together, as a filter sees them."""
+        ...
+
+    def in_scope(self, scope: Scope) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +52,12 @@ class StoredMetadata:
         """Both together, as a filter sees them."""
         return {**decode_metadata(self.public), **decode_metadata(self.reserved)}
 
-    def reserved_entries(self) -> dict[str, str]:
-        return decode_metadata(self.reserved)
-
     def in_scope(self, scope: Scope) -> bool:
-        if scope.tenant is None and not scope.namespace:
-            return True
-        return scope.admits(decode_metadata(self.reserved))
+        return in_scope(self.reserved, scope)
+
+
+def in_scope(reserved: bytes, scope: Scope) -> bool:
+    """Whether a document with these reserved entries is in the scope."""
+    if scope.tenant is None and not scope.namespace:
+        return True
+    return scope.admits(decode_metadata(reserved))

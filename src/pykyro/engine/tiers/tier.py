@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.engine.tiers.stored_metadata import StoredMetadata
+from pykyro.engine.tiers.stored_metadata import TierMetadata
 from pykyro.model.distance import Query, Similarities
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
@@ -89,14 +89,14 @@ class SearchTier(Protocol):
         """The client's own float32 values, shape (dimension,), read-only."""
         ...
 
-    def metadata(self, row: int) -> StoredMetadata: ...
+    def metadata(self, row: int) -> TierMetadata: ...
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         """`metadata(row).public` of each row: what a response carries."""
         ...
 
     def public_bytes(self, rows: Sequence[int]) -> int:
-        """How long those are together; nothing is read from disk for it."""
+        """How long those are together, or a little more; nothing is read from disk for it."""
         ...
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:

@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import AbstractBitMap, FrozenBitMap
 
+from pykyro.index.metadata.typed_columns import Condition, evaluate_typed
 from pykyro.index.metadata.value_sets import one_key
 from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range
+from pykyro.model.typed_filter import Among, Between, Present, TextMatch
 from pykyro.model.types import Bits
 
 _CONTAINER_ROWS: Final = 1 << 16
@@ -73,14 +75,22 @@ def size_bytes(bitmap: AbstractBitMap) -> int:
 
 def evaluate(
     condition: Filter,
-    on_key: Callable[[str, Filter], FrozenBitMap],
+    on_key: Callable[[str, Condition], FrozenBitMap],
     other: Callable[[Filter], FrozenBitMap],
     all_rows: Callable[[], FrozenBitMap],
+    rows_of: Callable[[str], tuple[int, bool]],
+    remembered: Callable[[Filter], FrozenBitMap] | None = None,
 ) -> FrozenBitMap:
-    """The rows `condition` matches, given those that match a condition on one key, and any other part of it."""
+    """The rows `condition` matches, given those that match a condition on one key, and any other part of it.
+
+    `rows_of` says how many entries a column has and whether they are of as many rows. `remembered` is for what other
+    filters ask again; `other`, where it remembers everything.
+    """
     match condition:
         case Exact(key) | In(key) | Range(key):
             return on_key(key, condition)
+        case Among() | Between() | TextMatch() | Present():
+            return evaluate_typed(condition, on_key, remembered or other, rows_of)
         case Anything():
             return all_rows()
         case And() | Or():

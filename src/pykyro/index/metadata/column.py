@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from pykyro.index.metadata.simplify import Leaf
+from pykyro.index.metadata.typed_columns import Leaf, Scan, Span, is_typed_column
 from pykyro.index.metadata.value_sets import Marks
-from pykyro.model.filter import Exact, In, Range, RangeOperator
-from pykyro.model.number import exact_order, parse_number
+from pykyro.model.filter import Exact, In, Range
+from pykyro.model.number import RangeOperator, exact_order, parse_number
 
 _TALL: Final = 64
 """Rows or values added between two looks at how much memory a column takes, once it has as many."""
@@ -31,7 +31,8 @@ class Column:
     """The values of one key, in order of first appearance, and the rows that carry it, ascending.
 
     `values` maps a value to its code. `texts`, `numbers` and `is_number` are indexed by code; a number is NaN where
-    the value is none. `rows` and `codes` go together, one entry for each row with the key.
+    the value is none. `rows` and `codes` go together, one entry for each row with the key. In a TypedColumn, whose
+    rows may be `repeated`, it is one for each value of a row.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Column:
         "codes",
         "is_number",
         "numbers",
+        "repeated",
         "rows",
         "texts",
         "values",
@@ -53,6 +55,7 @@ class Column:
         self.is_number = bytearray()
         self.rows = array("I")
         self.codes = array("I")
+        self.repeated = False
         self._orders: ValueOrders | None = None
         self._text_bytes = self._table_bytes = 0
         self._measure()
@@ -85,9 +88,11 @@ class Column:
             case Range(_, None):
                 return np.ones(size, dtype=np.bool_)
             case Range(_, op, bound) if op is not None:
-                if self._orders is None:
-                    self._orders = ValueOrders(self)
-                return self._orders.admitted(op, bound)
+                return self._ordered().admitted(op, bound)
+            case Span():
+                return self._ordered().spanned(leaf)
+            case Scan():
+                return np.array([leaf.holds(text) for text in self.texts], dtype=np.bool_)
             case Exact(_, value):
                 codes = [self.values[value]] if value in self.values else []
             case In(_, values):
@@ -96,6 +101,11 @@ class Column:
         marks[codes] = True
         return marks
 
+    def _ordered(self) -> ValueOrders:
+        if self._orders is None:
+            self._orders = ValueOrders(self)
+        return self._orders
+
     def _measure(self) -> int:
         before = self._table_bytes
         parts = (self, self.values, self.texts, self.numbers, self.is_number, self.rows, self.codes)
@@ -103,6 +113,23 @@ class Column:
         if self._orders is not None:
             self._table_bytes += self._orders.size_bytes
         return self._table_bytes - before
+
+
+class TypedColumn(Column):
+    """A typed column (pykyro.index.metadata.typed_columns): a row that has several values comes once with each."""
+
+    __slots__ = ()
+
+    def add(self, row: int, value: str) -> int:
+        """Note that `row`, no smaller than any before, has `value`; how many bytes `size_bytes` grew by."""
+        if self.rows and self.rows[-1] == row:
+            self.repeated = True
+        return super().add(row, value)
+
+
+def new_column(name: str) -> Column:
+    """A column of this name without values."""
+    return TypedColumn() if is_typed_column(name) else Column()
 
 
 def allocated(thing: object) -> int:
@@ -139,6 +166,21 @@ class ValueOrders:
             _mark(marks, self._numbers_by_text, op, bound, self._text)
         elif not isnan(number):
             _mark(marks, self._numbers, op, _Number(number, bound), self._number)
+        return marks
+
+    def spanned(self, span: Span) -> Marks:
+        """Whether each value, by code, lies in the span."""
+        self._catch_up()
+        marks = np.zeros(self._seen, dtype=np.bool_)
+        for order in (self._texts, self._numbers_by_text):
+            start, end = 0, len(order)
+            if span.low is not None:
+                cut_at = bisect_right if span.low_open else bisect_left
+                start = cut_at(order, span.low, key=self._text)
+            if span.high is not None:
+                cut_at = bisect_left if span.high_open else bisect_right
+                end = cut_at(order, span.high, key=self._text)
+            marks[np.frombuffer(order[start:end], dtype=np.uint32)] = True
         return marks
 
     def _text(self, code: int) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from pykyro.index.metadata.typed_columns import Condition, Scan, Span, leaves_of
 from pykyro.index.metadata.value_sets import one_key
 from pykyro.model.errors import InvalidArgument
-from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range
+from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range
 from pykyro.model.limits import FILTER_COST_US_MAX
 from pykyro.model.number import parse_number
+from pykyro.model.typed_filter import Among, Between, Present, TextMatch
 
 _CONDITION_US: Final = 10
 _LOOK_UP_US: Final = 8
@@ -22,12 +24,14 @@ _ROWS_PER_US: Final = 1500
 """Rows of a key that are turned into a set in a microsecond."""
 _ALL_ROWS_PER_US: Final = 20_000
 _NUMBERS_PER_US: Final = 700
+_SCANNED_PER_US: Final = 1
+"""Values in which a text is looked for in a microsecond."""
 
 SizeOf = Callable[[str], tuple[int, int, int]]
 """Of a key: its values, those of them that are numbers, and the rows that have it."""
 
 
-def cost_us(condition: Filter, rows: int, size_of: SizeOf) -> int:
+def cost_us(condition: Condition, rows: int, size_of: SizeOf) -> int:
     """The cost of a simplified filter on an index of so many rows."""
     key = one_key(condition)
     if key is not None:
@@ -47,13 +51,30 @@ def cost_us(condition: Filter, rows: int, size_of: SizeOf) -> int:
                 _, numbers, carriers = size_of(about)
                 total += sum(_values_us(part, numbers) for part in some) + carriers // _ROWS_PER_US
             return total
+        case Span(key) | Scan(key):
+            values, numbers, carriers = size_of(key)
+            return _leaf_us(condition, values, numbers) + carriers // _ROWS_PER_US
+        case Among() | Between() | TextMatch() | Present():
+            typed, plain = leaves_of(condition)
+            total = rows // _ALL_ROWS_PER_US
+            for leaf in (typed, plain):
+                if leaf is not None:
+                    values, numbers, carriers = size_of(typed.key if leaf is typed else condition.key)
+                    total += _leaf_us(leaf, values, numbers) + carriers // _ROWS_PER_US
+            return total
         case Not(part) if part is not None:
             return _CONDITION_US + rows // _ALL_ROWS_PER_US + cost_us(part, rows, size_of)
         case _:
             return _CONDITION_US
 
 
-def _values_us(condition: Filter, numbers: int) -> int:
+def _leaf_us(leaf: Condition, values: int, numbers: int) -> int:
+    if isinstance(leaf, Scan):
+        return _CONDITION_US + values // _SCANNED_PER_US
+    return _CONDITION_US + 4 * _LOOK_UP_US if isinstance(leaf, Span) else _values_us(leaf, numbers)
+
+
+def _values_us(condition: Condition, numbers: int) -> int:
     match condition:
         case And(parts) | Or(parts):
             return _CONDITION_US + sum(_values_us(part, numbers) for part in parts)
@@ -65,7 +86,7 @@ def _values_us(condition: Filter, numbers: int) -> int:
             return _CONDITION_US + 2 * _LOOK_UP_US
         case Exact():
             return _CONDITION_US + _LOOK_UP_US
-        case Anything() | Not():
+        case _:
             return _CONDITION_US
 
 

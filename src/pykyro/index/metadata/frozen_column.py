@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.index.metadata.sections import utf8
-from pykyro.index.metadata.simplify import Leaf
+from pykyro.index.metadata.typed_columns import Leaf, Scan, Span
 from pykyro.index.metadata.value_sets import Runs, ValueSet, runs_of, union
-from pykyro.model.filter import COMPARE, Exact, In, Range, RangeOperator
-from pykyro.model.number import ExactOrder, exact_order, parse_number
+from pykyro.model.filter import Exact, In, Range
+from pykyro.model.number import COMPARE, ExactOrder, RangeOperator, exact_order, parse_number
 
 _TIES_COMPARED_MAX: Final = 16
 """Numbers with one float64, up to which each is compared; of more the order is found out and remembered."""
@@ -43,6 +43,8 @@ class FrozenColumn:
     codes: npt.NDArray[Any] | None
     tie_orders: TieOrders
     pause: Callable[[], None]
+    repeated: bool = False
+    """Whether a row may have several values."""
 
     def admitted(self, leaf: Leaf) -> ValueSet:
         """The values that satisfy a condition."""
@@ -52,6 +54,10 @@ class FrozenColumn:
                 return runs_of(self._places((value,)))
             case In(_, values):
                 return runs_of(self._places(values))
+            case Span():
+                return self._spanned(leaf)
+            case Scan():
+                return self._scanned(leaf)
             case Range(_, op, bound):
                 return self._run(0, self.size) if op is None else self._range(op, bound)
 
@@ -102,6 +108,27 @@ class FrozenColumn:
         tied = self._tied(tied_from, tied_to, op, bound) if tied_from < tied_to else []
         return union([matched, rest, runs_of(tied)], self.size)
 
+    def _spanned(self, span: Span) -> ValueSet:
+        """The values in a span: texts are a run, numbers are where their bytes lie in it."""
+        first, end = _cuts(span, range(self.texts), self.text)
+        matched = self._run(first, end)
+        order = self.num_order
+        if not len(order):
+            return matched
+        first, end = _cuts(span, order, lambda place: self.text(self.texts + int(place)))
+        marks = np.zeros(self.size, dtype=np.bool_)
+        marks[self.texts + order[first:end].astype(np.int64)] = True
+        return union([matched, marks], self.size)
+
+    def _scanned(self, scan: Scan) -> ValueSet:
+        places = []
+        for place in range(self.size):
+            if not (place + 1) % _PAUSE_EVERY:
+                self.pause()
+            if scan.holds(self.text(place).decode("utf-8", "surrogatepass")):
+                places.append(place)
+        return runs_of(places)
+
     def _run(self, start: int, end: int) -> Runs:
         return [(start, end)] if start < end else []
 
@@ -126,3 +153,13 @@ class FrozenColumn:
         cut = (bisect_left if op in ("gte", "lt") else bisect_right)(places, order, key=order_at)
         kept = places[cut:] if op in ("gte", "gt") else places[:cut]
         return [self.texts + place for place in sorted(kept.tolist())]
+
+
+def _cuts(span: Span, places: Any, text: Callable[[int], bytes]) -> tuple[int, int]:
+    """Where a span begins and ends among places in the order of their texts."""
+    first, end = 0, len(places)
+    if span.low is not None:
+        first = (bisect_right if span.low_open else bisect_left)(places, utf8(span.low), key=text)
+    if span.high is not None:
+        end = (bisect_left if span.high_open else bisect_right)(places, utf8(span.high), key=text)
+    return first, max(first, end)

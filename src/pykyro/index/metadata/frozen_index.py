@@ -18,9 +18,11 @@ from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.section_checks import checked_sections
 from pykyro.index.metadata.sections import CODE_DTYPES, dense_from, utf8
 from pykyro.index.metadata.simplify import simplified
+from pykyro.index.metadata.typed_columns import TYPED, Condition, Scan, Span, without_types
 from pykyro.index.metadata.value_sets import Marks, ValueSet, chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
+from pykyro.model.typed_filter import Among, Between, Present, TextMatch
 
 CACHE_BYTES: Final = 4 << 20
 _SEPARATE_RUNS_MAX: Final = 16
@@ -28,6 +30,7 @@ _SEPARATE_RUNS_MAX: Final = 16
 _KEYS_IN_MEMORY_MAX: Final = 4096
 """Of so many keys the numbers are kept, some 200 bytes a key; more are found by bisection of what is mapped."""
 _KEY_BYTES: Final = 75
+_TYPED: Final = utf8(TYPED)
 _INDEX_BYTES: Final = 4 << 10
 
 
@@ -63,7 +66,7 @@ class FrozenMetadataIndex:
         self._results = ResultCache(cache_bytes, cache_account)
         self._tie_orders: TieOrders = {}
 
-    def match(self, condition: Filter, pause: Callable[[], None] = _no_pause) -> FrozenBitMap:
+    def match(self, condition: Condition, pause: Callable[[], None] = _no_pause) -> FrozenBitMap:
         """The rows that match `condition`.
 
         `pause` is called between any two steps, of which none takes much more than a millisecond for each million
@@ -72,7 +75,7 @@ class FrozenMetadataIndex:
         known = self._results.get(condition)
         if known is not None:
             return known[0]
-        found = self._match(simplified(condition), pause)
+        found = self._match(self._simplified(condition), pause)
         self._results.put(condition, found)
         return found
 
@@ -82,38 +85,59 @@ class FrozenMetadataIndex:
         keys = self._key_numbers
         return _INDEX_BYTES + (0 if keys is None else getsizeof(keys) + _KEY_BYTES * len(keys))
 
-    def cost_us(self, condition: Filter) -> int:
+    def cost_us(self, condition: Condition) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
-        return cost.cost_us(simplified(condition), self._rows, self._size_of)
+        return cost.cost_us(self._simplified(condition), self._rows, self._size_of)
 
     def forget(self, count: int) -> int:
         """Let go of so many bytes of what is remembered; how many it was."""
         return self._results.forget(count)
 
-    def _match(self, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
+    def _simplified(self, condition: Condition) -> Condition:
+        if isinstance(condition, Span | Scan):
+            return condition
+        return simplified(
+            without_types(condition, lambda key: self._number_of(utf8(TYPED + key)) is not None)
+        )
+
+    def _match(self, condition: Condition, pause: Callable[[], None]) -> FrozenBitMap:
         """`match` of what is simplified already, parts of filters too, which are remembered when they are small."""
         known = self._results.get(condition)
         if known is not None:
             return known[0]
         pause()
-        if isinstance(condition, Exact | In | Range):
+        if isinstance(condition, Among | Between | TextMatch | Present):
+            found = self._evaluated(condition, pause)
+            self._results.put(condition, found)
+            return found
+        if isinstance(condition, Exact | In | Range | Span | Scan):
             found = self._on_key(condition.key, condition, pause)
             self._results.put(condition, found)
             return found
+        return self._evaluated(condition, pause)
+
+    def _evaluated(self, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
         return evaluate(
             condition,
             lambda key, part: self._on_key(key, part, pause),
             lambda part: self._match(part, pause),
             lambda: everything(self._rows),
+            self._rows_of,
+            lambda part: self.match(part, pause),
         )
 
-    def _on_key(self, key: str, condition: Filter, pause: Callable[[], None]) -> FrozenBitMap:
+    def _on_key(self, key: str, condition: Condition, pause: Callable[[], None]) -> FrozenBitMap:
         """The rows whose value of `key` satisfies a condition on that key alone."""
         number = self._number_of(utf8(key))
         if number is None:
             return EMPTY
         column = self._column(number, pause)
         return self._rows_with(column, chosen(condition, column.admitted, column.size))
+
+    def _rows_of(self, key: str) -> tuple[int, bool]:
+        """Entries of a column, and whether they are known to be of as many rows: those of a row's code are."""
+        number = self._number_of(utf8(key))
+        return (0, False) if number is None else (self._size_of(key)[2], self._ends["code_width"][number] > 0)
 
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that are numbers, and rows of a key."""
@@ -160,6 +184,7 @@ class FrozenMetadataIndex:
             codes=codes,
             tie_orders=self._tie_orders,
             pause=pause,
+            repeated=codes is None and self._key_text(number).startswith(_TYPED),
         )
 
     def _rows_with(self, column: FrozenColumn, values: ValueSet) -> FrozenBitMap:
@@ -174,6 +199,8 @@ class FrozenMetadataIndex:
         val_rows = self._ends["val_rows"]
         first_row, end_row = val_rows[column.first + start], val_rows[column.first + end]
         count = end_row - first_row
+        if column.repeated and (end - start > 1 or count > dense_from(self._rows)):
+            return self._deduplicated(self._sections["rows"][first_row:end_row])
         if count == self._rows:
             return everything(self._rows)
         if column.codes is None or count <= dense_from(self._rows):
@@ -190,4 +217,14 @@ class FrozenMetadataIndex:
             return from_mask(np.concatenate([[False], marks]).take(column.codes))
         bounds = self._sections["val_rows"][column.first : column.first + column.size + 1].astype(np.int64)
         rows = self._sections["rows"][bounds[0] : bounds[-1]]
+        if column.repeated:
+            return self._deduplicated(rows[np.repeat(marks, np.diff(bounds))])
         return from_rows(np.sort(rows[np.repeat(marks, np.diff(bounds))]))
+
+    def _deduplicated(self, rows: npt.NDArray[np.uint32]) -> FrozenBitMap:
+        """These rows, of which some may be there more than once."""
+        if len(rows) <= dense_from(self._rows):
+            return from_rows(np.sort(rows))
+        mask = np.zeros(self._rows, dtype=np.bool_)
+        mask[rows] = True
+        return from_mask(mask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from sys import getsizeof
 from threading import Lock
 from typing import Final, TypeAlias
@@ -16,12 +16,21 @@ from pyroaring import FrozenBitMap
 
 from pykyro.index.metadata import cost
 from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
-from pykyro.index.metadata.column import Column, allocated
+from pykyro.index.metadata.column import Column, allocated, new_column
+from pykyro.index.metadata.derived_rows import DerivedRows, Origin
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.simplify import simplified
+from pykyro.index.metadata.typed_columns import (
+    TYPED,
+    Condition,
+    is_typed_column,
+    leaf_holds,
+    typed_entries,
+    without_types,
+)
 from pykyro.index.metadata.value_sets import chosen, marks_of
 from pykyro.memory.account import Account
-from pykyro.model.filter import Exact, Filter, In, Range, matches
+from pykyro.model.filter import Exact, Filter, In, Range
 
 CACHE_BYTES: Final = 4 << 20
 _CATCH_UP_ROWS: Final = 64
@@ -51,6 +60,7 @@ class MutableMetadataIndex:
         self._lock = Lock()
         self._keys: dict[str, Column | Few] = {}
         self._rows = array("I")
+        self._derived = DerivedRows()
         self._held = 0
         """Bytes of keys and of what they have."""
         self._results = ResultCache(cache_bytes, cache_account)
@@ -58,12 +68,20 @@ class MutableMetadataIndex:
     @property
     def size_bytes(self) -> int:
         """Memory the index takes for keys, values and rows, right within 15 %; what is remembered comes on top."""
-        return self._held + getsizeof(self._keys) + getsizeof(self._rows)
+        return self._held + getsizeof(self._keys) + getsizeof(self._rows) + self._derived.size_bytes
 
     def add(self, row: int, metadata: Mapping[str, str]) -> None:
         """Add a row and take it in. Raises ValueError unless `row` is larger than every row before."""
         self.pending.append((row, metadata))
         self.take_in()
+
+    def derive(self, row: int, changes: Mapping[str, str], origin: Origin) -> None:
+        """Add a row that has `changes`, and for every other key what its origin has. Raises ValueError unless `row`
+        is larger than every row before."""
+        with self._lock:
+            self.pending.append((row, changes))
+            self._take_in()
+            self._derived.add(row, origin)
 
     def take_in(self) -> None:
         """Bring the columns up to date with `pending`, from any thread. A question does so by itself; a writer does
@@ -78,13 +96,20 @@ class MutableMetadataIndex:
             if self._rows and row <= self._rows[-1]:
                 raise ValueError(f"row {row} comes after row {self._rows[-1]}")
             grown, among_few = 0, False
-            for key, value in metadata.items():
-                held = known.get(key)
-                if isinstance(held, Column):
-                    grown += held.add(row, value)
-                else:
-                    self._add_to_few(key, held, row, value)
-                    among_few = True
+            entries: Collection[tuple[str, str]] = metadata.items()
+            while entries:
+                typed = False
+                for key, value in entries:
+                    if type(value) is not str:
+                        typed, value = True, str.__str__(value)
+                    held = known.get(key)
+                    if isinstance(held, Column):
+                        grown += held.add(row, value)
+                    else:
+                        self._add_to_few(key, held, row, value)
+                        among_few = True
+                # Once more for the tokens of what is not text, which are texts themselves.
+                entries = typed_entries(metadata) if typed else ()
             self._held += grown + (_ROW_BYTES if among_few else 0)
             self._rows.append(row)
 
@@ -98,7 +123,7 @@ class MutableMetadataIndex:
             self._keys[key] = few = (*held, row, value)
             self._held += _few_bytes(few)
             return
-        column = self._keys[key] = Column()
+        column = self._keys[key] = new_column(key)
         for earlier, text in (*_pairs(held), (row, value)):
             column.add(earlier, text)
         self._held += column.size_bytes
@@ -107,22 +132,39 @@ class MutableMetadataIndex:
         """The rows added before the call that match `condition`."""
         with self._lock:
             self._take_in()
-            return self._remembered(condition, simplified)
+            return self._remembered(condition, self._simplified)
 
     def cost_us(self, condition: Filter) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""
         with self._lock:
             self._take_in()
-            return cost.cost_us(simplified(condition), len(self._rows), self._size_of)
+            simple = self._simplified(condition)
+            own = cost.cost_us(simple, len(self._rows), self._size_of)
+            return own + self._derived.cost_us(simple)
 
     def forget(self, count: int) -> int:
-        """Let go of so many bytes of what is remembered; how many it was."""
-        return self._results.forget(count)
+        """Let go of so many bytes of what is remembered, here and in the indexes that rows are derived from; how many
+        it was."""
+        gone = self._results.forget(count)
+        return gone if gone >= count else gone + self._derived.forget(count - gone)
+
+    def _simplified(self, condition: Filter) -> Filter:
+        return simplified(without_types(condition, lambda key: TYPED + key in self._keys))
 
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that may be numbers, and rows of a key. Numbers are in order, whatever the bound."""
-        held = self._keys.get(key, ())
-        return (len(held.texts), 0, len(held.rows)) if isinstance(held, Column) else (_FEW, 0, _FEW)
+        held, derived = self._keys.get(key, ()), self._derived.count
+        if isinstance(held, Column):
+            return len(held.texts), 0, len(held.rows) + derived
+        return _FEW, 0, _FEW + derived
+
+    def _rows_of(self, key: str) -> tuple[int, bool]:
+        """Entries of a column, and whether they are known to be of as many rows. A row that is derived may have any
+        key, as a text."""
+        held, derived = self._keys.get(key, ()), 0 if is_typed_column(key) else self._derived.count
+        if isinstance(held, Column):
+            return len(held.rows) + derived, not held.repeated
+        return len(held) // 2 + derived, False
 
     def _remembered(
         self, condition: Filter, simpler: Callable[[Filter], Filter] = lambda same: same
@@ -136,7 +178,9 @@ class MutableMetadataIndex:
             fresh = self._among(simpler(condition), self._rows[seen])
             found = found | fresh if fresh else found
         else:
-            found = evaluate(simpler(condition), self._on_key, self._remembered, self._everything)
+            found = evaluate(
+                simpler(condition), self._on_key, self._remembered, self._everything, self._rows_of
+            )
         self._results.put(condition, found, count)
         return found
 
@@ -154,24 +198,54 @@ class MutableMetadataIndex:
             lambda key, part: FrozenBitMap(self._fresh(key, part, first)),
             lambda part: self._among(part, first),
             lambda: FrozenBitMap(rows),
+            self._rows_of,
         )
 
-    def _fresh(self, key: str, condition: Filter, first: int) -> Iterator[int]:
+    def _fresh(self, key: str, condition: Condition, first: int) -> Iterator[int]:
         held = self._keys.get(key, ())
         if isinstance(held, Column):
             start = bisect_left(held.rows, first)
             pairs = ((held.rows[at], held.texts[held.codes[at]]) for at in range(start, len(held.rows)))
         else:
             pairs = (pair for pair in _pairs(held) if pair[0] >= first)
-        return (row for row, value in pairs if matches(condition, {key: value}))
+        yield from (row for row, value in pairs if leaf_holds(condition, key, value))
+        if not self._derived.count:
+            return
+        for row, value in self._derived.since(first, lambda origin: self._own_value(key, origin)):
+            if self._own_value(key, row) is None and leaf_holds(condition, key, value):
+                yield row
+        for row in self._derived.matching(condition, EMPTY, first):
+            if self._own_value(key, row) is None:
+                yield row
 
-    def _on_key(self, key: str, condition: Filter) -> FrozenBitMap:
+    def _own_value(self, key: str, row: int) -> str | None:
+        """The value that the row was added with."""
+        held = self._keys.get(key, ())
+        if not isinstance(held, Column):
+            return next((value for other, value in _pairs(held) if other == row), None)
+        at = bisect_left(held.rows, row)
+        return held.texts[held.codes[at]] if at < len(held.rows) and held.rows[at] == row else None
+
+    def _on_key(self, key: str, condition: Condition) -> FrozenBitMap:
         """The rows whose value of `key` satisfies a condition on that key alone."""
+        own = self._own_on_key(key, condition)
+        derived = self._derived.matching(condition, own) if self._derived.count else EMPTY
+        return own | (derived - self._carriers(key)) if derived else own
+
+    def _carriers(self, key: str) -> FrozenBitMap:
+        """The rows that were added with a value of `key`."""
+        held = self._keys.get(key, ())
+        if isinstance(held, Column):
+            return from_rows(np.array(held.rows, dtype=np.uint32))
+        return FrozenBitMap([row for row, _ in _pairs(held)])
+
+    def _own_on_key(self, key: str, condition: Condition) -> FrozenBitMap:
+        """Of the values that rows were added with."""
         held = self._keys.get(key)
         if held is None:
             return EMPTY
         if not isinstance(held, Column):
-            return FrozenBitMap([row for row, value in _pairs(held) if matches(condition, {key: value})])
+            return FrozenBitMap([row for row, value in _pairs(held) if leaf_holds(condition, key, value)])
         # A copy: an array that lends its memory out cannot grow, should an exception keep the borrower alive.
         codes = np.array(held.codes, dtype=np.uint32)
         match condition:
@@ -196,6 +270,7 @@ def _pairs(few: Few) -> Iterator[tuple[int, str]]:
 
 def _rows_where(column: Column, chosen: npt.NDArray[np.bool_]) -> FrozenBitMap:
     count, carriers = int(np.count_nonzero(chosen)), len(column.rows)
-    if column.rows[-1] == carriers - 1 and count > carriers // _DENSE:  # rows without gaps: a mask of rows
+    without_gaps = not column.repeated and column.rows[-1] == carriers - 1
+    if without_gaps and count > carriers // _DENSE:  # then the mask is one of rows
         return everything(carriers) if count == carriers else from_mask(chosen)
     return from_rows(np.array(column.rows, dtype=np.uint32)[chosen])

@@ -10,8 +10,10 @@ from typing import Final
 from pyroaring import FrozenBitMap
 
 from pykyro.index.metadata.bitmaps import size_bytes
+from pykyro.index.metadata.typed_columns import Condition
 from pykyro.memory.account import Account, Charge
-from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range
+from pykyro.model.filter import And, Exact, In, Not, Or, Range
+from pykyro.model.typed_filter import Among, Between, Present, TextMatch
 
 ENTRY_BYTES: Final = 300
 """Bookkeeping of an entry, beside its filter and its set."""
@@ -30,7 +32,7 @@ class ResultCache:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._charge: Charge | None = account.charge() if account is not None else None
-        self._entries: OrderedDict[Filter, tuple[FrozenBitMap, int, int]] = OrderedDict()
+        self._entries: OrderedDict[Condition, tuple[FrozenBitMap, int, int]] = OrderedDict()
         self._lock = Lock()
 
     def __del__(self) -> None:
@@ -42,7 +44,7 @@ class ResultCache:
         """What all entries take."""
         return self._bytes
 
-    def get(self, condition: Filter) -> tuple[FrozenBitMap, int] | None:
+    def get(self, condition: Condition) -> tuple[FrozenBitMap, int] | None:
         """The set remembered for `condition`, and how many rows had been seen."""
         with self._lock:
             entry = self._entries.get(condition)
@@ -51,7 +53,7 @@ class ResultCache:
             self._entries.move_to_end(condition)
             return entry[:2]
 
-    def put(self, condition: Filter, matched: FrozenBitMap, seen: int = 0) -> None:
+    def put(self, condition: Condition, matched: FrozenBitMap, seen: int = 0) -> None:
         """Remember a set, in place of an older one for the same filter. One that takes more than half of the cache is
         not worth what would have to go."""
         size = ENTRY_BYTES + filter_bytes(condition) + size_bytes(matched)
@@ -74,7 +76,7 @@ class ResultCache:
             self._tell()
         return gone
 
-    def _take(self, condition: Filter) -> None:
+    def _take(self, condition: Condition) -> None:
         old = self._entries.pop(condition, None)
         if old is not None:
             self._bytes -= old[2]
@@ -84,14 +86,20 @@ class ResultCache:
             self._charge.set(self._bytes)
 
 
-def filter_bytes(condition: Filter | None) -> int:
+def filter_bytes(condition: Condition | None) -> int:
     """Memory a filter takes with all its parts and texts, as if it shared none with others."""
     match condition:
         case Exact(key, value):
             return _NODE_BYTES + getsizeof(key) + getsizeof(value)
         case Range(key, _, bound):
             return _NODE_BYTES + getsizeof(key) + getsizeof(bound)
-        case In(key, values):
+        case Between(key, low, high):
+            return _NODE_BYTES + getsizeof(key) + getsizeof(low) + getsizeof(high)
+        case TextMatch(key, _, text):
+            return _NODE_BYTES + getsizeof(key) + getsizeof(text)
+        case Present(key):
+            return _NODE_BYTES + getsizeof(key)
+        case In(key, values) | Among(key, values):
             return _NODE_BYTES + getsizeof(key) + getsizeof(values) + sum(map(getsizeof, values))
         case And(parts) | Or(parts):
             return _NODE_BYTES + getsizeof(parts) + sum(map(filter_bytes, parts))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.index.metadata.sections import CODE_DTYPES, DTYPES, Sections, dense_from
+from pykyro.index.metadata.sections import CODE_DTYPES, DTYPES, Sections, dense_from, utf8
+from pykyro.index.metadata.typed_columns import TYPED
+
+_TYPED: Final = utf8(TYPED)
 
 
 def checked_sections(sections: Mapping[str, npt.NDArray[Any]], rows: int) -> Sections:
@@ -58,6 +62,19 @@ def _check_numbers(sections: Sections) -> None:
         raise ValueError("metadata section num_order is no order of num_values")
 
 
+def _typed_keys(sections: Sections) -> npt.NDArray[np.bool_]:
+    """Which keys are typed columns: they are one run, because keys are in order."""
+    ends, text = sections["key_ends"].data, sections["key_text"].data
+    keys = range(len(sections["code_width"]))
+
+    def start(key: int) -> bytes:
+        return bytes(text[ends[key] : ends[key + 1]])[: len(_TYPED)]
+
+    marks = np.zeros(len(keys), dtype=np.bool_)
+    marks[bisect_left(keys, _TYPED, key=start) : bisect_right(keys, _TYPED, key=start)] = True
+    return marks
+
+
 def _check_codes(sections: Sections, rows: int) -> None:
     widths, starts, codes = sections["code_width"], sections["code_starts"], sections["codes"]
     values = sections["key_values"].view(np.int64)
@@ -65,7 +82,10 @@ def _check_codes(sections: Sections, rows: int) -> None:
     if len(starts) != len(widths):
         raise ValueError(f"metadata section code_starts has {len(starts)} entries for {len(widths)} keys")
     carriers = ends[values[1:]] - ends[values[:-1]]
-    if bool(((carriers > dense_from(rows)) != (widths > 0)).any()) or bool((carriers > rows).any()):
+    # The rows of a typed column may have several values each, and then it has no codes.
+    several = _typed_keys(sections) & (widths == 0)
+    misfit = ((carriers > dense_from(rows)) != (widths > 0)) | (carriers > rows)
+    if bool((misfit & ~several).any()):
         raise ValueError("metadata section code_width does not fit the number of rows with each key")
     for key in np.flatnonzero(widths).tolist():
         width, start = int(widths[key]), int(starts[key])

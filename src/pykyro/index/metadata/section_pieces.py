@@ -126,7 +126,12 @@ class KeyPieces:
         out.end("key_values", self._values)
         out.end("key_numbers", self._numbers)
         width = 0
-        if self._codes is not None and self._carriers > dense_from(out.rows):
+        # A row that has several values has one code, and so there are none.
+        if (
+            self._codes is not None
+            and self._carriers > dense_from(out.rows)
+            and np.count_nonzero(self._codes) == self._carriers
+        ):
             width = code_width_of(self._values)
             codes = np.zeros(padded_codes(out.rows, width), dtype=CODE_DTYPES[width])
             codes[: out.rows] = self._codes

@@ -22,7 +22,9 @@ who needs their order looks at their texts (pykyro.model.number).
     codes         uint8                  for each row 1 + the place of its value in the key's, 0 without the
     key
 
-Keys that many rows carry have codes: one comparison over them finds a dense set faster than its list of rows.
+Keys that many rows carry have codes: one comparison over them finds a dense set faster than its list of rows. The
+typed column of a key (pykyro.index.metadata.typed_columns) is a key of its own, and has codes unless some row has
+several values in it.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.index.metadata.column import Column
+from pykyro.index.metadata.column import Column, new_column
+from pykyro.index.metadata.typed_columns import typed_entries
 from pykyro.model.limits import SEGMENT_ROWS_MAX
 from pykyro.model.number import parse_number
 
@@ -122,20 +125,29 @@ class SectionsBuilder:
 
     def add(self, metadata: Mapping[str, str]) -> None:
         """Take the next row."""
-        columns, row = self._columns, self.rows
+        typed = False
         for key, value in metadata.items():
-            held = columns.get(key)
-            if held is None:
-                columns[key] = (row, value)
-                self.size_bytes += _KEY_BYTES + _SINGLE_BYTES + len(key) + getsizeof(value)
-            elif isinstance(held, Column):
-                self.size_bytes += held.add(row, value)
-            else:
-                column = columns[key] = Column()
-                column.add(*held)
-                column.add(row, value)
-                self.size_bytes += column.size_bytes
+            if type(value) is not str:
+                typed, value = True, str.__str__(value)
+            self._add(key, value)
+        if typed:
+            for key, value in typed_entries(metadata):
+                self._add(key, value)
         self.rows += 1
+
+    def _add(self, key: str, value: str) -> None:
+        columns, row = self._columns, self.rows
+        held = columns.get(key)
+        if held is None:
+            columns[key] = (row, value)
+            self.size_bytes += _KEY_BYTES + _SINGLE_BYTES + len(key) + getsizeof(value)
+        elif isinstance(held, Column):
+            self.size_bytes += held.add(row, value)
+        else:
+            column = columns[key] = new_column(key)
+            column.add(*held)
+            column.add(row, value)
+            self.size_bytes += column.size_bytes
 
     def finish(self) -> Sections:
         """The arrays. The builder is empty behind it."""
@@ -204,7 +216,7 @@ def _freeze(column: Column | Single, rows: int) -> _Frozen:
     carriers = np.array(column.rows, dtype=np.uint32)
     code_width = 0
     codes = _NO_CODES
-    if len(carriers) > dense_from(rows):
+    if len(carriers) > dense_from(rows) and not column.repeated:
         code_width = code_width_of(len(order))
         wide = np.zeros(padded_codes(rows, code_width), dtype=CODE_DTYPES[code_width])
         wide[carriers] = ranks + 1

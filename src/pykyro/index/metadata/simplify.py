@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from math import isnan
 from typing import Final, TypeAlias
 
-from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range, RangeOperator
-from pykyro.model.number import ExactOrder, exact_order, parse_number
+from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range
+from pykyro.model.number import ExactOrder, RangeOperator, exact_order, parse_number
 
 Leaf: TypeAlias = Exact | In | Range
 _LEAST_OUTSIDE: Final = frozenset[RangeOperator | None](("gte", "gt"))

@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.index.metadata.simplify import Leaf
-from pykyro.model.filter import And, Exact, Filter, In, Or, Range
+from pykyro.index.metadata.typed_columns import Condition, Leaf, Scan, Span
+from pykyro.model.filter import And, Exact, In, Or, Range
 
 Runs: TypeAlias = list[tuple[int, int]]
 """First place and the one behind the last; ascending, with a gap between any two."""
@@ -21,7 +21,7 @@ Marks: TypeAlias = npt.NDArray[np.bool_]
 ValueSet: TypeAlias = Runs | Marks
 
 
-def one_key(condition: Filter) -> str | None:
+def one_key(condition: Condition) -> str | None:
     """The key that every condition is about, all joined by And and Or; None when there is no such key."""
     match condition:
         case Exact(key) | In(key) | Range(key):
@@ -33,10 +33,10 @@ def one_key(condition: Filter) -> str | None:
             return None
 
 
-def chosen(condition: Filter, leaf: Callable[[Leaf], ValueSet], size: int) -> ValueSet:
+def chosen(condition: Condition, leaf: Callable[[Leaf], ValueSet], size: int) -> ValueSet:
     """The values among `size` that satisfy a condition on one key, given those that satisfy each leaf."""
     match condition:
-        case Exact() | In() | Range():
+        case Exact() | In() | Range() | Span() | Scan():
             return leaf(condition)
         case And(parts):
             found = chosen(parts[0], leaf, size)

@@ -93,6 +93,8 @@ class Log:
         self.writes = 0
         self.bytes_written = 0
         self.syncs = 0
+        self.has_types = manifests.current.has_types
+        """Whether frames may hold metadata values that are not text."""
         self.on_sync: Callable[[float], None] = lambda duration_s: None
         """Told how long each sync of accepted frames took; two are never told at once."""
         self.has_hole = False
@@ -126,14 +128,28 @@ class Log:
                 return 0.0
             return max(0, self._clock.wall_us() - self._unsynced[0][1].time_us) / 1e6
 
+    def announce(self, *, merges: bool, types: bool) -> None:
+        """Let the MANIFEST say, durably, that frames may hold MERGE records, or metadata values that are not text, of
+        which earlier programs can read neither. To be called before such a frame is appended; does nothing when it is
+        said already. Raises Unavailable or WriteFailed; then none may be appended."""
+        current = self._manifests.current
+        if current.has_merges >= merges and current.has_types >= types:
+            return
+        self.require_writable()
+        with self._tripping("change of the MANIFEST"):
+            self._manifests.update(lambda manifest: manifest.announcing(merges=merges, types=types))
+            self.has_types = self.has_types or types
+
     def append(self, contents: Sequence[bytes]) -> list[LSN]:
         """Accept one operation frame per content, durable as the policy promises when this returns.
 
-        Raises Unavailable while the breaker is open, WriteFailed when the disk refuses; then none of the frames
-        is accepted.
+        Raises Unavailable while the breaker is open, with nothing to accept too, and WriteFailed when the disk
+        refuses; then none of the frames is accepted.
         """
         if self.breaker.state is not BreakerState.CLOSED:
             self.require_writable()
+        if not contents:
+            return []
         now_us, frames = min(max(0, self._clock.wall_ns() // 1000), WALL_MAX_US), []
         for content in contents:
             frames.append(PendingFrame(OPERATION, content, now_us))  # noqa: PERF401

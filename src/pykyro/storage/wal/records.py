@@ -2,9 +2,10 @@
 
     content  = count:u32 { record }
     record   = kind:u8 doc_id:u64           vector_bytes:u32 metadata_bytes:u32 vector metadata     kinds 1 to 3
-             | kind:u8 doc_id:u64 owner:u64 vector_bytes:u32 metadata_bytes:u32 vector metadata     kinds 4 to 6
+             | kind:u8 doc_id:u64 owner:u64 vector_bytes:u32 metadata_bytes:u32 vector metadata     kinds 4 to 7
     kinds    = 1 and 4 PUT (vector and metadata), 2 and 5 DELETE (neither),
-               3 and 6 METADATA (metadata only: the whole resulting map)
+               3 and 6 METADATA (metadata only: the whole resulting map),
+               7 MERGE (metadata only: the entries that are set, the document keeps its others)
 
 vector is float32, little endian, as the client sent it; metadata is encoded by metadata_wire, reserved keys
 included. All records of one frame take effect or none does. `encode_records` in writer.py writes this.
@@ -14,19 +15,25 @@ number plus one. Kinds 1 to 3 are written while there are none. Earlier versions
 documents too: there doc_id is "packed", the tenant's number in its upper half and the client's id in its lower. So a
 tenant's document and one of no tenant could have the same packed id: they were twins, and writing one took the place
 of the other. Reading such a record does what was done then.
+
+A MERGE means something only for the document as it is at that position, so whoever reads the log applies it to what
+the segments and the records before it make of the document: `metadata_after` is the one rule. Replay begins at the
+position that the segments describe exactly, so it is always the same document. Earlier versions take the kind for
+damage: the MANIFEST is of format 3 before the first is written (manifest.py). Programs from before wrote a merge as
+METADATA, which stays readable.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from pykyro.model.limits import TENANT_INDEX_MAX
-from pykyro.model.metadata_wire import decode_metadata
+from pykyro.model.metadata_wire import decode_metadata, has_types
 from pykyro.model.types import TENANT_INDEX_KEY, Key, Vector, key_doc_id, key_of, key_owner
 
 HEAD: Final = struct.Struct("<BQII")
@@ -35,6 +42,8 @@ COUNT: Final = struct.Struct("<I")
 PUT: Final = 1
 DELETE: Final = 2
 METADATA: Final = 3
+MERGE: Final = 7
+"""It states the owner always, as no earlier version reads it anyway."""
 OWNED: Final = 3
 """Added to a kind whose record states the owner."""
 PACKED_SHIFT: Final = 32
@@ -72,7 +81,21 @@ class MetadataRecord:
     wire: bytes
 
 
-Record: TypeAlias = PutRecord | DeleteRecord | MetadataRecord
+@dataclass(slots=True, eq=False)
+class MergeRecord:
+    """These entries of the document's metadata are set, the others stay; `wire` is `changes` encoded."""
+
+    key: Key
+    changes: Mapping[str, str]
+    wire: bytes
+
+
+Record: TypeAlias = PutRecord | DeleteRecord | MetadataRecord | MergeRecord
+
+
+def metadata_after(record: MetadataRecord | MergeRecord, before: Mapping[str, str]) -> Mapping[str, str]:
+    """The metadata of a document that had `before`."""
+    return {**before, **record.changes} if isinstance(record, MergeRecord) else record.metadata
 
 
 def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
@@ -88,7 +111,7 @@ def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
     for _ in range(count):
         record, packed, position = _decode_record(content, position)
         records.append(record)
-        if packed and tenanted and not isinstance(record, MetadataRecord):
+        if packed and tenanted and isinstance(record, (PutRecord, DeleteRecord)):
             twin = DeleteRecord(_twin(record.key), certain=False)
             if isinstance(record, DeleteRecord):
                 records[-1] = DeleteRecord(record.key, certain=False)
@@ -96,6 +119,11 @@ def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
     if position != len(content):
         raise ValueError("bytes after the last record")
     return records
+
+
+def hold_types(records: Iterable[Record]) -> bool:
+    """Whether the metadata of any record has values that are not text."""
+    return any(not isinstance(record, DeleteRecord) and has_types(record.wire) for record in records)
 
 
 def _decode_record(content: bytes, position: int) -> tuple[Record, bool, int]:
@@ -112,16 +140,18 @@ def _decode_record(content: bytes, position: int) -> tuple[Record, bool, int]:
     if end > len(content):
         raise ValueError("a record is longer than its frame")
     wire = content[metadata_start:end]
-    operation = kind - OWNED if owned else kind
+    operation = kind - OWNED if METADATA < kind < MERGE else kind
     if operation == DELETE and not vector_bytes and not metadata_bytes:
         key = _owned_key(doc_id, fields[2]) if owned else doc_id
         return DeleteRecord(key), not owned, end
-    if operation not in (PUT, METADATA) or vector_bytes % 4 or (operation == METADATA and vector_bytes):
+    if operation not in (PUT, METADATA, MERGE) or vector_bytes % 4 or (operation != PUT and vector_bytes):
         raise ValueError(
             f"record of kind {kind} with {vector_bytes} vector and {metadata_bytes} metadata bytes"
         )
     metadata = decode_metadata(wire)
     key = _owned_key(doc_id, fields[2]) if owned else _unpacked_key(doc_id, metadata)
+    if operation == MERGE:
+        return MergeRecord(key, metadata, wire), False, end
     if operation == METADATA:
         return MetadataRecord(key, metadata, wire), not owned, end
     vector = np.frombuffer(content, dtype="<f4", count=vector_bytes // 4, offset=vector_start)

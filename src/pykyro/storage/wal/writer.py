@@ -36,11 +36,13 @@ from pykyro.storage.wal.records import (
     COUNT,
     DELETE,
     HEAD,
+    MERGE,
     METADATA,
     OWNED,
     OWNED_HEAD,
     PUT,
     DeleteRecord,
+    MergeRecord,
     PutRecord,
     Record,
 )
@@ -62,12 +64,15 @@ def encode_records(records: Iterable[Record], *, tenanted: bool) -> bytes:
             kind = DELETE
         elif isinstance(record, PutRecord):
             kind, vector, wire = PUT, np.asarray(record.vector, dtype="<f4").tobytes(), record.wire
+        elif isinstance(record, MergeRecord):
+            kind, wire = MERGE, record.wire
         else:
             kind, wire = METADATA, record.wire
         key = record.key
-        if tenanted:
+        if tenanted or kind == MERGE:
             owner, doc_id = key >> OWNER_SHIFT, key & DOC_ID_BITS
-            head = OWNED_HEAD.pack(kind + OWNED, doc_id, owner, len(vector), len(wire))
+            owned_kind = kind if kind == MERGE else kind + OWNED
+            head = OWNED_HEAD.pack(owned_kind, doc_id, owner, len(vector), len(wire))
         else:
             head = HEAD.pack(kind, key, len(vector), len(wire))
         parts += (head, vector, wire)

@@ -19,7 +19,9 @@ from pykyro.model.limits import (
     STREAM_MESSAGES_MAX,
 )
 from pykyro.model.metadata_bounds import check_metadata_entries, check_metadata_size
+from pykyro.model.typed_text import CLASSES, with_tags
 from pykyro.model.types import RESERVED_KEYS, Metric, Vector
+from pykyro.model.values import check_values
 
 Request = TypeVar("Request", bound=Message)
 _Made = TypeVar("_Made")
@@ -37,6 +39,24 @@ def parse(kind: type[Request], payload: bytes) -> Request:
         raise InvalidArgument(
             f"the {len(payload)} bytes of the request are no valid {kind.DESCRIPTOR.name}"
         ) from None
+
+
+def typed_metadata(texts: Mapping[str, str], types: str) -> dict[str, str]:
+    """A client's metadata with the types it names, checked, one tag for each entry by ascending key."""
+    if len(types) != len(texts):
+        raise InvalidArgument(
+            f"types has {len(types)} tags, one for each entry of metadata is needed, which has {len(texts)}",
+            field="types",
+        )
+    for key, tag in zip(sorted(texts), types):
+        if tag not in CLASSES:
+            raise InvalidArgument(
+                f"types gives metadata.{key[:200]} the tag {tag!r}; it must be one of {''.join(CLASSES)}",
+                field="types",
+            )
+    metadata = with_tags(texts, types)
+    check_values(metadata)
+    return metadata
 
 
 def client_metadata(entries: Mapping[str, str], *, bytes_max: int) -> dict[str, str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from typing import Final
 
 from pykyro.model.errors import CallError, KyroError, ResourceExhausted
-from pykyro.model.limits import STREAM_MESSAGES_MAX, STREAM_SEARCHES_MAX
+from pykyro.model.limits import STREAM_AHEAD_BYTES_MAX, STREAM_MESSAGES_MAX, STREAM_SEARCHES_MAX
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.call_log import RUNNING, CallLog
@@ -20,6 +21,9 @@ from pykyro.service.searches import Answered, Searches
 from pykyro.telemetry.counters import Counters
 from pykyro.transport.grpc.search_codec import wants_inline_errors
 
+_AT_FIRST: Final = 8
+"""Searches under way before it is known how large their answers are."""
+
 
 class _ReadAhead:
     """Searches of one stream that are under way, in order, and how its requests ended."""
@@ -27,9 +31,32 @@ class _ReadAhead:
     def __init__(self) -> None:
         self.searches: deque[tuple[bytes, asyncio.Future[Answered]]] = deque()
         """Of each the request and its answer to come."""
+        self._largest = STREAM_AHEAD_BYTES_MAX // _AT_FIRST
+        """Bytes of the largest search so far, request and answer."""
         self.ended = False
         self.error: Exception | None = None
         self._changed = asyncio.Event()
+
+    def add(self, payload: bytes, answer: asyncio.Future[Answered]) -> None:
+        """The next search."""
+        self.searches.append((payload, answer))
+        self.changed()
+
+    def drop_first(self) -> None:
+        """The first was answered, and its answer has been taken."""
+        payload, answer = self.searches.popleft()
+        size = len(payload)
+        if not answer.cancelled() and answer.exception() is None:
+            size += len(answer.result().response)
+        # What came of the others is known as little as what came of this one was: small ones make room for more.
+        self._largest = max(size, self._largest // 2)
+        self.changed()
+
+    def is_full(self, searches_max: int) -> bool:
+        """Whether no more may be read before one is taken: any answer may be as large as the largest so far."""
+        return len(self.searches) >= min(
+            searches_max, max(1, STREAM_AHEAD_BYTES_MAX // max(1, self._largest))
+        )
 
     def changed(self) -> None:
         """Something was added, answered or ended."""
@@ -64,8 +91,7 @@ class SearchStreams:
                     except KyroError as error:
                         outcome = error
                     yield self._response(payload, outcome, caller)
-                    ahead.searches.popleft()
-                    ahead.changed()
+                    ahead.drop_first()
                 elif ahead.ended:
                     if ahead.error is not None:
                         raise ahead.error
@@ -88,10 +114,9 @@ class SearchStreams:
                     raise ResourceExhausted(f"bulk_search batch size exceeds maximum {STREAM_MESSAGES_MAX}")
                 messages.check(payload)
                 caller.spend()
-                while len(ahead.searches) >= self._ahead_max:
+                while ahead.is_full(self._ahead_max):
                     await ahead.change()
-                ahead.searches.append((payload, self._searches.ask(payload, caller)))
-                ahead.changed()
+                ahead.add(payload, self._searches.ask(payload, caller))
         except Exception as error:
             ahead.error = error
         ahead.ended = True

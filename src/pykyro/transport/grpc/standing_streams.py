@@ -137,7 +137,7 @@ class _NoMessages(AsyncIterator[bytes]):
 
 def _share_of(context: Any) -> Share:
     peer = context.peer()
-    if not peer.startswith("ipv"):  # behind native, where all calls seem to come from one place
+    if not peer.startswith("ipv"):  # no TCP connection
         return NOBODYS
     host, _, _ = peer.rpartition(":")
     return host, peer

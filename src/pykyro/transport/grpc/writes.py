@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -81,9 +81,12 @@ class Writes:
 
     async def update_metadata(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.UpdateMetadataRequest, payload)
+        metadata: Mapping[str, str] = request.metadata
+        if request.types:
+            metadata = decode.typed_metadata(metadata, request.types)
         update = UpdateMetadata(
             doc_id=decode.checked_doc_id(request.doc_id),
-            metadata=decode.client_metadata(request.metadata, bytes_max=len(payload)),
+            metadata=decode.client_metadata(metadata, bytes_max=len(payload)),
             merge=request.merge,
             scope=caller.scope(checked_namespace(request.namespace)),
         )
@@ -186,6 +189,8 @@ def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
     if not (squares < math.inf and (squares > 0.0 or schema.metric is not Metric.COSINE)):
         _check_inserted(vector, schema)
     metadata = dict(request.metadata)
+    if request.types:
+        metadata = decode.typed_metadata(metadata, request.types)
     if (
         len(metadata) > METADATA_ENTRIES_MAX
         or len(payload) - vector.nbytes > METADATA_KEY_BYTES_MAX
