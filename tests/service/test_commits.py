@@ -76,11 +76,15 @@ def test_more_than_may_wait_is_refused_at_once_with_a_hint(tmp_path: Path) -> No
     asyncio.run(scenario())
 
 
-def test_groups_are_bounded_by_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_path, "COMMIT_BYTES_MAX", 10)
+@pytest.mark.parametrize("bound", ["limit", "memory"])
+def test_groups_are_bounded_by_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    if bound == "limit":
+        monkeypatch.setattr(write_path, "COMMIT_BYTES_MAX", 10)
 
     async def scenario() -> list[int]:
         async with rig(tmp_path) as made:
+            if bound == "memory":
+                made.commits._writes._memory.group_bytes_max = 10
             futures = [made.commits.submit(made.held, weight=10)]
             await made.first_group_taken()
             for doc_id, weight in enumerate([5, 5, 5, 20, 1], 2):

@@ -207,11 +207,12 @@ class WritePath:
     def _take_group(self, own: PendingWrite | None, group: list[PendingWrite]) -> None:
         """Fill a group: the leader's own write, if it has one, then others in order of arrival."""
         operations = weight = 0
+        weight_max = min(COMMIT_BYTES_MAX, self._memory.group_bytes_max)
         if own is not None:
             group.append(own)
             operations, weight, own.turn = own.size, own.weight, None
         with self._queue_lock:
-            while self._queue and operations < _GROUP_OPERATIONS_MAX and weight < COMMIT_BYTES_MAX:
+            while self._queue and operations < _GROUP_OPERATIONS_MAX and weight < weight_max:
                 write = self._queue.popleft()
                 group.append(write)
                 operations += write.size

@@ -18,6 +18,7 @@ from pykyro.model.arguments import (
     checked_vector,
 )
 from pykyro.model.errors import InvalidArgument, KyroError
+from pykyro.model.limits import ENTRY_BYTES
 from pykyro.model.scalars import shown, shown_error
 from pykyro.model.types import Document
 from pykyro.system.signal_handlers import raised_by_handler
@@ -41,8 +42,10 @@ def checked_document(
 
 
 def document_bytes(document: Document) -> int:
-    """Approximate size of a document in a request: its vector and its metadata."""
-    return document.vector.nbytes + sum(len(key) + len(value) for key, value in document.metadata.items())
+    """About what a document takes in memory while it is stored: its vector and its metadata."""
+    metadata = document.metadata
+    text = sum(len(key) + len(value) for key, value in metadata.items())
+    return document.vector.nbytes + text + ENTRY_BYTES * len(metadata)
 
 
 class Intake:

@@ -74,7 +74,10 @@ LONG_SEARCH_BATCH: Final = 4
 LOOKUP_BATCH: Final = 256
 WAITING_LOOKUPS_MAX: Final = 10_000
 COMMIT_BYTES_MAX: Final = 16 << 20
-"""Request bytes of one group commit, exceeded by one request at most."""
+"""Bytes of the documents of one group commit, exceeded by one request at most."""
+ENTRY_BYTES: Final = 400
+"""Counted for each entry of metadata beside its text: what it takes once it is decoded, and indexed under a key that
+no other document has."""
 WAITING_WRITES_MAX: Final = 10_000
 HANDED_WRITES_MAX: Final = 1024
 """Documents of writes that the engine has at once; the others wait where clients are served by turns."""
@@ -83,6 +86,7 @@ STREAM_GROUP_DOCUMENTS_MAX: Final = 512
 STREAM_LINGER_S: Final = 0.01
 """Longest a document of a stream waits for others, unless a group of the stream is being committed."""
 STREAM_GROUP_BYTES_MAX: Final = 8 << 20
+"""Bytes of the documents that a stream gathers, unless a single one is larger."""
 STREAM_SEARCHES_MAX: Final = 128
 """In-flight searches of one stream."""
 STREAM_AHEAD_BYTES_MAX: Final = 8 << 20

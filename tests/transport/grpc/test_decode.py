@@ -20,7 +20,7 @@ from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import ANYBODY, Caller
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.search_codec import GrpcSearchCodec, wants_inline_errors
-from pykyro.transport.grpc.writes import decode_insert, insert_fault
+from pykyro.transport.grpc.writes import decode_insert, insert_fault, request_bytes
 
 DIMENSION = 4
 COSINE = Schema(DIMENSION, Metric.COSINE)
@@ -250,3 +250,12 @@ def test_doc_id_zero_is_refused() -> None:
     assert decode.checked_doc_id(1) == 1
     with pytest.raises(InvalidArgument, match="doc_id must be non-zero"):
         decode.checked_doc_id(0)
+
+
+@given(metadata=st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=50))
+def test_a_request_counts_at_least_what_each_of_its_entries_takes(metadata: dict[str, str]) -> None:
+    least = limits.ENTRY_BYTES * len(metadata)
+    insert = pb.InsertRequest(doc_id=1, embedding=VECTOR, metadata=metadata).SerializeToString()
+    update = pb.UpdateMetadataRequest(doc_id=1, metadata=metadata).SerializeToString()
+    assert request_bytes(insert) >= len(insert) + least
+    assert request_bytes(update) >= len(update) + least

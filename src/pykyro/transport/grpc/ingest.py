@@ -30,7 +30,7 @@ from pykyro.service.commits import Commits, Outcome
 from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
 from pykyro.transport.grpc.status import code_of
-from pykyro.transport.grpc.writes import decode_inserts, insert_fault
+from pykyro.transport.grpc.writes import decode_inserts, insert_fault, request_bytes
 
 
 class Ingest:
@@ -104,10 +104,11 @@ class Ingest:
             except ResourceExhausted as fault:
                 self._turn_away(fault)
                 return
+        size = request_bytes(payload)
         self._gathered.append(payload)
-        self._gathered_bytes += len(payload)
+        self._gathered_bytes += size
         held = self._held
-        held.held += HELD_TWICE * len(payload)
+        held.held += HELD_TWICE * size
         if held.held - held.charged > TALLY_SLACK_BYTES:
             held.settle()
         if self._committing:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -17,7 +18,13 @@ from pykyro.model.arguments import Schema, checked_namespace
 from pykyro.model.distance import check_vector
 from pykyro.model.errors import CallError, InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.filter import check_filter, names_a_condition
-from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MIN, METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX
+from pykyro.model.limits import (
+    DIMENSION_MAX,
+    DOC_ID_MIN,
+    ENTRY_BYTES,
+    METADATA_ENTRIES_MAX,
+    METADATA_KEY_BYTES_MAX,
+)
 from pykyro.model.requests import (
     Ack,
     Delete,
@@ -38,6 +45,9 @@ from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import decode_filter
+
+_VALUE_TAG: Final = b"\x12"
+"""Before the value of each entry of a map."""
 
 
 class Writes:
@@ -117,7 +127,9 @@ class Writes:
         start_us = 0 if self._tracing is None else time.time_ns() // 1000
         try:
             operations = operation if callable(operation) else (operation,)
-            (outcome,) = await self._commits.submit(operations, weight=len(payload), share=caller.share)
+            (outcome,) = await self._commits.submit(
+                operations, weight=request_bytes(payload), share=caller.share
+            )
         except KyroError as error:
             raise CallError(doing, error) from error
         finally:
@@ -153,6 +165,12 @@ def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
             return DeleteMatching(condition, scope)
         case _:
             raise InvalidArgument("No delete criteria provided", field="delete_criteria")
+
+
+def request_bytes(payload: bytes) -> int:
+    """About what the document or the changes of a request take in memory while they are stored; known before it is
+    decoded: every byte that may begin the value of an entry counts as one, though some are of vectors and texts."""
+    return len(payload) + ENTRY_BYTES * payload.count(_VALUE_TAG)
 
 
 def decode_inserts(
