@@ -56,7 +56,10 @@ class Course:
 def play(script: Script, has_time: Callable[[], bool] = lambda: True, tell: bool = False) -> Course:
     """Do the steps one after another, each judged, while there is time; then everything is looked at."""
     rng, done = random.Random(0), 0
-    with tempfile.TemporaryDirectory(prefix="siege-") as directory, contextlib.ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="siege-", ignore_cleanup_errors=True) as directory,
+        contextlib.ExitStack() as stack,
+    ):
         siege: Siege | None = None
         try:
             # grpcio expands references before it looks at their bound, which docs/operations.md says.
