@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 SECONDS_BUDGET ?= 600
 SEED ?= 0
 
+# Tests and the demo start programs by the hundred; each would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test testall check format bench crash rig siege fuzz soak proto clean
 
 help: ## show this list
