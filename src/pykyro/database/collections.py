@@ -43,17 +43,16 @@ from pykyro.memory.budget import CACHES_SHRINK_FROM, MemoryBudget
 from pykyro.model.collection import (
     DEFAULT,
     DEFAULT_NUMBER,
+    CollectionChanges,
     CollectionConfig,
     CollectionInfo,
     checked_collection_name,
-    checked_ef_search,
     not_found,
 )
 from pykyro.model.errors import (
     AlreadyExists,
     DataDamaged,
     FailedPrecondition,
-    InvalidArgument,
     NotFound,
     ResourceExhausted,
     WriteFailed,
@@ -228,22 +227,17 @@ class Collections:
                 raise
             return True
 
-    def update(self, name: str, *, ef_search: int) -> CollectionInfo:
+    def update(self, name: str, changes: CollectionChanges) -> CollectionInfo:
         """Change what can change. Raises NotFound, InvalidArgument, WriteFailed."""
-        checked_ef_search(ef_search)
         with self._changing():
             number = self.number_of(name)
             if number == DEFAULT_NUMBER:
-                raise InvalidArgument(
-                    f"ef_search of the collection {DEFAULT!r} is said where the database is opened: hnsw.ef_search "
-                    "of the server's configuration, ef_search of pykyro.open",
-                    field="ef_search",
-                )
-            changed = self._by_number[number].model_copy(update={"ef_search": ef_search})
+                raise changes.refusal_for_default
+            changed = self._by_number[number].model_copy(update=changes.values)
             self._change(lambda known: with_collection(known, name_of(known, number), changed))
             engine = self.open.engines().get(number)
             if engine is not None:
-                engine.ef_search = ef_search
+                engine.ef_search, engine.default_ttl_us = changed.ef_search, changed.default_ttl_us
         return self._info(number)
 
     def rename(self, name: str, new_name: str) -> None:

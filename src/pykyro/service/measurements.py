@@ -154,6 +154,7 @@ def _tiers(stats: EngineStats, documents_max: int) -> Iterator[Family]:
     yield storage.DEAD_ROWS.of(stats.dead_rows)
     yield storage.HOT_TIER_FLUSHES_TOTAL.of(stats.hot_flushes)
     yield storage.MERGES_TOTAL.of(stats.merges)
+    yield storage.DOCUMENTS_EXPIRED_TOTAL.of(stats.expired)
     yield storage.MAINTENANCE_FAILING.of(int(bool(stats.maintenance_failure)))
 
 

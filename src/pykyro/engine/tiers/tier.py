@@ -113,6 +113,14 @@ class SearchTier(Protocol):
         """Mark a row deleted; searches that start now do not see it."""
         ...
 
+    def due(self, first_us: int, last_us: int) -> list[tuple[int, Key]]:
+        """Live rows whose documents go from `first_us` to `last_us`, and their keys."""
+        ...
+
+    def next_expiry_us(self, after_us: int) -> int:
+        """No live row goes between `after_us` and this instant, NEVER_US if none goes at all."""
+        ...
+
     def forget(self, count: int) -> int:
         """Let go of so many bytes of what is remembered of filters; how many it was."""
         ...
