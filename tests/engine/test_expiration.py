@@ -1,4 +1,4 @@
-"""Documents go at their instant, from every answer, for good: held against a dict, with a clock that steps both ways."""
+"""Documents go at their instant, from every answer, for good: against a dict, with a clock that steps both ways."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.crash.clock import FakeClock
+from tests.crash.disk import AllLost
 from tests.crash.fault_filesystem import Fault, FaultFS
+from tests.crash.session import open_on
 from tests.engine.opening import DIMENSION, ids, open_small, vectors
 
-from pykyro.engine.engine import Engine, open_engine
-from pykyro.engine.maintenance.builder import InlineBuilder
+from pykyro.engine.engine import Engine
 from pykyro.engine.options import EngineOptions
 from pykyro.model.errors import DataDirMismatch, KyroError, ResourceExhausted
 from pykyro.model.expiry import NEVER, Expiry
@@ -257,37 +258,40 @@ def test_a_hundred_thousand_go_at_once_and_their_space_comes_back(tmp_path: Path
     again.close()
 
 
-def test_what_cannot_be_logged_goes_all_the_same(tmp_path: Path) -> None:
+def test_what_cannot_be_logged_goes_all_the_same() -> None:
     clock, disk = clock_at(), FaultFS()
-    options = EngineOptions(DIMENSION, background=False)
 
     def opened() -> Engine:
-        return open_engine(tmp_path, options, filesystem=disk, clock=clock, builder=InlineBuilder(disk))
+        options = EngineOptions(DIMENSION, background=False)
+        return open_on(disk, options, clock)
 
     engine = opened()
     engine.commit([put(1), put(2, after(5)), put(3, after(5))])
     engine.flush()
     engine.commit([put(4, after(5))])
-    disk.plan.append(Fault("fsync", error=5))
-    (refused,) = engine.commit([put(9)])
-    assert isinstance(refused, KyroError)
+    disk.faults = [Fault(len(disk.calls), "error", lasting=True)]
+    assert isinstance(engine.commit([put(9)])[0], KyroError)
     clock.step_wall(5)
     assert set(everything(engine)) == {1}
-    (refused,) = engine.commit([put(2)])
-    assert isinstance(refused, KyroError)
+    clock.step_wall(-5)
+    assert isinstance(engine.commit([put(2)])[0], KyroError)
     clock.advance(60)
-    clock.step_wall(-65)
     assert set(everything(engine)) == {1}
-    engine.write(put(2))  # the disk is good again: what was missing in the log comes first
+    disk.heal()
+    clock.advance(60)
+    clock.step_wall(-120)
+    engine.write(put(2))  # behind what was missing in the log
     assert set(everything(engine)) == {1, 2}
     engine.write(Delete(2))
-    engine.close()
+    disk = disk.crash(AllLost())
     engine = opened()
     assert set(everything(engine)) == {1}
     engine.close()
 
 
-def test_who_uses_no_expiry_asks_no_clock_and_earlier_programs_keep_reading(tmp_path: Path) -> None:
+def test_earlier_programs_read_on_until_the_first_expiry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = open_small(tmp_path, clock=clock_at())
     engine.write(put(1, NEVER))
     path = tmp_path / "MANIFEST"
@@ -295,8 +299,8 @@ def test_who_uses_no_expiry_asks_no_clock_and_earlier_programs_keep_reading(tmp_
     engine.write(put(1, after(5)))
     assert path.read_bytes().startswith(b"KYRODB-MANIFEST 4 ")
     engine.close()
-    with pytest.raises(DataDirMismatch), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manifests, "_FORMATS", (b"1", b"2", b"3"))
+    monkeypatch.setattr(manifests, "_FORMATS", (b"1", b"2", b"3"))
+    with pytest.raises(DataDirMismatch):
         manifests.read_manifest(LocalFileSystem(), tmp_path)
 
 
