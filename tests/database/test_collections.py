@@ -9,7 +9,7 @@ import pytest
 from tests.database.opening import SMALL, found, opened, shut, store
 
 from pykyro.database.collections import Collections
-from pykyro.model.collection import CollectionConfig, checked_config, checked_changes
+from pykyro.model.collection import CollectionConfig, checked_changes, checked_config
 from pykyro.model.errors import AlreadyExists, DataDamaged, InvalidArgument, NotFound
 from pykyro.model.types import Metric
 from pykyro.storage import filename
