@@ -16,12 +16,11 @@ from pykyro.model.errors import KyroError
 from pykyro.model.requests import Put, SearchRequest, SearchResult
 from pykyro.model.types import Document, Vector
 from pykyro.storage.files.filesystem import LocalFileSystem
-from pykyro.system.clock import Clock
 
 DIMENSION = 8
 
 
-def open_small(path: Path, *, memory: Any = None, clock: Clock | None = None, **options: Any) -> Engine:
+def open_small(path: Path, *, memory: Any = None, clock: Any = None, **options: Any) -> Engine:
     """An engine that does nothing by itself."""
     chosen: dict[str, Any] = {"dimension": DIMENSION, "background": False} | options
     filesystem = LocalFileSystem()

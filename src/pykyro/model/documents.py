@@ -42,6 +42,7 @@ DocumentLike: TypeAlias = (
 )
 """(id, vector), (id, vector, metadata), a NewDocument, or a document as a lookup returned it."""
 
+_When: TypeAlias = tuple[ExpiresAt | None, Ttl | None]
 _WANTED: Final = "documents must be an iterable of (id, vector) or (id, vector, metadata)"
 _REFUSALS_NOTED: Final = 10
 
@@ -78,12 +79,13 @@ class Intake:
         for document in self._documents:
             doc_id: object = None
             try:
-                doc_id, vector, metadata, expiry = _unpacked(document)
+                doc_id, vector, metadata, when = _unpacked(document)
                 accepted = checked_document(doc_id, vector, metadata, schema)
+                expiry = checked_expiry(*when) or self._expiry
             except InvalidArgument as fault:
                 self.refuse(doc_id, fault)
             else:
-                yield Put(accepted, None, expiry or self._expiry)
+                yield Put(accepted, None, expiry)
 
     def refuse(self, doc_id: object, error: KyroError) -> None:
         """Report this document as not stored."""
@@ -160,7 +162,8 @@ def _is_one_document(documents: object) -> bool:
     )
 
 
-def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | None, Expiry | None]:
+def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | None, _When]:
+    """Its id, vector, metadata, and what it says about its end: expires_at and ttl."""
     try:
         match document:
             case StoredDocument(id=doc_id, vector=vector, metadata=metadata):
@@ -168,14 +171,14 @@ def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | No
                     raise InvalidArgument(
                         f"document {doc_id} was looked up without its vector", field="vector"
                     )
-                return doc_id, vector, metadata, checked_expiry(document.expires_at)
+                return doc_id, vector, metadata, (document.expires_at, None)
             case NewDocument():
-                expiry = checked_expiry(document.expires_at, document.ttl)
-                return document.id, document.vector, document.metadata, expiry
+                when = document.expires_at, document.ttl
+                return document.id, document.vector, document.metadata, when
             case (doc_id, vector):
-                return doc_id, vector, None, None
+                return doc_id, vector, None, (None, None)
             case (doc_id, vector, metadata):
-                return doc_id, vector, metadata, None
+                return doc_id, vector, metadata, (None, None)
     except InvalidArgument:
         raise
     except Exception as error:
