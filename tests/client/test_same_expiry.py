@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from tests.client.stores import DIMENSION, Awaited, Store
+from tests.client.stores import DIMENSION, Store
 from tests.patience import wait_until
 
 from pykyro import InvalidArgument, NewDocument
@@ -97,10 +98,12 @@ def test_it_goes_at_the_instant(store: Store) -> None:
 def test_a_collection_gives_its_documents_a_time_to_live(store: Store) -> None:
     many: Any = store.create_collection("short", DIMENSION, default_ttl=3600)
 
+    def waited(result: Any) -> Any:
+        return cast(Any, store)._wait(result) if inspect.isawaitable(result) else result
+
     def stays(doc_id: int, **given: Any) -> bool:
-        calls = [lambda: many.insert(doc_id, ONES, **given), lambda: many.get(doc_id)]
-        found = [store._wait(call()) if isinstance(store, Awaited) else call() for call in calls]
-        return found[1].expires_at is None
+        waited(many.insert(doc_id, ONES, **given))
+        return waited(many.get(doc_id)).expires_at is None
 
     assert not stays(1)
     assert stays(2, ttl=math.inf)

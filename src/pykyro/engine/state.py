@@ -219,7 +219,10 @@ class State:
     def hot_bytes(self) -> int:
         """What the active tier and those being sealed hold."""
         version = self.version
-        return version.active.size_bytes + sum(tier.size_bytes for tier in version.frozen)
+        size = version.active.size_bytes
+        for tier in version.frozen:
+            size += tier.size_bytes
+        return size
 
     def forget_filters(self, count: int) -> int:
         """Let go of so many bytes of what tiers remember of filters; how many it was."""

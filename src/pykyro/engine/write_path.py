@@ -104,6 +104,7 @@ class WritePath:
         self._caches = caches
         self._state = state
         self._clock = clock
+        self._wall_us = clock.wall_us
         self._queue: deque[PendingWrite] = deque()
         self._queue_lock = threading.Lock()
         self._is_led = False
@@ -280,7 +281,7 @@ class WritePath:
         no_room = no_memory or (Unavailable(no_disk) if no_disk else None)
         if state.may_expire and (unsettled := self.expiration.settle()) is not None:
             return [unsettled] * len(operations)
-        changes = GroupChanges(state, state.documents, self._clock.wall_us)
+        changes = GroupChanges(state, state.documents, self._wall_us)
         answers: list[Answer] = []
         frames: list[tuple[Ack, list[Record]]] = []
         contents: list[bytes] = []
