@@ -94,7 +94,7 @@ class Collections:
         """
         self._filesystem = filesystem or LocalFileSystem()
         self._directory = directory
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._builder = builder or ProcessBuilder(self._filesystem)
         self._memory = memory
         self._threads = JobThreads()
@@ -212,7 +212,7 @@ class Collections:
                 return False
             if len(self._by_number) >= COLLECTIONS_MAX:
                 raise ResourceExhausted(f"there are {COLLECTIONS_MAX} collections; drop some first")
-            entry = entry_of(config, self._catalogue.take_number(), self._clock.wall_us())
+            entry = entry_of(config, self._catalogue.take_number(), self.clock.wall_us())
             path = collection_directory(self._directory, entry.number)
             try:
                 with self._writing("creating a collection"):
@@ -331,7 +331,7 @@ class Collections:
             collection_directory(self._directory, entry.number),
             engine_options_of(self._base, entry, self.open.open_max),
             filesystem=self._filesystem,
-            clock=self._clock,
+            clock=self.clock,
             builder=self._builder,
             memory=self._memory,
             threads=self._threads,

@@ -196,6 +196,16 @@ class Engine:
         return self._context.state.documents
 
     @property
+    def expired(self) -> int:
+        """Documents that went at their instant since the engine was opened."""
+        return self._expiration.expired
+
+    @property
+    def expires_from_us(self) -> int:
+        """No document goes before this instant, NEVER_US if none goes at all."""
+        return self._context.state.expires_from_us
+
+    @property
     def merging(self) -> bool:
         """Whether segments are being merged now."""
         return self._maintenance.merging.running
@@ -266,7 +276,7 @@ class Engine:
             maintenance_failure=self._maintenance.last_failure,
             capacity_warning=context.writes.capacity.warning(context.state.documents),
             room_warning=context.writes.room.warning(),
-            expired=self._expiration.expired,
+            expired=self.expired,
         )
 
     def _before_reading(self) -> None:

@@ -41,7 +41,7 @@ MERGES_TOTAL: Final = DOCUMENTS_AND_TIERS.counter(
 DOCUMENTS_EXPIRED_TOTAL: Final = DOCUMENTS_AND_TIERS.counter(
     "kyrodb_documents_expired_total",
     "documents",
-    "Documents that went because the instant came at which they expire.",
+    "Documents of all collections that went because the instant came at which they expire.",
 )
 MAINTENANCE_FAILING: Final = DOCUMENTS_AND_TIERS.gauge(
     "kyrodb_maintenance_failing",
