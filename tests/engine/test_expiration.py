@@ -17,6 +17,7 @@ from tests.crash.fault_filesystem import Fault, FaultFS
 from tests.crash.session import open_on
 from tests.engine.opening import DIMENSION, ids, open_small, vectors
 
+from pykyro.engine import expiration
 from pykyro.engine.engine import Engine
 from pykyro.engine.options import EngineOptions
 from pykyro.model.errors import DataDirMismatch, KyroError, ResourceExhausted
@@ -232,20 +233,19 @@ def test_a_quota_counts_none_that_is_gone(tmp_path: Path) -> None:
     engine.close()
 
 
-def test_many_go_at_once_and_their_space_comes_back(tmp_path: Path) -> None:
-    clock = clock_at()
-    engine = open_small(tmp_path, clock=clock, hot_rows_max=40_000)
-    count, rows = 20_000, vectors(20_000)
-    engine.commit(
-        [Put(Document(at + 1, row, {}), expiry=after(5)) for at, row in enumerate(rows[: count // 2])]
-    )
+def test_many_go_at_once_and_their_space_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiration, "_LOGGED_TOGETHER", 64)
+    clock, count = clock_at(), 600
+    engine = open_small(tmp_path, clock=clock)
+    documents = [Document(doc_id + 1, row, {}) for doc_id, row in enumerate(vectors(count))]
+    engine.commit([Put(document, expiry=after(5)) for document in documents[: count // 2]])
     engine.flush()
-    engine.commit(
-        [Put(Document(at + 1, row, {}), expiry=after(5)) for at, row in enumerate(rows) if at >= count // 2]
-    )
+    engine.commit([Put(document, expiry=after(5)) for document in documents[count // 2 :]])
     engine.write(put(count + 1))
     clock.advance(5)
     assert list(everything(engine)) == [count + 1]
+    position = engine.stats().position
+    assert position < engine.write(put(count + 1)).lsn - 1, "the writer logs what readers left"
     while engine.maintain():
         pass
     engine.flush()
