@@ -25,7 +25,7 @@ from pykyro.model.expiry import NEVER, Expiry
 from pykyro.model.filter import Exact
 from pykyro.model.listing import PageRequest
 from pykyro.model.metadata_wire import expires_in
-from pykyro.model.requests import Delete, DeleteMatching, Put, SearchRequest, UpdateMetadata
+from pykyro.model.requests import Ack, Delete, DeleteMatching, Put, SearchRequest, UpdateMetadata
 from pykyro.model.types import EVERYTHING, Document, Scope
 from pykyro.storage import manifest as manifests
 from pykyro.storage.files.filesystem import LocalFileSystem
@@ -71,7 +71,9 @@ def everything(engine: Engine) -> dict[int, int]:
 
 
 IDS = st.integers(1, 4)
+KINDS = st.sampled_from("ab")
 EXPIRIES = st.one_of(
+    st.none(),
     st.none(),
     st.just(NEVER),
     st.integers(1, 50).map(after),
@@ -101,13 +103,20 @@ class AgainstADict(RuleBasedStateMachine):
         now_us = self.clock.wall_us()
         self.known = {key: one for key, one in self.known.items() if not 0 < one[1] <= now_us}
 
-    @rule(doc_id=IDS, expiry=EXPIRIES, kind=st.sampled_from("ab"), large=st.booleans())
-    def insert(self, doc_id: int, expiry: Expiry | None, kind: str, large: bool) -> None:
-        ack = self.engine.write(put(doc_id, expiry, kind=kind, **({"text": LARGE} if large else {})))
-        assert ack.existed == (doc_id in self.known)
-        self.known[doc_id] = kind, self.instant(expiry or self.default or NEVER)
+    @rule(documents=st.lists(st.tuples(IDS, EXPIRIES, KINDS, st.booleans()), min_size=1, max_size=4))
+    def insert(self, documents: list[tuple[int, Expiry | None, str, bool]]) -> None:
+        """In one group of the log."""
+        puts = [
+            put(doc_id, expiry, kind=kind, **({"text": LARGE} if large else {}))
+            for doc_id, expiry, kind, large in documents
+        ]
+        answers = self.engine.commit(puts)
+        for (doc_id, expiry, kind, _), answer in zip(documents, answers, strict=True):
+            assert isinstance(answer, Ack)
+            assert answer.existed == (doc_id in self.known)
+            self.known[doc_id] = kind, self.instant(expiry or self.default or NEVER)
 
-    @rule(doc_id=IDS, expiry=EXPIRIES, kind=st.sampled_from("ab"), merge=st.booleans())
+    @rule(doc_id=IDS, expiry=EXPIRIES, kind=KINDS, merge=st.booleans())
     def update(self, doc_id: int, expiry: Expiry | None, kind: str, merge: bool) -> None:
         ack = self.engine.write(UpdateMetadata(doc_id, {"kind": kind}, merge, expiry=expiry))
         assert ack.existed == (doc_id in self.known)
@@ -119,7 +128,7 @@ class AgainstADict(RuleBasedStateMachine):
     def delete(self, doc_id: int) -> None:
         assert self.engine.write(Delete(doc_id)).existed == (self.known.pop(doc_id, None) is not None)
 
-    @rule(kind=st.sampled_from("ab"))
+    @rule(kind=KINDS)
     def delete_matching(self, kind: str) -> None:
         gone = {doc_id for doc_id, one in self.known.items() if one[0] == kind}
         assert self.engine.write(DeleteMatching(Exact("kind", kind))).existed == len(gone)
@@ -129,34 +138,34 @@ class AgainstADict(RuleBasedStateMachine):
     def step(self, seconds: int) -> None:
         self.clock.step_wall(seconds)
 
+    @rule(number=st.integers(0, 1), missing_us=st.integers(0, 1))
+    def step_to_an_instant(self, number: int, missing_us: int) -> None:
+        """The next or the one after it, or a microsecond before."""
+        instants = sorted({one[1] for one in self.known.values() if one[1]})
+        if number < len(instants):
+            self.clock.step_wall((instants[number] - missing_us - self.clock.wall_us()) / 1e6)
+
     @rule(seconds=st.sampled_from([0, 20]))
     def change_default(self, seconds: int) -> None:
         self.default = after(seconds) if seconds else None
         self.engine.default_ttl_us = 1_000_000 * seconds
 
-    @rule()
-    def flush(self) -> None:
+    @rule(merge=st.booleans())
+    def seal(self, merge: bool) -> None:
         self.engine.flush()
-
-    @rule()
-    def maintain(self) -> None:
-        while self.engine.maintain():
+        while merge and self.engine.maintain():
             pass
 
-    @rule(seconds=st.integers(-30, 30))
-    def restart(self, seconds: int) -> None:
-        self.engine.close()
-        self.clock.step_wall(seconds)
-        self.open()
-
-    @rule(seconds=st.integers(-30, 30))
-    def die(self, seconds: int) -> None:
-        """As the directory is at this moment, which is all that is left after a crash."""
+    @rule(seconds=st.sampled_from([-30, 0, 30]), dies=st.booleans())
+    def restart(self, seconds: int, dies: bool) -> None:
+        """From what the directory has at this moment, which is all that is left after a crash."""
         copy = Path(mkdtemp())
-        shutil.copytree(self.directory, copy, dirs_exist_ok=True)
+        if dies:
+            shutil.copytree(self.directory, copy, dirs_exist_ok=True)
         self.engine.close()
-        shutil.rmtree(self.directory)
-        self.directory = copy
+        if dies:
+            self.directory, copy = copy, self.directory
+        shutil.rmtree(copy)
         self.clock.step_wall(seconds)
         self.open()
 
