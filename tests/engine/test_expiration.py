@@ -182,7 +182,7 @@ class AgainstADict(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-AgainstADict.TestCase.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
+AgainstADict.TestCase.settings = settings(max_examples=16, stateful_step_count=40, deadline=None)
 TestAgainstADict = AgainstADict.TestCase
 
 
