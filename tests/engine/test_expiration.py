@@ -199,6 +199,36 @@ def test_at_the_instant_and_not_before(tmp_path: Path) -> None:
     engine.close()
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_large_document_goes_also_when_it_was_merged_into(tmp_path: Path, sealed: bool) -> None:
+    clock = clock_at()
+    engine = open_small(tmp_path, clock=clock)
+    engine.write(put(1, at(10), text=LARGE))
+    if sealed:
+        engine.flush()
+    engine.write(UpdateMetadata(1, {"kind": "b"}, merge=True))
+    assert everything(engine) == {1: (NOW_S + 10) * 1_000_000}
+    clock.advance(10)
+    assert everything(engine) == {}
+    engine.close()
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_what_is_in_several_segments_goes_in_order_also_after_a_start(tmp_path: Path, first: int) -> None:
+    clock = clock_at()
+    engine = open_small(tmp_path, clock=clock)
+    instants = {1: 10, 2: 20, 3: 30} if first == 1 else {1: 30, 2: 10, 3: 20}
+    for doc_id, seconds in instants.items():
+        engine.write(put(doc_id, at(seconds)))
+        engine.flush()
+    engine.close()
+    engine = open_small(tmp_path, clock=clock)
+    for seconds in (10, 20, 30):
+        clock.advance(10)
+        assert set(everything(engine)) == {doc_id for doc_id, one in instants.items() if one > seconds}
+    engine.close()
+
+
 def test_cached_answers_lose_what_goes(tmp_path: Path) -> None:
     clock = clock_at()
     engine = open_small(tmp_path, clock=clock)
