@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any, Final
 
 from pykyro.engine.caches import Caches
@@ -31,6 +32,9 @@ from pykyro.system.clock import Clock
 
 _LOGGED_TOGETHER: Final = 8192
 """Deletes in one frame of the log, about 100 KB. A reader that found more due leaves the rest to others."""
+_UNLOGGED_MAX: Final = 1 << 18
+"""So many deletes may be left over, some 10 MB. Beyond that they are logged at once, or not at all while the log
+takes nothing: then the document's own entry has to do."""
 
 
 class Expiration:
@@ -101,13 +105,15 @@ class Expiration:
         state = self._state
         now_us = self._clock.wall_us()
         due = state.due(now_us)
-        if due:
+        while some := list(islice(due, _LOGGED_TOGETHER)):
             self._caches.begin()
-            for one in due:
+            for one in some:
                 state.remove(one)
                 self._unlogged.append(one.key)
-            self._caches.committed([DeleteRecord(one.key) for one in due])
-            self.expired += len(due)
+            self._caches.committed([DeleteRecord(one.key) for one in some])
+            self.expired += len(some)
+            if len(self._unlogged) > _UNLOGGED_MAX and not (self._can_log and self._log_some() is None):
+                del self._unlogged[: len(some)]
         # Last: until then every other reader waits for the lock.
         state.expires_from_us = state.next_expiry_us(now_us)
 

@@ -7,7 +7,7 @@ changes. Recovery and live writes go through the same `apply`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -194,16 +194,13 @@ class State:
                 )
         self.apply(lsn, records)
 
-    def due(self, now_us: int) -> list[Expiring]:
-        """The documents whose instant is `now_us` or before. For the writer."""
+    def due(self, now_us: int) -> Iterator[Expiring]:
+        """The documents whose instant is `now_us` or before; they may be removed meanwhile. For the writer."""
         first_us = self.expires_from_us
-        if first_us > now_us:
-            return []
-        return [
-            Expiring(tier, row, key)
-            for tier in self.version.oldest_first
-            for row, key in tier.due(first_us, now_us)
-        ]
+        if first_us <= now_us:
+            for tier in self.version.oldest_first:
+                for row, key in tier.due(first_us, now_us):
+                    yield Expiring(tier, row, key)
 
     def remove(self, one: Expiring) -> None:
         """Delete a document that is due. For the writer."""

@@ -7,7 +7,7 @@ graphs of earlier versions have no .shape file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -265,11 +265,12 @@ class ColdSegment(SegmentRows):
         if row not in self.deleted:
             self._live.delete(row)
 
-    def due(self, first_us: int, last_us: int) -> list[tuple[int, Key]]:
+    def due(self, first_us: int, last_us: int) -> Iterator[tuple[int, Key]]:
         rows = self._index.numbers_between(EXPIRES_AT_KEY, first_us, last_us)
         rows = rows[(self._live.bits[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 != 0]
-        keys = self.ids[rows].tolist(), self.keys.owners_of(rows).tolist()
-        return due_of(rows.tolist(), *keys, self.reserved_of, last_us)
+        return due_of(
+            rows, lambda part: (self.ids[part], self.keys.owners_of(part)), self.reserved_of, last_us
+        )
 
     def next_expiry_us(self, after_us: int) -> int:
         return as_instant_us(self._index.least_number(EXPIRES_AT_KEY, after_us))

@@ -6,26 +6,33 @@ the same key, so what it finds is held against the reserved metadata of the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from pykyro.model.expiry import NEVER_US, instant_us_in
 from pykyro.model.limits import EXPIRES_AT_US_MAX
 from pykyro.model.types import Key, key_of_owner
 
+_TOGETHER: Final = 4096
+"""Rows whose keys are in memory at a time."""
+
 
 def due_of(
-    rows: Iterable[int],
-    doc_ids: Iterable[int],
-    owners: Iterable[int],
+    rows: npt.NDArray[np.uint32],
+    keys_of: Callable[[npt.NDArray[np.uint32]], tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]],
     reserved_of: Callable[[int], bytes],
     last_us: int,
-) -> list[tuple[int, Key]]:
-    """Those of these rows that go at `last_us` or before, and their keys."""
-    return [
-        (row, key_of_owner(owner, doc_id))
-        for row, doc_id, owner in zip(rows, doc_ids, owners, strict=True)
-        if instant_us_in(reserved_of(row)) <= last_us
-    ]
+) -> Iterator[tuple[int, Key]]:
+    """Those of these rows that go at `last_us` or before, and their keys, of which `keys_of` gives ids and owners."""
+    for start in range(0, len(rows), _TOGETHER):
+        part = rows[start : start + _TOGETHER]
+        doc_ids, owners = keys_of(part)
+        for row, doc_id, owner in zip(part.tolist(), doc_ids.tolist(), owners.tolist(), strict=True):
+            if instant_us_in(reserved_of(row)) <= last_us:
+                yield row, key_of_owner(owner, doc_id)
 
 
 def as_instant_us(number: float) -> int:

@@ -9,7 +9,7 @@ after somebody else has seen it finds the old one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -334,12 +334,15 @@ class HotTier:
             best.unseen_bound,
         )
 
-    def due(self, first_us: int, last_us: int) -> list[tuple[int, Key]]:
+    def due(self, first_us: int, last_us: int) -> Iterator[tuple[int, Key]]:
         rows, instants = self._index.numbers_of(EXPIRES_AT_KEY)
         rows, columns = rows[(instants >= first_us) & (instants <= last_us)], self._columns
-        rows = rows[columns.alive[rows]]
-        keys = columns.doc_ids[rows].tolist(), columns.owners[rows].tolist()
-        return due_of(rows.tolist(), *keys, lambda row: self._metadata[row].reserved, last_us)
+        return due_of(
+            rows[columns.alive[rows]],
+            lambda part: (columns.doc_ids[part], columns.owners[part]),
+            lambda row: self._metadata[row].reserved,
+            last_us,
+        )
 
     def next_expiry_us(self, after_us: int) -> int:
         _, instants = self._index.numbers_of(EXPIRES_AT_KEY)
