@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         StoredDocument,
     )
     from pykyro.model.collection import CollectionConfig, CollectionInfo
+    from pykyro.model.documents import NewDocument
     from pykyro.model.errors import (
         AlreadyExists,
         ConfigError,
@@ -79,6 +80,7 @@ __all__ = [
     "InsertReport",
     "InvalidArgument",
     "KyroError",
+    "NewDocument",
     "NotFound",
     "PermissionDenied",
     "Refusal",
@@ -106,6 +108,7 @@ _HOMES: Final = {
     "Database": "pykyro.embedded.collections",
     "CollectionConfig": "pykyro.model.collection",
     "CollectionInfo": "pykyro.model.collection",
+    "NewDocument": "pykyro.model.documents",
     "Client": "pykyro.client.sync_client",
     "AsyncClient": "pykyro.client.async_client",
     "AsyncCollection": "pykyro.client.async_client",

@@ -9,7 +9,7 @@ import pytest
 from tests.database.opening import SMALL, found, opened, shut, store
 
 from pykyro.database.collections import Collections
-from pykyro.model.collection import CollectionConfig, checked_config
+from pykyro.model.collection import CollectionConfig, checked_changes, checked_config
 from pykyro.model.errors import AlreadyExists, DataDamaged, InvalidArgument, NotFound
 from pykyro.model.types import Metric
 from pykyro.storage import filename
@@ -147,12 +147,12 @@ def test_ef_search_changes_at_once_and_for_good(tmp_path: Path) -> None:
     collections = opened(tmp_path)
     collections.create("texts", SMALL)
     with collections.using("texts") as engine:
-        assert collections.update("texts", ef_search=77).config.ef_search == 77
+        assert collections.update("texts", checked_changes(77)).config.ef_search == 77
         assert engine.ef_search == 77
     with pytest.raises(InvalidArgument, match=r"hnsw\.ef_search"):
-        collections.update("default", ef_search=77)
+        collections.update("default", checked_changes(77))
     with pytest.raises(InvalidArgument, match="ef_search must be"):
-        collections.update("texts", ef_search=0)
+        collections.update("texts", checked_changes(0))
     shut(collections)
     again = opened(tmp_path)
     with again.using("texts") as engine:

@@ -20,12 +20,17 @@ from pykyro.storage.files.filesystem import LocalFileSystem
 DIMENSION = 8
 
 
-def open_small(path: Path, *, memory: Any = None, **options: Any) -> Engine:
+def open_small(path: Path, *, memory: Any = None, clock: Any = None, **options: Any) -> Engine:
     """An engine that does nothing by itself."""
     chosen: dict[str, Any] = {"dimension": DIMENSION, "background": False} | options
     filesystem = LocalFileSystem()
     return open_engine(
-        path, EngineOptions(**chosen), filesystem=filesystem, builder=InlineBuilder(filesystem), memory=memory
+        path,
+        EngineOptions(**chosen),
+        filesystem=filesystem,
+        builder=InlineBuilder(filesystem),
+        memory=memory,
+        clock=clock,
     )
 
 

@@ -123,7 +123,8 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     for kind in FORMATS:
         export_from(tmp_path / "data", tmp_path / kind, kind, rows=100)
     table = pq.read_table(tmp_path / "parquet" / "part-00001.parquet")
-    assert table.schema.names == ["id", "vector", "metadata", "namespace", "tenant", "metadata_types"]
+    names = ["id", "vector", "metadata", "namespace", "tenant", "metadata_types", "expires_at"]
+    assert table.schema.names == names
     assert str(table.schema.field("vector").type) == "fixed_size_list<element: float not null>[3]"
     first = table.to_pylist()[0]
     assert (first["id"], dict(first["metadata"])["at"], first["tenant"]) == (1, "1", "acme")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.crash.clock import FakeClock
 from tests.database.opening import SMALL, opened, shut, store
 from tests.patience import wait_until
 
@@ -85,3 +87,26 @@ def test_usage_of_a_tenant_is_that_of_all_collections_open_or_not(tmp_path: Path
     again.drop("texts")
     assert counts.by_name() == {}
     shut(again)
+
+
+def test_what_goes_in_collections_is_counted_also_where_one_is_closed(tmp_path: Path) -> None:
+    clock = FakeClock(tick_us=0)
+    collections = opened(tmp_path, clock=clock)
+    server_state = ServerState(Settings())
+    server_state.opened(collections.default_engine, 0.0, collections)
+    for name in ("closed", "open"):
+        collections.create(name, replace(SMALL, default_ttl_us=5_000_000))
+        store(collections, name, 1, 2)
+    collections.open.close_idle(collections.open._slots[1])
+    counts = server_state.counts
+    assert counts is not None
+    clock.advance(5)
+    info = next(info for info in collections.list() if info.name == "closed")
+    assert (info.is_open, info.documents) == (False, None)
+    counts.count_again()
+    assert {name: one.documents for name, one in counts.by_name().items()} == {"closed": 0, "open": 0}
+    assert measured(server_state, "kyrodb_documents_expired_total") == {(): 4}
+    collections.open.close_idle(collections.open._slots[1])
+    assert collections.open.expired == 4
+    assert collections.describe("closed").documents == 0
+    shut(collections)

@@ -196,6 +196,7 @@ class _Staging:
                 # A tenant that came later has documents in the log perhaps, and must keep its number in any case.
                 "tenants": base.tenants | latest.tenants,
                 "has_types": base.has_types or latest.has_types,
+                "has_expiry": base.has_expiry or latest.has_expiry,
                 "has_merges": base.has_merges or latest.has_merges,
                 "history": uuid4().hex,
                 "branched_from": Branch(history=self._plan.latest.history, lsn=self._plan.lsn),

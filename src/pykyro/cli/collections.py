@@ -59,6 +59,12 @@ def _add_create(verbs: Commands) -> None:
     create.add_argument("--ef-construction", type=integer(1, EF_CONSTRUCTION_MAX), default=200, metavar="N")
     create.add_argument("--ef-search", type=integer(1, EF_SEARCH_MAX), default=50, metavar="N")
     create.add_argument(
+        "--default-ttl",
+        type=float,
+        metavar="SECONDS",
+        help="documents that are stored without an expiry go after so long",
+    )
+    create.add_argument(
         "--exist-ok", action="store_true", help="what is there will do, with this dimension and distance"
     )
 
@@ -132,6 +138,7 @@ def _create(options: argparse.Namespace) -> None:
             m=options.m,
             ef_construction=options.ef_construction,
             ef_search=options.ef_search,
+            default_ttl=options.default_ttl,
             exist_ok=options.exist_ok,
         )
     print(f"Collection {options.name} is there")

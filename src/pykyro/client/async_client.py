@@ -30,6 +30,7 @@ from pykyro.client.tls import Tls
 from pykyro.model.answers import Health
 from pykyro.model.collection import CollectionInfo, checked_collection_name, checked_config
 from pykyro.model.errors import KyroError, Unavailable
+from pykyro.model.expiry import Ttl
 from pykyro.proto.methods import METHODS
 
 
@@ -96,15 +97,23 @@ class AsyncClient(Documents):
         ef_construction: int = 200,
         ef_search: int = 50,
         id_type: str = "integer",
+        default_ttl: Ttl | None = None,
         exist_ok: bool = False,
     ) -> AsyncCollection:
-        """Create a collection for vectors of `dimension` components. With auth, for admin keys.
+        """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
+        after `default_ttl`, a timedelta or seconds, if it is given. With auth, for admin keys.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
         another dimension or distance.
         """
         config = checked_config(
-            dimension, distance, m=m, ef_construction=ef_construction, ef_search=ef_search, id_type=id_type
+            dimension,
+            distance,
+            m=m,
+            ef_construction=ef_construction,
+            ef_search=ef_search,
+            id_type=id_type,
+            default_ttl=default_ttl,
         )
         await self._run(collection_calls.create(name, config, exist_ok))
         return AsyncCollection(self, name)
@@ -121,9 +130,12 @@ class AsyncClient(Documents):
         return await self._run(collection_calls.describe(name))
 
     @eager
-    async def update_collection(self, name: str, *, ef_search: int) -> CollectionInfo:
-        """Change what can change of a collection. Raises NotFound. With auth, for admin keys."""
-        return await self._run(collection_calls.update(name, ef_search))
+    async def update_collection(
+        self, name: str, *, ef_search: int | None = None, default_ttl: Ttl | None = None
+    ) -> CollectionInfo:
+        """Change what can change of a collection; None stays as it is, and a `default_ttl` of math.inf is none. It
+        holds for documents stored from now on. Raises NotFound. With auth, for admin keys."""
+        return await self._run(collection_calls.update(name, ef_search, default_ttl))
 
     @eager
     async def rename_collection(self, name: str, new_name: str) -> None:

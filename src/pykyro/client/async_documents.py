@@ -21,6 +21,7 @@ from pykyro.model.answers import (
 from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
 from pykyro.model.documents import DocumentLike
+from pykyro.model.expiry import ExpiresAt, Ttl, checked_expiry
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import FlushReport
 
@@ -36,27 +37,58 @@ class Documents:
 
     @eager
     async def insert(
-        self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
+        self,
+        doc_id: DocId,
+        vector: VectorLike,
+        metadata: Metadata | None = None,
+        namespace: str = "",
+        *,
+        expires_at: ExpiresAt | None = None,
+        ttl: Ttl | None = None,
     ) -> None:
-        """Store a document, or replace the one with its id."""
-        await self._run(calls.insert(doc_id, vector, metadata, namespace))
+        """Store a document, or replace the one with its id.
+
+        It goes at `expires_at`, a datetime with a zone or seconds since the epoch, or after `ttl`, a timedelta or
+        seconds; with neither after the collection's default_ttl, and with math.inf never.
+        """
+        await self._run(calls.insert(doc_id, vector, metadata, namespace, checked_expiry(expires_at, ttl)))
 
     @eager
-    async def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
-        """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
+    async def insert_many(
+        self,
+        documents: Iterable[DocumentLike],
+        namespace: str = "",
+        *,
+        expires_at: ExpiresAt | None = None,
+        ttl: Ttl | None = None,
+    ) -> InsertReport:
+        """Store documents, (id, vector), (id, vector, metadata) or NewDocument each, in streams.
 
+        Those that do not say themselves when they go do so as `expires_at` or `ttl` say, see `insert`.
         A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
         Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of
         the error says how many documents are stored.
         """
-        return await self._run(calls.insert_many(documents, namespace))
+        return await self._run(calls.insert_many(documents, namespace, checked_expiry(expires_at, ttl)))
 
     @eager
     async def update_metadata(
-        self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
+        self,
+        doc_id: DocId,
+        metadata: Metadata,
+        *,
+        merge: bool = False,
+        namespace: str = "",
+        expires_at: ExpiresAt | None = None,
+        ttl: Ttl | None = None,
     ) -> bool:
-        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
-        return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace))
+        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there.
+
+        The document goes when it did, unless `expires_at` or `ttl` say otherwise, see `insert`; with math.inf it
+        stays.
+        """
+        expiry = checked_expiry(expires_at, ttl)
+        return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace, expiry))
 
     @eager
     async def delete(self, doc_id: DocId, namespace: str = "") -> bool:

@@ -38,6 +38,7 @@ from pykyro.model.arguments import (
 from pykyro.model.criteria import SearchOptions, check_one_criterion
 from pykyro.model.documents import DocumentLike, Intake, checked_document
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
+from pykyro.model.expiry import Expiry
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
 from pykyro.model.listing import PageRequest, page_request
@@ -87,28 +88,33 @@ Steps: TypeAlias = Generator[ClientCall, list[bytes], Result]
 """Yields calls, is sent their response messages, returns the method's result."""
 
 
-def insert(doc_id: DocId, vector: VectorLike, metadata: Metadata | None, namespace: str) -> Steps[None]:
+def insert(
+    doc_id: DocId, vector: VectorLike, metadata: Metadata | None, namespace: str, expiry: Expiry | None
+) -> Steps[None]:
     document = checked_document(doc_id, vector, metadata, None)
-    yield ClientCall("Insert", [encode.insert_request(document, checked_namespace(namespace))])
+    yield ClientCall("Insert", [encode.insert_request(document, checked_namespace(namespace), expiry)])
 
 
-def insert_many(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
-    return (yield from _stored(documents, namespace)).checked_report()
+def insert_many(
+    documents: Iterable[DocumentLike], namespace: str, expiry: Expiry | None
+) -> Steps[InsertReport]:
+    return (yield from _stored(documents, namespace, expiry)).checked_report()
 
 
 def insert_each(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
     """`insert_many` for a caller that looks at the report also when nothing was stored."""
-    return (yield from _stored(documents, namespace)).report
+    return (yield from _stored(documents, namespace, None)).report
 
 
-def _stored(documents: Iterable[DocumentLike], namespace: str) -> Steps[Intake]:
-    intake, namespace = Intake(documents), checked_namespace(namespace)
+def _stored(documents: Iterable[DocumentLike], namespace: str, expiry: Expiry | None) -> Steps[Intake]:
+    intake, namespace = Intake(documents, expiry), checked_namespace(namespace)
     # What can be known beforehand is refused here, and the server need not take it.
     config = yield from ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
     schema = Schema(config.embedding_dimension, Metric(config.hnsw_distance.lower()))
     size = _STREAM_MESSAGES
     encoded = (
-        (document.doc_id, encode.insert_request(document, namespace)) for document in intake.accepted(schema)
+        (put.document.doc_id, encode.insert_request(put.document, namespace, put.expiry))
+        for put in intake.accepted(schema)
     )
     try:
         for group in groups(
@@ -158,7 +164,9 @@ def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> S
     return size
 
 
-def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: str) -> Steps[bool]:
+def update_metadata(
+    doc_id: DocId, metadata: Metadata, merge: bool, namespace: str, expiry: Expiry | None
+) -> Steps[bool]:
     values = checked_metadata(metadata)
     request = pb.UpdateMetadataRequest(
         doc_id=checked_doc_id(doc_id),
@@ -166,6 +174,7 @@ def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: s
         types=tags_of(values),
         merge=bool(merge),
         namespace=checked_namespace(namespace),
+        expiry=encode.expiry_message(expiry),
     )
     response = yield from ask("UpdateMetadata", request, pb.UpdateMetadataResponse)
     return response.existed

@@ -8,10 +8,11 @@ from pykyro.client.calls import Result, Steps, ask
 from pykyro.model.collection import (
     CollectionConfig,
     CollectionInfo,
+    checked_changes,
     checked_collection_name,
-    checked_ef_search,
 )
 from pykyro.model.errors import KyroError
+from pykyro.model.expiry import Ttl
 from pykyro.model.types import Metric
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
@@ -45,6 +46,7 @@ def create(name: str, config: CollectionConfig, exist_ok: bool) -> Steps[bool]:
             ef_construction=config.ef_construction,
             ef_search=config.ef_search,
             id_type=config.id_type,
+            default_ttl_us=config.default_ttl_us,
         ),
         exist_ok=bool(exist_ok),
     )
@@ -65,10 +67,9 @@ def describe(name: str) -> Steps[CollectionInfo]:
     return _info((yield from ask("DescribeCollection", request, pb.CollectionInfo)))
 
 
-def update(name: str, ef_search: int) -> Steps[CollectionInfo]:
-    request = pb.UpdateCollectionRequest(
-        name=checked_collection_name(name, "name"), ef_search=checked_ef_search(ef_search)
-    )
+def update(name: str, ef_search: int | None, default_ttl: Ttl | None) -> Steps[CollectionInfo]:
+    changes = checked_changes(ef_search, default_ttl)
+    request = pb.UpdateCollectionRequest(name=checked_collection_name(name, "name"), **changes.values)
     return _info((yield from ask("UpdateCollection", request, pb.CollectionInfo)))
 
 
@@ -108,6 +109,7 @@ def _info(message: pb.CollectionInfo) -> CollectionInfo:
             config.ef_construction,
             config.ef_search,
             config.id_type,
+            config.default_ttl_us,
         ),
         aliases=tuple(message.aliases),
         created_us=message.created_at_us,

@@ -31,7 +31,7 @@ def search_answer(payload: bytes) -> SearchAnswer:
     response = pb.SearchResponse.FromString(payload)
     return SearchAnswer(
         hits=[
-            Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding), row.types)
+            Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding), row.types, row.expires_at)
             for row in response.results
         ],
         total_found=response.total_found,
@@ -61,6 +61,7 @@ def stored_document(response: pb.QueryResponse) -> StoredDocument | None:
         vector=_vector(response.embedding),
         metadata=response.metadata,
         types=response.types,
+        expires_us=response.expires_at,
         tier=_SERVED_FROM.get(response.served_from),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
+from pykyro.model.expiry import Expiry
 from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range
 from pykyro.model.requests import SearchRequest
 from pykyro.model.typed_filter import (
@@ -31,7 +32,7 @@ _TEXT_OPERATORS: Final[dict[TextOperator, pb.TypedMatch.Operator]] = {
 }
 
 
-def insert_request(document: Document, namespace: str) -> bytes:
+def insert_request(document: Document, namespace: str, expiry: Expiry | None = None) -> bytes:
     """The bytes of an InsertRequest."""
     return wire.InsertRequest(
         doc_id=document.doc_id,
@@ -39,7 +40,17 @@ def insert_request(document: Document, namespace: str) -> bytes:
         metadata=document.metadata,
         namespace=namespace,
         types=tags_of(document.metadata),
+        expiry=expiry_message(expiry),
     ).SerializeToString()
+
+
+def expiry_message(expiry: Expiry | None) -> pb.Expiry | None:
+    """The message that says so; None says nothing."""
+    if expiry is None:
+        return None
+    if expiry.at_us:
+        return pb.Expiry(expires_at=expiry.at_us)
+    return pb.Expiry(ttl=expiry.ttl_us) if expiry.ttl_us else pb.Expiry()
 
 
 def search_request(request: SearchRequest, filter: pb.MetadataFilter | None) -> bytes:

@@ -20,17 +20,31 @@ def entry_of(config: CollectionConfig, number: int, created_us: int) -> Catalogu
         ef_search=config.ef_search,
         id_type=config.id_type,
         created_us=created_us,
+        default_ttl_us=config.default_ttl_us,
     )
 
 
 def config_of(entry: CatalogueEntry) -> CollectionConfig:
     return CollectionConfig(
-        entry.dimension, entry.metric, entry.m, entry.ef_construction, entry.ef_search, entry.id_type
+        entry.dimension,
+        entry.metric,
+        entry.m,
+        entry.ef_construction,
+        entry.ef_search,
+        entry.id_type,
+        entry.default_ttl_us,
     )
 
 
 def config_of_default(options: EngineOptions, ef_search: int) -> CollectionConfig:
-    return CollectionConfig(options.dimension, options.metric, options.m, options.ef_construction, ef_search)
+    return CollectionConfig(
+        options.dimension,
+        options.metric,
+        options.m,
+        options.ef_construction,
+        ef_search,
+        default_ttl_us=options.default_ttl_us,
+    )
 
 
 def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int) -> EngineOptions:
@@ -48,5 +62,6 @@ def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int)
         m=entry.m,
         ef_construction=entry.ef_construction,
         ef_search=entry.ef_search,
+        default_ttl_us=entry.default_ttl_us,
         cache=cache,
     )

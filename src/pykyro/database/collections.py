@@ -43,17 +43,16 @@ from pykyro.memory.budget import CACHES_SHRINK_FROM, MemoryBudget
 from pykyro.model.collection import (
     DEFAULT,
     DEFAULT_NUMBER,
+    CollectionChanges,
     CollectionConfig,
     CollectionInfo,
     checked_collection_name,
-    checked_ef_search,
     not_found,
 )
 from pykyro.model.errors import (
     AlreadyExists,
     DataDamaged,
     FailedPrecondition,
-    InvalidArgument,
     NotFound,
     ResourceExhausted,
     WriteFailed,
@@ -95,7 +94,7 @@ class Collections:
         """
         self._filesystem = filesystem or LocalFileSystem()
         self._directory = directory
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._builder = builder or ProcessBuilder(self._filesystem)
         self._memory = memory
         self._threads = JobThreads()
@@ -213,7 +212,7 @@ class Collections:
                 return False
             if len(self._by_number) >= COLLECTIONS_MAX:
                 raise ResourceExhausted(f"there are {COLLECTIONS_MAX} collections; drop some first")
-            entry = entry_of(config, self._catalogue.take_number(), self._clock.wall_us())
+            entry = entry_of(config, self._catalogue.take_number(), self.clock.wall_us())
             path = collection_directory(self._directory, entry.number)
             try:
                 with self._writing("creating a collection"):
@@ -228,22 +227,17 @@ class Collections:
                 raise
             return True
 
-    def update(self, name: str, *, ef_search: int) -> CollectionInfo:
+    def update(self, name: str, changes: CollectionChanges) -> CollectionInfo:
         """Change what can change. Raises NotFound, InvalidArgument, WriteFailed."""
-        checked_ef_search(ef_search)
         with self._changing():
             number = self.number_of(name)
             if number == DEFAULT_NUMBER:
-                raise InvalidArgument(
-                    f"ef_search of the collection {DEFAULT!r} is said where the database is opened: hnsw.ef_search "
-                    "of the server's configuration, ef_search of pykyro.open",
-                    field="ef_search",
-                )
-            changed = self._by_number[number].model_copy(update={"ef_search": ef_search})
+                raise changes.refusal_for_default
+            changed = self._by_number[number].model_copy(update=changes.values)
             self._change(lambda known: with_collection(known, name_of(known, number), changed))
             engine = self.open.engines().get(number)
             if engine is not None:
-                engine.ef_search = ef_search
+                engine.ef_search, engine.default_ttl_us = changed.ef_search, changed.default_ttl_us
         return self._info(number)
 
     def rename(self, name: str, new_name: str) -> None:
@@ -337,7 +331,7 @@ class Collections:
             collection_directory(self._directory, entry.number),
             engine_options_of(self._base, entry, self.open.open_max),
             filesystem=self._filesystem,
-            clock=self._clock,
+            clock=self.clock,
             builder=self._builder,
             memory=self._memory,
             threads=self._threads,

@@ -12,10 +12,13 @@ from pykyro.storage.wal.retention import is_sealed
 
 
 def closed_documents(filesystem: FileSystem, directory: Path) -> int | None:
-    """How many documents it has; None when its log holds some that are not sealed, or its MANIFEST cannot be read."""
+    """How many documents it has; None when its log holds some that are not sealed, when some of them may have gone
+    meanwhile, or when its MANIFEST cannot be read."""
     try:
         manifest = read_manifest(filesystem, directory)
     except (OSError, StorageError):
+        return None
+    if manifest.has_expiry:
         return None
     if any(entry.last_lsn is None or not is_sealed(entry, manifest.sealed_lsn) for entry in manifest.wal):
         return None

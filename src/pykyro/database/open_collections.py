@@ -76,6 +76,7 @@ class OpenCollections:
         self.troubles: dict[int, str] = {}
         """Why a collection could not be opened or closed when that was last tried."""
         self.opened_total = 0
+        self._expired_in_closed = 0
 
     # --- for those who use them -------------------------------------------------------------------
 
@@ -136,6 +137,12 @@ class OpenCollections:
         with self._lock:
             return {number: slot.engine for number, slot in self._slots.items() if slot.engine is not None}
 
+    @property
+    def expired(self) -> int:
+        """Documents that went at their instant, in all engines that were opened."""
+        with self._lock:
+            return self._expired_in_closed + sum(engine.expired for engine in self.engines().values())
+
     def _open(self, number: int) -> Engine:
         try:
             engine = self._opened(number)
@@ -188,6 +195,7 @@ class OpenCollections:
             self.on_close(slot.number, engine)
             self._close(slot, engine)
             with self._lock:
+                self._expired_in_closed += engine.expired
                 slot.engine = slot.attached = None
                 if not slot.pins and self._slots.get(slot.number) is slot:
                     del self._slots[slot.number]
@@ -203,6 +211,7 @@ class OpenCollections:
         with slot.changing:
             engine, slot.engine = slot.engine, None
             if engine is not None:
+                self._expired_in_closed += engine.expired
                 self._close(slot, engine)
         with self._lock:
             self._slots.pop(number, None)

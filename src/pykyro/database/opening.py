@@ -34,6 +34,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         ef_search=hnsw.ef_search,
         mapped_graphs=hnsw.mapped_graphs,
         typed_values=settings.metadata.typed_values,
+        default_ttl_us=settings.metadata.default_ttl_secs * 1_000_000,
         documents_max=hnsw.documents_max,
         documents_max_name="hnsw.max_elements",
         hot_rows_max=cache.capacity,

@@ -22,8 +22,14 @@ from pykyro.embedded.answers import health_of
 from pykyro.embedded.documents import Documents
 from pykyro.engine.engine import Engine
 from pykyro.model.answers import Health
-from pykyro.model.collection import CollectionInfo, checked_collection_name, checked_config
+from pykyro.model.collection import (
+    CollectionInfo,
+    checked_changes,
+    checked_collection_name,
+    checked_config,
+)
 from pykyro.model.errors import Unavailable
+from pykyro.model.expiry import Ttl
 from pykyro.storage.files.filesystem import Lock
 from pykyro.system.job_thread import JobThread
 
@@ -85,15 +91,23 @@ class Database(Documents):
         ef_construction: int = 200,
         ef_search: int = 50,
         id_type: str = "integer",
+        default_ttl: Ttl | None = None,
         exist_ok: bool = False,
     ) -> Collection:
-        """Create a collection for vectors of `dimension` components.
+        """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
+        after `default_ttl`, a timedelta or seconds, if it is given.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
         another dimension or distance. Raises WriteFailed.
         """
         config = checked_config(
-            dimension, distance, m=m, ef_construction=ef_construction, ef_search=ef_search, id_type=id_type
+            dimension,
+            distance,
+            m=m,
+            ef_construction=ef_construction,
+            ef_search=ef_search,
+            id_type=id_type,
+            default_ttl=default_ttl,
         )
         self._change(lambda: self._collections.create(name, config, exist_ok=bool(exist_ok)))
         return Collection(self, name)
@@ -107,9 +121,13 @@ class Database(Documents):
         """Everything about one collection. Raises NotFound."""
         return self._change(lambda: self._collections.describe(name))
 
-    def update_collection(self, name: str, *, ef_search: int) -> CollectionInfo:
-        """Change what can change of a collection. Raises NotFound, WriteFailed."""
-        return self._change(lambda: self._collections.update(name, ef_search=ef_search))
+    def update_collection(
+        self, name: str, *, ef_search: int | None = None, default_ttl: Ttl | None = None
+    ) -> CollectionInfo:
+        """Change what can change of a collection; None stays as it is, and a `default_ttl` of math.inf is none. It
+        holds for documents stored from now on. Raises NotFound, WriteFailed."""
+        changes = checked_changes(ef_search, default_ttl)
+        return self._change(lambda: self._collections.update(name, changes))
 
     def rename_collection(self, name: str, new_name: str) -> None:
         """Give a collection another name. Its aliases stay. Raises NotFound, AlreadyExists, WriteFailed."""

@@ -35,6 +35,7 @@ from pykyro.model.arguments import (
 from pykyro.model.criteria import check_deletion_filter, check_one_criterion, search_options
 from pykyro.model.documents import DocumentLike, Intake, checked_document, document_bytes
 from pykyro.model.errors import KyroError
+from pykyro.model.expiry import ExpiresAt, Ttl, checked_expiry
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import (
     SEARCH_BATCH,
@@ -75,24 +76,43 @@ class Documents:
     # --- writes ---
 
     def insert(
-        self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
+        self,
+        doc_id: DocId,
+        vector: VectorLike,
+        metadata: Metadata | None = None,
+        namespace: str = "",
+        *,
+        expires_at: ExpiresAt | None = None,
+        ttl: Ttl | None = None,
     ) -> None:
         """Store a document, or replace the one with its id.
+
+        It goes at `expires_at`, a datetime with a zone or seconds since the epoch, or after `ttl`, a timedelta or
+        seconds; with neither after the collection's default_ttl, and with math.inf never.
 
         Raises ResourceExhausted when there is no room, WriteFailed and Unavailable when the disk is in trouble.
         """
         with self._in_use() as engine:
             document = checked_document(doc_id, vector, metadata, engine.schema)
-            engine.write(Put(_scoped(document, checked_namespace(namespace))))
+            expiry = checked_expiry(expires_at, ttl)
+            engine.write(Put(_scoped(document, checked_namespace(namespace)), None, expiry))
 
-    def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
-        """Store documents, (id, vector) or (id, vector, metadata) each, a few hundred to one fsync.
+    def insert_many(
+        self,
+        documents: Iterable[DocumentLike],
+        namespace: str = "",
+        *,
+        expires_at: ExpiresAt | None = None,
+        ttl: Ttl | None = None,
+    ) -> InsertReport:
+        """Store documents, (id, vector), (id, vector, metadata) or NewDocument each, a few hundred to one fsync.
 
+        Those that do not say themselves when they go do so as `expires_at` or `ttl` say, see `insert`.
         A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
         Each is copied when it comes, so one buffer may be filled again for the next. What `documents` itself raises
         ends the call; the documents of earlier groups are stored, and a note of the error says how many.
         """
-        intake = Intake(documents)
+        intake = Intake(documents, checked_expiry(expires_at, ttl))
         with self._in_use() as engine:
             try:
                 self._insert_groups(engine, intake, checked_namespace(namespace))
@@ -106,21 +126,35 @@ class Documents:
             intake.accepted(engine.schema),
             count_max=STREAM_GROUP_DOCUMENTS_MAX,
             bytes_max=STREAM_GROUP_BYTES_MAX,
-            bytes_of=document_bytes,
+            bytes_of=lambda put: document_bytes(put.document),
         ):
-            outcomes = engine.commit([Put(_scoped(document, scope)) for document in group])
-            for document, outcome in zip(group, outcomes, strict=True):
+            for put in group:
+                put.document = _scoped(put.document, scope)
+            for put, outcome in zip(group, engine.commit(group), strict=True):
                 if isinstance(outcome, KyroError):
-                    intake.refuse(document.doc_id, outcome)
+                    intake.refuse(put.document.doc_id, outcome)
                 else:
                     intake.inserted += 1
 
     def update_metadata(
-        self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
+        self,
+        doc_id: DocId,
+        metadata: Metadata,
+        *,
+        merge: bool = False,
+        namespace: str = "",
+        expires_at: ExpiresAt | None = None,
+        ttl: Ttl | None = None,
     ) -> bool:
-        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
-        scope = Scope(namespace=checked_namespace(namespace))
-        update = UpdateMetadata(checked_doc_id(doc_id), checked_metadata(metadata), bool(merge), scope)
+        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there.
+
+        The document goes when it did, unless `expires_at` or `ttl` say otherwise, see `insert`; with math.inf it
+        stays.
+        """
+        scope, expiry = Scope(namespace=checked_namespace(namespace)), checked_expiry(expires_at, ttl)
+        update = UpdateMetadata(
+            checked_doc_id(doc_id), checked_metadata(metadata), bool(merge), scope, expiry
+        )
         with self._in_use() as engine:
             return engine.write(update).existed > 0
 

@@ -10,6 +10,7 @@ from pykyro.memory.budget import MemoryBudget, too_small
 from pykyro.model.arguments import bounded_integer
 from pykyro.model.byte_size import parse_bytes
 from pykyro.model.errors import InvalidArgument
+from pykyro.model.expiry import Ttl, checked_default_ttl
 from pykyro.model.limits import (
     COUNT_MAX,
     DIMENSION_MAX,
@@ -63,6 +64,8 @@ class DatabaseOptions(TypedDict, total=False):
     """True: graphs are mapped files, whose pages the system can drop when memory is short, and searches slower."""
     typed_values: bool
     """True: filters never take a text that was stored for a number."""
+    default_ttl: Ttl
+    """Documents of `default` that are stored without an expiry go after this time, a timedelta or seconds."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
     memory_limit: int | str
@@ -117,6 +120,8 @@ def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> Eng
         elif name == "query_cache_mode":
             mode = Mode(_one_of(value, name, [mode.value for mode in Mode]))
             values["cache"] = CacheOptions(query_mode=mode)
+        elif name == "default_ttl":
+            values["default_ttl_us"] = checked_default_ttl(value)
         elif name in ("background", "mapped_graphs", "typed_values") and isinstance(value, bool):
             values[name] = value
         elif name in DatabaseOptions.__annotations__:

@@ -26,6 +26,7 @@ from pykyro.engine.recall.thread import RECALL
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.arguments import Schema
 from pykyro.model.errors import KyroError, ResourceExhausted
+from pykyro.model.expiry import Expiry
 from pykyro.model.requests import (
     Ack,
     EngineStats,
@@ -64,12 +65,13 @@ class Engine:
         self.filesystem = context.filesystem
         self.writes = context.writes
         self._lock = lock
-        self.reads = ReadPath(context.options, context.state, context.caches, context.clock)
+        self._expiration = context.writes.expiration
+        self.reads = ReadPath(context.options, context.state, context.caches, context.clock, self._expiration)
         """The way of a search, for whoever takes its two steps apart."""
         self._recall = RecallMonitor(
             context.options.recall, self.reads, context.state, context.caches, context.clock
         )
-        self.listing = Listing(context.state, context.caches.commits, context.lock)
+        self.listing = Listing(context.state, context.caches.commits, context.lock, self._expiration)
         """Counts and pages of documents."""
         self.reads.samples = self._recall
         self._maintenance = Maintenance(context)
@@ -78,6 +80,7 @@ class Engine:
         self._threads = threads or JobThreads()
         self._owns_threads = threads is None
         self._writer, self._keeper = self._threads.writer, self._threads.keeper
+        self._expiration.run = self._writer.call
         self.options = context.options
         self.schema = Schema(context.options.dimension, context.options.metric)
         self.directory = context.directory
@@ -135,6 +138,17 @@ class Engine:
     def ef_search(self, value: int) -> None:
         self.reads.ef_search = value
 
+    @property
+    def default_ttl_us(self) -> int:
+        """How many microseconds after they were put documents go that are put without an expiry; 0: they stay. May be
+        changed at any time."""
+        expiry = self.writes.default_expiry
+        return 0 if expiry is None else expiry.ttl_us
+
+    @default_ttl_us.setter
+    def default_ttl_us(self, value: int) -> None:
+        self.writes.default_expiry = Expiry(ttl_us=value) if value else None
+
     # --- tenants ---
 
     def tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
@@ -161,6 +175,7 @@ class Engine:
     def tenant_documents(self) -> dict[str, int]:
         """Live documents of every tenant that was ever given a number."""
         context = self._context
+        self._before_reading()
         return {
             tenant_id: context.state.tenants.of(index)
             for tenant_id, index in context.manifests.current.tenants.items()
@@ -177,7 +192,18 @@ class Engine:
     @property
     def documents(self) -> int:
         """How many documents there are."""
+        self._before_reading()
         return self._context.state.documents
+
+    @property
+    def expired(self) -> int:
+        """Documents that went at their instant since the engine was opened."""
+        return self._expiration.expired
+
+    @property
+    def expires_from_us(self) -> int:
+        """No document goes before this instant, NEVER_US if none goes at all."""
+        return self._context.state.expires_from_us
 
     @property
     def merging(self) -> bool:
@@ -217,6 +243,7 @@ class Engine:
         return SnapshotReport(str(linked.path), documents, linked.size_bytes, position)
 
     def stats(self) -> EngineStats:
+        self._before_reading()
         context, version = self._context, self._context.state.version
         breaker, room = context.log.breaker, context.disk.room()
         cold = sum(segment.live for segment in version.cold)
@@ -249,7 +276,13 @@ class Engine:
             maintenance_failure=self._maintenance.last_failure,
             capacity_warning=context.writes.capacity.warning(context.state.documents),
             room_warning=context.writes.room.warning(),
+            expired=self.expired,
         )
+
+    def _before_reading(self) -> None:
+        """See that nothing which is due is counted."""
+        if self._context.state.may_expire:
+            self._expiration.before_reading()
 
     @property
     def recall(self) -> RecallMonitor:
@@ -310,6 +343,7 @@ class Engine:
             "reads",
             "listing",
             "_recall",
+            "_expiration",
             "_maintenance",
             "_writer",
             "_keeper",

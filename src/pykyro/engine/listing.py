@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.cache.commit_sequence import CommitSequence
+from pykyro.engine.expiration import Expiration
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.tier import SearchTier
@@ -37,11 +38,18 @@ Answer = TypeVar("Answer")
 class Listing:
     """Any thread may call any method. Each raises InvalidArgument and ResourceExhausted as a search does."""
 
-    def __init__(self, state: State, commits: CommitSequence, writing: AbstractContextManager[Any]) -> None:
+    def __init__(
+        self,
+        state: State,
+        commits: CommitSequence,
+        writing: AbstractContextManager[Any],
+        expiration: Expiration,
+    ) -> None:
         """`writing` is the lock that writers hold while they change documents."""
         self._state = state
         self._commits = commits
         self._writing = writing
+        self._expiration = expiration
         self._costs = RequestCosts(state)
 
     def count(self, condition: Filter | None, scope: Scope) -> tuple[int, LSN]:
@@ -106,6 +114,8 @@ class Listing:
     def _at_one_position(self, read: Callable[[Version], Answer]) -> tuple[Answer, LSN]:
         """What is read while no write changes anything, and the position it is true at."""
         state, commits = self._state, self._commits
+        if state.may_expire:
+            self._expiration.before_reading()
         for _ in range(_ATTEMPTS):
             before = commits.number_if_idle()
             version, position = state.version, state.position

@@ -49,6 +49,7 @@ def recovered(
         manifest.sealed_lsn,
         memory,
         typed_values=options.typed_values,
+        may_expire=manifest.has_expiry,
     )
     state.tenants.count(manifest.tenants.values(), segments)
     segment_context = SegmentContext(

@@ -67,7 +67,8 @@ class EngineOptions:
     syncs before the acknowledgement. After a disk error the disk is tried again every `breaker_cooldown_s`.
     `snapshots_kept` newest snapshots stay, and up to `wal_retention_bytes` of the log that is sealed already, for
     backups. With `typed_values` a filter never takes a text for a number, as which clients without types store
-    numbers. With `background` off nothing is sealed or merged until `maintain` or `flush` is called.
+    numbers. Documents that are put without an expiry go `default_ttl_us` later, never with 0. With `background` off
+    nothing is sealed or merged until `maintain` or `flush` is called.
     """
 
     dimension: int
@@ -90,6 +91,7 @@ class EngineOptions:
     build_threads: int = 1
     mapped_graphs: bool = False
     typed_values: bool = False
+    default_ttl_us: int = 0
     background: bool = True
     cache: CacheOptions = CacheOptions()
     recall: RecallOptions = RecallOptions()

@@ -17,15 +17,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from pykyro.cache.answer import Lookup
 from pykyro.engine.caches import Caches
+from pykyro.engine.expiration import Expiration
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.request_costs import RequestCosts
+from pykyro.engine.search_answers import (
+    NOTHING_LEFT_OUT,
+    Candidacy,
+    LeftOut,
+    Ranked,
+    RecallSampler,
+    RoomForAnswer,
+)
 from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
@@ -38,16 +47,13 @@ from pykyro.model.types import LSN, Metric, Rows, Scope, Vector, key_of
 from pykyro.system.clock import Clock
 
 _ATTEMPTS: Final = 4
+_SMALL_ANSWER_BYTES: Final = 64 << 10
+"""Nobody is asked whether there is room for so small an answer."""
+_ONLY: Final = {kind: frozenset({kind}) for kind in Tier}
 _TOGETHER_MAX: Final = 32
 _TOGETHER_BYTES: Final = 4 << 20
 """Of the rows that queries searched together score again, as float32 and as float64: they should stay in the
 processor's cache, and a thousand rows each of many queries would take hundreds of megabytes."""
-_SMALL_ANSWER_BYTES: Final = 64 << 10
-"""Nobody is asked whether there is room for so small an answer."""
-_ONLY: Final = {kind: frozenset({kind}) for kind in Tier}
-
-Candidacy: TypeAlias = Sequence[tuple[SearchTier, Candidates]]
-"""What each tier found for one query, the oldest tier first."""
 
 
 @dataclass(slots=True)
@@ -65,42 +71,13 @@ class Search:
     """Called between the steps of a long filter."""
 
 
-class Ranked(NamedTuple):
-    """An answer, what the tiers found for it, and the similarity of the k-th best: minus infinity when there are
-    fewer."""
-
-    result: SearchResult
-    found: Candidacy
-    kth: float
-
-
-class LeftOut(NamedTuple):
-    """The kinds of tier that were not searched to their end, and why, in a sentence without numbers of rows; and when
-    each tier was searched, if that was to be measured."""
-
-    tiers: frozenset[Tier] = frozenset()
-    reason: str = ""
-    stages: Sequence[Stage] = ()
-
-
-_NOTHING_LEFT_OUT: Final = LeftOut()
-RoomForAnswer: TypeAlias = Callable[[int, int], object]
-"""Given the bytes of an answer and the number of its documents, what is kept until it has been handed on. Raises
-ResourceExhausted."""
-
-
-class RecallSampler(Protocol):
-    """Whoever watches recall: takes an answer now and then, and says when."""
-
-    wanted: bool
-
-    def offer(self, request: SearchRequest, result: SearchResult) -> None: ...
-
-
 class ReadPath:
     """Searches and point lookups. Thread-safe, takes no lock."""
 
-    def __init__(self, options: EngineOptions, state: State, caches: Caches, clock: Clock) -> None:
+    def __init__(
+        self, options: EngineOptions, state: State, caches: Caches, clock: Clock, expiration: Expiration
+    ) -> None:
+        self._expiration = expiration
         self._metric = options.metric
         self._state = state
         self.caches = caches
@@ -114,6 +91,13 @@ class ReadPath:
         self.room_for_answer: RoomForAnswer = lambda size, count: None
         """Asked before the documents of an answer are read, by any thread."""
 
+    @property
+    def expects_cached(self) -> bool:
+        """Whether an answer is likely to be in the query cache, and nothing stands before the look into it."""
+        if self._state.may_expire and self._expiration.is_due:
+            return False
+        return self.caches.queries.pace.expects_repeats
+
     # --- searches ---------------------------------------------------------------------------------
 
     def lookup(self, requests: Sequence[SearchRequest]) -> list[Search]:
@@ -122,6 +106,8 @@ class ReadPath:
         Takes microseconds, unless what a filter or scope leaves has to be counted, or an answer is served for the
         first time and its rows have to be read from disk.
         """
+        if self._state.may_expire:
+            self._expiration.before_reading()
         caches, samples, searches = self.caches, self.samples, []
         if len(requests) == 1:
             queries = [Query(requests[0].vector, self._metric)]
@@ -269,12 +255,14 @@ class ReadPath:
                     stages.append(Stage(f"search {kind.value} tier", start_us, self._clock.wall_us()))
         if notes or stages:
             return found, LeftOut(frozenset(notes), "; ".join(notes.values()), stages)
-        return found, _NOTHING_LEFT_OUT
+        return found, NOTHING_LEFT_OUT
 
     # --- lookups ----------------------------------------------------------------------------------
 
     def get(self, doc_id: int, scope: Scope, *, cached: bool = True) -> Found | None:
         """The document, or None when it is absent or out of scope; without `cached`, without the document cache."""
+        if self._state.may_expire:
+            self._expiration.before_reading()
         key = key_of(scope.tenant, doc_id)
         documents = self.caches.documents if cached else None
         if documents is None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,12 +14,14 @@ from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State
 from pykyro.index.metadata.simplify import simplified
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
+from pykyro.model.expiry import Expiry
 from pykyro.model.filter import matches
 from pykyro.model.limits import WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_bounds import UTF8_BYTES_MAX, check_updated
 from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.requests import Delete, DeleteMany, DeleteMatching, Operation, UpdateMetadata
 from pykyro.model.types import (
+    EXPIRES_AT_KEY,
     OWNER_SHIFT,
     RESERVED_KEYS,
     TENANT_INDEX_KEY,
@@ -54,14 +56,17 @@ class GroupChanges:
     other documents are as the state has them. `documents` counts all there are, and `by_owner` what the group has
     added to those of each owner. `has_merges` says whether there is a MergeRecord, and `merged_bytes` how much
     metadata the merged documents have, which is not in their records, but held by whoever works on the group.
+    `has_expiry` says whether a document was given an instant at which it goes, by `wall_us`.
     """
 
     state: State
     documents: int
+    wall_us: Callable[[], int]
     changed: dict[Key, Mapping[str, str] | _Merged | None] = field(default_factory=dict)
     by_owner: Counter[int] = field(default_factory=Counter)
     has_merges: bool = False
     merged_bytes: int = 0
+    has_expiry: bool = False
 
     def resolve(self, operation: Operation) -> tuple[int, list[Record]]:
         """How many documents existed before, and the records to log; none when nothing changes. Put is resolved by
@@ -102,15 +107,27 @@ class GroupChanges:
         else:
             self.changed[record.key] = {**before, **record.changes}
 
+    def expiring(self, expiry: Expiry) -> dict[str, str]:
+        """The entries of a document that is written now and goes as `expiry` says."""
+        entries = expiry.entries(self.wall_us())
+        self.has_expiry = self.has_expiry or bool(entries)
+        return entries
+
     def _update(self, operation: UpdateMetadata) -> tuple[int, list[Record]]:
         key = key_of(operation.scope.tenant, operation.doc_id)
         stored = self._metadata(key, operation.scope)
         if stored is None:
             return 0, []
         reserved = {key: value for key, value in stored.items() if key in RESERVED_KEYS}
-        if operation.merge:
+        before = dict(stored) if operation.merge else {}
+        if operation.expiry is not None:
+            # Not said as a merge, which cannot take an entry away.
+            before.pop(EXPIRES_AT_KEY, None)
+            reserved.pop(EXPIRES_AT_KEY, None)
+            reserved |= self.expiring(operation.expiry)
+        elif operation.merge:
             return 1, [self._merge(key, stored, {**operation.metadata, **reserved})]
-        metadata = {**operation.metadata, **reserved}
+        metadata = {**before, **operation.metadata, **reserved}
         record = MetadataRecord(key, metadata, encode_metadata(metadata))
         check_updated(stored, record.metadata, len(record.wire))
         return 1, [record]

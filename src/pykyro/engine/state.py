@@ -7,10 +7,10 @@ changes. Recovery and live writes go through the same `apply`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.tenant_counts import TenantCounts
@@ -19,6 +19,7 @@ from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.engine.tiers.stored_metadata import TierMetadata
 from pykyro.engine.tiers.tier import SearchTier
 from pykyro.model.errors import DataDamaged
+from pykyro.model.expiry import NEVER_US, instant_us_of
 from pykyro.model.filter import And, Filter, Not, Range, strict, with_constraints
 from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.types import LSN, TENANT_INDEX_KEY, Key, Metric, Scope, Vector, key_doc_id
@@ -56,6 +57,14 @@ class Place:
         return self.tier.metadata(self.row)
 
 
+class Expiring(NamedTuple):
+    """A live document that is due, and where it is."""
+
+    tier: SearchTier
+    row: int
+    key: Key
+
+
 class State:
     """Tiers, count of live documents, and the position they are true at."""
 
@@ -68,7 +77,9 @@ class State:
         memory: EngineMemory,
         *,
         typed_values: bool = False,
+        may_expire: bool = False,
     ) -> None:
+        """`may_expire` says whether any document has an instant at which it goes."""
         self.dimension = dimension
         self._metric = metric
         self._memory = memory
@@ -79,6 +90,9 @@ class State:
         self.position = position
         self.mutations_since_freeze = 0
         self._moves = 0
+        self.may_expire = may_expire
+        self.expires_from_us = self.next_expiry_us(0) if may_expire else NEVER_US
+        """No live document goes before this instant."""
 
     def new_hot_tier(self) -> HotTier:
         return HotTier(self.dimension, self._metric, self._memory.hot_tier, self._memory.filter_cache)
@@ -146,6 +160,8 @@ class State:
                 active.merge(key, before.tier, before.row, record.changes, record.wire)
             else:
                 active.put(key, vector, record.metadata, record.wire)
+                if self.may_expire:
+                    self.expires_from_us = min(self.expires_from_us, instant_us_of(record.metadata))
             if before is None:
                 self.documents += 1
                 if key > DOC_ID_MAX:
@@ -178,11 +194,32 @@ class State:
                 )
         self.apply(lsn, records)
 
+    def due(self, now_us: int) -> Iterator[Expiring]:
+        """The documents whose instant is `now_us` or before; they may be removed meanwhile. For the writer."""
+        first_us = self.expires_from_us
+        if first_us <= now_us:
+            for tier in self.version.oldest_first:
+                for row, key in tier.due(first_us, now_us):
+                    yield Expiring(tier, row, key)
+
+    def remove(self, one: Expiring) -> None:
+        """Delete a document that is due. For the writer."""
+        one.tier.delete(one.row)
+        self.documents -= 1
+        self.tenants.removed(one.key)
+
+    def next_expiry_us(self, after_us: int) -> int:
+        """No live document goes between `after_us` and this instant. For the writer."""
+        return min(tier.next_expiry_us(after_us) for tier in self.version.oldest_first)
+
     @property
     def hot_bytes(self) -> int:
         """What the active tier and those being sealed hold."""
         version = self.version
-        return version.active.size_bytes + sum(tier.size_bytes for tier in version.frozen)
+        size = version.active.size_bytes
+        for tier in version.frozen:
+            size += tier.size_bytes
+        return size
 
     def forget_filters(self, count: int) -> int:
         """Let go of so many bytes of what tiers remember of filters; how many it was."""

@@ -23,12 +23,14 @@ from typing import Final, Protocol, TypeAlias
 
 from pykyro.engine.caches import Caches
 from pykyro.engine.capacity import Capacity
+from pykyro.engine.expiration import Expiration
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.resolve import GroupChanges, check_put, refusal_of, too_long
 from pykyro.engine.room import Room
 from pykyro.engine.state import State
 from pykyro.model.errors import KyroError, Unavailable
+from pykyro.model.expiry import Expiry
 from pykyro.model.limits import COMMIT_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_wire import TYPES_TAG, encode_metadata
 from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put
@@ -102,6 +104,7 @@ class WritePath:
         self._caches = caches
         self._state = state
         self._clock = clock
+        self._wall_us = clock.wall_us
         self._queue: deque[PendingWrite] = deque()
         self._queue_lock = threading.Lock()
         self._is_led = False
@@ -117,6 +120,9 @@ class WritePath:
         self.refusing = ""
         """Why every later write is refused, until the database is opened again; empty while they are taken."""
         self.lock = threading.RLock()
+        self.expiration = Expiration(state, log, caches, clock, self.lock)
+        self.default_expiry = Expiry(ttl_us=options.default_ttl_us) if options.default_ttl_us else None
+        """Of documents that are put without one. May be changed at any time."""
         self.room = Room(options, state, memory, clock)
         self.failed_writes = 0
 
@@ -172,6 +178,9 @@ class WritePath:
     def close(self) -> None:
         """Refuse every later write; one that is under way is finished first."""
         with self.lock:
+            if self._state.may_expire and not self._refusal:
+                self.expiration.settle()
+            self.expiration.may_log = False
             self._refusal = self.refusing = "the database is closed"
 
     def _lead(self, own: PendingWrite | None) -> None:
@@ -237,7 +246,7 @@ class WritePath:
             while len(answers) < len(operations):
                 rest = operations[len(answers) :] if answers else operations
                 refusal = None
-                if self._is_crowded():
+                if self._state.hot_bytes > self._memory.ask_from:
                     # Deletes are how a caller can make room, and take hardly any.
                     adds = any(not isinstance(operation, (*_DELETES, KyroError)) for operation in rest)
                     refusal = self.room.refusal(may_wait=adds)
@@ -247,6 +256,7 @@ class WritePath:
             # `_refusal` stands during every write; only of one that ended like this it is true.
             self.refusing = self._refusal
             if self._refusal:
+                self.expiration.may_log = False
                 _log.error("writes are refused: %s (%s)", self._refusal, type(error).__name__)
             # Nobody may be left waiting: a fault of ours, or an interrupt, is every caller's answer.
             for write in wanted:
@@ -270,7 +280,9 @@ class WritePath:
         disk, state = self._disk, self._state
         no_disk = (disk.last if self._clock.monotonic_s() < disk.look_again_s else disk.room()).refusal
         no_room = no_memory or (Unavailable(no_disk) if no_disk else None)
-        changes = GroupChanges(state, state.documents)
+        if state.may_expire and (unsettled := self.expiration.settle()) is not None:
+            return [unsettled] * len(operations)
+        changes = GroupChanges(state, state.documents, self._wall_us)
         answers: list[Answer] = []
         frames: list[tuple[Ack, list[Record]]] = []
         contents: list[bytes] = []
@@ -315,8 +327,9 @@ class WritePath:
         )
         position = self._log.position
         try:
-            if changes.has_merges or new_types:
-                self._log.announce(merges=changes.has_merges, types=new_types)
+            if changes.has_merges or new_types or changes.has_expiry:
+                self._log.announce(merges=changes.has_merges, types=new_types, expiry=changes.has_expiry)
+                state.may_expire = state.may_expire or changes.has_expiry
             lsns = self._log.append(contents)
         except KyroError as error:
             self._refusal = ""
@@ -356,8 +369,10 @@ class WritePath:
                 present = state.tenants.of(tenant) + changes.by_owner[tenant + 1]
                 if present >= operation.limit.documents_max:
                     raise operation.limit.refusal()
-        wire = encode_metadata(document.metadata)
-        return int(existed), [PutRecord(key, document.vector, document.metadata, wire, not existed)]
+        stored, expiry = document.metadata, operation.expiry or self.default_expiry
+        if expiry is not None:
+            stored = {**stored, **changes.expiring(expiry)}
+        return int(existed), [PutRecord(key, document.vector, stored, encode_metadata(stored), not existed)]
 
     def _apply(self, lsns: Sequence[LSN], frames: Sequence[tuple[Ack, list[Record]]]) -> None:
         """Change the tiers as the log says, and tell the caches before anybody is told."""
@@ -376,14 +391,6 @@ class WritePath:
         active = self._state.version.active
         if active.size_bytes >= active.charge_from:
             active.charge()
-
-    def _is_crowded(self) -> bool:
-        """Whether the hot tiers have grown so far that it must be asked whether there is room."""
-        version = self._state.version
-        hot_bytes = version.active.size_bytes
-        for tier in version.frozen:
-            hot_bytes += tier.size_bytes
-        return hot_bytes > self._memory.ask_from
 
 
 def _as_answer(error: BaseException) -> KyroError:

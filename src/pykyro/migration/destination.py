@@ -18,7 +18,9 @@ from pykyro.engine.engine import Engine, open_engine
 from pykyro.migration.directory_documents import PortableDocument, stored_document
 from pykyro.migration.input_files import path_words
 from pykyro.model.arguments import Schema, groups
+from pykyro.model.documents import NewDocument
 from pykyro.model.errors import FailedPrecondition, InvalidArgument, KyroError
+from pykyro.model.expiry import Expiry, as_datetime
 from pykyro.model.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX
 from pykyro.model.requests import Put
 from pykyro.model.types import Metric
@@ -68,7 +70,7 @@ class ServerDestination:
             namespace = documents[run[0]].namespace
             report = insert_each(
                 self._client,
-                ((documents[at].doc_id, documents[at].vector, documents[at].metadata) for at in run),
+                (_new(documents[at]) for at in run),
                 namespace,
             )
             reasons = {refusal.id: refusal.reason for refusal in report.refused}
@@ -96,7 +98,13 @@ class DirectoryDestination:
             bytes_of=lambda document: document.size_bytes,
         ):
             outcomes = self._engine.commit(
-                [Put(stored_document(document, indices.get(document.tenant))) for document in group]
+                [
+                    Put(
+                        stored_document(document, indices.get(document.tenant)),
+                        expiry=Expiry(at_us=document.expires_us) if document.expires_us else None,
+                    )
+                    for document in group
+                ]
             )
             for at, outcome in enumerate(outcomes, done):
                 if isinstance(outcome, KyroError):
@@ -140,6 +148,11 @@ def open_collection(directory: Path, name: str) -> Iterator[Engine]:
         database.describe_collection(name)
         with database.collection(name)._in_use() as engine:
             yield engine
+
+
+def _new(document: PortableDocument) -> NewDocument:
+    instant = as_datetime(document.expires_us)
+    return NewDocument(document.doc_id, document.vector, document.metadata, expires_at=instant)
 
 
 def _runs(documents: Sequence[PortableDocument]) -> list[list[int]]:

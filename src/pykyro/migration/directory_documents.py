@@ -9,9 +9,11 @@ from typing import Final
 
 from pykyro.backup.offline_reader import OfflineReader
 from pykyro.model.errors import InvalidArgument
+from pykyro.model.expiry import NEVER_US, instant_us_of
 from pykyro.model.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, Document, Scope, Vector
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Manifest
+from pykyro.system.clock import SystemClock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +26,8 @@ class PortableDocument:
     metadata: Mapping[str, str]
     namespace: str = ""
     tenant: str = ""
+    expires_us: int = 0
+    """When it goes, in microseconds since the Unix epoch; 0: never."""
 
     @property
     def size_bytes(self) -> int:
@@ -59,6 +63,7 @@ class DirectoryDocuments:
                     field="tenant",
                 )
         self._namespace = selection.namespace
+        self._now_us = SystemClock().wall_us()
         self.has_tenants = bool(self.manifest.tenants) and self._tenant is None
 
     @property
@@ -78,6 +83,8 @@ class DirectoryDocuments:
     def _selects(self, document: Document) -> bool:
         if self._tenant is not None and document.tenant != self._tenant:
             return False
+        if self.manifest.has_expiry and instant_us_of(document.metadata) <= self._now_us:
+            return False
         return not self._namespace or document.metadata.get(NAMESPACE_KEY) == self._namespace
 
     def _portable(self, document: Document) -> PortableDocument:
@@ -87,7 +94,12 @@ class DirectoryDocuments:
         if document.tenant is not None and self._tenant is None:
             tenant = self._names.get(document.tenant, stored.get(TENANT_ID_KEY, ""))
         return PortableDocument(
-            document.doc_id, document.vector, public, stored.get(NAMESPACE_KEY, ""), tenant
+            document.doc_id,
+            document.vector,
+            public,
+            stored.get(NAMESPACE_KEY, ""),
+            tenant,
+            (instant_us_of(stored) if self.manifest.has_expiry else NEVER_US) % NEVER_US,
         )
 
 

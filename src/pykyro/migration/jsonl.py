@@ -5,7 +5,7 @@ not, and for objects whose only key begins with "$", see pykyro.model.value_json
 
 Components are written in nine significant digits, which reads back as the same 32 bits, also by way of float64: the
 decimal is off by at most 5e-9 of the value, the edge to the next float32 is 2.9e-8 away. `namespace` and `tenant` are
-left out where there is none.
+left out where there is none, and so is `expires_at`, a time in ISO 8601: {"expires_at": "2030-01-31T12:00:00Z"}.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import numpy as np
 from pykyro.migration.directory_documents import PortableDocument
 from pykyro.migration.rows import BadRow, Row
 from pykyro.model.errors import InvalidArgument
+from pykyro.model.expiry import as_datetime
 from pykyro.model.limits import IMPORT_LINE_BYTES_MAX
-from pykyro.model.scalars import shown_error
+from pykyro.model.scalars import shown_error, time_text
 from pykyro.model.types import Vector
 from pykyro.model.value_json import from_json, to_json
 from pykyro.model.values import value_of
 
-FIELDS: Final = ("id", "vector", "metadata", "namespace", "tenant")
+FIELDS: Final = ("id", "vector", "metadata", "namespace", "tenant", "expires_at")
 
 
 def write_part(path: Path, documents: Iterable[PortableDocument]) -> None:
@@ -56,6 +57,8 @@ def details(document: PortableDocument) -> dict[str, Any]:
         found["namespace"] = document.namespace
     if document.tenant:
         found["tenant"] = document.tenant
+    if instant := as_datetime(document.expires_us):
+        found["expires_at"] = time_text(instant, "expires_at")
     return found
 
 
@@ -83,6 +86,7 @@ class JsonlReader:
                     found.get("metadata"),
                     found.get("namespace", ""),
                     found.get("tenant", ""),
+                    found.get("expires_at"),
                 )
 
 

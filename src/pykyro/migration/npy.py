@@ -28,7 +28,7 @@ from pykyro.model.limits import DIMENSION_MAX
 VECTORS: Final = "vectors.npy"
 IDS: Final = "ids.npy"
 METADATA: Final = "metadata.jsonl"
-_FIELDS: Final = ("metadata", "namespace", "tenant")
+_FIELDS: Final = ("metadata", "namespace", "tenant", "expires_at")
 _BLOCK_ROWS: Final = 1024
 
 

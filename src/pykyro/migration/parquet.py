@@ -6,9 +6,10 @@
     namespace  string, null for none
     tenant     string, null for none; only in an export of all tenants
     metadata_types  string: the tag of each entry of metadata, by ascending key; null when all are texts
+    expires_at      timestamp in microseconds, UTC: when the document goes; null when it stays
 
 Read are also lists of any numbers, integers of any width, metadata as a struct or a map of other values, and files
-without the last four.
+without the last five.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from pykyro.system.descriptors import open_descriptor
 import pyarrow as pa  # isort: skip
 import pyarrow.parquet as pq  # isort: skip
 
-_COLUMNS: Final = ("id", "vector", "metadata", "namespace", "tenant", "metadata_types")
+_COLUMNS: Final = ("id", "vector", "metadata", "namespace", "tenant", "metadata_types", "expires_at")
 _READ_ROWS: Final = 256
 
 
@@ -54,7 +55,7 @@ def write_part(path: Path, documents: Iterable[PortableDocument], dimension: int
     ]
     if tenants:
         fields.append(pa.field("tenant", pa.string()))
-    fields.append(pa.field("metadata_types", pa.string()))
+    fields += [pa.field("metadata_types", pa.string()), pa.field("expires_at", pa.timestamp("us", "UTC"))]
     schema = pa.schema(fields)
     # Random mantissas do not compress, and a dictionary of them is larger than they are.
     with (
@@ -83,6 +84,7 @@ def _batch(documents: list[PortableDocument], schema: Any, dimension: int) -> An
         "namespace": [document.namespace or None for document in documents],
         "tenant": [document.tenant or None for document in documents],
         "metadata_types": [tags_of(document.metadata) or None for document in documents],
+        "expires_at": [document.expires_us or None for document in documents],
     }
     return pa.record_batch(
         [
@@ -180,6 +182,7 @@ def _row(number: int, batch: Any, at: int) -> Row | BadRow:
             _with_types(values),
             values["namespace"].as_py() if "namespace" in values else "",
             values["tenant"].as_py() if "tenant" in values else "",
+            values["expires_at"].as_py() if "expires_at" in values else None,
         )
     except InvalidArgument as fault:
         return BadRow(number, str(fault))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from pykyro.migration.directory_documents import PortableDocument
 from pykyro.model.arguments import Schema, checked_namespace
 from pykyro.model.documents import checked_document
 from pykyro.model.errors import InvalidArgument
+from pykyro.model.expiry import checked_expiry
 from pykyro.model.limits import TENANT_ID_CHARS_MAX
 
 
@@ -24,6 +26,7 @@ class Row:
     metadata: Any = None
     namespace: object = ""
     tenant: object = ""
+    expires_at: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,25 @@ def checked_row(row: Row, schema: Schema, tenant: str | None) -> PortableDocumen
             )
         document = checked_document(row.doc_id, row.vector, row.metadata, schema)
         namespace = checked_namespace("" if row.namespace is None else row.namespace)
-        return PortableDocument(document.doc_id, document.vector, document.metadata, namespace, owner)
+        expires_us = _checked_instant(row.expires_at)
+        return PortableDocument(
+            document.doc_id, document.vector, document.metadata, namespace, owner, expires_us
+        )
     except InvalidArgument as fault:
         return BadRow(row.number, str(fault))
+
+
+def _checked_instant(value: object) -> int:
+    """An instant in ISO 8601 with a zone, as a datetime or in seconds since the epoch; 0 for none."""
+    if isinstance(value, str):
+        try:
+            return _checked_instant(datetime.fromisoformat(value))
+        except ValueError:
+            raise InvalidArgument(
+                f"expires_at must be a time in ISO 8601 with a zone, got {value[:40]!r}", field="expires_at"
+            ) from None
+    expiry = checked_expiry(value)
+    return 0 if expiry is None else expiry.at_us
 
 
 def _checked_tenant(tenant: object) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from pykyro.model.expiry import as_datetime
+from pykyro.model.metadata_wire import expires_in
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
 from pykyro.model.values import values_in_wire, values_with_tags
@@ -19,12 +22,14 @@ Item = TypeVar("Item")
 class _Described:
     """What has metadata: as it came, until somebody looks."""
 
-    __slots__ = ("_metadata", "_types")
+    __slots__ = ("_expires_us", "_metadata", "_types")
 
     _metadata: Mapping[str, Any] | bytes
     """In bytes in the form of pykyro.model.metadata_wire, or text forms, or values."""
     _types: str
     """Of text forms a tag for each, empty when all are texts."""
+    _expires_us: int
+    """Microseconds since the Unix epoch, 0 for never. In metadata that is bytes they stand there."""
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -32,11 +37,18 @@ class _Described:
         metadata = self._metadata
         if not isinstance(metadata, dict):
             if isinstance(metadata, bytes):
+                self._expires_us = expires_in(metadata)
                 metadata = values_in_wire(metadata)
             else:
                 metadata = values_with_tags(metadata, self._types)
             self._metadata = metadata
         return metadata
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the document goes, in UTC; None when it stays, and when its metadata was left out."""
+        metadata = self._metadata
+        return as_datetime(expires_in(metadata) if isinstance(metadata, bytes) else self._expires_us)
 
 
 class _Items(Sequence[Item]):
@@ -79,14 +91,16 @@ class Hit(_Described):
         metadata: Mapping[str, str] | bytes = b"",
         vector: Vector | None = None,
         types: str = "",
+        expires_us: int = 0,
     ) -> None:
         """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
-        forms with a tag for each in `types`, which is empty when all are texts."""
+        forms with a tag for each in `types`, which is empty when all are texts, and `expires_us` beside them."""
         self.id = id
         self.score = score
         self.vector = vector
         self._metadata = metadata
         self._types = types
+        self._expires_us = expires_us
 
     def __repr__(self) -> str:
         return f"Hit(id={self.id}, score={self.score:.6g}, metadata={self.metadata!r})"
@@ -148,13 +162,15 @@ class StoredDocument(_Described):
         metadata: Mapping[str, str] | bytes = b"",
         tier: Tier | None = None,
         types: str = "",
+        expires_us: int = 0,
     ) -> None:
-        """`metadata` and `types` as for a Hit."""
+        """`metadata`, `types` and `expires_us` as for a Hit."""
         self.id = id
         self.vector = vector
         self.tier = tier
         self._metadata = metadata
         self._types = types
+        self._expires_us = expires_us
 
     def __repr__(self) -> str:
         return f"StoredDocument(id={self.id}, metadata={self.metadata!r})"

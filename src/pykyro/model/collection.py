@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Final
 
 from pykyro.model.arguments import bounded_integer
 from pykyro.model.errors import InvalidArgument, NotFound
+from pykyro.model.expiry import checked_default_ttl
 from pykyro.model.limits import (
     COLLECTION_NAME_CHARS_MAX,
     DIMENSION_MAX,
@@ -32,7 +34,7 @@ _NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.\-]{{0,{COLLECTION_NAME_CHAR
 
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
-    """What is said when a collection is created. `ef_search` alone can change later."""
+    """What is said when a collection is created. `ef_search` and `default_ttl` can change later."""
 
     dimension: int
     metric: Metric = Metric.COSINE
@@ -40,6 +42,13 @@ class CollectionConfig:
     ef_construction: int = 200
     ef_search: int = 50
     id_type: str = "integer"
+    default_ttl_us: int = 0
+    """Microseconds after which documents go that are stored without an expiry; 0: they stay."""
+
+    @property
+    def default_ttl(self) -> timedelta | None:
+        """The same, None for 0."""
+        return timedelta(microseconds=self.default_ttl_us) if self.default_ttl_us else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,41 @@ class CollectionInfo:
     is_open: bool = False
     trouble: str = ""
     """Why it could not be opened or kept when that was last tried; empty while all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionChanges:
+    """What is to change of a collection; None stays as it is, and a `default_ttl_us` of 0 is none."""
+
+    ef_search: int | None = None
+    default_ttl_us: int | None = None
+
+    @property
+    def values(self) -> dict[str, int]:
+        """What changes."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def refusal_for_default(self) -> InvalidArgument:
+        name = "default_ttl" if self.ef_search is None else "ef_search"
+        key = "metadata.default_ttl_secs" if self.ef_search is None else "hnsw.ef_search"
+        return InvalidArgument(
+            f"{name} of the collection {DEFAULT!r} is said where the database is opened: {key} of the server's "
+            f"configuration, {name} of pykyro.open",
+            field=name,
+        )
+
+
+def checked_changes(ef_search: object = None, default_ttl: object = None) -> CollectionChanges:
+    """The changes that these arguments name. Raises InvalidArgument."""
+    if ef_search is None and default_ttl is None:
+        raise InvalidArgument(
+            "nothing to change is named: set ef_search or default_ttl (math.inf for none)", field="ef_search"
+        )
+    return CollectionChanges(
+        None if ef_search is None else checked_ef_search(ef_search),
+        None if default_ttl is None else checked_default_ttl(default_ttl),
+    )
 
 
 def checked_collection_name(name: object, field: str = "collection") -> str:
@@ -79,6 +123,7 @@ def checked_config(
     ef_construction: object = 200,
     ef_search: object = 50,
     id_type: object = "integer",
+    default_ttl: object = None,
 ) -> CollectionConfig:
     """The configuration of a collection, from arguments. Raises InvalidArgument naming the bad one."""
     metrics = [metric.value for metric in Metric]
@@ -99,6 +144,7 @@ def checked_config(
         bounded_integer(ef_construction, "ef_construction", 1, EF_CONSTRUCTION_MAX),
         checked_ef_search(ef_search),
         str(id_type),
+        checked_default_ttl(default_ttl),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -18,16 +19,31 @@ from pykyro.model.arguments import (
     checked_vector,
 )
 from pykyro.model.errors import InvalidArgument, KyroError
+from pykyro.model.expiry import ExpiresAt, Expiry, Ttl, checked_expiry
 from pykyro.model.limits import ENTRY_BYTES
+from pykyro.model.requests import Put
 from pykyro.model.scalars import shown, shown_error
 from pykyro.model.types import Document
 from pykyro.system.signal_handlers import raised_by_handler
 
-DocumentLike: TypeAlias = (
-    tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | StoredDocument
-)
-"""(id, vector), (id, vector, metadata), or a document as a lookup returned it."""
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NewDocument:
+    """A document to be stored. At most one of `expires_at` and `ttl` says when it goes."""
+
+    id: DocId
+    vector: VectorLike
+    metadata: Metadata | None = None
+    expires_at: ExpiresAt | None = None
+    ttl: Ttl | None = None
+
+
+DocumentLike: TypeAlias = (
+    tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | NewDocument | StoredDocument
+)
+"""(id, vector), (id, vector, metadata), a NewDocument, or a document as a lookup returned it."""
+
+_When: TypeAlias = tuple[ExpiresAt | None, Ttl | None]
 _WANTED: Final = "documents must be an iterable of (id, vector) or (id, vector, metadata)"
 _REFUSALS_NOTED: Final = 10
 
@@ -51,25 +67,28 @@ def document_bytes(document: Document) -> int:
 class Intake:
     """The documents of one `insert_many` on their way in, and those that are refused."""
 
-    def __init__(self, documents: Iterable[DocumentLike]) -> None:
-        """Raises InvalidArgument for a value that cannot hold documents."""
+    def __init__(self, documents: Iterable[DocumentLike], expiry: Expiry | None = None) -> None:
+        """`expiry` is of those that have none of their own. Raises InvalidArgument for a value that cannot hold
+        documents."""
         self._documents = _iterable(documents)
+        self._expiry = expiry
         self._refused: list[Refusal] = []
         self._first: KyroError | None = None
         self.inserted = 0
         """How many are stored; the caller that stores them counts them."""
 
-    def accepted(self, schema: Schema) -> Iterator[Document]:
+    def accepted(self, schema: Schema) -> Iterator[Put]:
         """The documents that can be stored; the others are refused."""
         for document in self._documents:
             doc_id: object = None
             try:
-                doc_id, vector, metadata = _unpacked(document)
+                doc_id, vector, metadata, when = _unpacked(document)
                 accepted = checked_document(doc_id, vector, metadata, schema)
+                expiry = checked_expiry(*when) or self._expiry
             except InvalidArgument as fault:
                 self.refuse(doc_id, fault)
             else:
-                yield accepted
+                yield Put(accepted, None, expiry)
 
     def refuse(self, doc_id: object, error: KyroError) -> None:
         """Report this document as not stored."""
@@ -114,7 +133,7 @@ def _iterable(documents: object) -> Iterable[DocumentLike]:
         way = "give documents.items() where it maps ids to vectors"
     elif _is_table(documents):
         way = "give zip(ids, vectors) or zip(ids, vectors, metadata) of its columns"
-    elif isinstance(documents, StoredDocument) or _is_one_document(documents):
+    elif isinstance(documents, (StoredDocument, NewDocument)) or _is_one_document(documents):
         way = "this is one document: put it in a list, or call insert"
     elif isinstance(documents, np.ndarray) and documents.dtype.kind != "O":
         way = "an array holds no ids: give zip(ids, vectors)"
@@ -146,7 +165,8 @@ def _is_one_document(documents: object) -> bool:
     )
 
 
-def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | None]:
+def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | None, _When]:
+    """Its id, vector, metadata, and what it says about its end: expires_at and ttl."""
     try:
         match document:
             case StoredDocument(id=doc_id, vector=vector, metadata=metadata):
@@ -154,11 +174,14 @@ def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | No
                     raise InvalidArgument(
                         f"document {doc_id} was looked up without its vector", field="vector"
                     )
-                return doc_id, vector, metadata
+                return doc_id, vector, metadata, (document.expires_at, None)
+            case NewDocument():
+                when = document.expires_at, document.ttl
+                return document.id, document.vector, document.metadata, when
             case (doc_id, vector):
-                return doc_id, vector, None
+                return doc_id, vector, None, (None, None)
             case (doc_id, vector, metadata):
-                return doc_id, vector, metadata
+                return doc_id, vector, metadata, (None, None)
     except InvalidArgument:
         raise
     except Exception as error:

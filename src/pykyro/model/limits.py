@@ -214,6 +214,10 @@ HTTP_PORT_OFFSET: Final = 1000
 """The HTTP port is the gRPC port plus this, unless it is set."""
 COUNT_MAX: Final = 2**64 - 1
 """Largest count or size in bytes a key may state."""
+EXPIRES_AT_US_MAX: Final = 2**53 - 1
+"""The last instant at which a document can go: in the year 2255. Every one is exact as a float64."""
+TTL_US_MAX: Final = 100 * 365 * 86_400 * 1_000_000
+"""The longest time to live, a hundred years."""
 DURATION_MAX: Final = 2**31 - 1
 """Largest duration a key may state, in the unit of the key: clocks and timers of the system take no more."""
 CONNECTIONS_MAX: Final = 2**31 - 1

@@ -1,13 +1,16 @@
 """Metadata as bytes, in the form a response carries them.
 
-    metadata = { entry } [ types ]
+    metadata = { entry } [ types ] [ expires ]
     entry    = 0x22 varint(length of body) body          field 4, length-delimited
     body     = 0x0A varint(len) key  0x12 varint(len) value   UTF-8
     types    = 0xA2 0x06 varint(entries) tags            field 100, one tag for each entry in their order
+    expires  = 0xE0 0x08 varint(instant)                 field 140, microseconds since the Unix epoch
 
-This is the protobuf wire form of `map<string, string> metadata = 4` and `string types = 100`, fields both
-QueryResponse and SearchResult have, so a stored document's metadata goes into a response without being decoded.
-Values are in their text form, and where all are texts there are no types (pykyro.model.typed_text).
+This is the protobuf wire form of `map<string, string> metadata = 4`, `string types = 100` and `uint64 expires_at =
+140`, fields both QueryResponse and SearchResult have, so a stored document's metadata goes into a response without
+being decoded.
+Values are in their text form, and where all are texts there are no types (pykyro.model.typed_text). `expires` is
+there in what is kept of a document that goes by itself, not in a record of the log.
 Source: https://protobuf.dev/programming-guides/encoding/
 """
 
@@ -19,6 +22,8 @@ from typing import Final
 from pykyro.model.typed_text import TypedText, tags_of, with_tags
 
 TYPES_TAG: Final = b"\xa2\x06"
+EXPIRES_TAG: Final = b"\xe0\x08"
+_EXPIRES_BYTES_MAX: Final = 10
 _ENTRY, _KEY, _VALUE = 0x22, 0x0A, 0x12
 _LAST_GROUP = [bytes((bits,)) for bits in range(0x80)]
 _GROUP = [bytes((bits | 0x80,)) for bits in range(0x80)]
@@ -53,7 +58,7 @@ def has_types(wire: bytes) -> bool:
     """Whether what `encode_metadata` wrote has values that are not text. Nearly always one search tells: a tag never
     has the two bytes in it, so types begin where they are last."""
     at = wire.rfind(TYPES_TAG)
-    if at < 0 or len(wire) - at > 2 * len(TYPES_TAG) + len(wire) // 6:
+    if at < 0 or len(wire) - at > 2 * len(TYPES_TAG) + len(wire) // 6 + _EXPIRES_BYTES_MAX:
         # An entry has six bytes at least, and one tag.
         return False
     return any(isinstance(text, TypedText) for text in decode_metadata(wire).values())
@@ -73,6 +78,9 @@ def decode_texts(data: bytes | memoryview) -> tuple[dict[str, str], str]:
     while position < len(buffer):
         if buffer[position] == TYPES_TAG[0]:
             return metadata, _tags(buffer, position)
+        if buffer[position] == EXPIRES_TAG[0]:
+            _check_expires(buffer, position)
+            break
         body, position = _delimited(buffer, position, _ENTRY)
         key, rest = _delimited(body, 0, _KEY)
         value, end = _delimited(body, rest, _VALUE)
@@ -87,8 +95,38 @@ def _tags(buffer: bytes, position: int) -> str:
         raise ValueError("what comes after the metadata entries is no types")
     tags, end = _delimited(buffer, position + 1, TYPES_TAG[1])
     if end != len(buffer):
-        raise ValueError("bytes after the types of metadata")
+        _check_expires(buffer, end)
     return tags.decode()
+
+
+def expires_field(instant_us: int) -> bytes:
+    """The last part of the metadata of a document that goes at this instant."""
+    return EXPIRES_TAG + varint(instant_us)
+
+
+def expires_in(wire: bytes) -> int:
+    """The instant that such metadata names, 0 when there is none.
+
+    The tag is found from behind: UTF-8 never has its two bytes, and a length of these bytes is longer than the tail.
+    """
+    at = wire.find(EXPIRES_TAG, max(0, len(wire) - _EXPIRES_BYTES_MAX))
+    if at < 0:
+        return 0
+    value = shift = 0
+    for byte in wire[at + len(EXPIRES_TAG) :]:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    return value
+
+
+def _check_expires(buffer: bytes, position: int) -> None:
+    rest = buffer[position:]
+    if (
+        len(rest) > _EXPIRES_BYTES_MAX
+        or not rest.startswith(EXPIRES_TAG)
+        or rest != expires_field(expires_in(rest))
+    ):
+        raise ValueError("what comes after the entries of metadata is neither their types nor an instant")
 
 
 def varint(value: int) -> bytes:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
+from pykyro.model.expiry import Expiry
 from pykyro.model.filter import Filter
 from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import decode_metadata
@@ -50,11 +51,13 @@ class DocumentLimit(Protocol):
 class Put:
     """Insert the document, or replace the one with its id. Metadata is replaced wholly.
 
-    `limit` holds for a document that is new; None is no limit but the database's own.
+    `limit` holds for a document that is new; None is no limit but the database's own. Without `expiry` the document
+    goes as the collection says, if it says anything.
     """
 
     document: Document
     limit: DocumentLimit | None = None
+    expiry: Expiry | None = None
 
 
 @dataclass(slots=True)
@@ -68,12 +71,14 @@ class Delete:
 
 @dataclass(slots=True)
 class UpdateMetadata:
-    """Overlay (`merge`) or replace the metadata of a document; reserved keys stay as they are."""
+    """Overlay (`merge`) or replace the metadata of a document; reserved keys stay as they are, and so does the
+    instant at which it goes, unless `expiry` says otherwise."""
 
     doc_id: int
     metadata: Mapping[str, str]
     merge: bool = False
     scope: Scope = EVERYTHING
+    expiry: Expiry | None = None
 
 
 @dataclass(slots=True)
@@ -270,5 +275,7 @@ class EngineStats:
     """The last thing that went wrong in the background, while it is being tried again."""
     capacity_warning: str = ""
     """Set while there are nearly as many documents as there may be, or more."""
+    expired: int = 0
+    """Documents that went at their instant since the engine was opened."""
     room_warning: str = ""
     """Set while writers wait for memory or are refused for want of it: why, and for how long."""

@@ -25,7 +25,8 @@ Bits: TypeAlias = npt.NDArray[np.uint8]
 TENANT_ID_KEY: Final = "__tenant_id__"
 TENANT_INDEX_KEY: Final = "__tenant_idx__"
 NAMESPACE_KEY: Final = "__namespace__"
-RESERVED_KEYS: Final = frozenset({TENANT_ID_KEY, TENANT_INDEX_KEY, NAMESPACE_KEY})
+EXPIRES_AT_KEY: Final = "__expires_at_us__"
+RESERVED_KEYS: Final = frozenset({TENANT_ID_KEY, TENANT_INDEX_KEY, NAMESPACE_KEY, EXPIRES_AT_KEY})
 """Metadata keys the database writes itself; filters may name them, clients never see or set them."""
 
 Key: TypeAlias = int

@@ -8,8 +8,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Expiry(_message.Message):
+    __slots__ = ("expires_at", "ttl")
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    expires_at: int
+    ttl: int
+    def __init__(self, expires_at: _Optional[int] = ..., ttl: _Optional[int] = ...) -> None: ...
+
 class InsertRequest(_message.Message):
-    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types")
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "expiry")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -23,13 +31,15 @@ class InsertRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
     namespace: str
     collection: str
     types: str
-    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ...) -> None: ...
+    expiry: Expiry
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
 
 class InsertResponse(_message.Message):
     __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed", "refusals")
@@ -105,7 +115,7 @@ class DeleteResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
 
 class UpdateMetadataRequest(_message.Message):
-    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection", "types")
+    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection", "types", "expiry")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -119,13 +129,15 @@ class UpdateMetadataRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     metadata: _containers.ScalarMap[str, str]
     merge: bool
     namespace: str
     collection: str
     types: str
-    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ...) -> None: ...
+    expiry: Expiry
+    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
 
 class UpdateMetadataResponse(_message.Message):
     __slots__ = ("success", "error", "existed")
@@ -178,7 +190,7 @@ class QueryRequest(_message.Message):
     def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types")
+    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types", "expires_at")
     class ServedFrom(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[QueryResponse.ServedFrom]
@@ -203,6 +215,7 @@ class QueryResponse(_message.Message):
     SERVED_FROM_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     found: bool
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
@@ -210,7 +223,8 @@ class QueryResponse(_message.Message):
     served_from: QueryResponse.ServedFrom
     error: str
     types: str
-    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ...) -> None: ...
+    expires_at: int
+    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
 
 class BulkQueryRequest(_message.Message):
     __slots__ = ("doc_ids", "include_embeddings", "namespace", "collection")
@@ -389,7 +403,7 @@ class NotFilter(_message.Message):
     def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., with_types: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
 
 class SearchResult(_message.Message):
-    __slots__ = ("doc_id", "score", "embedding", "metadata", "types")
+    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "expires_at")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -402,12 +416,14 @@ class SearchResult(_message.Message):
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     score: float
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
     types: str
-    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ...) -> None: ...
+    expires_at: int
+    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin")
@@ -701,20 +717,22 @@ class ConfigResponse(_message.Message):
     def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: bool = ...) -> None: ...
 
 class CollectionConfig(_message.Message):
-    __slots__ = ("dimension", "distance", "m", "ef_construction", "ef_search", "id_type")
+    __slots__ = ("dimension", "distance", "m", "ef_construction", "ef_search", "id_type", "default_ttl_us")
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     M_FIELD_NUMBER: _ClassVar[int]
     EF_CONSTRUCTION_FIELD_NUMBER: _ClassVar[int]
     EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
     ID_TYPE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_TTL_US_FIELD_NUMBER: _ClassVar[int]
     dimension: int
     distance: str
     m: int
     ef_construction: int
     ef_search: int
     id_type: str
-    def __init__(self, dimension: _Optional[int] = ..., distance: _Optional[str] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ..., id_type: _Optional[str] = ...) -> None: ...
+    default_ttl_us: int
+    def __init__(self, dimension: _Optional[int] = ..., distance: _Optional[str] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ..., id_type: _Optional[str] = ..., default_ttl_us: _Optional[int] = ...) -> None: ...
 
 class CollectionInfo(_message.Message):
     __slots__ = ("name", "config", "aliases", "created_at_us", "documents", "size_bytes", "open", "trouble")
@@ -771,12 +789,14 @@ class DescribeCollectionRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class UpdateCollectionRequest(_message.Message):
-    __slots__ = ("name", "ef_search")
+    __slots__ = ("name", "ef_search", "default_ttl_us")
     NAME_FIELD_NUMBER: _ClassVar[int]
     EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_TTL_US_FIELD_NUMBER: _ClassVar[int]
     name: str
     ef_search: int
-    def __init__(self, name: _Optional[str] = ..., ef_search: _Optional[int] = ...) -> None: ...
+    default_ttl_us: int
+    def __init__(self, name: _Optional[str] = ..., ef_search: _Optional[int] = ..., default_ttl_us: _Optional[int] = ...) -> None: ...
 
 class RenameCollectionRequest(_message.Message):
     __slots__ = ("name", "new_name")

@@ -48,6 +48,8 @@ def families(server_state: ServerState) -> Iterator[Family]:
         yield from _recall(server_state.engine.recall)
         yield searches.EF_SEARCH.of(server_state.engine.ef_search)
         yield from _tiers(stats, server_state.engine.options.documents_max)
+        others = server_state.collections
+        yield storage.DOCUMENTS_EXPIRED_TOTAL.of(stats.expired + (others.open.expired if others else 0))
         yield from _log_and_disk(stats)
         yield storage.WAL_SYNC_DURATION.of(server_state.counters.wal_syncs)
         yield from _recovery(server_state, server_state.engine)

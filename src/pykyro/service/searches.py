@@ -165,7 +165,7 @@ class Searches:
             if (
                 not self._queue.waiting
                 and len(payload) <= self._codec.plain_bytes_max
-                and self._reads.caches.queries.pace.expects_repeats
+                and self._reads.expects_cached
             ):
                 outcome = self._look_up(asked)
             if outcome is None:

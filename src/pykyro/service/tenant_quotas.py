@@ -35,6 +35,7 @@ class TenantQuotas:
 
     def look(self) -> None:
         """Count every tenant's documents. From any thread."""
+        self._counts.count_again()
         of_number = {number: counts.tenants for number, counts in self._counts.by_number().items()}
         of_number[DEFAULT_NUMBER] = self._default.tenant_documents()
         totals: Counter[str] = Counter()

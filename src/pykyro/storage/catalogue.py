@@ -14,13 +14,21 @@ import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from pykyro.model.collection import DEFAULT, DEFAULT_NUMBER, not_found
 from pykyro.model.errors import DataDamaged, DataDirMismatch
-from pykyro.model.limits import CATALOGUE_BYTES_MAX
+from pykyro.model.limits import CATALOGUE_BYTES_MAX, TTL_US_MAX
 from pykyro.model.types import Metric
 from pykyro.storage import filename
 from pykyro.storage.files.checksum import digest
@@ -49,6 +57,15 @@ class CatalogueEntry(BaseModel):
     ef_search: _Positive
     id_type: str = "integer"
     created_us: Annotated[int, Field(ge=0, strict=True)] = 0
+    default_ttl_us: Annotated[int, Field(ge=0, le=TTL_US_MAX, strict=True)] = 0
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not said is left out, as earlier versions wrote it and read it."""
+        fields: dict[str, Any] = serialise(self)
+        if not self.default_ttl_us:
+            del fields["default_ttl_us"]
+        return fields
 
 
 class Catalogue(BaseModel):

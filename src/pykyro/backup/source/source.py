@@ -123,6 +123,7 @@ def _capture(
                 "tenants": latest.tenants,
                 "has_merges": latest.has_merges,
                 "has_types": latest.has_types,
+                "has_expiry": latest.has_expiry,
             }
         ),
         files,

@@ -83,12 +83,20 @@ class CollectionsSettings(Section):
 
 
 class MetadataSettings(Section):
-    """What metadata means to filters."""
+    """What metadata means to filters, and what documents have that name none."""
 
     typed_values: bool = key(
         False,
         "Every client stores values with their types, so that a text is never taken for a number. Otherwise a text "
         "that was stored without a type, as clients that know none store numbers, is compared with numbers as one.",
+    )
+    default_ttl_secs: Integer = key(
+        0,
+        "Documents of the collection default that are stored without an expiry go after so long; 0: they stay. Other "
+        "collections have a default_ttl of their own.",
+        unit="seconds",
+        ge=0,
+        le=limits.TTL_US_MAX // 1_000_000,
     )
 
 

@@ -83,6 +83,9 @@ class Maintenance:
     def step(self, *, may_merge: bool = True) -> bool:
         """Do one thing that is due; False when nothing is. Raises what sealing and merging raise."""
         self._probe_if_due()
+        expiration = self._context.writes.expiration
+        if expired := expiration.has_work:
+            expiration.carry_out()
         if not self._context.log.breaker.closed:
             return False
         with self.lock:
@@ -94,7 +97,7 @@ class Maintenance:
                 moved = self.merging.step()
         if moved:
             self._context.caches.release_tiers()
-        return moved
+        return moved or expired
 
     def release_pages(self) -> None:
         """Give back the memory of mapped rows: the page cache keeps what is in use, and who needs it most gets it.
@@ -129,6 +132,7 @@ class Maintenance:
             and self._context.clock.monotonic_s() < self._look_again_s
             and not self._context.memory.should_seal(state.version.active.size_bytes)
             and not self._context.writes.room.is_short
+            and not self._context.writes.expiration.has_work
         )
 
     def _worked(self) -> float:

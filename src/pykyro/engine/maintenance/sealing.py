@@ -99,8 +99,11 @@ class Sealing:
     def _freeze(self) -> FrozenTier | None:
         context = self._context
         with context.writes.lock:
+            if context.state.may_expire:
+                context.writes.expiration.settle()
             if context.state.mutations_since_freeze == 0:
                 return None
             lsn = context.log.rotate()
             context.state.position = lsn
+            context.writes.expiration.forget_unlogged()
             return freeze(context.state, lsn)

@@ -7,7 +7,7 @@ graphs of earlier versions have no .shape file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pyroaring import BitMap, FrozenBitMap
 
 from pykyro.engine.memory import EngineMemory
+from pykyro.engine.tiers.expiring_rows import as_instant_us, due_of
 from pykyro.engine.tiers.graph_search import GraphSearch, Matching
 from pykyro.engine.tiers.merged_metadata import MappedMetadata
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
@@ -35,7 +36,7 @@ from pykyro.model.distance import Query
 from pykyro.model.errors import DataDamaged
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
-from pykyro.model.types import Bits, Matrix, Metric, Rows, Vector
+from pykyro.model.types import EXPIRES_AT_KEY, Bits, Key, Matrix, Metric, Rows, Vector
 from pykyro.storage.manifest import SegmentEntry
 from pykyro.storage.segment.reader import SegmentRows, index_sections
 from pykyro.storage.segment.section_file import SectionFile
@@ -263,6 +264,16 @@ class ColdSegment(SegmentRows):
     def delete(self, row: int) -> None:
         if row not in self.deleted:
             self._live.delete(row)
+
+    def due(self, first_us: int, last_us: int) -> Iterator[tuple[int, Key]]:
+        rows = self._index.numbers_between(EXPIRES_AT_KEY, first_us, last_us)
+        rows = rows[(self._live.bits[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 != 0]
+        return due_of(
+            rows, lambda part: (self.ids[part], self.keys.owners_of(part)), self.reserved_of, last_us
+        )
+
+    def next_expiry_us(self, after_us: int) -> int:
+        return as_instant_us(self._index.least_number(EXPIRES_AT_KEY, after_us))
 
     def next_rows(
         self, condition: Filter | None, after: int | None, count: int, *, descending: bool

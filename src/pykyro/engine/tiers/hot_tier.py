@@ -9,13 +9,14 @@ after somebody else has seen it finds the old one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.engine.tiers.expiring_rows import as_instant_us, due_of
 from pykyro.engine.tiers.merged_metadata import (
     MergedMetadata,
     added_bytes,
@@ -25,6 +26,7 @@ from pykyro.engine.tiers.merged_metadata import (
     public_bytes_max,
     whole_bytes,
 )
+from pykyro.engine.tiers.row_columns import RowColumns
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import (
     Candidates,
@@ -40,12 +42,14 @@ from pykyro.index.metadata.metadata_index import MutableMetadataIndex
 from pykyro.index.vector import flat
 from pykyro.memory.account import Account
 from pykyro.model import distance
+from pykyro.model.expiry import NEVER_US, instant_us_in
 from pykyro.model.filter import Filter
 from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.requests import Tier
 from pykyro.model.typed_text import is_typed
 from pykyro.model.types import (
     DOC_ID_BITS,
+    EXPIRES_AT_KEY,
     KEY_MAX,
     OWNER_SHIFT,
     RESERVED_KEYS,
@@ -76,25 +80,6 @@ _EMPTY: Final = no_candidates("hot: empty")
 _NONE_MATCHES: Final = no_candidates("hot: no row matches")
 
 
-class _RowColumns:
-    """Arrays of one capacity; growth makes a new set, so a reader's set stays whole."""
-
-    __slots__ = ("alive", "doc_ids", "norms", "owners", "vectors")
-
-    def __init__(self, capacity: int, dimension: int) -> None:
-        self.vectors: Matrix = np.empty((capacity, dimension), dtype=np.float32)
-        self.norms: npt.NDArray[np.float64] = np.empty(capacity, dtype=np.float64)
-        self.doc_ids: npt.NDArray[np.uint64] = np.empty(capacity, dtype=np.uint64)
-        self.owners: npt.NDArray[np.uint64] = np.zeros(capacity, dtype=np.uint64)
-        self.alive: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
-
-    def grown(self, rows: int) -> _RowColumns:
-        larger = _RowColumns(2 * len(self.alive), self.vectors.shape[1])
-        for name in self.__slots__:
-            getattr(larger, name)[:rows] = getattr(self, name)[:rows]
-        return larger
-
-
 class HotTier:
     """Rows in the order of their writes."""
 
@@ -115,7 +100,7 @@ class HotTier:
         self.charge_from = 0
         """The size from which `charge` is to be called: not after each put."""
         self._metric = metric
-        self._columns = _RowColumns(_FIRST_CAPACITY, dimension)
+        self._columns = RowColumns(_FIRST_CAPACITY, dimension)
         self._metadata: list[TierMetadata] = []
         self._index = MutableMetadataIndex(cache_account=cache_account)
         self._row_of: dict[Key, int] = {}
@@ -177,8 +162,10 @@ class HotTier:
             known = self._derivations.get(before) if tier is self else None
         stored = merged(found, changes, wire)
         derivation = None
-        typed = is_typed(changes) if known is not None else has_types(stored)
-        if isinstance(stored, MergedMetadata) and not typed and (tier is self or origin.frozen is not None):
+        whole = is_typed(changes) if known is not None else has_types(stored)
+        # The column of instants must have all of them, also when the segment of the origin is merged with others.
+        whole = whole or instant_us_in(stored.reserved) < NEVER_US
+        if isinstance(stored, MergedMetadata) and not whole and (tier is self or origin.frozen is not None):
             derivation = Derivation(origin, changes) if known is None else known.with_changes(changes)
         self._add_stored(key, tier.vector(before), stored, added_bytes(found, stored), derivation)
 
@@ -347,13 +334,27 @@ class HotTier:
             best.unseen_bound,
         )
 
+    def due(self, first_us: int, last_us: int) -> Iterator[tuple[int, Key]]:
+        rows, instants = self._index.numbers_of(EXPIRES_AT_KEY)
+        rows, columns = rows[(instants >= first_us) & (instants <= last_us)], self._columns
+        return due_of(
+            rows[columns.alive[rows]],
+            lambda part: (columns.doc_ids[part], columns.owners[part]),
+            lambda row: self._metadata[row].reserved,
+            last_us,
+        )
+
+    def next_expiry_us(self, after_us: int) -> int:
+        _, instants = self._index.numbers_of(EXPIRES_AT_KEY)
+        return as_instant_us(float(np.min(instants[instants > after_us], initial=np.inf)))
+
     def count(self, condition: Filter | None) -> int:
         return self.live if condition is None else len(self._live_among(self._columns, condition))
 
     def cost_us(self, condition: Filter) -> int:
         return self._index.cost_us(condition)
 
-    def _live_among(self, columns: _RowColumns, condition: Filter | None) -> Rows:
+    def _live_among(self, columns: RowColumns, condition: Filter | None) -> Rows:
         """Rows that satisfy `condition` and were alive when this was called, ascending."""
         alive = columns.alive.copy()
         if condition is None:

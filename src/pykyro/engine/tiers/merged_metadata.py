@@ -14,7 +14,7 @@ from typing import Final
 
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata, in_scope
 from pykyro.model import metadata_wire
-from pykyro.model.metadata_wire import decode_metadata, encode_metadata
+from pykyro.model.metadata_wire import decode_metadata, encode_metadata, expires_field, expires_in
 from pykyro.model.types import RESERVED_KEYS, Scope
 
 _SMALL_BYTES: Final = 4096
@@ -52,7 +52,10 @@ class MergedMetadata:
 
     @property
     def public(self) -> bytes:
-        return encode_metadata(_laid_over_each_other((self.base.public, *self.levels)))
+        base = self.base.public
+        wire = encode_metadata(_laid_over_each_other((base, *self.levels)))
+        instant_us = expires_in(base)
+        return wire + expires_field(instant_us) if instant_us else wire
 
     @property
     def reserved(self) -> bytes:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pykyro.model.metadata_wire import decode_metadata, encode_metadata
-from pykyro.model.types import RESERVED_KEYS, Scope
+from pykyro.model.expiry import NEVER_US, instant_us_of
+from pykyro.model.metadata_wire import decode_metadata, encode_metadata, expires_field
+from pykyro.model.types import EXPIRES_AT_KEY, RESERVED_KEYS, Scope
 
 
 class TierMetadata(Protocol):
@@ -19,7 +20,7 @@ class TierMetadata(Protocol):
 
     @property
     def public(self) -> bytes:
-        """The client's entries, as a response carries them."""
+        """The client's entries, as a response carries them, and when the document goes."""
         ...
 
     @property
@@ -46,7 +47,10 @@ class StoredMetadata:
         """The two kinds of entries apart. Without a reserved key `public` is all of `metadata` encoded."""
         public = {key: value for key, value in metadata.items() if key not in RESERVED_KEYS}
         reserved = {key: metadata[key] for key in RESERVED_KEYS if key in metadata}
-        return cls(encode_metadata(public), encode_metadata(reserved))
+        wire = encode_metadata(public)
+        if EXPIRES_AT_KEY in reserved and (instant_us := instant_us_of(reserved)) < NEVER_US:
+            wire += expires_field(instant_us)
+        return cls(wire, encode_metadata(reserved))
 
     def whole(self) -> dict[str, str]:
         """Both together, as a filter sees them."""

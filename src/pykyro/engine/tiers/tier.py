@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -111,6 +111,14 @@ class SearchTier(Protocol):
 
     def delete(self, row: int) -> None:
         """Mark a row deleted; searches that start now do not see it."""
+        ...
+
+    def due(self, first_us: int, last_us: int) -> Iterator[tuple[int, Key]]:
+        """Live rows whose documents go from `first_us` to `last_us`, and their keys. Those it gave may be deleted."""
+        ...
+
+    def next_expiry_us(self, after_us: int) -> int:
+        """No live row goes between `after_us` and this instant, NEVER_US if none goes at all."""
         ...
 
     def forget(self, count: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from math import inf, isnan
 from sys import getsizeof
 from typing import Any, Final
 
@@ -84,6 +85,29 @@ class FrozenMetadataIndex:
         """Memory the index takes beside the arrays, which may be mapped; what is remembered comes on top."""
         keys = self._key_numbers
         return _INDEX_BYTES + (0 if keys is None else getsizeof(keys) + _KEY_BYTES * len(keys))
+
+    def numbers_between(self, key: str, first: float, last: float) -> npt.NDArray[np.uint32]:
+        """The rows whose value of `key` is a number from `first` to `last`, in any order. Not remembered."""
+        number = self._number_of(utf8(key))
+        if number is None:
+            return np.empty(0, np.uint32)
+        column = self._column(number, _no_pause)
+        start = column.texts + int(np.searchsorted(column.num_values, first, side="left"))
+        end = column.texts + int(np.searchsorted(column.num_values, last, side="right"))
+        val_rows = self._ends["val_rows"]
+        rows: npt.NDArray[np.uint32] = self._sections["rows"][
+            val_rows[column.first + start] : val_rows[column.first + end]
+        ]
+        return rows
+
+    def least_number(self, key: str, above: float) -> float:
+        """The smallest number above this one that is a value of `key`; infinity when there is none."""
+        number = self._number_of(utf8(key))
+        if number is None:
+            return inf
+        numbers = self._column(number, _no_pause).num_values
+        at = int(np.searchsorted(numbers, above, side="right"))
+        return float(numbers[at]) if at < len(numbers) and not isnan(numbers[at]) else inf
 
     def cost_us(self, condition: Condition) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""

@@ -31,6 +31,7 @@ from pykyro.index.metadata.typed_columns import (
 from pykyro.index.metadata.value_sets import chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
+from pykyro.model.number import parse_number
 
 CACHE_BYTES: Final = 4 << 20
 _CATCH_UP_ROWS: Final = 64
@@ -133,6 +134,19 @@ class MutableMetadataIndex:
         with self._lock:
             self._take_in()
             return self._remembered(condition, self._simplified)
+
+    def numbers_of(self, key: str) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]:
+        """The rows that were added with a value of `key`, ascending, and these values as numbers, NaN where one is
+        none."""
+        with self._lock:
+            self._take_in()
+            held = self._keys.get(key, ())
+            if isinstance(held, Column):
+                codes = np.array(held.codes, dtype=np.uint32)
+                return np.array(held.rows, dtype=np.uint32), np.array(held.numbers)[codes]
+            numbers = [parse_number(value) for _, value in _pairs(held)]
+            rows = [row for row, _ in _pairs(held)]
+        return np.array(rows, np.uint32), np.array(numbers, np.float64)
 
     def cost_us(self, condition: Filter) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import operator
 import os
 import threading
 from collections import deque
@@ -128,16 +129,18 @@ class Log:
                 return 0.0
             return max(0, self._clock.wall_us() - self._unsynced[0][1].time_us) / 1e6
 
-    def announce(self, *, merges: bool, types: bool) -> None:
-        """Let the MANIFEST say, durably, that frames may hold MERGE records, or metadata values that are not text, of
-        which earlier programs can read neither. To be called before such a frame is appended; does nothing when it is
-        said already. Raises Unavailable or WriteFailed; then none may be appended."""
+    def announce(self, *, merges: bool, types: bool, expiry: bool) -> None:
+        """Let the MANIFEST say, durably, that frames may hold MERGE records, metadata values that are not text, or
+        documents that go at an instant, of which earlier programs know none. To be called before such a frame is
+        appended; does nothing when it is said already. Raises Unavailable or WriteFailed; then none may be
+        appended."""
         current = self._manifests.current
-        if current.has_merges >= merges and current.has_types >= types:
+        known = (current.has_merges, current.has_types, current.has_expiry)
+        if all(map(operator.ge, known, (merges, types, expiry))):
             return
         self.require_writable()
         with self._tripping("change of the MANIFEST"):
-            self._manifests.update(lambda manifest: manifest.announcing(merges=merges, types=types))
+            self._manifests.update(lambda known: known.announcing(merges=merges, types=types, expiry=expiry))
             self.has_types = self.has_types or types
 
     def append(self, contents: Sequence[bytes]) -> list[LSN]:

@@ -38,6 +38,11 @@ HOT_TIER_FLUSHES_TOTAL: Final = DOCUMENTS_AND_TIERS.counter(
 MERGES_TOTAL: Final = DOCUMENTS_AND_TIERS.counter(
     "kyrodb_merges_total", "merges", "Times the server merged several segments into one."
 )
+DOCUMENTS_EXPIRED_TOTAL: Final = DOCUMENTS_AND_TIERS.counter(
+    "kyrodb_documents_expired_total",
+    "documents",
+    "Documents of all collections that went because the instant came at which they expire.",
+)
 MAINTENANCE_FAILING: Final = DOCUMENTS_AND_TIERS.gauge(
     "kyrodb_maintenance_failing",
     FLAG,

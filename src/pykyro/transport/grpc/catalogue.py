@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from pykyro.database.collections import Collections
-from pykyro.model.collection import CollectionConfig, CollectionInfo, checked_config
-from pykyro.model.errors import InvalidArgument
+from pykyro.model.collection import CollectionConfig, CollectionInfo, checked_changes, checked_config
+from pykyro.model.limits import TTL_US_MAX
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.threads import Threads
@@ -59,11 +61,11 @@ class CatalogueRpcs:
 
     async def _update(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.UpdateCollectionRequest, payload)
-        if not request.HasField("ef_search"):
-            raise InvalidArgument("nothing to change is named: set ef_search", field="ef_search")
-        return await self._info_of(
-            lambda: self._collections.update(request.name, ef_search=request.ef_search), caller
+        changes = checked_changes(
+            request.ef_search if request.HasField("ef_search") else None,
+            _ttl(request.default_ttl_us) if request.HasField("default_ttl_us") else None,
         )
+        return await self._info_of(lambda: self._collections.update(request.name, changes), caller)
 
     async def _rename(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.RenameCollectionRequest, payload)
@@ -106,7 +108,12 @@ def _config(message: pb.CollectionConfig) -> CollectionConfig:
         ef_construction=message.ef_construction or 200,
         ef_search=message.ef_search or 50,
         id_type=message.id_type or "integer",
+        default_ttl=_ttl(message.default_ttl_us),
     )
+
+
+def _ttl(microseconds: int) -> timedelta | float:
+    return timedelta(microseconds=min(microseconds, 2 * TTL_US_MAX)) if microseconds else math.inf
 
 
 def _info(info: CollectionInfo, caller: Caller) -> pb.CollectionInfo:
@@ -120,6 +127,7 @@ def _info(info: CollectionInfo, caller: Caller) -> pb.CollectionInfo:
             ef_construction=config.ef_construction,
             ef_search=config.ef_search,
             id_type=config.id_type,
+            default_ttl_us=config.default_ttl_us,
         ),
         aliases=info.aliases,
         created_at_us=info.created_us,

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, Message
 
 from pykyro.model.arguments import Schema
 from pykyro.model.errors import InvalidArgument
+from pykyro.model.expiry import NEVER, Expiry, checked_instant, checked_ttl
 from pykyro.model.limits import (
     DOC_ID_MIN,
     METADATA_KEY_BYTES_MAX,
@@ -22,6 +23,7 @@ from pykyro.model.metadata_bounds import check_metadata_entries, check_metadata_
 from pykyro.model.typed_text import CLASSES, with_tags
 from pykyro.model.types import RESERVED_KEYS, Metric, Vector
 from pykyro.model.values import check_values
+from pykyro.proto import kyrodb_pb2 as pb
 
 Request = TypeVar("Request", bound=Message)
 _Made = TypeVar("_Made")
@@ -67,6 +69,17 @@ def client_metadata(entries: Mapping[str, str], *, bytes_max: int) -> dict[str, 
     if bytes_max > METADATA_KEY_BYTES_MAX:
         check_metadata_size(metadata)
     return metadata
+
+
+def expiry_of(message: pb.Expiry) -> Expiry:
+    """When a document is to go."""
+    match message.WhichOneof("when"):
+        case "expires_at":
+            return checked_instant(message.expires_at)
+        case "ttl":
+            return checked_ttl(message.ttl)
+        case _:
+            return NEVER
 
 
 def checked_doc_id(doc_id: int) -> int:

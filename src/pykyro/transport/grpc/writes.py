@@ -99,6 +99,7 @@ class Writes:
             metadata=decode.client_metadata(metadata, bytes_max=len(payload)),
             merge=request.merge,
             scope=caller.scope(checked_namespace(request.namespace)),
+            expiry=decode.expiry_of(request.expiry) if request.HasField("expiry") else None,
         )
         ack = await self._query(update, payload, caller, "Metadata update failed")
         return pb.UpdateMetadataResponse(success=True, existed=ack.existed > 0).SerializeToString()
@@ -217,7 +218,8 @@ def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
         metadata = decode.client_metadata(metadata, bytes_max=len(payload) - vector.nbytes)
     if caller.tenant is not None or request.namespace:
         metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
-    return Put(Document(request.doc_id, vector, metadata, caller.tenant), caller.limit)
+    expiry = decode.expiry_of(request.expiry) if request.HasField("expiry") else None
+    return Put(Document(request.doc_id, vector, metadata, caller.tenant), caller.limit, expiry)
 
 
 def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
