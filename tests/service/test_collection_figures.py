@@ -47,6 +47,7 @@ def test_the_largest_are_named_and_the_others_counted_together(collections: Coll
     assert documents[OTHERS,] == sum(range(1, 6))
     assert measured(server_state, "kyrodb_collections") == {(): 26}
     assert measured(server_state, "kyrodb_collections_open") == {(): 26}
+    assert measured(server_state, "kyrodb_collections_opened_total") == {(): 25}
 
 
 def test_a_collection_that_cannot_be_opened_shows_in_health(tmp_path: Path, collections: Collections) -> None:
