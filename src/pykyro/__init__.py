@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pykyro.embedded.opening import open_database as open
     from pykyro.model.answers import (
         DocumentPage,
+        Facet,
         Health,
         Hit,
         InsertReport,
@@ -72,6 +73,7 @@ __all__ = [
     "Database",
     "DeadlineExceeded",
     "DocumentPage",
+    "Facet",
     "FailedPrecondition",
     "FlushReport",
     "Health",
@@ -112,6 +114,7 @@ _HOMES: Final = {
     "RemoteCollection": "pykyro.client.sync_client",
     "Tls": "pykyro.client.tls",
     "DocumentPage": _ANSWERS,
+    "Facet": _ANSWERS,
     "Health": _ANSWERS,
     "Hit": _ANSWERS,
     "InsertReport": _ANSWERS,

@@ -17,6 +17,7 @@ from pykyro.client.retry import CALL, STREAM, STREAM_ONCE_MORE, RetryLimits
 from pykyro.client.status import refusal_error
 from pykyro.model.answers import (
     DocumentPage,
+    Facet,
     Health,
     InsertReport,
     SearchAnswer,
@@ -44,6 +45,7 @@ from pykyro.model.listing import PageRequest, page_request
 from pykyro.model.requests import FlushReport
 from pykyro.model.typed_text import tags_of
 from pykyro.model.types import Metric
+from pykyro.model.value_order import checked_facets
 from pykyro.proto import kyrodb_pb2 as pb
 
 Result = TypeVar("Result")
@@ -252,6 +254,7 @@ def scroll(wanted: PageRequest, filter: FilterArgument | None, page_token: str) 
         descending=wanted.descending,
         include_embeddings=wanted.include_vectors,
         exclude_metadata=not wanted.include_metadata,
+        order_by=wanted.order_by,
     )
     return decode.document_page((yield from ask("Scroll", request, pb.ScrollResponse)))
 
@@ -265,6 +268,14 @@ def sample(wanted: PageRequest, filter: FilterArgument | None) -> Steps[list[Sto
         exclude_metadata=not wanted.include_metadata,
     )
     return decode.document_page((yield from ask("Sample", request, pb.ScrollResponse))).documents
+
+
+def facets(key: str, filter: FilterArgument | None, namespace: str, limit: int) -> Steps[list[Facet]]:
+    key, limit = checked_facets(key, limit)
+    request = pb.FacetsRequest(
+        filter=_filter_message(filter), namespace=checked_namespace(namespace), key=key, limit=limit
+    )
+    return decode.facets((yield from ask("Facets", request, pb.FacetsResponse)))
 
 
 def clear(namespace: str) -> Steps[int]:

@@ -162,7 +162,7 @@ class StoredDocument(_Described):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DocumentPage(_Items[StoredDocument]):
-    """Documents by id, as they were at `position`; a sequence of them. `next_page_token` is for the next page, ""
+    """Documents in order, as they were at `position`; a sequence of them. `next_page_token` is for the next page, ""
     when there is none, and stays good while documents are written."""
 
     documents: list[StoredDocument]
@@ -172,6 +172,17 @@ class DocumentPage(_Items[StoredDocument]):
     @property
     def _items(self) -> list[StoredDocument]:
         return self.documents
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A value, and how many documents have it; can be unpacked. Of numbers that are equal it is the int."""
+
+    value: Any
+    count: int
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.value, self.count))
 
 
 def through_pages(page_at: Callable[[str], DocumentPage]) -> Iterator[StoredDocument]:
