@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         Stats,
         StoredDocument,
     )
-    from pykyro.model.collection import CollectionConfig, CollectionInfo
+    from pykyro.model.collection import CollectionConfig, CollectionInfo, Distance, IdType
     from pykyro.model.errors import (
         AlreadyExists,
         ConfigError,
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from pykyro.model.requests import FlushReport, Tier
+    from pykyro.model.tables import to_arrow, to_pandas
 
 __all__ = [
     "AlreadyExists",
@@ -72,12 +73,14 @@ __all__ = [
     "DataDirMismatch",
     "Database",
     "DeadlineExceeded",
+    "Distance",
     "DocumentPage",
     "Facet",
     "FailedPrecondition",
     "FlushReport",
     "Health",
     "Hit",
+    "IdType",
     "InsertReport",
     "InvalidArgument",
     "KyroError",
@@ -98,6 +101,8 @@ __all__ = [
     "WriteFailed",
     "__version__",
     "open",
+    "to_arrow",
+    "to_pandas",
 ]
 
 _ANSWERS: Final = "pykyro.model.answers"
@@ -108,6 +113,10 @@ _HOMES: Final = {
     "Database": "pykyro.embedded.collections",
     "CollectionConfig": "pykyro.model.collection",
     "CollectionInfo": "pykyro.model.collection",
+    "Distance": "pykyro.model.collection",
+    "IdType": "pykyro.model.collection",
+    "to_arrow": "pykyro.model.tables",
+    "to_pandas": "pykyro.model.tables",
     "Client": "pykyro.client.sync_client",
     "AsyncClient": "pykyro.client.async_client",
     "AsyncCollection": "pykyro.client.async_client",

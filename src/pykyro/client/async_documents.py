@@ -21,7 +21,7 @@ from pykyro.model.answers import (
 )
 from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
-from pykyro.model.documents import DocumentLike
+from pykyro.model.documents import DocumentsLike
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import FlushReport
 from pykyro.model.value_order import FACETS
@@ -44,8 +44,12 @@ class Documents:
         await self._run(calls.insert(doc_id, vector, metadata, namespace))
 
     @eager
-    async def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
-        """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
+    async def insert_many(self, documents: DocumentsLike, namespace: str = "") -> InsertReport:
+        """Store documents, in streams.
+
+        A document is (id, vector), (id, vector, metadata), one as a lookup returned it, or a dict or dataclass with
+        `id`, `vector` and entries of metadata. A pandas DataFrame or anything that speaks Arrow has them as columns
+        (pykyro.model.frames).
 
         A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
         Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of
@@ -59,6 +63,16 @@ class Documents:
     ) -> bool:
         """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
         return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace))
+
+    @eager
+    async def upsert(self, documents: DocumentsLike, namespace: str = "") -> InsertReport:
+        """The same as `insert_many`, which replaces documents whose ids are there."""
+        return await self._run(calls.insert_many(documents, namespace))
+
+    @eager
+    async def update(self, doc_id: DocId, metadata: Metadata, namespace: str = "") -> bool:
+        """Lay these entries over a document's metadata, as `dict.update` does; False when it is not there."""
+        return await self._run(calls.update_metadata(doc_id, metadata, True, namespace))
 
     @eager
     async def delete(self, doc_id: DocId, namespace: str = "") -> bool:

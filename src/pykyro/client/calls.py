@@ -37,7 +37,7 @@ from pykyro.model.arguments import (
     groups,
 )
 from pykyro.model.criteria import SearchOptions, check_one_criterion
-from pykyro.model.documents import DocumentLike, Intake, checked_document
+from pykyro.model.documents import DocumentsLike, Intake, checked_document
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
@@ -94,16 +94,16 @@ def insert(doc_id: DocId, vector: VectorLike, metadata: Metadata | None, namespa
     yield ClientCall("Insert", [encode.insert_request(document, checked_namespace(namespace))])
 
 
-def insert_many(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
+def insert_many(documents: DocumentsLike, namespace: str) -> Steps[InsertReport]:
     return (yield from _stored(documents, namespace)).checked_report()
 
 
-def insert_each(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
+def insert_each(documents: DocumentsLike, namespace: str) -> Steps[InsertReport]:
     """`insert_many` for a caller that looks at the report also when nothing was stored."""
     return (yield from _stored(documents, namespace)).report
 
 
-def _stored(documents: Iterable[DocumentLike], namespace: str) -> Steps[Intake]:
+def _stored(documents: DocumentsLike, namespace: str) -> Steps[Intake]:
     intake, namespace = Intake(documents), checked_namespace(namespace)
     # What can be known beforehand is refused here, and the server need not take it.
     config = yield from ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)

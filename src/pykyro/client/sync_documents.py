@@ -21,13 +21,14 @@ from pykyro.model.answers import (
 )
 from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
-from pykyro.model.documents import DocumentLike
+from pykyro.model.documents import DocumentsLike
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import FlushReport
+from pykyro.model.shorthands import Shorthands
 from pykyro.model.value_order import FACETS
 
 
-class Documents:
+class Documents(Shorthands):
     """The documents of a collection. Any thread may call any method."""
 
     def _run(self, steps: Steps[Result]) -> Result:
@@ -42,8 +43,12 @@ class Documents:
         """Store a document, or replace the one with its id."""
         self._run(calls.insert(doc_id, vector, metadata, namespace))
 
-    def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
-        """Store documents, (id, vector) or (id, vector, metadata) each, in streams.
+    def insert_many(self, documents: DocumentsLike, namespace: str = "") -> InsertReport:
+        """Store documents, in streams.
+
+        A document is (id, vector), (id, vector, metadata), one as a lookup returned it, or a dict or dataclass with
+        `id`, `vector` and entries of metadata. A pandas DataFrame or anything that speaks Arrow has them as columns
+        (pykyro.model.frames).
 
         A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
         Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of

@@ -94,7 +94,7 @@ class Collections:
         DataDirMismatch, OSError.
         """
         self._filesystem = filesystem or LocalFileSystem()
-        self._directory = directory
+        self.directory = self._directory = directory
         self._clock = clock or SystemClock()
         self._builder = builder or ProcessBuilder(self._filesystem)
         self._memory = memory

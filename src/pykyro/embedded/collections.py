@@ -22,7 +22,7 @@ from pykyro.embedded.answers import health_of
 from pykyro.embedded.documents import Documents
 from pykyro.engine.engine import Engine
 from pykyro.model.answers import Health
-from pykyro.model.collection import CollectionInfo, checked_collection_name, checked_config
+from pykyro.model.collection import CollectionInfo, Distance, IdType, checked_collection_name, checked_config
 from pykyro.model.errors import Unavailable
 from pykyro.storage.files.filesystem import Lock
 from pykyro.system.job_thread import JobThread
@@ -68,6 +68,16 @@ class Database(Documents):
         self._opened_s = time.monotonic()
         self._closed = False
 
+    def __repr__(self) -> str:
+        path = str(self._collections.directory)
+        if self._closed:
+            return f"<pykyro.Database {path!r}, closed>"
+        engine = self._engine
+        if engine is None:
+            return f"<pykyro.Database {path!r}, of collections only>"
+        schema = engine.schema
+        return f"<pykyro.Database {path!r}, dimension {schema.dimension}, {schema.metric.value}>"
+
     # --- collections ---
 
     def collection(self, name: str) -> Collection:
@@ -79,12 +89,12 @@ class Database(Documents):
         self,
         name: str,
         dimension: int,
-        distance: str = "cosine",
+        distance: Distance = "cosine",
         *,
         m: int = 16,
         ef_construction: int = 200,
         ef_search: int = 50,
-        id_type: str = "integer",
+        id_type: IdType = "integer",
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection for vectors of `dimension` components.

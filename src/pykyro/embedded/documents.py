@@ -34,7 +34,7 @@ from pykyro.model.arguments import (
     groups,
 )
 from pykyro.model.criteria import check_deletion_filter, check_one_criterion, search_options
-from pykyro.model.documents import DocumentLike, Intake, checked_document, document_bytes
+from pykyro.model.documents import DocumentsLike, Intake, checked_document, document_bytes
 from pykyro.model.errors import KyroError
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import (
@@ -53,13 +53,14 @@ from pykyro.model.requests import (
     Put,
     UpdateMetadata,
 )
+from pykyro.model.shorthands import Shorthands
 from pykyro.model.types import Document, Scope
 from pykyro.model.value_order import FACETS, checked_facets
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Documents:
+class Documents(Shorthands):
     """The documents of a collection. Any thread may call any method; a write returns when it is durable and visible.
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
@@ -86,8 +87,12 @@ class Documents:
             document = checked_document(doc_id, vector, metadata, engine.schema)
             engine.write(Put(_scoped(document, checked_namespace(namespace))))
 
-    def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
-        """Store documents, (id, vector) or (id, vector, metadata) each, a few hundred to one fsync.
+    def insert_many(self, documents: DocumentsLike, namespace: str = "") -> InsertReport:
+        """Store documents, a few hundred to one fsync.
+
+        A document is (id, vector), (id, vector, metadata), one as a lookup returned it, or a dict or dataclass with
+        `id`, `vector` and entries of metadata. A pandas DataFrame or anything that speaks Arrow has them as columns
+        (pykyro.model.frames).
 
         A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
         Each is copied when it comes, so one buffer may be filled again for the next. What `documents` itself raises

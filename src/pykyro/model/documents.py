@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -18,14 +19,29 @@ from pykyro.model.arguments import (
     checked_vector,
 )
 from pykyro.model.errors import InvalidArgument, KyroError
+from pykyro.model.frames import ID, METADATA, VECTOR, frame_rows, is_frame
 from pykyro.model.scalars import shown, shown_error
 from pykyro.model.types import Document
 from pykyro.system.signal_handlers import raised_by_handler
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+class ArrowTable(Protocol):
+    """A table that speaks Arrow: of pyarrow, pandas, polars and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
 DocumentLike: TypeAlias = (
-    tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | StoredDocument
+    "tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | StoredDocument | Mapping[str, Any]"
+    " | DataclassInstance"
 )
-"""(id, vector), (id, vector, metadata), or a document as a lookup returned it."""
+"""(id, vector), (id, vector, metadata), a document as a lookup returned it, or a dict or an instance of a dataclass
+with `id`, `vector`, perhaps `metadata`, and whatever else is an entry of metadata."""
+DocumentsLike: TypeAlias = "Iterable[DocumentLike] | ArrowTable"
+"""Documents, or a table of them (pykyro.model.frames)."""
 
 _WANTED: Final = "documents must be an iterable of (id, vector) or (id, vector, metadata)"
 _REFUSALS_NOTED: Final = 10
@@ -48,7 +64,7 @@ def document_bytes(document: Document) -> int:
 class Intake:
     """The documents of one `insert_many` on their way in, and those that are refused."""
 
-    def __init__(self, documents: Iterable[DocumentLike]) -> None:
+    def __init__(self, documents: DocumentsLike) -> None:
         """Raises InvalidArgument for a value that cannot hold documents."""
         self._documents = _iterable(documents)
         self._refused: list[Refusal] = []
@@ -106,12 +122,15 @@ class Intake:
 
 
 def _iterable(documents: object) -> Iterable[DocumentLike]:
-    """`documents` itself, unless it is one of the things that pass for documents and are none."""
-    if isinstance(documents, Mapping):
+    """`documents` itself, or the rows of a table, unless it is one of the things that pass for documents and are
+    none."""
+    if is_frame(documents):
+        return frame_rows(documents)
+    if isinstance(documents, Mapping) and not {ID, VECTOR} <= documents.keys():
         way = "give documents.items() where it maps ids to vectors"
     elif _is_table(documents):
         way = "give zip(ids, vectors) or zip(ids, vectors, metadata) of its columns"
-    elif isinstance(documents, StoredDocument) or _is_one_document(documents):
+    elif isinstance(documents, StoredDocument | Mapping) or _is_row(documents) or _is_one_document(documents):
         way = "this is one document: put it in a list, or call insert"
     elif isinstance(documents, np.ndarray) and documents.dtype.kind != "O":
         way = "an array holds no ids: give zip(ids, vectors)"
@@ -133,6 +152,11 @@ def _is_table(documents: object) -> bool:
     )
 
 
+def _is_row(document: object) -> TypeGuard[DataclassInstance]:
+    """Whether this is an instance of a dataclass, not the class itself."""
+    return is_dataclass(document) and not isinstance(document, type)
+
+
 def _is_one_document(documents: object) -> bool:
     """Whether this is a tuple (id, vector) where a list of such was meant."""
     return (
@@ -152,6 +176,10 @@ def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | No
                         f"document {doc_id} was looked up without its vector", field="vector"
                     )
                 return doc_id, vector, metadata
+            case Mapping():
+                return _from_entries(dict(document))
+            case _ if _is_row(row := document):
+                return _from_entries({one.name: getattr(row, one.name) for one in fields(row)})
             case (doc_id, vector):
                 return doc_id, vector, None
             case (doc_id, vector, metadata):
@@ -167,6 +195,22 @@ def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | No
             field="documents",
         ) from error
     raise InvalidArgument(
-        f"a document must be (id, vector), (id, vector, metadata) or a StoredDocument, got {shown(document)}",
+        "a document must be (id, vector), (id, vector, metadata), a dict or a dataclass with id and vector, or a "
+        f"StoredDocument, got {shown(document)}",
         field="documents",
     )
+
+
+def _from_entries(entries: dict[str, Any]) -> tuple[object, VectorLike, Metadata | None]:
+    """The parts of a document that are named."""
+    for name in (ID, VECTOR):
+        if name not in entries:
+            raise InvalidArgument(
+                f"a document that is a dict or a dataclass must have id and vector; {name} is missing among "
+                f"{', '.join(map(str, entries))[:200]}",
+                field=name,
+            )
+    doc_id, vector, metadata = entries.pop(ID), entries.pop(VECTOR), entries.pop(METADATA, None)
+    if entries and (metadata is None or isinstance(metadata, Mapping)):
+        metadata = {**(metadata or {}), **entries}
+    return doc_id, vector, metadata
