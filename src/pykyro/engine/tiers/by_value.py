@@ -56,12 +56,16 @@ def first_by_value(tier: SearchTier, condition: Filter | None, order: ValueOrder
     rows = tier.counting(condition, descending=order.descending)
     runs, found = tier.index.runs(order.key), list[Found]()
     seen = np.zeros(rows.total, np.bool_) if runs.repeated else None
-    for run in runs.ordered[:: -1 if order.descending else 1]:
-        found.append(_Walk(run, rows, order, seen).first())
-        if not found[-1].complete:
-            break
     texts = _with_text(runs, rows)
-    return merged(found + [_Walk(run, texts, order, None).first() for run in runs.plain], order)
+    # Texts are the last of all kinds, and rows that have nothing but a text are of this one alone.
+    plain: list[tuple[ValueRun, TierRows, Marks | None]] = [(run, texts, None) for run in runs.plain]
+    typed: list[tuple[ValueRun, TierRows, Marks | None]] = [(run, rows, seen) for run in runs.ordered]
+    kinds = [typed[:-1], typed[-1:] + plain] if typed else [plain]
+    for kind in kinds[:: -1 if order.descending else 1]:
+        found += [_Walk(run, among, order, marks).first() for run, among, marks in kind]
+        if not all(part.complete for part in found):
+            break
+    return merged(found, order)
 
 
 def first_without_value(

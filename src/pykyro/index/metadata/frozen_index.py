@@ -86,8 +86,10 @@ class FrozenMetadataIndex:
         plain: Sequence[ValueRun] = ()
         if number is not None:
             column = self._column(number, _no_pause)
-            numbers = column.num_order + np.uint32(column.texts)
-            plain = [self._run_of(column, "t", places) for places in (range(column.texts), numbers)]
+            plain = (
+                self._run_of(column, "t", range(column.texts)),
+                self._run_of(column, "t", column.num_order, column.texts),
+            )
         if typed is None:
             return KeyRuns(plain=plain)
         tokens = self._column(typed, _no_pause)
@@ -97,7 +99,15 @@ class FrozenMetadataIndex:
             lambda first, end: self._run_of(tokens, "", range(first, end)),
         )
         typed_rows = self.match(Range(TYPED + key, None))
+        if plain and not self.match(Range(key, None)) - typed_rows:
+            plain = ()
         return KeyRuns((ordered, texts), (nulls,), plain, typed_rows, tokens.repeated)
+
+    def _run_of(
+        self, column: FrozenColumn, prefix: str, places: npt.NDArray[np.uint32] | range, offset: int = 0
+    ) -> FrozenRun:
+        sections = self._sections
+        return FrozenRun(column, prefix, places, offset, sections["val_rows"], sections["rows"])
 
     def rows_in_order(self, key: str) -> FrozenBitMap:
         """The rows that have a value of `key` with an order."""
@@ -107,9 +117,6 @@ class FrozenMetadataIndex:
         """How many values `runs` has, and how many rows for them, about."""
         sizes = [self._size_of(column) for column in (key, TYPED + key)]
         return sum(values for values, _, _ in sizes), sum(rows for _, _, rows in sizes)
-
-    def _run_of(self, column: FrozenColumn, prefix: str, places: npt.NDArray[np.uint32] | range) -> FrozenRun:
-        return FrozenRun(column, prefix, places, self._sections["val_rows"], self._sections["rows"])
 
     def texts_of(self, key: str, rows: AbstractBitMap) -> dict[int, str]:
         """The text forms that those of `rows` have under `key` which have any."""

@@ -160,7 +160,10 @@ class MutableMetadataIndex:
             if typed is None:
                 return KeyRuns(plain=plain)
             ordered, nulls, texts = self._typed_runs(typed)
-            return KeyRuns((ordered, texts), (nulls,), plain, self._carriers(TYPED + key), repeated=True)
+            typed_rows = self._carriers(TYPED + key)
+            if not self._derived.count and not self._carriers(key) - typed_rows:
+                plain = []
+            return KeyRuns((ordered, texts), (nulls,), plain, typed_rows, repeated=True)
 
     def rows_in_order(self, key: str) -> FrozenBitMap:
         """The rows added before the call that have a value of `key` with an order."""

@@ -53,7 +53,7 @@ class KeyRuns:
     """Typed values that have an order, those of a run before those of the next."""
     nulls: Sequence[ValueRun] = ()
     plain: Sequence[ValueRun] = ()
-    """Of texts; rows of `typed_rows` do not count there."""
+    """Of texts; rows of `typed_rows` do not count there. None when no others are left."""
     typed_rows: FrozenBitMap = field(default=EMPTY)
     repeated: bool = False
     """Whether a row may be several times in `ordered`."""
@@ -85,7 +85,8 @@ class FrozenRun:
     prefix: str
     """What a text lacks to be a token."""
     places: npt.NDArray[np.uint32] | range
-    """Of the values, in the column."""
+    """Of the values, in the column from `offset` on."""
+    offset: int
     val_rows: npt.NDArray[np.uint64]
     rows: npt.NDArray[np.uint32]
 
@@ -94,7 +95,9 @@ class FrozenRun:
         return len(self.places)
 
     def token(self, place: int) -> str:
-        return self.prefix + self.column.text(int(self.places[place])).decode("utf-8", "surrogatepass")
+        return self.prefix + self.column.text(self.offset + int(self.places[place])).decode(
+            "utf-8", "surrogatepass"
+        )
 
     def counts(self, first: int, end: int) -> Positions:
         starts, ends = self._bounds(first, end)
@@ -113,12 +116,12 @@ class FrozenRun:
 
     def _bounds(self, first: int, end: int) -> tuple[Positions, Positions]:
         """Where the rows of each value begin and end."""
-        column, places = self.column, self.places[first:end]
+        first_value, places = self.column.first + self.offset, self.places[first:end]
         if isinstance(places, range):
-            start, stop = column.first + places.start, column.first + places.stop
+            start, stop = first_value + places.start, first_value + places.stop
             bounds: Positions = self.val_rows[start : stop + 1].astype(np.int64)
             return bounds[:-1], bounds[1:]
-        at = places.astype(np.int64) + column.first
+        at = places.astype(np.int64) + first_value
         return self.val_rows[at].astype(np.int64), self.val_rows[at + 1].astype(np.int64)
 
 
