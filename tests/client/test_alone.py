@@ -34,15 +34,17 @@ import pykyro
 
 with pykyro.Client(sys.argv[1]) as db:
     dimension = db.stats().dimension
-    report = db.insert_many([{"id": at, "vector": [at] * dimension, "n": at} for at in (1, 2, 3)])
-    hits = db.search([1.0] * dimension, k=2, filter={"n": {"$gt": 1}})
-    print(report.inserted, sorted(hit.id for hit in hits), len(db.facets("n")))
+    report = db.insert_many([{"id": at, "vector": [at] * dimension, "n": at} for at in (1, 2, 3)], "alone")
+    hits = db.search([1.0] * dimension, k=2, filter={"n": {"$gt": 1}}, namespace="alone")
+    print(report.inserted, sorted(hit.id for hit in hits), len(db.facets("n", namespace="alone")))
 
 async def main():
     async with pykyro.AsyncClient(sys.argv[1]) as db:
-        print([document.id for document in await db.scroll(order_by="n", descending=True)])
+        print([document.id for document in await db.scroll(order_by="n", descending=True, namespace="alone")])
 
 asyncio.run(main())
+with pykyro.Client(sys.argv[1]) as db:
+    db.clear("alone")
 try:
     pykyro.open
 except ModuleNotFoundError as error:
