@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from tests.engine.opening import open_small, put, settle, vectors
 from tests.model.values import KEYS, filters, kept, metadata
 
 from pykyro.engine.engine import Engine
+from pykyro.engine.facets import most_frequent
 from pykyro.engine.tiers import by_value
+from pykyro.index.metadata.value_runs import run_of_pairs
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Exact, Filter, matches, strict
 from pykyro.model.listing import PageRequest
@@ -257,3 +260,19 @@ def test_facets_of_too_many_values_are_refused_unless_a_filter_leaves_few(
     found, _ = engine.listing.facets("name", Exact("half", "yes"), EVERYTHING, 2)
     assert found == [("n1", 1), ("n1001", 1)]
     engine.close()
+
+
+@given(
+    parts=st.lists(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5), max_size=6), max_size=4),
+    limit=st.integers(1, 6),
+)
+def test_the_most_frequent_of_several_tiers_need_not_be_frequent_in_one(
+    parts: list[dict[str, int]], limit: int
+) -> None:
+    counted = []
+    for part in parts:
+        run = run_of_pairs([(row, text) for row, text in enumerate(sorted(part))], "t")
+        counted.append((run, np.array([part[text] for text in sorted(part)], np.int64)))
+    together = sum((Counter(part) for part in parts), Counter[str]())
+    expected = sorted(together.items(), key=lambda item: (-item[1], item[0]))[:limit]
+    assert [(token[1:], count) for token, count in most_frequent(counted, limit)] == expected
