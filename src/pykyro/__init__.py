@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pykyro.embedded.opening import open_database as open
     from pykyro.model.answers import (
         DocumentPage,
+        Facet,
         Health,
         Hit,
         InsertReport,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         Stats,
         StoredDocument,
     )
-    from pykyro.model.collection import CollectionConfig, CollectionInfo
+    from pykyro.model.collection import CollectionConfig, CollectionInfo, Distance, IdType
     from pykyro.model.documents import NewDocument
     from pykyro.model.errors import (
         AlreadyExists,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from pykyro.model.requests import FlushReport, Tier
+    from pykyro.model.tables import to_arrow, to_pandas
 
 __all__ = [
     "AlreadyExists",
@@ -72,11 +74,14 @@ __all__ = [
     "DataDirMismatch",
     "Database",
     "DeadlineExceeded",
+    "Distance",
     "DocumentPage",
+    "Facet",
     "FailedPrecondition",
     "FlushReport",
     "Health",
     "Hit",
+    "IdType",
     "InsertReport",
     "InvalidArgument",
     "KyroError",
@@ -98,6 +103,8 @@ __all__ = [
     "WriteFailed",
     "__version__",
     "open",
+    "to_arrow",
+    "to_pandas",
 ]
 
 _ANSWERS: Final = "pykyro.model.answers"
@@ -109,12 +116,17 @@ _HOMES: Final = {
     "CollectionConfig": "pykyro.model.collection",
     "CollectionInfo": "pykyro.model.collection",
     "NewDocument": "pykyro.model.documents",
+    "Distance": "pykyro.model.collection",
+    "IdType": "pykyro.model.collection",
+    "to_arrow": "pykyro.model.tables",
+    "to_pandas": "pykyro.model.tables",
     "Client": "pykyro.client.sync_client",
     "AsyncClient": "pykyro.client.async_client",
     "AsyncCollection": "pykyro.client.async_client",
     "RemoteCollection": "pykyro.client.sync_client",
     "Tls": "pykyro.client.tls",
     "DocumentPage": _ANSWERS,
+    "Facet": _ANSWERS,
     "Health": _ANSWERS,
     "Hit": _ANSWERS,
     "InsertReport": _ANSWERS,

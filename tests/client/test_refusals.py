@@ -44,7 +44,8 @@ async def gathered_later() -> Any:
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "data frame": (Frame, r"zip\(ids, vectors\)"),
     "table": (PlainTable, "got str 'id'"),
-    "dicts": (lambda: [{"id": 1, "vector": ONES}], "got dict"),
+    "dicts": (lambda: [{"id": 1, "embedding": ONES}], "vector is missing among id, embedding"),
+    "one as a dict": (lambda: {"id": 1, "vector": ONES}, "put it in a list"),
     "swapped": (lambda: [(ONES, 1)], "doc_id must be an integer, got list"),
     "swapped arrays": (lambda: [(np.ones(DIMENSION), 1)], "doc_id must be an integer, got ndarray"),
     "a dict": (lambda: {1: ONES}, r"documents.items\(\)"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.client.stores import Awaited, Store, fill, random_vectors
 
-from pykyro import DocumentPage, InvalidArgument
+from pykyro import DocumentPage, Facet, InvalidArgument
 
 
 def test_documents_come_by_id_page_by_page(store: Store) -> None:
@@ -77,6 +77,57 @@ def test_clearing_removes_a_namespace_or_everything(store: Store) -> None:
     assert list(store.scroll()) == []
 
 
+def test_documents_come_by_value_page_by_page(store: Store) -> None:
+    vectors = fill(store, 6)
+    store.insert(7, vectors[0], {"n": 2.5})
+    store.insert(8, vectors[0], {"n": [9, "x"], "at": {"place": "home"}})
+    store.insert(9, vectors[0], {"n": None})
+    page = store.scroll(order_by="n", limit=4)
+    assert [document.id for document in page] == [1, 2, 7, 3]
+    store.insert(10, vectors[0], {"n": 2})
+    store.insert(11, vectors[0], {"n": 3.0})
+    store.delete(3)
+    rest = store.scroll(order_by="n", limit=100, page_token=page.next_page_token)
+    assert [document.id for document in rest] == [11, 4, 5, 6, 8, 9]
+    assert rest.next_page_token == ""
+    every = store.documents(order_by="n", descending=True, filter={"n": {"$exists": True}})
+    ids = [found.id for found in (store.collected(every) if isinstance(store, Awaited) else every)]
+    assert ids == [8, 6, 5, 4, 11, 7, 10, 2, 1, 9]
+    assert [document.id for document in store.scroll(order_by="at.place", limit=2)] == [8, 1]
+    other = store.scroll(order_by="parity", limit=1).next_page_token
+    for arguments in ({"order_by": "n"}, {}, {"order_by": "parity", "descending": True}):
+        with pytest.raises(InvalidArgument, match="ask with the same") as refused:
+            store.scroll(page_token=other, **arguments)
+        assert refused.value.field == "page_token"
+
+
+def test_facets_count_the_values_of_a_key(store: Store) -> None:
+    fill(store)
+    assert store.facets("parity") == [Facet("even", 25), Facet("odd", 25)]
+    for at, value in enumerate([1, 1.0, "1", True, None, [1, "a", "a"], 2.5, {"n": 1}], 1):
+        store.update_metadata(at, {"v": value}, merge=True)
+    facets = store.facets("v")
+    assert facets[0] == Facet(1, 3)
+    assert [(repr(value), count) for value, count in facets] == [
+        ("1", 3),
+        ("True", 1),
+        ("2.5", 1),
+        ("None", 1),
+        ("'1'", 1),
+        ("'a'", 1),
+    ]
+    assert store.facets("v", filter={"n": {"$lte": 2}}, limit=5) == [Facet(1, 2)]
+    assert store.facets("v.n") == [Facet(1, 1)]
+    assert store.facets("v", namespace="nobody's") == []
+    assert len(store.facets("n", limit=3)) == 3
+    with pytest.raises(InvalidArgument) as refused:
+        store.facets("v", limit=10_001)
+    assert refused.value.field == "limit"
+    with pytest.raises(InvalidArgument) as refused:
+        store.facets("")
+    assert refused.value.field == "key"
+
+
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
@@ -87,6 +138,12 @@ def test_clearing_removes_a_namespace_or_everything(store: Store) -> None:
         ({"page_token": "down:3"}, "page_token"),
         ({"page_token": 7}, "page_token"),
         ({"page_token": f"up:{2**64}"}, "page_token"),
+        ({"order_by": 7}, "order_by"),
+        ({"order_by": "n", "page_token": "up:3"}, "page_token"),
+        ({"order_by": "n", "page_token": "up:3:00000000:t"}, "page_token"),
+        ({"order_by": "n", "page_token": "up:3:0:"}, "page_token"),
+        ({"order_by": "n", "page_token": "up:3:00000000:lx"}, "page_token"),
+        ({"order_by": "k" * 1025}, "order_by"),
         ({"filter": {"n": {"$gtt": 1}}}, "filter.n.$gtt"),
         ({"namespace": 3}, "namespace"),
     ],

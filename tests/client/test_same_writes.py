@@ -220,7 +220,7 @@ def test_what_is_no_document_is_refused(store: Store) -> None:
     report = store.insert_many([*wrong, (7, ONES)])
     assert report.inserted == 1
     assert [refusal.id for refusal in report.refused] == [None, None, None, None, "x", 1]
-    assert "must be (id, vector), (id, vector, metadata) or a StoredDocument" in report.refused[0].reason
+    assert "must be (id, vector), (id, vector, metadata), a dict or a dataclass" in report.refused[0].reason
     assert store.insert_many([]) == store.insert_many(iter(())) == type(report)(0, [])
 
 

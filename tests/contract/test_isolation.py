@@ -87,6 +87,12 @@ DATA = {
         ],
         lambda m: [document.doc_id for document in m.documents] == [OWNED],
     ),
+    "Facets": Row(
+        lambda i: [
+            pb.FacetsRequest(key="id", filter=pb.MetadataFilter(exact=pb.ExactMatch(key="id", value=str(i))))
+        ],
+        lambda m: [(facet.text, facet.count) for facet in m.facets] == [(str(OWNED), 1)],
+    ),
     "UpdateMetadata": Row(
         lambda i: [pb.UpdateMetadataRequest(doc_id=i, metadata={"seen": "yes"}, merge=True)],
         lambda m: bool(m.existed),

@@ -83,7 +83,7 @@ def test_a_directory_has_one_owner_and_one_shape(tmp_path: Path) -> None:
         ("euclidean", {1: 1.0, 3: 0.5, 2: 1 / 3}),
     ],
 )
-def test_scores_of_each_distance(tmp_path: Path, distance: str, scores: dict[int, float]) -> None:
+def test_scores_of_each_distance(tmp_path: Path, distance: pykyro.Distance, scores: dict[int, float]) -> None:
     with pykyro.open(tmp_path, dimension=2, distance=distance) as database:
         database.insert_many([(1, [1, 0]), (2, [3, 0]), (3, [1, 1])])
         answer = database.search([1, 0])

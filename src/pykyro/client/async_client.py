@@ -28,7 +28,7 @@ from pykyro.client.retry import Attempts
 from pykyro.client.status import Failure
 from pykyro.client.tls import Tls
 from pykyro.model.answers import Health
-from pykyro.model.collection import CollectionInfo, checked_collection_name, checked_config
+from pykyro.model.collection import CollectionInfo, Distance, IdType, checked_collection_name, checked_config
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.expiry import Ttl
 from pykyro.proto.methods import METHODS
@@ -80,6 +80,9 @@ class AsyncClient(Documents):
         self._owner_loop = OwnerLoop()
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<pykyro.AsyncClient {self._connection.target.text!r}{', closed' if self._closed else ''}>"
+
     # --- collections ---
 
     def collection(self, name: str) -> AsyncCollection:
@@ -91,12 +94,12 @@ class AsyncClient(Documents):
         self,
         name: str,
         dimension: int,
-        distance: str = "cosine",
+        distance: Distance = "cosine",
         *,
         m: int = 16,
         ef_construction: int = 200,
         ef_search: int = 50,
-        id_type: str = "integer",
+        id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
         exist_ok: bool = False,
     ) -> AsyncCollection:

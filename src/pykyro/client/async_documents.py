@@ -12,6 +12,7 @@ from pykyro.client.calls import FilterArgument, Result, Steps
 from pykyro.client.eager_call import eager
 from pykyro.model.answers import (
     DocumentPage,
+    Facet,
     InsertReport,
     SearchAnswer,
     Snapshot,
@@ -20,10 +21,11 @@ from pykyro.model.answers import (
 )
 from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
-from pykyro.model.documents import DocumentLike
+from pykyro.model.documents import DocumentsLike
 from pykyro.model.expiry import ExpiresAt, Ttl, checked_expiry
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import FlushReport
+from pykyro.model.value_order import FACETS
 
 
 class Documents:
@@ -56,13 +58,17 @@ class Documents:
     @eager
     async def insert_many(
         self,
-        documents: Iterable[DocumentLike],
+        documents: DocumentsLike,
         namespace: str = "",
         *,
         expires_at: ExpiresAt | None = None,
         ttl: Ttl | None = None,
     ) -> InsertReport:
-        """Store documents, (id, vector), (id, vector, metadata) or NewDocument each, in streams.
+        """Store documents, in streams.
+
+        A document is (id, vector), (id, vector, metadata), a NewDocument, one as a lookup returned it, or a dict or
+        dataclass with `id`, `vector` and entries of metadata. A pandas DataFrame or anything that speaks Arrow has
+        them as columns (pykyro.model.frames).
 
         Those that do not say themselves when they go do so as `expires_at` or `ttl` say, see `insert`.
         A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
@@ -89,6 +95,32 @@ class Documents:
         """
         expiry = checked_expiry(expires_at, ttl)
         return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace, expiry))
+
+    @eager
+    async def upsert(
+        self,
+        documents: DocumentsLike,
+        namespace: str = "",
+        *,
+        expires_at: ExpiresAt | None = None,
+        ttl: Ttl | None = None,
+    ) -> InsertReport:
+        """The same as `insert_many`, which replaces documents whose ids are there."""
+        return await self._run(calls.insert_many(documents, namespace, checked_expiry(expires_at, ttl)))
+
+    @eager
+    async def update(
+        self,
+        doc_id: DocId,
+        metadata: Metadata,
+        namespace: str = "",
+        *,
+        expires_at: ExpiresAt | None = None,
+        ttl: Ttl | None = None,
+    ) -> bool:
+        """Lay these entries over a document's metadata, as `dict.update` does; False when it is not there."""
+        expiry = checked_expiry(expires_at, ttl)
+        return await self._run(calls.update_metadata(doc_id, metadata, True, namespace, expiry))
 
     @eager
     async def delete(self, doc_id: DocId, namespace: str = "") -> bool:
@@ -183,20 +215,25 @@ class Documents:
         namespace: str = "",
         limit: int = PAGE_DOCUMENTS,
         page_token: str = "",
+        order_by: str | None = None,
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
     ) -> DocumentPage:
         """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
 
-        A page shows one position. A document that is there all the while is in exactly one page, whatever is written
-        meanwhile. A page of large documents has fewer than `limit`.
+        With `order_by`, a key of metadata or a dotted path, by the values there: bools, times, numbers, texts. Equal
+        ones follow each other by id, and documents without such a value come last, in both directions.
+
+        A page shows one position. A document that is there all the while, and whose value is not changed, is in
+        exactly one page, whatever is written meanwhile. A page of large documents has fewer than `limit`.
         """
         wanted = page_request(
             limit,
             None,
             namespace,
             page_token,
+            order_by=order_by,
             descending=descending,
             include_vectors=include_vectors,
             include_metadata=include_metadata,
@@ -208,17 +245,19 @@ class Documents:
         *,
         filter: FilterArgument | None = None,
         namespace: str = "",
+        order_by: str | None = None,
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
     ) -> AsyncIterator[StoredDocument]:
-        """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
+        """Every document that matches `filter`, in the order of `scroll`: its pages one after the other."""
         token = ""
         while True:
             page = await self.scroll(
                 filter=filter,
                 namespace=namespace,
                 page_token=token,
+                order_by=order_by,
                 descending=descending,
                 include_vectors=include_vectors,
                 include_metadata=include_metadata,
@@ -249,6 +288,15 @@ class Documents:
             limit_name="count",
         )
         return await self._run(calls.sample(wanted, filter))
+
+    @eager
+    async def facets(
+        self, key: str, *, filter: FilterArgument | None = None, namespace: str = "", limit: int = FACETS
+    ) -> list[Facet]:
+        """The `limit` most frequent values under a key, or a dotted path, and how many of the documents that match
+        `filter` have each, exactly; the most frequent first, equal ones by value. Of a list each element counts.
+        Raises InvalidArgument for a key with too many values."""
+        return await self._run(calls.facets(key, filter, namespace, limit))
 
     # --- the collection itself ---
 

@@ -17,6 +17,7 @@ from pykyro.client.retry import CALL, STREAM, STREAM_ONCE_MORE, RetryLimits
 from pykyro.client.status import refusal_error
 from pykyro.model.answers import (
     DocumentPage,
+    Facet,
     Health,
     InsertReport,
     SearchAnswer,
@@ -36,7 +37,7 @@ from pykyro.model.arguments import (
     groups,
 )
 from pykyro.model.criteria import SearchOptions, check_one_criterion
-from pykyro.model.documents import DocumentLike, Intake, checked_document
+from pykyro.model.documents import DocumentsLike, Intake, checked_document
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.expiry import Expiry
 from pykyro.model.filter_dict import FilterLike, parse_filter
@@ -45,6 +46,7 @@ from pykyro.model.listing import PageRequest, page_request
 from pykyro.model.requests import FlushReport
 from pykyro.model.typed_text import tags_of
 from pykyro.model.types import Metric
+from pykyro.model.value_order import checked_facets
 from pykyro.proto import kyrodb_pb2 as pb
 
 Result = TypeVar("Result")
@@ -95,18 +97,16 @@ def insert(
     yield ClientCall("Insert", [encode.insert_request(document, checked_namespace(namespace), expiry)])
 
 
-def insert_many(
-    documents: Iterable[DocumentLike], namespace: str, expiry: Expiry | None
-) -> Steps[InsertReport]:
+def insert_many(documents: DocumentsLike, namespace: str, expiry: Expiry | None) -> Steps[InsertReport]:
     return (yield from _stored(documents, namespace, expiry)).checked_report()
 
 
-def insert_each(documents: Iterable[DocumentLike], namespace: str) -> Steps[InsertReport]:
+def insert_each(documents: DocumentsLike, namespace: str) -> Steps[InsertReport]:
     """`insert_many` for a caller that looks at the report also when nothing was stored."""
     return (yield from _stored(documents, namespace, None)).report
 
 
-def _stored(documents: Iterable[DocumentLike], namespace: str, expiry: Expiry | None) -> Steps[Intake]:
+def _stored(documents: DocumentsLike, namespace: str, expiry: Expiry | None) -> Steps[Intake]:
     intake, namespace = Intake(documents, expiry), checked_namespace(namespace)
     # What can be known beforehand is refused here, and the server need not take it.
     config = yield from ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
@@ -261,6 +261,7 @@ def scroll(wanted: PageRequest, filter: FilterArgument | None, page_token: str) 
         descending=wanted.descending,
         include_embeddings=wanted.include_vectors,
         exclude_metadata=not wanted.include_metadata,
+        order_by=wanted.order_by,
     )
     return decode.document_page((yield from ask("Scroll", request, pb.ScrollResponse)))
 
@@ -274,6 +275,14 @@ def sample(wanted: PageRequest, filter: FilterArgument | None) -> Steps[list[Sto
         exclude_metadata=not wanted.include_metadata,
     )
     return decode.document_page((yield from ask("Sample", request, pb.ScrollResponse))).documents
+
+
+def facets(key: str, filter: FilterArgument | None, namespace: str, limit: int) -> Steps[list[Facet]]:
+    key, limit = checked_facets(key, limit)
+    request = pb.FacetsRequest(
+        filter=_filter_message(filter), namespace=checked_namespace(namespace), key=key, limit=limit
+    )
+    return decode.facets((yield from ask("Facets", request, pb.FacetsResponse)))
 
 
 def clear(namespace: str) -> Steps[int]:

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from pykyro.model.answers import DocumentPage, Health, Hit, SearchAnswer, Stats, StoredDocument
+from pykyro.model.answers import DocumentPage, Facet, Health, Hit, SearchAnswer, Stats, StoredDocument
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
+from pykyro.model.values import values_with_tags
 from pykyro.proto import kyrodb_pb2 as pb
 
 _TIERS: Final[dict[pb.SearchResponse.SearchPath, frozenset[Tier]]] = {
@@ -70,6 +71,13 @@ def document_page(response: pb.ScrollResponse) -> DocumentPage:
     """The page in a ScrollResponse."""
     documents = [found for one in response.documents if (found := stored_document(one)) is not None]
     return DocumentPage(documents, response.next_page_token, response.position)
+
+
+def facets(response: pb.FacetsResponse) -> list[Facet]:
+    """The values in a FacetsResponse; one whose type a later version brought is its text."""
+    return [
+        Facet(values_with_tags({"": facet.text}, facet.type)[""], facet.count) for facet in response.facets
+    ]
 
 
 def health(response: pb.HealthResponse) -> Health:

@@ -28,8 +28,8 @@ from pykyro.client.status import Failure
 from pykyro.client.sync_documents import Documents
 from pykyro.client.tls import Tls
 from pykyro.model.answers import Health, InsertReport
-from pykyro.model.collection import CollectionInfo, checked_collection_name, checked_config
-from pykyro.model.documents import DocumentLike
+from pykyro.model.collection import CollectionInfo, Distance, IdType, checked_collection_name, checked_config
+from pykyro.model.documents import DocumentsLike
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.expiry import Ttl
 from pykyro.proto.methods import METHODS
@@ -92,6 +92,9 @@ class Client(Documents):
         self._process: Final = OwnerProcess()
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<pykyro.Client {self._connection.target.text!r}{', closed' if self._closed else ''}>"
+
     # --- collections ---
 
     def collection(self, name: str) -> RemoteCollection:
@@ -102,12 +105,12 @@ class Client(Documents):
         self,
         name: str,
         dimension: int,
-        distance: str = "cosine",
+        distance: Distance = "cosine",
         *,
         m: int = 16,
         ef_construction: int = 200,
         ef_search: int = 50,
-        id_type: str = "integer",
+        id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
         exist_ok: bool = False,
     ) -> RemoteCollection:
@@ -239,6 +242,6 @@ class Client(Documents):
             raise Unavailable("the client is closed")
 
 
-def insert_each(client: Documents, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
+def insert_each(client: Documents, documents: DocumentsLike, namespace: str = "") -> InsertReport:
     """`client.insert_many`, with a report also when no document is stored."""
     return client._run(calls.insert_each(documents, namespace))

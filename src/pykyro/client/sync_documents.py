@@ -11,6 +11,7 @@ from pykyro.client import calls
 from pykyro.client.calls import FilterArgument, Result, Steps
 from pykyro.model.answers import (
     DocumentPage,
+    Facet,
     InsertReport,
     SearchAnswer,
     Snapshot,
@@ -20,13 +21,15 @@ from pykyro.model.answers import (
 )
 from pykyro.model.arguments import DocId, Metadata, VectorLike
 from pykyro.model.criteria import search_options
-from pykyro.model.documents import DocumentLike
+from pykyro.model.documents import DocumentsLike
 from pykyro.model.expiry import ExpiresAt, Ttl, checked_expiry
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import FlushReport
+from pykyro.model.shorthands import Shorthands
+from pykyro.model.value_order import FACETS
 
 
-class Documents:
+class Documents(Shorthands):
     """The documents of a collection. Any thread may call any method."""
 
     def _run(self, steps: Steps[Result]) -> Result:
@@ -54,13 +57,17 @@ class Documents:
 
     def insert_many(
         self,
-        documents: Iterable[DocumentLike],
+        documents: DocumentsLike,
         namespace: str = "",
         *,
         expires_at: ExpiresAt | None = None,
         ttl: Ttl | None = None,
     ) -> InsertReport:
-        """Store documents, (id, vector), (id, vector, metadata) or NewDocument each, in streams.
+        """Store documents, in streams.
+
+        A document is (id, vector), (id, vector, metadata), a NewDocument, one as a lookup returned it, or a dict or
+        dataclass with `id`, `vector` and entries of metadata. A pandas DataFrame or anything that speaks Arrow has
+        them as columns (pykyro.model.frames).
 
         Those that do not say themselves when they go do so as `expires_at` or `ttl` say, see `insert`.
         A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
@@ -171,20 +178,25 @@ class Documents:
         namespace: str = "",
         limit: int = PAGE_DOCUMENTS,
         page_token: str = "",
+        order_by: str | None = None,
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
     ) -> DocumentPage:
         """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
 
-        A page shows one position. A document that is there all the while is in exactly one page, whatever is written
-        meanwhile. A page of large documents has fewer than `limit`.
+        With `order_by`, a key of metadata or a dotted path, by the values there: bools, times, numbers, texts. Equal
+        ones follow each other by id, and documents without such a value come last, in both directions.
+
+        A page shows one position. A document that is there all the while, and whose value is not changed, is in
+        exactly one page, whatever is written meanwhile. A page of large documents has fewer than `limit`.
         """
         wanted = page_request(
             limit,
             None,
             namespace,
             page_token,
+            order_by=order_by,
             descending=descending,
             include_vectors=include_vectors,
             include_metadata=include_metadata,
@@ -196,16 +208,18 @@ class Documents:
         *,
         filter: FilterArgument | None = None,
         namespace: str = "",
+        order_by: str | None = None,
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
     ) -> Iterator[StoredDocument]:
-        """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
+        """Every document that matches `filter`, in the order of `scroll`: its pages one after the other."""
         return through_pages(
             lambda token: self.scroll(
                 filter=filter,
                 namespace=namespace,
                 page_token=token,
+                order_by=order_by,
                 descending=descending,
                 include_vectors=include_vectors,
                 include_metadata=include_metadata,
@@ -231,6 +245,14 @@ class Documents:
             limit_name="count",
         )
         return self._run(calls.sample(wanted, filter))
+
+    def facets(
+        self, key: str, *, filter: FilterArgument | None = None, namespace: str = "", limit: int = FACETS
+    ) -> list[Facet]:
+        """The `limit` most frequent values under a key, or a dotted path, and how many of the documents that match
+        `filter` have each, exactly; the most frequent first, equal ones by value. Of a list each element counts.
+        Raises InvalidArgument for a key with too many values."""
+        return self._run(calls.facets(key, filter, namespace, limit))
 
     # --- the collection itself ---
 

@@ -93,7 +93,7 @@ class Collections:
         DataDirMismatch, OSError.
         """
         self._filesystem = filesystem or LocalFileSystem()
-        self._directory = directory
+        self.directory = self._directory = directory
         self.clock = clock or SystemClock()
         self._builder = builder or ProcessBuilder(self._filesystem)
         self._memory = memory

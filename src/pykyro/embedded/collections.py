@@ -24,6 +24,8 @@ from pykyro.engine.engine import Engine
 from pykyro.model.answers import Health
 from pykyro.model.collection import (
     CollectionInfo,
+    Distance,
+    IdType,
     checked_changes,
     checked_collection_name,
     checked_config,
@@ -74,6 +76,16 @@ class Database(Documents):
         self._opened_s = time.monotonic()
         self._closed = False
 
+    def __repr__(self) -> str:
+        path = str(self._collections.directory)
+        if self._closed:
+            return f"<pykyro.Database {path!r}, closed>"
+        engine = self._engine
+        if engine is None:
+            return f"<pykyro.Database {path!r}, of collections only>"
+        schema = engine.schema
+        return f"<pykyro.Database {path!r}, dimension {schema.dimension}, {schema.metric.value}>"
+
     # --- collections ---
 
     def collection(self, name: str) -> Collection:
@@ -85,12 +97,12 @@ class Database(Documents):
         self,
         name: str,
         dimension: int,
-        distance: str = "cosine",
+        distance: Distance = "cosine",
         *,
         m: int = 16,
         ef_construction: int = 200,
         ef_search: int = 50,
-        id_type: str = "integer",
+        id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
         exist_ok: bool = False,
     ) -> Collection:

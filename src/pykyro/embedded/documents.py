@@ -15,6 +15,7 @@ from pykyro.embedded.answers import search_answer, stored_documents
 from pykyro.engine.engine import Engine
 from pykyro.model.answers import (
     DocumentPage,
+    Facet,
     InsertReport,
     SearchAnswer,
     Snapshot,
@@ -33,7 +34,7 @@ from pykyro.model.arguments import (
     groups,
 )
 from pykyro.model.criteria import check_deletion_filter, check_one_criterion, search_options
-from pykyro.model.documents import DocumentLike, Intake, checked_document, document_bytes
+from pykyro.model.documents import DocumentsLike, Intake, checked_document, document_bytes
 from pykyro.model.errors import KyroError
 from pykyro.model.expiry import ExpiresAt, Ttl, checked_expiry
 from pykyro.model.filter_dict import FilterLike, parse_filter
@@ -43,8 +44,7 @@ from pykyro.model.limits import (
     STREAM_GROUP_DOCUMENTS_MAX,
     STREAM_MESSAGES_MAX,
 )
-from pykyro.model.listing import PAGE_DOCUMENTS, page_request
-from pykyro.model.listing import page_token as page_token_of
+from pykyro.model.listing import PAGE_DOCUMENTS, next_page_token, page_request
 from pykyro.model.requests import (
     Delete,
     DeleteMany,
@@ -54,12 +54,14 @@ from pykyro.model.requests import (
     Put,
     UpdateMetadata,
 )
+from pykyro.model.shorthands import Shorthands
 from pykyro.model.types import Document, Scope
+from pykyro.model.value_order import FACETS, checked_facets
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Documents:
+class Documents(Shorthands):
     """The documents of a collection. Any thread may call any method; a write returns when it is durable and visible.
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
@@ -99,13 +101,17 @@ class Documents:
 
     def insert_many(
         self,
-        documents: Iterable[DocumentLike],
+        documents: DocumentsLike,
         namespace: str = "",
         *,
         expires_at: ExpiresAt | None = None,
         ttl: Ttl | None = None,
     ) -> InsertReport:
-        """Store documents, (id, vector), (id, vector, metadata) or NewDocument each, a few hundred to one fsync.
+        """Store documents, a few hundred to one fsync.
+
+        A document is (id, vector), (id, vector, metadata), a NewDocument, one as a lookup returned it, or a dict or
+        dataclass with `id`, `vector` and entries of metadata. A pandas DataFrame or anything that speaks Arrow has
+        them as columns (pykyro.model.frames).
 
         Those that do not say themselves when they go do so as `expires_at` or `ttl` say, see `insert`.
         A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
@@ -285,27 +291,32 @@ class Documents:
         namespace: str = "",
         limit: int = PAGE_DOCUMENTS,
         page_token: str = "",
+        order_by: str | None = None,
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
     ) -> DocumentPage:
         """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
 
-        A page shows one position. A document that is there all the while is in exactly one page, whatever is written
-        meanwhile. A page of large documents has fewer than `limit`.
+        With `order_by`, a key of metadata or a dotted path, by the values there: bools, times, numbers, texts. Equal
+        ones follow each other by id, and documents without such a value come last, in both directions.
+
+        A page shows one position. A document that is there all the while, and whose value is not changed, is in
+        exactly one page, whatever is written meanwhile. A page of large documents has fewer than `limit`.
         """
         wanted = page_request(
             limit,
             None if filter is None else parse_filter(filter),
             namespace,
             page_token,
+            order_by=order_by,
             descending=descending,
             include_vectors=include_vectors,
             include_metadata=include_metadata,
         )
         with self._in_use() as engine:
             page = engine.listing.page(wanted)
-            token = page_token_of(page.last, descending=wanted.descending)
+            token = next_page_token(page, wanted)
             return DocumentPage(stored_documents(page, wanted.include_vectors), token, page.position)
 
     def documents(
@@ -313,16 +324,18 @@ class Documents:
         *,
         filter: FilterLike | None = None,
         namespace: str = "",
+        order_by: str | None = None,
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
     ) -> Iterator[StoredDocument]:
-        """Every document that matches `filter`, by id: the pages of `scroll` one after the other."""
+        """Every document that matches `filter`, in the order of `scroll`: its pages one after the other."""
         return through_pages(
             lambda token: self.scroll(
                 filter=filter,
                 namespace=namespace,
                 page_token=token,
+                order_by=order_by,
                 descending=descending,
                 include_vectors=include_vectors,
                 include_metadata=include_metadata,
@@ -349,6 +362,18 @@ class Documents:
         )
         with self._in_use() as engine:
             return stored_documents(engine.listing.sample(wanted), wanted.include_vectors)
+
+    def facets(
+        self, key: str, *, filter: FilterLike | None = None, namespace: str = "", limit: int = FACETS
+    ) -> list[Facet]:
+        """The `limit` most frequent values under a key, or a dotted path, and how many of the documents that match
+        `filter` have each, exactly; the most frequent first, equal ones by value. Of a list each element counts.
+        Raises InvalidArgument for a key with too many values."""
+        condition = None if filter is None else parse_filter(filter)
+        scope = Scope(namespace=checked_namespace(namespace))
+        key, limit = checked_facets(key, limit)
+        with self._in_use() as engine:
+            return [Facet(*facet) for facet in engine.listing.facets(key, condition, scope, limit)[0]]
 
     # --- the collection itself ---
 

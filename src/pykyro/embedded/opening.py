@@ -15,6 +15,7 @@ from pykyro.engine.engine import open_engine
 from pykyro.engine.open_engines import close_at_exit
 from pykyro.engine.options import EngineOptions
 from pykyro.memory.budget import MemoryBudget
+from pykyro.model.collection import Distance
 from pykyro.model.errors import InvalidArgument
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
 from pykyro.storage.files.lock import lock_directory, make_directories
@@ -30,7 +31,7 @@ def open_database(
     path: str | bytes | PathLike[str] | PathLike[bytes],
     *,
     dimension: int | None = None,
-    distance: str | None = None,
+    distance: Distance | None = None,
     **options: Unpack[DatabaseOptions],
 ) -> Database:
     """Open or create the database in directory `path`, recovering everything that was acknowledged.

@@ -1,4 +1,4 @@
-"""Counting, listing and sampling documents: reads that ask for no vector.
+"""Counting, listing and sampling documents, and counting their values: reads that ask for no vector.
 
 Each answer is true of one position: it is computed between two writes. A write that comes meanwhile has it computed
 again, and when writes come all the time it is computed while they wait, which takes milliseconds.
@@ -6,23 +6,27 @@ again, and when writes come all the time it is computed while they wait, which t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Final, TypeAlias, TypeVar
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pykyro.cache.commit_sequence import CommitSequence
 from pykyro.engine.expiration import Expiration
+from pykyro.engine.facets import Counted, most_frequent
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State, Version
+from pykyro.engine.tiers.by_value import ValueOrder, first_by_value, first_without_value, merged, value_counts
 from pykyro.engine.tiers.tier import SearchTier
 from pykyro.model.filter import Filter
 from pykyro.model.limits import PAGE_BYTES_MAX
 from pykyro.model.listing import Page, PageRequest
 from pykyro.model.requests import Found
 from pykyro.model.types import LSN, Rows, Scope
+from pykyro.model.value_order import token_value
 
 _ATTEMPTS: Final = 3
 _FOUND_BYTES: Final = 100
@@ -63,8 +67,10 @@ class Listing:
         return self._at_one_position(counted)
 
     def page(self, request: PageRequest) -> Page:
-        """The next documents by id. As long as a page is not empty, there may be another."""
+        """The next documents by id, or by a value. As long as a page is not empty, there may be another."""
         self._check(request.filter, request.scope)
+        if request.order_by:
+            return self._page_by_value(request)
 
         def found(version: Version) -> list[_Rows]:
             wanted = self._state.condition(request.filter, request.scope)
@@ -82,6 +88,42 @@ class Listing:
         documents = _in_order(parts, request)
         is_last = len(documents) == count < request.limit
         return Page(documents, None if is_last or not documents else documents[-1].doc_id, position)
+
+    def _page_by_value(self, request: PageRequest) -> Page:
+        self._costs.check_order(request.order_by)
+
+        def found(version: Version) -> tuple[list[_Place], bool]:
+            wanted = self._state.condition(request.filter, request.scope)
+            places, complete = list[_Place](), True
+            if request.after is None or request.after_value is not None:
+                places, complete = _by_value(version, wanted, request)
+            if complete:
+                places += _without_value(version, wanted, request, request.limit - len(places))
+            return places, complete and len(places) < request.limit
+
+        (places, are_last), position = self._at_one_position(found)
+        rank = {place.doc_id: number for number, place in enumerate(places)}
+        documents = _in_order(_by_tier(places), request, rank)
+        if not documents or (are_last and len(documents) == len(places)):
+            return Page(documents, None, position)
+        last = places[len(documents) - 1]
+        return Page(documents, last.doc_id, position, last.token or None)
+
+    def facets(
+        self, key: str, condition: Filter | None, scope: Scope, limit: int
+    ) -> tuple[list[tuple[Any, int]], LSN]:
+        """The values under `key` of the live documents in scope that satisfy `condition`, with their exact counts:
+        the `limit` most frequent, the most frequent first, and at which position. Raises InvalidArgument when it
+        would take too long."""
+        self._check(condition, scope)
+        self._costs.check_facets(key, self._state.condition(condition, scope))
+
+        def counted(version: Version) -> list[Counted]:
+            wanted = self._state.condition(condition, scope)
+            return [part for tier in version.oldest_first for part in value_counts(tier, wanted, key)]
+
+        parts, position = self._at_one_position(counted)
+        return [(token_value(token), count) for token, count in most_frequent(parts, limit)], position
 
     def sample(self, request: PageRequest, seed: int | None = None) -> Page:
         """Up to `limit` of the documents, each as likely as any other, by ascending id. A `seed` gives the same ones
@@ -145,11 +187,79 @@ def _first(parts: list[_Rows], limit: int, *, descending: bool) -> list[_Rows]:
     return in_order
 
 
-def _in_order(parts: list[_Rows], request: PageRequest) -> list[Found]:
-    """The documents of these rows by id, as many as a page may hold."""
-    documents = [document for part in parts for document in _documents(*part, request)]
+class _Place(NamedTuple):
+    """Where a document stands in the order of values, "" being behind all of them, and where it is."""
+
+    token: str
+    doc_id: int
+    tier: SearchTier
+    row: int
+
+
+def _by_value(version: Version, wanted: Filter | None, request: PageRequest) -> tuple[list[_Place], bool]:
+    """The documents that come next by value, and whether these are all that have one."""
+    after = None
+    if request.after is not None and request.after_value is not None:
+        after = request.after_value, request.after
+    order = ValueOrder(request.order_by, after, request.limit, request.descending)
+    by_tier = [(tier, first_by_value(tier, wanted, order)) for tier in version.oldest_first]
+    tier_of = {entry[:2]: tier for tier, part in by_tier for entry in part.entries}
+    found = merged([part for _, part in by_tier], order)
+    return [_Place(*entry[:2], tier_of[entry[:2]], entry.row) for entry in found.entries], found.complete
+
+
+def _without_value(version: Version, wanted: Filter | None, request: PageRequest, count: int) -> list[_Place]:
+    """The documents without a value that come next."""
+    after = None if request.after_value is not None else request.after
+    places = [
+        _Place("", doc_id, tier, row)
+        for tier in version.oldest_first
+        for doc_id, row in zip(
+            *(
+                part.tolist()
+                for part in first_without_value(
+                    tier, wanted, request.order_by, after, count, descending=request.descending
+                )
+            ),
+            strict=True,
+        )
+    ]
+    places.sort(key=itemgetter(1), reverse=request.descending)
+    return places[:count]
+
+
+def _by_tier(places: list[_Place]) -> list[_Rows]:
+    """The rows of each tier, in order."""
+    parts: dict[int, list[_Place]] = {}
+    for place in places:
+        parts.setdefault(id(place.tier), []).append(place)
+    return [
+        (
+            part[0].tier,
+            np.array([place.doc_id for place in part], dtype=np.uint64),
+            np.array([place.row for place in part], dtype=np.int64),
+        )
+        for part in parts.values()
+    ]
+
+
+def _in_order(parts: list[_Rows], request: PageRequest, rank: Mapping[int, int] | None = None) -> list[Found]:
+    """The documents of these rows by id, or by the rank of their ids, as many as a page may hold."""
+
+    def place(doc_id: int) -> int:
+        return rank[doc_id] if rank is not None else -doc_id if request.descending else doc_id
+
+    documents, unread = list[Found](), list[int]()
+    for tier, doc_ids, rows in parts:
+        read = list(_documents(tier, doc_ids, rows, request))
+        documents += read
+        if len(read) < len(rows):
+            unread.append(place(int(doc_ids[len(read)])))
     if len(parts) > 1:
-        documents.sort(key=lambda document: document.doc_id, reverse=request.descending)
+        # What comes behind a document that was too much for its tier waits with it for the next page.
+        end = min(unread, default=None)
+        documents = [found for found in documents if end is None or place(found.doc_id) < end]
+        documents.sort(key=lambda found: place(found.doc_id))
         size = 0
         for at, document in enumerate(documents):
             size += _FOUND_BYTES + len(document.metadata_wire) + document.vector.nbytes

@@ -7,12 +7,21 @@ from typing import Final
 from pykyro.engine.state import State
 from pykyro.index.metadata.cost import check_cost
 from pykyro.index.metadata.simplify import simplified
+from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Filter
+from pykyro.model.limits import FILTER_COST_US_MAX
 from pykyro.model.requests import SearchRequest
 from pykyro.model.types import Scope, key_of
 
 _COMPONENTS_PER_US: Final = 1000
 """Of vectors, compared in a scan."""
+
+
+_ENTRIES_PER_US: Final = 50
+"""Rows that are looked at, each with one value."""
+_VALUE_US: Final = 3
+"""Of a value whose text is read and compared with those of other tiers."""
+_SMALL_US: Final = 10_000
 
 
 class RequestCosts:
@@ -39,6 +48,29 @@ class RequestCosts:
         check_cost(total_us, self._state.documents)
         return total_us
 
+    def check_order(self, key: str) -> None:
+        """Refuse a listing by value that would go through too many. Raises InvalidArgument."""
+        rows = sum(tier.index.sizes_under(key)[1] for tier in self._state.version.oldest_first)
+        _check(rows // _ENTRIES_PER_US, f"a page ordered by {key[:40]!r}", "order_by", "order by id instead")
+
+    def check_facets(self, key: str, condition: Filter | None) -> None:
+        """Refuse facets that would take too long: reading the values is what takes the time. Raises
+        InvalidArgument."""
+        total_us = 0
+        for tier in self._state.version.oldest_first:
+            values, rows = tier.index.sizes_under(key)
+            total_us += rows // _ENTRIES_PER_US
+            if values * _VALUE_US > _SMALL_US:
+                # No more values than documents, but for lists; to count those costs less than to read the values.
+                values = min(values, tier.count(condition) * max(1, rows // max(1, tier.count(None))))
+            total_us += values * _VALUE_US
+        _check(
+            total_us,
+            f"facets of {key[:40]!r}",
+            "key",
+            "narrow them by a filter, or name a key with fewer values",
+        )
+
     def answer_bytes(self, doc_id: int, scope: Scope, *, with_vector: bool) -> int:
         """Bytes of metadata and, `with_vector`, of the vector that an answer with this document has; 0 when it is
         absent. One out of scope may count: that would take a look at its metadata."""
@@ -47,3 +79,12 @@ class RequestCosts:
             return 0
         vector_bytes = 4 * self._state.dimension if with_vector else 0
         return place.tier.public_bytes((place.row,)) + vector_bytes
+
+
+def _check(total_us: int, what: str, field: str, way_out: str) -> None:
+    if total_us > FILTER_COST_US_MAX:
+        raise InvalidArgument(
+            f"{what} would take about {total_us / 1e6:.1f} s of a processor; the maximum is "
+            f"{FILTER_COST_US_MAX / 1e6:.1f} s: {way_out}",
+            field=field,
+        )

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from pykyro.model import tables
 from pykyro.model.expiry import as_datetime
 from pykyro.model.metadata_wire import expires_in
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
 from pykyro.model.values import values_in_wire, values_with_tags
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 Item = TypeVar("Item")
 
@@ -103,10 +108,10 @@ class Hit(_Described):
         self._expires_us = expires_us
 
     def __repr__(self) -> str:
-        return f"Hit(id={self.id}, score={self.score:.6g}, metadata={self.metadata!r})"
+        return f"Hit(id={self.id}, score={self.score:.6g}{_described(self)})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SearchAnswer(_Items[Hit]):
     """The hits of a search, best first, equal scores by ascending id; a sequence of them.
 
@@ -141,6 +146,23 @@ class SearchAnswer(_Items[Hit]):
         """Scores of the hits, shape (hits,)."""
         return np.array([hit.score for hit in self.hits], dtype=np.float32)
 
+    def to_arrow(self) -> pa.Table:
+        """The hits as a pyarrow Table with the columns id, score, vector if there are vectors, and one for each key
+        of metadata (pykyro.model.tables). Raises FailedPrecondition when pyarrow is not installed."""
+        return tables.to_arrow(self.hits, scores=True)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The hits as a pandas DataFrame with the same columns. Raises FailedPrecondition when pandas is not
+        installed."""
+        return tables.to_pandas(self.hits, scores=True)
+
+    def __repr__(self) -> str:
+        left_out = "" if self.complete else f", complete=False, note={self.note!r}"
+        return (
+            f"SearchAnswer({len(self.hits)} hits, ids={_first_ids(self.hits)}, exact={self.exact}, "
+            f"matched={self.matched}, latency_ms={self.latency_ms:.3g}{left_out})"
+        )
+
     @property
     def _items(self) -> list[Hit]:
         return self.hits
@@ -173,21 +195,65 @@ class StoredDocument(_Described):
         self._expires_us = expires_us
 
     def __repr__(self) -> str:
-        return f"StoredDocument(id={self.id}, metadata={self.metadata!r})"
+        return f"StoredDocument(id={self.id}{_described(self)})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DocumentPage(_Items[StoredDocument]):
-    """Documents by id, as they were at `position`; a sequence of them. `next_page_token` is for the next page, ""
+    """Documents in order, as they were at `position`; a sequence of them. `next_page_token` is for the next page, ""
     when there is none, and stays good while documents are written."""
 
     documents: list[StoredDocument]
     next_page_token: str
     position: int
 
+    def to_arrow(self) -> pa.Table:
+        """The documents as a pyarrow Table with the columns id, vector if there are vectors, and one for each key of
+        metadata (pykyro.model.tables). Raises FailedPrecondition when pyarrow is not installed."""
+        return tables.to_arrow(self.documents)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The documents as a pandas DataFrame with the same columns. Raises FailedPrecondition when pandas is not
+        installed."""
+        return tables.to_pandas(self.documents)
+
+    def __repr__(self) -> str:
+        return (
+            f"DocumentPage({len(self.documents)} documents, ids={_first_ids(self.documents)}, "
+            f"position={self.position}, next_page_token={self.next_page_token[:40]!r})"
+        )
+
     @property
     def _items(self) -> list[StoredDocument]:
         return self.documents
+
+
+_IDS_SHOWN: Final = 5
+_METADATA_CHARS_SHOWN: Final = 200
+
+
+def _first_ids(items: Sequence[Hit] | Sequence[StoredDocument]) -> str:
+    shown = [str(item.id) for item in items[:_IDS_SHOWN]]
+    return f"[{', '.join(shown + ['…'] * (len(items) > len(shown)))}]"
+
+
+def _described(item: Hit | StoredDocument) -> str:
+    """What else there is to say of a document on one line."""
+    text = repr(item.metadata)
+    shown = text if len(text) <= _METADATA_CHARS_SHOWN else f"{text[:_METADATA_CHARS_SHOWN]}…"
+    vector = "" if item.vector is None else f", vector of {len(item.vector)}"
+    return f", metadata={shown}{vector}"
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A value, and how many documents have it; can be unpacked. Of numbers that are equal it is the int."""
+
+    value: Any
+    count: int
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.value, self.count))
 
 
 def through_pages(page_at: Callable[[str], DocumentPage]) -> Iterator[StoredDocument]:

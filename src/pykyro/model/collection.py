@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 from pykyro.model.arguments import bounded_integer
 from pykyro.model.errors import InvalidArgument, NotFound
@@ -28,7 +28,10 @@ from pykyro.model.types import Metric
 
 DEFAULT: Final = "default"
 DEFAULT_NUMBER: Final = 0
-ID_TYPES: Final = ("integer",)
+Distance: TypeAlias = Literal["cosine", "euclidean", "innerproduct"]
+"""The distances by name, for hints; pykyro.model.types.Metric has them."""
+IdType: TypeAlias = Literal["integer"]
+ID_TYPES: Final[tuple[str, ...]] = get_args(IdType)
 _NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.\-]{{0,{COLLECTION_NAME_CHARS_MAX - 1}}}")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -20,11 +20,15 @@ from pykyro.model.arguments import (
 )
 from pykyro.model.errors import InvalidArgument, KyroError
 from pykyro.model.expiry import ExpiresAt, Expiry, Ttl, checked_expiry
+from pykyro.model.frames import ID, METADATA, VECTOR, frame_rows, is_frame
 from pykyro.model.limits import ENTRY_BYTES
 from pykyro.model.requests import Put
 from pykyro.model.scalars import shown, shown_error
 from pykyro.model.types import Document
 from pykyro.system.signal_handlers import raised_by_handler
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,10 +42,20 @@ class NewDocument:
     ttl: Ttl | None = None
 
 
+class ArrowTable(Protocol):
+    """A table that speaks Arrow: of pyarrow, pandas, polars and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
 DocumentLike: TypeAlias = (
-    tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | NewDocument | StoredDocument
+    "tuple[DocId, VectorLike] | tuple[DocId, VectorLike, Metadata | None] | NewDocument | StoredDocument"
+    " | Mapping[str, Any] | DataclassInstance"
 )
-"""(id, vector), (id, vector, metadata), a NewDocument, or a document as a lookup returned it."""
+"""(id, vector), (id, vector, metadata), a NewDocument, a document as a lookup returned it, or a dict or an instance
+of a dataclass with `id`, `vector`, perhaps `metadata`, and whatever else is an entry of metadata."""
+DocumentsLike: TypeAlias = "Iterable[DocumentLike] | ArrowTable"
+"""Documents, or a table of them (pykyro.model.frames)."""
 
 _When: TypeAlias = tuple[ExpiresAt | None, Ttl | None]
 _WANTED: Final = "documents must be an iterable of (id, vector) or (id, vector, metadata)"
@@ -67,7 +81,7 @@ def document_bytes(document: Document) -> int:
 class Intake:
     """The documents of one `insert_many` on their way in, and those that are refused."""
 
-    def __init__(self, documents: Iterable[DocumentLike], expiry: Expiry | None = None) -> None:
+    def __init__(self, documents: DocumentsLike, expiry: Expiry | None = None) -> None:
         """`expiry` is of those that have none of their own. Raises InvalidArgument for a value that cannot hold
         documents."""
         self._documents = _iterable(documents)
@@ -128,12 +142,15 @@ class Intake:
 
 
 def _iterable(documents: object) -> Iterable[DocumentLike]:
-    """`documents` itself, unless it is one of the things that pass for documents and are none."""
-    if isinstance(documents, Mapping):
+    """`documents` itself, or the rows of a table, unless it is one of the things that pass for documents and are
+    none."""
+    if is_frame(documents):
+        return frame_rows(documents)
+    if isinstance(documents, Mapping) and not {ID, VECTOR} <= documents.keys():
         way = "give documents.items() where it maps ids to vectors"
     elif _is_table(documents):
         way = "give zip(ids, vectors) or zip(ids, vectors, metadata) of its columns"
-    elif isinstance(documents, (StoredDocument, NewDocument)) or _is_one_document(documents):
+    elif isinstance(documents, StoredDocument | Mapping) or _is_row(documents) or _is_one_document(documents):
         way = "this is one document: put it in a list, or call insert"
     elif isinstance(documents, np.ndarray) and documents.dtype.kind != "O":
         way = "an array holds no ids: give zip(ids, vectors)"
@@ -153,6 +170,11 @@ def _is_table(documents: object) -> bool:
         hasattr(kind, "columns")
         and any(hasattr(kind, name) for name in ("itertuples", "iter_rows", "collect"))
     )
+
+
+def _is_row(document: object) -> TypeGuard[DataclassInstance]:
+    """Whether this is an instance of a dataclass, not the class itself."""
+    return is_dataclass(document) and not isinstance(document, type)
 
 
 def _is_one_document(documents: object) -> bool:
@@ -178,6 +200,10 @@ def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | No
             case NewDocument():
                 when = document.expires_at, document.ttl
                 return document.id, document.vector, document.metadata, when
+            case Mapping():
+                return *_from_entries(dict(document)), (None, None)
+            case _ if _is_row(row := document):
+                return *_from_entries({one.name: getattr(row, one.name) for one in fields(row)}), (None, None)
             case (doc_id, vector):
                 return doc_id, vector, None, (None, None)
             case (doc_id, vector, metadata):
@@ -193,6 +219,22 @@ def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | No
             field="documents",
         ) from error
     raise InvalidArgument(
-        f"a document must be (id, vector), (id, vector, metadata) or a StoredDocument, got {shown(document)}",
+        "a document must be (id, vector), (id, vector, metadata), a dict or a dataclass with id and vector, or a "
+        f"StoredDocument, got {shown(document)}",
         field="documents",
     )
+
+
+def _from_entries(entries: dict[str, Any]) -> tuple[object, VectorLike, Metadata | None]:
+    """The parts of a document that are named."""
+    for name in (ID, VECTOR):
+        if name not in entries:
+            raise InvalidArgument(
+                f"a document that is a dict or a dataclass must have id and vector; {name} is missing among "
+                f"{', '.join(map(str, entries))[:200]}",
+                field=name,
+            )
+    doc_id, vector, metadata = entries.pop(ID), entries.pop(VECTOR), entries.pop(METADATA, None)
+    if entries and (metadata is None or isinstance(metadata, Mapping)):
+        metadata = {**(metadata or {}), **entries}
+    return doc_id, vector, metadata

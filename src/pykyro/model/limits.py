@@ -11,6 +11,12 @@ PAGE_DOCUMENTS_MAX: Final = 10_000
 """Documents of one page of a listing."""
 PAGE_BYTES_MAX: Final = 16 << 20
 """A page ends sooner when its documents are so large together; it has one at least."""
+ORDER_BYTES_MAX: Final = 4 << 20
+"""Of the values by which a page is ordered, in one run of one tier; a page whose values are larger has fewer."""
+FACETS_MAX: Final = 10_000
+"""Values in one answer of facets."""
+FACETS_BYTES_MAX: Final = 4 << 20
+"""Of these values together."""
 K_MAX: Final = 1000
 EF_SEARCH_MAX: Final = 10_000
 

@@ -33,7 +33,7 @@ _WHOLE_FROM: Final = 2.0**53
 """From here on every float64 is an integer, and there are integers that are none."""
 _POWER_DIGITS_MAX: Final = 18
 _POWER_MAX: Final = 10**_POWER_DIGITS_MAX
-_NINES_COMPLEMENT: Final = str.maketrans("0123456789", "9876543210")
+NINES_COMPLEMENT: Final = str.maketrans("0123456789", "9876543210")
 _AFTER_DIGITS: Final = ":"
 
 
@@ -88,7 +88,7 @@ def _order(negative: bool, digits: str | None, power: int) -> ExactOrder:
     if not digits:
         return (0, 0, "")
     if negative:
-        return (-1, -power, digits.translate(_NINES_COMPLEMENT) + _AFTER_DIGITS)
+        return (-1, -power, digits.translate(NINES_COMPLEMENT) + _AFTER_DIGITS)
     return (1, power, digits)
 
 

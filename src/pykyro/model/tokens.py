@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from pykyro.model.number import ExactOrder, exact_order
+from pykyro.model.number import NINES_COMPLEMENT, ExactOrder, exact_order
 from pykyro.model.typed_text import CLASSES, TypedText, tag_of
 from pykyro.model.values import value_of
 
@@ -124,6 +125,19 @@ def _nested(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _nested(inner) for key, inner in value.items()}
     return token_of(value)
+
+
+def number_of_order(text: str) -> int | float:
+    """The number whose token has this behind its letter; a float when it is infinite or not whole."""
+    sign = int(text[0]) - 2
+    if sign in (-2, 0, 2):
+        return {-2: -math.inf, 0: 0, 2: math.inf}[sign]
+    power, digits = int(text[1:5]) - _POWER_ZERO, text[5:]
+    if sign < 0:
+        power, digits = -power, digits.rstrip(":").translate(NINES_COMPLEMENT)
+    if power >= len(digits):
+        return sign * int(digits.ljust(power, "0"))
+    return sign * float(f"0.{digits}e{power}")
 
 
 def _exact_order(number: int | float) -> ExactOrder:

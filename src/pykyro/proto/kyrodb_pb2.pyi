@@ -478,7 +478,7 @@ class SearchResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: bool = ..., exact: bool = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ...) -> None: ...
 
 class ScrollRequest(_message.Message):
-    __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata", "collection")
+    __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata", "collection", "order_by")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -487,6 +487,7 @@ class ScrollRequest(_message.Message):
     INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
     limit: int
@@ -495,7 +496,8 @@ class ScrollRequest(_message.Message):
     include_embeddings: bool
     exclude_metadata: bool
     collection: str
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., descending: bool = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ...) -> None: ...
+    order_by: str
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., descending: bool = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ..., order_by: _Optional[str] = ...) -> None: ...
 
 class ScrollResponse(_message.Message):
     __slots__ = ("documents", "next_page_token", "position")
@@ -540,6 +542,37 @@ class SampleRequest(_message.Message):
     exclude_metadata: bool
     collection: str
     def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., count: _Optional[int] = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ...) -> None: ...
+
+class FacetsRequest(_message.Message):
+    __slots__ = ("filter", "namespace", "key", "limit", "collection")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    filter: MetadataFilter
+    namespace: str
+    key: str
+    limit: int
+    collection: str
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., collection: _Optional[str] = ...) -> None: ...
+
+class FacetsResponse(_message.Message):
+    __slots__ = ("facets", "position")
+    class Facet(_message.Message):
+        __slots__ = ("text", "type", "count")
+        TEXT_FIELD_NUMBER: _ClassVar[int]
+        TYPE_FIELD_NUMBER: _ClassVar[int]
+        COUNT_FIELD_NUMBER: _ClassVar[int]
+        text: str
+        type: str
+        count: int
+        def __init__(self, text: _Optional[str] = ..., type: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+    FACETS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    facets: _containers.RepeatedCompositeFieldContainer[FacetsResponse.Facet]
+    position: int
+    def __init__(self, facets: _Optional[_Iterable[_Union[FacetsResponse.Facet, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
     __slots__ = ("component",)

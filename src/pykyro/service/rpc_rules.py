@@ -37,6 +37,7 @@ RULES_OF_RPCS: Final = {
     "Scroll": RpcRules(token=True, takes=Kind.READ),
     "Count": RpcRules(token=True, takes=Kind.READ),
     "Sample": RpcRules(token=True, takes=Kind.READ),
+    "Facets": RpcRules(token=True, takes=Kind.READ),
     "Health": RpcRules(token=False),
     "Metrics": RpcRules(token=False),
     "GetConfig": RpcRules(token=False),

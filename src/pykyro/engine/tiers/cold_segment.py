@@ -8,6 +8,7 @@ graphs of earlier versions have no .shape file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from pykyro.engine.tiers.tier import (
     NO_ROWS,
     Candidates,
     TierRequest,
+    TierRows,
     count_owners,
     first_by_id,
     no_candidates,
@@ -293,6 +295,14 @@ class ColdSegment(SegmentRows):
                 break
         first = np.concatenate([NO_ROWS, *found])
         return self.doc_ids_of(first), first
+
+    def counting(self, condition: Filter | None, *, descending: bool = False) -> TierRows:
+        bits = self._live.bits_of(None if condition is None else self._index.match(condition))
+        marks = (
+            None if bits is None else np.unpackbits(bits, count=self.rows, bitorder="little").view(np.bool_)
+        )
+        by_id = partial(self.keys.by_id, descending=descending)
+        return TierRows(self.rows, marks, self.doc_ids_of, by_id)
 
     def live_rows_at(self, condition: Filter | None, ranks: npt.NDArray[np.int64]) -> Rows:
         return self._live_rows(condition)[ranks]

@@ -32,6 +32,7 @@ from pykyro.engine.tiers.tier import (
     Candidates,
     SearchTier,
     TierRequest,
+    TierRows,
     count_owners,
     first_by_id,
     no_candidates,
@@ -102,7 +103,7 @@ class HotTier:
         self._metric = metric
         self._columns = RowColumns(_FIRST_CAPACITY, dimension)
         self._metadata: list[TierMetadata] = []
-        self._index = MutableMetadataIndex(cache_account=cache_account)
+        self.index = self._index = MutableMetadataIndex(cache_account=cache_account)
         self._row_of: dict[Key, int] = {}
         self._derivations: dict[int, Derivation] = {}
         """Of the live rows that are derived."""
@@ -380,6 +381,12 @@ class HotTier:
         columns = self._columns
         rows = self._live_among(columns, condition)
         return first_by_id(columns.doc_ids[rows], rows, after, count, descending=descending)
+
+    def counting(self, condition: Filter | None, *, descending: bool = False) -> TierRows:
+        columns, marks = self._columns, np.zeros(self.rows, np.bool_)
+        rows = self._live_among(columns, condition)
+        marks[rows[rows < len(marks)]] = True
+        return TierRows(len(marks), marks, lambda rows: columns.doc_ids[rows])
 
     def live_rows_at(self, condition: Filter | None, ranks: npt.NDArray[np.int64]) -> Rows:
         return self._live_among(self._columns, condition)[ranks]

@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import FrozenBitMap
 
 from pykyro.engine.tiers.stored_metadata import TierMetadata
+from pykyro.index.metadata.bitmaps import rows_of
+from pykyro.index.metadata.value_runs import KeyRuns, Positions, ValueRun
 from pykyro.model.distance import Query, Similarities
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
 from pykyro.model.types import NOBODY, Key, Matrix, Rows, Vector
+
+Marks: TypeAlias = npt.NDArray[np.bool_]
+"""One for each row of a tier."""
 
 
 def no_pause() -> None:
@@ -59,6 +65,47 @@ class Candidates:
     plan: str
     over_fetched: Rows
     unseen_bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class TierRows:
+    """The rows of a tier, `total` of them: which count, None being all, their ids, and a way through all of them by
+    id, if there is a quick one, given an id to begin behind."""
+
+    total: int
+    marks: Marks | None
+    ids_of: Callable[[Rows], npt.NDArray[np.uint64]]
+    by_id: Callable[[int | None], Iterator[Rows]] | None = None
+
+    def entries(self, run: ValueRun, first: int, last: int) -> tuple[Positions, Rows]:
+        """Those of `run`, of rows that were there when the others were marked."""
+        positions, rows = run.entries(first, last)
+        known = rows < self.total
+        return (positions, rows) if known.all() else (positions[known], rows[known])
+
+    def among(self, positions: Positions, rows: Rows) -> tuple[Positions, Rows]:
+        """Those that count."""
+        if self.marks is None:
+            return positions, rows
+        counted = self.marks[rows]
+        return positions[counted], rows[counted]
+
+    def without(self, rows: FrozenBitMap) -> TierRows:
+        """The same, but for these rows."""
+        marks = np.ones(self.total, np.bool_) if self.marks is None else self.marks.copy()
+        numbers = rows_of(rows)
+        marks[numbers[numbers < self.total]] = False
+        return TierRows(self.total, marks, self.ids_of, self.by_id)
+
+
+class ValueIndex(Protocol):
+    """What listings by value and facets ask of the metadata index of a tier of either kind."""
+
+    def runs(self, key: str) -> KeyRuns: ...
+
+    def rows_in_order(self, key: str) -> FrozenBitMap: ...
+
+    def sizes_under(self, key: str) -> tuple[int, int]: ...
 
 
 class SearchTier(Protocol):
@@ -130,6 +177,13 @@ class SearchTier(Protocol):
     ) -> tuple[npt.NDArray[np.uint64], Rows]:
         """Ids and rows of up to `count` live documents that satisfy `condition`, all of one owner: those with the
         smallest ids above `after`, or the largest below it, in order."""
+        ...
+
+    @property
+    def index(self) -> ValueIndex: ...
+
+    def counting(self, condition: Filter | None, *, descending: bool = False) -> TierRows:
+        """Its live rows that satisfy `condition`, and the way through them by rising or falling id."""
         ...
 
     def live_rows_at(self, condition: Filter | None, ranks: npt.NDArray[np.int64]) -> Rows:

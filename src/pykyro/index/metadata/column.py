@@ -101,6 +101,10 @@ class Column:
         marks[codes] = True
         return marks
 
+    def codes_in_order(self) -> tuple[array[int], array[int]]:
+        """The codes of all values by text: of those that are no numbers, and of those that are."""
+        return self._ordered().by_text()
+
     def _ordered(self) -> ValueOrders:
         if self._orders is None:
             self._orders = ValueOrders(self)
@@ -182,6 +186,11 @@ class ValueOrders:
                 end = cut_at(order, span.high, key=self._text)
             marks[np.frombuffer(order[start:end], dtype=np.uint32)] = True
         return marks
+
+    def by_text(self) -> tuple[array[int], array[int]]:
+        """The codes of the values that are no numbers, and of those that are, by text."""
+        self._catch_up()
+        return self._texts[:], self._numbers_by_text[:]
 
     def _text(self, code: int) -> str:
         return self._column.texts[code]

@@ -98,6 +98,17 @@ class DerivedRows:
                 if value is not None:
                     yield family.rows[at], value
 
+    def texts(self, key: str, value_of: Callable[[int], str | None]) -> Iterator[tuple[int, str]]:
+        """Every row whose origin has a value of `key`, with that value; `value_of` gives that of a row of the same
+        index. None has a value that is not text."""
+        yield from self.since(0, value_of)
+        for frozen, family in self._families.items():
+            if frozen is not None:
+                texts = frozen.texts_of(key, family.all_origins)
+                for row, origin in zip(family.rows, family.origins, strict=True):
+                    if origin in texts:
+                        yield row, texts[origin]
+
     def forget(self, count: int) -> int:
         """Let the indexes of segments, of which some may be known here alone, let go of so many bytes of what they
         remember; how many it was. From any thread."""

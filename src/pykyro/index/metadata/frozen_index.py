@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, isnan
 from sys import getsizeof
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pyroaring import FrozenBitMap
+from pyroaring import AbstractBitMap, FrozenBitMap
 
 from pykyro.index.metadata import cost
-from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
+from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows, rows_of
 from pykyro.index.metadata.frozen_column import FrozenColumn, TieOrders
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.section_checks import checked_sections
 from pykyro.index.metadata.sections import CODE_DTYPES, dense_from, utf8
 from pykyro.index.metadata.simplify import simplified
 from pykyro.index.metadata.typed_columns import TYPED, Condition, Scan, Span, without_types
+from pykyro.index.metadata.value_runs import FrozenRun, KeyRuns, ValueRun, rows_with_order, typed_runs
 from pykyro.index.metadata.value_sets import Marks, ValueSet, chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
@@ -79,6 +80,62 @@ class FrozenMetadataIndex:
         found = self._match(self._simplified(condition), pause)
         self._results.put(condition, found)
         return found
+
+    def runs(self, key: str) -> KeyRuns:
+        """The values of `key` in order, with their rows."""
+        number, typed = self._number_of(utf8(key)), self._number_of(utf8(TYPED + key))
+        plain: Sequence[ValueRun] = ()
+        if number is not None:
+            column = self._column(number, _no_pause)
+            plain = (
+                self._run_of(column, "t", range(column.texts)),
+                self._run_of(column, "t", column.num_order, column.texts),
+            )
+        if typed is None:
+            return KeyRuns(plain=plain)
+        tokens = self._column(typed, _no_pause)
+        ordered, nulls, texts = typed_runs(
+            tokens.size,
+            lambda place: tokens.text(place).decode("utf-8", "surrogatepass"),
+            lambda first, end: self._run_of(tokens, "", range(first, end)),
+        )
+        typed_rows = self.match(Range(TYPED + key, None))
+        if plain and not self.match(Range(key, None)) - typed_rows:
+            plain = ()
+        return KeyRuns((ordered, texts), (nulls,), plain, typed_rows, tokens.repeated)
+
+    def _run_of(
+        self, column: FrozenColumn, prefix: str, places: npt.NDArray[np.uint32] | range, offset: int = 0
+    ) -> FrozenRun:
+        sections = self._sections
+        return FrozenRun(column, prefix, places, offset, sections["val_rows"], sections["rows"])
+
+    def rows_in_order(self, key: str) -> FrozenBitMap:
+        """The rows that have a value of `key` with an order."""
+        return rows_with_order(key, self.match)
+
+    def sizes_under(self, key: str) -> tuple[int, int]:
+        """How many values `runs` has, and how many rows for them, about."""
+        sizes = [self._size_of(column) for column in (key, TYPED + key)]
+        return sum(values for values, _, _ in sizes), sum(rows for _, _, rows in sizes)
+
+    def texts_of(self, key: str, rows: AbstractBitMap) -> dict[int, str]:
+        """The text forms that those of `rows` have under `key` which have any."""
+        number = self._number_of(utf8(key))
+        if number is None:
+            return {}
+        column, wanted = self._column(number, _no_pause), rows_of(rows).astype(np.int64)
+        if column.codes is not None:
+            places, found = column.codes[wanted].astype(np.int64) - 1, wanted
+            places, found = places[places >= 0], found[places >= 0]
+        else:
+            places, carriers = self._run_of(column, "", range(column.size)).entries(0, column.size)
+            among = np.isin(carriers, wanted)
+            places, found = places[among], carriers[among]
+        return {
+            row: column.text(place).decode("utf-8", "surrogatepass")
+            for row, place in zip(found.tolist(), places.tolist(), strict=True)
+        }
 
     @property
     def size_bytes(self) -> int:

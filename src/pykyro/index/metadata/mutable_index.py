@@ -28,6 +28,14 @@ from pykyro.index.metadata.typed_columns import (
     typed_entries,
     without_types,
 )
+from pykyro.index.metadata.value_runs import (
+    KeyRuns,
+    ValueRun,
+    rows_with_order,
+    run_of_codes,
+    run_of_pairs,
+    typed_runs,
+)
 from pykyro.index.metadata.value_sets import chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
@@ -147,6 +155,58 @@ class MutableMetadataIndex:
             numbers = [parse_number(value) for _, value in _pairs(held)]
             rows = [row for row, _ in _pairs(held)]
         return np.array(rows, np.uint32), np.array(numbers, np.float64)
+
+    def runs(self, key: str) -> KeyRuns:
+        """The values of `key` in order, with the rows that had them before the call."""
+        with self._lock:
+            self._take_in()
+            held, typed = self._keys.get(key), self._keys.get(TYPED + key)
+            plain: list[ValueRun] = []
+            if isinstance(held, Column):
+                codes, rows = np.array(held.codes), np.array(held.rows)
+                plain = [run_of_codes(order, held.texts, "t", codes, rows) for order in held.codes_in_order()]
+            pairs = [] if held is None or isinstance(held, Column) else list(_pairs(held))
+            if self._derived.count:
+                of_origins = self._derived.texts(key, lambda origin: self._own_value(key, origin))
+                pairs += [pair for pair in of_origins if self._own_value(key, pair[0]) is None]
+            if pairs:
+                plain.append(run_of_pairs(pairs, "t"))
+            if typed is None:
+                return KeyRuns(plain=plain)
+            ordered, nulls, texts = self._typed_runs(typed)
+            typed_rows = self._carriers(TYPED + key)
+            if not self._derived.count and not self._carriers(key) - typed_rows:
+                plain = []
+            return KeyRuns((ordered, texts), (nulls,), plain, typed_rows, repeated=True)
+
+    def rows_in_order(self, key: str) -> FrozenBitMap:
+        """The rows added before the call that have a value of `key` with an order."""
+        with self._lock:
+            self._take_in()
+            return rows_with_order(key, lambda condition: self._on_key(condition.key, condition))
+
+    def sizes_under(self, key: str) -> tuple[int, int]:
+        """How many values `runs` has, and how many rows for them, about."""
+        with self._lock:
+            self._take_in()
+            sizes = [self._size_of(column) for column in (key, TYPED + key)]
+        return sum(values for values, _, _ in sizes), sum(rows for _, _, rows in sizes)
+
+    def _typed_runs(self, held: Column | Few) -> list[ValueRun]:
+        if not isinstance(held, Column):
+            pairs = list(_pairs(held))
+            tokens = sorted({token for _, token in pairs})
+            return typed_runs(
+                len(tokens),
+                tokens.__getitem__,
+                lambda first, end: run_of_pairs([pair for pair in pairs if pair[1] in tokens[first:end]], ""),
+            )
+        codes, rows, (order, _) = np.array(held.codes), np.array(held.rows), held.codes_in_order()
+        return typed_runs(
+            len(order),
+            lambda place: held.texts[order[place]],
+            lambda first, end: run_of_codes(order[first:end], held.texts, "", codes, rows),
+        )
 
     def cost_us(self, condition: Filter) -> int:
         """About how many microseconds of one processor a `match` takes, when nothing is remembered."""

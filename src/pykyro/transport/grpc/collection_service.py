@@ -71,6 +71,7 @@ class CollectionService:
             "Scroll": listings.scroll,
             "Count": listings.count,
             "Sample": listings.sample,
+            "Facets": listings.facets,
             "Metrics": admin.metrics,
             "FlushHotTier": admin.flush_hot_tier,
             "CreateSnapshot": admin.create_snapshot,

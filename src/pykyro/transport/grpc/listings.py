@@ -1,4 +1,4 @@
-"""Scroll, Count and Sample."""
+"""Scroll, Count, Sample and Facets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Final, TypeVar
 
 from pykyro.engine.engine import Engine
 from pykyro.model.errors import CallError, KyroError
-from pykyro.model.listing import PAGE_DOCUMENTS, Page, PageRequest, page_request, page_token
+from pykyro.model.listing import PAGE_DOCUMENTS, Page, PageRequest, next_page_token, page_request
 from pykyro.model.metadata_wire import varint
 from pykyro.model.requests import Found
+from pykyro.model.typed_text import tag_of
+from pykyro.model.value_order import FACETS, checked_facets
+from pykyro.model.values import text_form
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.admission import Admission
@@ -39,6 +42,7 @@ class Listings:
             message.namespace,
             message.page_token,
             descending=message.descending,
+            order_by=message.order_by,
             include_vectors=message.include_embeddings,
             include_metadata=not message.exclude_metadata,
         )
@@ -76,6 +80,28 @@ class Listings:
             "Sample", caller, lambda own: self._page(self._listing.sample(own), own), request
         )
 
+    async def facets(self, payload: bytes, caller: Caller) -> bytes:
+        message = decode.parse(pb.FacetsRequest, payload)
+        key, limit = checked_facets(message.key, message.limit or FACETS)
+        request = page_request(
+            1,
+            search_filter(message.filter if message.HasField("filter") else None, {}),
+            message.namespace,
+            include_vectors=False,
+            include_metadata=False,
+        )
+        return await self._answer("Facets", caller, lambda own: self._facets(key, limit, own), request)
+
+    def _facets(self, key: str, limit: int, request: PageRequest) -> bytes:
+        """The bytes of a FacetsResponse."""
+        values, position = self._listing.facets(key, request.filter, request.scope, limit)
+        held = self._admission.room_for_answer(sum(len(str(value)) for value, _ in values), len(values))
+        texts = [(text_form(value, key), count) for value, count in values]
+        facets = [pb.FacetsResponse.Facet(text=text, type=tag_of(text), count=count) for text, count in texts]
+        response = pb.FacetsResponse(facets=facets, position=position).SerializeToString()
+        del held
+        return response
+
     async def _answer(
         self, name: str, caller: Caller, work: Callable[[PageRequest], bytes], request: PageRequest
     ) -> bytes:
@@ -95,7 +121,7 @@ class Listings:
         for found in page.documents:
             document = query_response(found.doc_id, found, include_embedding=request.include_vectors)
             parts += (_DOCUMENT, varint(len(document)), document)
-        token = page_token(page.last, descending=request.descending)
+        token = next_page_token(page, request)
         parts.append(pb.ScrollResponse(next_page_token=token, position=page.position).SerializeToString())
         response = b"".join(parts)
         del held
