@@ -42,8 +42,9 @@ from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
 from pykyro.model.listing import PageRequest, page_request
 from pykyro.model.requests import FlushReport
+from pykyro.model.text_ids import TEXT
 from pykyro.model.typed_text import tags_of
-from pykyro.model.types import Metric
+from pykyro.model.types import AnyId, Metric
 from pykyro.proto import kyrodb_pb2 as pb
 
 Result = TypeVar("Result")
@@ -105,10 +106,11 @@ def _stored(documents: Iterable[DocumentLike], namespace: str) -> Steps[Intake]:
     intake, namespace = Intake(documents), checked_namespace(namespace)
     # What can be known beforehand is refused here, and the server need not take it.
     config = yield from ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
-    schema = Schema(config.embedding_dimension, Metric(config.hnsw_distance.lower()))
+    metric = Metric(config.hnsw_distance.lower())
+    schema = Schema(config.embedding_dimension, metric, config.id_type == TEXT)
     size = _STREAM_MESSAGES
     encoded = (
-        (document.doc_id, encode.insert_request(document, namespace)) for document in intake.accepted(schema)
+        (document.own_id, encode.insert_request(document, namespace)) for document in intake.accepted(schema)
     )
     try:
         for group in groups(
@@ -123,7 +125,7 @@ def _stored(documents: Iterable[DocumentLike], namespace: str) -> Steps[Intake]:
     return intake
 
 
-def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> Steps[int]:
+def _bulk_insert(group: list[tuple[AnyId, bytes]], size: int, intake: Intake) -> Steps[int]:
     """Store documents in streams of at most `size`; the size that the server's rate allows.
 
     A stream that asks for more than the rate allows is sent again in halves. Storing a document twice is storing it.
@@ -159,9 +161,11 @@ def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> S
 
 
 def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: str) -> Steps[bool]:
+    own_id, text_id = encode.named(checked_doc_id(doc_id, None))
     values = checked_metadata(metadata)
     request = pb.UpdateMetadataRequest(
-        doc_id=checked_doc_id(doc_id),
+        doc_id=own_id,
+        text_id=text_id,
         metadata=values,
         types=tags_of(values),
         merge=bool(merge),
@@ -172,7 +176,8 @@ def update_metadata(doc_id: DocId, metadata: Metadata, merge: bool, namespace: s
 
 
 def delete(doc_id: DocId, namespace: str) -> Steps[bool]:
-    request = pb.DeleteRequest(doc_id=checked_doc_id(doc_id), namespace=checked_namespace(namespace))
+    own_id, text_id = encode.named(checked_doc_id(doc_id, None))
+    request = pb.DeleteRequest(doc_id=own_id, text_id=text_id, namespace=checked_namespace(namespace))
     response = yield from ask("Delete", request, pb.DeleteResponse, idempotent=False)
     return response.existed
 
@@ -183,10 +188,11 @@ def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, name
     if filter is not None:
         requests = [pb.BatchDeleteRequest(filter=_filter_message(filter), namespace=namespace)]
     else:
-        requests = [
-            pb.BatchDeleteRequest(ids=pb.IdList(doc_ids=doc_ids), namespace=namespace)
-            for doc_ids in _slices(checked_ids(ids or ()), STREAM_MESSAGES_MAX)
-        ]
+        requests = []
+        for some in _slices(checked_ids(ids or (), None), STREAM_MESSAGES_MAX):
+            doc_ids, text_ids = encode.named_each(some)
+            named = pb.IdList(doc_ids=doc_ids, text_ids=text_ids)
+            requests.append(pb.BatchDeleteRequest(ids=named, namespace=namespace))
     deleted = 0
     for request in requests:
         response = yield from ask("BatchDelete", request, pb.BatchDeleteResponse, idempotent=False)
@@ -195,8 +201,10 @@ def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, name
 
 
 def get(doc_id: DocId, namespace: str, include_vector: bool) -> Steps[StoredDocument | None]:
+    own_id, text_id = encode.named(checked_doc_id(doc_id, None))
     request = pb.QueryRequest(
-        doc_id=checked_doc_id(doc_id),
+        doc_id=own_id,
+        text_id=text_id,
         include_embedding=bool(include_vector),
         namespace=checked_namespace(namespace),
     )
@@ -209,11 +217,11 @@ def get_many(
 ) -> Steps[list[StoredDocument | None]]:
     namespace = checked_namespace(namespace)
     found: list[StoredDocument | None] = []
-    for doc_ids in _slices(
-        checked_ids(ids), _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX
-    ):
+    most = _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX
+    for some in _slices(checked_ids(ids, None), most):
+        doc_ids, text_ids = encode.named_each(some)
         request = pb.BulkQueryRequest(
-            doc_ids=doc_ids, include_embeddings=bool(include_vectors), namespace=namespace
+            doc_ids=doc_ids, text_ids=text_ids, include_embeddings=bool(include_vectors), namespace=namespace
         )
         response = yield from ask("BulkQuery", request, pb.BulkQueryResponse)
         found += map(decode.stored_document, response.results)

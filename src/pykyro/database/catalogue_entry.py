@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from pykyro.engine.options import EngineOptions
 from pykyro.model.collection import CollectionConfig
+from pykyro.model.text_ids import TEXT, id_type_of
 from pykyro.storage.catalogue import CatalogueEntry
+from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.files.lock import make_directories
+from pykyro.storage.recovery import create_manifest
 
 
 def entry_of(config: CollectionConfig, number: int, created_us: int) -> CatalogueEntry:
@@ -23,6 +28,12 @@ def entry_of(config: CollectionConfig, number: int, created_us: int) -> Catalogu
     )
 
 
+def new_directory(filesystem: FileSystem, path: Path, entry: CatalogueEntry) -> None:
+    """Make the directory of a new collection, without documents. Raises OSError."""
+    make_directories(filesystem, path)
+    create_manifest(filesystem, path, entry.dimension, entry.metric, text_ids=entry.id_type == TEXT)
+
+
 def config_of(entry: CatalogueEntry) -> CollectionConfig:
     return CollectionConfig(
         entry.dimension, entry.metric, entry.m, entry.ef_construction, entry.ef_search, entry.id_type
@@ -30,7 +41,14 @@ def config_of(entry: CatalogueEntry) -> CollectionConfig:
 
 
 def config_of_default(options: EngineOptions, ef_search: int) -> CollectionConfig:
-    return CollectionConfig(options.dimension, options.metric, options.m, options.ef_construction, ef_search)
+    return CollectionConfig(
+        options.dimension,
+        options.metric,
+        options.m,
+        options.ef_construction,
+        ef_search,
+        id_type_of(bool(options.text_ids)),
+    )
 
 
 def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int) -> EngineOptions:
@@ -45,6 +63,7 @@ def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int)
         base,
         dimension=entry.dimension,
         metric=entry.metric,
+        text_ids=entry.id_type == TEXT,
         m=entry.m,
         ef_construction=entry.ef_construction,
         ef_search=entry.ef_search,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final
 
-from pykyro.embedded.answers import search_answer, stored_documents
+from pykyro.embedded.answers import search_answer, stored, stored_documents
 from pykyro.engine.engine import Engine
 from pykyro.model.answers import (
     DocumentPage,
@@ -49,10 +49,10 @@ from pykyro.model.requests import (
     DeleteMany,
     DeleteMatching,
     FlushReport,
-    Found,
     Put,
     UpdateMetadata,
 )
+from pykyro.model.text_ids import id_type_of
 from pykyro.model.types import Document, Scope
 
 _log: Final = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ class Documents:
     """The documents of a collection. Any thread may call any method; a write returns when it is durable and visible.
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
-    database is closed. Ids are 1 to 2**64 - 1. Vectors are what NumPy makes a one-dimensional array of numbers of,
+    database is closed. Ids are 1 to 2**64 - 1, or where they are text 1 to 512 bytes of UTF-8; a UUID is taken as
+    text. Vectors are what NumPy makes a one-dimensional array of numbers of,
     and become float32. Metadata holds texts, numbers, bools, None, datetimes, lists and dicts, and comes out as it
     went in. A namespace of "" is none when storing and all of them when asking. Filters are dicts
     (pykyro.model.filter_dict) or pykyro.model.filter values.
@@ -111,7 +112,7 @@ class Documents:
             outcomes = engine.commit([Put(_scoped(document, scope)) for document in group])
             for document, outcome in zip(group, outcomes, strict=True):
                 if isinstance(outcome, KyroError):
-                    intake.refuse(document.doc_id, outcome)
+                    intake.refuse(document.own_id, outcome)
                 else:
                     intake.inserted += 1
 
@@ -120,16 +121,16 @@ class Documents:
     ) -> bool:
         """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
         scope = Scope(namespace=checked_namespace(namespace))
-        update = UpdateMetadata(checked_doc_id(doc_id), checked_metadata(metadata), bool(merge), scope)
         with self._in_use() as engine:
+            own_id = checked_doc_id(doc_id, engine.schema)
+            update = UpdateMetadata(own_id, checked_metadata(metadata), bool(merge), scope)
             return engine.write(update).existed > 0
 
     def delete(self, doc_id: DocId, namespace: str = "") -> bool:
         """Remove a document; False when it was not there."""
         scope = Scope(namespace=checked_namespace(namespace))
-        delete = Delete(checked_doc_id(doc_id), scope)
         with self._in_use() as engine:
-            return engine.write(delete).existed > 0
+            return engine.write(Delete(checked_doc_id(doc_id, engine.schema), scope)).existed > 0
 
     def delete_many(
         self, ids: Iterable[DocId] | None = None, *, filter: FilterLike | None = None, namespace: str = ""
@@ -146,7 +147,7 @@ class Documents:
                 condition = parse_filter(filter)
                 check_deletion_filter(condition)
                 return engine.write(DeleteMatching(condition, scope)).existed
-            doc_ids = checked_ids(ids or ())
+            doc_ids = checked_ids(ids or (), engine.schema)
             return sum(
                 engine.write(DeleteMany(doc_ids[at : at + STREAM_MESSAGES_MAX], scope)).existed
                 for at in range(0, len(doc_ids), STREAM_MESSAGES_MAX)
@@ -167,7 +168,7 @@ class Documents:
         """The document with this id, or None."""
         scope = Scope(namespace=checked_namespace(namespace))
         with self._in_use() as engine:
-            return _stored(engine.get(checked_doc_id(doc_id), scope), include_vector)
+            return stored(engine.get(checked_doc_id(doc_id, engine.schema), scope), include_vector)
 
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
@@ -175,7 +176,8 @@ class Documents:
         """The documents with these ids, in their order; None for an id without a document."""
         scope = Scope(namespace=checked_namespace(namespace))
         with self._in_use() as engine:
-            return [_stored(engine.get(doc_id, scope), include_vectors) for doc_id in checked_ids(ids)]
+            checked = checked_ids(ids, engine.schema)
+            return [stored(engine.get(doc_id, scope), include_vectors) for doc_id in checked]
 
     def search(
         self,
@@ -341,15 +343,8 @@ class Documents:
             hot_flushes=stats.hot_flushes,
             dimension=options.dimension,
             distance=options.metric.value,
+            id_type=id_type_of(engine.schema.text_ids),
         )
-
-
-def _stored(found: Found | None, include_vector: bool) -> StoredDocument | None:
-    if found is None:
-        return None
-    # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
-    vector = found.vector.copy() if include_vector else None
-    return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier)
 
 
 def _scoped(document: Document, namespace: str) -> Document:

@@ -20,6 +20,7 @@ from pykyro.engine.tiers.tier import SearchTier
 from pykyro.model.filter import Filter
 from pykyro.model.limits import PAGE_BYTES_MAX
 from pykyro.model.listing import Page, PageRequest
+from pykyro.model.metadata_wire import text_id_alone
 from pykyro.model.requests import Found
 from pykyro.model.types import LSN, Rows, Scope
 
@@ -43,6 +44,7 @@ class Listing:
         self._commits = commits
         self._writing = writing
         self._costs = RequestCosts(state)
+        self._text_ids = state.texts is not None
 
     def count(self, condition: Filter | None, scope: Scope) -> tuple[int, LSN]:
         """How many live documents in scope satisfy `condition`, exactly, and at which position."""
@@ -71,7 +73,7 @@ class Listing:
 
         parts, position = self._at_one_position(found)
         count = sum(len(rows) for _, _, rows in parts)
-        documents = _in_order(parts, request)
+        documents = _in_order(parts, request, self._text_ids)
         is_last = len(documents) == count < request.limit
         return Page(documents, None if is_last or not documents else documents[-1].doc_id, position)
 
@@ -96,7 +98,7 @@ class Listing:
             return _first(parts, request.limit, descending=False)
 
         parts, position = self._at_one_position(found)
-        return Page(_in_order(parts, request), None, position)
+        return Page(_in_order(parts, request, self._text_ids), None, position)
 
     def _check(self, condition: Filter | None, scope: Scope) -> None:
         wanted = self._state.condition(condition, scope)
@@ -135,9 +137,9 @@ def _first(parts: list[_Rows], limit: int, *, descending: bool) -> list[_Rows]:
     return in_order
 
 
-def _in_order(parts: list[_Rows], request: PageRequest) -> list[Found]:
+def _in_order(parts: list[_Rows], request: PageRequest, text_ids: bool) -> list[Found]:
     """The documents of these rows by id, as many as a page may hold."""
-    documents = [document for part in parts for document in _documents(*part, request)]
+    documents = [document for part in parts for document in _documents(*part, request, text_ids)]
     if len(parts) > 1:
         documents.sort(key=lambda document: document.doc_id, reverse=request.descending)
         size = 0
@@ -149,14 +151,18 @@ def _in_order(parts: list[_Rows], request: PageRequest) -> list[Found]:
 
 
 def _documents(
-    tier: SearchTier, doc_ids: npt.NDArray[np.uint64], rows: Rows, request: PageRequest
+    tier: SearchTier, doc_ids: npt.NDArray[np.uint64], rows: Rows, request: PageRequest, text_ids: bool
 ) -> Iterator[Found]:
     """The documents of these rows, until they are so large together that no page holds more."""
     size, at, kind = 0, 0, tier.kind
     while at < len(rows):
         # Some at once: it costs less than one by one, and not much that a page has no room for is read.
         some = rows[at : at + _READ_TOGETHER]
-        wires = tier.public_metadata(some.tolist()) if request.include_metadata else [b""] * len(some)
+        wires = [b""] * len(some)
+        if request.include_metadata:
+            wires = tier.public_metadata(some.tolist())
+        elif text_ids:
+            wires = [text_id_alone(wire) for wire in tier.public_metadata(some.tolist())]
         vectors = tier.columns_of(some)[1] if request.include_vectors else None
         for place, (doc_id, wire) in enumerate(
             zip(doc_ids[at : at + len(some)].tolist(), wires, strict=True)

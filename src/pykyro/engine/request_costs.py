@@ -9,7 +9,7 @@ from pykyro.index.metadata.cost import check_cost
 from pykyro.index.metadata.simplify import simplified
 from pykyro.model.filter import Filter
 from pykyro.model.requests import SearchRequest
-from pykyro.model.types import Scope, key_of
+from pykyro.model.types import AnyId, Scope, key_of
 
 _COMPONENTS_PER_US: Final = 1000
 """Of vectors, compared in a scan."""
@@ -39,10 +39,14 @@ class RequestCosts:
         check_cost(total_us, self._state.documents)
         return total_us
 
-    def answer_bytes(self, doc_id: int, scope: Scope, *, with_vector: bool) -> int:
+    def answer_bytes(self, doc_id: AnyId, scope: Scope, *, with_vector: bool) -> int:
         """Bytes of metadata and, `with_vector`, of the vector that an answer with this document has; 0 when it is
         absent. One out of scope may count: that would take a look at its metadata."""
-        place = self._state.find(key_of(scope.tenant, doc_id))
+        if isinstance(doc_id, str):
+            found = self._state.find_text(scope.tenant, doc_id)
+            place = None if found is None else found[1]
+        else:
+            place = self._state.find(key_of(scope.tenant, doc_id))
         if place is None:
             return 0
         vector_bytes = 4 * self._state.dimension if with_vector else 0

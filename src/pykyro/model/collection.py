@@ -22,11 +22,11 @@ from pykyro.model.limits import (
     HNSW_M_MAX,
     HNSW_M_MIN,
 )
+from pykyro.model.text_ids import ID_TYPES, INTEGER
 from pykyro.model.types import Metric
 
 DEFAULT: Final = "default"
 DEFAULT_NUMBER: Final = 0
-ID_TYPES: Final = ("integer",)
 _NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.\-]{{0,{COLLECTION_NAME_CHARS_MAX - 1}}}")
 
 
@@ -39,7 +39,8 @@ class CollectionConfig:
     m: int = 16
     ef_construction: int = 200
     ef_search: int = 50
-    id_type: str = "integer"
+    id_type: str = INTEGER
+    """See pykyro.model.text_ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,7 @@ def checked_config(
         )
     if id_type not in ID_TYPES:
         raise InvalidArgument(
-            f"id_type must be one of {', '.join(ID_TYPES)}, got {id_type!r:.100}: ids of text are not stored yet; "
-            "until they are, keep the text in the metadata and number the documents",
-            field="id_type",
+            f"id_type must be one of {', '.join(ID_TYPES)}, got {id_type!r:.100}", field="id_type"
         )
     return CollectionConfig(
         bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
+from uuid import UUID
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from pykyro.model.arguments import (
 )
 from pykyro.model.errors import InvalidArgument, KyroError
 from pykyro.model.scalars import shown, shown_error
-from pykyro.model.types import Document
+from pykyro.model.types import TEXT_ID_KEY, Document
 from pykyro.system.signal_handlers import raised_by_handler
 
 DocumentLike: TypeAlias = (
@@ -34,10 +35,14 @@ _REFUSALS_NOTED: Final = 10
 def checked_document(
     doc_id: object, vector: VectorLike, metadata: Metadata | None, schema: Schema | None
 ) -> Document:
-    """A document whose metadata holds the caller's entries only. It shares no memory with the arguments."""
-    return Document(
-        checked_doc_id(doc_id), checked_vector(vector, "vector", schema), checked_metadata(metadata)
-    )
+    """A document whose metadata holds the caller's entries, and its id if that is text. It shares no memory with the
+    arguments. Without a schema the id is of either type."""
+    own_id = checked_doc_id(doc_id, schema)
+    array, entries = checked_vector(vector, "vector", schema), checked_metadata(metadata)
+    if isinstance(own_id, str):
+        entries[TEXT_ID_KEY] = own_id
+        return Document(0, array, entries)
+    return Document(own_id, array, entries)
 
 
 def document_bytes(document: Document) -> int:
@@ -138,7 +143,7 @@ def _is_one_document(documents: object) -> bool:
     return (
         isinstance(documents, (tuple, list))
         and len(documents) in (2, 3)
-        and isinstance(documents[0], (int, np.integer))
+        and isinstance(documents[0], (int, np.integer, str, UUID))
         and not isinstance(documents[1], (int, np.integer))
     )
 

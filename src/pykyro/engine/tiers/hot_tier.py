@@ -48,7 +48,7 @@ from pykyro.model.types import (
     DOC_ID_BITS,
     KEY_MAX,
     OWNER_SHIFT,
-    RESERVED_KEYS,
+    SCOPE_KEYS,
     Key,
     Matrix,
     Metric,
@@ -153,8 +153,8 @@ class HotTier:
 
     def put(self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
         """Add a document; an older row of the same key in this tier is deleted. `wire` is its metadata encoded."""
-        has_reserved = not RESERVED_KEYS.isdisjoint(metadata)
-        stored = StoredMetadata.split(metadata) if has_reserved else StoredMetadata(wire, b"")
+        is_scoped = not SCOPE_KEYS.isdisjoint(metadata)
+        stored = StoredMetadata.split(metadata) if is_scoped else StoredMetadata(wire, b"")
         stored_bytes = len(stored.public) + len(stored.reserved)
         row, index = self._add(key, vector, stored, stored_bytes), self._index
         index.pending.append((row, metadata))

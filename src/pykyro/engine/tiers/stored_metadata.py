@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pykyro.model.metadata_wire import decode_metadata, encode_metadata
-from pykyro.model.types import RESERVED_KEYS, Scope
+from pykyro.model.types import SCOPE_KEYS, Scope
 
 
 class TierMetadata(Protocol):
@@ -24,7 +24,7 @@ class TierMetadata(Protocol):
 
     @property
     def reserved(self) -> bytes:
-        """The entries under RESERVED_KEYS."""
+        """The entries under SCOPE_KEYS."""
         ...
 
     def whole(self) -> dict[str, str]:
@@ -36,16 +36,17 @@ class TierMetadata(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredMetadata:
-    """`public` goes to clients as it is; `reserved` holds RESERVED_KEYS. Both in the form of metadata_wire."""
+    """`public` goes to clients as it is, with the id if that is text; `reserved` holds SCOPE_KEYS. Both in the form
+    of metadata_wire."""
 
     public: bytes
     reserved: bytes
 
     @classmethod
     def split(cls, metadata: Mapping[str, str]) -> StoredMetadata:
-        """The two kinds of entries apart. Without a reserved key `public` is all of `metadata` encoded."""
-        public = {key: value for key, value in metadata.items() if key not in RESERVED_KEYS}
-        reserved = {key: metadata[key] for key in RESERVED_KEYS if key in metadata}
+        """The two kinds of entries apart. Without a key of SCOPE_KEYS `public` is all of `metadata` encoded."""
+        public = {key: value for key, value in metadata.items() if key not in SCOPE_KEYS}
+        reserved = {key: metadata[key] for key in SCOPE_KEYS if key in metadata}
         return cls(encode_metadata(public), encode_metadata(reserved))
 
     def whole(self) -> dict[str, str]:
