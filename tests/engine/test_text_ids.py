@@ -1,4 +1,4 @@
-"""Ids of text: each document is found by its own, whatever else has the same hash, and the order of ties is theirs."""
+"""Ids of text: a document is found by its own, whatever has the same hash, and ties are in the order of texts."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from pykyro.model.requests import (
     SearchRequest,
     UpdateMetadata,
 )
-from pykyro.model.types import NAMESPACE_KEY, TEXT_ID_KEY, TENANT_INDEX_KEY, Document, Scope
-from pykyro.storage.manifest import read_manifest
+from pykyro.model.types import EVERYTHING, NAMESPACE_KEY, TENANT_INDEX_KEY, TEXT_ID_KEY, Document, Scope
 from pykyro.storage.files.filesystem import LocalFileSystem
+from pykyro.storage.manifest import read_manifest
 
 TEXTS = [f"text {number}" for number in range(12)]
 
@@ -50,7 +50,7 @@ def put(text: str, number: int, *, tenant: int | None = None, namespace: str = "
     return Put(Document(0, vector, metadata, tenant))
 
 
-def everything(engine: Engine, scope: Scope = Scope()) -> dict[str, tuple[str, float]]:
+def everything(engine: Engine, scope: Scope = EVERYTHING) -> dict[str, tuple[str, float]]:
     """By text id what each document has, as a listing shows it."""
     page = engine.listing.page(PageRequest(1000, scope=scope, include_vectors=True))
     found = {
@@ -60,7 +60,7 @@ def everything(engine: Engine, scope: Scope = Scope()) -> dict[str, tuple[str, f
     return found
 
 
-def check(engine: Engine, expected: dict[str, tuple[str, float]], scope: Scope = Scope()) -> None:
+def check(engine: Engine, expected: dict[str, tuple[str, float]], scope: Scope = EVERYTHING) -> None:
     assert everything(engine, scope) == expected
     for text in TEXTS:
         found = engine.get(text, scope)

@@ -303,8 +303,8 @@ class ReadPath:
         found = state.find_text(scope.tenant, text)
         if found is None:
             return None
-        key, place = found
-        vector, stored = place.vector, place.metadata
+        key, place, stored = found
+        vector = place.vector
         if documents is not None and since is not None:
             documents.keep(key, vector, stored.public, stored.reserved, since)
         return _found(key_doc_id(key), vector, stored, place.tier.kind, scope)

@@ -32,7 +32,10 @@ def text_of(document: Document) -> str:
 def key_of_text(changes: GroupChanges, keys: TextKeys, tenant: int | None, text: str) -> tuple[Key, bool]:
     """The key of the document with this text id, and True; or the key it would be stored under, and False. Raises
     ResourceExhausted when the chain is full."""
-    for key in keys.chain(tenant, text):
+    first = keys.first(tenant, text)
+    if first not in changes.changed and changes.state.locate(first) is None:
+        return first, False
+    for key in keys.chain_from(first):
         found = _text_at(changes, key)
         if found is None:
             return key, False

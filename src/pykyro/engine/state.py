@@ -128,18 +128,19 @@ class State:
             if place is not None or (self.version is version and self._moves == moves):
                 return place
 
-    def find_text(self, tenant: int | None, text: str) -> tuple[Key, Place] | None:
-        """The key and place of the document with this text id, for a reader beside the writer."""
+    def find_text(self, tenant: int | None, text: str) -> tuple[Key, Place, TierMetadata] | None:
+        """The document with this text id, for a reader beside the writer."""
         assert self.texts is not None
-        chain = self.texts.chain(tenant, text)
+        first = self.texts.first(tenant, text)
         while True:
             moves = self.chain_moves
-            for key in chain:
+            for key in self.texts.chain_from(first):
                 place = self.find(key)
                 if place is None:
                     break
-                if text_id_of(place.metadata) == text:
-                    return key, place
+                metadata = place.metadata
+                if text_id_of(metadata) == text:
+                    return key, place, metadata
             if self.chain_moves == moves and not moves & 1:
                 return None
 

@@ -46,9 +46,9 @@ class TextKeys:
         number = int.from_bytes(state.digest(), "big") >> self._dropped << PLACE_BITS
         return number if tenant is None else key_of(tenant, number)
 
-    def chain(self, tenant: int | None, text: str) -> range:
-        """The keys that this text may have, in the order in which they are to be looked at."""
-        first = self.first(tenant, text)
+    @staticmethod
+    def chain_from(first: Key) -> range:
+        """The keys that a text may have, in the order in which they are to be looked at."""
         return range(first, first + PLACES)
 
 

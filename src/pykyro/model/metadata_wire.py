@@ -32,12 +32,12 @@ _SHORT = b"\x22%c\x0a%c%b\x12%c%b"
 
 def encode_metadata(metadata: Mapping[str, str]) -> bytes:
     """Wire bytes of `metadata`, entries sorted by key so that equal maps have equal bytes."""
-    if TEXT_ID_KEY in metadata:
-        others = {key: value for key, value in metadata.items() if key != TEXT_ID_KEY}
-        return text_id_field(metadata[TEXT_ID_KEY]) + encode_metadata(others)
     entries = []
-    typed = False
-    for key in sorted(metadata):
+    typed, keys = False, sorted(metadata)
+    if TEXT_ID_KEY in metadata:
+        entries.append(text_id_field(metadata[TEXT_ID_KEY]))
+        keys.remove(TEXT_ID_KEY)
+    for key in keys:
         value = metadata[key]
         typed = typed or type(value) is not str
         key_bytes, value_bytes = key.encode(), value.encode()
@@ -51,7 +51,7 @@ def encode_metadata(metadata: Mapping[str, str]) -> bytes:
                 (b"\x0a", varint(key_length), key_bytes, b"\x12", varint(value_length), value_bytes)
             )
             entries.append(b"".join((b"\x22", varint(len(body)), body)))
-    if typed and (tags := tags_of(metadata)):
+    if typed and (tags := tags_of({key: metadata[key] for key in keys})):
         entries += (TYPES_TAG, varint(len(tags)), tags.encode())
     return b"".join(entries)
 
@@ -106,11 +106,15 @@ def _tags(buffer: bytes, position: int) -> str:
 def text_id_field(text: str) -> bytes:
     """The wire bytes of a text id: no others begin those of the document with this id, and of no other document."""
     encoded = text.encode()
-    return b"".join((TEXT_ID_TAG, varint(len(encoded)), encoded))
+    length = len(encoded)
+    return b"\xc2\x07%c%b" % (length, encoded) if length < 0x80 else TEXT_ID_TAG + varint(length) + encoded
 
 
 def text_id_in(wire: bytes) -> str:
     """The text id of the document whose metadata is `wire`. Raises ValueError when it has none."""
+    length = wire[2]
+    if length < 0x80 and wire.startswith(TEXT_ID_TAG) and len(wire) > length + 2:
+        return wire[3 : 3 + length].decode()
     return _delimited(wire, 1, TEXT_ID_TAG[1])[0].decode()
 
 

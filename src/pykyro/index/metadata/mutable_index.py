@@ -16,7 +16,7 @@ from pyroaring import FrozenBitMap
 
 from pykyro.index.metadata import cost
 from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
-from pykyro.index.metadata.column import Column, allocated, new_column
+from pykyro.index.metadata.column import Column, UniqueColumn, allocated, new_column
 from pykyro.index.metadata.derived_rows import DerivedRows, Origin
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.simplify import simplified
@@ -151,9 +151,16 @@ class MutableMetadataIndex:
     def _simplified(self, condition: Filter) -> Filter:
         return simplified(without_types(condition, lambda key: TYPED + key in self._keys))
 
+    def _asked(self, key: str) -> Column | Few:
+        """What there is of a key, ready to be asked."""
+        held = self._keys.get(key, ())
+        if isinstance(held, UniqueColumn):
+            self._held += held.catch_up()
+        return held
+
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that may be numbers, and rows of a key. Numbers are in order, whatever the bound."""
-        held, derived = self._keys.get(key, ()), self._derived.count
+        held, derived = self._asked(key), self._derived.count
         if isinstance(held, Column):
             return len(held.texts), 0, len(held.rows) + derived
         return _FEW, 0, _FEW + derived
@@ -161,7 +168,7 @@ class MutableMetadataIndex:
     def _rows_of(self, key: str) -> tuple[int, bool]:
         """Entries of a column, and whether they are known to be of as many rows. A row that is derived may have any
         key, as a text."""
-        held, derived = self._keys.get(key, ()), 0 if is_typed_column(key) else self._derived.count
+        held, derived = self._asked(key), 0 if is_typed_column(key) else self._derived.count
         if isinstance(held, Column):
             return len(held.rows) + derived, not held.repeated
         return len(held) // 2 + derived, False
@@ -202,7 +209,7 @@ class MutableMetadataIndex:
         )
 
     def _fresh(self, key: str, condition: Condition, first: int) -> Iterator[int]:
-        held = self._keys.get(key, ())
+        held = self._asked(key)
         if isinstance(held, Column):
             start = bisect_left(held.rows, first)
             pairs = ((held.rows[at], held.texts[held.codes[at]]) for at in range(start, len(held.rows)))
@@ -220,7 +227,7 @@ class MutableMetadataIndex:
 
     def _own_value(self, key: str, row: int) -> str | None:
         """The value that the row was added with."""
-        held = self._keys.get(key, ())
+        held = self._asked(key)
         if not isinstance(held, Column):
             return next((value for other, value in _pairs(held) if other == row), None)
         at = bisect_left(held.rows, row)
@@ -234,15 +241,15 @@ class MutableMetadataIndex:
 
     def _carriers(self, key: str) -> FrozenBitMap:
         """The rows that were added with a value of `key`."""
-        held = self._keys.get(key, ())
+        held = self._asked(key)
         if isinstance(held, Column):
             return from_rows(np.array(held.rows, dtype=np.uint32))
         return FrozenBitMap([row for row, _ in _pairs(held)])
 
     def _own_on_key(self, key: str, condition: Condition) -> FrozenBitMap:
         """Of the values that rows were added with."""
-        held = self._keys.get(key)
-        if held is None:
+        held = self._asked(key)
+        if isinstance(held, tuple) and not held:
             return EMPTY
         if not isinstance(held, Column):
             return FrozenBitMap([row for row, value in _pairs(held) if leaf_holds(condition, key, value)])
