@@ -72,8 +72,10 @@ def rank(
     k = request.k
     order, shown = distance.best(similarities, doc_ids, metric, k)
     if text_ids and distance.has_ties(shown, order, k):
-        texts = _texts_of_best(parts, owners, rows, shown, order, k)
-        order, shown = distance.best(similarities, texts, metric, k)
+        numbers, twice = _numbers_by_text(parts, owners, rows, shown, order, k)
+        order, shown = distance.best(similarities, numbers, metric, k)
+        if twice:
+            order = order[~np.isin(order, twice)]
     count = len(order)
     kth = similarities.item(order.item(k - 1)) if k <= count else -math.inf
     if request.min_score > 0:
@@ -135,15 +137,16 @@ def _newest_side_by_side(
     return owners, rows, doc_ids, similarities
 
 
-def _texts_of_best(
+def _numbers_by_text(
     parts: Candidacy,
     owners: npt.NDArray[np.int64] | None,
     rows: Rows,
     shown: npt.NDArray[np.float32],
     order: npt.NDArray[np.int64],
     k: int,
-) -> npt.NDArray[np.uint64]:
-    """A number for each row that may be among the first `k`, in the order of their text ids; 0 for the others."""
+) -> tuple[npt.NDArray[np.uint64], list[int]]:
+    """A number for each row that may be among the first `k`, in the order of their text ids, 0 for the others; and
+    the places of rows whose text has another: a document that moves within its chain is met twice."""
     last = shown[order[min(k, len(order)) - 1]]
     places = np.flatnonzero(shown >= last)
     texts = [""] * len(places)
@@ -152,7 +155,11 @@ def _texts_of_best(
         wires = tier.public_metadata(rows[places[here]].tolist())
         for at, wire in zip(here.tolist(), wires, strict=True):
             texts[at] = text_id_in(wire)
-    return distance.numbers_by_text(texts, places, len(rows))
+    place_of = dict(zip(texts, places.tolist(), strict=True))
+    twice: list[int] = []
+    if len(place_of) < len(texts):
+        twice = sorted(set(places.tolist()).difference(place_of.values()))
+    return distance.numbers_by_text(texts, places, len(rows)), twice
 
 
 def _hydrate(
