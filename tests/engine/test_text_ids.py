@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.opening import DIMENSION, open_small, vectors
 
+from pykyro.engine import read_path
 from pykyro.engine.engine import Engine
 from pykyro.engine.options import CacheOptions
+from pykyro.engine.state import State
 from pykyro.engine.text_ids import TextKeys
+from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.model.errors import DataDirMismatch, KyroError
 from pykyro.model.filter import Exact
 from pykyro.model.listing import PageRequest
@@ -33,7 +37,6 @@ from pykyro.model.requests import (
 from pykyro.model.types import EVERYTHING, NAMESPACE_KEY, TENANT_INDEX_KEY, TEXT_ID_KEY, Document, Scope
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import read_manifest
-from pykyro.storage.wal.log import SyncPolicy
 
 CACHE = CacheOptions(documents_max=6)
 """Lookups are answered from the cache of documents too."""
@@ -200,35 +203,55 @@ def names(result: SearchResult) -> list[str]:
     return [text_id_in(hit.metadata_wire) for hit in result.hits]
 
 
-def test_a_reader_finds_what_stays_while_its_chain_moves(
+def interrupted(
+    monkeypatch: pytest.MonkeyPatch, kind: type, method: str, write: Callable[[], object], *, after: int
+) -> None:
+    """Have `write` done between two calls of a method: once it was called so many times."""
+    original, calls = getattr(kind, method), itertools.count(1)
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        found = original(*arguments, **named)
+        if next(calls) == after:
+            write()
+        return found
+
+    monkeypatch.setattr(kind, method, called)
+
+
+def one_chain(path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine with a document of each of TEXTS, the last at the end of the chain that all are in."""
+    monkeypatch.setattr(TextKeys, "hash_bits", 0)
+    engine = open_small(path, text_ids=True)
+    engine.commit([put(text, 1) for text in TEXTS])
+    return engine
+
+
+def test_a_document_is_found_while_it_moves_within_its_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All texts have one hash; those before the one that stays come and go."""
-    monkeypatch.setattr(TextKeys, "hash_bits", 0)
-    engine = open_small(tmp_path, text_ids=True, sync=SyncPolicy.NONE)
-    others = TEXTS[1:]
-    for text in (*others, "stays"):
-        engine.write(put(text, 1))
-    stopped = threading.Event()
+    engine = one_chain(tmp_path, monkeypatch)
+    interrupted(monkeypatch, State, "find", lambda: engine.write(Delete(TEXTS[0])), after=3)
+    assert engine.get(TEXTS[-1]) is not None
+    assert engine.get(TEXTS[0]) is None
+    engine.close()
 
-    def write() -> None:
-        while not stopped.is_set():
-            engine.write(DeleteMany(others))
-            engine.commit([put(text, 1) for text in others])
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        request = SearchRequest(np.ones(DIMENSION, np.float32), 100, ef_search=50)
-        for _ in range(400):
-            assert engine.get("stays") is not None
-            found = names(engine.search(request))
-            assert "stays" in found
-            assert len(found) == len(set(found))
-    finally:
-        stopped.set()
-        writer.join()
-        engine.close()
+@pytest.mark.parametrize("attempts", [1, 4])
+def test_a_document_is_in_an_answer_once_while_it_moves_within_its_chain(
+    attempts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the search is done again or not; the document is changed too when it is."""
+    engine = one_chain(tmp_path, monkeypatch)
+    engine.flush()
+    monkeypatch.setattr(read_path, "_ATTEMPTS", attempts)
+    group: list[Operation] = [Delete(TEXTS[0])]
+    if attempts > 1:
+        group.append(Put(Document(0, np.arange(DIMENSION, dtype=np.float32), {TEXT_ID_KEY: TEXTS[-1]})))
+    interrupted(monkeypatch, ColdSegment, "search_many", lambda: engine.commit(group), after=1)
+    found = names(engine.search(SearchRequest(np.ones(DIMENSION, np.float32), 100, ef_search=50)))
+    assert sorted(set(found) | {TEXTS[0]}) == sorted(TEXTS)
+    assert len(found) == len(set(found))
+    engine.close()
 
 
 def test_a_directory_keeps_the_type_of_its_ids(tmp_path: Path) -> None:
