@@ -22,6 +22,7 @@ from pykyro.engine.text_ids import TextKeys
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.model.errors import DataDirMismatch, KyroError
 from pykyro.model.filter import Exact
+from pykyro.model.filter_dict import parse_filter
 from pykyro.model.listing import PageRequest
 from pykyro.model.metadata_wire import text_id_in
 from pykyro.model.requests import (
@@ -73,6 +74,7 @@ def check(engine: Engine, expected: dict[str, tuple[str, float]], scope: Scope =
     assert everything(engine, scope) == expected
     for text in TEXTS:
         found = engine.get(text, scope)
+        assert engine.listing.count(Exact(TEXT_ID_KEY, text), scope)[0] == (text in expected)
         if text in expected:
             assert found is not None
             assert text_id_in(found.metadata_wire) == text
@@ -196,6 +198,20 @@ def test_a_cached_answer_has_the_order_of_texts(tmp_path: Path) -> None:
     assert found[-1].cached is not None
     assert names(found[-1]) == names(found[0])
     assert names(found[0])[:8] == sorted(texts[:8])
+    engine.close()
+
+
+def test_a_filter_may_name_text_ids(tmp_path: Path) -> None:
+    engine = open_small(tmp_path, text_ids=True)
+    engine.commit([put(f"a/{number}", number) for number in range(90)])
+    for _ in range(2):  # from the hot tier, then from a segment too
+        condition = parse_filter({"__id__": {"$prefix": "a/1"}})
+        assert engine.listing.count(condition, EVERYTHING)[0] == 11
+        engine.write(put("a/1", 0))
+        assert engine.listing.count(condition, EVERYTHING)[0] == 11
+        assert engine.write(DeleteMatching(parse_filter({"__id__": {"$gte": "a/9"}}))).existed == 1
+        engine.write(put("a/9", 0))
+        engine.flush()
     engine.close()
 
 

@@ -16,7 +16,6 @@ from pykyro.index.metadata.typed_columns import Leaf, Scan, Span, is_typed_colum
 from pykyro.index.metadata.value_sets import Marks
 from pykyro.model.filter import Exact, In, Range
 from pykyro.model.number import RangeOperator, exact_order, parse_number
-from pykyro.model.types import TEXT_ID_KEY
 
 _TALL: Final = 64
 """Rows or values added between two looks at how much memory a column takes, once it has as many."""
@@ -167,8 +166,6 @@ class UniqueColumn(Column):
 
 def new_column(name: str) -> Column:
     """A column of this name without values."""
-    if name == TEXT_ID_KEY:
-        return UniqueColumn()
     return TypedColumn() if is_typed_column(name) else Column()
 
 

@@ -31,6 +31,7 @@ from pykyro.index.metadata.typed_columns import (
 from pykyro.index.metadata.value_sets import chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
+from pykyro.model.types import TEXT_ID_KEY
 
 CACHE_BYTES: Final = 4 << 20
 _CATCH_UP_ROWS: Final = 64
@@ -123,7 +124,8 @@ class MutableMetadataIndex:
             self._keys[key] = few = (*held, row, value)
             self._held += _few_bytes(few)
             return
-        column = self._keys[key] = new_column(key)
+        column = UniqueColumn() if key == TEXT_ID_KEY else new_column(key)
+        self._keys[key] = column
         for earlier, text in (*_pairs(held), (row, value)):
             column.add(earlier, text)
         self._held += column.size_bytes
