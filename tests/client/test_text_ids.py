@@ -113,6 +113,13 @@ def test_what_is_no_text_id_is_refused(texts: Store) -> None:
     assert texts.count() == len(IDS) + 1
 
 
+def test_many_long_ids_are_asked_for_in_several_requests(texts: Store) -> None:
+    """They are five megabytes together, and a message has four."""
+    long = [f"{number:0512x}" for number in range(10_000)]
+    assert texts.get_many([*long, "a"], include_vectors=False)[-1] is not None
+    assert texts.delete_many([*long, "a"]) == 1
+
+
 def test_integers_do_not_take_texts(store: Store) -> None:
     with pytest.raises(
         pykyro.InvalidArgument, match=r"doc_id must be an integer, got str 'a': .*id_type='text'"

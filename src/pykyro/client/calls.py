@@ -56,6 +56,7 @@ _STREAM_MESSAGES: Final = 1000
 """Messages of one stream: enough to make the call's own cost small, few enough to be sent again."""
 _STREAM_BYTES: Final = 16 << 20
 _LOOKUPS_WITH_VECTORS: Final = 1000
+_IDS_BYTES: Final = 1 << 20
 assert _STREAM_MESSAGES < STREAM_MESSAGES_MAX
 assert _LOOKUPS_WITH_VECTORS < STREAM_MESSAGES_MAX
 
@@ -189,7 +190,7 @@ def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, name
         requests = [pb.BatchDeleteRequest(filter=_filter_message(filter), namespace=namespace)]
     else:
         requests = []
-        for some in _slices(checked_ids(ids or (), None), STREAM_MESSAGES_MAX):
+        for some in _id_groups(ids or (), STREAM_MESSAGES_MAX):
             doc_ids, text_ids = encode.named_each(some)
             named = pb.IdList(doc_ids=doc_ids, text_ids=text_ids)
             requests.append(pb.BatchDeleteRequest(ids=named, namespace=namespace))
@@ -217,8 +218,7 @@ def get_many(
 ) -> Steps[list[StoredDocument | None]]:
     namespace = checked_namespace(namespace)
     found: list[StoredDocument | None] = []
-    most = _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX
-    for some in _slices(checked_ids(ids, None), most):
+    for some in _id_groups(ids, _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX):
         doc_ids, text_ids = encode.named_each(some)
         request = pb.BulkQueryRequest(
             doc_ids=doc_ids, text_ids=text_ids, include_embeddings=bool(include_vectors), namespace=namespace
@@ -319,6 +319,16 @@ def _filter_message(filter: FilterArgument | None) -> pb.MetadataFilter | None:
         return encode.filter_message(parse_filter(filter))
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"filter cannot be sent: {error}", field="filter") from error
+
+
+def _id_groups(ids: Iterable[DocId], most: int) -> Iterator[list[AnyId]]:
+    """Checked ids, as many together as one request may name."""
+    return groups(
+        checked_ids(ids, None),
+        count_max=most,
+        bytes_max=_IDS_BYTES,
+        bytes_of=lambda own_id: 10 if isinstance(own_id, int) else len(own_id.encode()) + 5,
+    )
 
 
 def _slices(items: list[Item], size: int) -> Iterator[list[Item]]:
