@@ -15,14 +15,12 @@ from pykyro.version import __version__
 
 def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
     latency_ms = (time.perf_counter() - started_s) * 1000
+    found: Sequence[AnyId] = [hit.doc_id for hit in result.hits]
+    if found and result.hits[0].metadata_wire.startswith(TEXT_ID_TAG):
+        found = [text_id_in(hit.metadata_wire) for hit in result.hits]
     hits = [
-        Hit(
-            text_id_in(hit.metadata_wire) if hit.metadata_wire.startswith(TEXT_ID_TAG) else hit.doc_id,
-            hit.score,
-            hit.metadata_wire,
-            None if hit.vector is None else hit.vector.copy(),
-        )
-        for hit in result.hits
+        Hit(own_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.copy())
+        for own_id, hit in zip(found, result.hits, strict=True)
     ]
     return SearchAnswer(
         hits=hits,

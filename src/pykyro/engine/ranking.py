@@ -71,11 +71,13 @@ def rank(
         owners, rows, doc_ids, similarities = _newest_side_by_side(parts)
     k = request.k
     order, shown = distance.best(similarities, doc_ids, metric, k)
-    if text_ids and distance.has_ties(shown, order, k):
+    scores = shown[order[: k + 1]].tolist()
+    if text_ids and len(set(scores)) < len(scores):
         numbers, twice = _numbers_by_text(parts, owners, rows, shown, order, k)
         order, shown = distance.best(similarities, numbers, metric, k)
         if twice:
             order = order[~np.isin(order, twice)]
+        scores = shown[order[: k + 1]].tolist()
     count = len(order)
     kth = similarities.item(order.item(k - 1)) if k <= count else -math.inf
     if request.min_score > 0:
@@ -83,7 +85,7 @@ def rank(
         count = int(np.count_nonzero(shown >= np.float32(request.min_score)))
     result.total_found = count
     best = order[: min(k, count)]
-    result.hits = list(map(ScoredDocument, doc_ids[best].tolist(), shown[best].tolist()))
+    result.hits = list(map(ScoredDocument, doc_ids[best].tolist(), scores))
     rows_of_hits = rows[best].tolist()
     shares: list[tuple[SearchTier, list[ScoredDocument], list[int]]] = []
     if owners is None or len(parts) == 1:

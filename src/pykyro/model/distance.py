@@ -241,8 +241,8 @@ def best(
 
 def has_ties(shown: npt.NDArray[np.float32], order: npt.NDArray[np.int64], k: int) -> bool:
     """Whether any of the first `k` of `order` has the score of another row."""
-    scores_of_best = shown[order[: k + 1]]
-    return bool((scores_of_best[1:] == scores_of_best[:-1]).any())
+    scores_of_best = shown[order[: k + 1]].tolist()
+    return len(set(scores_of_best)) < len(scores_of_best)
 
 
 def numbers_by_text(texts: list[str], places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint64]:

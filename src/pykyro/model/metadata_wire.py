@@ -112,9 +112,9 @@ def text_id_field(text: str) -> bytes:
 
 def text_id_in(wire: bytes) -> str:
     """The text id of the document whose metadata is `wire`. Raises ValueError when it has none."""
-    length = wire[2]
-    if length < 0x80 and wire.startswith(TEXT_ID_TAG) and len(wire) > length + 2:
-        return wire[3 : 3 + length].decode()
+    length = wire[2] if len(wire) > 2 else 0
+    if 0 < length < 0x80 and wire[1] == TEXT_ID_TAG[1] and len(text := wire[3 : 3 + length]) == length:
+        return text.decode()
     return _delimited(wire, 1, TEXT_ID_TAG[1])[0].decode()
 
 
