@@ -10,8 +10,10 @@ import pytest
 from tests.migration.test_round_trip import FORMATS
 
 import pykyro
+from pykyro.backup.verify import check_recovery
 from pykyro.cli.kyrodb import main
 from pykyro.cli.kyrodb_backup import main as backup_main
+from pykyro.storage.files.filesystem import LocalFileSystem
 
 IDS = ["b", "a", "ä \n\"'", "7", "x" * 512]
 
@@ -68,6 +70,7 @@ def test_the_command_creates_a_collection_and_backups_restore_it(tmp_path: Path)
     archive = next(backups.glob("backup_*.tar")).name.removeprefix("backup_").removesuffix(".tar")
     restore = ["restore", "--data-dir", str(again), "--backup-dir", str(backups), "--backup-id", archive]
     assert backup_main(restore) == 0
+    assert check_recovery(LocalFileSystem(), again / "collections" / "1").documents == len(expected)
     with pykyro.open(again) as db:
         assert content(db.collection("named")) == expected
         assert db.collection("named").delete_many(["a", "late"]) == 2
