@@ -67,6 +67,8 @@ class RowKeys:
         ids, rows, owners = self._sorted_ids, self._sorted_rows, self.owners
         doc_id = np.uint64(key_doc_id(key))
         at = int(ids.searchsorted(doc_id))
+        if at == len(ids) or ids[at] != doc_id:
+            return []
         if owners is not None:
             owner, end = key_owner(key), int(np.searchsorted(ids, doc_id, side="right"))
             at = bisect_left(range(end), owner, at, key=lambda place: int(owners[rows[place]]))
