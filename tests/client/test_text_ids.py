@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.client.stores import DIMENSION, Store, client_of, random_vectors
 from tests.server.running import RunningServer, running_server, start_server
+from tests.tenancy.keys import entry, key_of, write_keys
 
 import pykyro
 from pykyro.proto import kyrodb_pb2 as pb
@@ -170,3 +171,29 @@ def test_what_was_acknowledged_is_there_after_the_server_was_killed(tmp_path: Pa
             assert sorted(one.id for one in store.documents()) == sorted(IDS[2:])
             assert store.get(UUID) is not None
             assert store.get("a") is None
+
+
+def test_tenants_have_the_same_texts_and_their_quota_counts_them(tmp_path: Path) -> None:
+    keys = write_keys(tmp_path / "keys.yaml", entry("acme", is_admin="true"), entry("tiny", max_vectors=2))
+    with running_server(
+        tmp_path,
+        hnsw__dimension=DIMENSION,
+        collections__default_id_type="text",
+        auth__enabled="true",
+        auth__api_keys_file=keys,
+    ) as server:
+        target = f"127.0.0.1:{server.port}"
+        with (
+            pykyro.Client(target, api_key=key_of("acme")) as acme,
+            pykyro.Client(target, api_key=key_of("tiny")) as tiny,
+        ):
+            acme.insert_many((own, ONES, {"of": "acme"}) for own in IDS)
+            for own in IDS[:2]:
+                tiny.insert(own, -ONES, {"of": "tiny"})
+            tiny.insert(IDS[0], -ONES, {"of": "tiny"})
+            with pytest.raises(pykyro.ResourceExhausted, match="quota"):
+                tiny.insert(IDS[2], ONES)
+            assert tiny.delete_many(IDS) == 2
+            assert tiny.search(ONES, 10).hits == []
+            assert acme.count() == len(IDS)
+            assert sorted(acme.search(ONES, 10).ids) == sorted(IDS)
