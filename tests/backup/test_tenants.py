@@ -42,7 +42,7 @@ def test_a_chain_that_begins_before_there_were_tenants_restores_at_every_positio
             document = operation.document
             state[document.key] = Doc.of(document.vector, document.metadata)
         elif isinstance(operation, Delete):
-            state.pop(key_of(operation.scope.tenant, operation.doc_id))
+            state.pop(key_of(operation.scope.tenant, int(operation.doc_id)))
         states[engine.write(operation).lsn] = dict(state)
 
     def back_up(*, incremental: bool) -> None:

@@ -27,7 +27,11 @@ class Awaited:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._client = make()
+        try:
+            self._client = make()
+        except BaseException:
+            self._end()
+            raise
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
@@ -46,6 +50,9 @@ class Awaited:
     def stop(self) -> None:
         """Close the client and end the thread."""
         self._wait(self._client.close())
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -136,12 +136,12 @@ WRONG_CALLS: list[tuple[str, Callable[[Store], object]]] = [
     ("doc_id must be >= 1", lambda store: store.insert(-1, ONES)),
     ("and <= 18446744073709551615, got 18446744073709551616", lambda store: store.insert(2**64, ONES)),
     ("doc_id must be an integer, got True", lambda store: store.insert(True, ONES)),
-    ("doc_id must be an integer, got str '7'", lambda store: store.insert("7", ONES)),  # type: ignore[arg-type]
+    ("doc_id must be an integer, got str '7'", lambda store: store.insert("7", ONES)),
     ("doc_id must be an integer, got float 1.0", lambda store: store.delete(1.0)),  # type: ignore[arg-type]
     ("doc_id", lambda store: store.get(0)),
     ("doc_id", lambda store: store.update_metadata(0, {})),
     ("ids[1] must be >= 1", lambda store: store.get_many([1, 0])),
-    ("ids[0] must be an integer", lambda store: store.delete_many(["a"])),  # type: ignore[list-item]
+    ("ids[0] must be an integer", lambda store: store.delete_many(["a"])),
     ("ids must be a list", lambda store: store.get_many(5)),  # type: ignore[arg-type]
     ("vector cannot be empty", lambda store: store.insert(1, [])),
     ("vector must contain only finite values: component 2 is nan", lambda store: store.insert(1, NAN_AT_2)),

@@ -107,7 +107,7 @@ def _namespace(engine: Engine, doc_id: int, tenant: int | None) -> str:
 
 def portable(documents: Iterator[PortableDocument | None]) -> Contents:
     return {
-        (one.tenant, one.doc_id): Stored(one.namespace, dict(one.metadata), one.vector.tobytes())
+        (one.tenant, int(one.doc_id)): Stored(one.namespace, dict(one.metadata), one.vector.tobytes())
         for one in documents
         if one is not None
     }

@@ -144,10 +144,10 @@ def effect(operation: Operation, state: State) -> Change:
         case UpdateMetadata():
             return _update(operation, state)
         case Delete(doc_id, scope):
-            key = key_of(scope.tenant, doc_id)
+            key = key_of(scope.tenant, int(doc_id))
             return {key: None} if in_scope(state.get(key), scope) else {}
         case DeleteMany(doc_ids, scope):
-            keys = [key_of(scope.tenant, doc_id) for doc_id in doc_ids]
+            keys = [key_of(scope.tenant, int(doc_id)) for doc_id in doc_ids]
             return {key: None for key in keys if in_scope(state.get(key), scope)}
         case DeleteMatching(Exact(name, value), scope):
             return {
@@ -167,7 +167,7 @@ def in_scope(doc: Doc | None, scope: Scope) -> bool:
 
 
 def _update(operation: UpdateMetadata, state: State) -> Change:
-    key = key_of(operation.scope.tenant, operation.doc_id)
+    key = key_of(operation.scope.tenant, int(operation.doc_id))
     doc = state.get(key)
     if doc is None or not in_scope(doc, operation.scope):
         return {}

@@ -166,7 +166,7 @@ def test_a_configuration_that_cannot_be_is_refused_with_its_name() -> None:
     with pytest.raises(InvalidArgument, match="distance must be one of"):
         checked_config(4, "manhattan")
     with pytest.raises(InvalidArgument, match="id_type must be one of integer"):
-        checked_config(4, id_type="text")
+        checked_config(4, id_type="uuid")
     with pytest.raises(InvalidArgument, match="m must be"):
         checked_config(4, m=1)
 

@@ -92,7 +92,7 @@ def content(directory: Path) -> Content:
 
 def content_of(wanted: Sequence[PortableDocument]) -> Content:
     return {
-        (document.tenant, document.doc_id): (
+        (document.tenant, int(document.doc_id)): (
             document.vector.tobytes(),
             with_tags(document.metadata),
             document.namespace,

@@ -194,7 +194,7 @@ def test_backup_is_exported_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixt
     ids = []
     ids.append(create_backup(LocalFileSystem(), data, target, SystemClock(), CreateOptions()).id)
     with pykyro.open(data, dimension=3, distance="euclidean") as db:
-        db.insert_many((1000 + document.doc_id, document.vector) for document in later)
+        db.insert_many((1000 + int(document.doc_id), document.vector) for document in later)
     create_backup(LocalFileSystem(), data, target, SystemClock(), CreateOptions(incremental=True))
     where = ["--backup-dir", str(backups), "--format", "parquet"]
     assert main(["export", *where, "--backup-id", ids[0], "--out", str(tmp_path / "old")]) == 0

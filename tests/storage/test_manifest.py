@@ -51,6 +51,18 @@ def test_other_format_is_a_mismatch_and_not_damage() -> None:
         decode_manifest(with_body(body, b"5"), PATH)
 
 
+def test_format_4_says_that_ids_are_text_whatever_else_there_is() -> None:
+    assert b"text_ids" not in encode_manifest(small())
+    for before in (small(), manifest(), small().announcing(merges=True, types=True)):
+        one = before.model_copy(update={"text_ids": "0123456789abcdef" * 2})
+        data = encode_manifest(one)
+        assert data.startswith(b"KYRODB-MANIFEST 4 ")
+        assert decode_manifest(data, PATH) == one
+        for claimed in (b"1", b"2", b"3"):
+            with pytest.raises(DataDamaged, match="another format than its content"):
+                decode_manifest(with_body(data.partition(b"\n")[2], claimed), PATH)
+
+
 def test_format_3_says_that_the_log_may_hold_merges_and_nothing_else_does() -> None:
     assert (small().format, manifest().format) == (1, 2)
     assert b"has_merges" not in encode_manifest(manifest())

@@ -20,7 +20,7 @@ from pykyro.backup.restore import restore
 from pykyro.backup.target.target import Target
 from pykyro.model.distance import similarities
 from pykyro.model.errors import DataDamaged
-from pykyro.model.types import LSN, Metric
+from pykyro.model.types import LSN, TEXT_ID_KEY, Metric
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.verify import verify_directory
 from pykyro.system.clock import Clock
@@ -109,6 +109,10 @@ def check_recovery(filesystem: FileSystem, directory: Path) -> RecoveryCheck:
     metric = reader.manifest.metric
     probes = reader.some(_PROBES)
     for document in probes:
+        if (reader.manifest.text_ids is not None) != (TEXT_ID_KEY in document.metadata):
+            raise DataDamaged(
+                f"document {document.own_id!r} has an id of another type than the collection", path=directory
+            )
         own = float(similarities(document.vector[None, :], document.vector, metric)[0])
         _, best = reader.nearest(document.vector)
         # Nothing is nearer to a vector than itself, except by inner product, where a longer one may be.

@@ -12,6 +12,7 @@ from pykyro.cache.documents import Documents
 from pykyro.cache.entry_table import Entry
 from pykyro.model import distance
 from pykyro.model.distance import Query
+from pykyro.model.metadata_wire import TEXT_ID_TAG, text_id_in
 from pykyro.model.requests import CachedKind
 from pykyro.model.types import Metric
 
@@ -91,6 +92,11 @@ def ranked(
     documents = entry.held.fetched()
     similarities = query.similarities(documents.vectors, documents.norms)
     order, shown = distance.best(similarities, documents.doc_ids, metric, k)
+    wires = documents.metadata
+    if len(wires) and wires[0].startswith(TEXT_ID_TAG) and distance.has_ties(shown, order, k):
+        texts = [text_id_in(wire) for wire in wires]
+        numbers = distance.numbers_by_text(texts, np.arange(len(texts)), len(texts))
+        order, shown = distance.best(similarities, numbers, metric, k)
     kth = float(similarities[order[k - 1]]) if k <= len(order) else -math.inf
     passing = len(order)
     if score_min > 0:

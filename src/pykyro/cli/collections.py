@@ -16,6 +16,7 @@ from pykyro.cli.command import integer
 from pykyro.cli.connection import SERVER_OPTIONS, add_connection_options, connected
 from pykyro.model.errors import FailedPrecondition, InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, EF_CONSTRUCTION_MAX, EF_SEARCH_MAX, HNSW_M_MAX, HNSW_M_MIN
+from pykyro.model.text_ids import ID_TYPES, INTEGER
 from pykyro.model.types import Metric
 from pykyro.storage import filename
 
@@ -65,7 +66,15 @@ def _add_create(verbs: Commands) -> None:
         help="documents that are stored without an expiry go after so long",
     )
     create.add_argument(
-        "--exist-ok", action="store_true", help="what is there will do, with this dimension and distance"
+        "--id-type",
+        choices=ID_TYPES,
+        default=INTEGER,
+        help="of the ids of documents: integers, or texts of 1 to 512 bytes (default: %(default)s)",
+    )
+    create.add_argument(
+        "--exist-ok",
+        action="store_true",
+        help="what is there will do, with this dimension, distance and type of ids",
     )
 
 
@@ -139,6 +148,7 @@ def _create(options: argparse.Namespace) -> None:
             ef_construction=options.ef_construction,
             ef_search=options.ef_search,
             default_ttl=options.default_ttl,
+            id_type=options.id_type,
             exist_ok=options.exist_ok,
         )
     print(f"Collection {options.name} is there")

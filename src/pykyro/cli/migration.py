@@ -23,6 +23,7 @@ from pykyro.migration.importing import ImportOptions, default_path, import_docum
 from pykyro.migration.input_files import Input, find_input, path_words
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MAX, EXPORT_PART_ROWS_MAX
+from pykyro.model.text_ids import ID_TYPES
 from pykyro.model.types import Metric
 from pykyro.storage import filename
 from pykyro.storage.catalogue import directory_of
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _BAD_ROWS_SHOWN: Final = 100
 _IMPORT_NEEDS: Final = dict.fromkeys(SERVER_OPTIONS, "--url") | dict.fromkeys(
-    ("--dimension", "--distance"), "--data-dir"
+    ("--dimension", "--distance", "--id-type"), "--data-dir"
 )
 
 
@@ -139,6 +140,7 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
     new = parser.add_argument_group("for a new --data-dir, unless the input is an export")
     new.add_argument("--dimension", type=integer(1, DIMENSION_MAX), metavar="N")
     new.add_argument("--distance", choices=[metric.value for metric in Metric])
+    new.add_argument("--id-type", choices=ID_TYPES, help="of the ids of documents (default: integer)")
     server = parser.add_argument_group("for --url")
     add_connection_options(server)
 
@@ -236,11 +238,14 @@ def _destination(options: argparse.Namespace, source: Input) -> Iterator[ImportD
         distance = options.distance
         if distance is None and record is not None and not (directory / filename.MANIFEST).exists():
             distance = record.distance.value
+        id_type = options.id_type
+        if id_type is None and record is not None and not (directory / filename.MANIFEST).exists():
+            id_type = record.id_type
         if options.collection:
             with open_collection(directory, options.collection) as engine:
                 yield DirectoryDestination(engine, engine.directory)
             return
-        engine = open_directory(directory, dimension, distance)
+        engine = open_directory(directory, dimension, distance, id_type)
         try:
             yield DirectoryDestination(engine, directory)
         finally:

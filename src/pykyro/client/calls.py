@@ -44,8 +44,9 @@ from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
 from pykyro.model.listing import PageRequest, page_request
 from pykyro.model.requests import FlushReport
+from pykyro.model.text_ids import TEXT
 from pykyro.model.typed_text import tags_of
-from pykyro.model.types import Metric
+from pykyro.model.types import AnyId, Metric
 from pykyro.model.value_order import checked_facets
 from pykyro.proto import kyrodb_pb2 as pb
 
@@ -58,6 +59,7 @@ _STREAM_MESSAGES: Final = 1000
 """Messages of one stream: enough to make the call's own cost small, few enough to be sent again."""
 _STREAM_BYTES: Final = 16 << 20
 _LOOKUPS_WITH_VECTORS: Final = 1000
+_IDS_BYTES: Final = 1 << 20
 assert _STREAM_MESSAGES < STREAM_MESSAGES_MAX
 assert _LOOKUPS_WITH_VECTORS < STREAM_MESSAGES_MAX
 
@@ -110,10 +112,11 @@ def _stored(documents: DocumentsLike, namespace: str, expiry: Expiry | None) -> 
     intake, namespace = Intake(documents, expiry), checked_namespace(namespace)
     # What can be known beforehand is refused here, and the server need not take it.
     config = yield from ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
-    schema = Schema(config.embedding_dimension, Metric(config.hnsw_distance.lower()))
+    metric = Metric(config.hnsw_distance.lower())
+    schema = Schema(config.embedding_dimension, metric, config.id_type == TEXT)
     size = _STREAM_MESSAGES
     encoded = (
-        (put.document.doc_id, encode.insert_request(put.document, namespace, put.expiry))
+        (put.document.own_id, encode.insert_request(put.document, namespace, put.expiry))
         for put in intake.accepted(schema)
     )
     try:
@@ -129,7 +132,7 @@ def _stored(documents: DocumentsLike, namespace: str, expiry: Expiry | None) -> 
     return intake
 
 
-def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> Steps[int]:
+def _bulk_insert(group: list[tuple[AnyId, bytes]], size: int, intake: Intake) -> Steps[int]:
     """Store documents in streams of at most `size`; the size that the server's rate allows.
 
     A stream that asks for more than the rate allows is sent again in halves. Storing a document twice is storing it.
@@ -167,9 +170,11 @@ def _bulk_insert(group: list[tuple[int, bytes]], size: int, intake: Intake) -> S
 def update_metadata(
     doc_id: DocId, metadata: Metadata, merge: bool, namespace: str, expiry: Expiry | None
 ) -> Steps[bool]:
+    own_id, text_id = encode.named(checked_doc_id(doc_id, None))
     values = checked_metadata(metadata)
     request = pb.UpdateMetadataRequest(
-        doc_id=checked_doc_id(doc_id),
+        doc_id=own_id,
+        text_id=text_id,
         metadata=values,
         types=tags_of(values),
         merge=bool(merge),
@@ -181,7 +186,8 @@ def update_metadata(
 
 
 def delete(doc_id: DocId, namespace: str) -> Steps[bool]:
-    request = pb.DeleteRequest(doc_id=checked_doc_id(doc_id), namespace=checked_namespace(namespace))
+    own_id, text_id = encode.named(checked_doc_id(doc_id, None))
+    request = pb.DeleteRequest(doc_id=own_id, text_id=text_id, namespace=checked_namespace(namespace))
     response = yield from ask("Delete", request, pb.DeleteResponse, idempotent=False)
     return response.existed
 
@@ -192,10 +198,11 @@ def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, name
     if filter is not None:
         requests = [pb.BatchDeleteRequest(filter=_filter_message(filter), namespace=namespace)]
     else:
-        requests = [
-            pb.BatchDeleteRequest(ids=pb.IdList(doc_ids=doc_ids), namespace=namespace)
-            for doc_ids in _slices(checked_ids(ids or ()), STREAM_MESSAGES_MAX)
-        ]
+        requests = []
+        for some in _id_groups(ids or (), STREAM_MESSAGES_MAX):
+            doc_ids, text_ids = encode.named_each(some)
+            named = pb.IdList(doc_ids=doc_ids, text_ids=text_ids)
+            requests.append(pb.BatchDeleteRequest(ids=named, namespace=namespace))
     deleted = 0
     for request in requests:
         response = yield from ask("BatchDelete", request, pb.BatchDeleteResponse, idempotent=False)
@@ -204,8 +211,10 @@ def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, name
 
 
 def get(doc_id: DocId, namespace: str, include_vector: bool) -> Steps[StoredDocument | None]:
+    own_id, text_id = encode.named(checked_doc_id(doc_id, None))
     request = pb.QueryRequest(
-        doc_id=checked_doc_id(doc_id),
+        doc_id=own_id,
+        text_id=text_id,
         include_embedding=bool(include_vector),
         namespace=checked_namespace(namespace),
     )
@@ -218,11 +227,10 @@ def get_many(
 ) -> Steps[list[StoredDocument | None]]:
     namespace = checked_namespace(namespace)
     found: list[StoredDocument | None] = []
-    for doc_ids in _slices(
-        checked_ids(ids), _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX
-    ):
+    for some in _id_groups(ids, _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX):
+        doc_ids, text_ids = encode.named_each(some)
         request = pb.BulkQueryRequest(
-            doc_ids=doc_ids, include_embeddings=bool(include_vectors), namespace=namespace
+            doc_ids=doc_ids, text_ids=text_ids, include_embeddings=bool(include_vectors), namespace=namespace
         )
         response = yield from ask("BulkQuery", request, pb.BulkQueryResponse)
         found += map(decode.stored_document, response.results)
@@ -329,6 +337,16 @@ def _filter_message(filter: FilterArgument | None) -> pb.MetadataFilter | None:
         return encode.filter_message(parse_filter(filter))
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"filter cannot be sent: {error}", field="filter") from error
+
+
+def _id_groups(ids: Iterable[DocId], most: int) -> Iterator[list[AnyId]]:
+    """Checked ids, as many together as one request may name."""
+    return groups(
+        checked_ids(ids, None),
+        count_max=most,
+        bytes_max=_IDS_BYTES,
+        bytes_of=lambda own_id: 10 if isinstance(own_id, int) else len(own_id.encode()) + 5,
+    )
 
 
 def _slices(items: list[Item], size: int) -> Iterator[list[Item]]:

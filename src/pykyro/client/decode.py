@@ -9,6 +9,7 @@ import numpy as np
 
 from pykyro.model.answers import DocumentPage, Facet, Health, Hit, SearchAnswer, Stats, StoredDocument
 from pykyro.model.requests import Tier
+from pykyro.model.text_ids import INTEGER
 from pykyro.model.types import Vector
 from pykyro.model.values import values_with_tags
 from pykyro.proto import kyrodb_pb2 as pb
@@ -32,7 +33,14 @@ def search_answer(payload: bytes) -> SearchAnswer:
     response = pb.SearchResponse.FromString(payload)
     return SearchAnswer(
         hits=[
-            Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding), row.types, row.expires_at)
+            Hit(
+                row.text_id or row.doc_id,
+                row.score,
+                row.metadata,
+                _vector(row.embedding),
+                row.types,
+                row.expires_at,
+            )
             for row in response.results
         ],
         total_found=response.total_found,
@@ -58,7 +66,7 @@ def stored_document(response: pb.QueryResponse) -> StoredDocument | None:
     if not response.found:
         return None
     return StoredDocument(
-        id=response.doc_id,
+        id=response.text_id or response.doc_id,
         vector=_vector(response.embedding),
         metadata=response.metadata,
         types=response.types,
@@ -94,6 +102,7 @@ def stats(metrics: pb.MetricsResponse, config: pb.ConfigResponse) -> Stats:
         hot_flushes=metrics.hot_tier_flushes,
         dimension=config.embedding_dimension,
         distance=config.hnsw_distance.lower(),
+        id_type=config.id_type or INTEGER,
     )
 
 

@@ -6,6 +6,7 @@ so a request is written without making a Python object of each component.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 from pykyro.model.expiry import Expiry
@@ -21,7 +22,7 @@ from pykyro.model.typed_filter import (
     range_operator,
 )
 from pykyro.model.typed_text import tags_of
-from pykyro.model.types import Document, Vector
+from pykyro.model.types import TEXT_ID_KEY, AnyId, Document, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
 
@@ -34,12 +35,16 @@ _TEXT_OPERATORS: Final[dict[TextOperator, pb.TypedMatch.Operator]] = {
 
 def insert_request(document: Document, namespace: str, expiry: Expiry | None = None) -> bytes:
     """The bytes of an InsertRequest."""
+    metadata, text_id = document.metadata, document.metadata.get(TEXT_ID_KEY, "")
+    if text_id:
+        metadata = {key: value for key, value in metadata.items() if key != TEXT_ID_KEY}
     return wire.InsertRequest(
         doc_id=document.doc_id,
+        text_id=text_id,
         embedding=_floats(document.vector),
-        metadata=document.metadata,
+        metadata=metadata,
         namespace=namespace,
-        types=tags_of(document.metadata),
+        types=tags_of(metadata),
         expiry=expiry_message(expiry),
     ).SerializeToString()
 
@@ -51,6 +56,19 @@ def expiry_message(expiry: Expiry | None) -> pb.Expiry | None:
     if expiry.at_us:
         return pb.Expiry(expires_at=expiry.at_us)
     return pb.Expiry(ttl=expiry.ttl_us) if expiry.ttl_us else pb.Expiry()
+
+
+def named(own_id: AnyId) -> tuple[int, str]:
+    """The fields doc_id and text_id of a request for the document with this id."""
+    return (0, own_id) if isinstance(own_id, str) else (own_id, "")
+
+
+def named_each(own_ids: Sequence[AnyId]) -> tuple[list[int], list[str]]:
+    """The fields doc_ids and text_ids of a request for the documents with these ids, which are of one type."""
+    return (
+        [own_id for own_id in own_ids if isinstance(own_id, int)],
+        [own_id for own_id in own_ids if isinstance(own_id, str)],
+    )
 
 
 def search_request(request: SearchRequest, filter: pb.MetadataFilter | None) -> bytes:

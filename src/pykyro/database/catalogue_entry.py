@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from pykyro.engine.options import EngineOptions
 from pykyro.model.collection import CollectionConfig
+from pykyro.model.text_ids import TEXT, id_type_of
 from pykyro.storage.catalogue import CatalogueEntry
+from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.files.lock import make_directories
+from pykyro.storage.recovery import create_manifest
 
 
 def entry_of(config: CollectionConfig, number: int, created_us: int) -> CatalogueEntry:
@@ -22,6 +27,12 @@ def entry_of(config: CollectionConfig, number: int, created_us: int) -> Catalogu
         created_us=created_us,
         default_ttl_us=config.default_ttl_us,
     )
+
+
+def new_directory(filesystem: FileSystem, path: Path, entry: CatalogueEntry) -> None:
+    """Make the directory of a new collection, without documents. Raises OSError."""
+    make_directories(filesystem, path)
+    create_manifest(filesystem, path, entry.dimension, entry.metric, text_ids=entry.id_type == TEXT)
 
 
 def config_of(entry: CatalogueEntry) -> CollectionConfig:
@@ -43,6 +54,7 @@ def config_of_default(options: EngineOptions, ef_search: int) -> CollectionConfi
         options.m,
         options.ef_construction,
         ef_search,
+        id_type=id_type_of(bool(options.text_ids)),
         default_ttl_us=options.default_ttl_us,
     )
 
@@ -59,6 +71,7 @@ def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int)
         base,
         dimension=entry.dimension,
         metric=entry.metric,
+        text_ids=entry.id_type == TEXT,
         m=entry.m,
         ef_construction=entry.ef_construction,
         ef_search=entry.ef_search,

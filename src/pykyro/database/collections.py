@@ -23,7 +23,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pykyro.database.catalogue_entry import config_of, config_of_default, engine_options_of, entry_of
+from pykyro.database.catalogue_entry import (
+    config_of,
+    config_of_default,
+    engine_options_of,
+    entry_of,
+    new_directory,
+)
 from pykyro.database.changes import (
     by_number,
     renamed,
@@ -59,11 +65,9 @@ from pykyro.model.errors import (
 )
 from pykyro.model.limits import COLLECTION_IDLE_S, COLLECTIONS_MAX, COLLECTIONS_OPEN_MAX
 from pykyro.storage import filename
-from pykyro.storage.catalogue import Catalogue, CatalogueEntry, CatalogueStore, collection_directory
+from pykyro.storage.catalogue import Catalogue, CatalogueStore, collection_directory
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
-from pykyro.storage.files.lock import make_directories
 from pykyro.storage.files.remove_tree import remove_tree
-from pykyro.storage.recovery import create_manifest
 from pykyro.system.clock import Clock, SystemClock
 from pykyro.system.job_thread import JobThreads
 
@@ -202,8 +206,8 @@ class Collections:
     # --- changing -----------------------------------------------------------------------------------
 
     def create(self, name: str, config: CollectionConfig, *, exist_ok: bool = False) -> bool:
-        """Create a collection; False when it was there, which `exist_ok` allows if it is of this dimension and
-        distance. Raises InvalidArgument, AlreadyExists, ResourceExhausted, WriteFailed."""
+        """Create a collection; False when it was there, which `exist_ok` allows if it is the same. Raises
+        InvalidArgument, AlreadyExists, ResourceExhausted, WriteFailed."""
         checked_collection_name(name, "name")
         with self._changing():
             taken = taken_by(self._catalogue.current, name)
@@ -216,8 +220,7 @@ class Collections:
             path = collection_directory(self._directory, entry.number)
             try:
                 with self._writing("creating a collection"):
-                    make_directories(self._filesystem, path)
-                    create_manifest(self._filesystem, path, entry.dimension, entry.metric)
+                    new_directory(self._filesystem, path, entry)
                 self._change(lambda known: with_collection(known, name, entry))
             except BaseException:
                 # The catalogue may name it all the same; then its directory has to stay until the matter is settled.
@@ -326,17 +329,6 @@ class Collections:
                 hint="Free space or mend the disk, then try again",
             ) from error
 
-    def _engine_of(self, entry: CatalogueEntry) -> Engine:
-        return open_engine(
-            collection_directory(self._directory, entry.number),
-            engine_options_of(self._base, entry, self.open.open_max),
-            filesystem=self._filesystem,
-            clock=self.clock,
-            builder=self._builder,
-            memory=self._memory,
-            threads=self._threads,
-        )
-
     def _open_engine(self, number: int) -> Engine:
         entry = self._by_number.get(number)
         if entry is None:
@@ -348,7 +340,15 @@ class Collections:
                 path=path,
                 hint="Put them back or restore the collection from a backup; or drop it",
             )
-        engine = self._engine_of(entry)
+        engine = open_engine(
+            path,
+            engine_options_of(self._base, entry, self.open.open_max),
+            filesystem=self._filesystem,
+            clock=self.clock,
+            builder=self._builder,
+            memory=self._memory,
+            threads=self._threads,
+        )
         for warning in engine.recovered.warnings:
             _log.warning("recovery of %s: %s", path, warning)
         self.on_open(engine)

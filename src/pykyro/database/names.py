@@ -71,6 +71,12 @@ def check_same(name: str, known: CollectionConfig, asked: CollectionConfig, *, e
             f"dimension {asked.dimension} and distance {asked.metric.value}",
             field="dimension",
         )
+    if known.id_type != asked.id_type:
+        raise InvalidArgument(
+            f"collection {name!r} has ids of type {known.id_type}; asked for {asked.id_type}: use it as it is, or "
+            "choose another name",
+            field="id_type",
+        )
 
 
 def all_names(catalogue: Catalogue) -> Iterator[str]:

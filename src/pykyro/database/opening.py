@@ -15,6 +15,7 @@ from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions, Ti
 from pykyro.memory.budget import MemoryBudget, too_small
 from pykyro.model.errors import ConfigError, DataDamaged, FailedPrecondition
 from pykyro.model.limits import RECALL_PROCESSOR_SHARE
+from pykyro.model.text_ids import TEXT
 from pykyro.model.types import Metric
 from pykyro.storage.files.opening_errors import opening_error
 from pykyro.storage.wal.log import SyncPolicy
@@ -25,10 +26,11 @@ _log: Final = logging.getLogger(__name__)
 def engine_options(settings: Settings) -> EngineOptions:
     """The engine's part of the settings."""
     hnsw, persistence, cache = settings.hnsw, settings.persistence, settings.cache
-    timeouts = settings.timeouts
+    timeouts, id_type = settings.timeouts, settings.collections.default_id_type
     return EngineOptions(
         dimension=hnsw.dimension,
         metric=Metric(hnsw.distance),
+        text_ids=None if id_type is None else id_type == TEXT,
         m=hnsw.m,
         ef_construction=hnsw.ef_construction,
         ef_search=hnsw.ef_search,

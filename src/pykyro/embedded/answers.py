@@ -7,15 +7,20 @@ from collections.abc import Sequence
 
 from pykyro.model.answers import Health, Hit, SearchAnswer, StoredDocument
 from pykyro.model.listing import Page
-from pykyro.model.requests import EngineStats, SearchResult
+from pykyro.model.metadata_wire import TEXT_ID_TAG, text_id_in
+from pykyro.model.requests import EngineStats, Found, SearchResult
+from pykyro.model.types import AnyId
 from pykyro.version import __version__
 
 
 def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
     latency_ms = (time.perf_counter() - started_s) * 1000
+    found: Sequence[AnyId] = [hit.doc_id for hit in result.hits]
+    if found and result.hits[0].metadata_wire.startswith(TEXT_ID_TAG):
+        found = [text_id_in(hit.metadata_wire) for hit in result.hits]
     hits = [
-        Hit(hit.doc_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.copy())
-        for hit in result.hits
+        Hit(own_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.copy())
+        for own_id, hit in zip(found, result.hits, strict=True)
     ]
     return SearchAnswer(
         hits=hits,
@@ -32,13 +37,26 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
     )
 
 
+def stored(found: Found | None, include_vector: bool) -> StoredDocument | None:
+    if found is None:
+        return None
+    # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
+    vector = found.vector.copy() if include_vector else None
+    return StoredDocument(_id_of(found), vector, found.metadata_wire, found.tier)
+
+
 def stored_documents(page: Page, include_vectors: bool) -> list[StoredDocument]:
     return [
         StoredDocument(
-            found.doc_id, found.vector if include_vectors else None, found.metadata_wire, found.tier
+            _id_of(found), found.vector if include_vectors else None, found.metadata_wire, found.tier
         )
         for found in page.documents
     ]
+
+
+def _id_of(found: Found) -> AnyId:
+    wire = found.metadata_wire
+    return text_id_in(wire) if wire.startswith(TEXT_ID_TAG) else found.doc_id
 
 
 def health_of(

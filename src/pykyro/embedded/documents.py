@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final
 
-from pykyro.embedded.answers import search_answer, stored_documents
+from pykyro.embedded.answers import search_answer, stored, stored_documents
 from pykyro.engine.engine import Engine
 from pykyro.model.answers import (
     DocumentPage,
@@ -50,11 +50,11 @@ from pykyro.model.requests import (
     DeleteMany,
     DeleteMatching,
     FlushReport,
-    Found,
     Put,
     UpdateMetadata,
 )
 from pykyro.model.shorthands import Shorthands
+from pykyro.model.text_ids import id_type_of
 from pykyro.model.types import Document, Scope
 from pykyro.model.value_order import FACETS, checked_facets
 
@@ -65,7 +65,8 @@ class Documents(Shorthands):
     """The documents of a collection. Any thread may call any method; a write returns when it is durable and visible.
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
-    database is closed. Ids are 1 to 2**64 - 1. Vectors are what NumPy makes a one-dimensional array of numbers of,
+    database is closed. Ids are 1 to 2**64 - 1, or where they are text 1 to 512 bytes of UTF-8; a UUID is taken as
+    text. Vectors are what NumPy makes a one-dimensional array of numbers of,
     and become float32. Metadata holds texts, numbers, bools, None, datetimes, lists and dicts, and comes out as it
     went in. A namespace of "" is none when storing and all of them when asking. Filters are dicts
     (pykyro.model.filter_dict) or pykyro.model.filter values.
@@ -138,7 +139,7 @@ class Documents(Shorthands):
                 put.document = _scoped(put.document, scope)
             for put, outcome in zip(group, engine.commit(group), strict=True):
                 if isinstance(outcome, KyroError):
-                    intake.refuse(put.document.doc_id, outcome)
+                    intake.refuse(put.document.own_id, outcome)
                 else:
                     intake.inserted += 1
 
@@ -158,18 +159,16 @@ class Documents(Shorthands):
         stays.
         """
         scope, expiry = Scope(namespace=checked_namespace(namespace)), checked_expiry(expires_at, ttl)
-        update = UpdateMetadata(
-            checked_doc_id(doc_id), checked_metadata(metadata), bool(merge), scope, expiry
-        )
         with self._in_use() as engine:
+            own_id = checked_doc_id(doc_id, engine.schema)
+            update = UpdateMetadata(own_id, checked_metadata(metadata), bool(merge), scope, expiry)
             return engine.write(update).existed > 0
 
     def delete(self, doc_id: DocId, namespace: str = "") -> bool:
         """Remove a document; False when it was not there."""
         scope = Scope(namespace=checked_namespace(namespace))
-        delete = Delete(checked_doc_id(doc_id), scope)
         with self._in_use() as engine:
-            return engine.write(delete).existed > 0
+            return engine.write(Delete(checked_doc_id(doc_id, engine.schema), scope)).existed > 0
 
     def delete_many(
         self, ids: Iterable[DocId] | None = None, *, filter: FilterLike | None = None, namespace: str = ""
@@ -186,7 +185,7 @@ class Documents(Shorthands):
                 condition = parse_filter(filter)
                 check_deletion_filter(condition)
                 return engine.write(DeleteMatching(condition, scope)).existed
-            doc_ids = checked_ids(ids or ())
+            doc_ids = checked_ids(ids or (), engine.schema)
             return sum(
                 engine.write(DeleteMany(doc_ids[at : at + STREAM_MESSAGES_MAX], scope)).existed
                 for at in range(0, len(doc_ids), STREAM_MESSAGES_MAX)
@@ -207,7 +206,7 @@ class Documents(Shorthands):
         """The document with this id, or None."""
         scope = Scope(namespace=checked_namespace(namespace))
         with self._in_use() as engine:
-            return _stored(engine.get(checked_doc_id(doc_id), scope), include_vector)
+            return stored(engine.get(checked_doc_id(doc_id, engine.schema), scope), include_vector)
 
     def get_many(
         self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
@@ -215,7 +214,8 @@ class Documents(Shorthands):
         """The documents with these ids, in their order; None for an id without a document."""
         scope = Scope(namespace=checked_namespace(namespace))
         with self._in_use() as engine:
-            return [_stored(engine.get(doc_id, scope), include_vectors) for doc_id in checked_ids(ids)]
+            checked = checked_ids(ids, engine.schema)
+            return [stored(engine.get(doc_id, scope), include_vectors) for doc_id in checked]
 
     def search(
         self,
@@ -400,15 +400,8 @@ class Documents(Shorthands):
             hot_flushes=stats.hot_flushes,
             dimension=options.dimension,
             distance=options.metric.value,
+            id_type=id_type_of(engine.schema.text_ids),
         )
-
-
-def _stored(found: Found | None, include_vector: bool) -> StoredDocument | None:
-    if found is None:
-        return None
-    # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
-    vector = found.vector.copy() if include_vector else None
-    return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier)
 
 
 def _scoped(document: Document, namespace: str) -> Document:

@@ -15,7 +15,7 @@ from pykyro.engine.engine import open_engine
 from pykyro.engine.open_engines import close_at_exit
 from pykyro.engine.options import EngineOptions
 from pykyro.memory.budget import MemoryBudget
-from pykyro.model.collection import Distance
+from pykyro.model.collection import Distance, IdType
 from pykyro.model.errors import InvalidArgument
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
 from pykyro.storage.files.lock import lock_directory, make_directories
@@ -32,15 +32,17 @@ def open_database(
     *,
     dimension: int | None = None,
     distance: Distance | None = None,
+    id_type: IdType | None = None,
     **options: Unpack[DatabaseOptions],
 ) -> Database:
     """Open or create the database in directory `path`, recovering everything that was acknowledged.
 
     `dimension` is the length of its vectors, `distance` is "cosine" (unless it is said), "euclidean" or
-    "innerproduct"; neither can change once the database exists. Without them a database that is there has those it
-    was created with; a new one has no documents of its own, only the collections that are created in it. With
-    `memory_limit` the process takes no more memory, whatever is asked of the database: what there is no room for
-    raises ResourceExhausted.
+    "innerproduct", `id_type` "integer" (unless it is said) or "text"; none can change once the database exists.
+    Without them a database that is there has those it was created with. Without a dimension a new one has no
+    documents of its own, only the collections that are created in it. With `memory_limit` the
+    process takes no more memory, whatever is asked of the database: what there is no room for raises
+    ResourceExhausted.
 
     Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged, WriteFailed, StorageError.
 
@@ -50,14 +52,15 @@ def open_database(
     directory = _directory(path)
     memory = memory_budget(options.get("memory_limit"))
     # Whatever is wrong with the options is said before anything is done.
-    engine_options(1 if dimension is None else dimension, distance or _DISTANCE, options)
-    return JobThread().call(lambda: _opened(directory, dimension, distance, options, memory))
+    engine_options(1 if dimension is None else dimension, distance or _DISTANCE, options, id_type)
+    return JobThread().call(lambda: _opened(directory, dimension, distance, id_type, options, memory))
 
 
 def _opened(
     directory: Path,
     dimension: int | None,
     distance: str | None,
+    id_type: str | None,
     options: DatabaseOptions,
     memory: MemoryBudget | None,
 ) -> Database:
@@ -67,7 +70,7 @@ def _opened(
         if known is None:
             return _without_default(filesystem, directory, engine_options(1, _DISTANCE, options), memory)
         dimension, distance = known.dimension, distance or known.metric.value
-    base = engine_options(dimension, distance or _DISTANCE, options)
+    base = engine_options(dimension, distance or _DISTANCE, options, id_type)
     engine = open_engine(directory, base, memory=memory)
     for warning in engine.recovered.warnings:
         _log.warning("recovery: %s", warning)

@@ -22,6 +22,7 @@ from pykyro.model.limits import (
     MEMORY_LIMIT_BYTES_MIN,
     RECALL_PROCESSOR_SHARE,
 )
+from pykyro.model.text_ids import ID_TYPES, TEXT
 from pykyro.model.types import Metric
 from pykyro.storage.wal.log import SyncPolicy
 
@@ -107,7 +108,9 @@ def memory_budget(limit: object) -> MemoryBudget | None:
     return budget
 
 
-def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> EngineOptions:
+def engine_options(
+    dimension: int, distance: str, given: DatabaseOptions, id_type: str | None = None
+) -> EngineOptions:
     """The engine's options for these arguments of `open`. Raises InvalidArgument naming the bad one."""
     values: dict[str, object] = {}
     for name, value in given.items():
@@ -134,6 +137,7 @@ def engine_options(dimension: int, distance: str, given: DatabaseOptions) -> Eng
     return EngineOptions(
         dimension=bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),
         metric=Metric(_one_of(distance, "distance", [metric.value for metric in Metric])),
+        text_ids=None if id_type is None else _one_of(id_type, "id_type", list(ID_TYPES)) == TEXT,
         recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE),
         **values,  # type: ignore[arg-type]
     )

@@ -26,6 +26,7 @@ from pykyro.engine.tiers.tier import Candidates, SearchTier
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.filter import matches
+from pykyro.model.metadata_wire import TEXT_ID_TAG, text_id_alone
 from pykyro.model.requests import ScoredDocument, SearchRequest, SearchResult, Tier
 from pykyro.model.types import Key, Metric, Rows, Scope, key_doc_id, key_owner, owner_of
 from pykyro.storage.wal.records import DeleteRecord, MergeRecord, PutRecord, Record
@@ -302,6 +303,9 @@ def _hits(cached: Cached, request: SearchRequest) -> list[ScoredDocument]:
     if request.include_metadata:
         for hit, row in zip(hits, rows, strict=True):
             hit.metadata_wire = documents.metadata[row]
+    elif hits and documents.metadata[rows[0]].startswith(TEXT_ID_TAG):
+        for hit, row in zip(hits, rows, strict=True):
+            hit.metadata_wire = text_id_alone(documents.metadata[row])
     if request.include_vectors:
         for hit, row in zip(hits, rows, strict=True):
             hit.vector = documents.vectors[row]

@@ -37,7 +37,7 @@ from pykyro.model.requests import (
     SearchResult,
     SnapshotReport,
 )
-from pykyro.model.types import EVERYTHING, Scope
+from pykyro.model.types import EVERYTHING, AnyId, Scope
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem, Lock
 from pykyro.storage.files.lock import lock_directory, make_directories
 from pykyro.storage.files.opening_errors import opening_error
@@ -82,7 +82,9 @@ class Engine:
         self._writer, self._keeper = self._threads.writer, self._threads.keeper
         self._expiration.run = self._writer.call
         self.options = context.options
-        self.schema = Schema(context.options.dimension, context.options.metric)
+        self.schema = Schema(
+            context.options.dimension, context.options.metric, bool(context.options.text_ids)
+        )
         self.directory = context.directory
         self.recovered = recovered
         self._closed = False
@@ -120,7 +122,7 @@ class Engine:
         """`search` for each request, in order; errors stand in their places."""
         return self.reads.search(self.reads.lookup(requests))
 
-    def get(self, doc_id: int, scope: Scope = EVERYTHING, *, cached: bool = True) -> Found | None:
+    def get(self, doc_id: AnyId, scope: Scope = EVERYTHING, *, cached: bool = True) -> Found | None:
         """The document that the tenant of `scope` knows as `doc_id`, or None when it is absent or in another
         namespace; without `cached`, never from a cache."""
         return self.reads.get(doc_id, scope, cached=cached)

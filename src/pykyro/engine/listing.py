@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -24,8 +25,9 @@ from pykyro.engine.tiers.tier import SearchTier
 from pykyro.model.filter import Filter
 from pykyro.model.limits import PAGE_BYTES_MAX
 from pykyro.model.listing import Page, PageRequest
+from pykyro.model.metadata_wire import text_id_alone
 from pykyro.model.requests import Found
-from pykyro.model.types import LSN, Rows, Scope
+from pykyro.model.types import LSN, TEXT_ID_KEY, Rows, Scope
 from pykyro.model.value_order import token_value
 
 _ATTEMPTS: Final = 3
@@ -55,6 +57,7 @@ class Listing:
         self._writing = writing
         self._expiration = expiration
         self._costs = RequestCosts(state)
+        self._text_ids = state.texts is not None
 
     def count(self, condition: Filter | None, scope: Scope) -> tuple[int, LSN]:
         """How many live documents in scope satisfy `condition`, exactly, and at which position."""
@@ -67,8 +70,13 @@ class Listing:
         return self._at_one_position(counted)
 
     def page(self, request: PageRequest) -> Page:
-        """The next documents by id, or by a value. As long as a page is not empty, there may be another."""
+        """The next documents by id, or by a value. As long as a page is not empty, there may be another.
+
+        A text id is found by its key, whose order says nothing: its order is that of the entry it stands in.
+        """
         self._check(request.filter, request.scope)
+        if self._text_ids and not request.order_by:
+            request = replace(request, order_by=TEXT_ID_KEY)
         if request.order_by:
             return self._page_by_value(request)
 
@@ -85,7 +93,7 @@ class Listing:
 
         parts, position = self._at_one_position(found)
         count = sum(len(rows) for _, _, rows in parts)
-        documents = _in_order(parts, request)
+        documents = _in_order(parts, request, self._text_ids)
         is_last = len(documents) == count < request.limit
         return Page(documents, None if is_last or not documents else documents[-1].doc_id, position)
 
@@ -103,7 +111,7 @@ class Listing:
 
         (places, are_last), position = self._at_one_position(found)
         rank = {place.doc_id: number for number, place in enumerate(places)}
-        documents = _in_order(_by_tier(places), request, rank)
+        documents = _in_order(_by_tier(places), request, self._text_ids, rank)
         if not documents or (are_last and len(documents) == len(places)):
             return Page(documents, None, position)
         last = places[len(documents) - 1]
@@ -146,7 +154,7 @@ class Listing:
             return _first(parts, request.limit, descending=False)
 
         parts, position = self._at_one_position(found)
-        return Page(_in_order(parts, request), None, position)
+        return Page(_in_order(parts, request, self._text_ids), None, position)
 
     def _check(self, condition: Filter | None, scope: Scope) -> None:
         wanted = self._state.condition(condition, scope)
@@ -243,7 +251,9 @@ def _by_tier(places: list[_Place]) -> list[_Rows]:
     ]
 
 
-def _in_order(parts: list[_Rows], request: PageRequest, rank: Mapping[int, int] | None = None) -> list[Found]:
+def _in_order(
+    parts: list[_Rows], request: PageRequest, text_ids: bool, rank: Mapping[int, int] | None = None
+) -> list[Found]:
     """The documents of these rows by id, or by the rank of their ids, as many as a page may hold."""
 
     def place(doc_id: int) -> int:
@@ -251,7 +261,7 @@ def _in_order(parts: list[_Rows], request: PageRequest, rank: Mapping[int, int] 
 
     documents, unread = list[Found](), list[int]()
     for tier, doc_ids, rows in parts:
-        read = list(_documents(tier, doc_ids, rows, request))
+        read = list(_documents(tier, doc_ids, rows, request, text_ids))
         documents += read
         if len(read) < len(rows):
             unread.append(place(int(doc_ids[len(read)])))
@@ -269,14 +279,18 @@ def _in_order(parts: list[_Rows], request: PageRequest, rank: Mapping[int, int] 
 
 
 def _documents(
-    tier: SearchTier, doc_ids: npt.NDArray[np.uint64], rows: Rows, request: PageRequest
+    tier: SearchTier, doc_ids: npt.NDArray[np.uint64], rows: Rows, request: PageRequest, text_ids: bool
 ) -> Iterator[Found]:
     """The documents of these rows, until they are so large together that no page holds more."""
     size, at, kind = 0, 0, tier.kind
     while at < len(rows):
         # Some at once: it costs less than one by one, and not much that a page has no room for is read.
         some = rows[at : at + _READ_TOGETHER]
-        wires = tier.public_metadata(some.tolist()) if request.include_metadata else [b""] * len(some)
+        wires = [b""] * len(some)
+        if request.include_metadata:
+            wires = tier.public_metadata(some.tolist())
+        elif text_ids:
+            wires = [text_id_alone(wire) for wire in tier.public_metadata(some.tolist())]
         vectors = tier.columns_of(some)[1] if request.include_vectors else None
         for place, (doc_id, wire) in enumerate(
             zip(doc_ids[at : at + len(some)].tolist(), wires, strict=True)

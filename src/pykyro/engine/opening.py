@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from pykyro.engine.caches import Caches
@@ -12,6 +13,7 @@ from pykyro.engine.maintenance.tier_sealing import TierSealing, freeze
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
+from pykyro.engine.text_ids import TextKeys
 from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.engine.write_path import WritePath
 from pykyro.model.types import LSN
@@ -34,7 +36,15 @@ def recovered(
 
     Raises DataDamaged, DataDirMismatch, WriteFailed, OSError.
     """
-    recovery = Recovery(filesystem, directory, clock, dimension=options.dimension, metric=options.metric)
+    recovery = Recovery(
+        filesystem,
+        directory,
+        clock,
+        dimension=options.dimension,
+        metric=options.metric,
+        text_ids=options.text_ids,
+    )
+    options = replace(options, text_ids=recovery.manifest.text_ids is not None)
     if not recovery.manifest.tenants and (legacy := read_legacy_tenants(filesystem, directory)):
         recovery.manifests.update(lambda manifest: manifest.model_copy(update={"tenants": legacy}))
     manifest = recovery.manifest
@@ -50,6 +60,7 @@ def recovered(
         memory,
         typed_values=options.typed_values,
         may_expire=manifest.has_expiry,
+        texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
     )
     state.tenants.count(manifest.tenants.values(), segments)
     segment_context = SegmentContext(

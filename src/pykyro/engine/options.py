@@ -59,7 +59,8 @@ class TierBudgets:
 class EngineOptions:
     """Everything the engine needs to know; the server fills it from its configuration.
 
-    `documents_max` counts live documents, COUNT_MAX is no bound; messages call it `documents_max_name`. The hot
+    With `text_ids` ids are text; None is as the directory has them, and integers in a new one. `documents_max` counts
+    live documents, COUNT_MAX is no bound; messages call it `documents_max_name`. The hot
     tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at `hot_age_max_s`, or after `mutations_per_checkpoint`
     writes (0: however many), whichever comes first; writers wait while it holds more than `hot_bytes_max`, of which
     half is a reason to seal it too. Graphs are kept in memory, in huge pages where the system has them; with
@@ -73,6 +74,7 @@ class EngineOptions:
 
     dimension: int
     metric: Metric = Metric.COSINE
+    text_ids: bool | None = None
     m: int = 16
     ef_construction: int = 200
     ef_search: int = 50

@@ -19,17 +19,14 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
 from pykyro.cache.answer import Lookup
 from pykyro.engine.caches import Caches
 from pykyro.engine.expiration import Expiration
 from pykyro.engine.options import EngineOptions
+from pykyro.engine.ranking import rank
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.search_answers import (
     NOTHING_LEFT_OUT,
-    Candidacy,
     LeftOut,
     Ranked,
     RecallSampler,
@@ -39,11 +36,11 @@ from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, no_pause
-from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
-from pykyro.model.requests import Found, ScoredDocument, SearchRequest, SearchResult, Stage, Tier
-from pykyro.model.types import LSN, Metric, Rows, Scope, Vector, key_of
+from pykyro.model.metadata_wire import text_id_in
+from pykyro.model.requests import Found, SearchRequest, SearchResult, Stage, Tier
+from pykyro.model.types import AnyId, Scope, Vector, key_doc_id, key_of
 from pykyro.system.clock import Clock
 
 _ATTEMPTS: Final = 4
@@ -190,8 +187,10 @@ class ReadPath:
         first, state = group[0], self._state
         request = first.request
         queries = [first.query] if len(group) == 1 else [search.query for search in group]
+        text_ids = state.texts is not None
         for _ in range(_ATTEMPTS):
             version, position, tenanted = state.version, state.position, bool(state.tenants.documents)
+            moves = state.chain_moves
             condition = None
             if (
                 tenanted
@@ -201,17 +200,27 @@ class ReadPath:
             ):
                 condition = state.condition(request.filter, request.scope)
             wanted = TierRequest(
-                queries, request.k, first.ef, condition, request.exact, first.over_fetch, first.pause
+                queries,
+                request.k,
+                first.ef,
+                condition,
+                request.exact,
+                first.over_fetch,
+                first.pause,
+                text_ids,
             )
             by_tier, left_out = self._ask_tiers(version, wanted)
-            if state.version is version and bool(state.tenants.documents) == tenanted:
+            same = state.version is version and bool(state.tenants.documents) == tenanted
+            if same and state.chain_moves == moves and not moves & 1:
                 break
         answers = []
         for at, search in enumerate(group):
             found = []
             for tier, candidates in by_tier:
                 found.append((tier, candidates[at]))
-            answer = rank(search.request, found, position, self._metric, self.room_for_answer)
+            answer = rank(
+                search.request, found, position, self._metric, self.room_for_answer, text_ids=text_ids
+            )
             if left_out.tiers:
                 answer.result.left_out, answer.result.note = left_out.tiers, left_out.reason
                 answer.result.exact = False
@@ -259,10 +268,12 @@ class ReadPath:
 
     # --- lookups ----------------------------------------------------------------------------------
 
-    def get(self, doc_id: int, scope: Scope, *, cached: bool = True) -> Found | None:
+    def get(self, doc_id: AnyId, scope: Scope, *, cached: bool = True) -> Found | None:
         """The document, or None when it is absent or out of scope; without `cached`, without the document cache."""
         if self._state.may_expire:
             self._expiration.before_reading()
+        if isinstance(doc_id, str):
+            return self._get_text(doc_id, scope, cached=cached)
         key = key_of(scope.tenant, doc_id)
         documents = self.caches.documents if cached else None
         if documents is None:
@@ -282,107 +293,27 @@ class ReadPath:
             documents.keep(key, vector, metadata.public, metadata.reserved, since)
         return _found(doc_id, vector, metadata, place.tier.kind, scope)
 
+    def _get_text(self, text: str, scope: Scope, *, cached: bool) -> Found | None:
+        """The same where ids are text."""
+        documents, state = self.caches.documents if cached else None, self._state
+        since = None
+        if documents is not None and state.texts is not None:
+            since = self.caches.commits.number_if_idle()
+            # At the first place of a chain or, if its first place has another text, nowhere.
+            key = state.texts.first(scope.tenant, text)
+            held = documents.get(key)
+            if held is not None and text_id_in(held.public) == text:
+                metadata = StoredMetadata(held.public, held.reserved)
+                return _found(key_doc_id(key), held.vector, metadata, Tier.CACHE, scope)
+        found = state.find_text(scope.tenant, text)
+        if found is None:
+            return None
+        key, place, stored = found
+        vector = place.vector
+        if documents is not None and since is not None:
+            documents.keep(key, vector, stored.public, stored.reserved, since)
+        return _found(key_doc_id(key), vector, stored, place.tier.kind, scope)
+
 
 def _found(doc_id: int, vector: Vector, metadata: TierMetadata, tier: Tier, scope: Scope) -> Found | None:
     return Found(doc_id, vector, metadata.public, tier) if metadata.in_scope(scope) else None
-
-
-# --- from what the tiers found to an answer: merged, ranked, cut to k, and fetched what is to be shown ---
-
-
-def rank(
-    request: SearchRequest,
-    found: Candidacy,
-    position: LSN,
-    metric: Metric,
-    room_for_answer: RoomForAnswer,
-) -> Ranked:
-    """The answer to `request`, given the candidates of every tier, oldest first, at `position`. Raises
-    ResourceExhausted when there is no room for it."""
-    result = SearchResult(hits=[], total_found=0, position=position, exact_asked=request.exact)
-    parts = []
-    for tier, candidates in found:
-        result.matched += candidates.matched
-        if candidates.examined:
-            result.exact = result.exact and candidates.exact
-            result.examined += candidates.examined
-            result.tiers |= _ONLY[tier.kind]
-            result.plan += f"; {candidates.plan}" if result.plan else candidates.plan
-            if len(candidates.rows):
-                parts.append((tier, candidates))
-    if not parts:
-        return Ranked(result, found, -math.inf)
-    oldest, only = parts[0]
-    owners, rows, doc_ids, similarities = None, only.rows, only.doc_ids, only.similarities
-    if len(parts) > 1 or oldest.kind is Tier.HOT:  # a segment alone holds no document twice
-        owners, rows, doc_ids, similarities = _newest_side_by_side(parts)
-    k = request.k
-    order, shown = distance.best(similarities, doc_ids, metric, k)
-    count = len(order)
-    kth = similarities.item(order.item(k - 1)) if k <= count else -math.inf
-    if request.min_score > 0:
-        # Scores fall with the similarity, so those that pass stand in front.
-        count = int(np.count_nonzero(shown >= np.float32(request.min_score)))
-    result.total_found = count
-    best = order[: min(k, count)]
-    result.hits = list(map(ScoredDocument, doc_ids[best].tolist(), shown[best].tolist()))
-    rows_of_hits = rows[best].tolist()
-    shares: list[tuple[SearchTier, list[ScoredDocument], list[int]]] = []
-    if owners is None or len(parts) == 1:
-        shares.append((oldest, result.hits, rows_of_hits))
-    else:
-        owners_of_hits = owners[best].tolist()
-        for number, (tier, _) in enumerate(parts):
-            hits, rows_of_tier = [], []
-            for hit, owner, row in zip(result.hits, owners_of_hits, rows_of_hits, strict=True):
-                if owner == number:
-                    hits.append(hit)
-                    rows_of_tier.append(row)
-            if hits:
-                shares.append((tier, hits, rows_of_tier))
-    size = 0
-    for tier, hits, rows_of_tier in shares:
-        if request.include_metadata:
-            size += tier.public_bytes(rows_of_tier)
-        if request.include_vectors:
-            size += len(hits) * request.vector.nbytes
-    if size > _SMALL_ANSWER_BYTES:
-        result.held = room_for_answer(size, len(result.hits))
-    for tier, hits, rows_of_tier in shares:
-        _hydrate(hits, rows_of_tier, tier, request)
-    return Ranked(result, found, kth)
-
-
-def _newest_side_by_side(
-    parts: Candidacy,
-) -> tuple[npt.NDArray[np.int64], Rows, npt.NDArray[np.uint64], distance.Similarities]:
-    """Candidates of all tiers: number of the tier, row, doc_id, similarity. Of a document that is there twice the
-    newest row, which is the last."""
-    sizes, of_rows, of_ids, of_similarities = [], [], [], []
-    for _, part in parts:
-        sizes.append(len(part.rows))
-        of_rows.append(part.rows)
-        of_ids.append(part.doc_ids)
-        of_similarities.append(part.similarities)
-    owners = np.repeat(np.arange(len(parts)), sizes)
-    rows, doc_ids, similarities = of_rows[0], of_ids[0], of_similarities[0]
-    if len(parts) > 1:
-        rows, doc_ids = np.concatenate(of_rows), np.concatenate(of_ids)
-        similarities = np.concatenate(of_similarities)
-    newest = dict(zip(doc_ids.tolist(), range(len(doc_ids))))
-    if len(newest) < len(doc_ids):
-        last = np.fromiter(newest.values(), dtype=np.int64, count=len(newest))
-        owners, rows, doc_ids, similarities = owners[last], rows[last], doc_ids[last], similarities[last]
-    return owners, rows, doc_ids, similarities
-
-
-def _hydrate(
-    hits: Sequence[ScoredDocument], rows: Sequence[int], tier: SearchTier, request: SearchRequest
-) -> None:
-    """Fetch what the request wants to see of hits of one tier."""
-    if request.include_metadata:
-        for hit, wire in zip(hits, tier.public_metadata(rows), strict=True):
-            hit.metadata_wire = wire
-    if request.include_vectors:
-        for hit, row in zip(hits, rows, strict=True):
-            hit.vector = tier.vector(row)

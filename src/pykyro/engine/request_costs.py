@@ -11,7 +11,7 @@ from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Filter
 from pykyro.model.limits import FILTER_COST_US_MAX
 from pykyro.model.requests import SearchRequest
-from pykyro.model.types import Scope, key_of
+from pykyro.model.types import AnyId, Scope, key_of
 
 _COMPONENTS_PER_US: Final = 1000
 """Of vectors, compared in a scan."""
@@ -71,10 +71,14 @@ class RequestCosts:
             "narrow them by a filter, or name a key with fewer values",
         )
 
-    def answer_bytes(self, doc_id: int, scope: Scope, *, with_vector: bool) -> int:
+    def answer_bytes(self, doc_id: AnyId, scope: Scope, *, with_vector: bool) -> int:
         """Bytes of metadata and, `with_vector`, of the vector that an answer with this document has; 0 when it is
         absent. One out of scope may count: that would take a look at its metadata."""
-        place = self._state.find(key_of(scope.tenant, doc_id))
+        if isinstance(doc_id, str):
+            found = self._state.find_text(scope.tenant, doc_id)
+            place = None if found is None else found[1]
+        else:
+            place = self._state.find(key_of(scope.tenant, doc_id))
         if place is None:
             return 0
         vector_bytes = 4 * self._state.dimension if with_vector else 0

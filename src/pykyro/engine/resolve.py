@@ -7,10 +7,11 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pykyro.engine.request_costs import RequestCosts
+from pykyro.engine.resolve_text import delete_texts, key_of_text
 from pykyro.engine.state import State
 from pykyro.index.metadata.simplify import simplified
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
@@ -25,15 +26,18 @@ from pykyro.model.types import (
     OWNER_SHIFT,
     RESERVED_KEYS,
     TENANT_INDEX_KEY,
+    TEXT_ID_KEY,
+    AnyId,
     Document,
     Key,
     Scope,
+    Vector,
     key_doc_id,
     key_of,
     key_owner,
     owner_of,
 )
-from pykyro.storage.wal.records import DeleteRecord, MergeRecord, MetadataRecord, Record
+from pykyro.storage.wal.records import DeleteRecord, MergeRecord, MetadataRecord, PutRecord, Record
 
 _log: Final = logging.getLogger(__name__)
 
@@ -57,6 +61,7 @@ class GroupChanges:
     added to those of each owner. `has_merges` says whether there is a MergeRecord, and `merged_bytes` how much
     metadata the merged documents have, which is not in their records, but held by whoever works on the group.
     `has_expiry` says whether a document was given an instant at which it goes, by `wall_us`.
+    `vectors` are those of documents this group has put, where ids are text: then a document may move.
     """
 
     state: State
@@ -67,6 +72,7 @@ class GroupChanges:
     has_merges: bool = False
     merged_bytes: int = 0
     has_expiry: bool = False
+    vectors: dict[Key, Vector] = field(default_factory=dict)
 
     def resolve(self, operation: Operation) -> tuple[int, list[Record]]:
         """How many documents existed before, and the records to log; none when nothing changes. Put is resolved by
@@ -94,6 +100,8 @@ class GroupChanges:
                 self._note_merge(record)
                 continue
             self.changed[key] = record.metadata
+            if self.state.texts is not None and isinstance(record, PutRecord):
+                self.vectors[key] = record.vector
             if not existed:
                 self.documents += 1
                 self.by_owner[key >> OWNER_SHIFT] += 1
@@ -114,8 +122,8 @@ class GroupChanges:
         return entries
 
     def _update(self, operation: UpdateMetadata) -> tuple[int, list[Record]]:
-        key = key_of(operation.scope.tenant, operation.doc_id)
-        stored = self._metadata(key, operation.scope)
+        key = self._key(operation.scope.tenant, operation.doc_id)
+        stored = self.metadata_in(key, operation.scope)
         if stored is None:
             return 0, []
         reserved = {key: value for key, value in stored.items() if key in RESERVED_KEYS}
@@ -142,11 +150,21 @@ class GroupChanges:
         self.merged_bytes += letters
         return MergeRecord(key, changes, encode_metadata(changes))
 
-    def _delete(self, doc_ids: Sequence[int], scope: Scope) -> tuple[int, list[Record]]:
+    def _key(self, tenant: int | None, doc_id: AnyId) -> Key:
+        """Of the document that this tenant knows as `doc_id`, whether it is there or not."""
+        texts = self.state.texts
+        if texts is not None:
+            return key_of_text(self, texts, tenant, str(doc_id))[0]
+        return key_of(tenant, int(doc_id))
+
+    def _delete(self, doc_ids: Sequence[AnyId], scope: Scope) -> tuple[int, list[Record]]:
+        texts = self.state.texts
+        if texts is not None:
+            return delete_texts(self, texts, map(str, doc_ids), scope)
         records: list[Record] = []
         for doc_id in dict.fromkeys(doc_ids):
-            key = key_of(scope.tenant, doc_id)
-            if self._metadata(key, scope) is not None if scope.namespace else self._exists(key):
+            key = key_of(scope.tenant, int(doc_id))
+            if self.metadata_in(key, scope) is not None if scope.namespace else self.exists(key):
                 records.append(DeleteRecord(key))  # a place where tests plant a defect
         return len(records), records
 
@@ -164,7 +182,7 @@ class GroupChanges:
         for key in self.changed:
             if key_owner(key) != owner:
                 continue
-            metadata = self._now(key)
+            metadata = self.now(key)
             if metadata is not None and (condition is None or matches(condition, metadata)):
                 found.add(key_doc_id(key))
             else:
@@ -173,19 +191,30 @@ class GroupChanges:
             raise ResourceExhausted(
                 f"filter matches {len(found)} documents, more than {_DELETES_MAX} that one call deletes; narrow it"
             )
-        return self._delete(sorted(found), Scope(scope.tenant))
+        if self.state.texts is None:
+            return self._delete(sorted(found), Scope(scope.tenant))
+        there = (self.now(key_of(scope.tenant, doc_id)) for doc_id in sorted(found))
+        return self._delete([metadata[TEXT_ID_KEY] for metadata in there if metadata], Scope(scope.tenant))
 
-    def _exists(self, key: Key) -> bool:
+    def exists(self, key: Key) -> bool:
+        """Whether there is a document of this key, as the group leaves it."""
         if key in self.changed:
             return self.changed[key] is not None
         return self.state.locate(key) is not None
 
-    def _metadata(self, key: Key, scope: Scope) -> Mapping[str, str] | None:
+    def metadata_in(self, key: Key, scope: Scope) -> Mapping[str, str] | None:
         """The document's metadata, or None when it is absent or out of scope."""
-        metadata = self._now(key)
+        metadata = self.now(key)
         return metadata if metadata is not None and scope.admits(metadata) else None
 
-    def _now(self, key: Key) -> Mapping[str, str] | None:
+    def copy(self) -> GroupChanges:
+        """Changes of their own, which begin as these are."""
+        changed: dict[Key, Mapping[str, str] | _Merged | None] = {}
+        for key, one in self.changed.items():
+            changed[key] = _Merged(dict(one.changes)) if isinstance(one, _Merged) else one
+        return replace(self, changed=changed, by_owner=Counter(self.by_owner), vectors=dict(self.vectors))
+
+    def now(self, key: Key) -> Mapping[str, str] | None:
         """The metadata as the group has left it so far, or None when the document is absent."""
         changed = self.changed.get(key)
         if key in self.changed and not isinstance(changed, _Merged):

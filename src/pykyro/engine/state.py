@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.tenant_counts import TenantCounts
+from pykyro.engine.text_ids import TextKeys, text_id_of
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.engine.tiers.stored_metadata import TierMetadata
@@ -78,12 +79,17 @@ class State:
         *,
         typed_values: bool = False,
         may_expire: bool = False,
+        texts: TextKeys | None = None,
     ) -> None:
         """`may_expire` says whether any document has an instant at which it goes."""
         self.dimension = dimension
         self._metric = metric
         self._memory = memory
         self._typed_values = typed_values
+        self.texts = texts
+        """The keys of ids; None where ids are integers."""
+        self.chain_moves = 0
+        """Counts up before and after documents of a chain of text ids move, so it is odd while they do."""
         self.version = Version(tuple(segments), (), self.new_hot_tier())
         self.documents = sum(segment.live for segment in segments)
         self.tenants = TenantCounts()
@@ -135,6 +141,33 @@ class State:
             place = self.locate(key)
             if place is not None or (self.version is version and self._moves == moves):
                 return place
+
+    def find_text(self, tenant: int | None, text: str) -> tuple[Key, Place, TierMetadata] | None:
+        """The document with this text id, for a reader beside the writer."""
+        assert self.texts is not None
+        first = self.texts.first(tenant, text)
+        while True:
+            moves = self.chain_moves
+            for key in self.texts.chain_from(first):
+                place = self.find(key)
+                if place is None:
+                    break
+                metadata = place.metadata
+                if text_id_of(metadata) == text:
+                    return key, place, metadata
+            if self.chain_moves == moves and not moves & 1:
+                return None
+
+    def apply_beside_readers(self, lsn: LSN, records: Sequence[Record]) -> None:
+        """`apply`, so that readers find out when it moved documents of a chain."""
+        if self.texts is None or len(records) == 1:
+            self.apply(lsn, records)
+            return
+        self.chain_moves += 1
+        try:
+            self.apply(lsn, records)
+        finally:
+            self.chain_moves += 1
 
     def apply(self, lsn: LSN, records: Iterable[Record]) -> None:
         """Carry out the records of one frame of the log."""

@@ -27,6 +27,7 @@ from pykyro.engine.expiration import Expiration
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.resolve import GroupChanges, check_put, refusal_of, too_long
+from pykyro.engine.resolve_text import key_of_text, text_of
 from pykyro.engine.room import Room
 from pykyro.engine.state import State
 from pykyro.model.errors import KyroError, Unavailable
@@ -288,6 +289,8 @@ class WritePath:
         contents: list[bytes] = []
         content_bytes = 0
         types_known, new_types = self._log.has_types, False
+        # A key of text looks like the packed id of a tenant (records.py), so its owner is always stated.
+        owned = bool(state.tenants.documents) or state.texts is not None
         for operation in operations:
             if isinstance(operation, KyroError):
                 answers.append(operation)
@@ -302,7 +305,7 @@ class WritePath:
                     existed, records = self._put(operation, changes)
                 else:
                     existed, records = changes.resolve(operation)
-                content = encode_records(records, tenanted=bool(state.tenants.documents)) if records else b""
+                content = encode_records(records, tenanted=owned) if records else b""
                 if len(content) >= WAL_FRAME_BODY_BYTES_MAX:
                     raise too_long(len(content), len(records), WAL_FRAME_BODY_BYTES_MAX)
             except Exception as error:
@@ -360,8 +363,11 @@ class WritePath:
             or TENANT_INDEX_KEY in document.metadata
         ):
             check_put(document, state)
-        metadata = changes.changed.get(key, False)
-        existed = state.locate(key) is not None if metadata is False else metadata is not None
+        if state.texts is not None:
+            key, existed = key_of_text(changes, state.texts, tenant, text_of(document))
+        else:
+            metadata = changes.changed.get(key, False)
+            existed = state.locate(key) is not None if metadata is False else metadata is not None
         if not existed:
             if changes.documents >= self.capacity.documents_max:
                 raise self.capacity.refusal(changes.documents)
@@ -380,7 +386,7 @@ class WritePath:
         version = self._state.version
         changed: list[Record] = []
         for lsn, (ack, records) in zip(lsns, frames, strict=True):
-            self._state.apply(lsn, records)
+            self._state.apply_beside_readers(lsn, records)
             changed += records
             ack.lsn = lsn
         self._caches.committed(changed)

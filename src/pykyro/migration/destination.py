@@ -23,6 +23,7 @@ from pykyro.model.errors import FailedPrecondition, InvalidArgument, KyroError
 from pykyro.model.expiry import Expiry, as_datetime
 from pykyro.model.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_MAX
 from pykyro.model.requests import Put
+from pykyro.model.text_ids import TEXT
 from pykyro.model.types import Metric
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import read_manifest
@@ -56,7 +57,7 @@ class ServerDestination:
         self._tenant = tenant
         self.name = target if not collection else f"{target} {collection}"
         stats = self._client.stats()
-        self.schema = Schema(stats.dimension, Metric(stats.distance))
+        self.schema = Schema(stats.dimension, Metric(stats.distance), stats.id_type == TEXT)
 
     def store(self, documents: Sequence[PortableDocument]) -> list[tuple[int, str]]:
         for document in documents:
@@ -84,7 +85,7 @@ class DirectoryDestination:
     def __init__(self, engine: Engine, directory: Path) -> None:
         self._engine = engine
         self.name = path_words(directory)
-        self.schema = Schema(engine.options.dimension, engine.options.metric)
+        self.schema = engine.schema
 
     def store(self, documents: Sequence[PortableDocument]) -> list[tuple[int, str]]:
         names = sorted({document.tenant for document in documents if document.tenant})
@@ -113,8 +114,10 @@ class DirectoryDestination:
         return refused
 
 
-def open_directory(directory: Path, dimension: int | None, distance: str | None) -> Engine:
-    """The database in `directory`, created with this dimension and distance if there is none.
+def open_directory(
+    directory: Path, dimension: int | None, distance: str | None, id_type: str | None = None
+) -> Engine:
+    """The database in `directory`, created with this dimension, distance and type of ids if there is none.
 
     Raises InvalidArgument when they are missing for a new database or differ from an old one's, DataDirInUse,
     DataDamaged, OSError.
@@ -138,7 +141,7 @@ def open_directory(directory: Path, dimension: int | None, distance: str | None)
                     field=name,
                 )
         dimension, distance = found
-    return open_engine(directory, engine_options(dimension, distance, {}))
+    return open_engine(directory, engine_options(dimension, distance, {}, id_type))
 
 
 @contextmanager

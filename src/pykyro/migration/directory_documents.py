@@ -10,7 +10,16 @@ from typing import Final
 from pykyro.backup.offline_reader import OfflineReader
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.expiry import NEVER_US, instant_us_of
-from pykyro.model.types import NAMESPACE_KEY, RESERVED_KEYS, TENANT_ID_KEY, Document, Scope, Vector
+from pykyro.model.types import (
+    NAMESPACE_KEY,
+    RESERVED_KEYS,
+    TENANT_ID_KEY,
+    TEXT_ID_KEY,
+    AnyId,
+    Document,
+    Scope,
+    Vector,
+)
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Manifest
 from pykyro.system.clock import SystemClock
@@ -18,10 +27,10 @@ from pykyro.system.clock import SystemClock
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PortableDocument:
-    """`doc_id` is the id its owner knows it by; `namespace` and `tenant` are "" for none. `vector` has shape
-    (dimension,), float32, and `metadata` holds the client's entries only."""
+    """`doc_id` is the id its owner knows it by, an integer or a text; `namespace` and `tenant` are "" for none.
+    `vector` has shape (dimension,), float32, and `metadata` holds the client's entries only."""
 
-    doc_id: int
+    doc_id: AnyId
     vector: Vector
     metadata: Mapping[str, str]
     namespace: str = ""
@@ -94,7 +103,7 @@ class DirectoryDocuments:
         if document.tenant is not None and self._tenant is None:
             tenant = self._names.get(document.tenant, stored.get(TENANT_ID_KEY, ""))
         return PortableDocument(
-            document.doc_id,
+            document.own_id,
             document.vector,
             public,
             stored.get(NAMESPACE_KEY, ""),
@@ -108,4 +117,9 @@ def stored_document(document: PortableDocument, tenant_index: int | None) -> Doc
     reserved = Scope(tenant_index, document.namespace).constraints
     if tenant_index is not None:
         reserved[TENANT_ID_KEY] = document.tenant
-    return Document(document.doc_id, document.vector, {**document.metadata, **reserved}, tenant_index)
+    number = 0
+    if isinstance(document.doc_id, str):
+        reserved[TEXT_ID_KEY] = document.doc_id
+    else:
+        number = document.doc_id
+    return Document(number, document.vector, {**document.metadata, **reserved}, tenant_index)

@@ -119,6 +119,7 @@ def _first_record(documents: DirectoryDocuments, options: ExportOptions) -> Expo
         namespace=options.selection.namespace,
         dimension=manifest.dimension,
         distance=manifest.metric,
+        id_type="integer" if manifest.text_ids is None else "text",
         history=manifest.history,
         position=max(ends, default=manifest.sealed_lsn),
         tenants=documents.has_tenants,
@@ -171,7 +172,8 @@ def _write_part(filesystem: FileSystem, out: Path, record: ExportRecord, documen
     if record.format == "parquet":
         from pykyro.migration import parquet
 
-        parquet.write_part(unfinished, documents, record.dimension, tenants=record.tenants)
+        text_ids = record.id_type == "text"
+        parquet.write_part(unfinished, documents, record.dimension, tenants=record.tenants, text_ids=text_ids)
     elif record.format == "jsonl":
         jsonl.write_part(unfinished, documents)
     else:

@@ -65,6 +65,7 @@ class ExportRecord(_Record):
     namespace: str
     dimension: Annotated[int, Field(ge=1, le=DIMENSION_MAX, strict=True)]
     distance: Metric
+    id_type: Literal["integer", "text"] = "integer"
     history: str
     position: _Count
     tenants: bool

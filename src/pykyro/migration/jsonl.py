@@ -1,4 +1,5 @@
 """JSONL: a document a line, {"id": 7, "vector": [0.5, …], "metadata": {"k": "v"}, "namespace": "n", "tenant": "t"}.
+Where ids are text, "id" is one.
 
 Values of metadata are JSON of their type: a float has a point or an exponent, an integer neither. For what JSON has
 not, and for objects whose only key begins with "$", see pykyro.model.value_json.
@@ -37,7 +38,8 @@ def write_part(path: Path, documents: Iterable[PortableDocument]) -> None:
         for document in documents:
             rest = json_line(details(document))
             vector = vector_text(document.vector)
-            file.write(b'{"id":%d,"vector":[%b],%b' % (document.doc_id, vector.encode(), rest[1:]))
+            own_id = json.dumps(document.doc_id, ensure_ascii=False).encode()
+            file.write(b'{"id":%b,"vector":[%b],%b' % (own_id, vector.encode(), rest[1:]))
 
 
 def vector_text(vector: Vector) -> str:

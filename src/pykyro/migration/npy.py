@@ -1,5 +1,6 @@
 """npy: a directory with vectors.npy, float32 of shape (rows, dimension), ids.npy, uint64 of shape (rows,), and
 metadata.jsonl, a line a row as {"metadata": {"k": "v"}, "namespace": "n", "tenant": "t"}, values as in jsonl.py.
+Where ids are text, a line has the "id" too, and there is no ids.npy.
 
 Files of other programs are read too: vectors of any number type, ids left out, metadata left out, or the one file of
 vectors alone. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; objects, which are
@@ -28,14 +29,14 @@ from pykyro.model.limits import DIMENSION_MAX
 VECTORS: Final = "vectors.npy"
 IDS: Final = "ids.npy"
 METADATA: Final = "metadata.jsonl"
-_FIELDS: Final = ("metadata", "namespace", "tenant", "expires_at")
+_FIELDS: Final = ("id", "metadata", "namespace", "tenant", "expires_at")
 _BLOCK_ROWS: Final = 1024
 
 
 def write_part(directory: Path, documents: Iterable[PortableDocument], dimension: int) -> None:
     """A directory of these documents. Raises OSError."""
     directory.mkdir()
-    count = 0
+    count, has_texts = 0, False
     with (
         (directory / VECTORS).open("wb") as vectors,
         (directory / IDS).open("wb") as ids,
@@ -45,11 +46,18 @@ def write_part(directory: Path, documents: Iterable[PortableDocument], dimension
         _write_header(ids, "<u8", (0,))
         for document in documents:
             vectors.write(document.vector.astype("<f4", copy=False).tobytes())
-            ids.write(document.doc_id.to_bytes(8, "little"))
-            metadata.write(json_line(details(document)))
+            rest = details(document)
+            if isinstance(document.doc_id, str):
+                rest = {"id": document.doc_id, **rest}
+                has_texts = True
+            else:
+                ids.write(document.doc_id.to_bytes(8, "little"))
+            metadata.write(json_line(rest))
             count += 1
         _write_header(vectors, "<f4", (count, dimension))
         _write_header(ids, "<u8", (count,))
+    if has_texts:
+        (directory / IDS).unlink()
 
 
 def _write_header(file: BinaryIO, dtype: str, shape: tuple[int, ...]) -> None:
@@ -79,7 +87,7 @@ class NpyReader:
                 if isinstance(found, BadRow):
                     yield found
                 else:
-                    yield Row(at, int(doc_id), vector, **found)
+                    yield Row(at, found.pop("id", int(doc_id)), vector, **found)
         if next(lines, None) is not None:
             raise InvalidArgument(
                 f"{self.path / METADATA} has more lines than the {len(vectors)} rows of {VECTORS}"

@@ -1,6 +1,6 @@
 """Parquet, through pyarrow (the `parquet` extra).
 
-    id         uint64
+    id         uint64; string where ids are text
     vector     fixed_size_list<float32>[dimension]
     metadata   map<string, string>: values in their text form (pykyro.model.typed_text)
     namespace  string, null for none
@@ -8,8 +8,8 @@
     metadata_types  string: the tag of each entry of metadata, by ascending key; null when all are texts
     expires_at      timestamp in microseconds, UTC: when the document goes; null when it stays
 
-Read are also lists of any numbers, integers of any width, metadata as a struct or a map of other values, and files
-without the last five.
+Read are also lists of any numbers, ids that are integers of any width, metadata as a struct or a map of other values,
+and files without the last five.
 """
 
 from __future__ import annotations
@@ -45,10 +45,17 @@ _COLUMNS: Final = ("id", "vector", "metadata", "namespace", "tenant", "metadata_
 _READ_ROWS: Final = 256
 
 
-def write_part(path: Path, documents: Iterable[PortableDocument], dimension: int, *, tenants: bool) -> None:
+def write_part(
+    path: Path,
+    documents: Iterable[PortableDocument],
+    dimension: int,
+    *,
+    tenants: bool,
+    text_ids: bool = False,
+) -> None:
     """A file of these documents, a row group for every 16 MiB of them. Raises OSError."""
     fields = [
-        pa.field("id", pa.uint64(), nullable=False),
+        pa.field("id", pa.string() if text_ids else pa.uint64(), nullable=False),
         pa.field("vector", pa.list_(pa.field("element", pa.float32(), nullable=False), dimension)),
         pa.field("metadata", pa.map_(pa.string(), pa.string())),
         pa.field("namespace", pa.string()),
@@ -76,7 +83,7 @@ def write_part(path: Path, documents: Iterable[PortableDocument], dimension: int
 def _batch(documents: list[PortableDocument], schema: Any, dimension: int) -> Any:
     components = np.concatenate([document.vector for document in documents])
     columns = {
-        "id": np.array([document.doc_id for document in documents], dtype=np.uint64),
+        "id": [document.doc_id for document in documents],
         "vector": pa.FixedSizeListArray.from_arrays(
             pa.array(components, pa.float32()), type=schema.field("vector").type
         ),

@@ -14,6 +14,7 @@ from pykyro.model.documents import checked_document
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.expiry import checked_expiry
 from pykyro.model.limits import TENANT_ID_CHARS_MAX
+from pykyro.model.types import TEXT_ID_KEY
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,9 +67,8 @@ def checked_row(row: Row, schema: Schema, tenant: str | None) -> PortableDocumen
         document = checked_document(row.doc_id, row.vector, row.metadata, schema)
         namespace = checked_namespace("" if row.namespace is None else row.namespace)
         expires_us = _checked_instant(row.expires_at)
-        return PortableDocument(
-            document.doc_id, document.vector, document.metadata, namespace, owner, expires_us
-        )
+        metadata = {key: text for key, text in document.metadata.items() if key != TEXT_ID_KEY}
+        return PortableDocument(document.own_id, document.vector, metadata, namespace, owner, expires_us)
     except InvalidArgument as fault:
         return BadRow(row.number, str(fault))
 

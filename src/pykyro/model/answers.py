@@ -84,14 +84,15 @@ class _Items(Sequence[Item]):
 class Hit(_Described):
     """One row of an answer.
 
-    `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None unless asked for.
+    `id` is an int, or a str where ids are text. `vector` is float32, shape (dimension,), bit for bit as it was
+    inserted, or None unless asked for.
     """
 
     __slots__ = ("id", "score", "vector")
 
     def __init__(
         self,
-        id: int,
+        id: Any,
         score: float,
         metadata: Mapping[str, str] | bytes = b"",
         vector: Vector | None = None,
@@ -100,7 +101,7 @@ class Hit(_Described):
     ) -> None:
         """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
         forms with a tag for each in `types`, which is empty when all are texts, and `expires_us` beside them."""
-        self.id = id
+        self.id: Any = id
         self.score = score
         self.vector = vector
         self._metadata = metadata
@@ -108,7 +109,7 @@ class Hit(_Described):
         self._expires_us = expires_us
 
     def __repr__(self) -> str:
-        return f"Hit(id={self.id}, score={self.score:.6g}{_described(self)})"
+        return f"Hit(id={self.id!r}, score={self.score:.6g}{_described(self)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -137,9 +138,10 @@ class SearchAnswer(_Items[Hit]):
     cached: str = ""
 
     @property
-    def ids(self) -> npt.NDArray[np.uint64]:
-        """Ids of the hits, shape (hits,)."""
-        return np.array([hit.id for hit in self.hits], dtype=np.uint64)
+    def ids(self) -> npt.NDArray[Any]:
+        """Ids of the hits, shape (hits,): uint64, or objects of type str where ids are text."""
+        ids = [hit.id for hit in self.hits]
+        return np.array(ids, dtype=object if ids and isinstance(ids[0], str) else np.uint64)
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
@@ -169,7 +171,7 @@ class SearchAnswer(_Items[Hit]):
 
 
 class StoredDocument(_Described):
-    """A document as a lookup or a listing returns it.
+    """A document as a lookup or a listing returns it. `id` is an int, or a str where ids are text.
 
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None when it was not asked for;
     `tier` is where the document was, None when the server does not say.
@@ -179,7 +181,7 @@ class StoredDocument(_Described):
 
     def __init__(
         self,
-        id: int,
+        id: Any,
         vector: Vector | None,
         metadata: Mapping[str, str] | bytes = b"",
         tier: Tier | None = None,
@@ -187,7 +189,7 @@ class StoredDocument(_Described):
         expires_us: int = 0,
     ) -> None:
         """`metadata`, `types` and `expires_us` as for a Hit."""
-        self.id = id
+        self.id: Any = id
         self.vector = vector
         self.tier = tier
         self._metadata = metadata
@@ -195,7 +197,7 @@ class StoredDocument(_Described):
         self._expires_us = expires_us
 
     def __repr__(self) -> str:
-        return f"StoredDocument(id={self.id}{_described(self)})"
+        return f"StoredDocument(id={self.id!r}{_described(self)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -303,7 +305,7 @@ class Health:
 @dataclass(frozen=True, slots=True)
 class Stats:
     """Numbers of one moment. Documents are live ones, `documents_max` the most there may be; `distance` is
-    "cosine", "euclidean" or "innerproduct"."""
+    "cosine", "euclidean" or "innerproduct", `id_type` "integer" or "text"."""
 
     documents: int
     hot_documents: int
@@ -312,3 +314,4 @@ class Stats:
     hot_flushes: int
     dimension: int
     distance: str
+    id_type: str = "integer"

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, SupportsIndex, TypeAlias, TypeVar
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,13 @@ from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DOC_ID_MAX, DOC_ID_MIN, NAMESPACE_BYTES_MAX
 from pykyro.model.metadata_bounds import check_metadata_entries, check_metadata_size
 from pykyro.model.scalars import require_utf8, shown, shown_error
-from pykyro.model.types import RESERVED_KEYS, Metric, Vector
+from pykyro.model.text_ids import checked_text_id, no_text_id
+from pykyro.model.types import RESERVED_KEYS, AnyId, Metric, Vector
 from pykyro.model.values import MetadataValue, check_values, text_form
 from pykyro.system.signal_handlers import raised_by_handler
 
-DocId: TypeAlias = SupportsIndex
-"""An int, or an integer of NumPy's; 1 to 2**64 - 1."""
+DocId: TypeAlias = SupportsIndex | str | UUID
+"""An int, or an integer of NumPy's, 1 to 2**64 - 1; where ids are text a str or a UUID (pykyro.model.text_ids)."""
 Metadata: TypeAlias = Mapping[str, MetadataValue]
 """Values by key: text, numbers, bools, None, datetimes, lists and dicts (pykyro.model.values)."""
 
@@ -33,10 +35,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The properties that all vectors of a database share."""
+    """What all documents of a collection have in common: their vectors, and whether their ids are text."""
 
     dimension: int
     metric: Metric
+    text_ids: bool = False
 
 
 def checked_vector(value: VectorLike, field: str, schema: Schema | None) -> Vector:
@@ -51,16 +54,25 @@ def checked_vector(value: VectorLike, field: str, schema: Schema | None) -> Vect
     return vector
 
 
-def checked_doc_id(value: object, field: str = "doc_id") -> int:
-    """`value` as an int that can be an id."""
+def checked_doc_id(value: object, schema: Schema | None, field: str = "doc_id") -> AnyId:
+    """`value` as what can be an id in a collection of this schema; without one, in a collection of either type."""
+    if schema.text_ids if schema is not None else isinstance(value, (str, UUID)):
+        return checked_text_id(value, field)
+    if isinstance(value, (str, UUID)):
+        raise no_text_id(value, field)
     return bounded_integer(value, field, DOC_ID_MIN, DOC_ID_MAX)
 
 
-def checked_ids(ids: Iterable[DocId]) -> list[int]:
-    """All of `ids`, each an int that can be an id."""
+def checked_ids(ids: Iterable[DocId], schema: Schema | None) -> list[AnyId]:
+    """All of `ids`, each what can be an id; without a schema all of one type."""
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-        raise InvalidArgument(f"ids must be a list of integers, got {type(ids).__name__}", field="ids")
-    return [checked_doc_id(doc_id, f"ids[{at}]") for at, doc_id in enumerate(ids)]
+        raise InvalidArgument(f"ids must be a list of ids, got {type(ids).__name__}", field="ids")
+    checked = [checked_doc_id(doc_id, schema, f"ids[{at}]") for at, doc_id in enumerate(ids)]
+    if schema is None and len(set(map(type, checked))) > 1:
+        raise InvalidArgument(
+            "ids has integers and texts; all ids of a collection are of one type", field="ids"
+        )
+    return checked
 
 
 def bounded_integer(value: object, field: str, low: int, high: int) -> int:

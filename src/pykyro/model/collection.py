@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 from pykyro.model.arguments import bounded_integer
 from pykyro.model.errors import InvalidArgument, NotFound
@@ -24,14 +24,15 @@ from pykyro.model.limits import (
     HNSW_M_MAX,
     HNSW_M_MIN,
 )
+from pykyro.model.text_ids import ID_TYPES, INTEGER
 from pykyro.model.types import Metric
 
 DEFAULT: Final = "default"
 DEFAULT_NUMBER: Final = 0
 Distance: TypeAlias = Literal["cosine", "euclidean", "innerproduct"]
 """The distances by name, for hints; pykyro.model.types.Metric has them."""
-IdType: TypeAlias = Literal["integer"]
-ID_TYPES: Final[tuple[str, ...]] = get_args(IdType)
+IdType: TypeAlias = Literal["integer", "text"]
+"""The types of ids by name, for hints; pykyro.model.text_ids has them."""
 _NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.\-]{{0,{COLLECTION_NAME_CHARS_MAX - 1}}}")
 
 
@@ -44,7 +45,8 @@ class CollectionConfig:
     m: int = 16
     ef_construction: int = 200
     ef_search: int = 50
-    id_type: str = "integer"
+    id_type: str = INTEGER
+    """See pykyro.model.text_ids."""
     default_ttl_us: int = 0
     """Microseconds after which documents go that are stored without an expiry; 0: they stay."""
 
@@ -136,9 +138,7 @@ def checked_config(
         )
     if id_type not in ID_TYPES:
         raise InvalidArgument(
-            f"id_type must be one of {', '.join(ID_TYPES)}, got {id_type!r:.100}: ids of text are not stored yet; "
-            "until they are, keep the text in the metadata and number the documents",
-            field="id_type",
+            f"id_type must be one of {', '.join(ID_TYPES)}, got {id_type!r:.100}", field="id_type"
         )
     return CollectionConfig(
         bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),

@@ -239,6 +239,20 @@ def best(
     return order, shown
 
 
+def has_ties(shown: npt.NDArray[np.float32], order: npt.NDArray[np.int64], k: int) -> bool:
+    """Whether any of the first `k` of `order` has the score of another row."""
+    scores_of_best = shown[order[: k + 1]].tolist()
+    return len(set(scores_of_best)) < len(scores_of_best)
+
+
+def numbers_by_text(texts: list[str], places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint64]:
+    """What `best` takes for ids where the order is that of texts: shape (count,), for each of `places` the rank of
+    its text, for the others 0."""
+    numbers = np.zeros(count, np.uint64)
+    numbers[places[sorted(range(len(texts)), key=texts.__getitem__)]] = np.arange(len(texts), dtype=np.uint64)
+    return numbers
+
+
 def _by_score(
     values: Similarities, doc_ids: npt.NDArray[np.uint64], metric: Metric
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

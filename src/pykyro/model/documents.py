@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard
+from uuid import UUID
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from pykyro.model.frames import ID, METADATA, VECTOR, frame_rows, is_frame
 from pykyro.model.limits import ENTRY_BYTES
 from pykyro.model.requests import Put
 from pykyro.model.scalars import shown, shown_error
-from pykyro.model.types import Document
+from pykyro.model.types import TEXT_ID_KEY, Document
 from pykyro.system.signal_handlers import raised_by_handler
 
 if TYPE_CHECKING:
@@ -65,10 +66,14 @@ _REFUSALS_NOTED: Final = 10
 def checked_document(
     doc_id: object, vector: VectorLike, metadata: Metadata | None, schema: Schema | None
 ) -> Document:
-    """A document whose metadata holds the caller's entries only. It shares no memory with the arguments."""
-    return Document(
-        checked_doc_id(doc_id), checked_vector(vector, "vector", schema), checked_metadata(metadata)
-    )
+    """A document whose metadata holds the caller's entries, and its id if that is text. It shares no memory with the
+    arguments. Without a schema the id is of either type."""
+    own_id = checked_doc_id(doc_id, schema)
+    array, entries = checked_vector(vector, "vector", schema), checked_metadata(metadata)
+    if isinstance(own_id, str):
+        entries[TEXT_ID_KEY] = own_id
+        return Document(0, array, entries)
+    return Document(own_id, array, entries)
 
 
 def document_bytes(document: Document) -> int:
@@ -182,7 +187,7 @@ def _is_one_document(documents: object) -> bool:
     return (
         isinstance(documents, (tuple, list))
         and len(documents) in (2, 3)
-        and isinstance(documents[0], (int, np.integer))
+        and isinstance(documents[0], (int, np.integer, str, UUID))
         and not isinstance(documents[1], (int, np.integer))
     )
 

@@ -7,6 +7,7 @@ DIMENSION_MAX: Final = 4096
 """Components of a vector a request may carry."""
 DOC_ID_MIN: Final = 1
 DOC_ID_MAX: Final = 2**64 - 1
+TEXT_ID_BYTES_MAX: Final = 512
 PAGE_DOCUMENTS_MAX: Final = 10_000
 """Documents of one page of a listing."""
 PAGE_BYTES_MAX: Final = 16 << 20

@@ -13,7 +13,7 @@ from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Anything, Filter
 from pykyro.model.limits import DOC_ID_MAX, PAGE_DOCUMENTS_MAX
 from pykyro.model.requests import Found
-from pykyro.model.types import EVERYTHING, LSN, Scope
+from pykyro.model.types import EVERYTHING, LSN, TEXT_ID_KEY, Scope
 from pykyro.model.value_order import ORDERED_KINDS, checked_key
 
 PAGE_DOCUMENTS: Final = 1000
@@ -93,14 +93,16 @@ def next_page_token(page: Page, request: PageRequest) -> str:
     """Names where the page behind `page` begins; "" when there is none.
 
     up:17                       by id, behind 17
+    up:17:5e0fa1b2:tsome-text   by a text id, whose document has the key 17
     down:17:5e0fa1b2:t2020-01-31    by the values of the key with this digest, behind 17, which stands at this token
     down:17:5e0fa1b2:               the same, behind all documents with a value
     """
     if page.last is None:
         return ""
     token = f"{_DOWN if request.descending else _UP}:{page.last}"
-    if request.order_by:
-        token += f":{_digest(request.order_by)}:{page.last_value or ''}"
+    order_by = request.order_by or (TEXT_ID_KEY if page.last_value else "")
+    if order_by:
+        token += f":{_digest(order_by)}:{page.last_value or ''}"
     return token
 
 
@@ -125,7 +127,8 @@ def parse_page_token(token: str, *, descending: bool, order_by: str = "") -> tup
             "before",
             field="page_token",
         )
-    if key != (_digest(order_by) if order_by else ""):
+    orders = (_digest(order_by),) if order_by else ("", _digest(TEXT_ID_KEY))
+    if key not in orders:
         raise InvalidArgument(
             f"page_token {token[:40]!r} is of a listing in another order: ask with the same order_by as before",
             field="page_token",

@@ -1,14 +1,15 @@
 """Metadata as bytes, in the form a response carries them.
 
-    metadata = { entry } [ types ] [ expires ]
+    metadata = [ id ] { entry } [ types ] [ expires ]
+    id       = 0xC2 0x07 varint(len) text                field 120: the id where ids are text, the entry TEXT_ID_KEY
     entry    = 0x22 varint(length of body) body          field 4, length-delimited
     body     = 0x0A varint(len) key  0x12 varint(len) value   UTF-8
     types    = 0xA2 0x06 varint(entries) tags            field 100, one tag for each entry in their order
     expires  = 0xE0 0x08 varint(instant)                 field 140, microseconds since the Unix epoch
 
-This is the protobuf wire form of `map<string, string> metadata = 4`, `string types = 100` and `uint64 expires_at =
-140`, fields both QueryResponse and SearchResult have, so a stored document's metadata goes into a response without
-being decoded.
+This is the protobuf wire form of `map<string, string> metadata = 4`, `string types = 100`, `string text_id = 120` and
+`uint64 expires_at = 140`, fields both QueryResponse and SearchResult have, so a stored document's metadata goes into
+a response without being decoded.
 Values are in their text form, and where all are texts there are no types (pykyro.model.typed_text). `expires` is
 there in what is kept of a document that goes by itself, not in a record of the log.
 Source: https://protobuf.dev/programming-guides/encoding/
@@ -20,10 +21,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from pykyro.model.typed_text import TypedText, tags_of, with_tags
+from pykyro.model.types import TEXT_ID_KEY
 
 TYPES_TAG: Final = b"\xa2\x06"
 EXPIRES_TAG: Final = b"\xe0\x08"
 _EXPIRES_BYTES_MAX: Final = 10
+TEXT_ID_TAG: Final = b"\xc2\x07"
 _ENTRY, _KEY, _VALUE = 0x22, 0x0A, 0x12
 _LAST_GROUP = [bytes((bits,)) for bits in range(0x80)]
 _GROUP = [bytes((bits | 0x80,)) for bits in range(0x80)]
@@ -34,8 +37,11 @@ _SHORT = b"\x22%c\x0a%c%b\x12%c%b"
 def encode_metadata(metadata: Mapping[str, str]) -> bytes:
     """Wire bytes of `metadata`, entries sorted by key so that equal maps have equal bytes."""
     entries = []
-    typed = False
-    for key in sorted(metadata):
+    typed, keys = False, sorted(metadata)
+    if TEXT_ID_KEY in metadata:
+        entries.append(text_id_field(metadata[TEXT_ID_KEY]))
+        keys.remove(TEXT_ID_KEY)
+    for key in keys:
         value = metadata[key]
         typed = typed or type(value) is not str
         key_bytes, value_bytes = key.encode(), value.encode()
@@ -49,7 +55,7 @@ def encode_metadata(metadata: Mapping[str, str]) -> bytes:
                 (b"\x0a", varint(key_length), key_bytes, b"\x12", varint(value_length), value_bytes)
             )
             entries.append(b"".join((b"\x22", varint(len(body)), body)))
-    if typed and (tags := tags_of(metadata)):
+    if typed and (tags := tags_of({key: metadata[key] for key in keys})):
         entries += (TYPES_TAG, varint(len(tags)), tags.encode())
     return b"".join(entries)
 
@@ -66,15 +72,20 @@ def has_types(wire: bytes) -> bool:
 
 def decode_metadata(data: bytes | memoryview) -> dict[str, str]:
     """The map that `encode_metadata` wrote. Raises ValueError when the bytes are not of that form."""
-    texts, tags = decode_texts(data)
-    return with_tags(texts, tags) if tags else texts
+    buffer = bytes(data)
+    texts, tags = decode_texts(buffer)
+    metadata = with_tags(texts, tags) if tags else texts
+    if buffer.startswith(TEXT_ID_TAG):
+        metadata[TEXT_ID_KEY] = text_id_in(buffer)
+    return metadata
 
 
 def decode_texts(data: bytes | memoryview) -> tuple[dict[str, str], str]:
-    """The same as plain texts, by ascending key, and their tags, which are empty when all are texts."""
+    """The same as plain texts, by ascending key, and their tags, which are empty when all are texts; without the id
+    of the document."""
     buffer = bytes(data)
     metadata: dict[str, str] = {}
-    position = 0
+    position = _text_id_end(buffer) if buffer.startswith(TEXT_ID_TAG) else 0
     while position < len(buffer):
         if buffer[position] == TYPES_TAG[0]:
             return metadata, _tags(buffer, position)
@@ -127,6 +138,30 @@ def _check_expires(buffer: bytes, position: int) -> None:
         or rest != expires_field(expires_in(rest))
     ):
         raise ValueError("what comes after the entries of metadata is neither their types nor an instant")
+
+
+def text_id_field(text: str) -> bytes:
+    """The wire bytes of a text id: no others begin those of the document with this id, and of no other document."""
+    encoded = text.encode()
+    length = len(encoded)
+    return b"\xc2\x07%c%b" % (length, encoded) if length < 0x80 else TEXT_ID_TAG + varint(length) + encoded
+
+
+def text_id_in(wire: bytes) -> str:
+    """The text id of the document whose metadata is `wire`. Raises ValueError when it has none."""
+    length = wire[2] if len(wire) > 2 else 0
+    if 0 < length < 0x80 and wire[1] == TEXT_ID_TAG[1] and len(text := wire[3 : 3 + length]) == length:
+        return text.decode()
+    return _delimited(wire, 1, TEXT_ID_TAG[1])[0].decode()
+
+
+def text_id_alone(wire: bytes) -> bytes:
+    """What is left of `wire` when all entries are left out: the text id, nothing where there is none."""
+    return wire[: _text_id_end(wire)] if wire.startswith(TEXT_ID_TAG) else b""
+
+
+def _text_id_end(wire: bytes) -> int:
+    return _delimited(wire, 1, TEXT_ID_TAG[1])[1]
 
 
 def varint(value: int) -> bytes:

@@ -13,7 +13,7 @@ from pykyro.model.expiry import Expiry
 from pykyro.model.filter import Filter
 from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import decode_metadata
-from pykyro.model.types import EVERYTHING, LSN, Document, Scope, Vector
+from pykyro.model.types import EVERYTHING, LSN, AnyId, Document, Scope, Vector
 
 
 class Tier(Enum):
@@ -65,7 +65,7 @@ class Delete:
     """Remove the document that the tenant of `scope` knows as `doc_id`; nothing happens when it is absent or in
     another namespace."""
 
-    doc_id: int
+    doc_id: AnyId
     scope: Scope = EVERYTHING
 
 
@@ -74,7 +74,7 @@ class UpdateMetadata:
     """Overlay (`merge`) or replace the metadata of a document; reserved keys stay as they are, and so does the
     instant at which it goes, unless `expiry` says otherwise."""
 
-    doc_id: int
+    doc_id: AnyId
     metadata: Mapping[str, str]
     merge: bool = False
     scope: Scope = EVERYTHING
@@ -93,7 +93,7 @@ class DeleteMatching:
 class DeleteMany:
     """Remove the documents with these ids that exist and are in scope, all or none."""
 
-    doc_ids: Sequence[int]
+    doc_ids: Sequence[AnyId]
     scope: Scope = EVERYTHING
 
 
@@ -116,7 +116,8 @@ class Ack:
 
 @dataclass(slots=True)
 class Found:
-    """A document as a point lookup returns it. `metadata_wire` holds no reserved keys."""
+    """A document as a point lookup returns it. `metadata_wire` holds no reserved keys but a text id; where ids are
+    text, `doc_id` belongs to the key."""
 
     doc_id: int
     vector: Vector
@@ -163,7 +164,8 @@ class SearchRequest:
 
 @dataclass(slots=True)
 class ScoredDocument:
-    """One row of an answer. `vector` is the client's own float32 values, bit for bit, or None unless asked for."""
+    """One row of an answer. `vector` is the client's own float32 values, bit for bit, or None unless asked for.
+    Where ids are text, `doc_id` belongs to the key, and `metadata_wire` begins with the id."""
 
     doc_id: int
     score: float
@@ -185,7 +187,7 @@ class Stage(NamedTuple):
 
 @dataclass(slots=True)
 class SearchResult:
-    """An answer, best first, ties by ascending doc_id.
+    """An answer, best first, ties by ascending id.
 
     `matched` is the number of live documents that satisfy scope and filter; `examined` the number of rows
     whose similarity was computed where that is known (graph searches count their candidates); `exact` says

@@ -25,9 +25,16 @@ Bits: TypeAlias = npt.NDArray[np.uint8]
 TENANT_ID_KEY: Final = "__tenant_id__"
 TENANT_INDEX_KEY: Final = "__tenant_idx__"
 NAMESPACE_KEY: Final = "__namespace__"
+TEXT_ID_KEY: Final = "__id__"
+"""Where the id of a document is text, it stands here: its key is only where to look for it."""
 EXPIRES_AT_KEY: Final = "__expires_at_us__"
-RESERVED_KEYS: Final = frozenset({TENANT_ID_KEY, TENANT_INDEX_KEY, NAMESPACE_KEY, EXPIRES_AT_KEY})
+KEPT_APART: Final = frozenset({TENANT_ID_KEY, TENANT_INDEX_KEY, NAMESPACE_KEY, EXPIRES_AT_KEY})
+"""Those of RESERVED_KEYS that are not among the bytes a client gets."""
+RESERVED_KEYS: Final = KEPT_APART | {TEXT_ID_KEY}
 """Metadata keys the database writes itself; filters may name them, clients never see or set them."""
+
+AnyId: TypeAlias = int | str
+"""The id of a document as its client knows it: text in a collection whose ids are text, else an integer."""
 
 Key: TypeAlias = int
 """What tells stored documents apart: the id, 64 bits as the client sent it, and above them the number of the owner.
@@ -115,12 +122,18 @@ EVERYTHING: Final = Scope()
 @dataclass(slots=True)
 class Document:
     """A stored document. `doc_id` is the id its client knows it by; `metadata` holds the reserved keys too. Handed to
-    the engine, neither it nor the vector may change any more."""
+    the engine, neither it nor the vector may change any more. Where ids are text, the id is the metadata entry
+    TEXT_ID_KEY, and `doc_id` is 0 or belongs to the key under which the document is kept."""
 
     doc_id: int
     vector: Vector
     metadata: Mapping[str, str] = field(default_factory=dict)
     tenant: int | None = None
+
+    @property
+    def own_id(self) -> AnyId:
+        """The id its client knows it by, of either type."""
+        return self.metadata.get(TEXT_ID_KEY, self.doc_id)
 
     @property
     def key(self) -> Key:

@@ -17,7 +17,7 @@ class Expiry(_message.Message):
     def __init__(self, expires_at: _Optional[int] = ..., ttl: _Optional[int] = ...) -> None: ...
 
 class InsertRequest(_message.Message):
-    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "expiry")
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "text_id", "expiry")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class InsertRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
@@ -38,8 +39,9 @@ class InsertRequest(_message.Message):
     namespace: str
     collection: str
     types: str
+    text_id: str
     expiry: Expiry
-    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
 
 class InsertResponse(_message.Message):
     __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed", "refusals")
@@ -95,14 +97,16 @@ class BulkLoadResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., total_loaded: _Optional[int] = ..., total_failed: _Optional[int] = ..., load_duration_ms: _Optional[float] = ..., avg_insert_rate: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("doc_id", "namespace", "collection")
+    __slots__ = ("doc_id", "namespace", "collection", "text_id")
     DOC_ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     namespace: str
     collection: str
-    def __init__(self, doc_id: _Optional[int] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+    text_id: str
+    def __init__(self, doc_id: _Optional[int] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ...) -> None: ...
 
 class DeleteResponse(_message.Message):
     __slots__ = ("success", "error", "existed")
@@ -115,7 +119,7 @@ class DeleteResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
 
 class UpdateMetadataRequest(_message.Message):
-    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection", "types", "expiry")
+    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection", "types", "text_id", "expiry")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +133,7 @@ class UpdateMetadataRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     metadata: _containers.ScalarMap[str, str]
@@ -136,8 +141,9 @@ class UpdateMetadataRequest(_message.Message):
     namespace: str
     collection: str
     types: str
+    text_id: str
     expiry: Expiry
-    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
+    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
 
 class UpdateMetadataResponse(_message.Message):
     __slots__ = ("success", "error", "existed")
@@ -162,10 +168,12 @@ class BatchDeleteRequest(_message.Message):
     def __init__(self, ids: _Optional[_Union[IdList, _Mapping]] = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
 
 class IdList(_message.Message):
-    __slots__ = ("doc_ids",)
+    __slots__ = ("doc_ids", "text_ids")
     DOC_IDS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_IDS_FIELD_NUMBER: _ClassVar[int]
     doc_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    text_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., text_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BatchDeleteResponse(_message.Message):
     __slots__ = ("success", "deleted_count", "error")
@@ -178,19 +186,21 @@ class BatchDeleteResponse(_message.Message):
     def __init__(self, success: bool = ..., deleted_count: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class QueryRequest(_message.Message):
-    __slots__ = ("doc_id", "include_embedding", "namespace", "collection")
+    __slots__ = ("doc_id", "include_embedding", "namespace", "collection", "text_id")
     DOC_ID_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     include_embedding: bool
     namespace: str
     collection: str
-    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+    text_id: str
+    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types", "expires_at")
+    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types", "text_id", "expires_at")
     class ServedFrom(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[QueryResponse.ServedFrom]
@@ -215,6 +225,7 @@ class QueryResponse(_message.Message):
     SERVED_FROM_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     found: bool
     doc_id: int
@@ -223,20 +234,23 @@ class QueryResponse(_message.Message):
     served_from: QueryResponse.ServedFrom
     error: str
     types: str
+    text_id: str
     expires_at: int
-    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
+    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
 
 class BulkQueryRequest(_message.Message):
-    __slots__ = ("doc_ids", "include_embeddings", "namespace", "collection")
+    __slots__ = ("doc_ids", "include_embeddings", "namespace", "collection", "text_ids")
     DOC_IDS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_IDS_FIELD_NUMBER: _ClassVar[int]
     doc_ids: _containers.RepeatedScalarFieldContainer[int]
     include_embeddings: bool
     namespace: str
     collection: str
-    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+    text_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BulkQueryResponse(_message.Message):
     __slots__ = ("results", "total_found", "total_requested", "error")
@@ -403,7 +417,7 @@ class NotFilter(_message.Message):
     def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., with_types: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
 
 class SearchResult(_message.Message):
-    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "expires_at")
+    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "expires_at")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -416,14 +430,16 @@ class SearchResult(_message.Message):
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     score: float
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
     types: str
+    text_id: str
     expires_at: int
-    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
+    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin")
@@ -718,7 +734,7 @@ class ConfigRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ...) -> None: ...
 
 class ConfigResponse(_message.Message):
-    __slots__ = ("hot_tier_max_size", "hot_tier_max_age_seconds", "hnsw_max_elements", "data_dir", "fsync_policy", "snapshot_interval", "flush_interval_seconds", "embedding_dimension", "version", "hnsw_m", "hnsw_ef_construction", "hnsw_ef_search", "hnsw_distance", "hnsw_disable_normalization_check")
+    __slots__ = ("hot_tier_max_size", "hot_tier_max_age_seconds", "hnsw_max_elements", "data_dir", "fsync_policy", "snapshot_interval", "flush_interval_seconds", "embedding_dimension", "version", "hnsw_m", "hnsw_ef_construction", "hnsw_ef_search", "hnsw_distance", "hnsw_disable_normalization_check", "id_type")
     HOT_TIER_MAX_SIZE_FIELD_NUMBER: _ClassVar[int]
     HOT_TIER_MAX_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     HNSW_MAX_ELEMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -733,6 +749,7 @@ class ConfigResponse(_message.Message):
     HNSW_EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
     HNSW_DISTANCE_FIELD_NUMBER: _ClassVar[int]
     HNSW_DISABLE_NORMALIZATION_CHECK_FIELD_NUMBER: _ClassVar[int]
+    ID_TYPE_FIELD_NUMBER: _ClassVar[int]
     hot_tier_max_size: int
     hot_tier_max_age_seconds: int
     hnsw_max_elements: int
@@ -747,7 +764,8 @@ class ConfigResponse(_message.Message):
     hnsw_ef_search: int
     hnsw_distance: str
     hnsw_disable_normalization_check: bool
-    def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: bool = ...) -> None: ...
+    id_type: str
+    def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: bool = ..., id_type: _Optional[str] = ...) -> None: ...
 
 class CollectionConfig(_message.Message):
     __slots__ = ("dimension", "distance", "m", "ef_construction", "ef_search", "id_type", "default_ttl_us")

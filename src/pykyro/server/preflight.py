@@ -16,6 +16,7 @@ from pathlib import Path
 from pykyro.config import Settings
 from pykyro.config.settings.server import TlsSettings
 from pykyro.model.errors import ConfigError, StorageError
+from pykyro.model.text_ids import id_type_of
 from pykyro.service.tracing import require_tracing
 from pykyro.storage import filename
 from pykyro.storage.files.lock import owner_of
@@ -176,6 +177,12 @@ def _data_dir(settings: Settings) -> Iterator[str]:
         yield (
             f"hnsw.dimension = {wanted[0]}, hnsw.distance = {wanted[1]}: {directory} holds vectors of dimension "
             f"{held[0]}, distance {held[1]}; set these, or name another persistence.data_dir"
+        )
+    id_type, said = id_type_of(manifest.text_ids is not None), settings.collections.default_id_type
+    if said not in (None, id_type):
+        yield (
+            f"collections.default_id_type = {said}: the ids of the documents in {directory} are of type {id_type}; "
+            "set this, or name another persistence.data_dir"
         )
     lock = directory / filename.LOCK
     if os.path.lexists(lock) and not stat.S_ISREG(lock.lstat().st_mode):

@@ -7,7 +7,9 @@ the owner of a document beside its id (records.py, row_keys.py), which programs 
 for damage, or worse: so they are told. The format becomes 3, tenants or not, before the first MERGE record is written
 to the log, or the first metadata value that is not text, and stays 3: programs that know formats 1 and 2 can read
 neither. It becomes 4 before the first document that goes at an instant is written: programs that know formats 1 to 3
-would go on showing it. What was written in an earlier format stays readable.
+would go on showing it. It is 4 from the start where the ids of documents are text: earlier programs would take the
+keys of text ids for ids, and cannot read the metadata such ids stand in. What was written in formats 1 to 3 stays
+readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -121,7 +123,8 @@ class Manifest(_Entry):
     recovery from segments alone, and `branched_from` says which line was left and where. `next_number` is the next
     file number. `tenants` are the numbers by which documents name their tenants; a tenant is never taken out, so that
     no number is given out twice. `has_merges` says that the log may hold MERGE records, `has_types` that values may
-    be other than text, `has_expiry` that documents may go at an instant.
+    be other than text, `has_expiry` that documents may go at an instant. Where ids are text, `text_ids` are the
+    random bytes, in hexadecimal, that key their hash (engine/text_ids.py).
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -136,6 +139,7 @@ class Manifest(_Entry):
     has_merges: bool = False
     has_types: bool = False
     has_expiry: bool = False
+    text_ids: _Digest | None = None
     updated_us: _Count = 0
 
     @model_validator(mode="after")
@@ -147,7 +151,7 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
-        if self.has_expiry:
+        if self.has_expiry or self.text_ids is not None:
             return FORMAT
         if self.has_merges or self.has_types:
             return FORMAT_WITH_MERGES
@@ -200,7 +204,8 @@ class Manifest(_Entry):
 def encode_manifest(manifest: Manifest) -> bytes:
     # What is not so is not said, so that earlier versions can read what they could always read.
     left_out = {"branched_from"} if manifest.branched_from is None else set()
-    left_out |= {name for name in ("has_merges", "has_types", "has_expiry") if not getattr(manifest, name)}
+    flags = ("has_merges", "has_types", "has_expiry", "text_ids")
+    left_out |= {name for name in flags if not getattr(manifest, name)}
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
 
@@ -224,8 +229,7 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
-    # Tenants were once written in format 1.
-    if max(manifest.format, FORMAT_WITH_TENANTS) != max(int(words[1]), FORMAT_WITH_TENANTS):
+    if max(manifest.format, int(words[1])) >= FORMAT_WITH_MERGES and manifest.format != int(words[1]):
         raise DataDamaged("manifest is of another format than its content", path=path, offset=0, hint=_HINT)
     return manifest
 

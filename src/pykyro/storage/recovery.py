@@ -62,9 +62,17 @@ class Recovery:
     """One opening of a data directory: construct, open the segments of `manifest`, drain `replay`, `start_log`."""
 
     def __init__(
-        self, filesystem: FileSystem, directory: Path, clock: Clock, *, dimension: int, metric: Metric
+        self,
+        filesystem: FileSystem,
+        directory: Path,
+        clock: Clock,
+        *,
+        dimension: int,
+        metric: Metric,
+        text_ids: bool | None = None,
     ) -> None:
-        """Reads or creates the MANIFEST. The caller holds the directory's lock.
+        """Reads or creates the MANIFEST; without `text_ids` ids are as they are, and integers in a new one. The
+        caller holds the directory's lock.
 
         Raises DataDamaged, DataDirMismatch, OSError.
         """
@@ -72,8 +80,9 @@ class Recovery:
         self._directory = directory
         self._clock = clock
         self.report = RecoveryReport()
-        manifest = self._read_or_create(dimension, metric)
+        manifest = self._read_or_create(dimension, metric, text_ids)
         _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
+        _require_id_type(manifest, text_ids, directory / filename.MANIFEST)
         # A crash leaves files with numbers the MANIFEST never heard of; they keep their names until step 5.
         taken = filename.largest_number(filesystem.names(directory))
         self.manifests = ManifestStore(filesystem, directory, clock, manifest, numbers_from=taken + 1)
@@ -125,7 +134,7 @@ class Recovery:
         self._remove_unnamed_files()
         return log
 
-    def _read_or_create(self, dimension: int, metric: Metric) -> Manifest:
+    def _read_or_create(self, dimension: int, metric: Metric, text_ids: bool | None) -> Manifest:
         try:
             manifest = read_manifest(self._filesystem, self._directory)
         except FileNotFoundError:
@@ -143,7 +152,9 @@ class Recovery:
                 path=self._directory / filename.MANIFEST,
                 hint="Put the MANIFEST back or restore from a backup; to start anew, empty the directory",
             )
-        manifest = create_manifest(self._filesystem, self._directory, dimension, metric)
+        manifest = create_manifest(
+            self._filesystem, self._directory, dimension, metric, text_ids=bool(text_ids)
+        )
         self.report.created = True
         return manifest
 
@@ -240,10 +251,17 @@ class Recovery:
                 self.report.removed_files.append(name)
 
 
-def create_manifest(filesystem: FileSystem, directory: Path, dimension: int, metric: Metric) -> Manifest:
+def create_manifest(
+    filesystem: FileSystem, directory: Path, dimension: int, metric: Metric, *, text_ids: bool = False
+) -> Manifest:
     """Make a directory a database without documents; when this returns it is durable. Raises OSError."""
     manifest = Manifest(
-        dimension=dimension, metric=metric, history=_new_history(), next_number=1, sealed_lsn=0
+        dimension=dimension,
+        metric=metric,
+        history=_new_history(),
+        next_number=1,
+        sealed_lsn=0,
+        text_ids=os.urandom(16).hex() if text_ids else None,
     )
     write_manifest(filesystem, directory, manifest)
     return manifest
@@ -275,6 +293,17 @@ def _require_identity(manifest: Manifest, dimension: int, metric: Metric, path: 
             path=path,
             hint=f"Set hnsw.dimension: {manifest.dimension} and hnsw.distance: {manifest.metric.value}, "
             "or choose another data_dir",
+        )
+
+
+def _require_id_type(manifest: Manifest, text_ids: bool | None, path: Path) -> None:
+    if text_ids is not None and (manifest.text_ids is not None) != text_ids:
+        there, asked = ("integer", "text") if text_ids else ("text", "integer")
+        raise DataDirMismatch(
+            f"the ids of the documents in the directory are of type {there}; asked for {asked}",
+            path=path,
+            hint=f"Set collections.default_id_type: {there}, or id_type={there!r} of pykyro.open; or choose another "
+            "data_dir",
         )
 
 

@@ -17,6 +17,7 @@ from pykyro.index.metadata.frozen_index import FrozenMetadataIndex
 from pykyro.index.metadata.mutable_index import MutableMetadataIndex
 from pykyro.index.metadata.sections import build_sections
 from pykyro.model.filter import Exact, Range
+from pykyro.model.types import TEXT_ID_KEY
 from pykyro.system.memory import anonymous_bytes
 
 Documents = Callable[[], Iterator[dict[str, str]]]
@@ -46,6 +47,12 @@ def catalogue() -> Iterator[dict[str, str]]:
         }
 
 
+def text_ids() -> Iterator[dict[str, str]]:
+    """Ids of text, which are gathered until they are asked for."""
+    for row in range(8000):
+        yield {TEXT_ID_KEY: f"{row * 7919:032x}"}
+
+
 def long_texts() -> Iterator[dict[str, str]]:
     for row in range(500):
         yield {"text": f"{row} " + "abcdé" * 2000, "wide": f"{row} " + "Ā" * 300}
@@ -60,7 +67,7 @@ def values_with_types() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "documents", [keys_of_their_own, keys_of_a_few, catalogue, long_texts, values_with_types]
+    "documents", [keys_of_their_own, keys_of_a_few, catalogue, text_ids, long_texts, values_with_types]
 )
 @pytest.mark.parametrize("asked", [False, True], ids=["not asked", "asked"])
 def test_the_size_is_right_within_15_percent(documents: Documents, asked: bool) -> None:

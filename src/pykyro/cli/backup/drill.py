@@ -195,7 +195,7 @@ def _compare(
         )
     tenant = tenants[options.tenant] if options.tenant else None
     sample = [document for document in sample if document.tenant == tenant]
-    ids = [document.doc_id for document in sample]
+    ids = [document.own_id for document in sample]
     with Client(options.server, api_key=api_key) as client:
         report.live_documents = client.stats().documents
         live = client.get_many(ids)

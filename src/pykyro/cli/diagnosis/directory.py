@@ -17,6 +17,7 @@ from pykyro.config import Settings
 from pykyro.engine.capacity import capacity_warning
 from pykyro.model.errors import KyroError, StorageError
 from pykyro.model.limits import COUNT_MAX
+from pykyro.model.text_ids import id_type_of
 from pykyro.server.preflight import directory_faults
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import LocalFileSystem
@@ -171,6 +172,13 @@ def _check_identity(manifest: Manifest, settings: Settings) -> Iterator[Finding]
             f"it holds vectors of dimension {held[0]}, distance {held[1]}; the configuration says "
             f"{settings.hnsw.dimension}, {settings.hnsw.distance}",
             f"set hnsw.dimension: {held[0]} and hnsw.distance: {held[1]}, or name another data_dir",
+        )
+    id_type, wanted = id_type_of(manifest.text_ids is not None), settings.collections.default_id_type
+    if wanted not in (None, id_type):
+        yield wrong(
+            TOPIC,
+            f"the ids of its documents are of type {id_type}; the configuration says {wanted}",
+            f"set collections.default_id_type: {id_type}, or name another data_dir",
         )
 
 

@@ -63,7 +63,14 @@ class HnswSettings(Section):
 
 
 class CollectionsSettings(Section):
-    """The collections beside `default`. What each is like is said when it is created."""
+    """The collections beside `default`, whose properties are said when they are created; and the ids of `default`."""
+
+    default_id_type: Annotated[Literal["integer", "text"], LOWERCASE] | None = key(
+        None,
+        "Ids of the documents of `default`: integers, or texts of 1 to 512 bytes. They cannot change once there is "
+        "data; null is as they are, and integers in a new database.",
+        example="text",
+    )
 
     max_open: Integer = key(
         limits.COLLECTIONS_OPEN_MAX,

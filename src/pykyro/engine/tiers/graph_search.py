@@ -21,6 +21,7 @@ from pyroaring import FrozenBitMap
 from pykyro.engine.tiers.tier import Candidates, TierRequest
 from pykyro.index.vector import flat, planner
 from pykyro.index.vector.coding import CodedQuery
+from pykyro.index.vector.equal_rows import LISTED_MAX
 from pykyro.index.vector.hnsw import Graph
 from pykyro.index.vector.shape import Shape
 from pykyro.model.distance import Query, Similarities, similarities_together
@@ -29,6 +30,8 @@ from pykyro.model.types import Bits, Matrix, Rows
 _SCORED_EXTRA_MIN: Final = 6
 _CODES_EXTRA_MIN: Final = 54
 """Rows a scan of codes takes more than are wanted, to prove that no other belongs to them."""
+_ALL_EQUAL: Final = LISTED_MAX + 1
+"""Where equal rows are ranked by text, none may be left out: when there are more, they are scanned."""
 
 
 def scored_rows(k: int) -> int:
@@ -185,7 +188,8 @@ class GraphSearch:
     ) -> Candidates | planner.Plan:
         """What a walk found for one query, looked at in full."""
         query, matched = request.queries[at], among.count
-        met = self._met(found, reported, among.bits, scored_rows(request.k))
+        most = _ALL_EQUAL if request.text_ids else scored_rows(request.k)
+        met = self._met(found, reported, among.bits, most)
         if met is None:
             return planner.Plan("scan", 0, f"too many equal rows: scan {matched} rows")
         if among.bits is not None and met.last > -math.inf:
@@ -290,7 +294,7 @@ class GraphSearch:
             selected = self._equal.points_of(bits)
         taken = min(self._points, wanted + max(wanted, _CODES_EXTRA_MIN))
         found, reported = self._graph.scan(coded.vector, taken, selected, matched)
-        met = self._met(found, reported, bits, wanted + 1)
+        met = self._met(found, reported, bits, _ALL_EQUAL if request.text_ids else wanted + 1)
         if met is None:
             return None
         if len(found) < taken:  # these are all there are

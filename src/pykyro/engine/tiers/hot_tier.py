@@ -51,9 +51,9 @@ from pykyro.model.typed_text import is_typed
 from pykyro.model.types import (
     DOC_ID_BITS,
     EXPIRES_AT_KEY,
+    KEPT_APART,
     KEY_MAX,
     OWNER_SHIFT,
-    RESERVED_KEYS,
     Key,
     Matrix,
     Metric,
@@ -139,8 +139,8 @@ class HotTier:
 
     def put(self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
         """Add a document; an older row of the same key in this tier is deleted. `wire` is its metadata encoded."""
-        has_reserved = not RESERVED_KEYS.isdisjoint(metadata)
-        stored = StoredMetadata.split(metadata) if has_reserved else StoredMetadata(wire, b"")
+        is_scoped = not KEPT_APART.isdisjoint(metadata)
+        stored = StoredMetadata.split(metadata) if is_scoped else StoredMetadata(wire, b"")
         stored_bytes = len(stored.public) + len(stored.reserved)
         row, index = self._add(key, vector, stored, stored_bytes), self._index
         index.pending.append((row, metadata))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pykyro.model.expiry import NEVER_US, instant_us_of
 from pykyro.model.metadata_wire import decode_metadata, encode_metadata, expires_field
-from pykyro.model.types import EXPIRES_AT_KEY, RESERVED_KEYS, Scope
+from pykyro.model.types import EXPIRES_AT_KEY, KEPT_APART, Scope
 
 
 class TierMetadata(Protocol):
@@ -25,7 +25,7 @@ class TierMetadata(Protocol):
 
     @property
     def reserved(self) -> bytes:
-        """The entries under RESERVED_KEYS."""
+        """The entries under KEPT_APART."""
         ...
 
     def whole(self) -> dict[str, str]:
@@ -37,16 +37,17 @@ class TierMetadata(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredMetadata:
-    """`public` goes to clients as it is; `reserved` holds RESERVED_KEYS. Both in the form of metadata_wire."""
+    """`public` goes to clients as it is, with the id if that is text; `reserved` holds KEPT_APART. Both in the form
+    of metadata_wire."""
 
     public: bytes
     reserved: bytes
 
     @classmethod
     def split(cls, metadata: Mapping[str, str]) -> StoredMetadata:
-        """The two kinds of entries apart. Without a reserved key `public` is all of `metadata` encoded."""
-        public = {key: value for key, value in metadata.items() if key not in RESERVED_KEYS}
-        reserved = {key: metadata[key] for key in RESERVED_KEYS if key in metadata}
+        """The two kinds of entries apart. Without a key of KEPT_APART `public` is all of `metadata` encoded."""
+        public = {key: value for key, value in metadata.items() if key not in KEPT_APART}
+        reserved = {key: metadata[key] for key in KEPT_APART if key in metadata}
         wire = encode_metadata(public)
         if EXPIRES_AT_KEY in reserved and (instant_us := instant_us_of(reserved)) < NEVER_US:
             wire += expires_field(instant_us)

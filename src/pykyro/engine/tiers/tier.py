@@ -44,6 +44,8 @@ class TierRequest:
     exact: bool
     over_fetch: int | None = None
     pause: Callable[[], None] = no_pause
+    text_ids: bool = False
+    """Equal rows are ranked by text, which no tier looks at: so none of them may be left out."""
 
 
 @dataclass(slots=True)

@@ -23,6 +23,8 @@ _FEW_NEW: Final = 8
 """One in so many values may be new for an order to be kept up value by value; of more it is made again."""
 _CODE_BYTES: Final = 32
 """An integer; a small one, which the interpreter has anyway, is not worth telling apart."""
+_GATHERED_BYTES: Final = 14
+"""What refers to a value that is only gathered, and its row."""
 _TEXT_BYTES: Final = 57
 """A text beside its letters, in the units in which memory is given out."""
 
@@ -129,6 +131,41 @@ class TypedColumn(Column):
         if self.rows and self.rows[-1] == row:
             self.repeated = True
         return super().add(row, value)
+
+
+class UniqueColumn(Column):
+    """A column that has another value in every row, and is seldom asked: values are only gathered, until `catch_up`
+    takes them in."""
+
+    __slots__ = ("_gathered", "_gathered_bytes", "_gathered_rows")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gathered: list[str] = []
+        self._gathered_rows = array("I")
+        self._gathered_bytes = 0
+
+    def add(self, row: int, value: str) -> int:
+        """Gather the value of `row`, larger than any before; how many bytes `size_bytes` grew by."""
+        self._gathered.append(value)
+        self._gathered_rows.append(row)
+        grown = _TEXT_BYTES + _GATHERED_BYTES + (len(value) if value.isascii() else 4 * len(value))
+        self._gathered_bytes += grown
+        self._text_bytes += grown
+        return grown
+
+    def catch_up(self) -> int:
+        """Take in what was gathered, before the column is asked; how many bytes `size_bytes` grew by."""
+        if not self._gathered:
+            return 0
+        before = self.size_bytes
+        self._text_bytes -= self._gathered_bytes
+        values, rows, self._gathered_bytes = self._gathered, self._gathered_rows, 0
+        self._gathered, self._gathered_rows = [], array("I")
+        for row, value in zip(rows, values, strict=True):
+            super().add(row, value)
+        self._measure()
+        return self.size_bytes - before
 
 
 def new_column(name: str) -> Column:

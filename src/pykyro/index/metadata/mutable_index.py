@@ -16,7 +16,7 @@ from pyroaring import FrozenBitMap
 
 from pykyro.index.metadata import cost
 from pykyro.index.metadata.bitmaps import EMPTY, evaluate, everything, from_mask, from_rows
-from pykyro.index.metadata.column import Column, allocated, new_column
+from pykyro.index.metadata.column import Column, UniqueColumn, allocated, new_column
 from pykyro.index.metadata.derived_rows import DerivedRows, Origin
 from pykyro.index.metadata.result_cache import ResultCache
 from pykyro.index.metadata.simplify import simplified
@@ -40,6 +40,7 @@ from pykyro.index.metadata.value_sets import chosen, marks_of
 from pykyro.memory.account import Account
 from pykyro.model.filter import Exact, Filter, In, Range
 from pykyro.model.number import parse_number
+from pykyro.model.types import TEXT_ID_KEY
 
 CACHE_BYTES: Final = 4 << 20
 _CATCH_UP_ROWS: Final = 64
@@ -132,7 +133,8 @@ class MutableMetadataIndex:
             self._keys[key] = few = (*held, row, value)
             self._held += _few_bytes(few)
             return
-        column = self._keys[key] = new_column(key)
+        column = UniqueColumn() if key == TEXT_ID_KEY else new_column(key)
+        self._keys[key] = column
         for earlier, text in (*_pairs(held), (row, value)):
             column.add(earlier, text)
         self._held += column.size_bytes
@@ -160,7 +162,7 @@ class MutableMetadataIndex:
         """The values of `key` in order, with the rows that had them before the call."""
         with self._lock:
             self._take_in()
-            held, typed = self._keys.get(key), self._keys.get(TYPED + key)
+            held, typed = self._asked(key) or None, self._keys.get(TYPED + key)
             plain: list[ValueRun] = []
             if isinstance(held, Column):
                 codes, rows = np.array(held.codes), np.array(held.rows)
@@ -225,9 +227,16 @@ class MutableMetadataIndex:
     def _simplified(self, condition: Filter) -> Filter:
         return simplified(without_types(condition, lambda key: TYPED + key in self._keys))
 
+    def _asked(self, key: str) -> Column | Few:
+        """What there is of a key, ready to be asked."""
+        held = self._keys.get(key, ())
+        if isinstance(held, UniqueColumn):
+            self._held += held.catch_up()
+        return held
+
     def _size_of(self, key: str) -> tuple[int, int, int]:
         """Values, those of them that may be numbers, and rows of a key. Numbers are in order, whatever the bound."""
-        held, derived = self._keys.get(key, ()), self._derived.count
+        held, derived = self._asked(key), self._derived.count
         if isinstance(held, Column):
             return len(held.texts), 0, len(held.rows) + derived
         return _FEW, 0, _FEW + derived
@@ -235,7 +244,7 @@ class MutableMetadataIndex:
     def _rows_of(self, key: str) -> tuple[int, bool]:
         """Entries of a column, and whether they are known to be of as many rows. A row that is derived may have any
         key, as a text."""
-        held, derived = self._keys.get(key, ()), 0 if is_typed_column(key) else self._derived.count
+        held, derived = self._asked(key), 0 if is_typed_column(key) else self._derived.count
         if isinstance(held, Column):
             return len(held.rows) + derived, not held.repeated
         return len(held) // 2 + derived, False
@@ -276,7 +285,7 @@ class MutableMetadataIndex:
         )
 
     def _fresh(self, key: str, condition: Condition, first: int) -> Iterator[int]:
-        held = self._keys.get(key, ())
+        held = self._asked(key)
         if isinstance(held, Column):
             start = bisect_left(held.rows, first)
             pairs = ((held.rows[at], held.texts[held.codes[at]]) for at in range(start, len(held.rows)))
@@ -294,7 +303,7 @@ class MutableMetadataIndex:
 
     def _own_value(self, key: str, row: int) -> str | None:
         """The value that the row was added with."""
-        held = self._keys.get(key, ())
+        held = self._asked(key)
         if not isinstance(held, Column):
             return next((value for other, value in _pairs(held) if other == row), None)
         at = bisect_left(held.rows, row)
@@ -308,15 +317,15 @@ class MutableMetadataIndex:
 
     def _carriers(self, key: str) -> FrozenBitMap:
         """The rows that were added with a value of `key`."""
-        held = self._keys.get(key, ())
+        held = self._asked(key)
         if isinstance(held, Column):
             return from_rows(np.array(held.rows, dtype=np.uint32))
         return FrozenBitMap([row for row, _ in _pairs(held)])
 
     def _own_on_key(self, key: str, condition: Condition) -> FrozenBitMap:
         """Of the values that rows were added with."""
-        held = self._keys.get(key)
-        if held is None:
+        held = self._asked(key)
+        if isinstance(held, tuple) and not held:
             return EMPTY
         if not isinstance(held, Column):
             return FrozenBitMap([row for row, value in _pairs(held) if leaf_holds(condition, key, value)])

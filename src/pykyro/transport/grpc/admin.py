@@ -9,6 +9,7 @@ from pykyro.config import Settings
 from pykyro.engine.engine import Engine
 from pykyro.model.errors import CallError, InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.requests import EngineStats
+from pykyro.model.text_ids import id_type_of
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.server_state import ServerState
@@ -126,6 +127,7 @@ class Admin:
         response.hnsw_distance = _METRICS[options.metric.value]
         response.hnsw_m, response.hnsw_ef_construction = options.m, options.ef_construction
         response.hnsw_ef_search = self._engine.ef_search
+        response.id_type = id_type_of(self._engine.schema.text_ids)
         return response.SerializeToString()
 
     def _components(self, stats: EngineStats) -> dict[str, str]:

@@ -20,8 +20,9 @@ from pykyro.model.limits import (
     STREAM_MESSAGES_MAX,
 )
 from pykyro.model.metadata_bounds import check_metadata_entries, check_metadata_size
+from pykyro.model.text_ids import checked_text_id, no_text_id
 from pykyro.model.typed_text import CLASSES, with_tags
-from pykyro.model.types import RESERVED_KEYS, Metric, Vector
+from pykyro.model.types import RESERVED_KEYS, AnyId, Metric, Vector
 from pykyro.model.values import check_values
 from pykyro.proto import kyrodb_pb2 as pb
 
@@ -87,6 +88,27 @@ def checked_doc_id(doc_id: int) -> int:
     if doc_id < DOC_ID_MIN:
         raise InvalidArgument("doc_id must be non-zero", field="doc_id")
     return doc_id
+
+
+def own_id(doc_id: int, text_id: str, schema: Schema) -> AnyId:
+    """The id that a request names by one of its two fields."""
+    if schema.text_ids:
+        return checked_text_id(text_id, "text_id") if not doc_id else checked_text_id(doc_id, "doc_id")
+    if text_id:
+        raise no_text_id(text_id, "doc_id")
+    return checked_doc_id(doc_id)
+
+
+def own_ids(doc_ids: Sequence[int], text_ids: Sequence[str], schema: Schema) -> list[AnyId]:
+    """The ids that a request names by one of its two lists; integers may be 0, which no document has."""
+    check_batch(len(doc_ids) + len(text_ids))
+    if schema.text_ids:
+        if doc_ids:
+            checked_text_id(doc_ids[0], "doc_ids[0]")
+        return [checked_text_id(text_id, f"text_ids[{at}]") for at, text_id in enumerate(text_ids)]
+    if text_ids:
+        raise no_text_id(text_ids[0], "doc_ids[0]")
+    return list(doc_ids)
 
 
 def check_batch(size: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pykyro.model.metadata_wire import varint
+from pykyro.model.metadata_wire import text_id_field, varint
 from pykyro.model.requests import Found, Tier
+from pykyro.model.types import AnyId
 from pykyro.proto import kyrodb_pb2 as pb
 
 # A tag is field number << 3 | wire type; wire type 0 is a varint, 2 has a length.
@@ -20,11 +21,17 @@ SERVED_FROM: Final[dict[Tier, pb.QueryResponse.ServedFrom]] = {
 }
 
 
-def query_response(doc_id: int, found: Found | None, *, include_embedding: bool) -> bytes:
-    """The bytes of a QueryResponse; `doc_id` is the id that was asked for."""
-    if found is None:
-        return _QUERY_DOC_ID + varint(doc_id)
-    out = [_FOUND, _QUERY_DOC_ID + varint(doc_id)]
+def query_response(doc_id: AnyId, found: Found | None, *, include_embedding: bool) -> bytes:
+    """The bytes of a QueryResponse; `doc_id` is the id that was asked for. A text id of a document that was found is
+    in its metadata already."""
+    if isinstance(doc_id, str):
+        if found is None:
+            return text_id_field(doc_id)
+        out = [_FOUND]
+    else:
+        if found is None:
+            return _QUERY_DOC_ID + varint(doc_id)
+        out = [_FOUND, _QUERY_DOC_ID + varint(doc_id)]
     if include_embedding:
         out += (_QUERY_EMBEDDING, varint(found.vector.nbytes), found.vector.tobytes())
     out += (found.metadata_wire, _SERVED_FROM + varint(SERVED_FROM[found.tier]))

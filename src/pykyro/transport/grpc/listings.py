@@ -31,6 +31,7 @@ class Listings:
 
     def __init__(self, engine: Engine, threads: Threads, admission: Admission) -> None:
         self._listing = engine.listing
+        self._text_ids = engine.schema.text_ids
         self._threads = threads
         self._admission = admission
 
@@ -119,7 +120,8 @@ class Listings:
         held = self._admission.room_for_answer(size, len(page.documents))
         parts: list[bytes] = []
         for found in page.documents:
-            document = query_response(found.doc_id, found, include_embedding=request.include_vectors)
+            own_id = "" if self._text_ids else found.doc_id
+            document = query_response(own_id, found, include_embedding=request.include_vectors)
             parts += (_DOCUMENT, varint(len(document)), document)
         token = next_page_token(page, request)
         parts.append(pb.ScrollResponse(next_page_token=token, position=page.position).SerializeToString())

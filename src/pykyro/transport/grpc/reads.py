@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 from pykyro.engine.engine import Engine
 from pykyro.model.arguments import checked_namespace
 from pykyro.model.errors import CallError, KyroError
-from pykyro.model.limits import DOC_ID_MIN, LOOKUP_BATCH, WAITING_LOOKUPS_MAX
+from pykyro.model.limits import LOOKUP_BATCH, WAITING_LOOKUPS_MAX
 from pykyro.model.requests import Found, Tier
-from pykyro.model.types import Scope
+from pykyro.model.types import AnyId, Scope
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.admission import Admission
@@ -22,8 +22,10 @@ from pykyro.telemetry.counters import Counters
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.encode import bulk_query_response, query_response
 
-Lookups: TypeAlias = Batcher[tuple[Engine, int, Scope], Found | None]
+Lookups: TypeAlias = Batcher[tuple[Engine, AnyId, Scope], Found | None]
 
+_NO_DOCUMENT: Final = 0
+"""An id that no document has."""
 _RESULT_BYTES: Final = 40
 """Of one result in the answer, beside metadata and vector."""
 
@@ -31,7 +33,7 @@ _RESULT_BYTES: Final = 40
 def start_lookups(counters: Counters) -> Lookups:
     """The queue of lookups of one document each, of any collection."""
 
-    def look_up(asked: list[tuple[Engine, int, Scope]]) -> list[Found | None]:
+    def look_up(asked: list[tuple[Engine, AnyId, Scope]]) -> list[Found | None]:
         return [engine.get(doc_id, scope) for engine, doc_id, scope in asked]
 
     return Batcher(
@@ -64,7 +66,7 @@ class Reads:
 
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.QueryRequest, payload)
-        doc_id = decode.checked_doc_id(request.doc_id)
+        doc_id = decode.own_id(request.doc_id, request.text_id, self._engine.schema)
         scope = caller.scope(checked_namespace(request.namespace))
         started_ns = time.perf_counter_ns()
         try:
@@ -79,9 +81,8 @@ class Reads:
 
     async def bulk_query(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.BulkQueryRequest, payload)
-        decode.check_batch(len(request.doc_ids))
+        doc_ids = decode.own_ids(request.doc_ids, request.text_ids, self._engine.schema)
         scope = caller.scope(checked_namespace(request.namespace))
-        doc_ids = list(request.doc_ids)
         with_vectors = request.include_embeddings
         started_ns = time.perf_counter_ns()
         try:
@@ -96,20 +97,20 @@ class Reads:
         return response
 
     def _bulk(
-        self, doc_ids: Sequence[int], scope: Scope, with_vectors: bool
+        self, doc_ids: Sequence[AnyId], scope: Scope, with_vectors: bool
     ) -> tuple[list[Tier | None], bytes]:
         """In a thread: where each document was found, and the bytes of the whole answer, whose size is known before
         a document is read. A document that is named again is read once."""
         times = Counter(doc_ids)
         reads, size = self._engine.reads, len(doc_ids) * _RESULT_BYTES
         for doc_id, count in times.items():
-            if doc_id >= DOC_ID_MIN:
+            if doc_id != _NO_DOCUMENT:
                 size += count * reads.costs.answer_bytes(doc_id, scope, with_vector=with_vectors)
         held = self._admission.room_for_answer(size, len(doc_ids))
-        tiers: dict[int, Tier | None] = {}
-        results: dict[int, bytes] = {}
+        tiers: dict[AnyId, Tier | None] = {}
+        results: dict[AnyId, bytes] = {}
         for doc_id in times:
-            found = reads.get(doc_id, scope, cached=False) if doc_id >= DOC_ID_MIN else None
+            found = reads.get(doc_id, scope, cached=False) if doc_id != _NO_DOCUMENT else None
             tiers[doc_id] = None if found is None else found.tier
             results[doc_id] = query_response(doc_id, found, include_embedding=with_vectors)
         total_found = sum(tiers[doc_id] is not None for doc_id in doc_ids)

@@ -22,7 +22,7 @@ from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import SHORT_VARINTS, varint
 from pykyro.model.requests import CachedKind, SearchRequest, SearchResult, Tier, check_search
-from pykyro.model.types import EVERYTHING, Vector
+from pykyro.model.types import DOC_ID_BITS, EVERYTHING, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
 from pykyro.service.access import Caller
@@ -67,6 +67,8 @@ class GrpcSearchCodec:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
+        self._shown_id_bits = 0 if schema.text_ids else DOC_ID_BITS
+        """Where ids are text, the id is in the metadata of a hit, and its number belongs to its key."""
         self.plain_bytes_max = 4 * schema.dimension + _PLAIN_BYTES_MAX
 
     def decode(self, payload: bytes, caller: Caller) -> SearchRequest:
@@ -115,10 +117,11 @@ class GrpcSearchCodec:
         exact what was asked for exactly.
         """
         out: list[bytes] = []
-        short = SHORT_VARINTS
+        short, shown = SHORT_VARINTS, self._shown_id_bits
         for hit in result.hits:
             metadata, vector = hit.metadata_wire, b""
-            doc_id = short[hit.doc_id] if hit.doc_id < len(short) else varint(hit.doc_id)
+            number = hit.doc_id & shown
+            doc_id = short[number] if number < len(short) else varint(number)
             length = 6 + len(doc_id) + len(metadata)  # two tags and the score
             if hit.vector is not None:
                 vector = _EMBEDDING + varint(hit.vector.nbytes) + hit.vector.tobytes()

@@ -35,7 +35,8 @@ from pykyro.model.requests import (
     Stage,
     UpdateMetadata,
 )
-from pykyro.model.types import RESERVED_KEYS, Document, Metric, Vector
+from pykyro.model.text_ids import no_text_id
+from pykyro.model.types import RESERVED_KEYS, TEXT_ID_KEY, Document, Metric, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
 from pykyro.service.access import Caller
@@ -82,10 +83,14 @@ class Writes:
 
     async def delete(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.DeleteRequest, payload)
-        if request.doc_id < DOC_ID_MIN:
+        if self._schema.text_ids or request.text_id:
+            own_id = decode.own_id(request.doc_id, request.text_id, self._schema)
+        elif request.doc_id < DOC_ID_MIN:
             raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
+        else:
+            own_id = request.doc_id
         scope = caller.scope(checked_namespace(request.namespace))
-        ack = await self._commit(Delete(request.doc_id, scope), payload, caller, "Delete failed")
+        ack = await self._commit(Delete(own_id, scope), payload, caller, "Delete failed")
         caller.usage.deletes += ack.existed
         return pb.DeleteResponse(success=True, existed=ack.existed > 0).SerializeToString()
 
@@ -95,7 +100,7 @@ class Writes:
         if request.types:
             metadata = decode.typed_metadata(metadata, request.types)
         update = UpdateMetadata(
-            doc_id=decode.checked_doc_id(request.doc_id),
+            doc_id=decode.own_id(request.doc_id, request.text_id, self._schema),
             metadata=decode.client_metadata(metadata, bytes_max=len(payload)),
             merge=request.merge,
             scope=caller.scope(checked_namespace(request.namespace)),
@@ -106,7 +111,7 @@ class Writes:
 
     async def batch_delete(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.BatchDeleteRequest, payload)
-        ack = await self._query(_batch(request, caller), payload, caller, "Batch delete failed")
+        ack = await self._query(_batch(request, self._schema, caller), payload, caller, "Batch delete failed")
         caller.usage.deletes += ack.existed
         return pb.BatchDeleteResponse(success=True, deleted_count=ack.existed).SerializeToString()
 
@@ -148,12 +153,11 @@ def _asked_too_much(cause: KyroError) -> bool:
     return isinstance(cause, ResourceExhausted) and cause.retry_after_s is None
 
 
-def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
+def _batch(request: pb.BatchDeleteRequest, schema: Schema, caller: Caller) -> Operation:
     scope = caller.scope(checked_namespace(request.namespace))
     match request.WhichOneof("delete_criteria"):
         case "ids":
-            decode.check_batch(len(request.ids.doc_ids))
-            return DeleteMany(list(request.ids.doc_ids), scope)
+            return DeleteMany(decode.own_ids(request.ids.doc_ids, request.ids.text_ids, schema), scope)
         case "filter":
             condition = decode_filter(request.filter)
             check_filter(condition)
@@ -194,7 +198,12 @@ def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
         request = wire.InsertRequest.FromString(payload)
     except DecodeError:
         request = decode.parse(wire.InsertRequest, payload)
-    if request.doc_id < DOC_ID_MIN:
+    doc_id, text_id = request.doc_id, ""
+    if schema.text_ids:
+        text_id = str(decode.own_id(doc_id, request.text_id, schema))
+    elif doc_id < DOC_ID_MIN:
+        if request.text_id:
+            raise no_text_id(request.text_id, "doc_id")
         raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
     embedding = request.embedding
     # Whether it came whole: see decode.came_whole.
@@ -218,8 +227,10 @@ def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
         metadata = decode.client_metadata(metadata, bytes_max=len(payload) - vector.nbytes)
     if caller.tenant is not None or request.namespace:
         metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
+    if text_id:
+        metadata[TEXT_ID_KEY] = text_id
     expiry = decode.expiry_of(request.expiry) if request.HasField("expiry") else None
-    return Put(Document(request.doc_id, vector, metadata, caller.tenant), caller.limit, expiry)
+    return Put(Document(doc_id, vector, metadata, caller.tenant), caller.limit, expiry)
 
 
 def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
@@ -228,7 +239,7 @@ def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
         request = pb.InsertRequest.FromString(payload)
     except DecodeError:
         return str(fault)
-    if request.doc_id < DOC_ID_MIN:
+    if request.doc_id < DOC_ID_MIN and not request.text_id and fault.field == "doc_id":
         return f"Invalid doc_id: {request.doc_id}"
     if not request.embedding:
         return f"Empty embedding for doc_id {request.doc_id}"
