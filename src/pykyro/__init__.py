@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from pykyro.model.collection import CollectionConfig, CollectionInfo
     from pykyro.model.errors import (
+        Aborted,
         AlreadyExists,
         ConfigError,
         DataDamaged,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from pykyro.model.requests import FlushReport, Tier
 
 __all__ = [
+    "Aborted",
     "AlreadyExists",
     "AsyncClient",
     "AsyncCollection",

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given
 
-from pykyro.engine.read_path import rank
+from pykyro.engine.ranking import rank
 from pykyro.engine.tiers.tier import NO_ROWS, Candidates
 from pykyro.model import distance
 from pykyro.model.requests import SearchRequest, Tier

@@ -197,6 +197,7 @@ class _Staging:
                 "tenants": base.tenants | latest.tenants,
                 "has_types": base.has_types or latest.has_types,
                 "has_merges": base.has_merges or latest.has_merges,
+                "has_keys": base.has_keys or latest.has_keys,
                 "history": uuid4().hex,
                 "branched_from": Branch(history=self._plan.latest.history, lsn=self._plan.lsn),
                 "next_number": number,

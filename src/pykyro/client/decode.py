@@ -31,7 +31,7 @@ def search_answer(payload: bytes) -> SearchAnswer:
     response = pb.SearchResponse.FromString(payload)
     return SearchAnswer(
         hits=[
-            Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding), row.types)
+            Hit(row.doc_id, row.score, row.metadata, _vector(row.embedding), row.types, row.position)
             for row in response.results
         ],
         total_found=response.total_found,
@@ -44,6 +44,7 @@ def search_answer(payload: bytes) -> SearchAnswer:
         examined=response.rows_examined,
         latency_ms=response.search_latency_ms,
         cached=_cached(response),
+        position=response.position,
     )
 
 
@@ -62,6 +63,7 @@ def stored_document(response: pb.QueryResponse) -> StoredDocument | None:
         metadata=response.metadata,
         types=response.types,
         tier=_SERVED_FROM.get(response.served_from),
+        position=response.position,
     )
 
 

@@ -6,9 +6,12 @@ so a request is written without making a Python object of each component.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, assert_never
 
+from pykyro.model.conditions import Terms
 from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range
+from pykyro.model.freshness import Freshness
 from pykyro.model.requests import SearchRequest
 from pykyro.model.typed_filter import (
     Among,
@@ -31,7 +34,7 @@ _TEXT_OPERATORS: Final[dict[TextOperator, pb.TypedMatch.Operator]] = {
 }
 
 
-def insert_request(document: Document, namespace: str) -> bytes:
+def insert_request(document: Document, namespace: str, options: pb.WriteOptions | None = None) -> bytes:
     """The bytes of an InsertRequest."""
     return wire.InsertRequest(
         doc_id=document.doc_id,
@@ -39,10 +42,26 @@ def insert_request(document: Document, namespace: str) -> bytes:
         metadata=document.metadata,
         namespace=namespace,
         types=tags_of(document.metadata),
+        write_options=options,
     ).SerializeToString()
 
 
-def search_request(request: SearchRequest, filter: pb.MetadataFilter | None) -> bytes:
+def batch_insert_request(documents: Sequence[bytes], terms: Terms | None) -> bytes:
+    """The bytes of a BatchInsertRequest around InsertRequests that are bytes already."""
+    options = None if terms is None else pb.WriteOptions(idempotency_key=terms.idempotency_key.decode())
+    return wire.BatchInsertRequest(documents=documents, write_options=options).SerializeToString()
+
+
+def read_options(fresh: Freshness | None) -> pb.ReadOptions | None:
+    """The message that says how fresh a read is to be."""
+    if fresh is None:
+        return None
+    return pb.ReadOptions(min_position=fresh.min_position, max_wait_ms=round(1000 * fresh.max_wait_s))
+
+
+def search_request(
+    request: SearchRequest, filter: pb.MetadataFilter | None, fresh: Freshness | None = None
+) -> bytes:
     """The bytes of a SearchRequest with this filter message, which stands for `request.filter`."""
     return wire.SearchRequest(
         query_embedding=_floats(request.vector),
@@ -54,6 +73,8 @@ def search_request(request: SearchRequest, filter: pb.MetadataFilter | None) -> 
         ef_search=request.ef_search,
         exact=request.exact,
         exclude_metadata=not request.include_metadata,
+        include_positions=request.include_positions,
+        read_options=read_options(fresh),
     ).SerializeToString()
 
 

@@ -14,7 +14,13 @@ from pykyro.version import __version__
 def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
     latency_ms = (time.perf_counter() - started_s) * 1000
     hits = [
-        Hit(hit.doc_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.copy())
+        Hit(
+            hit.doc_id,
+            hit.score,
+            hit.metadata_wire,
+            None if hit.vector is None else hit.vector.copy(),
+            position=hit.position,
+        )
         for hit in result.hits
     ]
     return SearchAnswer(
@@ -29,13 +35,18 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
         examined=result.examined,
         latency_ms=latency_ms,
         cached="" if result.cached is None else result.cached.value,
+        position=result.position,
     )
 
 
 def stored_documents(page: Page, include_vectors: bool) -> list[StoredDocument]:
     return [
         StoredDocument(
-            found.doc_id, found.vector if include_vectors else None, found.metadata_wire, found.tier
+            found.doc_id,
+            found.vector if include_vectors else None,
+            found.metadata_wire,
+            found.tier,
+            position=found.position,
         )
         for found in page.documents
     ]

@@ -8,14 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from typing import Final
 
 from pykyro.embedded.answers import search_answer, stored_documents
-from pykyro.engine.engine import Engine
+from pykyro.embedded.document_writes import DocumentWrites
 from pykyro.model.answers import (
     DocumentPage,
-    InsertReport,
     SearchAnswer,
     Snapshot,
     Stats,
@@ -24,41 +22,31 @@ from pykyro.model.answers import (
 )
 from pykyro.model.arguments import (
     DocId,
-    Metadata,
     VectorLike,
     checked_doc_id,
     checked_ids,
-    checked_metadata,
     checked_namespace,
-    groups,
 )
-from pykyro.model.criteria import check_deletion_filter, check_one_criterion, search_options
-from pykyro.model.documents import DocumentLike, Intake, checked_document, document_bytes
+from pykyro.model.criteria import search_options
 from pykyro.model.errors import KyroError
 from pykyro.model.filter_dict import FilterLike, parse_filter
+from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
 from pykyro.model.limits import (
     SEARCH_BATCH,
-    STREAM_GROUP_BYTES_MAX,
-    STREAM_GROUP_DOCUMENTS_MAX,
     STREAM_MESSAGES_MAX,
 )
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.listing import page_token as page_token_of
 from pykyro.model.requests import (
-    Delete,
-    DeleteMany,
-    DeleteMatching,
     FlushReport,
     Found,
-    Put,
-    UpdateMetadata,
 )
-from pykyro.model.types import Document, Scope
+from pykyro.model.types import Scope
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Documents:
+class Documents(DocumentWrites):
     """The documents of a collection. Any thread may call any method; a write returns when it is durable and visible.
 
     Every method raises InvalidArgument for a wrong call, before anything is changed, and Unavailable once the
@@ -66,91 +54,10 @@ class Documents:
     and become float32. Metadata holds texts, numbers, bools, None, datetimes, lists and dicts, and comes out as it
     went in. A namespace of "" is none when storing and all of them when asking. Filters are dicts
     (pykyro.model.filter_dict) or pykyro.model.filter values.
+
+    A read with `min_position` shows everything up to that position; it waits `max_wait_s` seconds for it at most,
+    then it raises FailedPrecondition.
     """
-
-    def _in_use(self) -> AbstractContextManager[Engine]:
-        """The engine, open for as long as the context lasts. Raises Unavailable when the database is closed."""
-        raise NotImplementedError
-
-    # --- writes ---
-
-    def insert(
-        self, doc_id: DocId, vector: VectorLike, metadata: Metadata | None = None, namespace: str = ""
-    ) -> None:
-        """Store a document, or replace the one with its id.
-
-        Raises ResourceExhausted when there is no room, WriteFailed and Unavailable when the disk is in trouble.
-        """
-        with self._in_use() as engine:
-            document = checked_document(doc_id, vector, metadata, engine.schema)
-            engine.write(Put(_scoped(document, checked_namespace(namespace))))
-
-    def insert_many(self, documents: Iterable[DocumentLike], namespace: str = "") -> InsertReport:
-        """Store documents, (id, vector) or (id, vector, metadata) each, a few hundred to one fsync.
-
-        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
-        Each is copied when it comes, so one buffer may be filled again for the next. What `documents` itself raises
-        ends the call; the documents of earlier groups are stored, and a note of the error says how many.
-        """
-        intake = Intake(documents)
-        with self._in_use() as engine:
-            try:
-                self._insert_groups(engine, intake, checked_namespace(namespace))
-            except BaseException as error:
-                intake.note(error)
-                raise
-        return intake.checked_report()
-
-    def _insert_groups(self, engine: Engine, intake: Intake, scope: str) -> None:
-        for group in groups(
-            intake.accepted(engine.schema),
-            count_max=STREAM_GROUP_DOCUMENTS_MAX,
-            bytes_max=STREAM_GROUP_BYTES_MAX,
-            bytes_of=document_bytes,
-        ):
-            outcomes = engine.commit([Put(_scoped(document, scope)) for document in group])
-            for document, outcome in zip(group, outcomes, strict=True):
-                if isinstance(outcome, KyroError):
-                    intake.refuse(document.doc_id, outcome)
-                else:
-                    intake.inserted += 1
-
-    def update_metadata(
-        self, doc_id: DocId, metadata: Metadata, *, merge: bool = False, namespace: str = ""
-    ) -> bool:
-        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there."""
-        scope = Scope(namespace=checked_namespace(namespace))
-        update = UpdateMetadata(checked_doc_id(doc_id), checked_metadata(metadata), bool(merge), scope)
-        with self._in_use() as engine:
-            return engine.write(update).existed > 0
-
-    def delete(self, doc_id: DocId, namespace: str = "") -> bool:
-        """Remove a document; False when it was not there."""
-        scope = Scope(namespace=checked_namespace(namespace))
-        delete = Delete(checked_doc_id(doc_id), scope)
-        with self._in_use() as engine:
-            return engine.write(delete).existed > 0
-
-    def delete_many(
-        self, ids: Iterable[DocId] | None = None, *, filter: FilterLike | None = None, namespace: str = ""
-    ) -> int:
-        """Remove the documents with these ids, or those that `filter` matches; how many there were.
-
-        All or none of them go (of each 10,000 ids). A filter must name a condition. Raises ResourceExhausted for a
-        filter that matches more documents than one call removes.
-        """
-        check_one_criterion(ids, filter)
-        scope = Scope(namespace=checked_namespace(namespace))
-        with self._in_use() as engine:
-            if filter is not None:
-                condition = parse_filter(filter)
-                check_deletion_filter(condition)
-                return engine.write(DeleteMatching(condition, scope)).existed
-            doc_ids = checked_ids(ids or ())
-            return sum(
-                engine.write(DeleteMany(doc_ids[at : at + STREAM_MESSAGES_MAX], scope)).existed
-                for at in range(0, len(doc_ids), STREAM_MESSAGES_MAX)
-            )
 
     def clear(self, namespace: str = "") -> int:
         """Remove every document, of a namespace if one is given, some thousand at a time; how many there were."""
@@ -162,19 +69,35 @@ class Documents:
     # --- reads ---
 
     def get(
-        self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
+        self,
+        doc_id: DocId,
+        namespace: str = "",
+        *,
+        include_vector: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> StoredDocument | None:
         """The document with this id, or None."""
         scope = Scope(namespace=checked_namespace(namespace))
+        fresh = checked_freshness(min_position, max_wait_s)
         with self._in_use() as engine:
+            engine.wait_for(fresh)
             return _stored(engine.get(checked_doc_id(doc_id), scope), include_vector)
 
     def get_many(
-        self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
+        self,
+        ids: Iterable[DocId],
+        namespace: str = "",
+        *,
+        include_vectors: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None for an id without a document."""
         scope = Scope(namespace=checked_namespace(namespace))
+        fresh = checked_freshness(min_position, max_wait_s)
         with self._in_use() as engine:
+            engine.wait_for(fresh)
             return [_stored(engine.get(doc_id, scope), include_vectors) for doc_id in checked_ids(ids)]
 
     def search(
@@ -189,18 +112,32 @@ class Documents:
         exact: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        include_positions: bool = False,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> SearchAnswer:
         """The `k` documents most similar to `vector`, whenever that many match.
 
         `ef_search` is the number of candidates the graph search keeps, 0 for the database's own. Rows with a score
         below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
+        `include_positions` states the position of each hit, for `if_position`; then no cache answers.
         """
+        fresh = checked_freshness(min_position, max_wait_s)
         condition = None if filter is None else parse_filter(filter)
         options = search_options(
-            k, condition, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+            k,
+            condition,
+            namespace,
+            ef_search,
+            min_score,
+            exact,
+            include_vectors,
+            include_metadata,
+            include_positions,
         )
         with self._in_use() as engine:
             request = options.ask(vector, "vector", engine.schema)
+            engine.wait_for(fresh)
             started_s = time.perf_counter()
             return search_answer(engine.search(request), started_s)
 
@@ -216,19 +153,32 @@ class Documents:
         exact: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        include_positions: bool = False,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[SearchAnswer]:
         """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order.
 
         Searched together, each costs less than alone. `latency_ms` counts from the beginning of the group of up to
         SEARCH_BATCH that a vector was in.
         """
+        fresh = checked_freshness(min_position, max_wait_s)
         condition = None if filter is None else parse_filter(filter)
         options = search_options(
-            k, condition, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+            k,
+            condition,
+            namespace,
+            ef_search,
+            min_score,
+            exact,
+            include_vectors,
+            include_metadata,
+            include_positions,
         )
         answers: list[SearchAnswer] = []
         with self._in_use() as engine:
             requests = options.ask_each(vectors, engine.schema)
+            engine.wait_for(fresh)
             for at in range(0, len(requests), SEARCH_BATCH):
                 started_s = time.perf_counter()
                 for result in engine.search_many(requests[at : at + SEARCH_BATCH]):
@@ -237,11 +187,20 @@ class Documents:
                     answers.append(search_answer(result, started_s))
         return answers
 
-    def count(self, *, filter: FilterLike | None = None, namespace: str = "") -> int:
+    def count(
+        self,
+        *,
+        filter: FilterLike | None = None,
+        namespace: str = "",
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
+    ) -> int:
         """How many documents match `filter`, exactly; without one, how many there are."""
         condition = None if filter is None else parse_filter(filter)
         scope = Scope(namespace=checked_namespace(namespace))
+        fresh = checked_freshness(min_position, max_wait_s)
         with self._in_use() as engine:
+            engine.wait_for(fresh)
             return engine.listing.count(condition, scope)[0]
 
     def scroll(
@@ -254,12 +213,15 @@ class Documents:
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> DocumentPage:
         """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
 
         A page shows one position. A document that is there all the while is in exactly one page, whatever is written
         meanwhile. A page of large documents has fewer than `limit`.
         """
+        fresh = checked_freshness(min_position, max_wait_s)
         wanted = page_request(
             limit,
             None if filter is None else parse_filter(filter),
@@ -270,6 +232,7 @@ class Documents:
             include_metadata=include_metadata,
         )
         with self._in_use() as engine:
+            engine.wait_for(fresh)
             page = engine.listing.page(wanted)
             token = page_token_of(page.last, descending=wanted.descending)
             return DocumentPage(stored_documents(page, wanted.include_vectors), token, page.position)
@@ -303,8 +266,11 @@ class Documents:
         namespace: str = "",
         include_vectors: bool = False,
         include_metadata: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument]:
         """Up to `count` of the documents that match `filter`, each as likely as any other."""
+        fresh = checked_freshness(min_position, max_wait_s)
         wanted = page_request(
             count,
             None if filter is None else parse_filter(filter),
@@ -314,6 +280,7 @@ class Documents:
             limit_name="count",
         )
         with self._in_use() as engine:
+            engine.wait_for(fresh)
             return stored_documents(engine.listing.sample(wanted), wanted.include_vectors)
 
     # --- the collection itself ---
@@ -349,11 +316,4 @@ def _stored(found: Found | None, include_vector: bool) -> StoredDocument | None:
         return None
     # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
     vector = found.vector.copy() if include_vector else None
-    return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier)
-
-
-def _scoped(document: Document, namespace: str) -> Document:
-    if not namespace:
-        return document
-    metadata = {**document.metadata, **Scope(namespace=namespace).constraints}
-    return Document(document.doc_id, document.vector, metadata)
+    return StoredDocument(found.doc_id, vector, found.metadata_wire, found.tier, position=found.position)

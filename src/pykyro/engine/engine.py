@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from pykyro.engine.context import EngineContext
+from pykyro.engine.freshness import until_fresh, wait_for
 from pykyro.engine.listing import Listing
 from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.maintenance import SYNCS, WORK, Maintenance
@@ -26,6 +27,7 @@ from pykyro.engine.recall.thread import RECALL
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.arguments import Schema
 from pykyro.model.errors import KyroError, ResourceExhausted
+from pykyro.model.freshness import Freshness
 from pykyro.model.requests import (
     Ack,
     EngineStats,
@@ -121,6 +123,14 @@ class Engine:
         """The document that the tenant of `scope` knows as `doc_id`, or None when it is absent or in another
         namespace; without `cached`, never from a cache."""
         return self.reads.get(doc_id, scope, cached=cached)
+
+    def wait_for(self, wanted: Freshness | None) -> None:
+        """Return when the position that is wanted is reached. Raises FailedPrecondition when it is not in time."""
+        wait_for(self._context.state, wanted)
+
+    async def until_fresh(self, wanted: Freshness | None) -> None:
+        """`wait_for` on an event loop."""
+        await until_fresh(self._context.state, wanted)
 
     def watch_syncs(self, observer: Callable[[float], None]) -> None:
         """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""

@@ -1,5 +1,5 @@
 """What an operation changes, given the documents as they are and the operations before it in its group; and why one
-is refused. A Put, which is what most are, is resolved in write_path.py."""
+is refused. A Put, which is what most are, is resolved in write_path.py, and several of one frame in put_many.py."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pykyro.engine.request_costs import RequestCosts
+from pykyro.engine.request_keys import known_answer, owner_and_key
 from pykyro.engine.state import State
 from pykyro.index.metadata.simplify import simplified
+from pykyro.model.conditions import Terms, is_elsewhere, is_not_there, is_there, matches_not
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.filter import matches
 from pykyro.model.limits import WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_bounds import UTF8_BYTES_MAX, check_updated
 from pykyro.model.metadata_wire import encode_metadata
-from pykyro.model.requests import Delete, DeleteMany, DeleteMatching, Operation, UpdateMetadata
+from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, UpdateMetadata
 from pykyro.model.types import (
+    EVERYTHING,
     OWNER_SHIFT,
     RESERVED_KEYS,
     TENANT_INDEX_KEY,
@@ -31,7 +34,15 @@ from pykyro.model.types import (
     key_owner,
     owner_of,
 )
-from pykyro.storage.wal.records import DeleteRecord, MergeRecord, MetadataRecord, Record
+from pykyro.storage.request_keys import Acknowledged
+from pykyro.storage.wal.records import (
+    DeleteRecord,
+    KeyRecord,
+    MergeRecord,
+    MetadataRecord,
+    PutRecord,
+    Record,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -62,6 +73,8 @@ class GroupChanges:
     by_owner: Counter[int] = field(default_factory=Counter)
     has_merges: bool = False
     merged_bytes: int = 0
+    keyed: dict[tuple[int, bytes], tuple[Ack, KeyRecord]] = field(default_factory=dict)
+    """By owner and idempotency key the answers that are to be known by them."""
 
     def resolve(self, operation: Operation) -> tuple[int, list[Record]]:
         """How many documents existed before, and the records to log; none when nothing changes. Put is resolved by
@@ -69,6 +82,10 @@ class GroupChanges:
         if isinstance(operation, UpdateMetadata):
             return self._update(operation)
         if isinstance(operation, Delete):
+            if operation.terms is not None:
+                self.require(
+                    key_of(operation.scope.tenant, operation.doc_id), operation.terms, operation.scope
+                )
             return self._delete([operation.doc_id], operation.scope)
         if isinstance(operation, DeleteMany):
             return self._delete(operation.doc_ids, operation.scope)
@@ -76,7 +93,7 @@ class GroupChanges:
             return self._delete_matching(operation)
         raise TypeError(f"{type(operation).__name__} is no operation")
 
-    def note(self, existed: int, records: Sequence[Record]) -> None:
+    def note(self, records: Sequence[Record]) -> None:
         """Note what the records change, for the operations behind them."""
         for record in records:
             key = record.key
@@ -89,9 +106,44 @@ class GroupChanges:
                 self._note_merge(record)
                 continue
             self.changed[key] = record.metadata
-            if not existed:
+            if isinstance(record, PutRecord) and record.is_new:
                 self.documents += 1
                 self.by_owner[key >> OWNER_SHIFT] += 1
+
+    def answered_before(self, operation: Operation) -> Ack | KyroError | None:
+        """The answer to an operation whose idempotency key is known, None when it is new."""
+        owner, key = owner_and_key(operation)
+        ack, known = None, self.state.keys.of(owner, key)
+        if (earlier := self.keyed.get((owner, key))) is not None:
+            ack, known = earlier[0], Acknowledged(self.state.position, earlier[1])
+        if known is None:
+            return None
+        try:
+            answer = known_answer(known, operation)
+        except KyroError as error:
+            return error
+        return ack or answer
+
+    def require(self, key: Key, terms: Terms, scope: Scope = EVERYTHING) -> None:
+        """Refuse an operation whose conditions the document, as far as it is in the namespace of `scope`, does not
+        meet at this moment. Raises AlreadyExists, Aborted."""
+        if not terms.is_conditional:
+            return
+        doc_id = key_doc_id(key)
+        if terms.if_absent:
+            if self._exists(key):
+                raise is_there(doc_id)
+            return
+        stored = self._now(key)
+        if stored is None or (scope.namespace and not scope.admits(stored)):
+            raise is_not_there(doc_id, terms)
+        if terms.if_position is not None:
+            place = None if key in self.changed else self.state.locate(key)
+            position = None if place is None else place.position
+            if position != terms.if_position:
+                raise is_elsewhere(doc_id, position, terms.if_position)
+        if terms.if_filter is not None and not matches(self.state.meant(terms.if_filter), stored):
+            raise matches_not(doc_id)
 
     def _note_merge(self, record: MergeRecord) -> None:
         before = self.changed.get(record.key)
@@ -104,6 +156,8 @@ class GroupChanges:
 
     def _update(self, operation: UpdateMetadata) -> tuple[int, list[Record]]:
         key = key_of(operation.scope.tenant, operation.doc_id)
+        if operation.terms is not None:
+            self.require(key, operation.terms, operation.scope)
         stored = self._metadata(key, operation.scope)
         if stored is None:
             return 0, []

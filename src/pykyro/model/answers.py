@@ -68,9 +68,10 @@ class Hit(_Described):
     """One row of an answer.
 
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None unless asked for.
+    `position` is as in StoredDocument, 0 unless asked for.
     """
 
-    __slots__ = ("id", "score", "vector")
+    __slots__ = ("id", "position", "score", "vector")
 
     def __init__(
         self,
@@ -79,11 +80,13 @@ class Hit(_Described):
         metadata: Mapping[str, str] | bytes = b"",
         vector: Vector | None = None,
         types: str = "",
+        position: int = 0,
     ) -> None:
         """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
         forms with a tag for each in `types`, which is empty when all are texts."""
         self.id = id
         self.score = score
+        self.position = position
         self.vector = vector
         self._metadata = metadata
         self._types = types
@@ -100,7 +103,8 @@ class SearchAnswer(_Items[Hit]):
     `exact` says that no better row can exist. `complete` is False, and `note` says why, when a part of the
     database could not be asked. `matched` counts the live documents in scope that satisfy the filter, `examined`
     the rows whose similarity was computed. `tiers` are the parts of the database that were searched, `plan` says
-    how, in words. `latency_ms` is the time the search took where it was done, without the network. `cached` is
+    how, in words. `latency_ms` is the time the search took where it was done, without the network. `position` is
+    that of the collection which the answer shows, 0 when the server does not say. `cached` is
     empty, or why an answer from the query cache was served: "exact", "certified", "rescored", "threshold" (see
     docs/caching.md).
     """
@@ -116,6 +120,7 @@ class SearchAnswer(_Items[Hit]):
     examined: int
     latency_ms: float
     cached: str = ""
+    position: int = 0
 
     @property
     def ids(self) -> npt.NDArray[np.uint64]:
@@ -136,10 +141,11 @@ class StoredDocument(_Described):
     """A document as a lookup or a listing returns it.
 
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None when it was not asked for;
-    `tier` is where the document was, None when the server does not say.
+    `tier` is where the document was, None when the server does not say. `position` is that of the write that made it
+    what it is, for `if_position`; 0 when the server does not say.
     """
 
-    __slots__ = ("id", "tier", "vector")
+    __slots__ = ("id", "position", "tier", "vector")
 
     def __init__(
         self,
@@ -148,11 +154,13 @@ class StoredDocument(_Described):
         metadata: Mapping[str, str] | bytes = b"",
         tier: Tier | None = None,
         types: str = "",
+        position: int = 0,
     ) -> None:
         """`metadata` and `types` as for a Hit."""
         self.id = id
         self.vector = vector
         self.tier = tier
+        self.position = position
         self._metadata = metadata
         self._types = types
 
@@ -193,10 +201,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class InsertReport:
-    """What became of the documents of an `insert_many`: how many are stored, and every one that is not."""
+    """What became of the documents of an `insert_many`: how many are stored, and every one that is not. `position` is
+    that of the last one stored."""
 
     inserted: int
     refused: list[Refusal] = field(default_factory=list)
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)

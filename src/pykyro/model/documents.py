@@ -19,7 +19,7 @@ from pykyro.model.arguments import (
 )
 from pykyro.model.errors import InvalidArgument, KyroError
 from pykyro.model.scalars import shown, shown_error
-from pykyro.model.types import Document
+from pykyro.model.types import LSN, Document
 from pykyro.system.signal_handlers import raised_by_handler
 
 DocumentLike: TypeAlias = (
@@ -55,6 +55,8 @@ class Intake:
         self._first: KyroError | None = None
         self.inserted = 0
         """How many are stored; the caller that stores them counts them."""
+        self.position: LSN = 0
+        """That of the last one stored; the caller notes it."""
 
     def accepted(self, schema: Schema) -> Iterator[Document]:
         """The documents that can be stored; the others are refused."""
@@ -67,6 +69,18 @@ class Intake:
                 self.refuse(doc_id, fault)
             else:
                 yield accepted
+
+    def all(self, schema: Schema) -> Iterator[Document]:
+        """The documents, the first bad one being raised: for those that are stored all or none. Raises
+        InvalidArgument."""
+        for position, document in enumerate(self._documents):
+            try:
+                doc_id, vector, metadata = _unpacked(document)
+                yield checked_document(doc_id, vector, metadata, schema)
+            except InvalidArgument as fault:
+                raise InvalidArgument(
+                    f"documents[{position}]: {fault}; none of the documents is stored", field=fault.field
+                ) from fault
 
     def refuse(self, doc_id: object, error: KyroError) -> None:
         """Report this document as not stored."""
@@ -82,7 +96,7 @@ class Intake:
     @property
     def report(self) -> InsertReport:
         """The result of each document, also when none was stored."""
-        return InsertReport(self.inserted, self._refused)
+        return InsertReport(self.inserted, self._refused, self.position)
 
     def checked_report(self) -> InsertReport:
         """`report`. When there were documents and none is stored, raises what the first was refused with: storing

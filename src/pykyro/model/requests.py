@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
+from pykyro.model.conditions import Terms
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.filter import Filter
 from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
@@ -55,6 +56,27 @@ class Put:
 
     document: Document
     limit: DocumentLimit | None = None
+    terms: Terms | None = None
+
+
+@dataclass(slots=True)
+class PutMany:
+    """Insert or replace these documents, all or none; of several with one id the last."""
+
+    puts: Sequence[Put]
+    terms: Terms | None = None
+    """Its idempotency key."""
+
+
+def put_many(puts: Sequence[Put], terms: Terms | None = None) -> PutMany:
+    """These documents as one operation. Raises InvalidArgument for an idempotency key that one has by itself."""
+    for position, put in enumerate(puts):
+        if put.terms is not None and put.terms.idempotency_key:
+            raise InvalidArgument(
+                f"documents[{position}] has an idempotency_key; a batch that is stored all or none has one for all",
+                field="idempotency_key",
+            )
+    return PutMany(puts, terms)
 
 
 @dataclass(slots=True)
@@ -64,6 +86,7 @@ class Delete:
 
     doc_id: int
     scope: Scope = EVERYTHING
+    terms: Terms | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +97,7 @@ class UpdateMetadata:
     metadata: Mapping[str, str]
     merge: bool = False
     scope: Scope = EVERYTHING
+    terms: Terms | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +106,8 @@ class DeleteMatching:
 
     filter: Filter
     scope: Scope = EVERYTHING
+    terms: Terms | None = None
+    """Its idempotency key."""
 
 
 @dataclass(slots=True)
@@ -90,9 +116,11 @@ class DeleteMany:
 
     doc_ids: Sequence[int]
     scope: Scope = EVERYTHING
+    terms: Terms | None = None
+    """Its idempotency key."""
 
 
-Operation: TypeAlias = Put | Delete | UpdateMetadata | DeleteMany | DeleteMatching
+Operation: TypeAlias = Put | PutMany | Delete | UpdateMetadata | DeleteMany | DeleteMatching
 
 
 @dataclass(slots=True)
@@ -111,12 +139,14 @@ class Ack:
 
 @dataclass(slots=True)
 class Found:
-    """A document as a point lookup returns it. `metadata_wire` holds no reserved keys."""
+    """A document as a point lookup returns it. `metadata_wire` holds no reserved keys; `position` is that of the
+    write that made it what it is."""
 
     doc_id: int
     vector: Vector
     metadata_wire: bytes
     tier: Tier
+    position: LSN = 0
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -154,6 +184,7 @@ class SearchRequest:
     exact: bool = False
     include_vectors: bool = False
     include_metadata: bool = True
+    include_positions: bool = False
 
 
 @dataclass(slots=True)
@@ -164,6 +195,8 @@ class ScoredDocument:
     score: float
     vector: Vector | None = None
     metadata_wire: bytes = b""
+    position: LSN = 0
+    """Of the write that made it what it is, if that was asked for."""
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -25,6 +25,7 @@ from pykyro.engine.tiers.merged_metadata import (
     public_bytes_max,
     whole_bytes,
 )
+from pykyro.engine.tiers.row_columns import RowColumns
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import (
     Candidates,
@@ -47,6 +48,7 @@ from pykyro.model.typed_text import is_typed
 from pykyro.model.types import (
     DOC_ID_BITS,
     KEY_MAX,
+    LSN,
     OWNER_SHIFT,
     RESERVED_KEYS,
     Key,
@@ -63,7 +65,7 @@ _INDEXED_BYTES: Final = 1 << 16
 no more, and no more is missing in `size_bytes`."""
 _CHARGED_TOGETHER: Final = 128 << 10
 """So many bytes may be held that are not charged yet."""
-_ROW_BYTES: Final = 275
+_ROW_BYTES: Final = 283
 """Of a row beside its vector: columns, its key and its place in lists and tables, the objects that hold its
 metadata."""
 _DERIVED_CHANGES_MAX: Final = 64
@@ -74,25 +76,6 @@ _COMPACT_FACTOR: Final = 4
 """A tier of so many bytes is made anew when this many times what its live rows take would do for it."""
 _EMPTY: Final = no_candidates("hot: empty")
 _NONE_MATCHES: Final = no_candidates("hot: no row matches")
-
-
-class _RowColumns:
-    """Arrays of one capacity; growth makes a new set, so a reader's set stays whole."""
-
-    __slots__ = ("alive", "doc_ids", "norms", "owners", "vectors")
-
-    def __init__(self, capacity: int, dimension: int) -> None:
-        self.vectors: Matrix = np.empty((capacity, dimension), dtype=np.float32)
-        self.norms: npt.NDArray[np.float64] = np.empty(capacity, dtype=np.float64)
-        self.doc_ids: npt.NDArray[np.uint64] = np.empty(capacity, dtype=np.uint64)
-        self.owners: npt.NDArray[np.uint64] = np.zeros(capacity, dtype=np.uint64)
-        self.alive: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
-
-    def grown(self, rows: int) -> _RowColumns:
-        larger = _RowColumns(2 * len(self.alive), self.vectors.shape[1])
-        for name in self.__slots__:
-            getattr(larger, name)[:rows] = getattr(self, name)[:rows]
-        return larger
 
 
 class HotTier:
@@ -115,7 +98,7 @@ class HotTier:
         self.charge_from = 0
         """The size from which `charge` is to be called: not after each put."""
         self._metric = metric
-        self._columns = _RowColumns(_FIRST_CAPACITY, dimension)
+        self._columns = RowColumns(_FIRST_CAPACITY, dimension)
         self._metadata: list[TierMetadata] = []
         self._index = MutableMetadataIndex(cache_account=cache_account)
         self._row_of: dict[Key, int] = {}
@@ -151,12 +134,15 @@ class HotTier:
         """Rows ever added, deleted ones included."""
         return len(self._metadata)
 
-    def put(self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
-        """Add a document; an older row of the same key in this tier is deleted. `wire` is its metadata encoded."""
+    def put(
+        self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes, position: LSN = 0
+    ) -> None:
+        """Add a document, written at `position`; an older row of the same key in this tier is deleted. `wire` is its
+        metadata encoded."""
         has_reserved = not RESERVED_KEYS.isdisjoint(metadata)
         stored = StoredMetadata.split(metadata) if has_reserved else StoredMetadata(wire, b"")
         stored_bytes = len(stored.public) + len(stored.reserved)
-        row, index = self._add(key, vector, stored, stored_bytes), self._index
+        row, index = self._add(key, vector, stored, stored_bytes, position), self._index
         index.pending.append((row, metadata))
         self._pending_bytes += stored_bytes
         if len(index.pending) >= _INDEXED_TOGETHER or self._pending_bytes > _INDEXED_BYTES:
@@ -164,7 +150,15 @@ class HotTier:
             self._count_index()
         self._show(key, row)
 
-    def merge(self, key: Key, tier: SearchTier, before: int, changes: Mapping[str, str], wire: bytes) -> None:
+    def merge(
+        self,
+        key: Key,
+        tier: SearchTier,
+        before: int,
+        changes: Mapping[str, str],
+        wire: bytes,
+        position: LSN = 0,
+    ) -> None:
         """Add the document that row `before` of `tier` holds, with `changes` made to its metadata; `wire` is them
         encoded. What a large document has in common with that row is shared, and is not indexed again, unless it has
         values that are not text: which of their paths a change takes away is known of the whole alone."""
@@ -180,7 +174,8 @@ class HotTier:
         typed = is_typed(changes) if known is not None else has_types(stored)
         if isinstance(stored, MergedMetadata) and not typed and (tier is self or origin.frozen is not None):
             derivation = Derivation(origin, changes) if known is None else known.with_changes(changes)
-        self._add_stored(key, tier.vector(before), stored, added_bytes(found, stored), derivation)
+        own_bytes = added_bytes(found, stored)
+        self._add_stored(key, tier.vector(before), stored, own_bytes, derivation, position)
 
     def compacted(self, fresh: HotTier) -> HotTier:
         """`fresh`, with the live rows of this tier. For the writer; this tier is not to be changed any more."""
@@ -190,7 +185,8 @@ class HotTier:
             stored, derivation = self._metadata[row], self._derivations.get(row)
             if derivation is not None and derivation.origin.frozen is None:
                 derivation = None
-            fresh._add_stored(key, columns.vectors[row], stored, held_bytes(stored), derivation)
+            position = int(columns.positions[row])
+            fresh._add_stored(key, columns.vectors[row], stored, held_bytes(stored), derivation, position)
         fresh.compact_from = max(_COMPACT_BYTES, 2 * fresh.size_bytes)
         return fresh
 
@@ -211,9 +207,10 @@ class HotTier:
         stored: TierMetadata,
         own_bytes: int,
         derivation: Derivation | None,
+        position: LSN,
     ) -> None:
         """Add a document whose metadata is stored already, in `own_bytes` that no other row is counted for."""
-        row, index = self._add(key, vector, stored, own_bytes), self._index
+        row, index = self._add(key, vector, stored, own_bytes, position), self._index
         if derivation is None or len(derivation.changes) > _DERIVED_CHANGES_MAX:
             index.add(row, stored.whole())
         else:
@@ -223,13 +220,14 @@ class HotTier:
         self._count_index()
         self._show(key, row)
 
-    def _add(self, key: Key, vector: Vector, stored: TierMetadata, own_bytes: int) -> int:
+    def _add(self, key: Key, vector: Vector, stored: TierMetadata, own_bytes: int, position: LSN) -> int:
         """The row of a document, which nobody sees yet."""
         row, columns = len(self._metadata), self._columns
         if row == len(columns.alive):
             columns = self._columns = columns.grown(row)
         columns.vectors[row] = vector
         columns.norms[row] = distance.norm(vector)
+        columns.positions[row] = position
         if key <= DOC_ID_MAX:
             columns.doc_ids[row] = key  # and the owner is nobody, as in every fresh row
         else:
@@ -288,6 +286,12 @@ class HotTier:
 
     def metadata(self, row: int) -> TierMetadata:
         return self._metadata[row]
+
+    def position_of(self, row: int) -> LSN:
+        return int(self._columns.positions[row])
+
+    def positions_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        return self._columns.positions[rows]
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         return [self._metadata[row].public for row in rows]
@@ -353,7 +357,7 @@ class HotTier:
     def cost_us(self, condition: Filter) -> int:
         return self._index.cost_us(condition)
 
-    def _live_among(self, columns: _RowColumns, condition: Filter | None) -> Rows:
+    def _live_among(self, columns: RowColumns, condition: Filter | None) -> Rows:
         """Rows that satisfy `condition` and were alive when this was called, ascending."""
         alive = columns.alive.copy()
         if condition is None:

@@ -128,16 +128,18 @@ class Log:
                 return 0.0
             return max(0, self._clock.wall_us() - self._unsynced[0][1].time_us) / 1e6
 
-    def announce(self, *, merges: bool, types: bool) -> None:
-        """Let the MANIFEST say, durably, that frames may hold MERGE records, or metadata values that are not text, of
-        which earlier programs can read neither. To be called before such a frame is appended; does nothing when it is
-        said already. Raises Unavailable or WriteFailed; then none may be appended."""
+    def announce(self, *, merges: bool, types: bool, keys: bool = False) -> None:
+        """Let the MANIFEST say, durably, that frames may hold MERGE records, metadata values that are not text, or
+        idempotency keys, of which earlier programs can read none. To be called before such a frame is appended; does
+        nothing when it is said already. Raises Unavailable or WriteFailed; then none may be appended."""
         current = self._manifests.current
-        if current.has_merges >= merges and current.has_types >= types:
+        if current.has_merges >= merges and current.has_types >= types and current.has_keys >= keys:
             return
         self.require_writable()
         with self._tripping("change of the MANIFEST"):
-            self._manifests.update(lambda manifest: manifest.announcing(merges=merges, types=types))
+            self._manifests.update(
+                lambda manifest: manifest.announcing(merges=merges, types=types, keys=keys)
+            )
             self.has_types = self.has_types or types
 
     def append(self, contents: Sequence[bytes]) -> list[LSN]:

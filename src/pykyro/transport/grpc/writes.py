@@ -1,4 +1,4 @@
-"""Insert, Delete, UpdateMetadata, BatchDelete; and what an InsertRequest, alone or in a stream, asks for.
+"""Insert, BatchInsert, Delete, UpdateMetadata, BatchDelete; and what an InsertRequest asks for, wherever it is.
 
 Most are sound in every way, so what is wrong with one is looked for only where something may be.
 """
@@ -17,7 +17,13 @@ from pykyro.model.arguments import Schema, checked_namespace
 from pykyro.model.distance import check_vector
 from pykyro.model.errors import CallError, InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.filter import check_filter, names_a_condition
-from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MIN, METADATA_ENTRIES_MAX, METADATA_KEY_BYTES_MAX
+from pykyro.model.limits import (
+    ATOMIC_DOCUMENTS_MAX,
+    DIMENSION_MAX,
+    DOC_ID_MIN,
+    METADATA_ENTRIES_MAX,
+    METADATA_KEY_BYTES_MAX,
+)
 from pykyro.model.requests import (
     Ack,
     Delete,
@@ -25,8 +31,10 @@ from pykyro.model.requests import (
     DeleteMatching,
     Operation,
     Put,
+    PutMany,
     Stage,
     UpdateMetadata,
+    put_many,
 )
 from pykyro.model.types import RESERVED_KEYS, Document, Metric, Vector
 from pykyro.proto import kyrodb_pb2 as pb
@@ -38,6 +46,7 @@ from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import decode_filter
+from pykyro.transport.grpc.decode_options import change_terms, insert_terms, key_alone
 
 
 class Writes:
@@ -68,6 +77,33 @@ class Writes:
             inserted_at=int(time.time()),
             tier=pb.InsertResponse.HOT_TIER,
             total_inserted=1,
+            position=ack.lsn,
+        ).SerializeToString()
+
+    async def batch_insert(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(wire.BatchInsertRequest, payload)
+        count = len(request.documents)
+        if not 0 < count <= ATOMIC_DOCUMENTS_MAX:
+            raise InvalidArgument(
+                f"documents must be 1 to {ATOMIC_DOCUMENTS_MAX} of a batch that is stored all or none, got {count}",
+                field="documents",
+            )
+        self._counters.calls_in_flight += 1
+        failed = count
+        try:
+            many = partial(_put_many, request, self._schema, caller)
+            ack = await self._commit(many, payload, caller, "Batch insert failed")
+            failed = 0
+            caller.usage.inserts += count - ack.existed
+        finally:
+            self._counters.calls_in_flight -= 1
+            self._counters.inserts(count, failed)
+        return pb.InsertResponse(
+            success=True,
+            inserted_at=int(time.time()),
+            tier=pb.InsertResponse.HOT_TIER,
+            total_inserted=count,
+            position=ack.lsn,
         ).SerializeToString()
 
     async def delete(self, payload: bytes, caller: Caller) -> bytes:
@@ -75,9 +111,10 @@ class Writes:
         if request.doc_id < DOC_ID_MIN:
             raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
         scope = caller.scope(checked_namespace(request.namespace))
-        ack = await self._commit(Delete(request.doc_id, scope), payload, caller, "Delete failed")
+        terms = change_terms(request.write_options) if request.HasField("write_options") else None
+        ack = await self._commit(Delete(request.doc_id, scope, terms), payload, caller, "Delete failed")
         caller.usage.deletes += ack.existed
-        return pb.DeleteResponse(success=True, existed=ack.existed > 0).SerializeToString()
+        return pb.DeleteResponse(success=True, existed=ack.existed > 0, position=ack.lsn).SerializeToString()
 
     async def update_metadata(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.UpdateMetadataRequest, payload)
@@ -89,15 +126,20 @@ class Writes:
             metadata=decode.client_metadata(metadata, bytes_max=len(payload)),
             merge=request.merge,
             scope=caller.scope(checked_namespace(request.namespace)),
+            terms=change_terms(request.write_options) if request.HasField("write_options") else None,
         )
         ack = await self._query(update, payload, caller, "Metadata update failed")
-        return pb.UpdateMetadataResponse(success=True, existed=ack.existed > 0).SerializeToString()
+        return pb.UpdateMetadataResponse(
+            success=True, existed=ack.existed > 0, position=ack.lsn
+        ).SerializeToString()
 
     async def batch_delete(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.BatchDeleteRequest, payload)
         ack = await self._query(_batch(request, caller), payload, caller, "Batch delete failed")
         caller.usage.deletes += ack.existed
-        return pb.BatchDeleteResponse(success=True, deleted_count=ack.existed).SerializeToString()
+        return pb.BatchDeleteResponse(
+            success=True, deleted_count=ack.existed, position=ack.lsn
+        ).SerializeToString()
 
     async def _query(self, operation: Operation, payload: bytes, caller: Caller, doing: str) -> Ack:
         """Commit a write that counts as a query too."""
@@ -137,10 +179,11 @@ def _asked_too_much(cause: KyroError) -> bool:
 
 def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
     scope = caller.scope(checked_namespace(request.namespace))
+    terms = key_alone(request.write_options) if request.HasField("write_options") else None
     match request.WhichOneof("delete_criteria"):
         case "ids":
             decode.check_batch(len(request.ids.doc_ids))
-            return DeleteMany(list(request.ids.doc_ids), scope)
+            return DeleteMany(list(request.ids.doc_ids), scope, terms)
         case "filter":
             condition = decode_filter(request.filter)
             check_filter(condition)
@@ -150,7 +193,7 @@ def _batch(request: pb.BatchDeleteRequest, caller: Caller) -> Operation:
                     "name at least one exact, range or in_match",
                     field="filter",
                 )
-            return DeleteMatching(condition, scope)
+            return DeleteMatching(condition, scope, terms)
         case _:
             raise InvalidArgument("No delete criteria provided", field="delete_criteria")
 
@@ -199,7 +242,25 @@ def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
         metadata = decode.client_metadata(metadata, bytes_max=len(payload) - vector.nbytes)
     if caller.tenant is not None or request.namespace:
         metadata.update(caller.reserved_entries(checked_namespace(request.namespace)))
-    return Put(Document(request.doc_id, vector, metadata, caller.tenant), caller.limit)
+    terms = insert_terms(request.write_options) if request.HasField("write_options") else None
+    return Put(Document(request.doc_id, vector, metadata, caller.tenant), caller.limit, terms)
+
+
+def _put_many(
+    request: wire.BatchInsertRequest, schema: Schema, caller: Caller
+) -> Sequence[PutMany | InvalidArgument]:
+    """The one operation that a BatchInsertRequest asks for, or why it is refused: one bad document refuses all."""
+    try:
+        terms = key_alone(request.write_options) if request.HasField("write_options") else None
+        puts = []
+        for position, payload in enumerate(request.documents):
+            try:
+                puts.append(decode_insert(payload, schema, caller))
+            except InvalidArgument as fault:
+                raise InvalidArgument(f"documents[{position}]: {fault}", field=fault.field) from fault
+        return [put_many(puts, terms)]
+    except InvalidArgument as fault:
+        return [fault]
 
 
 def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
