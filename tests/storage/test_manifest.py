@@ -47,8 +47,8 @@ def test_content_comes_back() -> None:
 def test_other_format_is_a_mismatch_and_not_damage() -> None:
     body = encode_manifest(small()).partition(b"\n")[2]
     assert decode_manifest(with_body(body), PATH) == small()
-    with pytest.raises(DataDirMismatch, match="manifest format 4, this program reads 1 to 3"):
-        decode_manifest(with_body(body, b"4"), PATH)
+    with pytest.raises(DataDirMismatch, match="manifest format 5, this program reads 1 to 4"):
+        decode_manifest(with_body(body, b"5"), PATH)
 
 
 def test_format_3_says_that_the_log_may_hold_merges_and_nothing_else_does() -> None:

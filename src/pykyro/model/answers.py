@@ -206,7 +206,7 @@ class InsertReport:
 
     inserted: int
     refused: list[Refusal] = field(default_factory=list)
-    position: int = 0
+    position: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
