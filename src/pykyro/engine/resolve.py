@@ -112,17 +112,16 @@ class GroupChanges:
 
     def answered_before(self, operation: Operation) -> Ack | KyroError | None:
         """The answer to an operation whose idempotency key is known, None when it is new."""
-        owner, key = owner_and_key(operation)
-        ack, known = None, self.state.keys.of(owner, key)
-        if (earlier := self.keyed.get((owner, key))) is not None:
-            ack, known = earlier[0], Acknowledged(self.state.position, earlier[1])
-        if known is None:
-            return None
         try:
-            answer = known_answer(known, operation)
-        except KyroError as error:
-            return error
-        return ack or answer
+            owner, key = owner_and_key(operation)
+            if (earlier := self.keyed.get((owner, key))) is not None:
+                ack, record = earlier
+                known_answer(Acknowledged(self.state.position, record), operation)
+                return ack
+            known = self.state.keys.of(owner, key)
+            return None if known is None else known_answer(known, operation)
+        except Exception as error:
+            return refusal_of(operation, error)
 
     def require(self, key: Key, terms: Terms, scope: Scope = EVERYTHING) -> None:
         """Refuse an operation whose conditions the document, as far as it is in the namespace of `scope`, does not

@@ -245,7 +245,8 @@ class WritePath:
             if isinstance(operation, KyroError):
                 answers.append(operation)
                 continue
-            key = b"" if operation.terms is None else operation.terms.idempotency_key
+            terms = getattr(operation, "terms", None)
+            key = b"" if terms is None else terms.idempotency_key
             if key and (known := changes.answered_before(operation)) is not None:
                 answers.append(known)
                 continue
