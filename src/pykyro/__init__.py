@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pykyro.model.collection import CollectionConfig, CollectionInfo, Distance, IdType
     from pykyro.model.documents import NewDocument
     from pykyro.model.errors import (
+        Aborted,
         AlreadyExists,
         ConfigError,
         DataDamaged,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from pykyro.model.tables import to_arrow, to_pandas
 
 __all__ = [
+    "Aborted",
     "AlreadyExists",
     "AsyncClient",
     "AsyncCollection",

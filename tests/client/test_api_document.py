@@ -178,8 +178,8 @@ def test_the_grpcurl_lines_work(empty_server: RunningServer) -> None:
     assert answers["Check"] == [[{"status": "SERVING"}]]
     assert answers["BulkInsert"][0][0]["total_inserted"] == "2"
     assert answers["BulkLoadHnsw"][0][0]["total_loaded"] == "2"
-    assert answers["Delete"] == [[{"success": True, "existed": True}]]
-    assert answers["BatchDelete"][0] == [{"success": True, "deleted_count": "2"}]
+    assert answers["Delete"][0][0].items() >= {"success": True, "existed": True}.items()
+    assert answers["BatchDelete"][0][0].items() >= {"success": True, "deleted_count": "2"}.items()
     assert answers["Query"][0][0]["metadata"] == {"source": "wiki", "year": "2021", "read": "yes"}
     assert [row.get("found", False) for row in answers["BulkQuery"][0][0]["results"]] == [True, False, True]
     assert [[row["doc_id"] for row in each[0]["results"]] for each in answers["Search"]] == [

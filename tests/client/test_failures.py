@@ -25,7 +25,7 @@ from pykyro import (
     Unauthenticated,
     Unavailable,
 )
-from pykyro.client import calls
+from pykyro.client import calls, write_calls
 from pykyro.model.filter import Exact, In
 from pykyro.proto import kyrodb_pb2 as pb
 
@@ -54,8 +54,8 @@ MEANINGS = {
 @pytest.fixture
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams that were shed do not rest, as far as this test can wait."""
-    for name in ("STREAM", "STREAM_ONCE_MORE"):
-        monkeypatch.setattr(calls, name, replace(getattr(calls, name), rest_s=0.0))
+    for module, name in ((calls, "STREAM"), (write_calls, "STREAM_ONCE_MORE")):
+        monkeypatch.setattr(module, name, replace(getattr(module, name), rest_s=0.0))
 
 
 def test_a_status_is_an_error_of_the_tree(kind: str) -> None:

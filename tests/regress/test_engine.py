@@ -20,8 +20,8 @@ from pykyro.engine.maintenance import builder, segment_builder
 from pykyro.engine.maintenance.build_protocol import BuildRequest
 from pykyro.engine.maintenance.builder import Build, BuildFailed, InlineBuilder
 from pykyro.engine.options import EngineOptions
+from pykyro.engine.pending_write import PendingWrite
 from pykyro.engine.tiers.hot_tier import HotTier
-from pykyro.engine.write_path import PendingWrite
 from pykyro.model.errors import DataDamaged, Unavailable, WriteFailed
 from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.requests import Delete, Operation, Put, UpdateMetadata

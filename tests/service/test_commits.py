@@ -13,6 +13,7 @@ from tests.engine.opening import open_small, put, vectors
 from tests.patience import PATIENCE_S
 
 from pykyro.engine import write_path
+from pykyro.engine.pending_write import PendingWrite
 from pykyro.model.errors import ResourceExhausted
 from pykyro.model.requests import Ack, Put
 from pykyro.service.commits import Commits
@@ -42,7 +43,7 @@ async def rig(directory: Path, waiting_max: int = 100) -> AsyncIterator[Rig]:
     made = Rig(Commits(engine, Counters(), waiting_max=waiting_max))
     answered = engine.writes.on_answered
 
-    def noted(writes: list[write_path.PendingWrite], taken_s: float) -> None:
+    def noted(writes: list[PendingWrite], taken_s: float) -> None:
         made.groups.append(len(writes))
         answered(writes, taken_s)
 

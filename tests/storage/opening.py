@@ -58,7 +58,7 @@ def open_log(
     try:
         clock = clock or FakeClock()
         recovery = Recovery(filesystem, directory, clock, dimension=dimension, metric=metric)
-        replayed = list(recovery.replay())
+        replayed = [(lsn, records) for lsn, records, _ in recovery.replay()]
         return OpenLog(recovery, recovery.start_log(options or LogOptions()), lock, replayed)
     except BaseException:
         lock.release()

@@ -170,7 +170,7 @@ def _choose_parent(
 
 
 def _shares_a_file(record: Record, manifest: Manifest) -> bool:
-    return any(chain.stored_in(record, file) for segment in manifest.segments for file in segment.files)
+    return any(chain.stored_in(record, file) for file in manifest.files)
 
 
 def _unless_too_old(

@@ -198,6 +198,7 @@ class _Staging:
                 "has_types": base.has_types or latest.has_types,
                 "has_expiry": base.has_expiry or latest.has_expiry,
                 "has_merges": base.has_merges or latest.has_merges,
+                "has_keys": base.has_keys or latest.has_keys,
                 "history": uuid4().hex,
                 "branched_from": Branch(history=self._plan.latest.history, lsn=self._plan.lsn),
                 "next_number": number,

@@ -17,9 +17,9 @@ from typing import Final
 
 from pykyro.cache.commit_sequence import CommitSequence
 from pykyro.memory.account import Account
-from pykyro.model.types import Vector
+from pykyro.model.types import LSN, Vector
 
-_ENTRY_BYTES: Final = 480
+_ENTRY_BYTES: Final = 520
 """Of a document beside its vector and metadata: objects, their headers, its place in the table."""
 _CHARGED_TOGETHER: Final = 64 << 10
 """So many bytes may be held that are not charged yet."""
@@ -28,13 +28,16 @@ _CHARGED_TOGETHER: Final = 64 << 10
 class CachedDocument:
     """A document as it is: its vector, and its metadata in the form of metadata_wire, public and reserved."""
 
-    __slots__ = ("doc_id", "newer", "older", "public", "reserved", "used", "vector")
+    __slots__ = ("doc_id", "newer", "older", "position", "public", "reserved", "used", "vector")
 
-    def __init__(self, doc_id: int, vector: Vector, public: bytes, reserved: bytes) -> None:
+    def __init__(
+        self, doc_id: int, vector: Vector, public: bytes, reserved: bytes, position: LSN = 0
+    ) -> None:
         self.doc_id = doc_id
         self.vector = vector
         self.public = public
         self.reserved = reserved
+        self.position = position
         self.used = False
         self.newer: CachedDocument | None = None
         self.older: CachedDocument | None = None
@@ -72,7 +75,9 @@ class DocumentCache:
                 document.used = True
         return document
 
-    def keep(self, doc_id: int, vector: Vector, public: bytes, reserved: bytes, since: int) -> None:
+    def keep(
+        self, doc_id: int, vector: Vector, public: bytes, reserved: bytes, since: int, position: LSN = 0
+    ) -> None:
         """A document that was found elsewhere, read after the commit sequence said `since`; it is copied if kept."""
         with self._lock:
             self.misses += 1
@@ -82,7 +87,7 @@ class DocumentCache:
                 self._evict()
             copy = vector.copy()
             copy.flags.writeable = False
-            self._append(CachedDocument(doc_id, copy, public, reserved))
+            self._append(CachedDocument(doc_id, copy, public, reserved, position))
 
     def forget(self, doc_ids: Iterable[int]) -> None:
         """These are written or deleted. For the writer, between `begin` and `end` of the CommitSequence."""

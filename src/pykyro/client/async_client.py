@@ -40,6 +40,7 @@ class AsyncCollection(Documents):
 
     def __init__(self, client: AsyncClient, name: str) -> None:
         """Programs call `AsyncClient.collection`."""
+        super().__init__()
         self._client = client
         self.name = checked_collection_name(name, "name")
 
@@ -72,6 +73,7 @@ class AsyncClient(Documents):
     ) -> None:
         """Connects at the first call, on whose event loop the client then stays. Raises InvalidArgument; OSError
         when a PEM file cannot be read."""
+        super().__init__()
         self._connection = connection(target, api_key, tls, timeout_s)
         self._channel: grpc.aio.Channel | None = None
         self._rpcs: dict[str, Callable[..., Any]] = {}

@@ -8,155 +8,57 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 
 from pykyro.client import calls
-from pykyro.client.calls import FilterArgument, Result, Steps
+from pykyro.client.async_document_writes import DocumentWrites
+from pykyro.client.calls import FilterArgument
 from pykyro.client.eager_call import eager
 from pykyro.model.answers import (
     DocumentPage,
     Facet,
-    InsertReport,
     SearchAnswer,
     Snapshot,
     Stats,
     StoredDocument,
 )
-from pykyro.model.arguments import DocId, Metadata, VectorLike
+from pykyro.model.arguments import DocId, VectorLike
 from pykyro.model.criteria import search_options
-from pykyro.model.documents import DocumentsLike
-from pykyro.model.expiry import ExpiresAt, Ttl, checked_expiry
+from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import FlushReport
 from pykyro.model.value_order import FACETS
 
 
-class Documents:
+class Documents(DocumentWrites):
     """The documents of a collection. Arguments are copied when a method is called, before it is awaited."""
-
-    async def _run(self, steps: Steps[Result]) -> Result:
-        """Make the calls of a method, for this collection; what it returns."""
-        raise NotImplementedError
-
-    # --- writes ---
-
-    @eager
-    async def insert(
-        self,
-        doc_id: DocId,
-        vector: VectorLike,
-        metadata: Metadata | None = None,
-        namespace: str = "",
-        *,
-        expires_at: ExpiresAt | None = None,
-        ttl: Ttl | None = None,
-    ) -> None:
-        """Store a document, or replace the one with its id.
-
-        It goes at `expires_at`, a datetime with a zone or seconds since the epoch, or after `ttl`, a timedelta or
-        seconds; with neither after the collection's default_ttl, and with math.inf never.
-        """
-        await self._run(calls.insert(doc_id, vector, metadata, namespace, checked_expiry(expires_at, ttl)))
-
-    @eager
-    async def insert_many(
-        self,
-        documents: DocumentsLike,
-        namespace: str = "",
-        *,
-        expires_at: ExpiresAt | None = None,
-        ttl: Ttl | None = None,
-    ) -> InsertReport:
-        """Store documents, in streams.
-
-        A document is (id, vector), (id, vector, metadata), a NewDocument, one as a lookup returned it, or a dict or
-        dataclass with `id`, `vector` and entries of metadata. A pandas DataFrame or anything that speaks Arrow has
-        them as columns (pykyro.model.frames).
-
-        Those that do not say themselves when they go do so as `expires_at` or `ttl` say, see `insert`.
-        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
-        Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of
-        the error says how many documents are stored.
-        """
-        return await self._run(calls.insert_many(documents, namespace, checked_expiry(expires_at, ttl)))
-
-    @eager
-    async def update_metadata(
-        self,
-        doc_id: DocId,
-        metadata: Metadata,
-        *,
-        merge: bool = False,
-        namespace: str = "",
-        expires_at: ExpiresAt | None = None,
-        ttl: Ttl | None = None,
-    ) -> bool:
-        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there.
-
-        The document goes when it did, unless `expires_at` or `ttl` say otherwise, see `insert`; with math.inf it
-        stays.
-        """
-        expiry = checked_expiry(expires_at, ttl)
-        return await self._run(calls.update_metadata(doc_id, metadata, merge, namespace, expiry))
-
-    @eager
-    async def upsert(
-        self,
-        documents: DocumentsLike,
-        namespace: str = "",
-        *,
-        expires_at: ExpiresAt | None = None,
-        ttl: Ttl | None = None,
-    ) -> InsertReport:
-        """The same as `insert_many`, which replaces documents whose ids are there."""
-        return await self._run(calls.insert_many(documents, namespace, checked_expiry(expires_at, ttl)))
-
-    @eager
-    async def update(
-        self,
-        doc_id: DocId,
-        metadata: Metadata,
-        namespace: str = "",
-        *,
-        expires_at: ExpiresAt | None = None,
-        ttl: Ttl | None = None,
-    ) -> bool:
-        """Lay these entries over a document's metadata, as `dict.update` does; False when it is not there."""
-        expiry = checked_expiry(expires_at, ttl)
-        return await self._run(calls.update_metadata(doc_id, metadata, True, namespace, expiry))
-
-    @eager
-    async def delete(self, doc_id: DocId, namespace: str = "") -> bool:
-        """Remove a document; False when it was not there."""
-        return await self._run(calls.delete(doc_id, namespace))
-
-    @eager
-    async def delete_many(
-        self, ids: Iterable[DocId] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
-    ) -> int:
-        """Remove the documents with these ids, or those that `filter` matches; how many there were.
-
-        All or none of them go (of each 10,000 ids). A filter must name a condition.
-        """
-        return await self._run(calls.delete_many(ids, filter, namespace))
-
-    @eager
-    async def clear(self, namespace: str = "") -> int:
-        """Remove every document, of a namespace if one is given, some thousand at a time; how many there were."""
-        return await self._run(calls.clear(namespace))
 
     # --- reads ---
 
     @eager
     async def get(
-        self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
+        self,
+        doc_id: DocId,
+        namespace: str = "",
+        *,
+        include_vector: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> StoredDocument | None:
         """The document with this id, or None."""
-        return await self._run(calls.get(doc_id, namespace, include_vector))
+        fresh = checked_freshness(min_position, max_wait_s)
+        return await self._run(calls.get(doc_id, namespace, include_vector, fresh))
 
     @eager
     async def get_many(
-        self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
+        self,
+        ids: Iterable[DocId],
+        namespace: str = "",
+        *,
+        include_vectors: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None for an id without a document."""
-        return await self._run(calls.get_many(ids, namespace, include_vectors))
+        fresh = checked_freshness(min_position, max_wait_s)
+        return await self._run(calls.get_many(ids, namespace, include_vectors, fresh))
 
     @eager
     async def search(
@@ -171,16 +73,29 @@ class Documents:
         exact: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        include_positions: bool = False,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> SearchAnswer:
         """The `k` documents most similar to `vector`, whenever that many match.
 
         `ef_search` is the number of candidates the graph search keeps, 0 for the server's own. Rows with a score
         below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
+        `include_positions` states the position of each hit, for `if_position`; then no cache answers.
         """
+        fresh = checked_freshness(min_position, max_wait_s)
         options = search_options(
-            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+            k,
+            None,
+            namespace,
+            ef_search,
+            min_score,
+            exact,
+            include_vectors,
+            include_metadata,
+            include_positions,
         )
-        return await self._run(calls.search(vector, options, filter))
+        return await self._run(calls.search(vector, options, filter, fresh))
 
     @eager
     async def search_many(
@@ -195,17 +110,37 @@ class Documents:
         exact: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        include_positions: bool = False,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[SearchAnswer]:
         """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order."""
+        fresh = checked_freshness(min_position, max_wait_s)
         options = search_options(
-            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+            k,
+            None,
+            namespace,
+            ef_search,
+            min_score,
+            exact,
+            include_vectors,
+            include_metadata,
+            include_positions,
         )
-        return await self._run(calls.search_many(vectors, options, filter))
+        return await self._run(calls.search_many(vectors, options, filter, fresh))
 
     @eager
-    async def count(self, *, filter: FilterArgument | None = None, namespace: str = "") -> int:
+    async def count(
+        self,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
+    ) -> int:
         """How many documents match `filter`, exactly; without one, how many there are."""
-        return await self._run(calls.count(filter, namespace))
+        fresh = checked_freshness(min_position, max_wait_s)
+        return await self._run(calls.count(filter, namespace, fresh))
 
     @eager
     async def scroll(
@@ -219,6 +154,8 @@ class Documents:
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> DocumentPage:
         """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
 
@@ -228,6 +165,7 @@ class Documents:
         A page shows one position. A document that is there all the while, and whose value is not changed, is in
         exactly one page, whatever is written meanwhile. A page of large documents has fewer than `limit`.
         """
+        fresh = checked_freshness(min_position, max_wait_s)
         wanted = page_request(
             limit,
             None,
@@ -238,7 +176,7 @@ class Documents:
             include_vectors=include_vectors,
             include_metadata=include_metadata,
         )
-        return await self._run(calls.scroll(wanted, filter, page_token))
+        return await self._run(calls.scroll(wanted, filter, page_token, fresh))
 
     async def documents(
         self,
@@ -277,8 +215,11 @@ class Documents:
         namespace: str = "",
         include_vectors: bool = False,
         include_metadata: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument]:
         """Up to `count` of the documents that match `filter`, each as likely as any other."""
+        fresh = checked_freshness(min_position, max_wait_s)
         wanted = page_request(
             count,
             None,
@@ -287,16 +228,24 @@ class Documents:
             include_metadata=include_metadata,
             limit_name="count",
         )
-        return await self._run(calls.sample(wanted, filter))
+        return await self._run(calls.sample(wanted, filter, fresh))
 
     @eager
     async def facets(
-        self, key: str, *, filter: FilterArgument | None = None, namespace: str = "", limit: int = FACETS
+        self,
+        key: str,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        limit: int = FACETS,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[Facet]:
         """The `limit` most frequent values under a key, or a dotted path, and how many of the documents that match
         `filter` have each, exactly; the most frequent first, equal ones by value. Of a list each element counts.
         Raises InvalidArgument for a key with too many values."""
-        return await self._run(calls.facets(key, filter, namespace, limit))
+        fresh = checked_freshness(min_position, max_wait_s)
+        return await self._run(calls.facets(key, filter, namespace, limit, fresh))
 
     # --- the collection itself ---
 

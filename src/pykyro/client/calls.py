@@ -13,13 +13,11 @@ from typing import Final, TypeAlias, TypeVar
 from google.protobuf.message import Message
 
 from pykyro.client import decode, encode
-from pykyro.client.retry import CALL, STREAM, STREAM_ONCE_MORE, RetryLimits
-from pykyro.client.status import refusal_error
+from pykyro.client.retry import CALL, STREAM, RetryLimits
 from pykyro.model.answers import (
     DocumentPage,
     Facet,
     Health,
-    InsertReport,
     SearchAnswer,
     Snapshot,
     Stats,
@@ -27,26 +25,20 @@ from pykyro.model.answers import (
 )
 from pykyro.model.arguments import (
     DocId,
-    Metadata,
-    Schema,
     VectorLike,
     checked_doc_id,
     checked_ids,
-    checked_metadata,
     checked_namespace,
     groups,
 )
-from pykyro.model.criteria import SearchOptions, check_one_criterion
-from pykyro.model.documents import DocumentsLike, Intake, checked_document
-from pykyro.model.errors import InvalidArgument, ResourceExhausted
-from pykyro.model.expiry import Expiry
+from pykyro.model.criteria import SearchOptions
+from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter_dict import FilterLike, parse_filter
+from pykyro.model.freshness import Freshness
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
-from pykyro.model.listing import PageRequest, page_request
+from pykyro.model.listing import PageRequest
 from pykyro.model.requests import FlushReport
-from pykyro.model.text_ids import TEXT
-from pykyro.model.typed_text import tags_of
-from pykyro.model.types import AnyId, Metric
+from pykyro.model.types import AnyId
 from pykyro.model.value_order import checked_facets
 from pykyro.proto import kyrodb_pb2 as pb
 
@@ -55,17 +47,13 @@ Item = TypeVar("Item")
 Response = TypeVar("Response", bound=Message)
 FilterArgument: TypeAlias = FilterLike | pb.MetadataFilter
 
-_STREAM_MESSAGES: Final = 1000
+STREAM_MESSAGES: Final = 1000
 """Messages of one stream: enough to make the call's own cost small, few enough to be sent again."""
-_STREAM_BYTES: Final = 16 << 20
+STREAM_BYTES: Final = 16 << 20
 _LOOKUPS_WITH_VECTORS: Final = 1000
 _IDS_BYTES: Final = 1 << 20
-assert _STREAM_MESSAGES < STREAM_MESSAGES_MAX
+assert STREAM_MESSAGES < STREAM_MESSAGES_MAX
 assert _LOOKUPS_WITH_VECTORS < STREAM_MESSAGES_MAX
-
-
-_UNNAMED: Final = pb.InsertResponse.Refusal(code=9)
-"""Of a server that does not name what it refused: FAILED_PRECONDITION, for it may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,177 +80,77 @@ Steps: TypeAlias = Generator[ClientCall, list[bytes], Result]
 """Yields calls, is sent their response messages, returns the method's result."""
 
 
-def insert(
-    doc_id: DocId, vector: VectorLike, metadata: Metadata | None, namespace: str, expiry: Expiry | None
-) -> Steps[None]:
-    document = checked_document(doc_id, vector, metadata, None)
-    yield ClientCall("Insert", [encode.insert_request(document, checked_namespace(namespace), expiry)])
-
-
-def insert_many(documents: DocumentsLike, namespace: str, expiry: Expiry | None) -> Steps[InsertReport]:
-    return (yield from _stored(documents, namespace, expiry)).checked_report()
-
-
-def insert_each(documents: DocumentsLike, namespace: str) -> Steps[InsertReport]:
-    """`insert_many` for a caller that looks at the report also when nothing was stored."""
-    return (yield from _stored(documents, namespace, None)).report
-
-
-def _stored(documents: DocumentsLike, namespace: str, expiry: Expiry | None) -> Steps[Intake]:
-    intake, namespace = Intake(documents, expiry), checked_namespace(namespace)
-    # What can be known beforehand is refused here, and the server need not take it.
-    config = yield from ask("GetConfig", pb.ConfigRequest(), pb.ConfigResponse)
-    metric = Metric(config.hnsw_distance.lower())
-    schema = Schema(config.embedding_dimension, metric, config.id_type == TEXT)
-    size = _STREAM_MESSAGES
-    encoded = (
-        (put.document.own_id, encode.insert_request(put.document, namespace, put.expiry))
-        for put in intake.accepted(schema)
-    )
-    try:
-        for group in groups(
-            encoded, count_max=_STREAM_MESSAGES, bytes_max=_STREAM_BYTES, bytes_of=lambda pair: len(pair[1])
-        ):
-            size = yield from _bulk_insert(group, size, intake)
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        intake.note(error)
-        raise
-    return intake
-
-
-def _bulk_insert(group: list[tuple[AnyId, bytes]], size: int, intake: Intake) -> Steps[int]:
-    """Store documents in streams of at most `size`; the size that the server's rate allows.
-
-    A stream that asks for more than the rate allows is sent again in halves. Storing a document twice is storing it.
-    """
-    waiting = list(_slices(group, size))[::-1]
-    while waiting:
-        documents = waiting.pop()
-        half = len(documents) // 2
-        try:
-            requests = [request for _, request in documents]
-            (payload,) = yield ClientCall(
-                "BulkInsert", requests, retry_limits=STREAM_ONCE_MORE if half else CALL
-            )
-        except ResourceExhausted as error:
-            if error.retry_after_s is None or not half:
-                raise
-            size = half
-            waiting += [documents[half:], documents[:half]]
-            continue
-        response = pb.InsertResponse.FromString(payload)
-        failed = response.total_failed
-        refusals = {refusal.position: refusal for refusal in response.refusals}
-        if len(refusals) != failed and failed != len(documents):
-            # A server that does not name what it refused: in halves, until that is known.
-            waiting += [documents[half:], documents[:half]]
-            continue
-        intake.inserted += len(documents) - failed
-        if failed:
-            for position, (doc_id, _) in enumerate(documents):
-                if refusal := refusals.get(position, None if refusals else _UNNAMED):
-                    intake.refuse(doc_id, refusal_error(refusal.code, refusal.error or response.error))
-    return size
-
-
-def update_metadata(
-    doc_id: DocId, metadata: Metadata, merge: bool, namespace: str, expiry: Expiry | None
-) -> Steps[bool]:
-    own_id, text_id = encode.named(checked_doc_id(doc_id, None))
-    values = checked_metadata(metadata)
-    request = pb.UpdateMetadataRequest(
-        doc_id=own_id,
-        text_id=text_id,
-        metadata=values,
-        types=tags_of(values),
-        merge=bool(merge),
-        namespace=checked_namespace(namespace),
-        expiry=encode.expiry_message(expiry),
-    )
-    response = yield from ask("UpdateMetadata", request, pb.UpdateMetadataResponse)
-    return response.existed
-
-
-def delete(doc_id: DocId, namespace: str) -> Steps[bool]:
-    own_id, text_id = encode.named(checked_doc_id(doc_id, None))
-    request = pb.DeleteRequest(doc_id=own_id, text_id=text_id, namespace=checked_namespace(namespace))
-    response = yield from ask("Delete", request, pb.DeleteResponse, idempotent=False)
-    return response.existed
-
-
-def delete_many(ids: Iterable[DocId] | None, filter: FilterArgument | None, namespace: str) -> Steps[int]:
-    check_one_criterion(ids, filter)
-    namespace = checked_namespace(namespace)
-    if filter is not None:
-        requests = [pb.BatchDeleteRequest(filter=_filter_message(filter), namespace=namespace)]
-    else:
-        requests = []
-        for some in _id_groups(ids or (), STREAM_MESSAGES_MAX):
-            doc_ids, text_ids = encode.named_each(some)
-            named = pb.IdList(doc_ids=doc_ids, text_ids=text_ids)
-            requests.append(pb.BatchDeleteRequest(ids=named, namespace=namespace))
-    deleted = 0
-    for request in requests:
-        response = yield from ask("BatchDelete", request, pb.BatchDeleteResponse, idempotent=False)
-        deleted += response.deleted_count
-    return deleted
-
-
-def get(doc_id: DocId, namespace: str, include_vector: bool) -> Steps[StoredDocument | None]:
+def get(
+    doc_id: DocId, namespace: str, include_vector: bool, fresh: Freshness | None
+) -> Steps[StoredDocument | None]:
     own_id, text_id = encode.named(checked_doc_id(doc_id, None))
     request = pb.QueryRequest(
         doc_id=own_id,
         text_id=text_id,
         include_embedding=bool(include_vector),
         namespace=checked_namespace(namespace),
+        read_options=encode.read_options(fresh),
     )
     response = yield from ask("Query", request, pb.QueryResponse)
     return decode.stored_document(response)
 
 
 def get_many(
-    ids: Iterable[DocId], namespace: str, include_vectors: bool
+    ids: Iterable[DocId], namespace: str, include_vectors: bool, fresh: Freshness | None
 ) -> Steps[list[StoredDocument | None]]:
     namespace = checked_namespace(namespace)
     found: list[StoredDocument | None] = []
-    for some in _id_groups(ids, _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX):
+    for some in id_groups(ids, _LOOKUPS_WITH_VECTORS if include_vectors else STREAM_MESSAGES_MAX):
         doc_ids, text_ids = encode.named_each(some)
         request = pb.BulkQueryRequest(
-            doc_ids=doc_ids, text_ids=text_ids, include_embeddings=bool(include_vectors), namespace=namespace
+            doc_ids=doc_ids,
+            text_ids=text_ids,
+            include_embeddings=bool(include_vectors),
+            namespace=namespace,
+            read_options=encode.read_options(fresh),
         )
         response = yield from ask("BulkQuery", request, pb.BulkQueryResponse)
         found += map(decode.stored_document, response.results)
     return found
 
 
-def search(vector: VectorLike, options: SearchOptions, filter: FilterArgument | None) -> Steps[SearchAnswer]:
+def search(
+    vector: VectorLike, options: SearchOptions, filter: FilterArgument | None, fresh: Freshness | None
+) -> Steps[SearchAnswer]:
     request = options.ask(vector, "vector", None)
-    (payload,) = yield ClientCall("Search", [encode.search_request(request, _filter_message(filter))])
+    (payload,) = yield ClientCall("Search", [encode.search_request(request, filter_message(filter), fresh)])
     return decode.search_answer(payload)
 
 
 def search_many(
-    vectors: Iterable[VectorLike], options: SearchOptions, filter: FilterArgument | None
+    vectors: Iterable[VectorLike],
+    options: SearchOptions,
+    filter: FilterArgument | None,
+    fresh: Freshness | None,
 ) -> Steps[list[SearchAnswer]]:
-    message = _filter_message(filter)
-    requests = [encode.search_request(request, message) for request in options.ask_each(vectors, None)]
+    message = filter_message(filter)
+    requests = [encode.search_request(request, message, fresh) for request in options.ask_each(vectors, None)]
     answers: list[SearchAnswer] = []
-    for stream in _slices(requests, _STREAM_MESSAGES):
+    for stream in slices(requests, STREAM_MESSAGES):
         payloads = yield ClientCall("BulkSearch", stream, retry_limits=STREAM)
         answers += map(decode.search_answer, payloads)
     return answers
 
 
-def count(filter: FilterArgument | None, namespace: str) -> Steps[int]:
-    request = pb.CountRequest(filter=_filter_message(filter), namespace=checked_namespace(namespace))
+def count(filter: FilterArgument | None, namespace: str, fresh: Freshness | None) -> Steps[int]:
+    request = pb.CountRequest(
+        filter=filter_message(filter),
+        namespace=checked_namespace(namespace),
+        read_options=encode.read_options(fresh),
+    )
     return (yield from ask("Count", request, pb.CountResponse)).count
 
 
-def scroll(wanted: PageRequest, filter: FilterArgument | None, page_token: str) -> Steps[DocumentPage]:
+def scroll(
+    wanted: PageRequest, filter: FilterArgument | None, page_token: str, fresh: Freshness | None = None
+) -> Steps[DocumentPage]:
     request = pb.ScrollRequest(
-        filter=_filter_message(filter),
+        filter=filter_message(filter),
         namespace=wanted.scope.namespace,
         limit=wanted.limit,
         page_token=page_token,
@@ -270,36 +158,37 @@ def scroll(wanted: PageRequest, filter: FilterArgument | None, page_token: str) 
         include_embeddings=wanted.include_vectors,
         exclude_metadata=not wanted.include_metadata,
         order_by=wanted.order_by,
+        read_options=encode.read_options(fresh),
     )
     return decode.document_page((yield from ask("Scroll", request, pb.ScrollResponse)))
 
 
-def sample(wanted: PageRequest, filter: FilterArgument | None) -> Steps[list[StoredDocument]]:
+def sample(
+    wanted: PageRequest, filter: FilterArgument | None, fresh: Freshness | None
+) -> Steps[list[StoredDocument]]:
     request = pb.SampleRequest(
-        filter=_filter_message(filter),
+        filter=filter_message(filter),
         namespace=wanted.scope.namespace,
         count=wanted.limit,
         include_embeddings=wanted.include_vectors,
         exclude_metadata=not wanted.include_metadata,
+        read_options=encode.read_options(fresh),
     )
     return decode.document_page((yield from ask("Sample", request, pb.ScrollResponse))).documents
 
 
-def facets(key: str, filter: FilterArgument | None, namespace: str, limit: int) -> Steps[list[Facet]]:
+def facets(
+    key: str, filter: FilterArgument | None, namespace: str, limit: int, fresh: Freshness | None
+) -> Steps[list[Facet]]:
     key, limit = checked_facets(key, limit)
     request = pb.FacetsRequest(
-        filter=_filter_message(filter), namespace=checked_namespace(namespace), key=key, limit=limit
+        filter=filter_message(filter),
+        namespace=checked_namespace(namespace),
+        key=key,
+        limit=limit,
+        read_options=encode.read_options(fresh),
     )
     return decode.facets((yield from ask("Facets", request, pb.FacetsResponse)))
-
-
-def clear(namespace: str) -> Steps[int]:
-    """Pages of ids, deleted one after the other."""
-    wanted = page_request(STREAM_MESSAGES_MAX, None, namespace, include_vectors=False, include_metadata=False)
-    gone = 0
-    while documents := (yield from scroll(wanted, None, "")).documents:
-        gone += yield from delete_many([document.id for document in documents], None, namespace)
-    return gone
 
 
 def flush(force: bool) -> Steps[FlushReport]:
@@ -330,7 +219,8 @@ def ask(rpc: str, request: Message, kind: type[Response], *, idempotent: bool = 
     return kind.FromString(payload)
 
 
-def _filter_message(filter: FilterArgument | None) -> pb.MetadataFilter | None:
+def filter_message(filter: FilterArgument | None) -> pb.MetadataFilter | None:
+    """The message of a filter, None of none. Raises InvalidArgument."""
     if filter is None or isinstance(filter, pb.MetadataFilter):
         return filter
     try:
@@ -339,7 +229,7 @@ def _filter_message(filter: FilterArgument | None) -> pb.MetadataFilter | None:
         raise InvalidArgument(f"filter cannot be sent: {error}", field="filter") from error
 
 
-def _id_groups(ids: Iterable[DocId], most: int) -> Iterator[list[AnyId]]:
+def id_groups(ids: Iterable[DocId], most: int) -> Iterator[list[AnyId]]:
     """Checked ids, as many together as one request may name."""
     return groups(
         checked_ids(ids, None),
@@ -349,6 +239,7 @@ def _id_groups(ids: Iterable[DocId], most: int) -> Iterator[list[AnyId]]:
     )
 
 
-def _slices(items: list[Item], size: int) -> Iterator[list[Item]]:
+def slices(items: list[Item], size: int) -> Iterator[list[Item]]:
+    """The items, at most `size` of them at a time."""
     for at in range(0, len(items), size):
         yield items[at : at + size]

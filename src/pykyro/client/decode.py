@@ -40,6 +40,7 @@ def search_answer(payload: bytes) -> SearchAnswer:
                 _vector(row.embedding),
                 row.types,
                 row.expires_at,
+                row.position,
             )
             for row in response.results
         ],
@@ -53,6 +54,7 @@ def search_answer(payload: bytes) -> SearchAnswer:
         examined=response.rows_examined,
         latency_ms=response.search_latency_ms,
         cached=_cached(response),
+        position=response.position,
     )
 
 
@@ -72,6 +74,7 @@ def stored_document(response: pb.QueryResponse) -> StoredDocument | None:
         types=response.types,
         expires_us=response.expires_at,
         tier=_SERVED_FROM.get(response.served_from),
+        position=response.position,
     )
 
 

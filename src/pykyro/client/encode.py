@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, assert_never
 
+from pykyro.model.conditions import Terms
 from pykyro.model.expiry import Expiry
 from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range
+from pykyro.model.freshness import Freshness
 from pykyro.model.requests import SearchRequest
 from pykyro.model.typed_filter import (
     Among,
@@ -33,7 +35,9 @@ _TEXT_OPERATORS: Final[dict[TextOperator, pb.TypedMatch.Operator]] = {
 }
 
 
-def insert_request(document: Document, namespace: str, expiry: Expiry | None = None) -> bytes:
+def insert_request(
+    document: Document, namespace: str, expiry: Expiry | None = None, options: pb.WriteOptions | None = None
+) -> bytes:
     """The bytes of an InsertRequest."""
     metadata, text_id = document.metadata, document.metadata.get(TEXT_ID_KEY, "")
     if text_id:
@@ -46,6 +50,7 @@ def insert_request(document: Document, namespace: str, expiry: Expiry | None = N
         namespace=namespace,
         types=tags_of(metadata),
         expiry=expiry_message(expiry),
+        write_options=options,
     ).SerializeToString()
 
 
@@ -71,7 +76,22 @@ def named_each(own_ids: Sequence[AnyId]) -> tuple[list[int], list[str]]:
     )
 
 
-def search_request(request: SearchRequest, filter: pb.MetadataFilter | None) -> bytes:
+def batch_insert_request(documents: Sequence[bytes], terms: Terms | None) -> bytes:
+    """The bytes of a BatchInsertRequest around InsertRequests that are bytes already."""
+    options = None if terms is None else pb.WriteOptions(idempotency_key=terms.idempotency_key.decode())
+    return wire.BatchInsertRequest(documents=documents, write_options=options).SerializeToString()
+
+
+def read_options(fresh: Freshness | None) -> pb.ReadOptions | None:
+    """The message that says how fresh a read is to be."""
+    if fresh is None:
+        return None
+    return pb.ReadOptions(min_position=fresh.min_position, max_wait_ms=round(1000 * fresh.max_wait_s))
+
+
+def search_request(
+    request: SearchRequest, filter: pb.MetadataFilter | None, fresh: Freshness | None = None
+) -> bytes:
     """The bytes of a SearchRequest with this filter message, which stands for `request.filter`."""
     return wire.SearchRequest(
         query_embedding=_floats(request.vector),
@@ -83,6 +103,8 @@ def search_request(request: SearchRequest, filter: pb.MetadataFilter | None) -> 
         ef_search=request.ef_search,
         exact=request.exact,
         exclude_metadata=not request.include_metadata,
+        include_positions=request.include_positions,
+        read_options=read_options(fresh),
     ).SerializeToString()
 
 

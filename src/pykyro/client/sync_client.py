@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import grpc
 
-from pykyro.client import calls, collection_calls
+from pykyro.client import calls, collection_calls, write_calls
 from pykyro.client.calls import ClientCall, Result, Steps
 from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, callables, connection
 from pykyro.client.diagnosis import Cause, Diagnosis
@@ -41,6 +41,7 @@ class RemoteCollection(Documents):
 
     def __init__(self, client: Client, name: str) -> None:
         """Programs call `Client.collection`."""
+        super().__init__()
         self._client = client
         self.name = checked_collection_name(name, "name")
 
@@ -80,6 +81,7 @@ class Client(Documents):
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         """Connects at the first call. Raises InvalidArgument; OSError when a PEM file cannot be read."""
+        super().__init__()
         self._connection = wanted = connection(target, api_key, tls, timeout_s)
         self._channel: Final = (
             grpc.insecure_channel(wanted.target.text, wanted.options)
@@ -244,4 +246,4 @@ class Client(Documents):
 
 def insert_each(client: Documents, documents: DocumentsLike, namespace: str = "") -> InsertReport:
     """`client.insert_many`, with a report also when no document is stored."""
-    return client._run(calls.insert_each(documents, namespace))
+    return client._run(write_calls.insert_each(client._written, documents, namespace))

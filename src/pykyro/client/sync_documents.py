@@ -8,122 +8,55 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pykyro.client import calls
-from pykyro.client.calls import FilterArgument, Result, Steps
+from pykyro.client.calls import FilterArgument
+from pykyro.client.sync_document_writes import DocumentWrites
 from pykyro.model.answers import (
     DocumentPage,
     Facet,
-    InsertReport,
     SearchAnswer,
     Snapshot,
     Stats,
     StoredDocument,
     through_pages,
 )
-from pykyro.model.arguments import DocId, Metadata, VectorLike
+from pykyro.model.arguments import DocId, VectorLike
 from pykyro.model.criteria import search_options
-from pykyro.model.documents import DocumentsLike
-from pykyro.model.expiry import ExpiresAt, Ttl, checked_expiry
+from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import FlushReport
-from pykyro.model.shorthands import Shorthands
 from pykyro.model.value_order import FACETS
 
 
-class Documents(Shorthands):
+class Documents(DocumentWrites):
     """The documents of a collection. Any thread may call any method."""
-
-    def _run(self, steps: Steps[Result]) -> Result:
-        """Make the calls of a method, for this collection; what it returns."""
-        raise NotImplementedError
-
-    # --- writes ---
-
-    def insert(
-        self,
-        doc_id: DocId,
-        vector: VectorLike,
-        metadata: Metadata | None = None,
-        namespace: str = "",
-        *,
-        expires_at: ExpiresAt | None = None,
-        ttl: Ttl | None = None,
-    ) -> None:
-        """Store a document, or replace the one with its id.
-
-        It goes at `expires_at`, a datetime with a zone or seconds since the epoch, or after `ttl`, a timedelta or
-        seconds; with neither after the collection's default_ttl, and with math.inf never.
-        """
-        self._run(calls.insert(doc_id, vector, metadata, namespace, checked_expiry(expires_at, ttl)))
-
-    def insert_many(
-        self,
-        documents: DocumentsLike,
-        namespace: str = "",
-        *,
-        expires_at: ExpiresAt | None = None,
-        ttl: Ttl | None = None,
-    ) -> InsertReport:
-        """Store documents, in streams.
-
-        A document is (id, vector), (id, vector, metadata), a NewDocument, one as a lookup returned it, or a dict or
-        dataclass with `id`, `vector` and entries of metadata. A pandas DataFrame or anything that speaks Arrow has
-        them as columns (pykyro.model.frames).
-
-        Those that do not say themselves when they go do so as `expires_at` or `ttl` say, see `insert`.
-        A document that cannot be stored is reported and the others go in; when none can be stored, that is raised.
-        Each is copied when it comes, so one buffer may be filled again for the next. When the call fails, a note of
-        the error says how many documents are stored.
-        """
-        return self._run(calls.insert_many(documents, namespace, checked_expiry(expires_at, ttl)))
-
-    def update_metadata(
-        self,
-        doc_id: DocId,
-        metadata: Metadata,
-        *,
-        merge: bool = False,
-        namespace: str = "",
-        expires_at: ExpiresAt | None = None,
-        ttl: Ttl | None = None,
-    ) -> bool:
-        """Replace a document's metadata, or with `merge` lay these entries over it; False when it is not there.
-
-        The document goes when it did, unless `expires_at` or `ttl` say otherwise, see `insert`; with math.inf it
-        stays.
-        """
-        expiry = checked_expiry(expires_at, ttl)
-        return self._run(calls.update_metadata(doc_id, metadata, merge, namespace, expiry))
-
-    def delete(self, doc_id: DocId, namespace: str = "") -> bool:
-        """Remove a document; False when it was not there."""
-        return self._run(calls.delete(doc_id, namespace))
-
-    def delete_many(
-        self, ids: Iterable[DocId] | None = None, *, filter: FilterArgument | None = None, namespace: str = ""
-    ) -> int:
-        """Remove the documents with these ids, or those that `filter` matches; how many there were.
-
-        All or none of them go (of each 10,000 ids). A filter must name a condition.
-        """
-        return self._run(calls.delete_many(ids, filter, namespace))
-
-    def clear(self, namespace: str = "") -> int:
-        """Remove every document, of a namespace if one is given, some thousand at a time; how many there were."""
-        return self._run(calls.clear(namespace))
 
     # --- reads ---
 
     def get(
-        self, doc_id: DocId, namespace: str = "", *, include_vector: bool = True
+        self,
+        doc_id: DocId,
+        namespace: str = "",
+        *,
+        include_vector: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> StoredDocument | None:
         """The document with this id, or None."""
-        return self._run(calls.get(doc_id, namespace, include_vector))
+        fresh = checked_freshness(min_position, max_wait_s)
+        return self._run(calls.get(doc_id, namespace, include_vector, fresh))
 
     def get_many(
-        self, ids: Iterable[DocId], namespace: str = "", *, include_vectors: bool = True
+        self,
+        ids: Iterable[DocId],
+        namespace: str = "",
+        *,
+        include_vectors: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None for an id without a document."""
-        return self._run(calls.get_many(ids, namespace, include_vectors))
+        fresh = checked_freshness(min_position, max_wait_s)
+        return self._run(calls.get_many(ids, namespace, include_vectors, fresh))
 
     def search(
         self,
@@ -137,16 +70,29 @@ class Documents(Shorthands):
         exact: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        include_positions: bool = False,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> SearchAnswer:
         """The `k` documents most similar to `vector`, whenever that many match.
 
         `ef_search` is the number of candidates the graph search keeps, 0 for the server's own. Rows with a score
         below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
+        `include_positions` states the position of each hit, for `if_position`; then no cache answers.
         """
+        fresh = checked_freshness(min_position, max_wait_s)
         options = search_options(
-            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+            k,
+            None,
+            namespace,
+            ef_search,
+            min_score,
+            exact,
+            include_vectors,
+            include_metadata,
+            include_positions,
         )
-        return self._run(calls.search(vector, options, filter))
+        return self._run(calls.search(vector, options, filter, fresh))
 
     def search_many(
         self,
@@ -160,16 +106,36 @@ class Documents(Shorthands):
         exact: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        include_positions: bool = False,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[SearchAnswer]:
         """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order."""
+        fresh = checked_freshness(min_position, max_wait_s)
         options = search_options(
-            k, None, namespace, ef_search, min_score, exact, include_vectors, include_metadata
+            k,
+            None,
+            namespace,
+            ef_search,
+            min_score,
+            exact,
+            include_vectors,
+            include_metadata,
+            include_positions,
         )
-        return self._run(calls.search_many(vectors, options, filter))
+        return self._run(calls.search_many(vectors, options, filter, fresh))
 
-    def count(self, *, filter: FilterArgument | None = None, namespace: str = "") -> int:
+    def count(
+        self,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
+    ) -> int:
         """How many documents match `filter`, exactly; without one, how many there are."""
-        return self._run(calls.count(filter, namespace))
+        fresh = checked_freshness(min_position, max_wait_s)
+        return self._run(calls.count(filter, namespace, fresh))
 
     def scroll(
         self,
@@ -182,6 +148,8 @@ class Documents(Shorthands):
         descending: bool = False,
         include_vectors: bool = False,
         include_metadata: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> DocumentPage:
         """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
 
@@ -191,6 +159,7 @@ class Documents(Shorthands):
         A page shows one position. A document that is there all the while, and whose value is not changed, is in
         exactly one page, whatever is written meanwhile. A page of large documents has fewer than `limit`.
         """
+        fresh = checked_freshness(min_position, max_wait_s)
         wanted = page_request(
             limit,
             None,
@@ -201,7 +170,7 @@ class Documents(Shorthands):
             include_vectors=include_vectors,
             include_metadata=include_metadata,
         )
-        return self._run(calls.scroll(wanted, filter, page_token))
+        return self._run(calls.scroll(wanted, filter, page_token, fresh))
 
     def documents(
         self,
@@ -234,8 +203,11 @@ class Documents(Shorthands):
         namespace: str = "",
         include_vectors: bool = False,
         include_metadata: bool = True,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument]:
         """Up to `count` of the documents that match `filter`, each as likely as any other."""
+        fresh = checked_freshness(min_position, max_wait_s)
         wanted = page_request(
             count,
             None,
@@ -244,15 +216,23 @@ class Documents(Shorthands):
             include_metadata=include_metadata,
             limit_name="count",
         )
-        return self._run(calls.sample(wanted, filter))
+        return self._run(calls.sample(wanted, filter, fresh))
 
     def facets(
-        self, key: str, *, filter: FilterArgument | None = None, namespace: str = "", limit: int = FACETS
+        self,
+        key: str,
+        *,
+        filter: FilterArgument | None = None,
+        namespace: str = "",
+        limit: int = FACETS,
+        min_position: int = 0,
+        max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[Facet]:
         """The `limit` most frequent values under a key, or a dotted path, and how many of the documents that match
         `filter` have each, exactly; the most frequent first, equal ones by value. Of a list each element counts.
         Raises InvalidArgument for a key with too many values."""
-        return self._run(calls.facets(key, filter, namespace, limit))
+        fresh = checked_freshness(min_position, max_wait_s)
+        return self._run(calls.facets(key, filter, namespace, limit, fresh))
 
     # --- the collection itself ---
 

@@ -19,7 +19,13 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
     if found and result.hits[0].metadata_wire.startswith(TEXT_ID_TAG):
         found = [text_id_in(hit.metadata_wire) for hit in result.hits]
     hits = [
-        Hit(own_id, hit.score, hit.metadata_wire, None if hit.vector is None else hit.vector.copy())
+        Hit(
+            own_id,
+            hit.score,
+            hit.metadata_wire,
+            None if hit.vector is None else hit.vector.copy(),
+            position=hit.position,
+        )
         for own_id, hit in zip(found, result.hits, strict=True)
     ]
     return SearchAnswer(
@@ -34,6 +40,7 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
         examined=result.examined,
         latency_ms=latency_ms,
         cached="" if result.cached is None else result.cached.value,
+        position=result.position,
     )
 
 
@@ -42,13 +49,17 @@ def stored(found: Found | None, include_vector: bool) -> StoredDocument | None:
         return None
     # A copy, so that neither a tier nor a mapped file outlives its use for the sake of one row.
     vector = found.vector.copy() if include_vector else None
-    return StoredDocument(_id_of(found), vector, found.metadata_wire, found.tier)
+    return StoredDocument(_id_of(found), vector, found.metadata_wire, found.tier, position=found.position)
 
 
 def stored_documents(page: Page, include_vectors: bool) -> list[StoredDocument]:
     return [
         StoredDocument(
-            _id_of(found), found.vector if include_vectors else None, found.metadata_wire, found.tier
+            _id_of(found),
+            found.vector if include_vectors else None,
+            found.metadata_wire,
+            found.tier,
+            position=found.position,
         )
         for found in page.documents
     ]

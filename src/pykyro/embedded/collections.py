@@ -44,6 +44,7 @@ class Collection(Documents):
 
     def __init__(self, database: Database, name: str) -> None:
         """Programs call `Database.collection`."""
+        super().__init__()
         self._database = database
         self.name = name
 
@@ -68,6 +69,7 @@ class Database(Documents):
     def __init__(self, collections: Collections, lock: Lock | None = None) -> None:
         """Takes over `collections`, its default engine and, where there is none, the lock of the directory; programs
         call `pykyro.open`."""
+        super().__init__()
         self._collections = collections
         self._engine = collections.default
         self._open: _Open | None = None if self._engine is None else _Open(self._engine)

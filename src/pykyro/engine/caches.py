@@ -198,7 +198,7 @@ class Caches:
             self.documents.forget([record.key for record in records])
         if queries.mode is not Mode.OFF:
             try:
-                if not all_new or not queries.commit_check.is_unaffected(np.array(vectors)):
+                if records and (not all_new or not queries.commit_check.is_unaffected(np.array(vectors))):
                     self._apply(records)
             except Exception:
                 # The write is durable and applied; a cache that cannot be brought up to date is given up instead.

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from pykyro.engine.context import EngineContext
+from pykyro.engine.engine_stats import stats_of
+from pykyro.engine.freshness import until_fresh, wait_for
 from pykyro.engine.listing import Listing
 from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.maintenance import SYNCS, WORK, Maintenance
@@ -27,6 +29,7 @@ from pykyro.memory.budget import MemoryBudget
 from pykyro.model.arguments import Schema
 from pykyro.model.errors import KyroError, ResourceExhausted
 from pykyro.model.expiry import Expiry
+from pykyro.model.freshness import Freshness
 from pykyro.model.requests import (
     Ack,
     EngineStats,
@@ -126,6 +129,14 @@ class Engine:
         """The document that the tenant of `scope` knows as `doc_id`, or None when it is absent or in another
         namespace; without `cached`, never from a cache."""
         return self.reads.get(doc_id, scope, cached=cached)
+
+    def wait_for(self, wanted: Freshness | None) -> None:
+        """Return when the position that is wanted is reached. Raises FailedPrecondition when it is not in time."""
+        wait_for(self._context.state, wanted)
+
+    async def until_fresh(self, wanted: Freshness | None) -> None:
+        """`wait_for` on an event loop."""
+        await until_fresh(self._context.state, wanted)
 
     def watch_syncs(self, observer: Callable[[float], None]) -> None:
         """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""
@@ -246,40 +257,7 @@ class Engine:
 
     def stats(self) -> EngineStats:
         self._before_reading()
-        context, version = self._context, self._context.state.version
-        breaker, room = context.log.breaker, context.disk.room()
-        cold = sum(segment.live for segment in version.cold)
-        queries = context.caches.queries
-        return EngineStats(
-            documents=context.state.documents,
-            hot_documents=context.state.documents - cold,
-            cold_documents=cold,
-            dead_rows=sum(len(segment.deleted) for segment in version.cold),
-            segments=len(version.cold),
-            position=context.state.position,
-            sealed_position=context.manifests.current.sealed_lsn,
-            hot_flushes=self._maintenance.sealing.count,
-            merges=self._maintenance.merging.count,
-            wal_writes=context.log.writes,
-            wal_writes_failed=breaker.failures,
-            wal_bytes=context.log.bytes_written,
-            wal_syncs=context.log.syncs,
-            refusing_writes=context.writes.refusing or (room.refusal if breaker.closed else breaker.reason),
-            breaker_state=int(breaker.state),
-            disk_full_errors=breaker.disk_full_failures,
-            disk_free_bytes=room.free_bytes,
-            disk_warning=room.warning,
-            wal_probes=breaker.probes,
-            unsynced_frames=context.log.unsynced_frames,
-            unsynced_age_s=context.log.unsynced_age_s,
-            query_cache_entries=len(queries),
-            query_cache_bytes=queries.size_bytes,
-            query_cache_counts=dict(queries.counts),
-            maintenance_failure=self._maintenance.last_failure,
-            capacity_warning=context.writes.capacity.warning(context.state.documents),
-            room_warning=context.writes.room.warning(),
-            expired=self.expired,
-        )
+        return stats_of(self._context, self._maintenance, self.expired)
 
     def _before_reading(self) -> None:
         """See that nothing which is due is counted."""

@@ -292,12 +292,13 @@ def _documents(
         elif text_ids:
             wires = [text_id_alone(wire) for wire in tier.public_metadata(some.tolist())]
         vectors = tier.columns_of(some)[1] if request.include_vectors else None
-        for place, (doc_id, wire) in enumerate(
-            zip(doc_ids[at : at + len(some)].tolist(), wires, strict=True)
+        positions = tier.positions_of(some).tolist()
+        for place, (doc_id, wire, position) in enumerate(
+            zip(doc_ids[at : at + len(some)].tolist(), wires, positions, strict=True)
         ):
             vector = _NO_VECTOR if vectors is None else vectors[place]
             size += _FOUND_BYTES + len(wire) + vector.nbytes
             if size > PAGE_BYTES_MAX and (at or place):
                 return
-            yield Found(doc_id, vector, wire, kind)
+            yield Found(doc_id, vector, wire, kind, position)
         at += len(some)

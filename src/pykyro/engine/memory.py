@@ -41,6 +41,7 @@ class EngineMemory:
         self.query_cache = self.budget.account("query cache")
         self.document_cache = self.budget.account("document cache")
         self.graphs = self.budget.account("graphs")
+        self.request_keys = self.budget.account("idempotency keys")
         self.builds = self.budget.account("builds", elsewhere=True)
         self.hot_bytes_max = 0
         """Writers wait while the hot tiers hold more."""

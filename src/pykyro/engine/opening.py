@@ -21,6 +21,7 @@ from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.legacy_tenants import read_legacy_tenants
 from pykyro.storage.recovery import Recovery, RecoveryReport
+from pykyro.storage.request_keys import Acknowledged, read_request_keys
 from pykyro.system.clock import Clock
 
 
@@ -49,7 +50,7 @@ def recovered(
         recovery.manifests.update(lambda manifest: manifest.model_copy(update={"tenants": legacy}))
     manifest = recovery.manifest
     segments = [
-        open_segment(filesystem, directory, entry, options.metric, memory=memory)
+        open_segment(filesystem, directory, entry, options.metric, memory=memory, covers=manifest.sealed_lsn)
         for entry in manifest.segments
     ]
     state = State(
@@ -63,6 +64,8 @@ def recovered(
         texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
     )
     state.tenants.count(manifest.tenants.values(), segments)
+    if manifest.keys is not None:
+        state.keys.load(read_request_keys(filesystem, directory, manifest.keys))
     segment_context = SegmentContext(
         filesystem=filesystem,
         directory=directory,
@@ -105,8 +108,9 @@ def replay(recovery: Recovery, context: SegmentContext) -> None:
     """
     state, memory = context.state, context.memory
     sealing, seals = TierSealing(context), 0
-    for lsn, records in recovery.replay():
+    for lsn, records, keys in recovery.replay():
         state.replay(lsn, records, context.directory)
+        state.keys.load(Acknowledged(lsn, key) for key in keys)
         active = state.version.active
         if active.size_bytes < active.charge_from:
             continue

@@ -155,6 +155,9 @@ def _hydrate(
     if request.include_metadata:
         for hit, wire in zip(hits, tier.public_metadata(rows), strict=True):
             hit.metadata_wire = wire
+    if request.include_positions:
+        for hit, row in zip(hits, rows, strict=True):
+            hit.position = tier.position_of(row)
     if request.include_vectors:
         for hit, row in zip(hits, rows, strict=True):
             hit.vector = tier.vector(row)

@@ -40,7 +40,7 @@ from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
 from pykyro.model.metadata_wire import text_id_in
 from pykyro.model.requests import Found, SearchRequest, SearchResult, Stage, Tier
-from pykyro.model.types import AnyId, Scope, Vector, key_doc_id, key_of
+from pykyro.model.types import LSN, AnyId, Scope, Vector, key_doc_id, key_of
 from pykyro.system.clock import Clock
 
 _ATTEMPTS: Final = 4
@@ -113,7 +113,7 @@ class ReadPath:
         for request, query in zip(requests, queries, strict=True):
             search = Search(request, query, request.ef_search or self.ef_search)
             searches.append(search)
-            if request.ef_search or request.exact:
+            if request.ef_search or request.exact or request.include_positions:
                 continue
             found = caches.lookup(request, query, search.ef)
             if isinstance(found, SearchResult):
@@ -280,18 +280,19 @@ class ReadPath:
             place = self._state.find(key)
             if place is None:
                 return None
-            return _found(doc_id, place.vector, place.metadata, place.tier.kind, scope)
+            return _found(doc_id, place.vector, place.metadata, place.tier.kind, scope, place.position)
         since = self.caches.commits.number_if_idle()
         held = documents.get(key)
         if held is not None:
-            return _found(doc_id, held.vector, StoredMetadata(held.public, held.reserved), Tier.CACHE, scope)
+            stored = StoredMetadata(held.public, held.reserved)
+            return _found(doc_id, held.vector, stored, Tier.CACHE, scope, held.position)
         place = self._state.find(key)
         if place is None:
             return None
-        vector, metadata = place.vector, place.metadata
+        vector, metadata, position = place.vector, place.metadata, place.position
         if since is not None:
-            documents.keep(key, vector, metadata.public, metadata.reserved, since)
-        return _found(doc_id, vector, metadata, place.tier.kind, scope)
+            documents.keep(key, vector, metadata.public, metadata.reserved, since, position)
+        return _found(doc_id, vector, metadata, place.tier.kind, scope, position)
 
     def _get_text(self, text: str, scope: Scope, *, cached: bool) -> Found | None:
         """The same where ids are text."""
@@ -304,16 +305,18 @@ class ReadPath:
             held = documents.get(key)
             if held is not None and text_id_in(held.public) == text:
                 metadata = StoredMetadata(held.public, held.reserved)
-                return _found(key_doc_id(key), held.vector, metadata, Tier.CACHE, scope)
+                return _found(key_doc_id(key), held.vector, metadata, Tier.CACHE, scope, held.position)
         found = state.find_text(scope.tenant, text)
         if found is None:
             return None
         key, place, stored = found
-        vector = place.vector
+        vector, position = place.vector, place.position
         if documents is not None and since is not None:
-            documents.keep(key, vector, stored.public, stored.reserved, since)
-        return _found(key_doc_id(key), vector, stored, place.tier.kind, scope)
+            documents.keep(key, vector, stored.public, stored.reserved, since, position)
+        return _found(key_doc_id(key), vector, stored, place.tier.kind, scope, position)
 
 
-def _found(doc_id: int, vector: Vector, metadata: TierMetadata, tier: Tier, scope: Scope) -> Found | None:
-    return Found(doc_id, vector, metadata.public, tier) if metadata.in_scope(scope) else None
+def _found(
+    doc_id: int, vector: Vector, metadata: TierMetadata, tier: Tier, scope: Scope, position: LSN
+) -> Found | None:
+    return Found(doc_id, vector, metadata.public, tier, position) if metadata.in_scope(scope) else None

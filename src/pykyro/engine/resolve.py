@@ -1,5 +1,5 @@
 """What an operation changes, given the documents as they are and the operations before it in its group; and why one
-is refused. A Put, which is what most are, is resolved in write_path.py."""
+is refused. A Put, which is what most are, is resolved in write_path.py, and several of one frame in put_many.py."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pykyro.engine.request_costs import RequestCosts
+from pykyro.engine.request_keys import known_answer, owner_and_key
 from pykyro.engine.resolve_text import delete_texts, key_of_text
 from pykyro.engine.state import State
 from pykyro.index.metadata.simplify import simplified
+from pykyro.model.conditions import Terms, is_elsewhere, is_not_there, is_there, matches_not
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.expiry import Expiry
 from pykyro.model.filter import matches
 from pykyro.model.limits import WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_bounds import UTF8_BYTES_MAX, check_updated
 from pykyro.model.metadata_wire import encode_metadata
-from pykyro.model.requests import Delete, DeleteMany, DeleteMatching, Operation, UpdateMetadata
+from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, UpdateMetadata
 from pykyro.model.types import (
+    EVERYTHING,
     EXPIRES_AT_KEY,
     OWNER_SHIFT,
     RESERVED_KEYS,
@@ -37,7 +40,15 @@ from pykyro.model.types import (
     key_owner,
     owner_of,
 )
-from pykyro.storage.wal.records import DeleteRecord, MergeRecord, MetadataRecord, PutRecord, Record
+from pykyro.storage.request_keys import Acknowledged
+from pykyro.storage.wal.records import (
+    DeleteRecord,
+    KeyRecord,
+    MergeRecord,
+    MetadataRecord,
+    PutRecord,
+    Record,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -73,6 +84,8 @@ class GroupChanges:
     merged_bytes: int = 0
     has_expiry: bool = False
     vectors: dict[Key, Vector] = field(default_factory=dict)
+    keyed: dict[tuple[int, bytes], tuple[Ack, KeyRecord]] = field(default_factory=dict)
+    """By owner and idempotency key the answers that are to be known by them."""
 
     def resolve(self, operation: Operation) -> tuple[int, list[Record]]:
         """How many documents existed before, and the records to log; none when nothing changes. Put is resolved by
@@ -80,6 +93,9 @@ class GroupChanges:
         if isinstance(operation, UpdateMetadata):
             return self._update(operation)
         if isinstance(operation, Delete):
+            if operation.terms is not None:
+                key = self._key(operation.scope.tenant, operation.doc_id)
+                self.require(key, operation.doc_id, operation.terms, operation.scope)
             return self._delete([operation.doc_id], operation.scope)
         if isinstance(operation, DeleteMany):
             return self._delete(operation.doc_ids, operation.scope)
@@ -87,7 +103,7 @@ class GroupChanges:
             return self._delete_matching(operation)
         raise TypeError(f"{type(operation).__name__} is no operation")
 
-    def note(self, existed: int, records: Sequence[Record]) -> None:
+    def note(self, records: Sequence[Record]) -> None:
         """Note what the records change, for the operations behind them."""
         for record in records:
             key = record.key
@@ -102,9 +118,42 @@ class GroupChanges:
             self.changed[key] = record.metadata
             if self.state.texts is not None and isinstance(record, PutRecord):
                 self.vectors[key] = record.vector
-            if not existed:
+            if isinstance(record, PutRecord) and record.is_new:
                 self.documents += 1
                 self.by_owner[key >> OWNER_SHIFT] += 1
+
+    def answered_before(self, operation: Operation) -> Ack | KyroError | None:
+        """The answer to an operation whose idempotency key is known, None when it is new."""
+        try:
+            owner, key = owner_and_key(operation)
+            if (earlier := self.keyed.get((owner, key))) is not None:
+                ack, record = earlier
+                known_answer(Acknowledged(self.state.position, record), operation)
+                return ack
+            known = self.state.keys.of(owner, key)
+            return None if known is None else known_answer(known, operation)
+        except Exception as error:
+            return refusal_of(operation, error)
+
+    def require(self, key: Key, doc_id: AnyId, terms: Terms, scope: Scope = EVERYTHING) -> None:
+        """Refuse an operation whose conditions the document, as far as it is in the namespace of `scope`, does not
+        meet at this moment. Raises AlreadyExists, Aborted."""
+        if not terms.is_conditional:
+            return
+        if terms.if_absent:
+            if self.exists(key):
+                raise is_there(doc_id)
+            return
+        stored = self.now(key)
+        if stored is None or (scope.namespace and not scope.admits(stored)):
+            raise is_not_there(doc_id, terms)
+        if terms.if_position is not None:
+            place = None if key in self.changed else self.state.locate(key)
+            position = None if place is None else place.position
+            if position != terms.if_position:
+                raise is_elsewhere(doc_id, position, terms.if_position)
+        if terms.if_filter is not None and not matches(self.state.meant(terms.if_filter), stored):
+            raise matches_not(doc_id)
 
     def _note_merge(self, record: MergeRecord) -> None:
         before = self.changed.get(record.key)
@@ -123,6 +172,8 @@ class GroupChanges:
 
     def _update(self, operation: UpdateMetadata) -> tuple[int, list[Record]]:
         key = self._key(operation.scope.tenant, operation.doc_id)
+        if operation.terms is not None:
+            self.require(key, operation.doc_id, operation.terms, operation.scope)
         stored = self.metadata_in(key, operation.scope)
         if stored is None:
             return 0, []

@@ -63,7 +63,7 @@ def delete_texts(
         records += removal
         count += 1
         if tried is not changes:
-            tried.note(1, removal)
+            tried.note(removal)
     return count, records
 
 

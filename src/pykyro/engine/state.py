@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pykyro.engine.memory import EngineMemory
+from pykyro.engine.request_keys import RequestKeys
 from pykyro.engine.tenant_counts import TenantCounts
 from pykyro.engine.text_ids import TextKeys, text_id_of
 from pykyro.engine.tiers.cold_segment import ColdSegment
@@ -57,6 +58,10 @@ class Place:
     def metadata(self) -> TierMetadata:
         return self.tier.metadata(self.row)
 
+    @property
+    def position(self) -> LSN:
+        return self.tier.position_of(self.row)
+
 
 class Expiring(NamedTuple):
     """A live document that is due, and where it is."""
@@ -93,6 +98,8 @@ class State:
         self.version = Version(tuple(segments), (), self.new_hot_tier())
         self.documents = sum(segment.live for segment in segments)
         self.tenants = TenantCounts()
+        self.keys = RequestKeys(memory.request_keys)
+        """Idempotency keys of acknowledged writes."""
         self.position = position
         self.mutations_since_freeze = 0
         self._moves = 0
@@ -190,9 +197,9 @@ class State:
             active = self.version.active
             if isinstance(record, MergeRecord):
                 assert before is not None
-                active.merge(key, before.tier, before.row, record.changes, record.wire)
+                active.merge(key, before.tier, before.row, record.changes, record.wire, lsn)
             else:
-                active.put(key, vector, record.metadata, record.wire)
+                active.put(key, vector, record.metadata, record.wire, lsn)
                 if self.may_expire:
                     self.expires_from_us = min(self.expires_from_us, instant_us_of(record.metadata))
             if before is None:

@@ -17,15 +17,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
 from pykyro.engine.caches import Caches
 from pykyro.engine.capacity import Capacity
 from pykyro.engine.expiration import Expiration
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
+from pykyro.engine.pending_write import Answer, LeaderTurns, PendingWrite
+from pykyro.engine.put_many import resolve_put_many
+from pykyro.engine.request_keys import key_record
 from pykyro.engine.resolve import GroupChanges, check_put, refusal_of, too_long
 from pykyro.engine.resolve_text import key_of_text, text_of
 from pykyro.engine.room import Room
@@ -34,55 +36,19 @@ from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.expiry import Expiry
 from pykyro.model.limits import COMMIT_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_wire import TYPES_TAG, encode_metadata
-from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put
+from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put, PutMany
 from pykyro.model.types import LSN, OWNER_SHIFT, TENANT_INDEX_KEY
 from pykyro.storage.files.disk_space import DiskSpace
+from pykyro.storage.request_keys import Acknowledged
 from pykyro.storage.wal.log import Log
 from pykyro.storage.wal.records import PutRecord, Record, hold_types
-from pykyro.storage.wal.writer import encode_records
+from pykyro.storage.wal.writer import encode_records, with_key
 from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
 
-Answer: TypeAlias = Ack | KyroError
 _GROUP_OPERATIONS_MAX = 4096
 _DELETES = (Delete, DeleteMany, DeleteMatching)
-
-
-class Turn(Protocol):
-    """A lock that is taken until its write is answered, or has to lead a group."""
-
-    def acquire(self) -> bool: ...
-
-    def release(self) -> None: ...
-
-
-class LeaderTurns(Protocol):
-    """Who is told that a group is to be led."""
-
-    def put(self, leads: bool, /) -> None:
-        """True: a group is to be led. False: none will be any more."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class PendingWrite:
-    """One caller's operations on their way into a group, `size` of them; `weight` is about their bytes, if the caller
-    bounds them.
-
-    `prepare`, if there is one, makes the operations once their group is taken, in the thread that leads it; an error
-    in the place of one is its answer. `answers` has one item an operation once the group is written. `turn` is what
-    the caller's thread waits for; None when the write was submitted. `withdrawn` says whether nobody wants a
-    submitted write any more; then it stays unanswered.
-    """
-
-    operations: Sequence[Operation | KyroError]
-    size: int
-    weight: int = 0
-    prepare: Callable[[], Sequence[Operation | KyroError]] | None = None
-    withdrawn: Callable[[], bool] | None = None
-    turn: Turn | None = None
-    answers: Sequence[Answer] | None = None
 
 
 class WritePath:
@@ -295,6 +261,11 @@ class WritePath:
             if isinstance(operation, KyroError):
                 answers.append(operation)
                 continue
+            terms = getattr(operation, "terms", None)
+            key = b"" if terms is None else terms.idempotency_key
+            if key and (known := changes.answered_before(operation)) is not None:
+                answers.append(known)
+                continue
             if no_room is not None and not isinstance(operation, _DELETES):
                 answers.append(no_room)
                 continue
@@ -303,9 +274,14 @@ class WritePath:
             try:
                 if isinstance(operation, Put):
                     existed, records = self._put(operation, changes)
+                elif isinstance(operation, PutMany):
+                    existed, records = resolve_put_many(operation, changes, self._put)
                 else:
                     existed, records = changes.resolve(operation)
                 content = encode_records(records, tenanted=owned) if records else b""
+                if key:
+                    record = key_record(operation, existed)
+                    content = with_key(content, record)
                 if len(content) >= WAL_FRAME_BODY_BYTES_MAX:
                     raise too_long(len(content), len(records), WAL_FRAME_BODY_BYTES_MAX)
             except Exception as error:
@@ -313,9 +289,11 @@ class WritePath:
                 continue
             ack = Ack(state.position, existed)
             answers.append(ack)
-            if records:
+            if key:
+                changes.keyed[record.owner, record.key] = ack, record
+            if content:
                 if len(operations) > 1:
-                    changes.note(existed, records)
+                    changes.note(records)
                 frames.append((ack, records))
                 contents.append(content)
                 if not types_known and TYPES_TAG in content:
@@ -330,8 +308,13 @@ class WritePath:
         )
         position = self._log.position
         try:
-            if changes.has_merges or new_types or changes.has_expiry:
-                self._log.announce(merges=changes.has_merges, types=new_types, expiry=changes.has_expiry)
+            if changes.has_merges or new_types or changes.has_expiry or changes.keyed:
+                self._log.announce(
+                    merges=changes.has_merges,
+                    types=new_types,
+                    expiry=changes.has_expiry,
+                    keys=bool(changes.keyed),
+                )
                 state.may_expire = state.may_expire or changes.has_expiry
             lsns = self._log.append(contents)
         except KyroError as error:
@@ -346,6 +329,8 @@ class WritePath:
             raise
         if frames:
             self._apply(lsns, frames)
+        for ack, record in changes.keyed.values():
+            state.keys.remember(Acknowledged(ack.lsn, record))
         self._refusal = ""
         return answers
 
@@ -368,6 +353,8 @@ class WritePath:
         else:
             metadata = changes.changed.get(key, False)
             existed = state.locate(key) is not None if metadata is False else metadata is not None
+        if operation.terms is not None:
+            changes.require(key, document.own_id, operation.terms)
         if not existed:
             if changes.documents >= self.capacity.documents_max:
                 raise self.capacity.refusal(changes.documents)

@@ -85,10 +85,10 @@ class Hit(_Described):
     """One row of an answer.
 
     `id` is an int, or a str where ids are text. `vector` is float32, shape (dimension,), bit for bit as it was
-    inserted, or None unless asked for.
+    inserted, or None unless asked for. `position` is as in StoredDocument, 0 unless asked for.
     """
 
-    __slots__ = ("id", "score", "vector")
+    __slots__ = ("id", "position", "score", "vector")
 
     def __init__(
         self,
@@ -98,11 +98,13 @@ class Hit(_Described):
         vector: Vector | None = None,
         types: str = "",
         expires_us: int = 0,
+        position: int = 0,
     ) -> None:
         """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
         forms with a tag for each in `types`, which is empty when all are texts, and `expires_us` beside them."""
         self.id: Any = id
         self.score = score
+        self.position = position
         self.vector = vector
         self._metadata = metadata
         self._types = types
@@ -120,7 +122,8 @@ class SearchAnswer(_Items[Hit]):
     `exact` says that no better row can exist. `complete` is False, and `note` says why, when a part of the
     database could not be asked. `matched` counts the live documents in scope that satisfy the filter, `examined`
     the rows whose similarity was computed. `tiers` are the parts of the database that were searched, `plan` says
-    how, in words. `latency_ms` is the time the search took where it was done, without the network. `cached` is
+    how, in words. `latency_ms` is the time the search took where it was done, without the network. `position` is
+    that of the collection which the answer shows, 0 when the server does not say. `cached` is
     empty, or why an answer from the query cache was served: "exact", "certified", "rescored", "threshold" (see
     docs/caching.md).
     """
@@ -136,6 +139,7 @@ class SearchAnswer(_Items[Hit]):
     examined: int
     latency_ms: float
     cached: str = ""
+    position: int = 0
 
     @property
     def ids(self) -> npt.NDArray[Any]:
@@ -174,10 +178,11 @@ class StoredDocument(_Described):
     """A document as a lookup or a listing returns it. `id` is an int, or a str where ids are text.
 
     `vector` is float32, shape (dimension,), bit for bit as it was inserted, or None when it was not asked for;
-    `tier` is where the document was, None when the server does not say.
+    `tier` is where the document was, None when the server does not say. `position` is that of the write that made it
+    what it is, for `if_position`; 0 when the server does not say.
     """
 
-    __slots__ = ("id", "tier", "vector")
+    __slots__ = ("id", "position", "tier", "vector")
 
     def __init__(
         self,
@@ -187,11 +192,13 @@ class StoredDocument(_Described):
         tier: Tier | None = None,
         types: str = "",
         expires_us: int = 0,
+        position: int = 0,
     ) -> None:
         """`metadata`, `types` and `expires_us` as for a Hit."""
         self.id: Any = id
         self.vector = vector
         self.tier = tier
+        self.position = position
         self._metadata = metadata
         self._types = types
         self._expires_us = expires_us
@@ -277,10 +284,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class InsertReport:
-    """What became of the documents of an `insert_many`: how many are stored, and every one that is not."""
+    """What became of the documents of an `insert_many`: how many are stored, and every one that is not. `position` is
+    that of the last one stored."""
 
     inserted: int
     refused: list[Refusal] = field(default_factory=list)
+    position: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class SearchOptions:
     exact: bool
     include_vectors: bool
     include_metadata: bool
+    include_positions: bool = False
 
     def ask(self, vector: VectorLike, field: str, schema: Schema | None) -> SearchRequest:
         """The query for this vector; `field` is its name in messages."""
@@ -39,6 +40,7 @@ class SearchOptions:
             exact=self.exact,
             include_vectors=self.include_vectors,
             include_metadata=self.include_metadata,
+            include_positions=self.include_positions,
         )
 
     def ask_each(self, vectors: Iterable[VectorLike], schema: Schema | None) -> list[SearchRequest]:
@@ -59,6 +61,7 @@ def search_options(
     exact: bool,
     include_vectors: bool,
     include_metadata: bool,
+    include_positions: bool = False,
 ) -> SearchOptions:
     """These arguments of a search, checked."""
     if isinstance(min_score, bool) or not isinstance(min_score, (int, float, np.integer, np.floating)):
@@ -76,6 +79,7 @@ def search_options(
         exact=bool(exact),
         include_vectors=bool(include_vectors),
         include_metadata=bool(include_metadata),
+        include_positions=bool(include_positions),
     )
 
 

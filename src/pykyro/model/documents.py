@@ -25,7 +25,7 @@ from pykyro.model.frames import ID, METADATA, VECTOR, frame_rows, is_frame
 from pykyro.model.limits import ENTRY_BYTES
 from pykyro.model.requests import Put
 from pykyro.model.scalars import shown, shown_error
-from pykyro.model.types import TEXT_ID_KEY, Document
+from pykyro.model.types import LSN, TEXT_ID_KEY, Document
 from pykyro.system.signal_handlers import raised_by_handler
 
 if TYPE_CHECKING:
@@ -78,9 +78,12 @@ def checked_document(
 
 def document_bytes(document: Document) -> int:
     """About what a document takes in memory while it is stored: its vector and its metadata."""
-    metadata = document.metadata
-    text = sum(len(key) + len(value) for key, value in metadata.items())
-    return document.vector.nbytes + text + ENTRY_BYTES * len(metadata)
+    return content_bytes(document) + ENTRY_BYTES * len(document.metadata)
+
+
+def content_bytes(document: Document) -> int:
+    """About what a document takes in a request: its vector and its metadata."""
+    return document.vector.nbytes + sum(len(key) + len(value) for key, value in document.metadata.items())
 
 
 class Intake:
@@ -95,6 +98,8 @@ class Intake:
         self._first: KyroError | None = None
         self.inserted = 0
         """How many are stored; the caller that stores them counts them."""
+        self.position: LSN = 0
+        """That of the last one stored; the caller notes it."""
 
     def accepted(self, schema: Schema) -> Iterator[Put]:
         """The documents that can be stored; the others are refused."""
@@ -108,6 +113,19 @@ class Intake:
                 self.refuse(doc_id, fault)
             else:
                 yield Put(accepted, None, expiry)
+
+    def all(self, schema: Schema) -> Iterator[Put]:
+        """The documents, the first bad one being raised: for those that are stored all or none. Raises
+        InvalidArgument."""
+        for position, document in enumerate(self._documents):
+            try:
+                doc_id, vector, metadata, when = _unpacked(document)
+                accepted = checked_document(doc_id, vector, metadata, schema)
+                yield Put(accepted, None, checked_expiry(*when) or self._expiry)
+            except InvalidArgument as fault:
+                raise InvalidArgument(
+                    f"documents[{position}]: {fault}; none of the documents is stored", field=fault.field
+                ) from fault
 
     def refuse(self, doc_id: object, error: KyroError) -> None:
         """Report this document as not stored."""
@@ -123,7 +141,7 @@ class Intake:
     @property
     def report(self) -> InsertReport:
         """The result of each document, also when none was stored."""
-        return InsertReport(self.inserted, self._refused)
+        return InsertReport(self.inserted, self._refused, self.position)
 
     def checked_report(self) -> InsertReport:
         """`report`. When there were documents and none is stored, raises what the first was refused with: storing

@@ -3,6 +3,7 @@
     KyroError
     ├── InvalidArgument        the request is wrong; sending it again cannot help
     ├── ResourceExhausted      there is no room, rate or quota for it now
+    ├── Aborted                the condition of a write does not hold: read again, decide anew
     ├── FailedPrecondition     right request, wrong state of the database
     ├── NotFound               the collection that is named does not exist
     ├── AlreadyExists          the name is taken
@@ -76,6 +77,11 @@ class NotFound(KyroError):
 
 class AlreadyExists(KyroError):
     """The name is taken."""
+
+
+class Aborted(KyroError):
+    """The condition of a write does not hold: somebody else changed the document. Nothing was changed; read again,
+    and decide anew."""
 
 
 class PermissionDenied(KyroError):

@@ -158,6 +158,13 @@ WAL_FRAME_BODY_BYTES_MAX: Final = 64 << 20
 GROUP_FRAMES_BYTES_MAX: Final = 32 << 20
 """Frames that are in memory and written together, exceeded by one frame at most: a small update may come to a large
 document. The operations of a group behind them follow in a write of their own."""
+FRESHNESS_WAIT_S_MAX: Final = 60.0
+"""Longest that a read may wait for a position."""
+IDEMPOTENCY_KEY_BYTES_MAX: Final = 128
+IDEMPOTENCY_KEYS_MAX: Final = 10_000
+"""Of one collection, the latest ones; a write sent again is recognised for as long as its key is among them."""
+ATOMIC_DOCUMENTS_MAX: Final = 10_000
+"""Documents that are stored all or none."""
 MANIFEST_BYTES_MAX: Final = 256 << 20
 COLLECTION_NAME_CHARS_MAX: Final = 128
 COLLECTIONS_MAX: Final = 100_000

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
+from pykyro.model.conditions import Terms
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.expiry import Expiry
 from pykyro.model.filter import Filter
@@ -58,6 +59,27 @@ class Put:
     document: Document
     limit: DocumentLimit | None = None
     expiry: Expiry | None = None
+    terms: Terms | None = None
+
+
+@dataclass(slots=True)
+class PutMany:
+    """Insert or replace these documents, all or none; of several with one id the last."""
+
+    puts: Sequence[Put]
+    terms: Terms | None = None
+    """Its idempotency key."""
+
+
+def put_many(puts: Sequence[Put], terms: Terms | None = None) -> PutMany:
+    """These documents as one operation. Raises InvalidArgument for an idempotency key that one has by itself."""
+    for position, put in enumerate(puts):
+        if put.terms is not None and put.terms.idempotency_key:
+            raise InvalidArgument(
+                f"documents[{position}] has an idempotency_key; a batch that is stored all or none has one for all",
+                field="idempotency_key",
+            )
+    return PutMany(puts, terms)
 
 
 @dataclass(slots=True)
@@ -67,6 +89,7 @@ class Delete:
 
     doc_id: AnyId
     scope: Scope = EVERYTHING
+    terms: Terms | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +102,7 @@ class UpdateMetadata:
     merge: bool = False
     scope: Scope = EVERYTHING
     expiry: Expiry | None = None
+    terms: Terms | None = None
 
 
 @dataclass(slots=True)
@@ -87,6 +111,8 @@ class DeleteMatching:
 
     filter: Filter
     scope: Scope = EVERYTHING
+    terms: Terms | None = None
+    """Its idempotency key."""
 
 
 @dataclass(slots=True)
@@ -95,9 +121,11 @@ class DeleteMany:
 
     doc_ids: Sequence[AnyId]
     scope: Scope = EVERYTHING
+    terms: Terms | None = None
+    """Its idempotency key."""
 
 
-Operation: TypeAlias = Put | Delete | UpdateMetadata | DeleteMany | DeleteMatching
+Operation: TypeAlias = Put | PutMany | Delete | UpdateMetadata | DeleteMany | DeleteMatching
 
 
 @dataclass(slots=True)
@@ -117,12 +145,13 @@ class Ack:
 @dataclass(slots=True)
 class Found:
     """A document as a point lookup returns it. `metadata_wire` holds no reserved keys but a text id; where ids are
-    text, `doc_id` belongs to the key."""
+    text, `doc_id` belongs to the key. `position` is that of the write that made it what it is."""
 
     doc_id: int
     vector: Vector
     metadata_wire: bytes
     tier: Tier
+    position: LSN = 0
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -160,6 +189,7 @@ class SearchRequest:
     exact: bool = False
     include_vectors: bool = False
     include_metadata: bool = True
+    include_positions: bool = False
 
 
 @dataclass(slots=True)
@@ -171,6 +201,8 @@ class ScoredDocument:
     score: float
     vector: Vector | None = None
     metadata_wire: bytes = b""
+    position: LSN = 0
+    """Of the write that made it what it is, if that was asked for."""
 
     @property
     def metadata(self) -> dict[str, str]:

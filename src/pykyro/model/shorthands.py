@@ -18,6 +18,8 @@ class Shorthands:
         *,
         expires_at: ExpiresAt | None = None,
         ttl: Ttl | None = None,
+        atomic: bool = False,
+        idempotency_key: str = "",
     ) -> InsertReport:
         raise NotImplementedError
 
@@ -43,9 +45,18 @@ class Shorthands:
         *,
         expires_at: ExpiresAt | None = None,
         ttl: Ttl | None = None,
+        atomic: bool = False,
+        idempotency_key: str = "",
     ) -> InsertReport:
         """The same as `insert_many`, which replaces documents whose ids are there."""
-        return self.insert_many(documents, namespace, expires_at=expires_at, ttl=ttl)
+        return self.insert_many(
+            documents,
+            namespace,
+            expires_at=expires_at,
+            ttl=ttl,
+            atomic=atomic,
+            idempotency_key=idempotency_key,
+        )
 
     def update(
         self,

@@ -16,8 +16,28 @@ class Expiry(_message.Message):
     ttl: int
     def __init__(self, expires_at: _Optional[int] = ..., ttl: _Optional[int] = ...) -> None: ...
 
+class WriteOptions(_message.Message):
+    __slots__ = ("if_absent", "if_position", "if_filter", "idempotency_key")
+    IF_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    IF_POSITION_FIELD_NUMBER: _ClassVar[int]
+    IF_FILTER_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    if_absent: bool
+    if_position: int
+    if_filter: MetadataFilter
+    idempotency_key: str
+    def __init__(self, if_absent: bool = ..., if_position: _Optional[int] = ..., if_filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class ReadOptions(_message.Message):
+    __slots__ = ("min_position", "max_wait_ms")
+    MIN_POSITION_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    min_position: int
+    max_wait_ms: int
+    def __init__(self, min_position: _Optional[int] = ..., max_wait_ms: _Optional[int] = ...) -> None: ...
+
 class InsertRequest(_message.Message):
-    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "text_id", "expiry")
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "text_id", "expiry", "write_options")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +53,7 @@ class InsertRequest(_message.Message):
     TYPES_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
@@ -41,10 +62,21 @@ class InsertRequest(_message.Message):
     types: str
     text_id: str
     expiry: Expiry
-    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
+    write_options: WriteOptions
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
+
+class BatchInsertRequest(_message.Message):
+    __slots__ = ("documents", "collection", "write_options")
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    documents: _containers.RepeatedCompositeFieldContainer[InsertRequest]
+    collection: str
+    write_options: WriteOptions
+    def __init__(self, documents: _Optional[_Iterable[_Union[InsertRequest, _Mapping]]] = ..., collection: _Optional[str] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
 
 class InsertResponse(_message.Message):
-    __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed", "refusals")
+    __slots__ = ("success", "error", "inserted_at", "tier", "total_inserted", "total_failed", "refusals", "position")
     class Tier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[InsertResponse.Tier]
@@ -69,6 +101,7 @@ class InsertResponse(_message.Message):
     TOTAL_INSERTED_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FAILED_FIELD_NUMBER: _ClassVar[int]
     REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     success: bool
     error: str
     inserted_at: int
@@ -76,10 +109,11 @@ class InsertResponse(_message.Message):
     total_inserted: int
     total_failed: int
     refusals: _containers.RepeatedCompositeFieldContainer[InsertResponse.Refusal]
-    def __init__(self, success: bool = ..., error: _Optional[str] = ..., inserted_at: _Optional[int] = ..., tier: _Optional[_Union[InsertResponse.Tier, str]] = ..., total_inserted: _Optional[int] = ..., total_failed: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[InsertResponse.Refusal, _Mapping]]] = ...) -> None: ...
+    position: int
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., inserted_at: _Optional[int] = ..., tier: _Optional[_Union[InsertResponse.Tier, str]] = ..., total_inserted: _Optional[int] = ..., total_failed: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[InsertResponse.Refusal, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
 
 class BulkLoadResponse(_message.Message):
-    __slots__ = ("success", "error", "total_loaded", "total_failed", "load_duration_ms", "avg_insert_rate", "peak_memory_bytes")
+    __slots__ = ("success", "error", "total_loaded", "total_failed", "load_duration_ms", "avg_insert_rate", "peak_memory_bytes", "position")
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     TOTAL_LOADED_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +121,7 @@ class BulkLoadResponse(_message.Message):
     LOAD_DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     AVG_INSERT_RATE_FIELD_NUMBER: _ClassVar[int]
     PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     success: bool
     error: str
     total_loaded: int
@@ -94,32 +129,37 @@ class BulkLoadResponse(_message.Message):
     load_duration_ms: float
     avg_insert_rate: float
     peak_memory_bytes: int
-    def __init__(self, success: bool = ..., error: _Optional[str] = ..., total_loaded: _Optional[int] = ..., total_failed: _Optional[int] = ..., load_duration_ms: _Optional[float] = ..., avg_insert_rate: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ...) -> None: ...
+    position: int
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., total_loaded: _Optional[int] = ..., total_failed: _Optional[int] = ..., load_duration_ms: _Optional[float] = ..., avg_insert_rate: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("doc_id", "namespace", "collection", "text_id")
+    __slots__ = ("doc_id", "namespace", "collection", "text_id", "write_options")
     DOC_ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
+    WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     namespace: str
     collection: str
     text_id: str
-    def __init__(self, doc_id: _Optional[int] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ...) -> None: ...
+    write_options: WriteOptions
+    def __init__(self, doc_id: _Optional[int] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
 
 class DeleteResponse(_message.Message):
-    __slots__ = ("success", "error", "existed")
+    __slots__ = ("success", "error", "existed", "position")
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     EXISTED_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     success: bool
     error: str
     existed: bool
-    def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
+    position: int
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ..., position: _Optional[int] = ...) -> None: ...
 
 class UpdateMetadataRequest(_message.Message):
-    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection", "types", "text_id", "expiry")
+    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection", "types", "text_id", "expiry", "write_options")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +175,7 @@ class UpdateMetadataRequest(_message.Message):
     TYPES_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     metadata: _containers.ScalarMap[str, str]
     merge: bool
@@ -143,29 +184,34 @@ class UpdateMetadataRequest(_message.Message):
     types: str
     text_id: str
     expiry: Expiry
-    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
+    write_options: WriteOptions
+    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
 
 class UpdateMetadataResponse(_message.Message):
-    __slots__ = ("success", "error", "existed")
+    __slots__ = ("success", "error", "existed", "position")
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     EXISTED_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     success: bool
     error: str
     existed: bool
-    def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ...) -> None: ...
+    position: int
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ..., position: _Optional[int] = ...) -> None: ...
 
 class BatchDeleteRequest(_message.Message):
-    __slots__ = ("ids", "filter", "namespace", "collection")
+    __slots__ = ("ids", "filter", "namespace", "collection", "write_options")
     IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     ids: IdList
     filter: MetadataFilter
     namespace: str
     collection: str
-    def __init__(self, ids: _Optional[_Union[IdList, _Mapping]] = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+    write_options: WriteOptions
+    def __init__(self, ids: _Optional[_Union[IdList, _Mapping]] = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
 
 class IdList(_message.Message):
     __slots__ = ("doc_ids", "text_ids")
@@ -176,31 +222,35 @@ class IdList(_message.Message):
     def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., text_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BatchDeleteResponse(_message.Message):
-    __slots__ = ("success", "deleted_count", "error")
+    __slots__ = ("success", "deleted_count", "error", "position")
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     DELETED_COUNT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     success: bool
     deleted_count: int
     error: str
-    def __init__(self, success: bool = ..., deleted_count: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+    position: int
+    def __init__(self, success: bool = ..., deleted_count: _Optional[int] = ..., error: _Optional[str] = ..., position: _Optional[int] = ...) -> None: ...
 
 class QueryRequest(_message.Message):
-    __slots__ = ("doc_id", "include_embedding", "namespace", "collection", "text_id")
+    __slots__ = ("doc_id", "include_embedding", "namespace", "collection", "text_id", "read_options")
     DOC_ID_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     include_embedding: bool
     namespace: str
     collection: str
     text_id: str
-    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ...) -> None: ...
+    read_options: ReadOptions
+    def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types", "text_id", "expires_at")
+    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types", "text_id", "expires_at", "position")
     class ServedFrom(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[QueryResponse.ServedFrom]
@@ -227,6 +277,7 @@ class QueryResponse(_message.Message):
     TYPES_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     found: bool
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
@@ -236,21 +287,24 @@ class QueryResponse(_message.Message):
     types: str
     text_id: str
     expires_at: int
-    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
+    position: int
+    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expires_at: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
 
 class BulkQueryRequest(_message.Message):
-    __slots__ = ("doc_ids", "include_embeddings", "namespace", "collection", "text_ids")
+    __slots__ = ("doc_ids", "include_embeddings", "namespace", "collection", "text_ids", "read_options")
     DOC_IDS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TEXT_IDS_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     doc_ids: _containers.RepeatedScalarFieldContainer[int]
     include_embeddings: bool
     namespace: str
     collection: str
     text_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    read_options: ReadOptions
+    def __init__(self, doc_ids: _Optional[_Iterable[int]] = ..., include_embeddings: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_ids: _Optional[_Iterable[str]] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ...) -> None: ...
 
 class BulkQueryResponse(_message.Message):
     __slots__ = ("results", "total_found", "total_requested", "error")
@@ -265,7 +319,7 @@ class BulkQueryResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[QueryResponse, _Mapping]]] = ..., total_found: _Optional[int] = ..., total_requested: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection")
+    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions")
     class MetadataFiltersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +339,8 @@ class SearchRequest(_message.Message):
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
     INLINE_ERRORS_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     query_embedding: _containers.RepeatedScalarFieldContainer[float]
     k: int
     min_score: float
@@ -297,7 +353,9 @@ class SearchRequest(_message.Message):
     exclude_metadata: bool
     inline_errors: bool
     collection: str
-    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ...) -> None: ...
+    read_options: ReadOptions
+    include_positions: bool
+    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ..., include_positions: bool = ...) -> None: ...
 
 class MetadataFilter(_message.Message):
     __slots__ = ("exact", "range", "in_match", "and_filter", "or_filter", "not_filter", "typed")
@@ -417,7 +475,7 @@ class NotFilter(_message.Message):
     def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., with_types: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
 
 class SearchResult(_message.Message):
-    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "expires_at")
+    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "expires_at", "position")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -432,6 +490,7 @@ class SearchResult(_message.Message):
     TYPES_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     score: float
     embedding: _containers.RepeatedScalarFieldContainer[float]
@@ -439,10 +498,11 @@ class SearchResult(_message.Message):
     types: str
     text_id: str
     expires_at: int
-    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
+    position: int
+    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expires_at: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
-    __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin")
+    __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin", "position")
     class SearchPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[SearchResponse.SearchPath]
@@ -479,6 +539,7 @@ class SearchResponse(_message.Message):
     MATCHED_FIELD_NUMBER: _ClassVar[int]
     CACHE_KIND_FIELD_NUMBER: _ClassVar[int]
     CACHE_MARGIN_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[SearchResult]
     total_found: int
     search_latency_ms: float
@@ -491,10 +552,11 @@ class SearchResponse(_message.Message):
     matched: int
     cache_kind: SearchResponse.CacheKind
     cache_margin: float
-    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: bool = ..., exact: bool = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ...) -> None: ...
+    position: int
+    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: bool = ..., exact: bool = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ..., position: _Optional[int] = ...) -> None: ...
 
 class ScrollRequest(_message.Message):
-    __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata", "collection", "order_by")
+    __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata", "collection", "order_by", "read_options")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -504,6 +566,7 @@ class ScrollRequest(_message.Message):
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     ORDER_BY_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
     limit: int
@@ -513,7 +576,8 @@ class ScrollRequest(_message.Message):
     exclude_metadata: bool
     collection: str
     order_by: str
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., descending: bool = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ..., order_by: _Optional[str] = ...) -> None: ...
+    read_options: ReadOptions
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., descending: bool = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ..., order_by: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ...) -> None: ...
 
 class ScrollResponse(_message.Message):
     __slots__ = ("documents", "next_page_token", "position")
@@ -526,14 +590,16 @@ class ScrollResponse(_message.Message):
     def __init__(self, documents: _Optional[_Iterable[_Union[QueryResponse, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., position: _Optional[int] = ...) -> None: ...
 
 class CountRequest(_message.Message):
-    __slots__ = ("filter", "namespace", "collection")
+    __slots__ = ("filter", "namespace", "collection", "read_options")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
     collection: str
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+    read_options: ReadOptions
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ...) -> None: ...
 
 class CountResponse(_message.Message):
     __slots__ = ("count", "position")
@@ -544,34 +610,38 @@ class CountResponse(_message.Message):
     def __init__(self, count: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
 
 class SampleRequest(_message.Message):
-    __slots__ = ("filter", "namespace", "count", "include_embeddings", "exclude_metadata", "collection")
+    __slots__ = ("filter", "namespace", "count", "include_embeddings", "exclude_metadata", "collection", "read_options")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
     count: int
     include_embeddings: bool
     exclude_metadata: bool
     collection: str
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., count: _Optional[int] = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ...) -> None: ...
+    read_options: ReadOptions
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., count: _Optional[int] = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ...) -> None: ...
 
 class FacetsRequest(_message.Message):
-    __slots__ = ("filter", "namespace", "key", "limit", "collection")
+    __slots__ = ("filter", "namespace", "key", "limit", "collection", "read_options")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
     key: str
     limit: int
     collection: str
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., collection: _Optional[str] = ...) -> None: ...
+    read_options: ReadOptions
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ...) -> None: ...
 
 class FacetsResponse(_message.Message):
     __slots__ = ("facets", "position")

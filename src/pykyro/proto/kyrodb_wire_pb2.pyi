@@ -3,13 +3,13 @@ from pykyro.proto import kyrodb_pb2 as _kyrodb_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class InsertRequest(_message.Message):
-    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "expiry", "text_id")
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "expiry", "text_id", "write_options")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class InsertRequest(_message.Message):
     TYPES_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
+    WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     embedding: bytes
     metadata: _containers.ScalarMap[str, str]
@@ -33,10 +34,11 @@ class InsertRequest(_message.Message):
     types: str
     expiry: _kyrodb_pb2.Expiry
     text_id: str
-    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., expiry: _Optional[_Union[_kyrodb_pb2.Expiry, _Mapping]] = ..., text_id: _Optional[str] = ...) -> None: ...
+    write_options: _kyrodb_pb2.WriteOptions
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., expiry: _Optional[_Union[_kyrodb_pb2.Expiry, _Mapping]] = ..., text_id: _Optional[str] = ..., write_options: _Optional[_Union[_kyrodb_pb2.WriteOptions, _Mapping]] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection")
+    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions")
     class MetadataFiltersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +58,8 @@ class SearchRequest(_message.Message):
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
     INLINE_ERRORS_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     query_embedding: bytes
     k: int
     min_score: float
@@ -68,10 +72,24 @@ class SearchRequest(_message.Message):
     exclude_metadata: bool
     inline_errors: bool
     collection: str
-    def __init__(self, query_embedding: _Optional[bytes] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[_kyrodb_pb2.MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ...) -> None: ...
+    read_options: _kyrodb_pb2.ReadOptions
+    include_positions: bool
+    def __init__(self, query_embedding: _Optional[bytes] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[_kyrodb_pb2.MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[_kyrodb_pb2.ReadOptions, _Mapping]] = ..., include_positions: bool = ...) -> None: ...
+
+class BatchInsertRequest(_message.Message):
+    __slots__ = ("documents", "collection", "write_options")
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    documents: _containers.RepeatedScalarFieldContainer[bytes]
+    collection: str
+    write_options: _kyrodb_pb2.WriteOptions
+    def __init__(self, documents: _Optional[_Iterable[bytes]] = ..., collection: _Optional[str] = ..., write_options: _Optional[_Union[_kyrodb_pb2.WriteOptions, _Mapping]] = ...) -> None: ...
 
 class Addressed(_message.Message):
-    __slots__ = ("collection",)
+    __slots__ = ("collection", "read_options")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     collection: str
-    def __init__(self, collection: _Optional[str] = ...) -> None: ...
+    read_options: _kyrodb_pb2.ReadOptions
+    def __init__(self, collection: _Optional[str] = ..., read_options: _Optional[_Union[_kyrodb_pb2.ReadOptions, _Mapping]] = ...) -> None: ...

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from pykyro.engine.engine import Engine
-from pykyro.engine.write_path import PendingWrite
+from pykyro.engine.pending_write import PendingWrite
 from pykyro.model.errors import KyroError, ResourceExhausted
 from pykyro.model.limits import COMMIT_BYTES_MAX, HANDED_WRITES_MAX, WAITING_WRITES_MAX
 from pykyro.model.requests import Ack, Operation

@@ -25,6 +25,7 @@ class RpcRules:
 # Deletions may begin for as long as reads may: they are how a client makes room.
 RULES_OF_RPCS: Final = {
     "Insert": RpcRules(token=True, takes=Kind.WRITE),
+    "BatchInsert": RpcRules(token=True, takes=Kind.WRITE),
     "BulkInsert": RpcRules(token=True, takes=Kind.WRITE),
     "BulkLoadHnsw": RpcRules(token=True, takes=Kind.WRITE),
     "Delete": RpcRules(token=True, takes=Kind.READ),

@@ -22,12 +22,14 @@ from typing import Final, Protocol, TypeAlias, cast
 from pykyro.engine.engine import Engine
 from pykyro.engine.read_path import Search
 from pykyro.model.errors import CallError, DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
+from pykyro.model.freshness import Freshness
 from pykyro.model.limits import LONG_SEARCH_BATCH, LONG_SEARCH_US, SEARCH_BATCH
 from pykyro.model.requests import SearchRequest, SearchResult, Stage, Tier
 from pykyro.service.access import Caller
 from pykyro.service.admission import Admission
 from pykyro.service.batching import Batcher, PassedOn
 from pykyro.service.call_log import RUNNING
+from pykyro.service.search_times import SearchTimes, now_us
 from pykyro.service.tracing import Tracing
 from pykyro.telemetry.counters import Counters
 
@@ -52,6 +54,13 @@ class SearchCodec(Protocol):
 
     plain_bytes_max: int
     """What is larger holds a filter, and takes long to decode."""
+
+    freshness_mark: bytes
+    """What every search has in it that says how fresh it is to be."""
+
+    def freshness(self, payload: bytes) -> Freshness | None:
+        """How fresh the search in these bytes is to be. Raises InvalidArgument."""
+        ...
 
     def decode(self, payload: bytes, caller: Caller) -> SearchRequest:
         """The search that is asked for. Raises InvalidArgument."""
@@ -116,6 +125,7 @@ class Searches:
     ) -> None:
         self.concurrent_max = concurrent_max
         self._tracing = tracing
+        self._engine = engine
         self._reads = engine.reads
         self._codec = codec
         self._counters = counters
@@ -151,7 +161,8 @@ class Searches:
         """The searches of another collection, in the same queues and threads, by turns with all others."""
         self._serves_others = True
         other = copy.copy(self)
-        other._reads, other._codec, other._serves_others = engine.reads, codec, False
+        other._engine, other._reads, other._codec = engine, engine.reads, codec
+        other._serves_others = False
         other._long_from_bytes = codec.plain_bytes_max + _LONG_FILTER_BYTES
         engine.reads.room_for_answer = self._room_for_answer
         return other
@@ -162,6 +173,8 @@ class Searches:
         outcome: Answered | KyroError | None = None
         self._counters.calls_in_flight += 1
         try:
+            if self._codec.freshness_mark in payload:
+                await self.until_fresh(payload)
             if (
                 not self._queue.waiting
                 and len(payload) <= self._codec.plain_bytes_max
@@ -179,6 +192,11 @@ class Searches:
         if self._tracing is not None and isinstance(outcome, Answered):
             self._tracing.note(outcome.stages)
         return self.response(outcome, caller, alone=True)
+
+    async def until_fresh(self, payload: bytes) -> None:
+        """Wait for the position that a search wants to see. Raises FailedPrecondition, InvalidArgument."""
+        if self._codec.freshness_mark in payload:
+            await self._engine.until_fresh(self._codec.freshness(payload))
 
     def ask(self, payload: bytes, caller: Caller) -> asyncio.Future[Answered]:
         """Put a search of a stream in the queue. Raises CallError when there is no room."""
@@ -213,31 +231,31 @@ class Searches:
     def _look_up(self, asked: Asked) -> Answered | None:
         """On the event loop: the answer, if it needs no worker; notes how far the search has come. Raises
         InvalidArgument."""
-        times = None if self._tracing is None else _Times()
+        times = None if self._tracing is None else SearchTimes()
         asked.begun = request = self._codec.decode(asked.payload, asked.caller)
         # To count what a filter, a tenant or a namespace leaves may take long.
         if request.filter is not None or request.scope.tenant is not None or request.scope.namespace:
             return None
         if times is not None:
-            times.decoded_us = _now_us()
+            times.decoded_us = now_us()
         (search,) = self._reads.lookup([request])
         asked.begun = search
         if search.result is None:
             return None
         if times is not None:
-            times.searched_us = _now_us()
+            times.searched_us = now_us()
         return self._encoded(search.result, asked, times)
 
     def _answer_batch(self, batch: list[Asked]) -> list[Outcome]:
         """In a worker thread: what becomes of each."""
         if self._serves_others and any(asked.of is not self for asked in batch):
             return _by_collection(batch, lambda of, those: of._answer_batch(those))
-        times = None if self._tracing is None else _Times()
+        times = None if self._tracing is None else SearchTimes()
         outcomes: list[Outcome | None] = [None] * len(batch)
         if len(batch) > 1 or batch[0].begun is None:
             self._decode(batch, outcomes)
         if times is not None:
-            times.decoded_us = _now_us()
+            times.decoded_us = now_us()
         places, searches, requests = [], [], []
         for at, asked in enumerate(batch):
             if isinstance(asked.begun, Search):
@@ -272,11 +290,11 @@ class Searches:
         """In the thread for searches that take long: what becomes of each."""
         if self._serves_others and any(asked.of is not self for asked in batch):
             return _by_collection(batch, lambda of, those: of._answer_long(those))
-        times = None if self._tracing is None else _Times()
+        times = None if self._tracing is None else SearchTimes()
         outcomes: list[Outcome | None] = [None] * len(batch)
         self._decode(batch, outcomes)
         if times is not None:
-            times.decoded_us = _now_us()
+            times.decoded_us = now_us()
         places, searches = [], []
         self._slice_began_s = time.monotonic()
         for at, asked in enumerate(batch):
@@ -310,11 +328,11 @@ class Searches:
         places: list[int],
         searches: list[Search],
         outcomes: list[Outcome | None],
-        times: _Times | None,
+        times: SearchTimes | None,
     ) -> None:
         results = self._reads.search(searches)
         if times is not None:
-            times.searched_us = _now_us()
+            times.searched_us = now_us()
         for at, result in zip(places, results, strict=True):
             if isinstance(result, KyroError):
                 outcomes[at] = result
@@ -334,7 +352,7 @@ class Searches:
             else:
                 batch[at].begun = decoded
 
-    def _encoded(self, result: SearchResult, asked: Asked, times: _Times | None) -> Answered:
+    def _encoded(self, result: SearchResult, asked: Asked, times: SearchTimes | None) -> Answered:
         held = result.held
         if result.cached is not None:
             size = 0
@@ -344,7 +362,7 @@ class Searches:
         duration_ns = time.perf_counter_ns() - asked.started_ns
         # A plan tells how many rows there are, other tenants' too.
         response = self._codec.encode(result, duration_ns / 1e6, with_plan=asked.caller.is_admin)
-        stages = () if times is None else times.stages(asked, result)
+        stages = () if times is None else times.stages(asked.started_ns, result)
         return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages, held)
 
 
@@ -361,31 +379,6 @@ def _by_collection(
         for at, outcome in zip(those, answer(of, [batch[at] for at in those]), strict=True):
             outcomes[at] = outcome
     return cast(list[Outcome], outcomes)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
-
-
-class _Times:
-    """When a batch was taken, was decoded, was searched for: microseconds since the Unix epoch."""
-
-    __slots__ = ("decoded_us", "searched_us", "taken_us")
-
-    def __init__(self) -> None:
-        self.taken_us = self.decoded_us = self.searched_us = _now_us()
-
-    def stages(self, asked: Asked, result: SearchResult) -> list[Stage]:
-        """Those of one of the batch, encoded just now; what is within a stage comes behind it."""
-        now_us = _now_us()
-        asked_us = now_us - (time.perf_counter_ns() - asked.started_ns) // 1000
-        return [
-            Stage("queue", asked_us, self.taken_us),
-            Stage("decode", self.taken_us, self.decoded_us),
-            Stage("search", self.decoded_us, self.searched_us),
-            *result.stages,
-            Stage("encode", self.searched_us, now_us),
-        ]
 
 
 def _failure(error: KyroError) -> Exception:

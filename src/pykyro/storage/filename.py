@@ -39,7 +39,7 @@ USAGE_CSV: Final = "tenant_usage_latest.csv"
 TEMPORARY_SUFFIX: Final = ".tmp"
 
 WAL_PATTERN: Final = r"wal_[0-9]{12}\.wal"
-ENTRY_PATTERN: Final = r"(wal|segment)_[0-9_]+\.(wal|rows|graph|shape|dead)"
+ENTRY_PATTERN: Final = r"(wal|segment|requests)_[0-9_]+\.(wal|rows|graph|shape|dead|keys)"
 """What MANIFEST may name."""
 _BACKUP_ID: Final = r"[0-9]{8}T[0-9]{6}Z(-[1-9][0-9]{0,5})?"
 BACKUP_ID_PATTERN: Final = rf"^{_BACKUP_ID}$"
@@ -49,7 +49,7 @@ WAL_PIECE: Final = re.compile(rf"(?P<segment>{WAL_PATTERN})\.(?P<start>[1-9][0-9
 """Names in a backup directory and in an archive, see backup/filename.py."""
 
 _OURS: Final = re.compile(
-    rf"({WAL_PATTERN}|segment_\d{{12}}\.(rows|graph|shape|spool)|segment_\d{{12}}_\d{{12}}\.dead)(\.tmp)?|MANIFEST\.tmp"
+    rf"({WAL_PATTERN}|segment_\d{{12}}\.(rows|graph|shape|spool)|segment_\d{{12}}_\d{{12}}\.dead|requests_\d{{12}}\.keys)(\.tmp)?|MANIFEST\.tmp"
 )
 _LOG: Final = re.compile(WAL_PATTERN)
 _SNAPSHOT: Final = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
@@ -80,6 +80,10 @@ def segment_dead(number: int, version: int) -> str:
     return f"segment_{number:012d}_{version:012d}.dead"
 
 
+def request_keys(number: int) -> str:
+    return f"requests_{number:012d}.keys"
+
+
 def usage_shutdown_csv(unix_s: int) -> str:
     return f"tenant_usage_shutdown_{unix_s}.csv"
 
@@ -87,6 +91,7 @@ def usage_shutdown_csv(unix_s: int) -> str:
 def segment_files(number: int) -> set[str]:
     """Names that building a segment may leave behind, finished or not."""
     names = {segment_rows(number), segment_graph(number), segment_shape(number), segment_spool(number)}
+    names.add(request_keys(number))
     return names | {temporary(name) for name in names}
 
 

@@ -6,10 +6,10 @@ The format is 1 until there are tenants, and 2 from then on. In a database of fo
 the owner of a document beside its id (records.py, row_keys.py), which programs that know format 1 alone would take
 for damage, or worse: so they are told. The format becomes 3, tenants or not, before the first MERGE record is written
 to the log, or the first metadata value that is not text, and stays 3: programs that know formats 1 and 2 can read
-neither. It becomes 4 before the first document that goes at an instant is written: programs that know formats 1 to 3
-would go on showing it. It is 4 from the start where the ids of documents are text: earlier programs would take the
-keys of text ids for ids, and cannot read the metadata such ids stand in. What was written in formats 1 to 3 stays
-readable.
+neither. It becomes 4, and stays 4, before the first document that goes at an instant is written, which programs that
+know formats 1 to 3 would go on showing, and before the first acknowledged idempotency key is written to the log. It
+is 4 from the start where the ids of documents are text: earlier programs would take the keys of text ids for ids, and
+cannot read the metadata such ids stand in. What was written in formats 1 to 3 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -44,7 +44,7 @@ from pykyro.storage.segment.section_file import FileFacts
 
 FORMAT_WITHOUT_TENANTS: Final = 1
 FORMAT_WITH_TENANTS: Final = 2
-FORMAT_WITH_MERGES: Final = 3
+FORMAT_WITH_VALUES: Final = 3
 FORMAT: Final = 4
 _MAGIC: Final = b"KYRODB-MANIFEST "
 _FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
@@ -123,8 +123,9 @@ class Manifest(_Entry):
     recovery from segments alone, and `branched_from` says which line was left and where. `next_number` is the next
     file number. `tenants` are the numbers by which documents name their tenants; a tenant is never taken out, so that
     no number is given out twice. `has_merges` says that the log may hold MERGE records, `has_types` that values may
-    be other than text, `has_expiry` that documents may go at an instant. Where ids are text, `text_ids` are the
-    random bytes, in hexadecimal, that key their hash (engine/text_ids.py).
+    be other than text, `has_expiry` that documents may go at an instant, `has_keys` that the log may hold
+    acknowledged idempotency keys; those of its sealed part stand in the file `keys`. Where ids are text, `text_ids`
+    are the random bytes, in hexadecimal, that key their hash (engine/text_ids.py).
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -140,6 +141,8 @@ class Manifest(_Entry):
     has_types: bool = False
     has_expiry: bool = False
     text_ids: _Digest | None = None
+    has_keys: bool = False
+    keys: FileEntry | None = None
     updated_us: _Count = 0
 
     @model_validator(mode="after")
@@ -151,17 +154,22 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
-        if self.has_expiry or self.text_ids is not None:
+        if self.has_expiry or self.has_keys or self.text_ids is not None:
             return FORMAT
         if self.has_merges or self.has_types:
-            return FORMAT_WITH_MERGES
+            return FORMAT_WITH_VALUES
         return FORMAT_WITH_TENANTS if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
     def file_names(self) -> set[str]:
         """Every file that belongs to this state."""
-        names = {entry.name for entry in self.wal}
-        return names.union(file.name for segment in self.segments for file in segment.files)
+        return {entry.name for entry in self.wal}.union(file.name for file in self.files)
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """Every file beside the log, each a segment's or that of idempotency keys."""
+        files = [file for segment in self.segments for file in segment.files]
+        return files if self.keys is None else [*files, self.keys]
 
     def with_wal(self, entry: WalEntry) -> Manifest:
         """The same state with one WAL entry replaced (by name) or appended."""
@@ -174,14 +182,17 @@ class Manifest(_Entry):
         """The same state without this WAL segment, which holds nothing."""
         return self.model_copy(update={"wal": tuple(entry for entry in self.wal if entry.name != name)})
 
-    def announcing(self, *, merges: bool = False, types: bool = False, expiry: bool = False) -> Manifest:
-        """The same state, whose log may hold MERGE records, values that are not text, or documents that go at an
-        instant, from now on."""
+    def announcing(
+        self, *, merges: bool = False, types: bool = False, expiry: bool = False, keys: bool = False
+    ) -> Manifest:
+        """The same state, whose log may hold MERGE records, values that are not text, documents that go at an
+        instant, or idempotency keys, from now on."""
         return self.model_copy(
             update={
                 "has_merges": self.has_merges or merges,
                 "has_types": self.has_types or types,
                 "has_expiry": self.has_expiry or expiry,
+                "has_keys": self.has_keys or keys,
             }
         )
 
@@ -204,7 +215,7 @@ class Manifest(_Entry):
 def encode_manifest(manifest: Manifest) -> bytes:
     # What is not so is not said, so that earlier versions can read what they could always read.
     left_out = {"branched_from"} if manifest.branched_from is None else set()
-    flags = ("has_merges", "has_types", "has_expiry", "text_ids")
+    flags = ("has_merges", "has_types", "has_expiry", "text_ids", "has_keys", "keys")
     left_out |= {name for name in flags if not getattr(manifest, name)}
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
@@ -229,7 +240,7 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise DataDamaged(f"manifest content: {error.errors()[0]['msg']}", path=path, hint=_HINT) from None
-    if max(manifest.format, int(words[1])) >= FORMAT_WITH_MERGES and manifest.format != int(words[1]):
+    if max(manifest.format, int(words[1])) >= FORMAT_WITH_VALUES and manifest.format != int(words[1]):
         raise DataDamaged("manifest is of another format than its content", path=path, offset=0, hint=_HINT)
     return manifest
 

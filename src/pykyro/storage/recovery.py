@@ -31,7 +31,7 @@ from pykyro.storage.wal.chain import WalChain
 from pykyro.storage.wal.format import OPERATION, SEAL, Frame, SegmentHeader
 from pykyro.storage.wal.log import Log, LogOptions
 from pykyro.storage.wal.reader import SegmentContents, segment_frames
-from pykyro.storage.wal.records import Record
+from pykyro.storage.wal.records import KeyRecord, Record
 from pykyro.storage.wal.retention import is_sealed
 from pykyro.storage.wal.tidying import tidy_log
 from pykyro.storage.wal.writer import PendingFrame, WalPosition, WalWriter
@@ -94,9 +94,9 @@ class Recovery:
     def manifest(self) -> Manifest:
         return self.manifests.current
 
-    def replay(self) -> Iterator[tuple[LSN, list[Record]]]:
-        """Every operation behind the sealed position, in order; the whole log is proved before the first. Raises
-        DataDamaged."""
+    def replay(self) -> Iterator[tuple[LSN, list[Record], list[KeyRecord]]]:
+        """Every operation behind the sealed position, in order, with the idempotency keys that it acknowledged; the
+        whole log is proved before the first. Raises DataDamaged."""
         sealed_lsn = self.manifest.sealed_lsn
         chain = WalChain(self._filesystem, self._directory, self.manifest)
         # Mapped: the log may be larger than memory, and what is mapped stays readable when its name is gone.
@@ -115,7 +115,8 @@ class Recovery:
             path = self._directory / entry.name
             for frame in segment_frames(data, path, end_offset=entry.end_offset):
                 if frame.kind == OPERATION and frame.lsn > sealed_lsn:
-                    yield frame.lsn, chain.decode(entry, frame)
+                    keys: list[KeyRecord] = []
+                    yield frame.lsn, chain.decode(entry, frame, keys), keys
                     self.report.frames_replayed += 1
 
     def secure_log(self) -> LSN:

@@ -35,7 +35,7 @@ def verify_directory(filesystem: FileSystem, directory: Path) -> VerifyReport:
         manifest = read_manifest(filesystem, directory)
     except FileNotFoundError:
         raise DataDamaged("MANIFEST is missing", path=directory / filename.MANIFEST) from None
-    for entry in (file for segment in manifest.segments for file in segment.files):
+    for entry in manifest.files:
         _verify_file(filesystem, directory / entry.name, entry, report)
     _verify_log(filesystem, directory, manifest, report)
     return report
@@ -56,7 +56,7 @@ def size_faults(directory: Path) -> tuple[Manifest, list[str]]:
 
 
 def _size_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
-    for file in (file for segment in manifest.segments for file in segment.files):
+    for file in manifest.files:
         size = _size(directory / file.name)
         if size is None:
             yield f"{file.name} is missing, or no file"

@@ -13,6 +13,7 @@ from pykyro.model.metadata_wire import encode_metadata
 from pykyro.model.types import TENANT_INDEX_KEY, Key, Scope, Vector, key_of
 from pykyro.storage.wal.records import (
     DeleteRecord,
+    KeyRecord,
     MergeRecord,
     MetadataRecord,
     PutRecord,
@@ -20,7 +21,7 @@ from pykyro.storage.wal.records import (
     decode_records,
     metadata_after,
 )
-from pykyro.storage.wal.writer import encode_records
+from pykyro.storage.wal.writer import encode_records, with_key
 
 doc_ids = st.integers(0, 2**64 - 1)
 metadata = st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=4)
@@ -233,3 +234,24 @@ def test_packed_metadata_that_names_no_tenant_is_refused(index: str) -> None:
     content = encode_records([metadata_record(7, {TENANT_INDEX_KEY: index})], tenanted=False)
     with pytest.raises(ValueError, match="is no tenant's number"):
         decode_records(content, tenanted=True)
+
+
+@given(
+    st.lists(doc_ids, max_size=3),
+    st.builds(
+        KeyRecord,
+        st.integers(0, 2**32),
+        st.binary(min_size=1, max_size=128),
+        st.binary(min_size=16, max_size=16),
+        st.integers(0, 2**64 - 1),
+    ),
+    st.booleans(),
+)
+def test_a_key_comes_back_beside_the_records(ids: list[int], key: KeyRecord, tenanted: bool) -> None:
+    content = encode_records([DeleteRecord(doc_id) for doc_id in ids], tenanted=tenanted) if ids else b""
+    keys: list[KeyRecord] = []
+    found = decode_records(with_key(content, key), tenanted=False, keys=keys)
+    assert [record.key for record in found] == ids
+    assert keys == [key]
+    with pytest.raises(ValueError, match=r"idempotency key|cut short|bytes after"):
+        decode_records(with_key(content, key)[:-1], tenanted=False)

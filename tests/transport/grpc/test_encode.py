@@ -32,8 +32,11 @@ def hits(draw: st.DrawFn) -> tuple[ScoredDocument, pb.SearchResult]:
     doc_id, score, entries = draw(doc_ids), draw(float32), draw(metadata)
     vector: Vector | None = draw(st.none() | vectors)
     embedding = [] if vector is None else vector.tolist()
-    expected = pb.SearchResult(doc_id=doc_id, score=score, embedding=embedding, metadata=entries)
-    return ScoredDocument(doc_id, score, vector, encode_metadata(entries)), expected
+    position = draw(st.just(0) | doc_ids)
+    expected = pb.SearchResult(
+        doc_id=doc_id, score=score, embedding=embedding, metadata=entries, position=position
+    )
+    return ScoredDocument(doc_id, score, vector, encode_metadata(entries), position), expected
 
 
 @given(
@@ -85,6 +88,7 @@ def test_search_response(
         plan=plan,
         rows_examined=examined,
         matched=matched,
+        position=9,
     )
 
 

@@ -91,11 +91,7 @@ def _capture(
     log_from: LSN,
     positions: Collection[LSN],
 ) -> BackupSource:
-    files = tuple(
-        SourceFile(entry, filesystem.map(directory / entry.name))
-        for segment in manifest.segments
-        for entry in segment.files
-    )
+    files = tuple(SourceFile(entry, filesystem.map(directory / entry.name)) for entry in manifest.files)
     entries = _present(filesystem, directory, manifest, min(log_from, manifest.sealed_lsn))
     mapped = [filesystem.map(directory / entry.name) for entry in entries]
     seal = _seal_before(entries, mapped, min(log_from, manifest.sealed_lsn))
@@ -124,6 +120,7 @@ def _capture(
                 "has_merges": latest.has_merges,
                 "has_types": latest.has_types,
                 "has_expiry": latest.has_expiry,
+                "has_keys": latest.has_keys,
             }
         ),
         files,

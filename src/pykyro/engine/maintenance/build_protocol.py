@@ -54,6 +54,7 @@ def encode_request(request: BuildRequest) -> bytes:
         {
             "entry": item.entry.model_dump(mode="json"),
             "dropped": base64.b64encode(item.dropped.astype("<u4").tobytes()).decode(),
+            "covers": item.covers,
         }
         for item in request.job.inputs
     ]
@@ -78,6 +79,7 @@ def decode_request(data: bytes) -> BuildRequest:
         MergeInput(
             SegmentEntry.model_validate(item["entry"]),
             np.frombuffer(base64.b64decode(item["dropped"]), dtype="<u4").astype(np.uint32),
+            item["covers"],
         )
         for item in merge["inputs"]
     )

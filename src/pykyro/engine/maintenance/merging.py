@@ -127,6 +127,7 @@ class Merging:
             MergeInput(
                 segment.entry.model_copy(update={"dead": None, "dead_count": 0}),
                 np.array(segment.checkpoint_deleted, dtype=np.uint32),
+                segment.covers,
             )
             for segment in segments
         ]
@@ -136,7 +137,7 @@ class Merging:
             and segments[0].shape is not None
         )
         if extends:
-            inputs[0] = MergeInput(inputs[0].entry, np.empty(0, np.uint32))
+            inputs[0] = MergeInput(inputs[0].entry, np.empty(0, np.uint32), inputs[0].covers)
         context = self._context
         job = MergeJob(context.manifests.take_number(), tuple(inputs), extends)
         request = MergeRequest(

@@ -23,7 +23,7 @@ from pykyro.index.vector.hnsw import Graph
 from pykyro.index.vector.shape import Shape
 from pykyro.index.vector.shaping import RowsToShape, extend_shape, shape_rows
 from pykyro.model.limits import GRAPH_ROWS_MIN
-from pykyro.model.types import Rows
+from pykyro.model.types import LSN, Rows
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import FileEntry, SegmentEntry
 from pykyro.storage.segment.blobs import blobs_of, one_after_another
@@ -43,6 +43,8 @@ class MergeInput:
 
     entry: SegmentEntry
     dropped: npt.NDArray[np.uint32]
+    covers: LSN = 0
+    """As for SegmentRows: what was told of the rows of an earlier version stays as it was told."""
 
     def kept_rows(self) -> Rows:
         kept = np.ones(self.entry.row_count, dtype=np.bool_)
@@ -88,6 +90,7 @@ def rows_of_tier(
         tier.doc_ids_of(rows),
         tier.owners_of(rows),
         tier.norms_of(rows),
+        tier.positions_of(rows),
         blobs_of((len(one.public) for one in stored), len(rows), (one.public for one in stored)),
         blobs_of((len(one.reserved) for one in stored), len(rows), (one.reserved for one in stored)),
         index,
@@ -114,6 +117,7 @@ def _rows_of_segments(segments: Sequence[ColdSegment], kept: Sequence[Rows]) -> 
         np.concatenate([segment.doc_ids_of(rows) for segment, rows in parts]),
         np.concatenate([segment.owners_of(rows) for segment, rows in parts]),
         np.concatenate([segment.norms[rows] for segment, rows in parts]),
+        np.concatenate([segment.positions_of(rows) for segment, rows in parts]),
         one_after_another([segment.public_blobs(rows) for segment, rows in parts]),
         one_after_another([segment.reserved_blobs(rows) for segment, rows in parts]),
         index,
@@ -185,7 +189,9 @@ def merge_segments(
 ) -> SegmentEntry:
     """Write the files of the merged segment. Raises DataDamaged, OSError."""
     # Proved again: bytes that rotted since the start would get a digest that vouches for them.
-    segments = [open_segment(filesystem, directory, i.entry, parameters.metric) for i in job.inputs]
+    segments = [
+        open_segment(filesystem, directory, i.entry, parameters.metric, covers=i.covers) for i in job.inputs
+    ]
     contents = _rows_of_segments(segments, [i.kept_rows() for i in job.inputs])
     count = len(contents.doc_ids)
     rows_file = write_rows(filesystem, directory, job.number, contents)

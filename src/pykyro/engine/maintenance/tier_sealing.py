@@ -23,6 +23,7 @@ from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.model.types import LSN, Rows
 from pykyro.storage import filename
 from pykyro.storage.manifest import FileEntry, Manifest, SegmentEntry
+from pykyro.storage.request_keys import Acknowledged, write_request_keys
 from pykyro.storage.segment.writer import write_deleted_rows, write_rows
 from pykyro.storage.wal.retention import kept_wal, retained_bytes_max
 
@@ -35,6 +36,8 @@ class FrozenTier:
     live_rows: Rows
     lsn: LSN
     deleted: dict[int, BitMap]
+    keys: list[Acknowledged]
+    """Idempotency keys acknowledged up to there."""
 
 
 def freeze(state: State, lsn: LSN) -> FrozenTier:
@@ -42,7 +45,7 @@ def freeze(state: State, lsn: LSN) -> FrozenTier:
     tier = state.freeze()
     tier.charge()
     deleted = {segment.entry.number: segment.deleted.copy() for segment in state.version.cold}
-    return FrozenTier(tier, tier.live_rows(), lsn, deleted)
+    return FrozenTier(tier, tier.live_rows(), lsn, deleted, state.keys.all())
 
 
 class TierSealing:
@@ -73,7 +76,8 @@ class TierSealing:
         number = self._context.manifests.take_number()
         try:
             entry = self._build(frozen, number)
-            return self._install(frozen, entry, self._write_deleted(frozen), wal_retention_bytes)
+            keys = self._write_keys(frozen, number)
+            return self._install(frozen, entry, self._write_deleted(frozen), keys, wal_retention_bytes)
         except BaseException:
             # The next try writes files of another number; these must not pile up on a disk that is full.
             self._context.manifests.abandon(filename.segment_files(number))
@@ -129,6 +133,13 @@ class TierSealing:
                 )
         return changed
 
+    def _write_keys(self, frozen: FrozenTier, number: int) -> FileEntry | None:
+        """The file of idempotency keys: that which is there, unless keys have come since."""
+        context, known = self._context, self._context.manifests.current
+        if not frozen.keys or (known.keys is not None and frozen.keys[-1].position <= known.sealed_lsn):
+            return known.keys
+        return write_request_keys(context.filesystem, context.directory, number, frozen.keys)
+
     def _retained_bytes(self, lsn: LSN, wanted: int) -> int:
         context = self._context
         entries = context.manifests.current.wal
@@ -139,6 +150,7 @@ class TierSealing:
         frozen: FrozenTier,
         entry: SegmentEntry | None,
         changed: dict[int, SegmentEntry],
+        keys: FileEntry | None,
         retention: int | None,
     ) -> set[str]:
         """Make the segment part of the database; the names of files it made obsolete."""
@@ -155,6 +167,7 @@ class TierSealing:
                     "segments": segments,
                     "wal": manifest.wal if retained is None else kept_wal(manifest.wal, frozen.lsn, retained),
                     "sealed_lsn": frozen.lsn,
+                    "keys": keys,
                 }
             )
 

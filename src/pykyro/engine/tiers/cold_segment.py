@@ -38,7 +38,7 @@ from pykyro.model.distance import Query
 from pykyro.model.errors import DataDamaged
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
-from pykyro.model.types import EXPIRES_AT_KEY, Bits, Key, Matrix, Metric, Rows, Vector
+from pykyro.model.types import EXPIRES_AT_KEY, LSN, Bits, Key, Matrix, Metric, Rows, Vector
 from pykyro.storage.manifest import SegmentEntry
 from pykyro.storage.segment.reader import SegmentRows, index_sections
 from pykyro.storage.segment.section_file import SectionFile
@@ -108,13 +108,15 @@ class ColdSegment(SegmentRows):
         deleted: BitMap,
         memory: EngineMemory | None = None,
         graph_bytes: int = 0,
+        covers: LSN = 0,
     ) -> None:
-        """`graph_bytes` of the graph are in memory, which is charged; so is what is remembered of filters."""
+        """`graph_bytes` of the graph are in memory, which is charged; so is what is remembered of filters.
+        `covers` as for SegmentRows."""
         self._charge = memory.graphs.charge(graph_bytes) if memory is not None else None
         self.checkpoint_deleted: BitMap = deleted.copy()
         """Rows deleted at the MANIFEST's sealed position; what a .dead file holds."""
         self._live = LiveRows(entry.row_count, deleted)
-        super().__init__(file, entry.row_count, self._live.deleted)
+        super().__init__(file, entry.row_count, self._live.deleted, covers)
         self.entry = entry
         self.graph = graph
         self.shape = shape

@@ -26,14 +26,13 @@ from pykyro.engine.tiers.merged_metadata import (
     public_bytes_max,
     whole_bytes,
 )
-from pykyro.engine.tiers.row_columns import RowColumns
+from pykyro.engine.tiers.row_columns import RowColumns, RowsInColumns
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import (
     Candidates,
     SearchTier,
     TierRequest,
     TierRows,
-    count_owners,
     first_by_id,
     no_candidates,
 )
@@ -53,9 +52,9 @@ from pykyro.model.types import (
     EXPIRES_AT_KEY,
     KEPT_APART,
     KEY_MAX,
+    LSN,
     OWNER_SHIFT,
     Key,
-    Matrix,
     Metric,
     Rows,
     Vector,
@@ -68,7 +67,7 @@ _INDEXED_BYTES: Final = 1 << 16
 no more, and no more is missing in `size_bytes`."""
 _CHARGED_TOGETHER: Final = 128 << 10
 """So many bytes may be held that are not charged yet."""
-_ROW_BYTES: Final = 275
+_ROW_BYTES: Final = 283
 """Of a row beside its vector: columns, its key and its place in lists and tables, the objects that hold its
 metadata."""
 _DERIVED_CHANGES_MAX: Final = 64
@@ -81,7 +80,7 @@ _EMPTY: Final = no_candidates("hot: empty")
 _NONE_MATCHES: Final = no_candidates("hot: no row matches")
 
 
-class HotTier:
+class HotTier(RowsInColumns):
     """Rows in the order of their writes."""
 
     kind = Tier.HOT
@@ -137,12 +136,15 @@ class HotTier:
         """Rows ever added, deleted ones included."""
         return len(self._metadata)
 
-    def put(self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes) -> None:
-        """Add a document; an older row of the same key in this tier is deleted. `wire` is its metadata encoded."""
+    def put(
+        self, key: Key, vector: Vector, metadata: Mapping[str, str], wire: bytes, position: LSN = 0
+    ) -> None:
+        """Add a document, written at `position`; an older row of the same key in this tier is deleted. `wire` is its
+        metadata encoded."""
         is_scoped = not KEPT_APART.isdisjoint(metadata)
         stored = StoredMetadata.split(metadata) if is_scoped else StoredMetadata(wire, b"")
         stored_bytes = len(stored.public) + len(stored.reserved)
-        row, index = self._add(key, vector, stored, stored_bytes), self._index
+        row, index = self._add(key, vector, stored, stored_bytes, position), self._index
         index.pending.append((row, metadata))
         self._pending_bytes += stored_bytes
         if len(index.pending) >= _INDEXED_TOGETHER or self._pending_bytes > _INDEXED_BYTES:
@@ -150,7 +152,15 @@ class HotTier:
             self._count_index()
         self._show(key, row)
 
-    def merge(self, key: Key, tier: SearchTier, before: int, changes: Mapping[str, str], wire: bytes) -> None:
+    def merge(
+        self,
+        key: Key,
+        tier: SearchTier,
+        before: int,
+        changes: Mapping[str, str],
+        wire: bytes,
+        position: LSN = 0,
+    ) -> None:
         """Add the document that row `before` of `tier` holds, with `changes` made to its metadata; `wire` is them
         encoded. What a large document has in common with that row is shared, and is not indexed again, unless it has
         values that are not text: which of their paths a change takes away is known of the whole alone."""
@@ -168,7 +178,8 @@ class HotTier:
         whole = whole or instant_us_in(stored.reserved) < NEVER_US
         if isinstance(stored, MergedMetadata) and not whole and (tier is self or origin.frozen is not None):
             derivation = Derivation(origin, changes) if known is None else known.with_changes(changes)
-        self._add_stored(key, tier.vector(before), stored, added_bytes(found, stored), derivation)
+        own_bytes = added_bytes(found, stored)
+        self._add_stored(key, tier.vector(before), stored, own_bytes, derivation, position)
 
     def compacted(self, fresh: HotTier) -> HotTier:
         """`fresh`, with the live rows of this tier. For the writer; this tier is not to be changed any more."""
@@ -178,7 +189,8 @@ class HotTier:
             stored, derivation = self._metadata[row], self._derivations.get(row)
             if derivation is not None and derivation.origin.frozen is None:
                 derivation = None
-            fresh._add_stored(key, columns.vectors[row], stored, held_bytes(stored), derivation)
+            position = int(columns.positions[row])
+            fresh._add_stored(key, columns.vectors[row], stored, held_bytes(stored), derivation, position)
         fresh.compact_from = max(_COMPACT_BYTES, 2 * fresh.size_bytes)
         return fresh
 
@@ -199,9 +211,10 @@ class HotTier:
         stored: TierMetadata,
         own_bytes: int,
         derivation: Derivation | None,
+        position: LSN,
     ) -> None:
         """Add a document whose metadata is stored already, in `own_bytes` that no other row is counted for."""
-        row, index = self._add(key, vector, stored, own_bytes), self._index
+        row, index = self._add(key, vector, stored, own_bytes, position), self._index
         if derivation is None or len(derivation.changes) > _DERIVED_CHANGES_MAX:
             index.add(row, stored.whole())
         else:
@@ -211,13 +224,14 @@ class HotTier:
         self._count_index()
         self._show(key, row)
 
-    def _add(self, key: Key, vector: Vector, stored: TierMetadata, own_bytes: int) -> int:
+    def _add(self, key: Key, vector: Vector, stored: TierMetadata, own_bytes: int, position: LSN) -> int:
         """The row of a document, which nobody sees yet."""
         row, columns = len(self._metadata), self._columns
         if row == len(columns.alive):
             columns = self._columns = columns.grown(row)
         columns.vectors[row] = vector
         columns.norms[row] = distance.norm(vector)
+        columns.positions[row] = position
         if key <= DOC_ID_MAX:
             columns.doc_ids[row] = key  # and the owner is nobody, as in every fresh row
         else:
@@ -269,20 +283,11 @@ class HotTier:
                 # Deleted. Otherwise it was replaced since the first line, or has come alive since the second.
                 return None
 
-    def vector(self, row: int) -> Vector:
-        vector: Vector = self._columns.vectors[row]
-        vector.flags.writeable = False
-        return vector
-
     def metadata(self, row: int) -> TierMetadata:
         return self._metadata[row]
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         return [self._metadata[row].public for row in rows]
-
-    def live_rows(self) -> Rows:
-        """Row numbers alive at this moment, ascending."""
-        return np.flatnonzero(self._columns.alive)
 
     def public_bytes(self, rows: Sequence[int]) -> int:
         total, metadata = 0, self._metadata
@@ -290,18 +295,6 @@ class HotTier:
             stored = metadata[row]
             total += len(stored.public) if isinstance(stored, StoredMetadata) else public_bytes_max(stored)
         return total
-
-    def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
-        """Copies of doc_ids, vectors and norms of these rows."""
-        columns = self._columns
-        return columns.doc_ids[rows], columns.vectors[rows], columns.norms[rows]
-
-    def owners_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
-        """A copy of the owners of these rows."""
-        return self._columns.owners[rows]
-
-    def live_by_owner(self) -> dict[int, int]:
-        return count_owners(self._columns.owners[self.live_rows()])
 
     def search_many(self, request: TierRequest) -> list[Candidates]:
         if not self._metadata:
@@ -363,17 +356,6 @@ class HotTier:
         rows = rows_of(self._index.match(condition)).astype(np.int64)
         rows = rows[rows < len(alive)]
         return rows[alive[rows]]
-
-    def vectors_of(self, rows: Rows) -> Matrix:
-        """Copies of the vectors of these rows."""
-        return self._columns.vectors[rows]
-
-    def norms_of(self, rows: Rows) -> npt.NDArray[np.float64]:
-        """Copies of their lengths."""
-        return self._columns.norms[rows]
-
-    def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
-        return self._columns.doc_ids[rows]
 
     def next_rows(
         self, condition: Filter | None, after: int | None, count: int, *, descending: bool

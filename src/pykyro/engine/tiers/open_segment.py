@@ -11,7 +11,7 @@ from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.index.vector.hnsw import Graph, graph_from_bytes, load_graph
 from pykyro.index.vector.shape import Shape, read_shape
 from pykyro.model.errors import DataDamaged
-from pykyro.model.types import Metric
+from pykyro.model.types import LSN, Metric
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import SegmentEntry
 from pykyro.storage.segment.reader import open_segment_files
@@ -26,11 +26,13 @@ def open_segment(
     *,
     verify: bool = True,
     memory: EngineMemory | None = None,
+    covers: LSN = 0,
 ) -> ColdSegment:
     """Map a segment the MANIFEST names, every byte proved first. Raises DataDamaged, OSError.
 
     `verify=False` is for files this process has just written and synced. With `memory`
     what the segment holds is charged, and the graph is read into memory if there is room, for searches that last.
+    `covers` as for SegmentRows.
     """
     files = open_segment_files(filesystem, directory, entry, verify=verify)
     graph, graph_bytes = None, 0
@@ -41,7 +43,7 @@ def open_segment(
     shape = None if files.shape is None else _read_shape(files.shape, entry, metric)
     if shape is not None and len(shape.coding.centre) != files.dimension:
         raise DataDamaged("shape is of another dimension", path=files.rows.path)
-    return ColdSegment(entry, files.rows, graph, shape, metric, files.deleted, memory, graph_bytes)
+    return ColdSegment(entry, files.rows, graph, shape, metric, files.deleted, memory, graph_bytes, covers)
 
 
 def _read_shape(file: SectionFile, entry: SegmentEntry, metric: Metric) -> Shape:

@@ -17,7 +17,7 @@ from pykyro.index.metadata.value_runs import KeyRuns, Positions, ValueRun
 from pykyro.model.distance import Query, Similarities
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
-from pykyro.model.types import NOBODY, Key, Matrix, Rows, Vector
+from pykyro.model.types import LSN, NOBODY, Key, Matrix, Rows, Vector
 
 Marks: TypeAlias = npt.NDArray[np.bool_]
 """One for each row of a tier."""
@@ -139,6 +139,14 @@ class SearchTier(Protocol):
         ...
 
     def metadata(self, row: int) -> TierMetadata: ...
+
+    def position_of(self, row: int) -> LSN:
+        """The position of the write that made this row."""
+        ...
+
+    def positions_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        """`position_of` each of these rows."""
+        ...
 
     def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
         """`metadata(row).public` of each row: what a response carries."""

@@ -6,6 +6,7 @@
          sorted_rows         u32   the row of each sorted id
          vectors             f32   the client's own values, shape (rows, dimension)
          norms               f64   the length of each vector
+         positions           u64   the position of the write that made each row; absent in files of earlier versions
          public_offsets      u64   rows + 1: where each row's entry starts in `public`
          public              u8    metadata for clients, in the form of metadata_wire
          reserved_offsets    u64   the same for reserved metadata
@@ -26,6 +27,7 @@ SORTED_IDS: Final = "sorted_ids"
 SORTED_ROWS: Final = "sorted_rows"
 VECTORS: Final = "vectors"
 NORMS: Final = "norms"
+POSITIONS: Final = "positions"
 PUBLIC: Final = "public"
 PUBLIC_OFFSETS: Final = "public_offsets"
 RESERVED: Final = "reserved"

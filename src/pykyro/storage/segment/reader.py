@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from pykyro.model.errors import DataDamaged
-from pykyro.model.types import Key, Rows
+from pykyro.model.types import LSN, Key, Rows
 from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import FileEntry, SegmentEntry
@@ -36,8 +37,9 @@ from pykyro.storage.segment.section_file import (
 class SegmentRows:
     """The rows of a segment, mapped, and the bitmap of the deleted ones. `delete` edits the bitmap in place."""
 
-    def __init__(self, file: SectionFile, row_count: int, deleted: BitMap) -> None:
-        """`deleted` is kept, not copied. Raises DataDamaged when the file does not hold `row_count` rows."""
+    def __init__(self, file: SectionFile, row_count: int, deleted: BitMap, covers: LSN = 0) -> None:
+        """`deleted` is kept, not copied. `covers` is a position at or behind every write in here: that of the rows,
+        where the file has none for each. Raises DataDamaged when the file does not hold `row_count` rows."""
         self.file = file
         self.mapping = file.data
         self.rows = row_count
@@ -47,6 +49,10 @@ class SegmentRows:
         self.first_key, self.last_key = self.keys.first, self.keys.last
         self.vectors = file.section(layout.VECTORS)
         self.norms = file.section(layout.NORMS)
+        self.covers = covers
+        self._positions: npt.NDArray[np.uint64] | None = None
+        if layout.POSITIONS in file.section_names:
+            self._positions = file.section(layout.POSITIONS)
         self._public_offsets = file.section(layout.PUBLIC_OFFSETS).data
         self._public = file.section(layout.PUBLIC).data
         self._reserved_offsets, self._reserved = (
@@ -68,6 +74,16 @@ class SegmentRows:
     def owners_of(self, rows: Rows) -> Owners:
         """The owners of these rows."""
         return self.keys.owners_of(rows)
+
+    def position_of(self, row: int) -> LSN:
+        """The position of the write that made this row, or `covers` in files of earlier versions."""
+        return self.covers if self._positions is None else int(self._positions[row])
+
+    def positions_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        """`position_of` each of these rows."""
+        if self._positions is None:
+            return np.full(len(rows), self.covers, np.uint64)
+        return self._positions[rows]
 
     def delete(self, row: int) -> None:
         """Mark a row deleted."""
@@ -97,7 +113,8 @@ class SegmentRows:
         return blobs_at(self._reserved_offsets, self._reserved, rows)
 
     def _shapes_agree(self) -> bool:
-        per_row = (self.ids, self.vectors, self.norms)
+        positions = self.ids if self._positions is None else self._positions
+        per_row = (self.ids, self.vectors, self.norms, positions)
         offsets = (self._public_offsets, self._reserved_offsets)
         return (
             self.rows > 0

@@ -34,6 +34,7 @@ class RowsToWrite:
     doc_ids: npt.NDArray[np.uint64]
     owners: npt.NDArray[np.uint64]
     norms: npt.NDArray[np.float64]
+    positions: npt.NDArray[np.uint64]
     public: Blobs
     reserved: Blobs
     index: Callable[[SectionSpool], None]
@@ -50,6 +51,7 @@ def write_rows(filesystem: FileSystem, directory: Path, number: int, contents: R
         shape = (count, contents.dimension)
         writer.add_chunks(layout.VECTORS, contents.chunks, shape=shape, dtype=np.float32)
         writer.add(layout.NORMS, contents.norms)
+        writer.add(layout.POSITIONS, contents.positions)
         _add_blobs(writer, layout.PUBLIC, layout.PUBLIC_OFFSETS, contents.public)
         _add_blobs(writer, layout.RESERVED, layout.RESERVED_OFFSETS, contents.reserved)
         with SectionSpool(filesystem, directory, number) as spool:

@@ -11,7 +11,7 @@ from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Manifest, WalEntry
 from pykyro.storage.wal.format import Frame
 from pykyro.storage.wal.reader import SegmentContents, read_segment, scan_segment
-from pykyro.storage.wal.records import Record, decode_records
+from pykyro.storage.wal.records import KeyRecord, Record, decode_records
 
 _HINT: Final = "Restore from a backup"
 
@@ -62,10 +62,10 @@ class WalChain:
         self._previous = contents
         return contents
 
-    def decode(self, entry: WalEntry, frame: Frame) -> list[Record]:
-        """The records of one operation frame of the segment. Raises DataDamaged."""
+    def decode(self, entry: WalEntry, frame: Frame, keys: list[KeyRecord] | None = None) -> list[Record]:
+        """The records of one operation frame of the segment, as decode_records says. Raises DataDamaged."""
         try:
-            return decode_records(frame.content, tenanted=bool(self._manifest.tenants))
+            return decode_records(frame.content, tenanted=bool(self._manifest.tenants), keys=keys)
         except ValueError as error:
             path = self._directory / entry.name
             raise DataDamaged(str(error), path=path, offset=frame.offset, hint=_HINT) from None

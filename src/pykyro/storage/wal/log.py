@@ -129,18 +129,20 @@ class Log:
                 return 0.0
             return max(0, self._clock.wall_us() - self._unsynced[0][1].time_us) / 1e6
 
-    def announce(self, *, merges: bool, types: bool, expiry: bool) -> None:
-        """Let the MANIFEST say, durably, that frames may hold MERGE records, metadata values that are not text, or
-        documents that go at an instant, of which earlier programs know none. To be called before such a frame is
-        appended; does nothing when it is said already. Raises Unavailable or WriteFailed; then none may be
-        appended."""
+    def announce(self, *, merges: bool, types: bool, expiry: bool = False, keys: bool = False) -> None:
+        """Let the MANIFEST say, durably, that frames may hold MERGE records, metadata values that are not text,
+        documents that go at an instant, or idempotency keys, of which earlier programs know none. To be called before
+        such a frame is appended; does nothing when it is said already. Raises Unavailable or WriteFailed; then none
+        may be appended."""
         current = self._manifests.current
-        known = (current.has_merges, current.has_types, current.has_expiry)
-        if all(map(operator.ge, known, (merges, types, expiry))):
+        known = (current.has_merges, current.has_types, current.has_expiry, current.has_keys)
+        if all(map(operator.ge, known, (merges, types, expiry, keys))):
             return
         self.require_writable()
         with self._tripping("change of the MANIFEST"):
-            self._manifests.update(lambda known: known.announcing(merges=merges, types=types, expiry=expiry))
+            self._manifests.update(
+                lambda known: known.announcing(merges=merges, types=types, expiry=expiry, keys=keys)
+            )
             self.has_types = self.has_types or types
 
     def append(self, contents: Sequence[bytes]) -> list[LSN]:

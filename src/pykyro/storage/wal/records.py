@@ -6,6 +6,7 @@
     kinds    = 1 and 4 PUT (vector and metadata), 2 and 5 DELETE (neither),
                3 and 6 METADATA (metadata only: the whole resulting map),
                7 MERGE (metadata only: the entries that are set, the document keeps its others)
+               13 KEY (`vector` is a digest of 16 bytes, `metadata` an idempotency key, doc_id the answer)
 
 vector is float32, little endian, as the client sent it; metadata is encoded by metadata_wire, reserved keys
 included. All records of one frame take effect or none does. `encode_records` in writer.py writes this.
@@ -21,6 +22,10 @@ the segments and the records before it make of the document: `metadata_after` is
 position that the segments describe exactly, so it is always the same document. Earlier versions take the kind for
 damage: the MANIFEST is of format 3 before the first is written (manifest.py). Programs from before wrote a merge as
 METADATA, which stays readable.
+
+A KEY says that the write of this frame was acknowledged under an idempotency key of its tenant; it is the last record
+of the frame, whose position belongs to the answer. A write that changed nothing has a frame with its KEY alone.
+The MANIFEST is of format 4 before the first is written.
 """
 
 from __future__ import annotations
@@ -44,8 +49,12 @@ DELETE: Final = 2
 METADATA: Final = 3
 MERGE: Final = 7
 """It states the owner always, as no earlier version reads it anyway."""
+KEY: Final = 13
+"""It states the owner too, whose key it is."""
+DIGEST_BYTES: Final = 16
 OWNED: Final = 3
 """Added to a kind whose record states the owner."""
+_KEY_KIND: Final = bytes((KEY,))
 PACKED_SHIFT: Final = 32
 PACKED_ID_BITS: Final = (1 << PACKED_SHIFT) - 1
 
@@ -90,6 +99,17 @@ class MergeRecord:
     wire: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """The write was acknowledged under this idempotency key of this owner. `digest` is of all that was asked, and
+    `existed` what was answered (see requests.Ack)."""
+
+    owner: int
+    key: bytes
+    digest: bytes
+    existed: int
+
+
 Record: TypeAlias = PutRecord | DeleteRecord | MetadataRecord | MergeRecord
 
 
@@ -98,8 +118,9 @@ def metadata_after(record: MetadataRecord | MergeRecord, before: Mapping[str, st
     return {**before, **record.changes} if isinstance(record, MergeRecord) else record.metadata
 
 
-def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
-    """The records of one frame. Raises ValueError when the bytes are not of that form.
+def decode_records(content: bytes, *, tenanted: bool, keys: list[KeyRecord] | None = None) -> list[Record]:
+    """The records of one frame that are about documents; a KEY is appended to `keys`, if given. Raises ValueError
+    when the bytes are not of that form.
 
     `tenanted` says whether the database has tenants now; without, no document has a twin.
     """
@@ -109,6 +130,11 @@ def decode_records(content: bytes, *, tenanted: bool) -> list[Record]:
     position = COUNT.size
     records: list[Record] = []
     for _ in range(count):
+        if content[position : position + 1] == _KEY_KIND:
+            key, position = _decode_key(content, position)
+            if keys is not None:
+                keys.append(key)
+            continue
         record, packed, position = _decode_record(content, position)
         records.append(record)
         if packed and tenanted and isinstance(record, (PutRecord, DeleteRecord)):
@@ -156,6 +182,19 @@ def _decode_record(content: bytes, position: int) -> tuple[Record, bool, int]:
         return MetadataRecord(key, metadata, wire), not owned, end
     vector = np.frombuffer(content, dtype="<f4", count=vector_bytes // 4, offset=vector_start)
     return PutRecord(key, vector, metadata, wire), not owned, end
+
+
+def _decode_key(content: bytes, position: int) -> tuple[KeyRecord, int]:
+    """The KEY that begins at `position`, and where it ends."""
+    start = position + OWNED_HEAD.size
+    if len(content) < start:
+        raise ValueError("a record is cut short")
+    _, existed, owner, digest_bytes, key_bytes = OWNED_HEAD.unpack_from(content, position)
+    end = start + digest_bytes + key_bytes
+    if digest_bytes != DIGEST_BYTES or not key_bytes or end > len(content) or owner > TENANT_INDEX_MAX + 1:
+        raise ValueError(f"an idempotency key of {key_bytes} bytes with a digest of {digest_bytes}")
+    at = start + DIGEST_BYTES
+    return KeyRecord(owner, content[at:end], content[start:at], existed), end
 
 
 def _owned_key(doc_id: int, owner: int) -> Key:

@@ -36,12 +36,14 @@ from pykyro.storage.wal.records import (
     COUNT,
     DELETE,
     HEAD,
+    KEY,
     MERGE,
     METADATA,
     OWNED,
     OWNED_HEAD,
     PUT,
     DeleteRecord,
+    KeyRecord,
     MergeRecord,
     PutRecord,
     Record,
@@ -78,6 +80,13 @@ def encode_records(records: Iterable[Record], *, tenanted: bool) -> bytes:
         parts += (head, vector, wire)
     parts[0] = COUNT.pack(count)
     return b"".join(parts)
+
+
+def with_key(content: bytes, record: KeyRecord) -> bytes:
+    """The content of a frame, b"" being none, with an idempotency key behind its records."""
+    count = COUNT.unpack_from(content)[0] if content else 0
+    head = OWNED_HEAD.pack(KEY, record.existed, record.owner, len(record.digest), len(record.key))
+    return b"".join((COUNT.pack(count + 1), content[COUNT.size :], head, record.digest, record.key))
 
 
 def encode_frame(

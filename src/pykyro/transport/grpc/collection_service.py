@@ -62,6 +62,7 @@ class CollectionService:
         self._numbers: dict[str, int] = {}
         self.unary: Final[dict[str, Unary]] = {
             "Insert": writes.insert,
+            "BatchInsert": writes.batch_insert,
             "Delete": writes.delete,
             "UpdateMetadata": writes.update_metadata,
             "BatchDelete": writes.batch_delete,

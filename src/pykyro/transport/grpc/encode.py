@@ -12,6 +12,7 @@ from pykyro.proto import kyrodb_pb2 as pb
 
 # A tag is field number << 3 | wire type; wire type 0 is a varint, 2 has a length.
 _FOUND, _QUERY_DOC_ID, _QUERY_EMBEDDING, _SERVED_FROM = b"\x08\x01", b"\x10", b"\x1a", b"\x28"
+_POSITION: Final = varint(130 << 3)
 _BULK_RESULT, _BULK_FOUND, _BULK_REQUESTED = b"\x0a", b"\x10", b"\x18"
 
 SERVED_FROM: Final[dict[Tier, pb.QueryResponse.ServedFrom]] = {
@@ -35,6 +36,8 @@ def query_response(doc_id: AnyId, found: Found | None, *, include_embedding: boo
     if include_embedding:
         out += (_QUERY_EMBEDDING, varint(found.vector.nbytes), found.vector.tobytes())
     out += (found.metadata_wire, _SERVED_FROM + varint(SERVED_FROM[found.tier]))
+    if found.position:
+        out.append(_POSITION + varint(found.position))
     return b"".join(out)
 
 

@@ -23,6 +23,7 @@ from pykyro.model.limits import (
     STREAM_LINGER_S,
 )
 from pykyro.model.requests import Ack
+from pykyro.model.types import LSN
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.admission import HELD_TWICE, Admission
@@ -52,6 +53,8 @@ class Ingest:
         self.invalid = 0
         self.failed = 0
         self.last_error = ""
+        self.position: LSN = 0
+        """That of the last document stored."""
         self.quota_exceeded: QuotaExceeded | None = None
         self.refusals: list[pb.InsertResponse.Refusal] = []
         self._names_refused = names_refused
@@ -191,6 +194,7 @@ class Ingest:
         for position, (payload, outcome) in enumerate(zip(self._committing, outcomes, strict=True), first):
             if isinstance(outcome, Ack):
                 self._caller.usage.inserts += not outcome.existed
+                self.position = outcome.lsn
             else:
                 refused += 1
                 self._count(payload, outcome)

@@ -58,6 +58,7 @@ class InsertStreams:
             total_inserted=ingest.stored,
             total_failed=refused,
             refusals=ingest.refusals,
+            position=ingest.position,
         ).SerializeToString()
 
     async def bulk_load(self, messages: OpenStream, caller: Caller) -> bytes:
@@ -92,6 +93,7 @@ class InsertStreams:
             load_duration_ms=duration_s * 1000,
             avg_insert_rate=ingest.stored / max(duration_s, 1e-9),
             peak_memory_bytes=max(peak_bytes, self._process.resident_bytes()),
+            position=ingest.position,
         ).SerializeToString()
 
     def _ingest(self, caller: Caller, *, names_refused: bool = False) -> Ingest:

@@ -19,6 +19,7 @@ from pykyro.service.admission import Admission
 from pykyro.service.threads import Threads
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import search_filter
+from pykyro.transport.grpc.decode_options import freshness_of
 from pykyro.transport.grpc.encode import query_response
 
 _DOCUMENT: Final = b"\x0a"
@@ -30,6 +31,7 @@ class Listings:
     """The unary RPCs that read documents without a vector to search for."""
 
     def __init__(self, engine: Engine, threads: Threads, admission: Admission) -> None:
+        self._engine = engine
         self._listing = engine.listing
         self._text_ids = engine.schema.text_ids
         self._threads = threads
@@ -48,7 +50,11 @@ class Listings:
             include_metadata=not message.exclude_metadata,
         )
         return await self._answer(
-            "Scroll", caller, lambda own: self._page(self._listing.page(own), own), request
+            "Scroll",
+            caller,
+            lambda own: self._page(self._listing.page(own), own),
+            request,
+            message.read_options,
         )
 
     async def count(self, payload: bytes, caller: Caller) -> bytes:
@@ -65,7 +71,7 @@ class Listings:
             count, position = self._listing.count(own.filter, own.scope)
             return pb.CountResponse(count=count, position=position).SerializeToString()
 
-        return await self._answer("Count", caller, counted, request)
+        return await self._answer("Count", caller, counted, request, message.read_options)
 
     async def sample(self, payload: bytes, caller: Caller) -> bytes:
         message = decode.parse(pb.SampleRequest, payload)
@@ -78,7 +84,11 @@ class Listings:
             limit_name="count",
         )
         return await self._answer(
-            "Sample", caller, lambda own: self._page(self._listing.sample(own), own), request
+            "Sample",
+            caller,
+            lambda own: self._page(self._listing.sample(own), own),
+            request,
+            message.read_options,
         )
 
     async def facets(self, payload: bytes, caller: Caller) -> bytes:
@@ -91,7 +101,9 @@ class Listings:
             include_vectors=False,
             include_metadata=False,
         )
-        return await self._answer("Facets", caller, lambda own: self._facets(key, limit, own), request)
+        return await self._answer(
+            "Facets", caller, lambda own: self._facets(key, limit, own), request, message.read_options
+        )
 
     def _facets(self, key: str, limit: int, request: PageRequest) -> bytes:
         """The bytes of a FacetsResponse."""
@@ -104,10 +116,16 @@ class Listings:
         return response
 
     async def _answer(
-        self, name: str, caller: Caller, work: Callable[[PageRequest], bytes], request: PageRequest
+        self,
+        name: str,
+        caller: Caller,
+        work: Callable[[PageRequest], bytes],
+        request: PageRequest,
+        options: pb.ReadOptions,
     ) -> bytes:
         own = request.of(caller.scope(request.scope.namespace))
         try:
+            await self._engine.until_fresh(freshness_of(options))
             answer = await self._threads.run(lambda: work(own))
         except KyroError as error:
             raise CallError(f"{name} failed", error) from error

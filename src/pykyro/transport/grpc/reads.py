@@ -20,6 +20,7 @@ from pykyro.service.batching import Batcher
 from pykyro.service.threads import Threads
 from pykyro.telemetry.counters import Counters
 from pykyro.transport.grpc import decode
+from pykyro.transport.grpc.decode_options import freshness_of
 from pykyro.transport.grpc.encode import bulk_query_response, query_response
 
 Lookups: TypeAlias = Batcher[tuple[Engine, AnyId, Scope], Found | None]
@@ -70,6 +71,8 @@ class Reads:
         scope = caller.scope(checked_namespace(request.namespace))
         started_ns = time.perf_counter_ns()
         try:
+            if request.HasField("read_options"):
+                await self._engine.until_fresh(freshness_of(request.read_options))
             found = await self._lookups.submit((self._engine, doc_id, scope), share=caller.share)
         except KyroError as error:
             self._counters.query_failed()
@@ -86,6 +89,8 @@ class Reads:
         with_vectors = request.include_embeddings
         started_ns = time.perf_counter_ns()
         try:
+            if request.HasField("read_options"):
+                await self._engine.until_fresh(freshness_of(request.read_options))
             answers, response = await self._threads.run(lambda: self._bulk(doc_ids, scope, with_vectors))
         except KyroError as error:
             self._counters.query_failed()

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from pykyro.model.arguments import Schema, checked_namespace
 from pykyro.model.distance import check_vector
 from pykyro.model.errors import InvalidArgument
+from pykyro.model.freshness import Freshness
 from pykyro.model.limits import DIMENSION_MAX, EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import SHORT_VARINTS, varint
 from pykyro.model.requests import CachedKind, SearchRequest, SearchResult, Tier, check_search
@@ -28,6 +29,7 @@ from pykyro.proto import kyrodb_wire_pb2 as wire
 from pykyro.service.access import Caller
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import search_filter
+from pykyro.transport.grpc.decode_options import READ_OPTIONS_MARK, freshness_in
 
 _PLAIN_BYTES_MAX: Final = 256
 """Of a request besides its vector: what is larger holds a filter, and takes long to decode."""
@@ -44,6 +46,7 @@ _ROWS_EXAMINED = varint(103 << 3)
 _MATCHED = varint(104 << 3)
 _CACHE_KIND = varint(105 << 3)
 _CACHE_MARGIN = varint(106 << 3 | 5)
+_POSITION = varint(130 << 3)
 
 CACHED: Final[dict[CachedKind, bytes]] = {
     CachedKind.EXACT: _CACHE_KIND + varint(pb.SearchResponse.EXACT),
@@ -70,6 +73,12 @@ class GrpcSearchCodec:
         self._shown_id_bits = 0 if schema.text_ids else DOC_ID_BITS
         """Where ids are text, the id is in the metadata of a hit, and its number belongs to its key."""
         self.plain_bytes_max = 4 * schema.dimension + _PLAIN_BYTES_MAX
+
+    freshness_mark = READ_OPTIONS_MARK
+
+    def freshness(self, payload: bytes) -> Freshness | None:
+        """How fresh the search in these bytes is to be, which hold the mark. Raises InvalidArgument."""
+        return freshness_in(payload)
 
     def decode(self, payload: bytes, caller: Caller) -> SearchRequest:
         """The search a SearchRequest asks for. Raises InvalidArgument, whose message names field, value and bound."""
@@ -126,6 +135,10 @@ class GrpcSearchCodec:
             if hit.vector is not None:
                 vector = _EMBEDDING + varint(hit.vector.nbytes) + hit.vector.tobytes()
                 length += len(vector)
+            if hit.position:
+                position = _POSITION + varint(hit.position)
+                metadata = metadata + position
+                length += len(position)
             size = short[length] if length < len(short) else varint(length)
             out += (_RESULT, size, _DOC_ID, doc_id, _TAGGED_FLOAT.pack(_SCORE, hit.score), vector, metadata)
         found = result.total_found if with_plan else len(result.hits)
@@ -152,6 +165,8 @@ class GrpcSearchCodec:
             short[examined] if examined < len(short) else varint(examined),
             _MATCHED,
             short[matched] if matched < len(short) else varint(matched),
+            _POSITION,
+            varint(result.position),
         )
         if result.cached is not None:
             out.append(CACHED[result.cached])
@@ -192,6 +207,7 @@ def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller) -> Searc
         exact=request.exact,
         include_vectors=request.include_embeddings,
         include_metadata=not request.exclude_metadata,
+        include_positions=request.include_positions,
     )
 
 

@@ -19,6 +19,7 @@ from pykyro.service.call_log import RUNNING, CallLog
 from pykyro.service.open_streams import OpenStream
 from pykyro.service.searches import Answered, Searches
 from pykyro.telemetry.counters import Counters
+from pykyro.transport.grpc.decode_options import READ_OPTIONS_MARK
 from pykyro.transport.grpc.search_codec import wants_inline_errors
 
 _AT_FIRST: Final = 8
@@ -116,6 +117,8 @@ class SearchStreams:
                 caller.spend()
                 while ahead.is_full(self._ahead_max):
                     await ahead.change()
+                if READ_OPTIONS_MARK in payload:
+                    await self._searches.until_fresh(payload)
                 ahead.add(payload, self._searches.ask(payload, caller))
         except Exception as error:
             ahead.error = error

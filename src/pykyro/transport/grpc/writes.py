@@ -1,4 +1,4 @@
-"""Insert, Delete, UpdateMetadata, BatchDelete; and what an InsertRequest, alone or in a stream, asks for.
+"""Insert, BatchInsert, Delete, UpdateMetadata, BatchDelete; and what an InsertRequest asks for, wherever it is.
 
 Most are sound in every way, so what is wrong with one is looked for only where something may be.
 """
@@ -19,6 +19,7 @@ from pykyro.model.distance import check_vector
 from pykyro.model.errors import CallError, InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.filter import check_filter, names_a_condition
 from pykyro.model.limits import (
+    ATOMIC_DOCUMENTS_MAX,
     DIMENSION_MAX,
     DOC_ID_MIN,
     ENTRY_BYTES,
@@ -32,8 +33,10 @@ from pykyro.model.requests import (
     DeleteMatching,
     Operation,
     Put,
+    PutMany,
     Stage,
     UpdateMetadata,
+    put_many,
 )
 from pykyro.model.text_ids import no_text_id
 from pykyro.model.types import RESERVED_KEYS, TEXT_ID_KEY, Document, Metric, Vector
@@ -46,6 +49,7 @@ from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
 from pykyro.transport.grpc import decode
 from pykyro.transport.grpc.decode_filter import decode_filter
+from pykyro.transport.grpc.decode_options import change_terms, insert_terms, key_alone
 
 _VALUE_TAG: Final = b"\x12"
 """Before the value of each entry of a map."""
@@ -79,6 +83,33 @@ class Writes:
             inserted_at=int(time.time()),
             tier=pb.InsertResponse.HOT_TIER,
             total_inserted=1,
+            position=ack.lsn,
+        ).SerializeToString()
+
+    async def batch_insert(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(wire.BatchInsertRequest, payload)
+        count = len(request.documents)
+        if not 0 < count <= ATOMIC_DOCUMENTS_MAX:
+            raise InvalidArgument(
+                f"documents must be 1 to {ATOMIC_DOCUMENTS_MAX} of a batch that is stored all or none, got {count}",
+                field="documents",
+            )
+        self._counters.calls_in_flight += 1
+        failed = count
+        try:
+            many = partial(_put_many, request, self._schema, caller)
+            ack = await self._commit(many, payload, caller, "Batch insert failed")
+            failed = 0
+            caller.usage.inserts += count - ack.existed
+        finally:
+            self._counters.calls_in_flight -= 1
+            self._counters.inserts(count, failed)
+        return pb.InsertResponse(
+            success=True,
+            inserted_at=int(time.time()),
+            tier=pb.InsertResponse.HOT_TIER,
+            total_inserted=count,
+            position=ack.lsn,
         ).SerializeToString()
 
     async def delete(self, payload: bytes, caller: Caller) -> bytes:
@@ -90,9 +121,10 @@ class Writes:
         else:
             own_id = request.doc_id
         scope = caller.scope(checked_namespace(request.namespace))
-        ack = await self._commit(Delete(own_id, scope), payload, caller, "Delete failed")
+        terms = change_terms(request.write_options) if request.HasField("write_options") else None
+        ack = await self._commit(Delete(own_id, scope, terms), payload, caller, "Delete failed")
         caller.usage.deletes += ack.existed
-        return pb.DeleteResponse(success=True, existed=ack.existed > 0).SerializeToString()
+        return pb.DeleteResponse(success=True, existed=ack.existed > 0, position=ack.lsn).SerializeToString()
 
     async def update_metadata(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.UpdateMetadataRequest, payload)
@@ -105,15 +137,20 @@ class Writes:
             merge=request.merge,
             scope=caller.scope(checked_namespace(request.namespace)),
             expiry=decode.expiry_of(request.expiry) if request.HasField("expiry") else None,
+            terms=change_terms(request.write_options) if request.HasField("write_options") else None,
         )
         ack = await self._query(update, payload, caller, "Metadata update failed")
-        return pb.UpdateMetadataResponse(success=True, existed=ack.existed > 0).SerializeToString()
+        return pb.UpdateMetadataResponse(
+            success=True, existed=ack.existed > 0, position=ack.lsn
+        ).SerializeToString()
 
     async def batch_delete(self, payload: bytes, caller: Caller) -> bytes:
         request = decode.parse(pb.BatchDeleteRequest, payload)
         ack = await self._query(_batch(request, self._schema, caller), payload, caller, "Batch delete failed")
         caller.usage.deletes += ack.existed
-        return pb.BatchDeleteResponse(success=True, deleted_count=ack.existed).SerializeToString()
+        return pb.BatchDeleteResponse(
+            success=True, deleted_count=ack.existed, position=ack.lsn
+        ).SerializeToString()
 
     async def _query(self, operation: Operation, payload: bytes, caller: Caller, doing: str) -> Ack:
         """Commit a write that counts as a query too."""
@@ -155,9 +192,11 @@ def _asked_too_much(cause: KyroError) -> bool:
 
 def _batch(request: pb.BatchDeleteRequest, schema: Schema, caller: Caller) -> Operation:
     scope = caller.scope(checked_namespace(request.namespace))
+    terms = key_alone(request.write_options) if request.HasField("write_options") else None
     match request.WhichOneof("delete_criteria"):
         case "ids":
-            return DeleteMany(decode.own_ids(request.ids.doc_ids, request.ids.text_ids, schema), scope)
+            own_ids = decode.own_ids(request.ids.doc_ids, request.ids.text_ids, schema)
+            return DeleteMany(own_ids, scope, terms)
         case "filter":
             condition = decode_filter(request.filter)
             check_filter(condition)
@@ -167,7 +206,7 @@ def _batch(request: pb.BatchDeleteRequest, schema: Schema, caller: Caller) -> Op
                     "name at least one exact, range or in_match",
                     field="filter",
                 )
-            return DeleteMatching(condition, scope)
+            return DeleteMatching(condition, scope, terms)
         case _:
             raise InvalidArgument("No delete criteria provided", field="delete_criteria")
 
@@ -230,7 +269,25 @@ def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
     if text_id:
         metadata[TEXT_ID_KEY] = text_id
     expiry = decode.expiry_of(request.expiry) if request.HasField("expiry") else None
-    return Put(Document(doc_id, vector, metadata, caller.tenant), caller.limit, expiry)
+    terms = insert_terms(request.write_options) if request.HasField("write_options") else None
+    return Put(Document(doc_id, vector, metadata, caller.tenant), caller.limit, expiry, terms)
+
+
+def _put_many(
+    request: wire.BatchInsertRequest, schema: Schema, caller: Caller
+) -> Sequence[PutMany | InvalidArgument]:
+    """The one operation that a BatchInsertRequest asks for, or why it is refused: one bad document refuses all."""
+    try:
+        terms = key_alone(request.write_options) if request.HasField("write_options") else None
+        puts = []
+        for position, payload in enumerate(request.documents):
+            try:
+                puts.append(decode_insert(payload, schema, caller))
+            except InvalidArgument as fault:
+                raise InvalidArgument(f"documents[{position}]: {fault}", field=fault.field) from fault
+        return [put_many(puts, terms)]
+    except InvalidArgument as fault:
+        return [fault]
 
 
 def insert_fault(payload: bytes, fault: InvalidArgument) -> str:
