@@ -108,4 +108,5 @@ def test_config_is_shown_in_the_words_clients_know(server: RunningServer) -> Non
         hnsw_ef_construction=200,
         hnsw_ef_search=50,
         hnsw_distance="Cosine",
+        id_type="integer",
     )

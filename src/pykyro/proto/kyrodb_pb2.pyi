@@ -37,7 +37,7 @@ class ReadOptions(_message.Message):
     def __init__(self, min_position: _Optional[int] = ..., max_wait_ms: _Optional[int] = ...) -> None: ...
 
 class InsertRequest(_message.Message):
-    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "text_id", "expiry", "write_options")
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "types", "collection", "text_id", "write_options", "expiry")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -49,21 +49,21 @@ class InsertRequest(_message.Message):
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
-    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
-    EXPIRY_FIELD_NUMBER: _ClassVar[int]
     WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
     namespace: str
-    collection: str
     types: str
+    collection: str
     text_id: str
-    expiry: Expiry
     write_options: WriteOptions
-    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
+    expiry: Expiry
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., types: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
 
 class BatchInsertRequest(_message.Message):
     __slots__ = ("documents", "collection", "write_options")
@@ -159,7 +159,7 @@ class DeleteResponse(_message.Message):
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., existed: bool = ..., position: _Optional[int] = ...) -> None: ...
 
 class UpdateMetadataRequest(_message.Message):
-    __slots__ = ("doc_id", "metadata", "merge", "namespace", "collection", "types", "text_id", "expiry", "write_options")
+    __slots__ = ("doc_id", "metadata", "merge", "namespace", "types", "collection", "text_id", "write_options", "expiry")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -171,21 +171,21 @@ class UpdateMetadataRequest(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     MERGE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
-    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
-    EXPIRY_FIELD_NUMBER: _ClassVar[int]
     WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     metadata: _containers.ScalarMap[str, str]
     merge: bool
     namespace: str
-    collection: str
     types: str
+    collection: str
     text_id: str
-    expiry: Expiry
     write_options: WriteOptions
-    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
+    expiry: Expiry
+    def __init__(self, doc_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., merge: bool = ..., namespace: _Optional[str] = ..., types: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ..., write_options: _Optional[_Union[WriteOptions, _Mapping]] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
 
 class UpdateMetadataResponse(_message.Message):
     __slots__ = ("success", "error", "existed", "position")
@@ -250,7 +250,7 @@ class QueryRequest(_message.Message):
     def __init__(self, doc_id: _Optional[int] = ..., include_embedding: bool = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types", "text_id", "expires_at", "position")
+    __slots__ = ("found", "doc_id", "embedding", "metadata", "served_from", "error", "types", "text_id", "position", "expires_at")
     class ServedFrom(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[QueryResponse.ServedFrom]
@@ -276,8 +276,8 @@ class QueryResponse(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
-    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     found: bool
     doc_id: int
     embedding: _containers.RepeatedScalarFieldContainer[float]
@@ -286,9 +286,9 @@ class QueryResponse(_message.Message):
     error: str
     types: str
     text_id: str
-    expires_at: int
     position: int
-    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expires_at: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
+    expires_at: int
+    def __init__(self, found: bool = ..., doc_id: _Optional[int] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., served_from: _Optional[_Union[QueryResponse.ServedFrom, str]] = ..., error: _Optional[str] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., position: _Optional[int] = ..., expires_at: _Optional[int] = ...) -> None: ...
 
 class BulkQueryRequest(_message.Message):
     __slots__ = ("doc_ids", "include_embeddings", "namespace", "collection", "text_ids", "read_options")
@@ -475,7 +475,7 @@ class NotFilter(_message.Message):
     def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., with_types: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
 
 class SearchResult(_message.Message):
-    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "expires_at", "position")
+    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "position", "expires_at")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -489,17 +489,17 @@ class SearchResult(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
-    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     score: float
     embedding: _containers.RepeatedScalarFieldContainer[float]
     metadata: _containers.ScalarMap[str, str]
     types: str
     text_id: str
-    expires_at: int
     position: int
-    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., expires_at: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
+    expires_at: int
+    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., position: _Optional[int] = ..., expires_at: _Optional[int] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin", "position")
@@ -556,7 +556,7 @@ class SearchResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: bool = ..., exact: bool = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ..., position: _Optional[int] = ...) -> None: ...
 
 class ScrollRequest(_message.Message):
-    __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata", "collection", "order_by", "read_options")
+    __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata", "collection", "read_options", "order_by")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -565,8 +565,8 @@ class ScrollRequest(_message.Message):
     INCLUDE_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
-    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     filter: MetadataFilter
     namespace: str
     limit: int
@@ -575,9 +575,9 @@ class ScrollRequest(_message.Message):
     include_embeddings: bool
     exclude_metadata: bool
     collection: str
-    order_by: str
     read_options: ReadOptions
-    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., descending: bool = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ..., order_by: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ...) -> None: ...
+    order_by: str
+    def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., namespace: _Optional[str] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., descending: bool = ..., include_embeddings: bool = ..., exclude_metadata: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ..., order_by: _Optional[str] = ...) -> None: ...
 
 class ScrollResponse(_message.Message):
     __slots__ = ("documents", "next_page_token", "position")

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class InsertRequest(_message.Message):
-    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "collection", "types", "expiry", "text_id", "write_options")
+    __slots__ = ("doc_id", "embedding", "metadata", "namespace", "types", "collection", "text_id", "write_options", "expiry")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -21,21 +21,21 @@ class InsertRequest(_message.Message):
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
-    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
-    EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     WRITE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     embedding: bytes
     metadata: _containers.ScalarMap[str, str]
     namespace: str
-    collection: str
     types: str
-    expiry: _kyrodb_pb2.Expiry
+    collection: str
     text_id: str
     write_options: _kyrodb_pb2.WriteOptions
-    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., collection: _Optional[str] = ..., types: _Optional[str] = ..., expiry: _Optional[_Union[_kyrodb_pb2.Expiry, _Mapping]] = ..., text_id: _Optional[str] = ..., write_options: _Optional[_Union[_kyrodb_pb2.WriteOptions, _Mapping]] = ...) -> None: ...
+    expiry: _kyrodb_pb2.Expiry
+    def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., types: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ..., write_options: _Optional[_Union[_kyrodb_pb2.WriteOptions, _Mapping]] = ..., expiry: _Optional[_Union[_kyrodb_pb2.Expiry, _Mapping]] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
     __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions")
