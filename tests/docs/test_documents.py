@@ -77,7 +77,7 @@ def test_the_programs_for_new_users_run(name: str, tmp_path: Path) -> None:
 
 
 def test_the_first_program_of_the_readme_says_the_same_of_a_server_started_as_printed(tmp_path: Path) -> None:
-    embedded, asking = programs(ROOT / "README.md")
+    embedded, asking, *_ = programs(ROOT / "README.md")
     (command,) = server_commands(ROOT / "README.md")
     with typed(command, tmp_path) as target:
         assert "localhost:50051" in asking
