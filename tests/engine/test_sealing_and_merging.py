@@ -153,7 +153,7 @@ def test_a_search_meets_every_document_while_they_move(tmp_path: Path) -> None:
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for generation in range(60):
+    for generation in range(25):
         engine.commit([put(at + 1, row, generation=str(generation)) for at, row in enumerate(rows)])
         settle(engine)
     stop.set()
