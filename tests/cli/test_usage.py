@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from pykyro.cli.kyrodb import main
@@ -33,3 +37,16 @@ def test_option_without_the_one_it_goes_with(
     shown = capsys.readouterr()
     assert told in shown.err
     assert shown.out == ""
+
+
+def test_a_command_loads_what_it_needs_alone() -> None:
+    """To name a key must not take the time that the engine takes to load."""
+    program = (
+        "import json, sys; from pykyro.cli.kyrodb import main; code = main(['keys', 'list', '--file', 'none']);"
+        "print(json.dumps([code, sorted({name.split('.')[0] for name in sys.modules})]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    code, loaded = json.loads(ended.stdout)
+    assert code == 1
+    assert "pydantic" in loaded
+    assert not {"faiss", "grpc", "uvicorn"} & set(loaded)

@@ -15,7 +15,7 @@ import httpx
 from google.protobuf.message import Message
 from tests.contract.corner import DIMENSION
 from tests.patience import PATIENCE_S
-from tests.server.running import RunningServer, running_server
+from tests.server.running import RunningServer, http_request, running_server
 from tests.tenancy.keys import CANARY, entry, key_of, write_keys
 
 from pykyro.proto.methods import METHODS
@@ -63,7 +63,7 @@ class Tenants:
     def http(self, path: str, key: str | None = None, method: str = "GET") -> httpx.Response:
         headers = {} if key is None else {"x-api-key": key}
         url = f"http://127.0.0.1:{self.server.http_port}{path}"
-        return httpx.request(method, url, headers=headers, trust_env=False, timeout=PATIENCE_S)
+        return http_request(method, url, headers)
 
     def reload(self, *, refused: bool = False) -> None:
         """Send SIGHUP, and return when the log says what came of it."""

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from tests.contract.corner import DIMENSION, TRANSPORTS
 from tests.contract.tenants import ADMIN, OTHER, OWN, Answer, Tenants, called, shared_server
@@ -171,7 +170,7 @@ def test_without_keys_each_address_has_a_rate(tmp_path: Path) -> None:
         refused = exhausted(answers)
         assert len(refused) >= 6
         assert int(refused[0].trailing["retry-after-ms"]) <= 250
-        assert httpx.get(f"http://127.0.0.1:{server.http_port}/health", trust_env=False).status_code == 200
+        assert server.http("/health").status_code == 200
 
 
 # --- usage ----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
 from tests.crash import rigs
+from tests.crash.collections_rig import cuts_and_errors
 from tests.crash.log_rig import log_crash_points
 from tests.crash.start_rig import interrupted_starts, killed_and_cut
 
@@ -45,6 +46,7 @@ RIGS: dict[str, Callable[..., int]] = {
     "lives": rigs.lives,
     "flips": rigs.bit_flips,
     "log": log_crash_points,
+    "collections": cuts_and_errors,
 }
 """One unit of work of each rig: a seed in, and if wanted `steps_count`; the number of crashes, faults or flips looked
 at out."""

@@ -1,120 +1,13 @@
-"""The power is cut at every step of the life of collections: nothing acknowledged is lost, nothing is half there."""
+"""The short form of the cuts and errors in the life of collections: one loss at every call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-import pytest
-from tests.crash.disk import AllKept, AllLost, Loss, RandomLoss
-from tests.crash.fault_filesystem import CHANGES, Fault, FaultFS, PowerCut
-from tests.database.opening import SMALL, found, opened, shut, store
-
-from pykyro.database.collections import Collections
-from pykyro.model.errors import KyroError
-from pykyro.storage import filename
-
-PATH = Path("/data")
-State = dict[str, list[int]]
+from tests.crash.collections_rig import disk_errors, power_cuts
 
 
-def close_idle(collections: Collections) -> None:
-    for slot in list(collections.open._slots.values()):
-        collections.open.close_idle(slot)
-
-
-LIFE: tuple[tuple[str, Callable[[Collections], object], State], ...] = (
-    ("create a", lambda c: c.create("a", SMALL), {"a": []}),
-    ("insert into a", lambda c: store(c, "a", 1), {"a": [1]}),
-    ("alias", lambda c: c.set_alias("x", "a"), {"a": [1], "x": [1]}),
-    ("create b", lambda c: c.create("b", SMALL), {"a": [1], "x": [1], "b": []}),
-    ("insert into b", lambda c: store(c, "b", 2), {"a": [1], "x": [1], "b": [2]}),
-    ("swap", lambda c: c.set_alias("x", "b"), {"a": [1], "x": [2], "b": [2]}),
-    ("rename", lambda c: c.rename("b", "c"), {"a": [1], "x": [2], "c": [2]}),
-    ("close idle", lambda c: close_idle(c), {}),
-    ("use again", lambda c: store(c, "c", 3), {"a": [1], "x": [2, 3], "c": [2, 3]}),
-    ("drop a", lambda c: c.drop("a"), {"x": [2, 3], "c": [2, 3]}),
-    ("drop c", lambda c: c.drop("c"), {}),
-)
-
-
-def states() -> list[State]:
-    """What may be found after so many steps were acknowledged."""
-    after: list[State] = [{}]
-    for name, _, state in LIFE:
-        after.append(after[-1] if name == "close idle" else state)
-    return after
-
-
-def live(disk: FaultFS) -> int:
-    """Live until the disk ends it; how many steps were acknowledged."""
-    done = 0
-    collections = opened(PATH, disk)
-    for _, step, _ in LIFE:
-        step(collections)
-        done += 1
-    shut(collections)
-    return done
-
-
-def observed(collections: Collections) -> State:
-    known = collections._catalogue.current
-    names = [*known.collections, *known.aliases]
-    return {name: found(collections, name) for name in names}
-
-
-def check(disk: FaultFS, acknowledged: int, what: str) -> None:
-    """The next start finds what was acknowledged, perhaps with the step under way, and no stray directory."""
-    collections = opened(PATH, disk)
-    try:
-        allowed = states()[acknowledged : acknowledged + 2]
-        assert observed(collections) in allowed, what
-        known = {str(entry.number) for entry in collections._catalogue.current.collections.values()}
-        above = PATH / filename.COLLECTIONS
-        assert not disk.exists(above) or set(disk.names(above)) == known, what
-        collections.create("later", SMALL)
-        store(collections, "later", 9)
-        assert found(collections, "later") == [9], what
-    finally:
-        shut(collections)
-
-
-def changes() -> list[int]:
-    """The calls of the whole life that change the disk."""
-    disk = FaultFS()
-    live(disk)
-    return [at for at, call in enumerate(disk.calls) if call.name in CHANGES]
-
-
-@pytest.mark.parametrize("part", range(4))
-def test_a_power_cut_at_every_step(part: int) -> None:
-    for at in changes()[part::4]:
-        losses: list[tuple[str, Loss]] = [("kept", AllKept()), ("lost", AllLost()), ("some", RandomLoss(at))]
-        for name, loss in losses:
-            disk = FaultFS()
-            disk.faults.append(Fault(at, "cut"))
-            acknowledged = lived(disk)
-            check(disk.crash(loss), acknowledged, f"cut at call {at}, {name}")
+def test_a_power_cut_at_every_step() -> None:
+    assert power_cuts(1, each=False) > 250
 
 
 def test_a_disk_error_at_every_step_loses_nothing() -> None:
-    for at in changes():
-        disk = FaultFS(seed=at)
-        disk.faults.append(Fault(at, "error"))
-        acknowledged = lived(disk)
-        disk.heal()
-        disk.kill_process()
-        check(disk, acknowledged, f"error at call {at}")
-
-
-def lived(disk: FaultFS) -> int:
-    """Steps acknowledged before the first that failed."""
-    done = 0
-    try:
-        collections = opened(PATH, disk)
-        for _, step, _ in LIFE:
-            step(collections)
-            done += 1
-    except (PowerCut, KyroError, OSError):
-        pass
-    return done
+    assert disk_errors(1) > 250

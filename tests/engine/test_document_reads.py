@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from tests.engine.opening import DIMENSION, fill, open_small, put, vectors
+from tests.switches import frequent_switches
 
 from pykyro.engine.engine import Engine
 from pykyro.engine.options import CacheOptions
@@ -94,18 +95,19 @@ def test_readers_beside_a_writer_never_see_a_version_go_back(tmp_path: Path) -> 
             seen[doc_id] = version
 
     readers = [threading.Thread(target=read, args=(seed,)) for seed in (1, 2)]
-    for reader in readers:
-        reader.start()
     source = np.random.default_rng(3)
-    for turn in range(1, 800):
-        doc_id = int(source.integers(1, 17))
-        engine.write(put(doc_id, vector(turn)))
-        acknowledged[doc_id] = turn
-        if turn % 200 == 0:
-            engine.flush()
-    stop.set()
-    for reader in readers:
-        reader.join()
+    with frequent_switches():
+        for reader in readers:
+            reader.start()
+        for turn in range(1, 400):
+            doc_id = int(source.integers(1, 17))
+            engine.write(put(doc_id, vector(turn)))
+            acknowledged[doc_id] = turn
+            if turn % 100 == 0:
+                engine.flush()
+        stop.set()
+        for reader in readers:
+            reader.join()
     engine.close()
     assert failures == []
     assert sum(hits) > 50

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.opening import DIMENSION, fill, ids, nearest, open_small, put, settle, vectors
+from tests.switches import frequent_switches
 
 from pykyro.engine.engine import Engine, open_engine
 from pykyro.engine.maintenance.builder import BuildFailed
@@ -151,14 +152,15 @@ def test_a_search_meets_every_document_while_they_move(tmp_path: Path) -> None:
                 missing.append(-1)
 
     readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    for generation in range(60):
-        engine.commit([put(at + 1, row, generation=str(generation)) for at, row in enumerate(rows)])
-        settle(engine)
-    stop.set()
-    for reader in readers:
-        reader.join()
+    with frequent_switches():
+        for reader in readers:
+            reader.start()
+        for generation in range(25):
+            engine.commit([put(at + 1, row, generation=str(generation)) for at, row in enumerate(rows)])
+            settle(engine)
+        stop.set()
+        for reader in readers:
+            reader.join()
     assert missing == []
     engine.close()
 

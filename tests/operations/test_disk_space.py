@@ -28,11 +28,15 @@ def test_warning_refusal_and_room_again(tmp_path: Path) -> None:
             {"status": "healthy", "uptime_seconds": health(server)[1]["uptime_seconds"]},
         )
 
+        # The log looks every second: what is over before is not in it.
+        wait_until(lambda: "-> healthy" in server.log, "the log says so")
         fill(disk, leaving_bytes=DISK_BYTES * 8 // 100)
         wait_until(lambda: health(server)[1]["status"] == "degraded", "the warning")
         status, body = health(server)
         assert status == 200
         assert "disk space low (< 10%)" in body["reason"]
+        warning = "health: healthy -> degraded: disk space low (< 10%)"
+        wait_until(lambda: warning in server.log, "the log says so")
         insert(server, 3)
 
         fill(disk, leaving_bytes=DISK_BYTES * 3 // 100)
@@ -64,4 +68,3 @@ def test_warning_refusal_and_room_again(tmp_path: Path) -> None:
         assert (
             "WARN  pykyro.server.health_log: readiness: ready -> read_only: disk space critically low" in log
         )
-        assert "health: healthy -> degraded: disk space low (< 10%)" in log

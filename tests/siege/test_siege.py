@@ -1,4 +1,4 @@
-"""A minute of sieges with fixed seeds. `make siege` goes on from new ones, and shrinks what it finds."""
+"""A few sieges with fixed seeds. `make siege` goes on from new ones, and shrinks what it finds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.siege.campaign import confirmed, play
 from tests.siege.generate import script_of
 
 SEED = 1000
-SECONDS = 45.0
+SECONDS = 20.0
 
 
 @pytest.mark.timeout(0)
-def test_a_minute_of_sieges_finds_nothing() -> None:
+def test_sieges_find_nothing() -> None:
     end, seed = time.monotonic() + SECONDS, SEED
     while time.monotonic() < end:
         script = script_of(seed)

@@ -41,7 +41,7 @@ _IMPORT_NEEDS: Final = dict.fromkeys(SERVER_OPTIONS, "--url") | dict.fromkeys(
 )
 
 
-def add_commands(commands: Commands) -> None:
+def add_command(commands: Commands) -> None:
     """Add `export` and `import`."""
     _add_export(commands)
     _add_import(commands)

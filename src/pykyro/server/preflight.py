@@ -17,12 +17,10 @@ from pykyro.config import Settings
 from pykyro.config.settings.server import TlsSettings
 from pykyro.model.errors import ConfigError, StorageError
 from pykyro.model.text_ids import id_type_of
-from pykyro.service.tracing import require_tracing
 from pykyro.storage import filename
 from pykyro.storage.files.lock import owner_of
 from pykyro.storage.verify import size_faults
 from pykyro.tenancy.key_file import read_key_file
-from pykyro.transport.grpc.transport import choose
 from pykyro.transport.tls import Certificates, http_context, read_pem
 
 
@@ -60,6 +58,10 @@ def _keys(settings: Settings) -> None:
 
 
 def _packages(settings: Settings) -> None:
+    # The server comes with these, and kyrodb doctor uses other functions of this module.
+    from pykyro.service.tracing import require_tracing
+    from pykyro.transport.grpc.transport import choose
+
     choose(settings)
     require_tracing(settings.tracing)
 

@@ -13,8 +13,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from tests.patience import PATIENCE_S
-from tests.server.running import RunningServer, running_server
+from tests.server.running import RunningServer, http_request, running_server
 from tests.tenancy.keys import entry, key_of, write_keys
 
 from pykyro.proto import kyrodb_pb2 as pb
@@ -40,7 +39,7 @@ def with_keys(tmp_path: Path, **changed: object) -> dict[str, Any]:
 
 def ask(server: RunningServer, path: str, **headers: str) -> httpx.Response:
     url = f"http://127.0.0.1:{server.http_port}{path}"
-    return httpx.get(url, headers=headers, trust_env=False, timeout=PATIENCE_S)
+    return http_request("GET", url, headers)
 
 
 def test_there_is_no_page_unless_it_is_wanted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.patience import PATIENCE_S
+from tests.server.running import http_request
 
 from pykyro.config import Settings
 from pykyro.database.opening import open_database
@@ -65,9 +65,7 @@ def get(server_state: ServerState) -> Iterator[Get]:
     with serving_http(server_state, None) as http:
 
         def request(path: str, method: str = "GET") -> httpx.Response:
-            return httpx.request(
-                method, f"http://127.0.0.1:{http.port}{path}", trust_env=False, timeout=PATIENCE_S
-            )
+            return http_request(method, f"http://127.0.0.1:{http.port}{path}")
 
         yield request
 
