@@ -67,9 +67,8 @@ def test_every_place_answers_alike(store: KyroVectorStore) -> None:
     assert ids(store.max_marginal_relevance_search("east", k=2, lambda_mult=0.3)) == ["e", "o"]
     scored = store.similarity_search_with_score("east", k=4)
     assert [round(score, 5) for _, score in scored] == [1.0, 0.99619, 0.98481, 0.0]
-    assert store.similarity_search_with_relevance_scores("west", score_threshold=0.4) == [
-        (DOCUMENTS[3], pytest.approx(0.5))
-    ]
+    ((document, relevance),) = store.similarity_search_with_relevance_scores("west", score_threshold=0.4)
+    assert (document, relevance) == (DOCUMENTS[3], pytest.approx(0.5))
     store.delete(["e", "none"])
     store.delete(filter={"year": 2021})
     assert ids(store.similarity_search("east")) == ["r", "o"]
@@ -82,9 +81,9 @@ async def test_coroutines_answer_as_methods_do(store: KyroVectorStore) -> None:
     assert await store.aget_by_ids(["o", "none"]) == [DOCUMENTS[3]]
     assert ids(await store.asimilarity_search("east", k=2, filter={"year": {"$gt": 2020}})) == ["r", "n"]
     assert ids(await store.amax_marginal_relevance_search("east", k=2, lambda_mult=0.3)) == ["e", "o"]
-    assert await store.asimilarity_search_with_relevance_scores("west", score_threshold=0.4) == [
-        (DOCUMENTS[3], pytest.approx(0.5))
-    ]
+    scored = await store.asimilarity_search_with_relevance_scores("west", score_threshold=0.4)
+    assert scored == [(DOCUMENTS[3], scored[0][1])]
+    assert scored[0][1] == pytest.approx(0.5)
     retriever = store.as_retriever(search_type="mmr", search_kwargs={"k": 1, "filter": {"ok": True}})
     assert ids(await retriever.ainvoke("east")) == ["o"]
     assert ids(retriever.invoke("east")) == ["o"]
@@ -126,7 +125,9 @@ def test_what_is_stored_is_there_after_opening_again(tmp_path: Path) -> None:
     with KyroVectorStore(Compass(), **arguments, create=False) as store:
         assert store.get_by_ids(["o"]) == [DOCUMENTS[3]]
         # 1 / (1 + distance), which is a relevance already.
-        assert store.similarity_search_with_relevance_scores("west", k=1)[0][1] == pytest.approx(1 / (1 + 8**0.5))
+        assert store.similarity_search_with_relevance_scores("west", k=1)[0][1] == pytest.approx(
+            1 / (1 + 8**0.5)
+        )
 
 
 def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
 
 
 def test_places_that_will_not_do(tmp_path: Path) -> None:
-    with pytest.raises(pykyro.InvalidArgument, match="exactly|give one of"):
+    with pytest.raises(pykyro.InvalidArgument, match="give one of"):
         KyroVectorStore(Compass())
     with pytest.raises(pykyro.InvalidArgument, match="give one of"):
         KyroVectorStore(Compass(), path=tmp_path, url="localhost:1")

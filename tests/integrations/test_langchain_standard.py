@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from pykyro.langchain import KyroVectorStore
 @pytest.mark.anyio
 class TestEmbedded(VectorStoreIntegrationTests):
     @pytest.fixture
-    def vectorstore(self, tmp_path: Path) -> Iterator[VectorStore]:  # type: ignore[override]
+    def vectorstore(self, tmp_path: Path) -> Iterator[VectorStore]:
         """An empty store in a directory."""
         with KyroVectorStore(self.get_embeddings(), path=tmp_path / "data") as store:
             yield store
@@ -25,7 +25,7 @@ class TestEmbedded(VectorStoreIntegrationTests):
 @pytest.mark.anyio
 class TestServer(VectorStoreIntegrationTests):
     @pytest.fixture
-    def vectorstore(self, server: RunningServer) -> Iterator[VectorStore]:  # type: ignore[override]
+    def vectorstore(self, server: RunningServer) -> Iterator[VectorStore]:
         """An empty store in a collection of a server."""
         with KyroVectorStore(self.get_embeddings(), url=f"127.0.0.1:{server.port}") as store:
             store.delete()

@@ -14,9 +14,9 @@ def most_relevant_and_diverse(
 ) -> list[tuple[int, float]]:
     """Up to `k` positions in `vectors`, shape (n, dimension), in the order in which they are picked, with scores.
 
-    Each next one has the highest score: `relevance` times its cosine with `query`, less (1 - `relevance`) times the
-    highest cosine with those picked before. `relevance` is 0 (only unlike) to 1 (only near). Of equal scores the
-    first in `vectors` is taken.
+    The nearest comes first, and each next one has the highest score: `relevance` times its cosine with `query`, less
+    (1 - `relevance`) times the highest cosine with those picked before. `relevance` is 0 (only unlike) to 1 (only
+    near). Of equal scores the first in `vectors` is taken.
     """
     if not len(vectors) or k < 1:
         return []
@@ -27,7 +27,7 @@ def most_relevant_and_diverse(
     picked: list[tuple[int, float]] = []
     while len(picked) < min(k, len(rows)):
         scores = np.where(left, relevance * near - (1 - relevance) * overlap, -np.inf)
-        at = int(np.argmax(scores))
+        at = int(np.argmax(scores if picked else near))
         picked.append((at, float(scores[at])))
         left[at] = False
         cosines = rows @ rows[at]

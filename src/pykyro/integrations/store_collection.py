@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pykyro
@@ -98,3 +98,16 @@ def _checked(info: pykyro.CollectionInfo) -> pykyro.CollectionInfo:
             'collection, created with id_type="text"'
         )
     return info
+
+
+async def every_document(
+    collection: Any, filter: Mapping[str, Any] | None, namespace: str
+) -> list[pykyro.StoredDocument]:
+    """All documents that match, of a collection for coroutines, without vectors."""
+    documents: list[pykyro.StoredDocument] = []
+    page = await collection.scroll(filter=filter, namespace=namespace)
+    documents.extend(page)
+    while page.next_page_token:
+        page = await collection.scroll(filter=filter, namespace=namespace, page_token=page.next_page_token)
+        documents.extend(page)
+    return documents
