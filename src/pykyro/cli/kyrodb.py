@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pykyro.cli import collections, doctor, keys, migration
+from pykyro.cli import collections, doctor, keys, mcp, migration
 from pykyro.cli.backup import drill
 from pykyro.cli.command import missing_option, orderly_end, print_error, run
 from pykyro.cli.top import top
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     drill.add_command(commands)
     top.add_command(commands)
     migration.add_commands(commands)
+    mcp.add_command(commands)
     return parser
 
 
