@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import math
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
+from tests.patience import PATIENCE_S
 from tests.server.running import running_server
 from tests.tenancy.keys import entry, key_of, write_keys
 
@@ -142,16 +145,27 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.anyio
-async def test_a_key_says_what_a_server_shows(target: str, tmp_path: Path) -> None:
+async def test_a_key_says_what_a_server_shows(target: str) -> None:
     async with started("--url", target, KYRODB_API_KEY=key_of("acme")) as client:
         assert (await told(client, "get", ids=[1]))["documents"][0]["metadata"] == {"owner": "acme"}
         assert await told(client, "count") == {"count": 1}
-    (tmp_path / "key").write_text(key_of("globex"))
-    async with started("--url", target, "--api-key-file", tmp_path / "key") as client:
-        assert (await told(client, "scroll"))["documents"][0]["metadata"] == {"owner": "globex"}
     with pykyro.Client(target) as nobody:
         async with Client(make_server(nobody)) as client:
             assert "Unauthenticated" in await refused(client, "count")
+
+
+def test_a_signal_ends_it_while_input_is_open(directory: Path) -> None:
+    command = [sys.executable, "-m", "pykyro.cli.kyrodb", "mcp", "--data-dir", str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write('{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        process.stdin.flush()
+        assert '"id":1' in process.stdout.readline()
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    with pykyro.open(directory) as db:
+        assert db.count() == 5
 
 
 @pytest.mark.anyio

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from pykyro.cli.place import add_place_options, opened_database
@@ -42,4 +44,23 @@ def _run(options: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise ConfigError(str(error)) from error
     with opened_database(options) as database:
-        make_server(database, options.collection, allow_writes=options.allow_writes).run("stdio")
+        server = make_server(database, options.collection, allow_writes=options.allow_writes)
+        _in_a_thread(lambda: server.run("stdio"))
+
+
+def _in_a_thread(serve: Callable[[], None]) -> None:
+    """Serve until there is no input any more, or a signal ends this thread. The threads that wait for input can be
+    ended by neither; here they are daemons, so nobody waits for them, and the database is closed."""
+    failures: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            serve()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=body, name="mcp", daemon=True)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
