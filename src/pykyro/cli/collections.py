@@ -5,29 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pykyro.cli.command import integer
-from pykyro.cli.connection import SERVER_OPTIONS, add_connection_options, connected
-from pykyro.model.errors import FailedPrecondition, InvalidArgument
+from pykyro.cli.place import add_place_options, opened_database
+from pykyro.model.errors import FailedPrecondition
 from pykyro.model.limits import DIMENSION_MAX, EF_CONSTRUCTION_MAX, EF_SEARCH_MAX, HNSW_M_MAX, HNSW_M_MIN
 from pykyro.model.text_ids import ID_TYPES, INTEGER
 from pykyro.model.types import Metric
-from pykyro.storage import filename
 
 if TYPE_CHECKING:
-    from pykyro.client.sync_client import Client
-    from pykyro.embedded.collections import Database
     from pykyro.model.collection import CollectionInfo
 
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-_NEEDS: Final = dict.fromkeys(SERVER_OPTIONS, "--url")
 
 
 def add_command(commands: Commands) -> None:
@@ -82,13 +74,8 @@ def _add(verbs: Commands, verb: str, text: str, run: object) -> argparse.Argumen
     parser = verbs.add_parser(
         verb, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
     )
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--url", metavar="HOST:PORT", help="the server")
-    place.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="the directory of a database that no server has open"
-    )
-    add_connection_options(parser.add_argument_group("for --url"))
-    parser.set_defaults(run=run, needs=_NEEDS)
+    add_place_options(parser)
+    parser.set_defaults(run=run)
     return parser
 
 
@@ -97,23 +84,8 @@ def _named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-@contextmanager
-def _database(options: argparse.Namespace) -> Iterator[Client | Database]:
-    if options.url is not None:
-        with connected(options) as client:
-            yield client
-        return
-    from pykyro.embedded.opening import open_database
-
-    directory: Path = options.data_dir
-    if not any((directory / name).exists() for name in (filename.MANIFEST, filename.CATALOGUE)):
-        raise InvalidArgument(f"there is no database in {directory}", field="data_dir")
-    with open_database(directory) as database:
-        yield database
-
-
 def _list(options: argparse.Namespace) -> None:
-    with _database(options) as database:
+    with opened_database(options) as database:
         infos = database.collections()
     if options.format == "json":
         print(json.dumps([_as_json(info) for info in infos], indent=2))
@@ -139,7 +111,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _create(options: argparse.Namespace) -> None:
-    with _database(options) as database:
+    with opened_database(options) as database:
         database.create_collection(
             options.name,
             options.dimension,
@@ -155,18 +127,18 @@ def _create(options: argparse.Namespace) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
-    with _database(options) as database:
+    with opened_database(options) as database:
         print(json.dumps(_as_json(database.describe_collection(options.name)), indent=2))
 
 
 def _rename(options: argparse.Namespace) -> None:
-    with _database(options) as database:
+    with opened_database(options) as database:
         database.rename_collection(options.name, options.new_name)
     print(f"Collection {options.name} is called {options.new_name}")
 
 
 def _alias(options: argparse.Namespace) -> None:
-    with _database(options) as database:
+    with opened_database(options) as database:
         if options.remove:
             existed = database.remove_alias(options.alias)
             print(f"Alias {options.alias} is removed" if existed else f"There was no alias {options.alias}")
@@ -176,7 +148,7 @@ def _alias(options: argparse.Namespace) -> None:
 
 
 def _drop(options: argparse.Namespace) -> None:
-    with _database(options) as database:
+    with opened_database(options) as database:
         if not options.yes:
             _confirm(database.describe_collection(options.name))
         database.drop_collection(options.name)

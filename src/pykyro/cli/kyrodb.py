@@ -19,6 +19,7 @@ _MODULES: Final = {
     "top": "pykyro.cli.top.top",
     "export": "pykyro.cli.migration",
     "import": "pykyro.cli.migration",
+    "mcp": "pykyro.cli.mcp",
 }
 """Where each command is. The engine and all else that some commands need take half a second to load: a command that
 is named loads its own modules alone."""

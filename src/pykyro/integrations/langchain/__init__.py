@@ -1,0 +1,1 @@
+"""LangChain's interfaces, kept by the database."""

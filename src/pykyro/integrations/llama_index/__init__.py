@@ -1,0 +1,1 @@
+"""LlamaIndex's vector store, kept by the database."""
