@@ -6,6 +6,7 @@ from pykyro.model.answers import InsertReport
 from pykyro.model.arguments import DocId, Metadata
 from pykyro.model.documents import DocumentsLike
 from pykyro.model.expiry import ExpiresAt, Ttl
+from pykyro.model.filter_dict import FilterLike
 
 
 class Shorthands:
@@ -32,6 +33,9 @@ class Shorthands:
         namespace: str = "",
         expires_at: ExpiresAt | None = None,
         ttl: Ttl | None = None,
+        if_position: int | None = None,
+        if_filter: FilterLike | None = None,
+        idempotency_key: str = "",
     ) -> bool:
         raise NotImplementedError
 
@@ -66,10 +70,21 @@ class Shorthands:
         *,
         expires_at: ExpiresAt | None = None,
         ttl: Ttl | None = None,
+        if_position: int | None = None,
+        if_filter: FilterLike | None = None,
+        idempotency_key: str = "",
     ) -> bool:
         """Lay these entries over a document's metadata, as `dict.update` does; False when it is not there."""
         return self.update_metadata(
-            doc_id, metadata, merge=True, namespace=namespace, expires_at=expires_at, ttl=ttl
+            doc_id,
+            metadata,
+            merge=True,
+            namespace=namespace,
+            expires_at=expires_at,
+            ttl=ttl,
+            if_position=if_position,
+            if_filter=if_filter,
+            idempotency_key=idempotency_key,
         )
 
     def __len__(self) -> int:
