@@ -3,6 +3,7 @@ entries that were set, and filters go by them."""
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Iterator, Mapping
@@ -204,9 +205,21 @@ def public(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if not key.startswith("__")}
 
 
-@pytest.mark.parametrize("typed", [False, True], ids=["texts", "values of all types"])
-@pytest.mark.parametrize("tenants", [(None,), (None, 1, 2)], ids=["no tenants", "tenants"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("seed", "tenants", "typed"),
+    [
+        pytest.param(4 * walk + kind, tenants, typed, id=f"{4 * walk + kind}-{named}")
+        for walk in range(int(os.environ.get("KYRODB_WALKS", "1")))
+        for kind, (tenants, typed, named) in enumerate(
+            (
+                ((None,), False, "no tenants, texts"),
+                ((None,), True, "no tenants, values of all types"),
+                ((None, 1, 2), False, "tenants, texts"),
+                ((None, 1, 2), True, "tenants, values of all types"),
+            )
+        )
+    ],
+)
 @pytest.mark.usefixtures("shared_from")
 def test_merges_equal_a_dict_whatever_happens(
     tmp_path: Path, seed: int, tenants: tuple[int | None, ...], typed: bool
