@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any, Final, TypeAlias
 
 import pykyro
+from pykyro.integrations.shared_directories import SharedDirectory
 
 SyncDatabase: TypeAlias = pykyro.Database | pykyro.Client
 SyncCollection: TypeAlias = pykyro.Collection | pykyro.RemoteCollection
@@ -42,10 +43,12 @@ class Place:
             )
         self._given: Final = database
         self._sync: SyncDatabase | None = None
+        self._directory: SharedDirectory | None = None
         self._make_async: Callable[[], pykyro.AsyncClient] | None = None
         self._async: Final[dict[asyncio.AbstractEventLoop, pykyro.AsyncClient]] = {}
         if path is not None:
-            self._sync = pykyro.open(path)
+            self._directory = SharedDirectory(path)
+            self._sync = self._directory.database
         elif url is not None:
             self._sync = pykyro.Client(url, api_key=api_key, tls=tls, timeout_s=timeout_s)
             self._make_async = lambda: pykyro.AsyncClient(url, api_key=api_key, tls=tls, timeout_s=timeout_s)
@@ -99,17 +102,18 @@ class Place:
         return isinstance(self._given, (pykyro.Collection, pykyro.RemoteCollection, pykyro.AsyncCollection))
 
     def close(self) -> None:
-        """Close what was opened here; clients of event loops by `aclose`."""
-        if self._sync is not None:
-            self._sync.close()
+        """Close what was opened here, a directory unless another store uses it; clients of event loops by
+        `aclose`."""
+        opened = self._directory or self._sync
+        if opened is not None:
+            opened.close()
 
     async def aclose(self) -> None:
         """Close what was opened here, the client of this event loop with it."""
         client = self._async.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.close()
-        if self._sync is not None:
-            await asyncio.to_thread(self._sync.close)
+        await asyncio.to_thread(self.close)
 
     def _async_database(self) -> Given:
         if self._make_async is None:
