@@ -6,15 +6,52 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+_HERE = Path(__file__).parent
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile(
     "kyrodb", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("kyrodb")
+
+
+_LONG_FIRST = (
+    "rig",
+    "siege",
+    "memory",
+    "embedded",
+    "operations",
+    "server",
+    "contract",
+    "regress",
+    "migration",
+    "cli",
+    "client",
+    "backup",
+    "crash",
+    "engine",
+)
+"""Folders whose files take long. Of two processes that run whole files one would wait long for the other when such a
+file came last."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist gives out the files with most tests first, and the longest have few.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {_HERE / folder: rank for rank, folder in enumerate(_LONG_FIRST)}
+
+    def rank(item: pytest.Item) -> int:
+        return next((ranks[above] for above in item.path.parents if above in ranks), len(ranks))
+
+    items.sort(key=rank)
 
 
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

@@ -15,7 +15,6 @@ import pytest
 import pykyro
 from pykyro.model.errors import InvalidArgument
 
-LIMIT_MIB: Final = 256
 _OVER: Final = 1.15
 _ROOT: Final = Path(__file__).parents[2]
 
@@ -42,18 +41,20 @@ def _run(directory: Path, limit_mib: int, work: str, count: int) -> dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("work", "count"),
-    [("text", 3000), ("keys", 500), ("merges", 700)],
+    ("work", "count", "limit_mib"),
+    [("text", 3000, 256), ("keys", 300, 160), ("merges", 700, 256)],
     ids=[
         "300 MB of text",
-        "half a million entries under 5,000 keys",
+        "300,000 entries under 5,000 keys",
         "700 small updates of a document of 1 MB",
     ],
 )
-def test_what_is_written_within_a_limit_is_recovered_within_it(tmp_path: Path, work: str, count: int) -> None:
-    written = _run(tmp_path / "data", LIMIT_MIB, work, count)
+def test_what_is_written_within_a_limit_is_recovered_within_it(
+    tmp_path: Path, work: str, count: int, limit_mib: int
+) -> None:
+    written = _run(tmp_path / "data", limit_mib, work, count)
     assert written["acknowledged"] == count
-    found = _run(tmp_path / "data", LIMIT_MIB, f"{work}-check", count)
+    found = _run(tmp_path / "data", limit_mib, f"{work}-check", count)
     assert found["right"] == (1 if work == "merges" else count)
 
 

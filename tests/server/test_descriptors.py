@@ -29,7 +29,7 @@ def silent(ports: list[int], count: int) -> Iterator[None]:
         for _ in range(count):
             for port in ports:
                 with contextlib.suppress(OSError):
-                    held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+                    held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=1))
         yield
 
 

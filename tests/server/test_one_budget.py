@@ -184,7 +184,7 @@ def test_filters_that_never_come_again_are_not_kept(tmp_path: Path) -> None:
 
 
 def test_watchers_without_end_are_bounded_and_do_not_hold_up_a_stop(tmp_path: Path) -> None:
-    connections, each = 80, 125
+    connections, each = 80, 40
 
     async def watch(server: RunningServer) -> Counter[str]:
         codes: Counter[str] = Counter()
