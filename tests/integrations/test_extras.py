@@ -11,7 +11,8 @@ IMPORTS = """
 import sys
 import pykyro, pykyro.cli.kyrodb
 pykyro.open, pykyro.Client, pykyro.AsyncClient
-print([name for name in ("haystack", "langchain_core", "llama_index", "mcp", "pykyro.integrations") if name in sys.modules])
+asked = ("haystack", "langchain_core", "llama_index", "mcp", "pykyro.integrations")
+print([name for name in asked if name in sys.modules])
 """
 MISSING = """
 import importlib.abc, sys

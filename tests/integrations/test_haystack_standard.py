@@ -1,4 +1,4 @@
-"""Haystack's own test bases, in this process and at a server, for callers that wait and for coroutines.
+"""Haystack's own test bases: for callers that wait in this process, for coroutines at a server.
 
 What is compared is what the store says: embeddings as float32, and documents in no stated order.
 """
@@ -76,7 +76,7 @@ class Awaiting(
         self.assert_documents_are_equal(await document_store.filter_documents_async(), [document])
 
 
-class Embedded:
+class TestEmbedded(Waiting):
     @pytest.fixture
     def document_store(self, tmp_path: Path) -> Iterator[KyroDocumentStore]:
         """An empty store in a directory."""
@@ -85,7 +85,7 @@ class Embedded:
         store.close()
 
 
-class AtServer:
+class TestServer(Awaiting):
     @pytest.fixture
     def document_store(self, server: RunningServer) -> Iterator[KyroDocumentStore]:
         """An empty store in a collection of a server."""
@@ -93,19 +93,3 @@ class AtServer:
         store.delete_all_documents()
         yield store
         store.close()
-
-
-class TestEmbedded(Embedded, Waiting):
-    pass
-
-
-class TestEmbeddedAsync(Embedded, Awaiting):
-    pass
-
-
-class TestServer(AtServer, Waiting):
-    pass
-
-
-class TestServerAsync(AtServer, Awaiting):
-    pass
