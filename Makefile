@@ -72,6 +72,6 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing KyroDB and the tools of its developers into $(VENV): a few minutes, and some 850 MB"
+	@echo "Installing KyroDB and the tools of its developers into $(VENV): a few minutes, and some 1.1 GB"
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.demo

@@ -13,9 +13,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "integrations.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["LangChain", "LlamaIndex"])
+@pytest.mark.parametrize("program", PROGRAMS, ids=["LangChain", "LlamaIndex", "Haystack"])
 def test_a_program_runs(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
         exec(program, {})

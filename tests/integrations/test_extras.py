@@ -11,18 +11,19 @@ IMPORTS = """
 import sys
 import pykyro, pykyro.cli.kyrodb
 pykyro.open, pykyro.Client, pykyro.AsyncClient
-print([name for name in ("langchain_core", "llama_index", "mcp", "pykyro.integrations") if name in sys.modules])
+asked = ("haystack", "langchain_core", "llama_index", "mcp", "pykyro.integrations")
+print([name for name in asked if name in sys.modules])
 """
 MISSING = """
 import importlib.abc, sys
 
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in ("langchain_core", "llama_index"):
+        if name.partition(".")[0] in ("haystack", "langchain_core", "llama_index"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Missing())
-for module in ("pykyro.langchain", "pykyro.llama_index"):
+for module in ("pykyro.haystack", "pykyro.langchain", "pykyro.llama_index"):
     try:
         __import__(module)
     except ModuleNotFoundError as error:
@@ -40,6 +41,7 @@ def test_nothing_of_a_framework_is_imported_before_it_is_asked_for() -> None:
 
 def test_the_extra_that_is_missing_is_named() -> None:
     assert printed(MISSING).splitlines() == [
+        "haystack is not installed; it comes with an extra of pykyro: pip install 'pykyro[haystack]'",
         "langchain_core is not installed; it comes with an extra of pykyro: pip install 'pykyro[langchain]'",
         "llama_index is not installed; it comes with an extra of pykyro: pip install 'pykyro[llama-index]'",
     ]

@@ -37,10 +37,14 @@ def test_one_that_is_forgotten_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_closed_one_is_not_used_by_the_next(tmp_path: Path) -> None:
-    Place(path=tmp_path / "data").close()
+    closed = Place(path=tmp_path / "data")
+    closed.close()
     place = Place(path=tmp_path / "data")
-    place.create("pages", 2, "cosine")
+    closed.close()
+    other = Place(path=tmp_path / "data")
+    assert other.database is place.database is not closed.database
     place.close()
+    other.close()
 
 
 def test_a_forked_child_does_not_take_its_parents(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
-from dataclasses import dataclass
 from os import PathLike
 from typing import Final, TypeAlias
+from weakref import WeakSet, WeakValueDictionary
 
 import pykyro
 
@@ -19,14 +18,16 @@ _Key: TypeAlias = tuple[int, str]
 """The process, since a forked child cannot use what its parent has open, and the directory."""
 
 
-@dataclass(slots=True)
-class _Open:
-    database: pykyro.Database
-    users: int
+class _Opened:
+    """A database and who uses it. Only the users refer to it, so without them it is gone."""
+
+    def __init__(self, database: pykyro.Database) -> None:
+        self.database: Final = database
+        self.users: Final[WeakSet[SharedDirectory]] = WeakSet()
 
 
-_directories: Final[dict[_Key, _Open]] = {}
-_lock: Final = threading.RLock()
+_directories: Final[WeakValueDictionary[_Key, _Opened]] = WeakValueDictionary()
+_lock: Final = threading.Lock()
 
 
 class SharedDirectory:
@@ -35,30 +36,24 @@ class SharedDirectory:
 
     def __init__(self, path: str | PathLike[str]) -> None:
         """Opens the directory, or takes part in what is open. Raises what `pykyro.open` raises."""
-        key = (os.getpid(), os.path.realpath(path))
+        self._key: Final = (os.getpid(), os.path.realpath(path))
         with _lock:
-            opened = _directories.get(key)
+            opened = _directories.get(self._key)
             if opened is None:
-                opened = _directories[key] = _Open(pykyro.open(path), 0)
-            opened.users += 1
-            self.database: Final = opened.database
-        self._key: Final = key
-        self._leave: Final = weakref.finalize(self, _left, key)
-        # At the end of the interpreter the database closes itself.
-        self._leave.atexit = False
+                opened = _directories[self._key] = _Opened(pykyro.open(path))
+            opened.users.add(self)
+        self._opened: Final = opened
+
+    @property
+    def database(self) -> pykyro.Database:
+        """The database of the directory."""
+        return self._opened.database
 
     def close(self) -> None:
         """Use it no longer. Closing twice is allowed. Raises WriteFailed."""
         with _lock:  # whoever opens it next waits until it is closed
-            if self._leave.detach() is not None and _left(self._key):
-                self.database.close()
-
-
-def _left(key: _Key) -> bool:
-    """One user less; whether it was the last."""
-    with _lock:
-        opened = _directories[key]
-        opened.users -= 1
-        if not opened.users:
-            del _directories[key]
-        return not opened.users
+            self._opened.users.discard(self)
+            if not self._opened.users:
+                if _directories.get(self._key) is self._opened:
+                    del _directories[self._key]
+                self._opened.database.close()

@@ -93,6 +93,31 @@ def found(documents: Iterable[pykyro.StoredDocument | None]) -> list[pykyro.Stor
     return [document for document in documents if document is not None]
 
 
+async def every_document(
+    collection: Any,
+    filter: Mapping[str, Any] | None,
+    namespace: str,
+    *,
+    include_vectors: bool = False,
+    include_metadata: bool = True,
+) -> list[pykyro.StoredDocument]:
+    """All documents that match, of a collection for coroutines."""
+    documents: list[pykyro.StoredDocument] = []
+    token = ""
+    while True:
+        page = await collection.scroll(
+            filter=filter,
+            namespace=namespace,
+            page_token=token,
+            include_vectors=include_vectors,
+            include_metadata=include_metadata,
+        )
+        documents.extend(page)
+        token = page.next_page_token
+        if not token:
+            return documents
+
+
 def _checked(info: pykyro.CollectionInfo) -> pykyro.CollectionInfo:
     if info.config.id_type != "text":
         raise pykyro.FailedPrecondition(
@@ -100,16 +125,3 @@ def _checked(info: pykyro.CollectionInfo) -> pykyro.CollectionInfo:
             'collection, created with id_type="text"'
         )
     return info
-
-
-async def every_document(
-    collection: Any, filter: Mapping[str, Any] | None, namespace: str
-) -> list[pykyro.StoredDocument]:
-    """All documents that match, of a collection for coroutines, without vectors."""
-    documents: list[pykyro.StoredDocument] = []
-    page = await collection.scroll(filter=filter, namespace=namespace)
-    documents.extend(page)
-    while page.next_page_token:
-        page = await collection.scroll(filter=filter, namespace=namespace, page_token=page.next_page_token)
-        documents.extend(page)
-    return documents

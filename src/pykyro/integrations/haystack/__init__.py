@@ -1,0 +1,1 @@
+"""Haystack's document store and retriever, kept by the database."""
