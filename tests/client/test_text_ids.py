@@ -114,6 +114,17 @@ def test_what_is_no_text_id_is_refused(texts: Store) -> None:
     assert texts.count() == len(IDS) + 1
 
 
+def test_a_sample_is_in_the_order_of_texts(texts: Store) -> None:
+    for include in (True, False):
+        assert [one.id for one in texts.sample(100, include_metadata=include)] == sorted(IDS)
+
+
+def test_a_page_token_of_integers_is_refused(texts: Store) -> None:
+    """It would be an empty page, and so the end of what there is."""
+    with pytest.raises(pykyro.InvalidArgument, match="page_token is of a collection whose ids are integers"):
+        texts.scroll(page_token="up:1")
+
+
 def test_many_long_ids_are_asked_for_in_several_requests(texts: Store) -> None:
     """They are five megabytes together, and a message has four."""
     long = [f"{number:0512x}" for number in range(10_000)]
@@ -132,6 +143,8 @@ def test_integers_do_not_take_texts(store: Store) -> None:
         store.get_many(["a"])
     assert store.insert_many([(1, ONES), ("a", ONES)]).refused[0].id == "a"
     assert store.count() == 1
+    with pytest.raises(pykyro.InvalidArgument, match="page_token is of a collection whose ids are text"):
+        store.scroll(page_token="up:1:54e2da17:ta")
 
 
 def test_on_the_wire_the_number_is_0_and_metadata_has_no_id(text_server: RunningServer) -> None:
