@@ -114,6 +114,18 @@ def test_what_is_no_text_id_is_refused(texts: Store) -> None:
     assert texts.count() == len(IDS) + 1
 
 
+def test_texts_go_into_tables_and_come_out(texts: Store) -> None:
+    page = texts.scroll(include_vectors=True)
+    assert page.to_arrow().column("id").to_pylist() == sorted(IDS)
+    assert page.to_pandas()["id"].tolist() == sorted(IDS)
+    found = texts.search(ONES, k=3)
+    assert found.to_arrow().column("id").to_pylist() == found.to_pandas()["id"].tolist() == list(found.ids)
+    for table in (page.to_arrow(), page.to_pandas()):
+        texts.clear()
+        assert texts.insert_many(table).inserted == len(IDS)
+        assert [one.metadata for one in texts.get_many(IDS) if one] == [{"of": own[:9]} for own in IDS]
+
+
 def test_a_sample_is_in_the_order_of_texts(texts: Store) -> None:
     for include in (True, False):
         assert [one.id for one in texts.sample(100, include_metadata=include)] == sorted(IDS)
