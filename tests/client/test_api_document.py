@@ -196,7 +196,7 @@ def test_the_grpcurl_lines_work(empty_server: RunningServer) -> None:
 def test_the_python_programs_work(empty_server: RunningServer, tmp_path: Path) -> None:
     program = "\n".join(blocks("python"))
     program = program.replace("localhost:50051", f"127.0.0.1:{empty_server.port}")
-    program = program.replace("./data", str(tmp_path / "data")).replace("./many", str(tmp_path / "many"))
+    program = program.replace('"./', f'"{tmp_path}/')
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile(program, "docs/api.md", "exec"), {"__name__": "document"})

@@ -33,6 +33,15 @@ def test_a_table_goes_in_and_comes_out(store: Store) -> None:
     assert wrong.value.field == "documents"
 
 
+def test_a_page_goes_in_as_it_came(store: Store) -> None:
+    fill(store, 3)
+    page = store.scroll(include_vectors=True)
+    assert store.insert_many(page, namespace="copy").inserted == 3
+    assert store.count(namespace="copy") == 3
+    with pytest.raises(InvalidArgument, match="looked up without its vector"):
+        store.insert_many(store.scroll())
+
+
 def test_shorthands(store: Store) -> None:
     vectors = fill(store, 5)
     report = store.upsert([{"id": 5, "vector": vectors[0], "n": 50}, (6, vectors[1])])

@@ -114,6 +114,29 @@ def test_what_is_no_text_id_is_refused(texts: Store) -> None:
     assert texts.count() == len(IDS) + 1
 
 
+def test_texts_go_into_tables_and_come_out(texts: Store) -> None:
+    page = texts.scroll(include_vectors=True)
+    assert page.to_arrow().column("id").to_pylist() == sorted(IDS)
+    assert page.to_pandas()["id"].tolist() == sorted(IDS)
+    found = texts.search(ONES, k=3)
+    assert found.to_arrow().column("id").to_pylist() == found.to_pandas()["id"].tolist() == list(found.ids)
+    for table in (page.to_arrow(), page.to_pandas()):
+        texts.clear()
+        assert texts.insert_many(table).inserted == len(IDS)
+        assert [one.metadata for one in texts.get_many(IDS) if one] == [{"of": own[:9]} for own in IDS]
+
+
+def test_a_sample_is_in_the_order_of_texts(texts: Store) -> None:
+    for include in (True, False):
+        assert [one.id for one in texts.sample(100, include_metadata=include)] == sorted(IDS)
+
+
+def test_a_page_token_of_integers_is_refused(texts: Store) -> None:
+    """It would be an empty page, and so the end of what there is."""
+    with pytest.raises(pykyro.InvalidArgument, match="page_token is of a collection whose ids are integers"):
+        texts.scroll(page_token="up:1")
+
+
 def test_many_long_ids_are_asked_for_in_several_requests(texts: Store) -> None:
     """They are five megabytes together, and a message has four."""
     long = [f"{number:0512x}" for number in range(10_000)]
@@ -132,6 +155,8 @@ def test_integers_do_not_take_texts(store: Store) -> None:
         store.get_many(["a"])
     assert store.insert_many([(1, ONES), ("a", ONES)]).refused[0].id == "a"
     assert store.count() == 1
+    with pytest.raises(pykyro.InvalidArgument, match="page_token is of a collection whose ids are text"):
+        store.scroll(page_token="up:1:54e2da17:ta")
 
 
 def test_on_the_wire_the_number_is_0_and_metadata_has_no_id(text_server: RunningServer) -> None:

@@ -26,6 +26,7 @@ def test_insert_is_acknowledged_by_the_tier_that_holds_it(corner: Corner) -> Non
     ("fields", "text"),
     [
         ({"doc_id": 0}, "doc_id must be >= 1"),
+        ({"text_id": "a"}, "doc_id must be an integer, got str 'a'"),
         ({"embedding": []}, "embedding cannot be empty"),
         ({"embedding": [1.0] * 4097}, "embedding dimension 4097 exceeds maximum 4096"),
         ({"embedding": [math.nan, 1.0, 1.0, 1.0]}, "finite values"),
@@ -38,6 +39,26 @@ def test_bad_insert_is_the_clients_fault(corner: Corner, fields: dict[str, objec
     wanted = {"doc_id": corner.id(1), "embedding": X} | fields
     with Refused() as refused:
         corner.server.stub.Insert(pb.InsertRequest(**wanted))  # type: ignore[arg-type]
+    assert refused.code == "INVALID_ARGUMENT"
+    assert text in refused.text
+    assert not corner.query(1).found
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"text_id": "a"}, "documents[1]: doc_id must be an integer, got str 'a'"),
+        ({"collection": "other"}, "documents[1]: collection must be empty, got 'other'"),
+    ],
+)
+def test_a_batch_of_which_one_document_means_another_place_is_refused(
+    corner: Corner, fields: dict[str, str], text: str
+) -> None:
+    """Nothing goes where it was not meant to."""
+    documents = [corner.document(1, X), corner.document(2, Y)]
+    documents[1].MergeFrom(pb.InsertRequest(**fields))  # type: ignore[arg-type]
+    with Refused() as refused:
+        corner.server.stub.BatchInsert(pb.BatchInsertRequest(documents=documents))
     assert refused.code == "INVALID_ARGUMENT"
     assert text in refused.text
     assert not corner.query(1).found

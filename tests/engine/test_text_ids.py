@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.crash.clock import FakeClock
 from tests.engine.opening import DIMENSION, open_small, vectors
 
 from pykyro.engine import read_path
@@ -22,6 +23,7 @@ from pykyro.engine.state import State
 from pykyro.engine.text_ids import TextKeys
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.model.errors import DataDirMismatch, KyroError
+from pykyro.model.expiry import Expiry
 from pykyro.model.filter import Exact
 from pykyro.model.filter_dict import parse_filter
 from pykyro.model.listing import PageRequest, next_page_token, parse_page_token
@@ -49,6 +51,7 @@ TEXTS = [f"text {number}" for number in range(12)]
 def few_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four hashes for all texts, so that nearly all of them are in chains."""
     monkeypatch.setattr(TextKeys, "hash_bits", 2)
+    monkeypatch.setattr(TextKeys, "gapped_places", len(TEXTS))
 
 
 def put(text: str, number: int, *, tenant: int | None = None, namespace: str = "") -> Put:
@@ -116,6 +119,34 @@ def test_a_collection_of_texts_is_a_dict_whatever_collides(
                 check(engine, expected)
         finally:
             engine.close()
+
+
+@pytest.mark.usefixtures("few_hashes")
+@pytest.mark.parametrize("sealed", [True, False])
+def test_what_expires_in_a_chain_hides_none_behind_it(tmp_path: Path, sealed: bool) -> None:
+    clock = FakeClock(tick_us=0)
+    engine = open_small(tmp_path / "data", text_ids=True, cache=CACHE, clock=clock)
+    expected = {text: (str(number), 1.0 + number) for number, text in enumerate(TEXTS)}
+    for number, text in enumerate(TEXTS):
+        engine.write(replace(put(text, number), expiry=Expiry(ttl_us=1) if number % 2 == 0 else None))
+    if sealed:
+        engine.flush()
+    clock.advance(1)
+    for text in TEXTS[::2]:
+        del expected[text]
+    check(engine, expected)
+    engine.close()
+    engine = open_small(tmp_path / "data", text_ids=True, cache=CACHE, clock=clock)
+    check(engine, expected)
+    for number, text in enumerate(TEXTS):
+        assert engine.write(put(text, number)).existed == (text in expected)
+        expected[text] = str(number), 1.0 + number
+    check(engine, expected)
+    for text in TEXTS[::3]:
+        assert engine.write(Delete(text)).existed
+        del expected[text]
+        check(engine, expected)
+    engine.close()
 
 
 def _operations(

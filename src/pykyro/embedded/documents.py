@@ -223,7 +223,8 @@ class Documents(DocumentWrites):
         """Up to `limit` documents that match `filter`, by id; `page_token` is what the page before says.
 
         With `order_by`, a key of metadata or a dotted path, by the values there: bools, times, numbers, texts. Equal
-        ones follow each other by id, and documents without such a value come last, in both directions.
+        ones follow each other by id (where ids are text, in an order of their own), and documents without such a
+        value come last, in both directions.
 
         A page shows one position. A document that is there all the while, and whose value is not changed, is in
         exactly one page, whatever is written meanwhile. A page of large documents has fewer than `limit`.

@@ -22,10 +22,11 @@ from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.by_value import ValueOrder, first_by_value, first_without_value, merged, value_counts
 from pykyro.engine.tiers.tier import SearchTier
+from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Filter
 from pykyro.model.limits import PAGE_BYTES_MAX
 from pykyro.model.listing import Page, PageRequest
-from pykyro.model.metadata_wire import text_id_alone
+from pykyro.model.metadata_wire import text_id_alone, text_id_in
 from pykyro.model.requests import Found
 from pykyro.model.types import LSN, TEXT_ID_KEY, Rows, Scope
 from pykyro.model.value_order import token_value
@@ -75,8 +76,11 @@ class Listing:
         A text id is found by its key, whose order says nothing: its order is that of the entry it stands in.
         """
         self._check(request.filter, request.scope)
-        if self._text_ids and not request.order_by:
-            request = replace(request, order_by=TEXT_ID_KEY)
+        if not request.order_by:
+            if request.after is not None and (request.after_value is not None) != self._text_ids:
+                raise _token_of_others(self._text_ids)
+            if self._text_ids:
+                request = replace(request, order_by=TEXT_ID_KEY)
         if request.order_by:
             return self._page_by_value(request)
 
@@ -154,7 +158,10 @@ class Listing:
             return _first(parts, request.limit, descending=False)
 
         parts, position = self._at_one_position(found)
-        return Page(_in_order(parts, request, self._text_ids), None, position)
+        documents = _in_order(parts, request, self._text_ids)
+        if self._text_ids:
+            documents.sort(key=lambda document: text_id_in(document.metadata_wire))
+        return Page(documents, None, position)
 
     def _check(self, condition: Filter | None, scope: Scope) -> None:
         wanted = self._state.condition(condition, scope)
@@ -193,6 +200,16 @@ def _first(parts: list[_Rows], limit: int, *, descending: bool) -> list[_Rows]:
         order = np.argsort(doc_ids)[:: -1 if descending else 1]
         in_order.append((tier, doc_ids[order], rows[order]))
     return in_order
+
+
+def _token_of_others(text_ids: bool) -> InvalidArgument:
+    """What refuses a page token that no page of this collection has returned."""
+    here, there = ("text", "integers") if text_ids else ("integers", "text")
+    return InvalidArgument(
+        f"page_token is of a collection whose ids are {there}, and here they are {here}: pass on what the page "
+        "before returned, or nothing at first",
+        field="page_token",
+    )
 
 
 class _Place(NamedTuple):

@@ -1,4 +1,4 @@
-"""Finding documents by text ids among the changes of a group, and removing them so that chains keep no gaps.
+"""Finding documents by text ids among the changes of a group, and removing them so that no gaps come into chains.
 
 Runs under the write lock: what is found stays true until the group is applied.
 """
@@ -32,15 +32,20 @@ def text_of(document: Document) -> str:
 def key_of_text(changes: GroupChanges, keys: TextKeys, tenant: int | None, text: str) -> tuple[Key, bool]:
     """The key of the document with this text id, and True; or the key it would be stored under, and False. Raises
     ResourceExhausted when the chain is full."""
-    first = keys.first(tenant, text)
-    if first not in changes.changed and changes.state.locate(first) is None:
+    first, free = keys.first(tenant, text), None
+    until = keys.goes_on_until(first, may_expire=changes.state.may_expire)
+    if first == until and first not in changes.changed and changes.state.locate(first) is None:
         return first, False
     for key in keys.chain_from(first):
         found = _text_at(changes, key)
-        if found is None:
-            return key, False
         if found == text:
             return key, True
+        if found is None:
+            free = key if free is None else free
+            if key >= until:
+                break
+    if free is not None:
+        return free, False
     raise ResourceExhausted(
         f"{PLACES} documents have ids of the same hash as {text[:40]!r}, and no more may have it"
     )
@@ -59,7 +64,7 @@ def delete_texts(
         key, existed = key_of_text(tried, keys, scope.tenant, text)
         if not existed or (scope.namespace and tried.metadata_in(key, scope) is None):
             continue
-        removal = _removal(tried, key)
+        removal = _removal(tried, keys, key)
         records += removal
         count += 1
         if tried is not changes:
@@ -67,13 +72,15 @@ def delete_texts(
     return count, records
 
 
-def _removal(changes: GroupChanges, key: Key) -> list[Record]:
+def _removal(changes: GroupChanges, keys: TextKeys, key: Key) -> list[Record]:
     """The records that remove a document that is there: the last of its chain takes its place."""
     last = key
+    until = keys.goes_on_until(key, may_expire=changes.state.may_expire)
     for behind in rest_of_chain(key):
-        if not changes.exists(behind):
+        if changes.exists(behind):
+            last = behind
+        elif behind >= until:
             break
-        last = behind
     if last == key:
         return [DeleteRecord(key)]
     metadata = changes.now(last)

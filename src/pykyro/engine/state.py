@@ -155,10 +155,13 @@ class State:
         first = self.texts.first(tenant, text)
         while True:
             moves = self.chain_moves
+            until = self.texts.goes_on_until(first, may_expire=self.may_expire)
             for key in self.texts.chain_from(first):
                 place = self.find(key)
                 if place is None:
-                    break
+                    if key >= until:
+                        break
+                    continue
                 metadata = place.metadata
                 if text_id_of(metadata) == text:
                     return key, place, metadata

@@ -5,10 +5,13 @@ place:
 
     key = owner : hash of the text, 56 bits : place, 8 bits
 
-Two texts may have one hash. Then the first that came has place 0, the next place 1, and so on: they are a chain, and
-a chain has no gaps. So a text is looked for at places 0, 1, ... until it is found or a place is empty; that a
-document is the one is proved by the text itself, which stands in its metadata (TEXT_ID_KEY). Deleting a document of a
-chain moves the last one into its place, in the same frame of the log (resolve_text.py).
+Two texts may have one hash. Then the first that came has place 0, the next place 1, and so on: they are a chain.
+A text is looked for at places 0, 1, ... until it is found or a place is empty; that a document is the one is proved
+by the text itself, which stands in its metadata (TEXT_ID_KEY). Deleting a document of a chain moves the last one into
+its place, in the same frame of the log (resolve_text.py), so that there is no gap.
+
+What goes by itself at its instant goes alone, also while the log can take nothing, and leaves a gap. So where
+documents may expire, the first places are looked at even if some are empty: as many as a chain ever has.
 
 The hash is keyed with random bytes of the collection, so that nobody can choose texts of one hash.
 """
@@ -34,6 +37,8 @@ class TextKeys:
 
     hash_bits = 8 * _HASH_BYTES
     """Fewer in tests, so that chains grow."""
+    gapped_places = 4
+    """Places behind which no chain goes on after a gap; more in tests."""
 
     def __init__(self, secret: bytes) -> None:
         self._hash = blake2b(digest_size=_HASH_BYTES, key=secret)
@@ -45,6 +50,12 @@ class TextKeys:
         state.update(text.encode())
         number = int.from_bytes(state.digest(), "big") >> self._dropped << PLACE_BITS
         return number if tenant is None else key_of(tenant, number)
+
+    @classmethod
+    def goes_on_until(cls, key: Key, *, may_expire: bool) -> Key:
+        """An empty place from this key on is the end of the chain that `key` is in."""
+        first = key & ~(PLACES - 1)
+        return first + cls.gapped_places - 1 if may_expire else first
 
     @staticmethod
     def chain_from(first: Key) -> range:

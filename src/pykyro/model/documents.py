@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard
 from uuid import UUID
@@ -196,8 +196,8 @@ def _is_table(documents: object) -> bool:
 
 
 def _is_row(document: object) -> TypeGuard[DataclassInstance]:
-    """Whether this is an instance of a dataclass, not the class itself."""
-    return is_dataclass(document) and not isinstance(document, type)
+    """Whether this is an instance of a dataclass, not the class itself, nor what holds several."""
+    return is_dataclass(document) and not isinstance(document, (type, Sequence))
 
 
 def _is_one_document(documents: object) -> bool:

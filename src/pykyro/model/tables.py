@@ -1,6 +1,6 @@
 """Hits and documents as a table: a pandas DataFrame or a pyarrow Table, with the columns that `insert_many` takes.
 
-    id        uint64
+    id        uint64; text where ids are
     score     float32; of hits
     vector    float32, all of one length; where vectors were asked for
     and a column for each key of metadata, named as the key
@@ -45,7 +45,7 @@ def to_arrow(documents: Rows, *, scores: bool = False) -> pa.Table:
     arrays: dict[str, Any] = {}
     for name, values in columns.items():
         if name == ID:
-            arrays[name] = arrow.array(values, arrow.uint64())
+            arrays[name] = arrow.array(values, arrow.string() if _are_texts(values) else arrow.uint64())
         elif name == SCORE:
             arrays[name] = arrow.array(np.array(values, np.float32))
         elif values is vectors:
@@ -66,7 +66,7 @@ def to_pandas(documents: Rows, *, scores: bool = False) -> pd.DataFrame:
     columns = _columns(documents, scores)
     series: dict[str, Any] = {}
     for name, values in columns.items():
-        if name in (ID, SCORE):
+        if name == SCORE or (name == ID and not _are_texts(values)):
             series[name] = np.array(values, np.uint64 if name == ID else np.float32)
         else:
             series[name] = pandas.Series(values, dtype=_pandas_type(values, pandas))
@@ -87,6 +87,10 @@ def _columns(documents: Rows, scores: bool) -> dict[str, list[Any]]:
         name = PREFIX + key if key in _TAKEN or key.startswith(PREFIX) else key
         columns[name] = [entries.get(key) for entries in metadata]
     return columns
+
+
+def _are_texts(ids: list[Any]) -> bool:
+    return bool(ids) and isinstance(ids[0], str)
 
 
 def _kinds(values: Iterable[Any]) -> set[type]:

@@ -4,7 +4,7 @@ A document stands where its value stands: false, true; times; numbers, integers 
 point. That is the order of tokens (pykyro.model.tokens). Of several values, those of a list or of dicts that one
 dotted path leads to, the smallest counts in ascending order and the largest in descending order. Lists as a whole,
 dicts and null have no order: a document that has nothing else under the key comes last, in both directions, as one
-without the key does. Documents of one place follow each other by id.
+without the key does. Documents of one place follow each other by id, where ids are text by key.
 
 Facets count each single value of a document once: the value, or each element of a list, null too.
 """

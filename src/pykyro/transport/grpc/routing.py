@@ -10,34 +10,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import Final
-
-from google.protobuf.message import DecodeError
 
 from pykyro.database.collections import Collections
 from pykyro.database.open_collections import OpenCollection, OpenCollections
 from pykyro.engine.engine import Engine
 from pykyro.model.collection import DEFAULT_NUMBER
 from pykyro.model.errors import InvalidArgument, NotFound
-from pykyro.model.metadata_wire import varint
-from pykyro.proto import kyrodb_wire_pb2 as wire
 from pykyro.service.access import Caller
 from pykyro.service.open_streams import OpenStream
 from pykyro.service.threads import Threads
+from pykyro.transport.grpc.addressed import COLLECTION_MARK, collection_of
 from pykyro.transport.grpc.collection_service import CollectionService, Unary
-
-COLLECTION_MARK: Final = varint(wire.Addressed.DESCRIPTOR.fields_by_name["collection"].number << 3 | 2)
-"""The tag of the field in every request that has it: bytes without it name no collection."""
-
-
-def collection_of(payload: bytes) -> str:
-    """The name of the collection that a request names, "" when it names none or cannot be read."""
-    if COLLECTION_MARK not in payload:
-        return ""
-    try:
-        return wire.Addressed.FromString(payload).collection
-    except DecodeError:
-        return ""
 
 
 class Routes:

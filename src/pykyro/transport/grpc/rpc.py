@@ -26,8 +26,9 @@ from pykyro.service.rpc_rules import RULES_OF_RPCS, RpcRules
 from pykyro.service.tracing import Tracing
 from pykyro.service.unread_answers import AnswersOfConnection, UnreadAnswers
 from pykyro.telemetry.counters import Counters
+from pykyro.transport.grpc.addressed import COLLECTION_MARK
 from pykyro.transport.grpc.collection_service import Unary
-from pykyro.transport.grpc.routing import COLLECTION_MARK, Routes
+from pykyro.transport.grpc.routing import Routes
 from pykyro.transport.grpc.status import Status, status_of
 
 Request = TypeVar("Request")

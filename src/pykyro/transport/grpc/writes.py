@@ -48,6 +48,7 @@ from pykyro.service.tracing import Tracing
 from pykyro.telemetry.counters import Counters
 from pykyro.tenancy.quota import QuotaExceeded
 from pykyro.transport.grpc import decode
+from pykyro.transport.grpc.addressed import collection_of
 from pykyro.transport.grpc.decode_filter import decode_filter
 from pykyro.transport.grpc.decode_options import change_terms, insert_terms, key_alone
 
@@ -240,9 +241,9 @@ def decode_insert(payload: bytes, schema: Schema, caller: Caller) -> Put:
     doc_id, text_id = request.doc_id, ""
     if schema.text_ids:
         text_id = str(decode.own_id(doc_id, request.text_id, schema))
+    elif request.text_id:
+        raise no_text_id(request.text_id, "doc_id")
     elif doc_id < DOC_ID_MIN:
-        if request.text_id:
-            raise no_text_id(request.text_id, "doc_id")
         raise InvalidArgument(f"doc_id must be >= {DOC_ID_MIN}", field="doc_id")
     embedding = request.embedding
     # Whether it came whole: see decode.came_whole.
@@ -282,6 +283,11 @@ def _put_many(
         puts = []
         for position, payload in enumerate(request.documents):
             try:
+                if named := collection_of(payload):
+                    raise InvalidArgument(
+                        f"collection must be empty, got {named[:200]!r}: the request names one for all documents",
+                        field="collection",
+                    )
                 puts.append(decode_insert(payload, schema, caller))
             except InvalidArgument as fault:
                 raise InvalidArgument(f"documents[{position}]: {fault}", field=fault.field) from fault
