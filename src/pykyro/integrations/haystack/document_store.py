@@ -38,7 +38,7 @@ class KyroDocumentStore:
         tls: pykyro.Tls | bool = False,
         timeout_s: float = 30.0,
         embedding_dim: int = 768,
-        distance: str = "cosine",
+        distance: pykyro.Distance = "cosine",
         create: bool = True,
         namespace: str = "",
     ) -> None:
