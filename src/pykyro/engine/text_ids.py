@@ -37,7 +37,7 @@ class TextKeys:
 
     hash_bits = 8 * _HASH_BYTES
     """Fewer in tests, so that chains grow."""
-    gapped_places = 4
+    gapped_places = 3
     """Places behind which no chain goes on after a gap; more in tests."""
 
     def __init__(self, secret: bytes) -> None:
