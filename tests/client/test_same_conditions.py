@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from uuid import uuid4
 
 import numpy as np
@@ -148,12 +147,13 @@ def test_a_read_waits_for_its_position_or_says_that_it_is_stale(store: Store) ->
         lambda far: store.search_many([ONES], min_position=far, max_wait_s=0.05),
         lambda far: store.scroll(min_position=far, max_wait_s=0),
         lambda far: store.sample(1, min_position=far, max_wait_s=0.05),
+        lambda far: store.facets("key", min_position=far, max_wait_s=0.05),
     ):
-        began_s = time.monotonic()
         with pytest.raises(FailedPrecondition, match=f"is at position {now}, and min_position is {now + 9}"):
             read(now + 9)
-        assert time.monotonic() - began_s < 5
     with pytest.raises(InvalidArgument, match="max_wait_s must be 0 to 60"):
         store.count(min_position=1, max_wait_s=61)
+    with pytest.raises(InvalidArgument, match="max_wait_s must be 0 to 60"):
+        store.count(max_wait_s=61)
     with pytest.raises(InvalidArgument, match="min_position must be"):
         store.count(min_position=-1)

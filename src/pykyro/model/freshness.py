@@ -25,8 +25,8 @@ class Freshness:
 
 def checked_freshness(min_position: object, max_wait_s: object = FRESHNESS_WAIT_S) -> Freshness | None:
     """These arguments of a read, checked; None when any state will do. Raises InvalidArgument."""
-    if type(min_position) is int and min_position == 0:
-        return None
+    if type(min_position) is int and min_position == 0 and max_wait_s is FRESHNESS_WAIT_S:
+        return None  # as nearly all are
     position = checked_position(min_position, "min_position")
     if isinstance(max_wait_s, bool) or not isinstance(max_wait_s, (int, float)):
         raise InvalidArgument(
