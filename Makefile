@@ -18,8 +18,8 @@ help: ## show this list
 demo: $(VENV)/.demo ## start a server, load the sample, ask it questions, kill it, ask again: half a minute
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev ## run the whole test suite: ten minutes or so on two processors
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+test: $(VENV)/.dev ## run the whole test suite: a quarter of an hour or so on two processors
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 testall: ## run the whole test suite on each of CPython 3.11, 3.12 and 3.13 that is installed
 	@scripts/pythons.sh | while read -r version python; do \

@@ -136,6 +136,12 @@ class Rounds:
                 # Work catches what it can foresee; whatever this was, the others still need this thread.
                 _log.exception("background work failed unexpectedly")
                 found.due_s = time.monotonic() + 1.0
+            except BaseException:
+                # It ends this thread; the next round that is added starts another.
+                with self._lock:
+                    self._busy -= 1
+                    self._threads -= 1
+                raise
             with self._lock:
                 self._busy -= 1
             self._inbox.put(found)
