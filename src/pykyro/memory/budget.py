@@ -113,6 +113,9 @@ class MemoryBudget:
         self._measured, self._charged_then = self._baseline, 0
         self._measure_at = self._ask_caches_at = self._trim_at = now_s()
         self._relieving = Lock()
+        self.admitting: Final = Lock()
+        """Held while room is asked for and then charged: so of a crowd as many get in as there is room for, no more
+        and no fewer."""
         self._short_since: dict[Kind, float] = {}
         self._refused = dict.fromkeys(Kind, 0)
         self.limit_bytes = limit_bytes
@@ -200,14 +203,11 @@ class MemoryBudget:
     def reserved(self, name: str, count: int, kind: Kind) -> Charge:
         """`count` bytes charged to an account until they are given back, `with` does that.
 
-        Raises ResourceExhausted when something of this kind may not begin. They are charged before that is asked, so
-        that of a crowd only as many get in as there is room for.
+        Raises ResourceExhausted when something of this kind may not begin.
         """
-        charge = self.account(name).charge(count)
-        if not self.has_room(kind):
-            charge.give_back()
-            raise self._refusal(kind, count)
-        return charge
+        with self.admitting:
+            self.admit(kind, count)
+            return self.account(name).charge(count)
 
     def status(self) -> MemoryStatus:
         """Everything about it, for health, metrics and messages."""

@@ -77,12 +77,7 @@ class Admission:
         if size < LARGE_BYTES:
             return None
         account = self._budget.account("answers")
-        charge = FleetingCharge(account, HELD_TWICE * size)
-        account.add(HELD_TWICE * size)
-        # Charged before it is asked, so that of a crowd only as many get in as there is room for.
-        try:
-            self._budget.admit(Kind.READ)
-        except ResourceExhausted:
-            charge.give_back()  # the error's traceback keeps it
-            raise
-        return charge
+        with self._budget.admitting:
+            self._budget.admit(Kind.READ, HELD_TWICE * size)
+            account.add(HELD_TWICE * size)
+        return FleetingCharge(account, HELD_TWICE * size)
