@@ -309,13 +309,7 @@ class WritePath:
         position = self._log.position
         try:
             if changes.has_merges or new_types or changes.has_expiry or changes.keyed:
-                self._log.announce(
-                    merges=changes.has_merges,
-                    types=new_types,
-                    expiry=changes.has_expiry,
-                    keys=bool(changes.keyed),
-                )
-                state.may_expire = state.may_expire or changes.has_expiry
+                self._announce(changes, types=new_types)
             lsns = self._log.append(contents)
         except KyroError as error:
             self._refusal = ""
@@ -333,6 +327,12 @@ class WritePath:
             state.keys.remember(Acknowledged(ack.lsn, record))
         self._refusal = ""
         return answers
+
+    def _announce(self, changes: GroupChanges, *, types: bool) -> None:
+        """Have the MANIFEST say what the group is the first to bring into the log, if it does not yet."""
+        expiry, keys = changes.has_expiry, bool(changes.keyed)
+        self._log.announce(merges=changes.has_merges, types=types, expiry=expiry, keys=keys)
+        self._state.may_expire = self._state.may_expire or expiry
 
     def _put(self, operation: Put, changes: GroupChanges) -> tuple[int, list[Record]]:
         """Whether the document existed before, and the record to log. A new document is counted against the bound of

@@ -113,9 +113,7 @@ class MemoryBudget:
         self._measured, self._charged_then = self._baseline, 0
         self._measure_at = self._ask_caches_at = self._trim_at = now_s()
         self._relieving = Lock()
-        self.admitting: Final = Lock()
-        """Held while room is asked for and then charged: so of a crowd as many get in as there is room for, no more
-        and no fewer."""
+        self._admitting = Lock()
         self._short_since: dict[Kind, float] = {}
         self._refused = dict.fromkeys(Kind, 0)
         self.limit_bytes = limit_bytes
@@ -205,9 +203,19 @@ class MemoryBudget:
 
         Raises ResourceExhausted when something of this kind may not begin.
         """
-        with self.admitting:
+        account = self.account(name)
+        self.take(account, count, kind)
+        return Charge(account, count)
+
+    def take(self, account: Account, count: int, kind: Kind) -> None:
+        """Charge `count` bytes, as `reserved` does, which the caller takes from the account again.
+
+        Room is asked for and charged by one after the other: so of a crowd as many get in as there is room for, no
+        more and no fewer. Raises ResourceExhausted.
+        """
+        with self._admitting:
             self.admit(kind, count)
-            return self.account(name).charge(count)
+            account.add(count)
 
     def status(self) -> MemoryStatus:
         """Everything about it, for health, metrics and messages."""

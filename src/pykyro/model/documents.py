@@ -59,6 +59,8 @@ DocumentsLike: TypeAlias = "Iterable[DocumentLike] | ArrowTable"
 """Documents, or a table of them (pykyro.model.frames)."""
 
 _When: TypeAlias = tuple[ExpiresAt | None, Ttl | None]
+_Parts: TypeAlias = "tuple[object, VectorLike, Metadata | None, _When]"
+"""Id, vector, metadata, and what the document says about its end."""
 _WANTED: Final = "documents must be an iterable of (id, vector) or (id, vector, metadata)"
 _REFUSALS_NOTED: Final = 10
 
@@ -106,26 +108,29 @@ class Intake:
         for document in self._documents:
             doc_id: object = None
             try:
-                doc_id, vector, metadata, when = _unpacked(document)
-                accepted = checked_document(doc_id, vector, metadata, schema)
-                expiry = checked_expiry(*when) or self._expiry
+                parts = _unpacked(document)
+                doc_id = parts[0]
+                put = self._put(parts, schema)
             except InvalidArgument as fault:
                 self.refuse(doc_id, fault)
             else:
-                yield Put(accepted, None, expiry)
+                yield put
 
     def all(self, schema: Schema) -> Iterator[Put]:
         """The documents, the first bad one being raised: for those that are stored all or none. Raises
         InvalidArgument."""
         for position, document in enumerate(self._documents):
             try:
-                doc_id, vector, metadata, when = _unpacked(document)
-                accepted = checked_document(doc_id, vector, metadata, schema)
-                yield Put(accepted, None, checked_expiry(*when) or self._expiry)
+                yield self._put(_unpacked(document), schema)
             except InvalidArgument as fault:
                 raise InvalidArgument(
                     f"documents[{position}]: {fault}; none of the documents is stored", field=fault.field
                 ) from fault
+
+    def _put(self, parts: _Parts, schema: Schema) -> Put:
+        doc_id, vector, metadata, when = parts
+        accepted = checked_document(doc_id, vector, metadata, schema)
+        return Put(accepted, None, checked_expiry(*when) or self._expiry)
 
     def refuse(self, doc_id: object, error: KyroError) -> None:
         """Report this document as not stored."""
@@ -210,7 +215,7 @@ def _is_one_document(documents: object) -> bool:
     )
 
 
-def _unpacked(document: DocumentLike) -> tuple[object, VectorLike, Metadata | None, _When]:
+def _unpacked(document: DocumentLike) -> _Parts:
     """Its id, vector, metadata, and what it says about its end: expires_at and ttl."""
     try:
         match document:

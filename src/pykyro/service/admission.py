@@ -77,7 +77,5 @@ class Admission:
         if size < LARGE_BYTES:
             return None
         account = self._budget.account("answers")
-        with self._budget.admitting:
-            self._budget.admit(Kind.READ, HELD_TWICE * size)
-            account.add(HELD_TWICE * size)
+        self._budget.take(account, HELD_TWICE * size, Kind.READ)
         return FleetingCharge(account, HELD_TWICE * size)
