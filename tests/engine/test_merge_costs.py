@@ -152,4 +152,5 @@ print(json.dumps(result))
     )
     assert found["logged"] < MIB
     assert found["counted"] < MIB
-    assert found["held"] < 32 * MIB
+    # Copies would be 160 MiB. A hundred threads leave some 20 to 40 MiB to the allocator.
+    assert found["held"] < 80 * MIB

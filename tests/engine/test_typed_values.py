@@ -13,7 +13,7 @@ from tests.model.values import filters, kept, metadata
 
 from pykyro.engine.engine import Engine
 from pykyro.model.errors import InvalidArgument, Unavailable, WriteFailed
-from pykyro.model.filter import Filter, matches, strict
+from pykyro.model.filter import Among, Filter, matches, strict
 from pykyro.model.filter_dict import parse_filter
 from pykyro.model.requests import DeleteMatching, Put, SearchRequest, UpdateMetadata
 from pykyro.model.typed_text import tags_of
@@ -151,6 +151,23 @@ def test_a_merge_changes_the_type_of_a_value(tmp_path: Path) -> None:
             found = nearest(engine, ROWS[0], filter=strict(parse_filter({"n": 7})))
             assert found == ([] if value == "7" else [1])
             assert nearest(engine, ROWS[0], filter=parse_filter({"n": "7"})) == ([1] if value == "7" else [])
+    engine.close()
+
+
+@pytest.mark.parametrize("sealed_before", [0, 1, 2, 3])
+def test_a_merge_takes_the_last_value_that_is_not_text_away(tmp_path: Path, sealed_before: int) -> None:
+    engine = open_small(tmp_path / "data")
+    engine.write(put(1, {"a": "a", "b": "", "filler": "x" * 5000}))
+    values = [{"n": []}, {"n": [7], "m": {"at": 7}}, {"n": "", "m": ""}, {"a": "b"}]
+    for number, value in enumerate(values):
+        if number == sealed_before:
+            engine.flush()
+        engine.write(UpdateMetadata(1, kept({**value, "longer": "y" * number}), merge=True))
+    for path in ("n", "m.at"):
+        for condition in ({path: 7}, {path: {"$exists": True}}, {path: {"$in": [7, []]}}):
+            expected = {1} if path == "n" and "$exists" in str(condition) else set()
+            assert found_ids(engine, strict(parse_filter(condition))) == expected
+    assert found_ids(engine, Among("n", ("l[]",), strict=False)) == set()
     engine.close()
 
 

@@ -173,7 +173,9 @@ class HotTier(RowsInColumns):
             known = self._derivations.get(before) if tier is self else None
         stored = merged(found, changes, wire)
         derivation = None
-        whole = is_typed(changes) if known is not None else has_types(stored)
+        # A row that is derived has none. Of any other row it is to be asked, also when the merge takes the last of
+        # them away: the new row would be found by the columns of its origin.
+        whole = is_typed(changes) or (known is None and has_types(found))
         # The column of instants must have all of them, also when the segment of the origin is merged with others.
         whole = whole or instant_us_in(stored.reserved) < NEVER_US
         if isinstance(stored, MergedMetadata) and not whole and (tier is self or origin.frozen is not None):
