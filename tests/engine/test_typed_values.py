@@ -162,7 +162,7 @@ def test_a_merge_takes_the_last_value_that_is_not_text_away(tmp_path: Path, seal
     for number, value in enumerate(values):
         if number == sealed_before:
             engine.flush()
-        engine.write(UpdateMetadata(1, kept({**value, "longer": "y" * number}), merge=True))
+        engine.write(UpdateMetadata(1, kept({**value, "longer": "y" * 100 * number}), merge=True))
     for path in ("n", "m.at"):
         for condition in ({path: 7}, {path: {"$exists": True}}, {path: {"$in": [7, []]}}):
             expected = {1} if path == "n" and "$exists" in str(condition) else set()
