@@ -36,7 +36,11 @@ def test_writes_are_refused_before_reads_and_deletions() -> None:
         with pytest.raises(ResourceExhausted, match="hot tier") as error:
             admission.check(RULES_OF_RPCS[rpc].takes, 100)
         assert error.value.retry_after_s is not None
-    held.set(98 * MIB)
+    with pytest.raises(ResourceExhausted, match="a large read"):
+        admission.check(Kind.READ, 100 << 10)
+    held.set(104 * MIB)
+    admission.check(Kind.READ, 100)
+    held.set(106 * MIB)
     with pytest.raises(ResourceExhausted):
         admission.check(Kind.READ, 100)
     admission.check(RULES_OF_RPCS["Health"].takes, 100)

@@ -6,11 +6,12 @@ measured, and the larger of the two figures counts. When memory runs short, in t
 
     above 80 % of the limit   caches shrink
     above 85 %                work that can wait is not begun
-    above 90 %                new writes are refused
-    above 97 %                new reads are refused
-    up to 100 %               work that gives memory back (sealing) may begin
+    above 90 %                new writes are refused, and reads with large requests or answers
+    above 100 %               work that gives memory back (sealing) waits as well
+    above 105 %               all new reads are refused
 
-What is under way finishes in what is left. A refusal is ResourceExhausted, says what memory is used for, and when to
+What is under way finishes in what is left. A small read needs next to nothing, so it is served also where large
+answers that nobody fetches have taken what there was. A refusal is ResourceExhausted, says what memory is used for, and when to
 try again.
 """
 
@@ -23,7 +24,7 @@ from enum import Enum
 from threading import Lock
 from typing import Final, TypeAlias
 
-from pykyro.memory.account import Account, Charge, Total
+from pykyro.memory.account import Account, Total
 from pykyro.model.errors import ResourceExhausted
 from pykyro.system.memory import anonymous_bytes, give_memory_back
 
@@ -49,8 +50,9 @@ class Kind(Enum):
 
     CAN_WAIT = "work that can wait", 0.85
     WRITE = "a write", 0.90
-    READ = "a read", 0.97
+    LARGE_READ = "a large read", 0.90
     RELIEF = "work that gives memory back", 1.00
+    READ = "a read", 1.05
 
     def __init__(self, word: str, share: float) -> None:
         self.word = word
@@ -198,17 +200,8 @@ class MemoryBudget:
         if not self.has_room(kind, count):
             raise self._refusal(kind, count)
 
-    def reserved(self, name: str, count: int, kind: Kind) -> Charge:
-        """`count` bytes charged to an account until they are given back, `with` does that.
-
-        Raises ResourceExhausted when something of this kind may not begin.
-        """
-        account = self.account(name)
-        self.take(account, count, kind)
-        return Charge(account, count)
-
     def take(self, account: Account, count: int, kind: Kind) -> None:
-        """Charge `count` bytes, as `reserved` does, which the caller takes from the account again.
+        """Charge `count` bytes for something of this kind that begins; the caller takes them from the account again.
 
         Room is asked for and charged by one after the other: so of a crowd as many get in as there is room for, no
         more and no fewer. Raises ResourceExhausted.

@@ -55,6 +55,8 @@ class Admission:
     def check(self, kind: Kind | None, size: int) -> None:
         """Raises ResourceExhausted when a request of this kind and size may not begin."""
         if kind is not None:
+            if kind is Kind.READ and size >= LARGE_BYTES:
+                kind = Kind.LARGE_READ
             self._budget.admit(kind, HELD_TWICE * size)
 
     @property
@@ -77,5 +79,5 @@ class Admission:
         if size < LARGE_BYTES:
             return None
         account = self._budget.account("answers")
-        self._budget.take(account, HELD_TWICE * size, Kind.READ)
+        self._budget.take(account, HELD_TWICE * size, Kind.LARGE_READ)
         return FleetingCharge(account, HELD_TWICE * size)

@@ -33,7 +33,7 @@ MEMORY_REFUSED_TOTAL: Final = PROCESS_AND_RECOVERY.counter(
     "kyrodb_memory_refused_total",
     "requests",
     "Requests and background work that were refused because memory was short, by kind: can_wait is background work, "
-    "relief is work that gives memory back.",
+    "large_read is a read whose request or answer has 64 KiB or more, relief is work that gives memory back.",
     "kind",
 )
 UPTIME: Final = PROCESS_AND_RECOVERY.counter(
