@@ -11,8 +11,8 @@ measured, and the larger of the two figures counts. When memory runs short, in t
     above 105 %               all new reads are refused
 
 What is under way finishes in what is left. A small read needs next to nothing, so it is served also where large
-answers that nobody fetches have taken what there was. A refusal is ResourceExhausted, says what memory is used for, and when to
-try again.
+answers that nobody fetches have taken what there was. A refusal is ResourceExhausted, says what memory is used for,
+and when to try again.
 """
 
 from __future__ import annotations
