@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         Unavailable,
         WriteFailed,
     )
-    from pykyro.model.requests import FlushReport, Tier
+    from pykyro.model.requests import CompactionReport, FlushReport, Tier
     from pykyro.model.tables import to_arrow, to_pandas
 
 __all__ = [
@@ -70,6 +70,7 @@ __all__ = [
     "Collection",
     "CollectionConfig",
     "CollectionInfo",
+    "CompactionReport",
     "ConfigError",
     "DataDamaged",
     "DataDirInUse",
@@ -137,6 +138,7 @@ _HOMES: Final = {
     "Snapshot": _ANSWERS,
     "Stats": _ANSWERS,
     "StoredDocument": _ANSWERS,
+    "CompactionReport": _REQUESTS,
     "FlushReport": _REQUESTS,
     "Tier": _REQUESTS,
 }

@@ -49,6 +49,20 @@ def test_the_life_of_a_collection(directory: Path, capsys: pytest.CaptureFixture
     assert "words" not in told(capsys, "collections", "list", *place)
 
 
+def test_compacting_a_collection_of_a_server(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running_server(directory.parent / "server", hnsw__dimension=4) as server:
+        place = ("--url", f"127.0.0.1:{server.port}")
+        with pykyro.Client(f"127.0.0.1:{server.port}") as client:
+            for doc_id in range(1, 11):
+                client.insert(doc_id, [doc_id, 2, 3, 4])
+            client.delete_many(range(1, 8))
+            shown = told(capsys, "collections", "compact", *place, "default")
+            assert shown.startswith("default: 3 documents, ")
+            assert " are now 1 of " in shown
+            assert client.compact().segments == 1
+        assert "nearest name" in told(capsys, "collections", "compact", *place, "defaul", code=1)
+
+
 def test_dropping_asks(
     directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

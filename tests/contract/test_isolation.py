@@ -120,6 +120,7 @@ SERVER: dict[str, Message] = {
     "Metrics": pb.MetricsRequest(),
     "GetConfig": pb.ConfigRequest(),
     "FlushHotTier": pb.FlushRequest(force=True),
+    "Compact": pb.CompactRequest(),
     "CreateSnapshot": pb.SnapshotRequest(),
 }
 NOWHERE = "nowhere"

@@ -67,7 +67,7 @@ calls = [
     lambda: db.get_many([1]), lambda: db.search([1, 2, 3, 4]), lambda: db.search_many([[1, 2, 3, 4]]),
     lambda: db.upsert([(1, [1, 2, 3, 4])]), lambda: db.update(1, {}),
     db.count, db.scroll, lambda: list(db.documents()), lambda: db.sample(1), lambda: db.facets("key"), db.clear,
-    db.flush, db.snapshot, db.health, db.stats, db.__enter__,
+    db.flush, db.compact, db.snapshot, db.health, db.stats, db.__enter__,
     lambda: db.collection("c"), lambda: db.create_collection("c", 4), db.collections,
     lambda: db.describe_collection("c"), lambda: db.update_collection("c", ef_search=9),
     lambda: db.rename_collection("c", "d"), lambda: db.set_alias("a", "c"), lambda: db.remove_alias("a"),

@@ -13,9 +13,10 @@ from tests.model.values import filters, kept, metadata
 
 from pykyro.engine.engine import Engine
 from pykyro.model.errors import InvalidArgument, Unavailable, WriteFailed
-from pykyro.model.filter import Among, Filter, matches, strict
+from pykyro.model.filter import Filter, matches, strict
 from pykyro.model.filter_dict import parse_filter
 from pykyro.model.requests import DeleteMatching, Put, SearchRequest, UpdateMetadata
+from pykyro.model.typed_filter import Among
 from pykyro.model.typed_text import tags_of
 from pykyro.model.types import EVERYTHING, Document
 from pykyro.storage.manifest_store import ManifestStore
@@ -158,7 +159,7 @@ def test_a_merge_changes_the_type_of_a_value(tmp_path: Path) -> None:
 def test_a_merge_takes_the_last_value_that_is_not_text_away(tmp_path: Path, sealed_before: int) -> None:
     engine = open_small(tmp_path / "data")
     engine.write(put(1, {"a": "a", "b": "", "filler": "x" * 5000}))
-    values = [{"n": []}, {"n": [7], "m": {"at": 7}}, {"n": "", "m": ""}, {"a": "b"}]
+    values: list[dict[str, Any]] = [{"n": []}, {"n": [7], "m": {"at": 7}}, {"n": "", "m": ""}, {"a": "b"}]
     for number, value in enumerate(values):
         if number == sealed_before:
             engine.flush()

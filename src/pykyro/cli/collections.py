@@ -1,4 +1,4 @@
-"""kyrodb collections: list, create, describe, rename, alias and drop the collections of a server or a directory."""
+"""kyrodb collections: list, create, describe, rename, alias, compact and drop those of a server or a directory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pykyro.cli.command import integer
 from pykyro.cli.place import add_place_options, opened_database
+from pykyro.memory.budget import mebibytes
 from pykyro.model.errors import FailedPrecondition
 from pykyro.model.limits import DIMENSION_MAX, EF_CONSTRUCTION_MAX, EF_SEARCH_MAX, HNSW_M_MAX, HNSW_M_MIN
 from pykyro.model.text_ids import ID_TYPES, INTEGER
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+_COMPACTION_S: Final = 3600.0
+"""Timeout of a compaction, which builds the graph of a collection again."""
+
+
 def add_command(commands: Commands) -> None:
     """Add `collections` and its verbs."""
     parser = commands.add_parser(
-        "collections", help="list, create, rename, alias and drop collections", allow_abbrev=False
+        "collections", help="list, create, rename, alias, compact and drop collections", allow_abbrev=False
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add(verbs, "list", "show all collections", _list).add_argument(
@@ -40,6 +45,10 @@ def add_command(commands: Commands) -> None:
     what = alias.add_mutually_exclusive_group(required=True)
     what.add_argument("name", metavar="NAME", nargs="?", help="the collection, or another alias of it")
     what.add_argument("--remove", action="store_true", help="take the alias away, not its collection")
+    compact = _named(
+        _add(verbs, "compact", "merge all segments, so that deleted documents take no space", _compact)
+    )
+    compact.set_defaults(timeout_secs=_COMPACTION_S)
     drop = _named(_add(verbs, "drop", "remove a collection with all its documents and aliases", _drop))
     drop.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -108,6 +117,16 @@ def _list(options: argparse.Namespace) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _compact(options: argparse.Namespace) -> None:
+    with opened_database(options) as database:
+        report = database.collection(options.name).compact()
+    print(
+        f"{options.name}: {report.documents} documents, {report.segments_before} segments of "
+        f"{mebibytes(report.bytes_before)} are now {report.segments} of {mebibytes(report.bytes)}, "
+        f"after {report.duration_s:.1f} s"
+    )
 
 
 def _create(options: argparse.Namespace) -> None:

@@ -37,7 +37,7 @@ from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.freshness import Freshness
 from pykyro.model.limits import MESSAGE_BYTES_MAX, STREAM_MESSAGES_MAX
 from pykyro.model.listing import PageRequest
-from pykyro.model.requests import FlushReport
+from pykyro.model.requests import CompactionReport, FlushReport
 from pykyro.model.types import AnyId
 from pykyro.model.value_order import checked_facets
 from pykyro.proto import kyrodb_pb2 as pb
@@ -196,6 +196,18 @@ def flush(force: bool) -> Steps[FlushReport]:
         "FlushHotTier", pb.FlushRequest(force=bool(force)), pb.FlushResponse, idempotent=False
     )
     return FlushReport(response.documents_flushed, response.flush_duration_ms / 1000)
+
+
+def compact() -> Steps[CompactionReport]:
+    response = yield from ask("Compact", pb.CompactRequest(), pb.CompactResponse, idempotent=False)
+    return CompactionReport(
+        documents=response.documents,
+        segments_before=response.segments_before,
+        segments=response.segments,
+        bytes_before=response.bytes_before,
+        bytes=response.bytes,
+        duration_s=response.duration_ms / 1000,
+    )
 
 
 def snapshot() -> Steps[Snapshot]:

@@ -23,7 +23,7 @@ from pykyro.model.arguments import DocId, VectorLike
 from pykyro.model.criteria import search_options
 from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
-from pykyro.model.requests import FlushReport
+from pykyro.model.requests import CompactionReport, FlushReport
 from pykyro.model.value_order import FACETS
 
 
@@ -240,6 +240,11 @@ class Documents(DocumentWrites):
     def flush(self, *, force: bool = True) -> FlushReport:
         """Seal the hot tier into a segment; without `force` only when it is due. With auth, for admin keys."""
         return self._run(calls.flush(force))
+
+    def compact(self) -> CompactionReport:
+        """Merge all segments into one, so that the space of deleted and replaced documents comes back; it takes as
+        long as building the graph again, and goes on when the call runs out of time. With auth, for admin keys."""
+        return self._run(calls.compact())
 
     def snapshot(self) -> Snapshot:
         """Leave a snapshot of this moment below the server's data directory. With auth, for admin keys."""

@@ -38,6 +38,7 @@ from pykyro.model.limits import (
 )
 from pykyro.model.listing import PAGE_DOCUMENTS, next_page_token, page_request
 from pykyro.model.requests import (
+    CompactionReport,
     FlushReport,
 )
 from pykyro.model.text_ids import id_type_of
@@ -321,6 +322,13 @@ class Documents(DocumentWrites):
         """Seal the hot tier into a segment; without `force` only when it is due. Raises WriteFailed, Unavailable."""
         with self._in_use() as engine:
             return engine.flush(force=bool(force))
+
+    def compact(self) -> CompactionReport:
+        """Merge all segments into one, so that the space of deleted and replaced documents comes back; it takes as
+        long as building the graph again, and reads and writes go on. Raises WriteFailed, Unavailable, and
+        ResourceExhausted when there is no memory for it."""
+        with self._in_use() as engine:
+            return engine.compact()
 
     def snapshot(self) -> Snapshot:
         """Leave a snapshot of this moment below the directory of the collection. Raises WriteFailed, Unavailable."""

@@ -3,7 +3,6 @@ sealing and merging."""
 
 from __future__ import annotations
 
-import datetime
 import threading
 import time
 from _thread import start_new_thread
@@ -25,13 +24,15 @@ from pykyro.engine.options import EngineOptions
 from pykyro.engine.read_path import ReadPath
 from pykyro.engine.recall.monitor import RecallMonitor
 from pykyro.engine.recall.thread import RECALL
+from pykyro.engine.upkeep import compact, take_snapshot
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.arguments import Schema
-from pykyro.model.errors import KyroError, ResourceExhausted
+from pykyro.model.errors import KyroError
 from pykyro.model.expiry import Expiry
 from pykyro.model.freshness import Freshness
 from pykyro.model.requests import (
     Ack,
+    CompactionReport,
     EngineStats,
     FlushReport,
     Found,
@@ -45,7 +46,6 @@ from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem, Lock
 from pykyro.storage.files.lock import lock_directory, make_directories
 from pykyro.storage.files.opening_errors import opening_error
 from pykyro.storage.recovery import RecoveryReport
-from pykyro.storage.snapshot import link_snapshot, prune_snapshots, unused_name
 from pykyro.system.clock import Clock, SystemClock
 from pykyro.system.job_thread import JobThreads
 
@@ -202,6 +202,15 @@ class Engine:
         due = force or maintenance.sealing.due
         return FlushReport(self._keeper.call(maintenance.flush) if due else 0, time.perf_counter() - started)
 
+    def compact(self) -> CompactionReport:
+        """Seal the hot tier and merge all segments, so that the space of deleted and replaced documents comes back.
+
+        It takes as long as building the graph again; writes and reads go on. What comes in meanwhile is sealed and
+        merged as always. Raises WriteFailed, Unavailable, BuildFailed, DataDamaged, and ResourceExhausted when there
+        is no memory for it; then it can be called again.
+        """
+        return compact(self._context, self._maintenance, self._keeper.call)
+
     @property
     def documents(self) -> int:
         """How many documents there are."""
@@ -232,28 +241,7 @@ class Engine:
 
         Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left.
         """
-        return self._keeper.call(self._snapshot)
-
-    def _snapshot(self) -> SnapshotReport:
-        context = self._context
-        if refusal := context.disk.room().refusal:
-            raise ResourceExhausted(refusal)
-        stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)
-        with self._maintenance.lock:
-            self._maintenance.flush()
-            with context.writes.lock:
-                if not context.log.segment_empty:
-                    context.state.position = context.log.rotate()
-                manifest, documents = context.manifests.current, context.state.documents
-                position = context.state.position
-            try:
-                name = unused_name(context.filesystem, context.directory, f"{stamp:%Y%m%dT%H%M%SZ}")
-                linked = link_snapshot(context.filesystem, context.directory, manifest, name)
-                kept = context.options.snapshots_kept
-                prune_snapshots(context.filesystem, context.directory, newest=name, kept=kept)
-            except OSError as error:
-                raise context.write_failed(error, "snapshot") from error
-        return SnapshotReport(str(linked.path), documents, linked.size_bytes, position)
+        return self._keeper.call(partial(take_snapshot, self._context, self._maintenance))
 
     def stats(self) -> EngineStats:
         self._before_reading()

@@ -262,6 +262,18 @@ class FlushReport:
 
 
 @dataclass(slots=True)
+class CompactionReport:
+    """What a compaction came to; bytes are those of all files of segments."""
+
+    documents: int
+    segments_before: int
+    segments: int
+    bytes_before: int
+    bytes: int
+    duration_s: float
+
+
+@dataclass(slots=True)
 class SnapshotReport:
     """What CreateSnapshot left: a directory of hard links that opens as a database of that position."""
 

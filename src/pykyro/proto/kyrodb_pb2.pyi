@@ -775,6 +775,32 @@ class FlushResponse(_message.Message):
     flush_duration_ms: float
     def __init__(self, success: bool = ..., error: _Optional[str] = ..., documents_flushed: _Optional[int] = ..., flush_duration_ms: _Optional[float] = ...) -> None: ...
 
+class CompactRequest(_message.Message):
+    __slots__ = ("collection",)
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    def __init__(self, collection: _Optional[str] = ...) -> None: ...
+
+class CompactResponse(_message.Message):
+    __slots__ = ("success", "error", "documents", "segments_before", "segments", "bytes_before", "bytes", "duration_ms")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    error: str
+    documents: int
+    segments_before: int
+    segments: int
+    bytes_before: int
+    bytes: int
+    duration_ms: float
+    def __init__(self, success: bool = ..., error: _Optional[str] = ..., documents: _Optional[int] = ..., segments_before: _Optional[int] = ..., segments: _Optional[int] = ..., bytes_before: _Optional[int] = ..., bytes: _Optional[int] = ..., duration_ms: _Optional[float] = ...) -> None: ...
+
 class SnapshotRequest(_message.Message):
     __slots__ = ("path", "collection")
     PATH_FIELD_NUMBER: _ClassVar[int]

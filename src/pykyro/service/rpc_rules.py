@@ -43,6 +43,7 @@ RULES_OF_RPCS: Final = {
     "Metrics": RpcRules(token=False),
     "GetConfig": RpcRules(token=False),
     "FlushHotTier": RpcRules(token=False, admin=True),
+    "Compact": RpcRules(token=False, admin=True),
     "CreateSnapshot": RpcRules(token=False, admin=True),
     "CreateCollection": RpcRules(token=False, admin=True, takes=Kind.WRITE),
     "ListCollections": RpcRules(token=True, takes=Kind.READ),

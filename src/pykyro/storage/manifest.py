@@ -171,6 +171,11 @@ class Manifest(_Entry):
         files = [file for segment in self.segments for file in segment.files]
         return files if self.keys is None else [*files, self.keys]
 
+    @property
+    def segment_bytes(self) -> int:
+        """What all segments take on disk."""
+        return sum(file.size_bytes for segment in self.segments for file in segment.files)
+
     def with_wal(self, entry: WalEntry) -> Manifest:
         """The same state with one WAL entry replaced (by name) or appended."""
         kept = tuple(entry if known.name == entry.name else known for known in self.wal)

@@ -126,7 +126,7 @@ class AuthSettings(Section):
         None, "YAML file of the API keys and their tenants.", example="data/api_keys.yaml", reloads=True
     )
     admin_rpcs_require_admin_key: bool = key(
-        True, "With auth enabled, FlushHotTier and CreateSnapshot need a key with is_admin: true."
+        True, "With auth enabled, FlushHotTier, Compact and CreateSnapshot need a key with is_admin: true."
     )
 
 

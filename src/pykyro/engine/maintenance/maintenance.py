@@ -11,10 +11,10 @@ import threading
 from typing import Final
 
 from pykyro.engine.context import EngineContext
-from pykyro.engine.maintenance.merging import Merging
+from pykyro.engine.maintenance.merging import Merging, Progress
 from pykyro.engine.maintenance.sealing import Sealing
 from pykyro.engine.state import Version
-from pykyro.model.errors import KyroError
+from pykyro.model.errors import KyroError, Unavailable
 from pykyro.storage.wal.breaker import BreakerState
 from pykyro.system.alarm import Alarm
 from pykyro.system.rounds import LOOK_S, Round, Rounds
@@ -115,6 +115,18 @@ class Maintenance:
             documents += self.sealing.seal()
         self._context.caches.release_tiers()
         return documents
+
+    def compact(self) -> Progress:
+        """One step of a compaction, see Merging.compact. Raises Unavailable when the engine is being closed."""
+        with self.lock:
+            if self._stop.is_set():
+                raise Unavailable("the database is being closed; compact it when it is open again")
+            if not self._context.log.breaker.closed:
+                raise Unavailable(f"nothing is compacted now: {self._context.log.breaker.reason}")
+            progress = self.merging.compact()
+        if progress is not Progress.WAITS:
+            self._context.caches.release_tiers()
+        return progress
 
     def _probe_if_due(self) -> None:
         log = self._context.log

@@ -15,8 +15,9 @@ segments are merged as there is memory for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 import numpy as np
@@ -30,7 +31,8 @@ from pykyro.engine.maintenance.tier_sealing import write_deleted
 from pykyro.engine.state import Version
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.memory.account import Charge
-from pykyro.memory.budget import Kind
+from pykyro.memory.budget import Kind, mebibytes
+from pykyro.model.errors import ResourceExhausted
 from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.storage import filename
 from pykyro.storage.manifest import Manifest
@@ -47,6 +49,16 @@ class _Running:
     build: Build
     charge: Charge
     """Of the memory that the build takes."""
+    whole: bool
+    """Whether these were all segments, and no deleted row stays."""
+
+
+class Progress(Enum):
+    """What one step of a compaction came to."""
+
+    DONE = "done"
+    MOVED = "moved"
+    WAITS = "waits"
 
 
 class Merging:
@@ -89,6 +101,33 @@ class Merging:
             raise self._context.write_failed(error, "merging") from error
         return True
 
+    def compact(self) -> Progress:
+        """One step on the way to a single segment without deleted rows, or to as few as there is memory for.
+
+        Raises what `step` raises, and ResourceExhausted when there is no memory to leave out any deleted rows.
+        """
+        running, segments = self._running, self._context.state.version.cold
+        if running is not None:
+            if not self.step():
+                return Progress.WAITS
+            return Progress.DONE if running.whole else Progress.MOVED
+        if self._context.builder.merges:
+            return Progress.WAITS
+        choices = list(_compactions(segments))
+        for chosen in choices:
+            if self._context.memory.budget.has_room(Kind.CAN_WAIT, self._need(chosen)):
+                whole = len(chosen) == len(segments)
+                self._begin(chosen, extends=len(chosen) > 1 and _may_grow(chosen[0], 0.0), whole=whole)
+                return Progress.MOVED
+        deleted = sum(len(segment.checkpoint_deleted) for segment in segments)
+        if choices and deleted:
+            raise ResourceExhausted(
+                f"{deleted} deleted rows stay in {len(segments)} segments: to build the graph of one of them again "
+                f"takes {mebibytes(min(map(self._need, choices)))}, and there is no room for it; compact again "
+                f"later, or raise memory.limit"
+            )
+        return Progress.DONE
+
     def cancel(self) -> None:
         running, self._running = self._running, None
         if running is not None:
@@ -118,11 +157,17 @@ class Merging:
         segments = self._that_fit(chosen)
         if not segments or self._context.builder.merges:
             return False
+        extends = len(segments) > 1 and _may_grow(segments[0], DELETED_SHARE_MAX)
+        self._begin(segments, extends=extends, whole=False)
+        return True
+
+    def _begin(self, segments: list[ColdSegment], *, extends: bool, whole: bool) -> None:
+        """Start to merge these, largest first; `extends` says that the graph of the largest is grown."""
         # A merge needs at least a row of each: a graph cannot be grown by none.
         empty = [segment for segment in segments if len(segment.checkpoint_deleted) == segment.rows]
         if empty:
             self._drop(empty)
-            return True
+            return
         inputs = [
             MergeInput(
                 segment.entry.model_copy(update={"dead": None, "dead_count": 0}),
@@ -131,11 +176,6 @@ class Merging:
             )
             for segment in segments
         ]
-        extends = (
-            len(segments) > 1
-            and _deleted_share(segments[0]) < DELETED_SHARE_MAX
-            and segments[0].shape is not None
-        )
         if extends:
             inputs[0] = MergeInput(inputs[0].entry, np.empty(0, np.uint32), inputs[0].covers)
         context = self._context
@@ -145,12 +185,11 @@ class Merging:
         )
         charge = context.memory.builds.charge(self._need(segments))
         try:
-            self._running = _Running(job, segments, context.builder.start(request), charge)
+            self._running = _Running(job, segments, context.builder.start(request), charge, whole)
         except BaseException:
             charge.give_back()
             context.manifests.abandon(filename.segment_files(job.number))
             raise
-        return True
 
     def _drop(self, segments: Sequence[ColdSegment]) -> None:
         """Segments without a live row simply leave."""
@@ -204,6 +243,22 @@ def choose_segments(segments: Sequence[ColdSegment]) -> list[ColdSegment]:
         for segment in by_size
         if _deleted_share(segment) >= DELETED_SHARE_MAX or _is_old(segment) or _lacks_graph(segment)
     ][:1]
+
+
+def _compactions(segments: Sequence[ColdSegment]) -> Iterator[list[ColdSegment]]:
+    """What a compaction may merge, the best first: everything, all but the largest, one with deleted rows."""
+    by_size = sorted(segments, key=lambda segment: segment.rows, reverse=True)
+    for at in range(len(by_size) - 1):
+        yield by_size[at:]
+    for segment in by_size:
+        if segment.checkpoint_deleted or _is_old(segment) or _lacks_graph(segment):
+            yield [segment]
+
+
+def _may_grow(segment: ColdSegment, deleted_share_max: float) -> bool:
+    """Whether the graph of a segment may be grown by others, its deleted rows included."""
+    share = _deleted_share(segment)
+    return segment.shape is not None and (share < deleted_share_max or share == 0)
 
 
 def _is_old(segment: ColdSegment) -> bool:

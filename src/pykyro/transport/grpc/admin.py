@@ -1,4 +1,4 @@
-"""Health, Metrics, FlushHotTier, CreateSnapshot, GetConfig."""
+"""Health, Metrics, FlushHotTier, Compact, CreateSnapshot, GetConfig."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pykyro.model.text_ids import id_type_of
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.server_state import ServerState
-from pykyro.service.threads import Threads
+from pykyro.service.threads import Threads, in_thread_of_its_own
 from pykyro.telemetry.counters import ratio
 from pykyro.telemetry.health import HealthStatus
 from pykyro.transport.grpc import decode
@@ -98,6 +98,23 @@ class Admin:
             raise CallError("Flush failed", error) from error
         return pb.FlushResponse(
             success=True, documents_flushed=report.documents, flush_duration_ms=report.duration_s * 1000
+        ).SerializeToString()
+
+    async def compact(self, payload: bytes, caller: Caller) -> bytes:
+        decode.parse(pb.CompactRequest, payload)
+        try:
+            # It may take minutes, which the pool of short work must not wait for.
+            report = await in_thread_of_its_own("compact", self._engine.compact)
+        except KyroError as error:
+            raise CallError("Compaction failed", error) from error
+        return pb.CompactResponse(
+            success=True,
+            documents=report.documents,
+            segments_before=report.segments_before,
+            segments=report.segments,
+            bytes_before=report.bytes_before,
+            bytes=report.bytes,
+            duration_ms=report.duration_s * 1000,
         ).SerializeToString()
 
     async def create_snapshot(self, payload: bytes, caller: Caller) -> bytes:

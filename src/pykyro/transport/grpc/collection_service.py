@@ -75,6 +75,7 @@ class CollectionService:
             "Facets": listings.facets,
             "Metrics": admin.metrics,
             "FlushHotTier": admin.flush_hot_tier,
+            "Compact": admin.compact,
             "CreateSnapshot": admin.create_snapshot,
             "GetConfig": admin.get_config,
         }
