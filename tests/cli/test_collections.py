@@ -49,8 +49,8 @@ def test_the_life_of_a_collection(directory: Path, capsys: pytest.CaptureFixture
     assert "words" not in told(capsys, "collections", "list", *place)
 
 
-def test_compacting_a_collection_of_a_server(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with running_server(directory.parent / "server", hnsw__dimension=4) as server:
+def test_compacting_a_collection_of_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running_server(tmp_path, hnsw__dimension=4) as server:
         place = ("--url", f"127.0.0.1:{server.port}")
         with pykyro.Client(f"127.0.0.1:{server.port}") as client:
             for doc_id in range(1, 11):
