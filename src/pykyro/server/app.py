@@ -116,10 +116,11 @@ async def _serve(
             seals = SealRequests(engine)
             asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
             service = Service(settings, collections, security.access, server_state, tracing)
+            handlers = service.handlers()
             server = GrpcServer(
                 settings,
                 transport,
-                service.handlers(),
+                handlers,
                 service.in_flight,
                 server_state.admission,
                 ports.grpc,
@@ -144,9 +145,13 @@ async def _serve(
             try:
                 if backups is not None:
                     backups.start()
+                if http.rest is not None:
+                    http.rest.open(handlers, collections, asyncio.get_running_loop())
                 with signals_ask_for(asked_by):
                     await _serve_grpc(server, server_state, stop)
             finally:
+                if http.rest is not None:
+                    http.rest.close()
                 for task in background:
                     task.cancel()
                 if backups is not None:
