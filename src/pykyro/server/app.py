@@ -39,6 +39,7 @@ from pykyro.telemetry import logs
 from pykyro.telemetry.health import Phase
 from pykyro.transport.grpc.service import Service
 from pykyro.transport.grpc.transport import GrpcServer, choose
+from pykyro.transport.http.backend import Backend
 from pykyro.transport.http.http import serving_http
 from pykyro.version import __version__
 
@@ -146,7 +147,8 @@ async def _serve(
                 if backups is not None:
                     backups.start()
                 if http.rest is not None:
-                    http.rest.open(handlers, collections, asyncio.get_running_loop())
+                    loop = asyncio.get_running_loop()
+                    http.rest.open(Backend(handlers, collections, server_state.admission, loop))
                 with signals_ask_for(asked_by):
                     await _serve_grpc(server, server_state, stop)
             finally:

@@ -41,8 +41,6 @@ from pykyro.transport.listening import address_of, listen
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from pykyro.transport.rest.rest import Rest
-
 _log: Final = logging.getLogger(__name__)
 _STOP_TIMEOUT_S: Final = 1.0
 
@@ -153,7 +151,7 @@ class HttpServer:
         listener: socket.socket,
         tls: ssl.SSLContext | None,
         connections_max: int = OPEN_CONNECTIONS_MAX,
-        rest: Rest | None = None,
+        rest: Doors | None = None,
     ) -> None:
         self.rest = rest
         """What serves the paths of REST, if it is served."""
@@ -219,19 +217,15 @@ def serving_http(
         http.stop()
 
 
-def _with_rest(server_state: ServerState, connections_max: int) -> tuple[ASGIApp, Rest | None]:
+def _with_rest(server_state: ServerState, connections_max: int) -> tuple[ASGIApp, Doors | None]:
     """The whole application, and what serves REST if anything does."""
     app = application(server_state)
     if reason := withheld(server_state.settings):
         if server_state.settings.server.rest:
             _log.warning("REST is not served: %s", reason)
         return app, None
-    # Not needed, and not loaded, without REST.
-    from pykyro.transport.rest.pages import Pages
-    from pykyro.transport.rest.rest import Rest
-
-    rest = Rest(server_state, max(1, int(REST_REQUESTS_SHARE * connections_max)))
-    return Doors(app, rest, Pages(), server_state), rest
+    doors = Doors(app, server_state, max(1, int(REST_REQUESTS_SHARE * connections_max)))
+    return doors, doors
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -192,7 +192,7 @@ class Health(Answer):
 class Figures(Answer):
     """The fields of MetricsResponse or ConfigResponse, see docs/api.md."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 class Flushed(Answer):

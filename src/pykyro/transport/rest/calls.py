@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError as Withdrawn
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
-from pykyro.database.collections import Collections
 from pykyro.memory.account import Charge
 from pykyro.memory.budget import Kind, MemoryBudget, mebibytes
 from pykyro.model.collection import DEFAULT_NUMBER
@@ -22,9 +20,9 @@ from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.limits import MESSAGE_BYTES_MAX, REST_ANSWER_BYTES_MAX
 from pykyro.model.text_ids import TEXT
 from pykyro.proto import kyrodb_wire_pb2 as wire
-from pykyro.service.admission import LARGE_BYTES, Admission
+from pykyro.service.admission import LARGE_BYTES
 from pykyro.service.call_log import RUNNING
-from pykyro.transport.grpc.rpc import Handler
+from pykyro.transport.http.backend import Backend
 from pykyro.transport.rest.problems import Problem, problem_of, problem_of_status, too_large
 
 Answer = TypeVar("Answer")
@@ -65,16 +63,6 @@ class RestContext:
         """End the call with this status. Raises Problem."""
         call = RUNNING.get()
         raise problem_of_status(code, details, trailing_metadata, "" if call is None else call.field)
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """What REST calls, once the database is open."""
-
-    handlers: Mapping[str, Handler]
-    collections: Collections
-    admission: Admission
-    loop: asyncio.AbstractEventLoop
 
 
 class Calls:
@@ -149,7 +137,8 @@ class Calls:
                     break
             else:
                 await self._pass_on(messages, None, answer)
-            return await answer
+            stored: bytes = await answer
+            return stored
         finally:
             answer.cancel()
 

@@ -20,19 +20,19 @@ InThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 class Body(BaseModel):
     """A JSON object that comes in: each field of its type and no other, none that is not known."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", defer_build=True)
 
 
 class Query(BaseModel):
     """The parameters behind the question mark: texts, which are read as what the fields are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Answer(BaseModel):
     """A JSON object that goes out. Described only: answers are not made from it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class NoQuery(Query):

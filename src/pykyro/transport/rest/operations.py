@@ -16,6 +16,14 @@ OPERATIONS: Final = (*searches.OPERATIONS, *documents.OPERATIONS, *collections.O
 """In the order in which paths are tried."""
 
 
+class Allowed(Exception):
+    """The request only asks which methods a path has."""
+
+    def __init__(self, methods: str) -> None:
+        super().__init__(methods)
+        self.methods = methods
+
+
 class _Path(NamedTuple):
     pattern: re.Pattern[str]
     methods: Mapping[str, Operation]
@@ -43,11 +51,13 @@ _PATHS: Final = _paths()
 
 
 def find(method: str, raw_path: bytes) -> tuple[Operation, dict[str, str]]:
-    """The operation of a request and what its path names. Raises Problem, InvalidArgument."""
+    """The operation of a request and what its path names. Raises Problem, InvalidArgument, Allowed."""
     path = raw_path.decode("ascii", "replace")
     for one in _PATHS:
         found = one.pattern.fullmatch(path)
         if found is not None:
+            if method == "OPTIONS":
+                raise Allowed(one.allowed)
             operation = one.methods.get("GET" if method == "HEAD" else method)
             if operation is None:
                 raise Problem(

@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 
-from pykyro.database.collections import Collections
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.limits import REST_BODY_BYTES_MAX
 from pykyro.service.admission import LARGE_BYTES
@@ -26,13 +25,13 @@ from pykyro.service.rpc_rules import RULES_OF_RPCS
 from pykyro.service.server_state import ServerState
 from pykyro.telemetry.logs import fields
 from pykyro.tenancy.api_keys import presented_key
-from pykyro.transport.grpc.rpc import Handler
+from pykyro.transport.http.backend import Backend
 from pykyro.transport.http.deadline import CONNECTION_IN_SCOPE
 from pykyro.transport.rest.bodies import ClientGone, Incoming, parse_json, weight_of
-from pykyro.transport.rest.calls import Backend, Calls, RestContext, unavailable
+from pykyro.transport.rest.calls import Calls, RestContext, unavailable
 from pykyro.transport.rest.checks import checked_object, fault_of
 from pykyro.transport.rest.declare import JSON, Operation, Reply, Request
-from pykyro.transport.rest.operations import find
+from pykyro.transport.rest.operations import Allowed, find
 from pykyro.transport.rest.outgoing import Outgoing
 from pykyro.transport.rest.problems import Problem, problem_of, unsupported
 
@@ -48,25 +47,16 @@ _NO_HEADERS: Final = frozenset({"content-length", "transfer-encoding"})
 
 
 class Rest:
-    """An ASGI application. Used on the loop of the HTTP port, but for `open` and `close`."""
+    """An ASGI application. Used on the loop of the HTTP port."""
 
     def __init__(self, server_state: ServerState, requests_max: int) -> None:
         self._server_state = server_state
         self._memory = server_state.memory
         self._requests_max = requests_max
         self._requests = 0
-        self._backend: Backend | None = None
+        self.backend: Backend | None = None
+        """None while the database is not open."""
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rest")
-
-    def open(
-        self, handlers: Mapping[str, Handler], collections: Collections, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        """From now on requests are carried out by these handlers, which run on `loop`."""
-        self._backend = Backend(handlers, collections, self._server_state.admission, loop)
-
-    def close(self) -> None:
-        """The database is not there any more."""
-        self._backend = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers_of(scope)
@@ -101,15 +91,19 @@ class Rest:
                     self._server_state.keys.find(
                         presented_key(headers.get("x-api-key"), headers.get("authorization"))
                     )
-                if self._backend is None:
+                backend = self.backend
+                if backend is None:
                     raise unavailable("the database is starting or has stopped")
                 context = RestContext(_peer_of(scope), tuple(headers.items()))
-                calls = Calls(self._backend, context, self._memory, self._threads)
+                calls = Calls(backend, context, self._memory, self._threads)
                 with outgoing.ending_with_its_client():
                     reply = await self._carried_out(operation, path, scope, headers, incoming, calls)
                     await outgoing.reply(reply, closes=not incoming.ended, in_thread=self._in_thread)
             except KyroError as error:
                 raise problem_of(error) from None
+        except Allowed as allowed:
+            reply = Reply(None, 204, {"allow": allowed.methods})
+            await outgoing.reply(reply, closes=not incoming.ended, in_thread=self._in_thread)
         except Problem as problem:
             await incoming.discard()
             await outgoing.problem(problem, closes=not incoming.ended)
