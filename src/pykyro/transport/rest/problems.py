@@ -43,6 +43,7 @@ _FIELDS: Final = {
     "include_embedding": "include_vector",
     "include_embeddings": "include_vectors",
     "delete_criteria": "ids",
+    "max_wait_s": "max_wait_ms",
 }
 """What REST calls the fields of the wire contract that have another name here."""
 
