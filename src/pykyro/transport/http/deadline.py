@@ -13,6 +13,9 @@ from pykyro.model.limits import HTTP_REQUEST_BYTES_MAX, HTTP_REQUEST_S_MAX, OPEN
 CONNECTION_IN_SCOPE: Final = "kyrodb.connection"
 """Where the connection of a request is found."""
 
+_HEADER_BYTES: Final = 4
+"""Of a header beside its name and its value."""
+
 
 class DeadlineProtocol(HttpToolsProtocol):
     """Closes a connection on which no whole request came for HTTP_REQUEST_S_MAX since it opened or since the last,
@@ -24,6 +27,8 @@ class DeadlineProtocol(HttpToolsProtocol):
     """How the paths begin that read their bodies, and bound them, by themselves."""
     on_lost: Callable[[], object] | None = None
     """Told when the connection is lost; whoever answers a request sets it for so long."""
+    head_bytes = 0
+    """Of the address and the headers of the request that is coming in."""
     _reads_body = False
     _deadline: asyncio.TimerHandle | None = None
     _request_bytes = 0
@@ -63,7 +68,16 @@ class DeadlineProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._reads_body = False
+        self.head_bytes = 0
         self.scope[CONNECTION_IN_SCOPE] = self  # type: ignore[typeddict-unknown-key]
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self.head_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self.head_bytes += len(name) + len(value) + _HEADER_BYTES
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()

@@ -215,6 +215,7 @@ class _Messages(AsyncIterator[bytes]):
         self._suffix = suffix
         self._batches: asyncio.Queue[Sequence[bytes] | None] = asyncio.Queue(_BATCHES_AHEAD)
         self._batch: list[bytes] = []
+        self._ended = False
 
     async def put(self, batch: Sequence[bytes] | None) -> None:
         """Return when there is room for the batch; None ends the stream."""
@@ -222,8 +223,9 @@ class _Messages(AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         while not self._batch:
-            batch = await self._batches.get()
+            batch = None if self._ended else await self._batches.get()
             if batch is None:
+                self._ended = True  # readers ask again behind the end
                 raise StopAsyncIteration
             self._batch = list(reversed(batch))
         return self._batch.pop() + self._suffix

@@ -25,6 +25,8 @@ class Connection(Protocol):
 
     on_lost: Callable[[], object] | None
     """Told when the connection is lost."""
+    head_bytes: int
+    """Of the address and the headers of its request."""
 
     def abort(self) -> None:
         """End it, whatever is under way."""

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
-from pykyro.model.limits import REST_BODY_BYTES_MAX
+from pykyro.model.limits import HTTP_REQUEST_BYTES_MAX, REST_BODY_BYTES_MAX
 from pykyro.service.admission import LARGE_BYTES
 from pykyro.service.call_log import REQUEST_ID_KEY
 from pykyro.service.rpc_rules import RULES_OF_RPCS
@@ -85,6 +85,9 @@ class Rest:
                         f"{self._requests} requests of REST are being answered (max: {self._requests_max})",
                         retry_after_s=_RETRY_AFTER_S,
                     )
+                connection = scope.get(CONNECTION_IN_SCOPE)
+                if connection is not None and connection.head_bytes > HTTP_REQUEST_BYTES_MAX:
+                    raise _head_too_large(connection.head_bytes)
                 operation, path = find(scope["method"], scope["raw_path"])
                 if self._server_state.settings.auth.enabled:
                     # Before a body is read; whoever serves the call asks again.
@@ -176,6 +179,15 @@ class Rest:
             ),
             closes=True,
         )
+
+
+def _head_too_large(size: int) -> Problem:
+    return Problem(
+        "RESOURCE_EXHAUSTED",
+        f"address and headers have {size} bytes; the maximum is {HTTP_REQUEST_BYTES_MAX}",
+        status=431,
+        headers={"connection": "close"},
+    )
 
 
 def _checked(operation: Operation, data: bytes) -> Any:
