@@ -24,9 +24,9 @@ class Body(BaseModel):
 
 
 class Query(BaseModel):
-    """The parameters behind the question mark: texts, which are read as what the fields are."""
+    """The parameters behind the question mark: texts, of which some spell numbers and bools."""
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(strict=True, extra="forbid", defer_build=True)
 
 
 class Answer(BaseModel):

@@ -16,6 +16,7 @@ from pykyro.transport.rest.problems import PROBLEM, title_of
 from pykyro.version import __version__
 
 _REF: Final = "#/components/schemas/{model}"
+_STANDS_FOR: Final = "schema:"
 _PATH_FIELDS: Final = {
     "collection": "A collection or an alias; `default` is always there.",
     "alias": "The alias.",
@@ -140,9 +141,9 @@ def _schema(name: str) -> dict[str, str]:
 
 
 def _within_components(tree: Any) -> Any:
-    """The schemas, with a name alone made into what refers to the schema of that name."""
+    """The schemas, with what stands for another schema by its name made into what refers to it."""
     if isinstance(tree, dict):
-        if list(tree) == ["title"]:
-            return _schema(tree["title"])
+        if str(tree.get("title", "")).startswith(_STANDS_FOR):
+            return _schema(tree["title"].removeprefix(_STANDS_FOR))
         return {name: _within_components(inner) for name, inner in tree.items()}
     return [_within_components(inner) for inner in tree] if isinstance(tree, list) else tree

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+import re
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pykyro.model import limits
 from pykyro.transport.rest.declare import Body, Query
 
+_DIGITS: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
+
 U32: TypeAlias = Annotated[int, Field(ge=0, le=2**32 - 1)]
 U64: TypeAlias = Annotated[int, Field(ge=0, le=2**64 - 1)]
+
+
+def _plain(text: Any) -> Any:
+    """A parameter of an address as the value it spells, where it spells one."""
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if isinstance(text, str) and _DIGITS.fullmatch(text) else text
 
 
 def stated(**bounds: Any) -> Any:
     """Bounds of a field that the description says and the call itself checks, in the words of every door."""
     return Field(json_schema_extra=bounds)
 
+
+Spelt: Final = BeforeValidator(_plain)
 
 Id: TypeAlias = Annotated[
     U64 | str,
@@ -88,7 +100,9 @@ class NewDocument(PutDocument):
 class InsertDocuments(Body):
     """Documents to be stored: each by itself, or with `atomic` all or none."""
 
-    documents: Annotated[list[dict[str, Any]], Field(json_schema_extra={"items": {"title": "NewDocument"}})]
+    documents: Annotated[
+        list[dict[str, Any]], Field(json_schema_extra={"items": {"title": "schema:NewDocument"}})
+    ]
     atomic: bool = False
     idempotency_key: IdempotencyKey = ""
 
@@ -225,9 +239,9 @@ class Nothing(Body):
 
 class DocumentQuery(Query):
     namespace: Namespace = ""
-    include_vector: bool = False
-    min_position: U64 = 0
-    max_wait_ms: Annotated[U32, stated(maximum=60_000)] | None = None
+    include_vector: Annotated[bool, Spelt] = False
+    min_position: Annotated[U64, Spelt] = 0
+    max_wait_ms: Annotated[U32, stated(maximum=60_000), Spelt] | None = None
 
 
 class DeleteQuery(Query):
