@@ -61,6 +61,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self.on_lost is not None:
             self.on_lost()
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether what is sent now need not wait for what was sent before."""
+        return not self.flow.write_paused
+
     def abort(self) -> None:
         """End the connection, whatever is under way."""
         self.transport.abort()

@@ -7,11 +7,11 @@ the same shape. So whatever holds there of keys, rights, rates, queues, memory, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import CancelledError as Withdrawn
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 
 from pykyro.memory.account import Charge
 from pykyro.memory.budget import Kind, MemoryBudget, mebibytes
@@ -104,6 +104,11 @@ class Calls:
             return render(payload)
         return await asyncio.get_running_loop().run_in_executor(self.threads, render, payload)
 
+    @property
+    def holds_large(self) -> bool:
+        """Whether one of the responses is large."""
+        return bool(self._charges)
+
     def close(self) -> None:
         """The answer has left."""
         for charge in self._charges:
@@ -194,18 +199,63 @@ class Calls:
         return collections.id_type_of(number) == TEXT
 
     async def _run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """What comes of it on the loop that serves. asyncio's own way there takes twice as long."""
+        here, there = asyncio.get_running_loop(), self._backend.loop
+        answer: asyncio.Future[Answer] = here.create_future()
+        crossing = _Crossing(work, here, answer)
         try:
-            future = asyncio.run_coroutine_threadsafe(work, self._backend.loop)
+            there.call_soon_threadsafe(crossing.begin)
         except RuntimeError:  # the loop has ended meanwhile
             work.close()
             raise unavailable("the server is shutting down") from None
         try:
-            return await asyncio.wrap_future(future)
-        except (Withdrawn, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise unavailable("the server is shutting down") from None
+            return await answer
+        except asyncio.CancelledError:
+            with contextlib.suppress(RuntimeError):
+                there.call_soon_threadsafe(crossing.cancel)
+            raise
+
+
+class _Crossing(Generic[Answer]):
+    """Work on its way to another loop, and its outcome on its way back."""
+
+    __slots__ = ("_answer", "_home", "_task", "_work")
+
+    def __init__(
+        self,
+        work: Coroutine[Any, Any, Answer],
+        home: asyncio.AbstractEventLoop,
+        answer: asyncio.Future[Answer],
+    ) -> None:
+        self._work = work
+        self._home = home
+        self._answer = answer
+        self._task: asyncio.Task[Answer] | None = None
+
+    def begin(self) -> None:
+        """On the loop that serves."""
+        self._task = asyncio.get_running_loop().create_task(self._work)
+        self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        """On the loop that serves: nobody waits for it."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[Answer]) -> None:
+        gone = unavailable("the server is shutting down") if task.cancelled() else None
+        error = gone or task.exception()
+        with contextlib.suppress(RuntimeError):
+            self._home.call_soon_threadsafe(self._settle, error, None if error else task.result())
+
+    def _settle(self, error: BaseException | None, answer: Answer | None) -> None:
+        """Back on the loop of the request."""
+        if self._answer.done():
+            return
+        if error is not None:
+            self._answer.set_exception(error)
+        else:
+            self._answer.set_result(answer)  # type: ignore[arg-type]
 
 
 class _Messages(AsyncIterator[bytes]):

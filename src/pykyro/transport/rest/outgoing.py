@@ -25,6 +25,8 @@ class Connection(Protocol):
 
     on_lost: Callable[[], object] | None
     """Told when the connection is lost."""
+    takes_more: bool
+    """Whether what is sent now need not wait for what was sent before."""
     head_bytes: int
     """Of the address and the headers of its request."""
 
@@ -67,7 +69,7 @@ class Outgoing:
         finally:
             connection.on_lost = None
 
-    async def reply(self, reply: Reply, *, closes: bool, in_thread: InThread) -> None:
+    async def reply(self, reply: Reply, *, closes: bool, in_thread: InThread, is_large: bool = False) -> None:
         """Send an answer; `closes` ends the connection behind it. Raises ClientGone."""
         if reply.lines is not None:
             await self._lines(reply.lines, reply.headers, closes=closes)
@@ -129,6 +131,9 @@ class Outgoing:
         if self.is_gone:
             raise ClientGone
         self._started = True
+        if self._connection is not None and self._connection.takes_more:
+            await self._send(event)
+            return
         try:
             async with asyncio.timeout(REST_SILENT_S_MAX):
                 await self._send(event)

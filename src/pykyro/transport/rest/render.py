@@ -17,6 +17,9 @@ from pykyro.model.value_json import to_json
 from pykyro.model.values import values_with_tags
 from pykyro.proto import kyrodb_pb2 as pb
 
+_ENCODE: Final = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+).encode
 _TIERS: Final[Mapping[int, list[str]]] = {
     pb.SearchResponse.CACHE_HIT: ["cache"],
     pb.SearchResponse.HOT_TIER_ONLY: ["hot"],
@@ -34,10 +37,9 @@ _CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 def json_bytes(content: Any) -> bytes:
     """The JSON of an answer, in UTF-8."""
     try:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _ENCODE(content).encode()
     except ValueError:
-        text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode()
+        return _ENCODE(_finite(content)).encode()
 
 
 def metadata(texts: Mapping[str, str], types: str) -> dict[str, Any]:

@@ -101,7 +101,12 @@ class Rest:
                 calls = Calls(backend, context, self._memory, self._threads)
                 with outgoing.ending_with_its_client():
                     reply = await self._carried_out(operation, path, scope, headers, incoming, calls)
-                    await outgoing.reply(reply, closes=not incoming.ended, in_thread=self._in_thread)
+                    await outgoing.reply(
+                        reply,
+                        closes=not incoming.ended,
+                        in_thread=self._in_thread,
+                        is_large=calls.holds_large,
+                    )
             except KyroError as error:
                 raise problem_of(error) from None
         except Allowed as allowed:
