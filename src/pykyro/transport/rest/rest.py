@@ -165,9 +165,11 @@ class Rest:
         if len(data) <= LARGE_BYTES:
             return _checked(operation, data)
         weight = weight_of(data)
-        if takes is not None:
-            self._memory.admit(takes, weight)
-        with self._memory.account("requests").charge(weight):
+        with (
+            self._memory.account("requests").charge(weight)
+            if takes is None
+            else self._memory.reserved("requests", weight, takes)
+        ):
             return await self._in_thread(lambda: _checked(operation, data))
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
