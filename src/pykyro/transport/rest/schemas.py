@@ -254,6 +254,7 @@ class InsertQuery(Query):
         stated(
             description="Of a stream: up to 10,000,000 documents, of which those refused are only counted."
         ),
+        Spelt,
     ] = False
 
 
