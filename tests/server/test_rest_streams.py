@@ -207,3 +207,19 @@ def test_parameters_of_the_address_are_read(rest: httpx.Client, path: str) -> No
     for name, value in (("include_vector", "True"), ("min_position", "1.0"), ("max_wait_ms", " 1")):
         refused = rest.get(f"{path}/documents/1", params={name: value})
         assert (refused.status_code, refused.json()["field"]) == (400, name)
+
+
+def test_a_long_line_is_read_as_a_short_one_is(rest: httpx.Client, path: str) -> None:
+    metadata = {f"k{at}": "x" * 900 for at in range(1000)}
+    lines = [
+        json.dumps({"id": 1, "vector": VECTOR}),
+        json.dumps({"id": 2, "vector": VECTOR, "metadata": metadata}),
+        json.dumps({"id": 3, "vector": VECTOR}),
+        json.dumps({"id": 4, "vector": VECTOR, "metadata": metadata | {"more": "x" * 200_000}}),
+    ]
+    answer = rest.post(f"{path}/documents", content="\n".join(lines), headers=LINES).json()
+    assert (answer["inserted"], [one["index"] for one in answer["refusals"]]) == (3, [3])
+    assert "the maximum is 1048576" in answer["error"]
+    assert rest.get(f"{path}/documents/2").json()["metadata"] == metadata
+    figures = rest.get("/metrics").text
+    assert 'kyrodb_memory_part_bytes{part="requests"} 0' in figures

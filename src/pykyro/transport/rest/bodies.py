@@ -194,8 +194,9 @@ def _finite(text: str) -> float:
     return number
 
 
-async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """The lines that each chunk completes, without their ends. Raises Problem for one that is too long."""
+async def lines_of(chunks: AsyncIterator[bytes], hold: Callable[[int], None]) -> AsyncIterator[list[bytes]]:
+    """The lines that each chunk completes, without their ends; `hold` is told what a long one takes. Raises Problem
+    for one that is too long, ResourceExhausted."""
     rest = bytearray()
     async for chunk in chunks:
         at = chunk.rfind(b"\n")
@@ -203,6 +204,8 @@ async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
             rest += chunk
             if len(rest) > REST_BODY_BYTES_MAX:
                 raise too_large(f"a line has more than {REST_BODY_BYTES_MAX} bytes, the maximum")
+            if len(rest) > LARGE_BYTES:
+                hold(2 * len(rest))
             continue
         whole = bytes(rest) + chunk[:at]
         rest = bytearray(chunk[at + 1 :])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
@@ -21,9 +22,10 @@ from pykyro.model.limits import (
 )
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
+from pykyro.service.admission import LARGE_BYTES
 from pykyro.transport.rest import render, schemas
 from pykyro.transport.rest.arrow_documents import arrow_messages
-from pykyro.transport.rest.bodies import lines_of, parse_json
+from pykyro.transport.rest.bodies import lines_of, parse_json, weight_of
 from pykyro.transport.rest.calls import Calls
 from pykyro.transport.rest.checks import checked_object, fault_of
 from pykyro.transport.rest.conditions import key_of
@@ -112,7 +114,7 @@ async def insert_documents(calls: Calls, request: Request) -> Reply:
     elif request.media_type == ARROW:
         made = arrow_messages(request.chunks, request.in_thread)
     else:
-        made = _of_lines(request.chunks)
+        made = _of_lines(request)
     load = request.query.load
     rows = _Rows(BULK_LOAD_DOCUMENTS_MAX if load else STREAM_MESSAGES_MAX, names_refused=not load)
     payload = await calls.stream_in(
@@ -135,8 +137,14 @@ async def _of_trees(trees: Sequence[Any]) -> AsyncIterator[list[Made | None]]:
         await asyncio.sleep(0)
 
 
-async def _of_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[Made | None]]:
-    async for lines in lines_of(chunks):
+async def _of_lines(request: Request) -> AsyncIterator[list[Made | None]]:
+    assert request.chunks is not None
+    async for lines in lines_of(request.chunks, request.hold):
+        if len(lines[0]) > LARGE_BYTES:  # the one that came in several chunks
+            long = lines.pop(0)
+            request.hold(2 * len(long) + weight_of(long))
+            yield [await request.in_thread(partial(_message_of_line, long))]
+            request.hold(0)
         for start in range(0, len(lines), _TOGETHER):
             yield [_message_of_line(line) for line in lines[start : start + _TOGETHER]]
             await asyncio.sleep(0)

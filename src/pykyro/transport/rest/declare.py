@@ -17,6 +17,10 @@ ARROW: Final = "application/vnd.apache.arrow.stream"
 InThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
+def holds_nothing(size: int) -> None:
+    """For who need not charge what is read."""
+
+
 class Body(BaseModel):
     """A JSON object that comes in: each field of its type and no other, none that is not known."""
 
@@ -54,6 +58,9 @@ class Request:
     """Of the body."""
     chunks: AsyncIterator[bytes] | None = None
     """A body that is not JSON, while it comes."""
+    hold: Callable[[int], None] = holds_nothing
+    """Charges so many bytes for what is being read of the body, instead of what was charged before. Raises
+    ResourceExhausted."""
     in_thread: InThread = asyncio.to_thread
     """Runs what takes long."""
 

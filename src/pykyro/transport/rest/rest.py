@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 
+from pykyro.memory.account import Charge
+from pykyro.memory.budget import Kind
 from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
-from pykyro.model.limits import HTTP_REQUEST_BYTES_MAX, REST_BODY_BYTES_MAX
+from pykyro.model.limits import HTTP_REQUEST_BYTES_MAX, REST_ARROW_BYTES_MAX, REST_BODY_BYTES_MAX
 from pykyro.service.admission import LARGE_BYTES
 from pykyro.service.call_log import REQUEST_ID_KEY
 from pykyro.service.rpc_rules import RULES_OF_RPCS
@@ -30,7 +33,7 @@ from pykyro.transport.http.deadline import CONNECTION_IN_SCOPE
 from pykyro.transport.rest.bodies import ClientGone, Incoming, parse_json, weight_of
 from pykyro.transport.rest.calls import Calls, RestContext, unavailable
 from pykyro.transport.rest.checks import checked_object, fault_of
-from pykyro.transport.rest.declare import JSON, Operation, Reply, Request
+from pykyro.transport.rest.declare import ARROW, JSON, Operation, Reply, Request
 from pykyro.transport.rest.operations import Allowed, find
 from pykyro.transport.rest.outgoing import Outgoing
 from pykyro.transport.rest.problems import Problem, problem_of, unsupported
@@ -41,6 +44,8 @@ Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
+_ARROW_HELD: Final = 3
+"""A body of Arrow is there as it came, as one piece, and row by row as messages."""
 _THREADS: Final = 2
 _RETRY_AFTER_S: Final = 1.0
 _NO_HEADERS: Final = frozenset({"content-length", "transfer-encoding"})
@@ -137,10 +142,18 @@ class Rest:
             query = _query_of(operation, scope["query_string"])
             media_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
             if operation.body is not None and media_type in operation.streams_in:
-                request = Request(path, query, None, headers, media_type, incoming.chunks(), self._in_thread)
-                return await operation.run(calls, request)
+                with self._memory.account("requests").charge() as charge:
+                    hold = partial(self._hold, charge)
+                    if media_type == ARROW:
+                        data = await incoming.whole(REST_ARROW_BYTES_MAX, Kind.WRITE)
+                        hold(_ARROW_HELD * len(data))
+                        chunks = _once(data)
+                    else:
+                        chunks = incoming.chunks()
+                    request = Request(path, query, None, headers, media_type, chunks, hold, self._in_thread)
+                    return await operation.run(calls, request)
             body = await self._body(operation, headers, media_type, incoming)
-            request = Request(path, query, body, headers, media_type, None, self._in_thread)
+            request = Request(path, query, body, headers, media_type, in_thread=self._in_thread)
             return await operation.run(calls, request)
         except InvalidArgument:
             # What the door refuses was not asked of anybody yet.
@@ -172,6 +185,12 @@ class Rest:
         ):
             return await self._in_thread(lambda: _checked(operation, data))
 
+    def _hold(self, charge: Charge, size: int) -> None:
+        """Have `charge` hold so many bytes. Raises ResourceExhausted when there is no room for more."""
+        if size > charge.used:
+            self._memory.admit(Kind.WRITE, size - charge.used)
+        charge.set(size)
+
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
@@ -186,6 +205,10 @@ class Rest:
             ),
             closes=True,
         )
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def _head_too_large(size: int) -> Problem:
