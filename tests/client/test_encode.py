@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.index.metadata_cases import filters, metadata
 
-from pykyro.client.encode import filter_message, insert_request, search_request
+from pykyro.client.encode import insert_request, search_request
 from pykyro.model.filter import And, Anything, Exact, Filter, In, Not, Or, Range, matches
 from pykyro.model.requests import SearchRequest
 from pykyro.model.types import Document, Scope
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.filter_messages import filter_message
 from pykyro.transport.grpc.decode_filter import decode_filter
 
 VECTOR = np.array([1.5, -0.0, 3e38, 1e-45], dtype=np.float32)

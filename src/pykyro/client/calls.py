@@ -40,6 +40,7 @@ from pykyro.model.listing import PageRequest
 from pykyro.model.requests import CompactionReport, FlushReport
 from pykyro.model.types import AnyId
 from pykyro.model.value_order import checked_facets
+from pykyro.proto import filter_messages
 from pykyro.proto import kyrodb_pb2 as pb
 
 Result = TypeVar("Result")
@@ -236,7 +237,7 @@ def filter_message(filter: FilterArgument | None) -> pb.MetadataFilter | None:
     if filter is None or isinstance(filter, pb.MetadataFilter):
         return filter
     try:
-        return encode.filter_message(parse_filter(filter))
+        return filter_messages.filter_message(parse_filter(filter))
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"filter cannot be sent: {error}", field="filter") from error
 

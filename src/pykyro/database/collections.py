@@ -160,6 +160,11 @@ class Collections:
         """Whether the collection of this number has not been dropped."""
         return number == DEFAULT_NUMBER or number in self._by_number
 
+    def id_type_of(self, number: int) -> str:
+        """The type of the ids of a collection that is not `default`; "" once it is dropped."""
+        entry = self._by_number.get(number)
+        return "" if entry is None else entry.id_type
+
     # --- telling ------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:

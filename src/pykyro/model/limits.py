@@ -136,7 +136,24 @@ HANDSHAKE_S_MAX: Final = 20.0
 HTTP_REQUEST_S_MAX: Final = 10.0
 """Time a connection to the HTTP port may take until a whole request is there."""
 HTTP_REQUEST_BYTES_MAX: Final = 64 << 10
-"""Line, headers and body of a request to the HTTP port, where nothing takes a body."""
+"""Line and headers of a request to the HTTP port, and the body where nothing takes one."""
+REST_BODY_BYTES_MAX: Final = 16 << 20
+"""A body of JSON, or one line of NDJSON: numbers take some four times as much as text."""
+REST_ARROW_BYTES_MAX: Final = 64 << 20
+"""A body of Arrow."""
+REST_BODY_S_MAX: Final = 60.0
+"""Time a body of JSON or Arrow may take to come in."""
+REST_SILENT_S_MAX: Final = 10.0
+"""When nothing of a body has come for so long, or its client has taken nothing of an answer, its connection ends."""
+REST_PIECE_BYTES: Final = 64 << 10
+"""Larger answers are sent in such pieces."""
+REST_REQUESTS_SHARE: Final = 1 / 2
+"""Of the connections to the HTTP port, those on which REST may be answered at once: the others are for its other
+endpoints."""
+REST_ANSWER_BYTES_MAX: Final = 32 << 20
+"""Of the message that an answer of JSON is made of, which takes several times as much as text."""
+REST_NODES_MAX: Final = 2_000_000
+"""Values in one body of JSON: each takes some ten times its text in memory."""
 CERTIFICATE_WARNING_S: Final = 14 * 86_400.0
 """The warning about the end of a certificate begins so long before it."""
 REQUEST_ID_CHARS_MAX: Final = 64

@@ -39,6 +39,7 @@ from pykyro.telemetry import logs
 from pykyro.telemetry.health import Phase
 from pykyro.transport.grpc.service import Service
 from pykyro.transport.grpc.transport import GrpcServer, choose
+from pykyro.transport.http.backend import Backend
 from pykyro.transport.http.http import serving_http
 from pykyro.version import __version__
 
@@ -116,10 +117,11 @@ async def _serve(
             seals = SealRequests(engine)
             asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
             service = Service(settings, collections, security.access, server_state, tracing)
+            handlers = service.handlers()
             server = GrpcServer(
                 settings,
                 transport,
-                service.handlers(),
+                handlers,
                 service.in_flight,
                 server_state.admission,
                 ports.grpc,
@@ -144,9 +146,14 @@ async def _serve(
             try:
                 if backups is not None:
                     backups.start()
+                if http.rest is not None:
+                    loop = asyncio.get_running_loop()
+                    http.rest.open(Backend(handlers, collections, server_state.admission, loop))
                 with signals_ask_for(asked_by):
                     await _serve_grpc(server, server_state, stop)
             finally:
+                if http.rest is not None:
+                    http.rest.close()
                 for task in background:
                     task.cancel()
                 if backups is not None:

@@ -34,6 +34,8 @@ class RunningCall:
     context: Call
     plan: str = ""
     code: str = ""
+    field: str = ""
+    """What of the request the error is about that ended it, where that is known."""
     _request_id: str = ""
 
     @property

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.model.values import filters, metadata
 
 from pykyro.client.decode import search_answer, stored_document
-from pykyro.client.encode import filter_message, insert_request
+from pykyro.client.encode import insert_request
 from pykyro.model.arguments import Schema
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range
@@ -25,6 +25,7 @@ from pykyro.model.typed_text import is_typed, tags_of
 from pykyro.model.types import Document, Metric
 from pykyro.model.values import value_of
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.filter_messages import filter_message
 from pykyro.service.access import ANYBODY
 from pykyro.transport.grpc.decode_filter import decode_filter
 from pykyro.transport.grpc.encode import query_response

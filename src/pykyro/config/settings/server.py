@@ -89,6 +89,11 @@ class ServerSettings(Section):
         False,
         "Serve a dashboard for browsers at / of the HTTP port. observability_auth applies to it as to /metrics.",
     )
+    rest: bool = key(
+        True,
+        "Serve REST below /v1/ of the HTTP port, with the keys and limits of the gRPC port. It is not served where "
+        "the HTTP port is guarded less than the gRPC port: see docs/rest.md.",
+    )
     tls: TlsSettings = TlsSettings()
 
     @property

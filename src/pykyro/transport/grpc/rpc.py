@@ -14,7 +14,7 @@ from typing import Final, NoReturn, TypeAlias, TypeVar, cast
 import grpc
 
 from pykyro.memory.account import TALLY_SLACK_BYTES
-from pykyro.model.errors import CallError, PermissionDenied, ResourceExhausted, Unavailable
+from pykyro.model.errors import CallError, InvalidArgument, PermissionDenied, ResourceExhausted, Unavailable
 from pykyro.model.limits import CALLS_MAX
 from pykyro.service.access import Access, Caller
 from pykyro.service.admission import HELD_TWICE, LARGE_BYTES, Admission
@@ -213,7 +213,9 @@ class Rpcs:
         return caller
 
     def _failed(self, call: RunningCall, error: Exception) -> Status:
-        self._counters.error(error.cause if isinstance(error, CallError) else error)
+        cause = error.cause if isinstance(error, CallError) else error
+        self._counters.error(cause)
+        call.field = cause.field if isinstance(cause, InvalidArgument) else ""
         return status_of(error, call)
 
     def _ended(self, call: RunningCall, code: str, started_ns: int, *, may_be_slow: bool) -> None:

@@ -1,4 +1,4 @@
-"""The page for people at / of the HTTP port: one file, no build step, no request to anywhere else.
+"""Pages for people, such as that at / of the HTTP port: one file, no build step, no request to anywhere else.
 
 The browser is told so: a content security policy lets it run only the style and the script in the file, by their
 digests, and talk only to the server the page came from.
@@ -18,11 +18,11 @@ from starlette.responses import Response
 _PAGE: Final = "dashboard.html"
 
 
-class Dashboard:
-    """The page and its headers, read once."""
+class Page:
+    """A page and its headers, read once from a file of a package."""
 
-    def __init__(self) -> None:
-        text = resources.files(__package__).joinpath(_PAGE).read_text("utf-8")
+    def __init__(self, package: str, name: str) -> None:
+        text = resources.files(package).joinpath(name).read_text("utf-8")
         self._body = text.encode("utf-8")
         self._headers = {
             "content-type": "text/html; charset=utf-8",
@@ -45,6 +45,13 @@ class Dashboard:
     def respond(self, request: Request) -> Response:
         """The page, for any caller."""
         return Response(self._body, headers=self._headers)
+
+
+class Dashboard(Page):
+    """The page with the figures."""
+
+    def __init__(self) -> None:
+        super().__init__(__package__ or "", _PAGE)
 
 
 def _digests(page: str, element: str) -> str:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pykyro.model.limits import HTTP_REQUEST_BYTES_MAX, HTTP_REQUEST_S_MAX, OPEN_CONNECTIONS_MAX
+
+CONNECTION_IN_SCOPE: Final = "kyrodb.connection"
+"""Where the connection of a request is found."""
+
+_HEADER_BYTES: Final = 4
+"""Of a header beside its name and its value."""
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -15,6 +23,13 @@ class DeadlineProtocol(HttpToolsProtocol):
     longest makes room for another; while all are being answered, the new one is closed."""
 
     connections_max = OPEN_CONNECTIONS_MAX
+    body_paths: str | None = None
+    """How the paths begin that read their bodies, and bound them, by themselves."""
+    on_lost: Callable[[], object] | None = None
+    """Told when the connection is lost; whoever answers a request sets it for so long."""
+    head_bytes = 0
+    """Of the address and the headers of the request that is coming in."""
+    _reads_body = False
     _deadline: asyncio.TimerHandle | None = None
     _request_bytes = 0
     """Of the request that is coming in."""
@@ -43,10 +58,41 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether what is sent now need not wait for what was sent before."""
+        return not self.flow.write_paused
+
+    def abort(self) -> None:
+        """End the connection, whatever is under way."""
+        self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._reads_body = False
+        self.head_bytes = 0
+        self.scope[CONNECTION_IN_SCOPE] = self  # type: ignore[typeddict-unknown-key]
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self.head_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self.head_bytes += len(name) + len(value) + _HEADER_BYTES
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._reads_body = self.body_paths is not None and self.scope["path"].startswith(self.body_paths)
 
     def data_received(self, data: bytes) -> None:
         self._request_bytes += len(data)
         super().data_received(data)
+        if self._reads_body:
+            return
         if self._request_bytes > HTTP_REQUEST_BYTES_MAX and not self.transport.is_closing():
             self.send_400_response(f"The request exceeds {HTTP_REQUEST_BYTES_MAX} bytes.")
 
@@ -65,12 +111,20 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _no_request_came(self) -> None:
         if not self._answering():
+            if self.transport.get_write_buffer_size():
+                # Its client has not even taken the last answer.
+                self.transport.abort()
             self.transport.close()
 
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
 
-def bounded(connections_max: int) -> type[DeadlineProtocol]:
-    """The protocol of a server that holds so many connections at most."""
-    return type("BoundedProtocol", (DeadlineProtocol,), {"connections_max": connections_max})
+def bounded(connections_max: int, body_paths: str | None = None) -> type[DeadlineProtocol]:
+    """The protocol of a server that holds so many connections at most, whose paths that begin so read their bodies by
+    themselves."""
+    return type(
+        "BoundedProtocol",
+        (DeadlineProtocol,),
+        {"connections_max": connections_max, "body_paths": body_paths},
+    )

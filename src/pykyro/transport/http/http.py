@@ -1,4 +1,4 @@
-"""The HTTP port: /health, /ready, /slo, /metrics, /usage.
+"""The HTTP port: /health, /ready, /slo, /metrics, /usage, and REST below /v1/.
 
 It has a thread and an event loop of its own, so that it answers while the database recovers and when the gRPC
 side hangs, and it is bound before recovery starts.
@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,7 +25,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pykyro.model.errors import ConfigError
-from pykyro.model.limits import OPEN_CONNECTIONS_MAX
+from pykyro.model.limits import OPEN_CONNECTIONS_MAX, REST_REQUESTS_SHARE
 from pykyro.service.measurements import families
 from pykyro.service.server_state import ServerState
 from pykyro.telemetry.exposition import CONTENT_TYPE, render
@@ -35,8 +35,13 @@ from pykyro.tenancy.api_keys import ApiKey
 from pykyro.transport.http.access import DASHBOARD, KEY_IN_SCOPE, KeyGate
 from pykyro.transport.http.dashboard import Dashboard
 from pykyro.transport.http.deadline import bounded
+from pykyro.transport.http.doors import REST_PATHS, Doors, withheld
 from pykyro.transport.listening import address_of, listen
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_log: Final = logging.getLogger(__name__)
 _STOP_TIMEOUT_S: Final = 1.0
 
 
@@ -142,18 +147,21 @@ class HttpServer:
 
     def __init__(
         self,
-        app: Starlette,
+        app: ASGIApp,
         listener: socket.socket,
         tls: ssl.SSLContext | None,
         connections_max: int = OPEN_CONNECTIONS_MAX,
+        rest: Doors | None = None,
     ) -> None:
+        self.rest = rest
+        """What serves the paths of REST, if it is served."""
         config = uvicorn.Config(
             # A line for each bad request would let any client fill the log.
             app,
             log_config=None,
             log_level="error",
             lifespan="off",
-            http=bounded(connections_max),
+            http=bounded(connections_max, None if rest is None else REST_PATHS),
             ws="none",
         )
         config.load()
@@ -200,12 +208,24 @@ def serving_http(
     """The HTTP server of these settings, up, over TLS if given. Raises ConfigError when its port cannot be had."""
     server = server_state.settings.server
     server_socket = _listen(server.observability_host, server.observability_port)
-    http = HttpServer(application(server_state), server_socket, tls, connections_max)
+    app, rest = _with_rest(server_state, connections_max)
+    http = HttpServer(app, server_socket, tls, connections_max, rest)
     http.start()
     try:
         yield http
     finally:
         http.stop()
+
+
+def _with_rest(server_state: ServerState, connections_max: int) -> tuple[ASGIApp, Doors | None]:
+    """The whole application, and what serves REST if anything does."""
+    app = application(server_state)
+    if reason := withheld(server_state.settings):
+        if server_state.settings.server.rest:
+            _log.warning("REST is not served: %s", reason)
+        return app, None
+    doors = Doors(app, server_state, max(1, int(REST_REQUESTS_SHARE * connections_max)))
+    return doors, doors
 
 
 def _listen(host: str, port: int) -> socket.socket:

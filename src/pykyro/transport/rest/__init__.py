@@ -1,0 +1,1 @@
+"""REST on the HTTP port: the RPCs of the gRPC port, spelt in JSON."""
