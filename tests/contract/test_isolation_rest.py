@@ -79,6 +79,7 @@ ROWS: Final = {
     "metrics": Row(f"{C}/metrics"),
     "config": Row(f"{C}/config"),
     "flush": Row(f"{C}/flush", {"force": True}),
+    "compact": Row(f"{C}/compact", {}),
     "snapshot": Row(f"{C}/snapshot", {}),
 }
 """In an order in which what one does leaves the next something to find; deletions last."""

@@ -24,7 +24,7 @@ from enum import Enum
 from threading import Lock
 from typing import Final, TypeAlias
 
-from pykyro.memory.account import Account, Total
+from pykyro.memory.account import Account, Charge, Total
 from pykyro.model.errors import ResourceExhausted
 from pykyro.system.memory import anonymous_bytes, give_memory_back
 
@@ -199,6 +199,15 @@ class MemoryBudget:
         """Raises ResourceExhausted unless something of this kind that takes `count` bytes may begin."""
         if not self.has_room(kind, count):
             raise self._refusal(kind, count)
+
+    def reserved(self, name: str, count: int, kind: Kind) -> Charge:
+        """`count` bytes charged to an account until they are given back, `with` does that.
+
+        Raises ResourceExhausted when something of this kind may not begin.
+        """
+        account = self.account(name)
+        self.take(account, count, kind)
+        return Charge(account, count)
 
     def take(self, account: Account, count: int, kind: Kind) -> None:
         """Charge `count` bytes for something of this kind that begins; the caller takes them from the account again.

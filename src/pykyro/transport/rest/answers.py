@@ -202,6 +202,17 @@ class Flushed(Answer):
     duration_ms: float
 
 
+class Compacted(Answer):
+    """How many segments became how many, and the bytes of all their files."""
+
+    documents: U64
+    segments_before: U64
+    segments: U64
+    bytes_before: U64
+    bytes: U64
+    duration_ms: float
+
+
 class Snapshot(Answer):
     """Where the snapshot is."""
 

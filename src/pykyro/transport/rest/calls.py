@@ -126,7 +126,7 @@ class Calls:
                         f"{mebibytes(REST_ANSWER_BYTES_MAX)}: ask for fewer documents at once, or without metadata "
                         "or vectors"
                     )
-                self._charges.append(self._memory.reserved("answers", _AS_JSON * size, Kind.READ))
+                self._charges.append(self._memory.reserved("answers", _AS_JSON * size, Kind.LARGE_READ))
             except ResourceExhausted as error:
                 raise problem_of(error) from None
         return payload

@@ -110,6 +110,22 @@ async def flush(calls: Calls, request: Request) -> Reply:
     return Reply({"documents": response.documents_flushed, "duration_ms": response.flush_duration_ms})
 
 
+async def compact(calls: Calls, request: Request) -> Reply:
+    response = pb.CompactResponse.FromString(
+        await calls.unary("Compact", pb.CompactRequest(), request.path["collection"])
+    )
+    return Reply(
+        {
+            "documents": response.documents,
+            "segments_before": response.segments_before,
+            "segments": response.segments,
+            "bytes_before": response.bytes_before,
+            "bytes": response.bytes,
+            "duration_ms": response.duration_ms,
+        }
+    )
+
+
 async def snapshot(calls: Calls, request: Request) -> Reply:
     response = pb.SnapshotResponse.FromString(
         await calls.unary("CreateSnapshot", pb.SnapshotRequest(), request.path["collection"])
@@ -250,6 +266,17 @@ OPERATIONS: Final = (
         answers.Flushed,
         "FlushHotTier",
         body=schemas.Flush,
+        errors=(404,),
+    ),
+    Operation(
+        "POST",
+        f"{WITHIN}/compact",
+        "compact",
+        "Merge all segments, so that deleted documents take no space",
+        compact,
+        answers.Compacted,
+        "Compact",
+        body=schemas.Nothing,
         errors=(404,),
     ),
     Operation(
