@@ -13,7 +13,9 @@ SERVER_OPTIONS: Final = ("--api-key-file", "--tls", "--ca", "--cert", "--key", "
 """Those that have no effect without --url."""
 
 if TYPE_CHECKING:
+    from pykyro.client.channel import Connection
     from pykyro.client.sync_client import Client
+    from pykyro.client.tls import Tls
 
 
 def add_connection_options(group: argparse._ArgumentGroup) -> None:
@@ -43,12 +45,23 @@ def add_connection_options(group: argparse._ArgumentGroup) -> None:
 def connected(options: argparse.Namespace) -> Client:
     """A client of the server of --url. Raises InvalidArgument, OSError."""
     from pykyro.client.sync_client import Client
+
+    return Client(options.url, api_key=_api_key(options), tls=_tls(options), timeout_s=options.timeout_secs)
+
+
+def connection_of(options: argparse.Namespace) -> Connection:
+    """How to reach the server of --url, for who makes calls without a client. Raises InvalidArgument, OSError."""
+    from pykyro.client.channel import connection
+
+    return connection(options.url, _api_key(options), _tls(options), options.timeout_secs)
+
+
+def _tls(options: argparse.Namespace) -> Tls | bool:
     from pykyro.client.tls import Tls
 
-    tls: Tls | bool = options.tls
     if options.ca or options.cert or options.key or options.server_name:
-        tls = Tls(options.ca, options.cert, options.key, options.server_name or "")
-    return Client(options.url, api_key=_api_key(options), tls=tls, timeout_s=options.timeout_secs)
+        return Tls(options.ca, options.cert, options.key, options.server_name or "")
+    return bool(options.tls)
 
 
 def _api_key(options: argparse.Namespace) -> str | None:

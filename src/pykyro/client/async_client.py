@@ -242,7 +242,7 @@ class AsyncClient(Documents):
     async def _attempt(self, call: ClientCall, answered: int, timeout_s: float) -> AsyncIterator[bytes]:
         if self._channel is None:
             # Not before: a channel belongs to the event loop that runs when it is made.
-            self._channel = _open(self._connection)
+            self._channel = open_channel(self._connection)
             keep_after_fork(self._channel)
             self._rpcs = callables(self._channel)
         method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
@@ -262,7 +262,8 @@ class AsyncClient(Documents):
         self._owner_loop.require()
 
 
-def _open(wanted: Connection) -> grpc.aio.Channel:
+def open_channel(wanted: Connection) -> grpc.aio.Channel:
+    """A channel to the server, on the running event loop."""
     if wanted.credentials is None:
         return grpc.aio.insecure_channel(wanted.target.text, wanted.options)
     return grpc.aio.secure_channel(wanted.target.text, wanted.credentials, wanted.options)
