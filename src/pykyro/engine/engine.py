@@ -300,6 +300,8 @@ class Engine:
                     with self._context.writes.lock:
                         self._context.log.close()
                 finally:
+                    if self._context.remote is not None:
+                        self._context.remote.close()
                     self._context.memory.close()
                     self._lock.release()
 

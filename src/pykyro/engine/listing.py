@@ -20,8 +20,8 @@ from pykyro.engine.expiration import Expiration
 from pykyro.engine.facets import Counted, most_frequent
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State, Version
-from pykyro.engine.tiers.by_value import ValueOrder, first_by_value, first_without_value, merged, value_counts
-from pykyro.engine.tiers.tier import SearchTier
+from pykyro.engine.tiers.by_value import first_by_value, first_without_value, merged, value_counts
+from pykyro.engine.tiers.tier import SearchTier, ValueOrder
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Filter
 from pykyro.model.limits import PAGE_BYTES_MAX

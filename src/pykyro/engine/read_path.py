@@ -24,6 +24,7 @@ from pykyro.engine.caches import Caches
 from pykyro.engine.expiration import Expiration
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.ranking import rank
+from pykyro.engine.remote.errors import RemoteAway, RowGone
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.search_answers import (
     NOTHING_LEFT_OUT,
@@ -35,7 +36,7 @@ from pykyro.engine.search_answers import (
 from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
-from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, no_pause
+from pykyro.engine.tiers.tier import Candidates, RowSource, SearchTier, TierRequest, no_pause
 from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
 from pykyro.model.metadata_wire import text_id_in
@@ -81,6 +82,7 @@ class ReadPath:
         self.costs = RequestCosts(state)
         self._budgets = options.budgets
         self._unlimited = math.isinf(options.budgets.hot_tier_ms) and math.isinf(options.budgets.cold_tier_ms)
+        self._partial = options.remote.partial
         self._clock = clock
         self._monotonic_s = clock.monotonic_s
         self.ef_search = options.ef_search
@@ -215,9 +217,10 @@ class ReadPath:
                 break
         answers = []
         for at, search in enumerate(group):
-            found = []
+            found: list[tuple[RowSource, Candidates]] = []
             for tier, candidates in by_tier:
-                found.append((tier, candidates[at]))
+                one = candidates[at]
+                found.append((one.rows_in or tier, one))
             answer = rank(
                 search.request, found, position, self._metric, self.room_for_answer, text_ids=text_ids
             )
@@ -240,7 +243,7 @@ class ReadPath:
         active = version.active
         hot = (*version.frozen, active)
         kinds: tuple[tuple[Tier, Sequence[SearchTier], float], ...] = (
-            (Tier.COLD, version.cold, budgets.cold_tier_ms),
+            (Tier.COLD, version.sealed, budgets.cold_tier_ms),
             (Tier.HOT, hot, budgets.hot_tier_ms),
         )
         for kind, tiers, budget_ms in kinds:
@@ -259,7 +262,12 @@ class ReadPath:
                 if tier is active and not active.live:
                     continue
                 start_us = self._clock.wall_us() if budgets.timed else 0
-                found.append((tier, tier.search_many(request)))
+                try:
+                    found.append((tier, tier.search_many(request)))
+                except RemoteAway as away:
+                    if not self._partial or request.exact:
+                        raise
+                    notes[kind] = str(away)
                 if budgets.timed:
                     stages.append(Stage(f"search {kind.value} tier", start_us, self._clock.wall_us()))
         if notes or stages:
@@ -270,6 +278,14 @@ class ReadPath:
 
     def get(self, doc_id: AnyId, scope: Scope, *, cached: bool = True) -> Found | None:
         """The document, or None when it is absent or out of scope; without `cached`, without the document cache."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._get(doc_id, scope, cached=cached)
+            except RowGone:
+                continue
+        return self._get(doc_id, scope, cached=cached)
+
+    def _get(self, doc_id: AnyId, scope: Scope, *, cached: bool) -> Found | None:
         if self._state.may_expire:
             self._expiration.before_reading()
         if isinstance(doc_id, str):

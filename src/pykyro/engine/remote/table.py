@@ -1,0 +1,325 @@
+"""What is asked of the table: one statement a question, each proving that the table is still ours.
+
+Every statement reads the row of the collection in kyrodb.collections with the same snapshot. When that names another
+writer, somebody opened a copy of this directory and claimed the table; when its position is behind ours, an old
+backup was put in its place. Then nothing is answered. Rows from `end` on belong to a seal that is not known here yet,
+and never count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import sql
+from pyroaring import BitMap
+
+from pykyro.engine.remote.link import Link, Session, VectorValue
+from pykyro.engine.remote.rows import doc_id_of, doc_key_of, escaped, unescaped, vectors_of
+from pykyro.engine.remote.schema import OPERATORS, STATES, rows_table
+from pykyro.engine.remote.sql_filter import SqlFilter
+from pykyro.engine.tiers.tier import Entry, ValueOrder
+from pykyro.model.distance import norms
+from pykyro.model.errors import FailedPrecondition
+from pykyro.model.filter import Filter
+from pykyro.model.types import LSN, Matrix, Metric, Rows
+from pykyro.model.value_order import ORDERED_KINDS
+
+if TYPE_CHECKING:
+    from pykyro.engine.memory import EngineMemory
+    from pykyro.engine.remote.fetched import RecentRows
+
+EF_MAX: Final = 1000
+_DOCUMENT: Final = "r.row, r.doc_key, r.position, r.wire, r.reserved, r.embedding"
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Rows that were read, and of a search their distances as PostgreSQL sees them, in order."""
+
+    rows: Rows
+    doc_ids: npt.NDArray[np.uint64]
+    positions: npt.NDArray[np.uint64]
+    public: list[bytes]
+    reserved: list[bytes]
+    vectors: Matrix
+    norms: npt.NDArray[np.float64]
+    distances: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Rows below `end`, but those that are `hidden`, that satisfy `condition`."""
+
+    end: int
+    hidden: BitMap
+    condition: Filter | None
+
+
+class RemoteTable:
+    """The table of one collection, as readers see it. Any thread may call any method; each raises RemoteAway,
+    Unavailable, FailedPrecondition."""
+
+    def __init__(self, link: Link, table: str, dimension: int, metric: Metric) -> None:
+        self.link = link
+        self.table = table
+        self.dimension = dimension
+        self.metric = metric
+        self.writer = ""
+        """The name under which the table is claimed; empty as long as it is not."""
+        self.sealed_position: LSN = 0
+        """That of MANIFEST: the table holds no less."""
+        self.refusal = ""
+        """Why the table is not to be used; empty while it may."""
+        self._recent: RecentRows | None = None
+
+    def nearest(
+        self, which: Which, query: VectorValue, limit: int, ef: int | None
+    ) -> tuple[Documents, sql.Composed, list[Any]]:
+        """The `limit` nearest rows by the index, walked with `ef`, or without it; and the statement."""
+        where, parameters = self._where(which)
+        operator = OPERATORS[self.metric]
+        distance = f"r.embedding {operator} %s"
+        order = distance if ef is not None else f"({distance}) + 0"
+        inner = sql.SQL(
+            "SELECT {document}, {distance} AS distance FROM {rows} r WHERE {where} ORDER BY {order} LIMIT {limit}"
+        ).format(
+            document=sql.SQL(_DOCUMENT),
+            distance=sql.SQL(distance),
+            rows=rows_table(self.table),
+            where=where,
+            order=sql.SQL(order),
+            limit=sql.Literal(limit),
+        )
+        values = [query, *parameters, query]
+        found = self._ask(inner, values, _DOCUMENT + ", r.distance", None if ef is None else min(ef, EF_MAX))
+        return self._documents(found, with_distances=True), inner, values
+
+    def read(self, rows: Sequence[int]) -> Documents:
+        """These rows, those that are there, in any order."""
+        inner = sql.SQL("SELECT {} FROM {} r WHERE r.row = ANY(%s)").format(
+            sql.SQL(_DOCUMENT), rows_table(self.table)
+        )
+        return self._documents(self._ask(inner, [list(rows)], _DOCUMENT))
+
+    def count(self, which: Which) -> tuple[int, LSN]:
+        """How many rows there are, in the table of which position."""
+        where, parameters = self._where(which)
+        inner = sql.SQL("SELECT count(*) AS n FROM {} r WHERE {}").format(rows_table(self.table), where)
+        (found,) = self._ask(inner, parameters, "r.n, s.sealed_position")
+        return int(found[0]), int(found[1])
+
+    def count_among(self, which: Which) -> tuple[int, LSN]:
+        """How many of the hidden rows satisfy the condition, and in the table of which position."""
+        condition = SqlFilter(which.condition)
+        inner = sql.SQL("SELECT count(*) AS n FROM {} r WHERE r.row = ANY(%s) AND ({})").format(
+            rows_table(self.table), condition.text
+        )
+        parameters = [list(which.hidden), *condition.parameters]
+        (found,) = self._ask(inner, parameters, "r.n, s.sealed_position")
+        return int(found[0]), int(found[1])
+
+    def row_numbers(self, which: Which) -> Rows:
+        """The numbers of these rows, ascending."""
+        where, parameters = self._where(which)
+        inner = sql.SQL("SELECT r.row FROM {} r WHERE {} ORDER BY r.row").format(
+            rows_table(self.table), where
+        )
+        return np.array([row for (row,) in self._ask(inner, parameters, "r.row")], np.int64)
+
+    def doc_ids(self, which: Which) -> npt.NDArray[np.uint64]:
+        """The ids of these rows, ascending by row."""
+        where, parameters = self._where(which)
+        inner = sql.SQL("SELECT r.row, r.doc_key FROM {} r WHERE {} ORDER BY r.row").format(
+            rows_table(self.table), where
+        )
+        found = self._ask(inner, parameters, "r.doc_key")
+        return np.array([doc_id_of(key) for (key,) in found], np.uint64)
+
+    def by_id(self, which: Which, after: int | None, limit: int, *, descending: bool) -> Documents:
+        """The first `limit` documents by id behind `after`, in order."""
+        where, parameters = self._where(which)
+        sign, direction = ("<", "DESC") if descending else (">", "ASC")
+        if after is not None:
+            where = sql.SQL("{} AND r.doc_key " + sign + " %s").format(where)
+            parameters = [*parameters, doc_key_of(after)]
+        inner = sql.SQL(
+            "SELECT {} FROM {} r WHERE {} ORDER BY r.doc_key " + direction + " LIMIT {}"
+        ).format(sql.SQL(_DOCUMENT), rows_table(self.table), where, sql.Literal(limit))
+        return self._documents(self._ask(inner, parameters, _DOCUMENT))
+
+    def by_value(self, which: Which, order: ValueOrder) -> list[Entry]:
+        """Rows by their values under a key, one more than asked for if there are so many."""
+        where, parameters = self._where(which)
+        token, values = _token(order.key, descending=order.descending)
+        sign, direction = ("<", "DESC") if order.descending else (">", "ASC")
+        after, behind_values = "", list[Any]()
+        if order.after is not None:
+            after = f" AND (t.token, r.doc_key) {sign} (%s, %s)"
+            behind_values = [escaped(order.after[0]), doc_key_of(order.after[1])]
+        inner = sql.SQL(
+            "SELECT r.row, r.doc_key, t.token FROM {} r CROSS JOIN LATERAL (SELECT " + token + " AS token) t "
+            "WHERE {} AND t.token IS NOT NULL"
+            + after
+            + " ORDER BY t.token "
+            + direction
+            + ", r.doc_key "
+            + direction
+            + " LIMIT {}"
+        ).format(rows_table(self.table), where, sql.Literal(order.count + 1))
+        found = self._ask(inner, [*values, *parameters, *behind_values], "r.row, r.doc_key, r.token")
+        return [Entry(unescaped(token), doc_id_of(key), row) for row, key, token in found]
+
+    def without_value(
+        self, which: Which, key: str, after: int | None, count: int, *, descending: bool
+    ) -> tuple[npt.NDArray[np.uint64], Rows]:
+        """Ids and rows of those without a value under the key, by id."""
+        where, parameters = self._where(which)
+        token, values = _token(key, descending=descending)
+        sign, direction = ("<", "DESC") if descending else (">", "ASC")
+        behind_sql = "" if after is None else f" AND r.doc_key {sign} %s"
+        inner = sql.SQL(
+            "SELECT r.row, r.doc_key FROM {} r CROSS JOIN LATERAL (SELECT " + token + " AS token) t "
+            "WHERE {} AND t.token IS NULL" + behind_sql + " ORDER BY r.doc_key " + direction + " LIMIT {}"
+        ).format(rows_table(self.table), where, sql.Literal(count))
+        parameters = [*values, *parameters, *([] if after is None else [doc_key_of(after)])]
+        found = self._ask(inner, parameters, "r.row, r.doc_key")
+        ids = np.array([doc_id_of(key) for _, key in found], np.uint64)
+        return ids, np.array([row for row, _ in found], np.int64)
+
+    def recent(self, memory: EngineMemory) -> RecentRows:
+        """Rows of this table that were read lately, the same ones for every state of it."""
+        if self._recent is None:
+            from pykyro.engine.remote.fetched import RecentRows
+
+            self._recent = RecentRows(memory.budget.account("rows read from PostgreSQL"))
+        return self._recent
+
+    def forget_recent(self) -> None:
+        """Let go of what was read."""
+        if self._recent is not None:
+            self._recent.forget()
+
+    def _where(self, which: Which) -> tuple[sql.Composable, list[Any]]:
+        condition = SqlFilter(which.condition)
+        parameters = [which.end, *condition.parameters]
+        where = sql.SQL("r.row < %s AND ({})").format(condition.text)
+        if which.hidden:
+            where = sql.SQL("{} AND NOT r.row = ANY(%s)").format(where)
+            parameters.append(list(which.hidden))
+        return where, parameters
+
+    def _ask(
+        self, inner: sql.Composed, parameters: list[Any], columns: str, ef: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The `columns` of what `inner` finds, in its order."""
+        statement = sql.SQL(
+            "SELECT s.writer, s.sealed_position, s.holder, {columns} FROM {states} s "
+            "LEFT JOIN LATERAL ({inner}) r ON TRUE WHERE s.id = %s"
+        ).format(columns=sql.SQL(columns), states=STATES, inner=inner)
+        parameters = [*parameters, self.table]
+        if self.refusal:
+            raise FailedPrecondition(self.refusal)
+
+        def work(session: Session) -> list[tuple[Any, ...]]:
+            if ef is not None:
+                session.set_ef(ef)
+            with session.connection.cursor(binary=True) as cursor:
+                return cursor.execute(statement, parameters).fetchall()
+
+        found = self.link.call(work)
+        self._check(found)
+        return [row[3:] for row in found if row[3] is not None]
+
+    def _check(self, found: list[tuple[Any, ...]]) -> None:
+        """Raises FailedPrecondition when the table is not, or no more, what it should be."""
+        if not found:
+            raise FailedPrecondition(missing(self.table))
+        writer, position, holder = found[0][:3]
+        if self.writer and writer != self.writer:
+            self.refusal = taken_over(self.table, holder)
+        elif position < self.sealed_position:
+            self.refusal = behind(self.table, position, self.sealed_position)
+        if self.refusal:
+            raise FailedPrecondition(self.refusal)
+
+    def _documents(self, found: list[tuple[Any, ...]], *, with_distances: bool = False) -> Documents:
+        count = len(found)
+        columns: list[Any] = list(zip(*found, strict=True)) if found else [[]] * 7
+        vectors = vectors_of(list(columns[5]), self.dimension)
+        return Documents(
+            np.array(columns[0], np.int64),
+            np.fromiter(map(doc_id_of, columns[1]), np.uint64, count),
+            np.array(columns[2], np.uint64),
+            list(columns[3]),
+            list(columns[4]),
+            vectors,
+            norms(vectors),
+            np.array(columns[6], np.float64) if with_distances else np.empty(0),
+        )
+
+
+def taken(documents: Documents, rows: Rows) -> Documents:
+    """Those at these places."""
+    at = rows.tolist()
+    return Documents(
+        documents.rows[rows],
+        documents.doc_ids[rows],
+        documents.positions[rows],
+        [documents.public[row] for row in at],
+        [documents.reserved[row] for row in at],
+        documents.vectors[rows],
+        documents.norms[rows],
+        documents.distances[rows] if len(documents.distances) else documents.distances,
+    )
+
+
+def joined(first: Documents, second: Documents) -> Documents:
+    """Both, without distances."""
+    return Documents(
+        np.concatenate([first.rows, second.rows]),
+        np.concatenate([first.doc_ids, second.doc_ids]),
+        np.concatenate([first.positions, second.positions]),
+        first.public + second.public,
+        first.reserved + second.reserved,
+        np.concatenate([first.vectors, second.vectors]),
+        np.concatenate([first.norms, second.norms]),
+        np.empty(0),
+    )
+
+
+def _token(key: str, *, descending: bool) -> tuple[str, list[Any]]:
+    """The token that a document stands at in the order of values under a key (pykyro.model.value_order)."""
+    name, least = escaped(key), "max" if descending else "min"
+    kinds = ", ".join(f"'{kind}'" for kind in ORDERED_KINDS)
+    text = (
+        "(CASE WHEN r.tokens ? %s THEN "
+        f'(SELECT {least}(v COLLATE "C") FROM jsonb_array_elements_text(r.tokens -> %s) AS e(v) '
+        f"WHERE left(v, 1) IN ({kinds})) "
+        "ELSE 't' || (r.texts ->> %s) END) COLLATE \"C\""
+    )
+    return text, [name, name, name]
+
+
+def missing(table: str) -> str:
+    return (
+        f"kyrodb.collections has no row {table}: the table of this collection was dropped, or the service leads to "
+        "another database"
+    )
+
+
+def taken_over(table: str, holder: str) -> str:
+    return (
+        f"kyrodb.rows_{table} was claimed by another writer, {holder}: a copy of this directory is in use there. "
+        "Only one of the two may go on"
+    )
+
+
+def behind(table: str, position: int, sealed: int) -> str:
+    return (
+        f"kyrodb.rows_{table} holds positions up to {position}, and this directory has given up its log up to "
+        f"{sealed}: an older backup of the table was restored. Restore a backup of both"
+    )
