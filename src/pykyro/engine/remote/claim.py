@@ -35,7 +35,7 @@ _WRITERS_MAX: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class TableShape:
-    """What the table is created with."""
+    """What is to be seen of the collection, and how the index of its vectors is built."""
 
     m: int
     ef_construction: int
@@ -51,7 +51,7 @@ class Claim:
         self._table = table
         self._manifests = manifests
         self._directory = directory
-        self._shape = shape
+        self.shape = shape
         self._connection: Connection | None = None
         self.log_position: Callable[[], LSN] | None = None
         """Where the log ends, once that is known."""
@@ -168,15 +168,8 @@ class Claim:
         return self._table.refusal
 
     def _create(self, connection: Connection, writer: str) -> None:
-        manifest, shape = self._manifests.current, self._shape
-        create_tables(
-            connection,
-            self._table.table,
-            dimension=manifest.dimension,
-            metric=manifest.metric,
-            m=shape.m,
-            ef_construction=shape.ef_construction,
-        )
+        manifest, shape = self._manifests.current, self.shape
+        create_tables(connection, self._table.table, dimension=manifest.dimension)
         connection.execute(
             sql.SQL(
                 "INSERT INTO {} (id, format, collection, dimension, metric, history, writer, holder) "

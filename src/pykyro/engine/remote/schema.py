@@ -20,6 +20,8 @@ from pykyro.model.types import KEPT_APART, NAMESPACE_KEY, TEXT_ID_KEY, Metric
 FORMAT: Final = 1
 INDEXED_DIMENSION_MAX: Final = 2000
 """pgvector has no index of longer vectors of float32; those are scanned."""
+INDEXED_FROM: Final = 2000
+"""A table of fewer rows has no index of vectors: to look at all of them takes as long as a walk."""
 INDEX_M_MAX: Final = 100
 INDEX_EF_MAX: Final = 1000
 SCHEMA: Final = "kyrodb"
@@ -85,9 +87,7 @@ CREATE VIEW {view} AS SELECT
 FROM {rows}"""
 
 
-def create_tables(
-    connection: Connection, table: str, *, dimension: int, metric: Metric, m: int, ef_construction: int
-) -> None:
+def create_tables(connection: Connection, table: str, *, dimension: int) -> None:
     """Create what a collection needs, in the caller's transaction."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATING])
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
@@ -98,17 +98,6 @@ def create_tables(
         connection.execute(
             sql.SQL("CREATE INDEX ON {} USING gin ({} jsonb_path_ops)").format(rows, sql.Identifier(column))
         )
-    if dimension <= INDEXED_DIMENSION_MAX:
-        m = max(2, min(INDEX_M_MAX, m))
-        statement = "CREATE INDEX ON {} USING hnsw (embedding {}) WITH (m = {}, ef_construction = {})"
-        connection.execute(
-            sql.SQL(statement).format(
-                rows,
-                sql.SQL(_OPERATOR_CLASSES[metric]),
-                sql.Literal(m),
-                sql.Literal(min(INDEX_EF_MAX, max(2 * m, ef_construction))),
-            )
-        )
     connection.execute(
         sql.SQL(_VIEW_DDL).format(
             view=documents_view(table),
@@ -116,6 +105,32 @@ def create_tables(
             text_id=sql.Literal(TEXT_ID_KEY),
             namespace=sql.Literal(NAMESPACE_KEY),
             reserved=sql.Literal(sorted({*KEPT_APART, TEXT_ID_KEY})),
+        )
+    )
+
+
+def create_index(
+    connection: Connection, table: str, *, dimension: int, metric: Metric, m: int, ef_construction: int
+) -> None:
+    """Create the index of the vectors in the caller's transaction, if the table has become large enough for one and
+    has none: to build it at once takes far less time than to let it grow from the first row."""
+    if dimension > INDEXED_DIMENSION_MAX:
+        return
+    rows, name = rows_table(table), f"rows_{table}_embedding"
+    found = connection.execute(
+        sql.SQL("SELECT to_regclass(%s) IS NULL AND count(*) >= %s FROM (SELECT FROM {} LIMIT %s) r").format(rows),
+        [f"{SCHEMA}.{name}", INDEXED_FROM, INDEXED_FROM],
+    ).fetchone()
+    if found is None or not found[0]:
+        return
+    m = max(2, min(INDEX_M_MAX, m))
+    connection.execute(
+        sql.SQL("CREATE INDEX {} ON {} USING hnsw (embedding {}) WITH (m = {}, ef_construction = {})").format(
+            sql.Identifier(name),
+            rows,
+            sql.SQL(_OPERATOR_CLASSES[metric]),
+            sql.Literal(m),
+            sql.Literal(min(INDEX_EF_MAX, max(2 * m, ef_construction))),
         )
     )
 

@@ -30,7 +30,7 @@ from pykyro.engine.remote.id_maps import open_id_maps
 from pykyro.engine.remote.link import Connection, refused
 from pykyro.engine.remote.remote_tier import RemoteTier
 from pykyro.engine.remote.rows import COLUMNS, copy_rows
-from pykyro.engine.remote.schema import STATES, rows_table
+from pykyro.engine.remote.schema import STATES, create_index, rows_table
 from pykyro.engine.remote.table import missing, taken_over
 from pykyro.model.errors import FailedPrecondition, ResourceExhausted
 from pykyro.model.expiry import NEVER_US, instant_us_in
@@ -105,6 +105,15 @@ class RemoteSealing(TierSealing):
                     return
                 self._remove(connection, placed)
                 self._copy(connection, placed)
+                self.on_step("index")
+                create_index(
+                    connection,
+                    table.table,
+                    dimension=table.dimension,
+                    metric=table.metric,
+                    m=claim.shape.m,
+                    ef_construction=claim.shape.ef_construction,
+                )
                 connection.execute(
                     sql.SQL(
                         "UPDATE {} SET sealed_position = %s, seal_token = %s, changed = now() WHERE id = %s"

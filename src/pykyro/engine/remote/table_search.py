@@ -20,15 +20,13 @@ import numpy.typing as npt
 from pykyro.engine.remote.fetched import FetchedRows
 from pykyro.engine.remote.link import VectorValue
 from pykyro.engine.remote.rows import vector_bytes
-from pykyro.engine.remote.schema import INDEXED_DIMENSION_MAX
+from pykyro.engine.remote.schema import INDEXED_DIMENSION_MAX, INDEXED_FROM
 from pykyro.engine.remote.table import EF_MAX, Documents, RemoteTable, Which, joined, taken
 from pykyro.engine.tiers.tier import NO_ROWS, Candidates, TierRequest, no_candidates
 from pykyro.model.distance import Query, Similarities, shown_alike_from
 from pykyro.model.types import Metric
 from pykyro.storage.manifest import RemoteEntry
 
-_SCANNED_MAX: Final = 2000
-"""So few rows are looked at one by one: that takes the other side as long as a walk through its index."""
 _WALKED_MAX: Final = 15_000
 """About so many rows are looked at by a walk before enough of them match: then it stops (hnsw.max_scan_tuples)."""
 _SPARE: Final = 8
@@ -84,7 +82,7 @@ class TableSearch:
         if self._request.exact or self._table.dimension > INDEXED_DIMENSION_MAX:
             return True
         matched = self._matched
-        return matched <= _SCANNED_MAX or self._wanted * self._entry.documents > _WALKED_MAX * matched
+        return matched <= INDEXED_FROM or self._wanted * self._entry.documents > _WALKED_MAX * matched
 
     def _walked(self, query: Query) -> _Scored | None:
         """What the index finds; None when it came to no end of the k best."""
