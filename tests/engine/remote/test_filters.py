@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,15 +16,16 @@ from tests.model.values import filters, keys, metadata
 
 from pykyro.engine.remote.rows import escaped, number_key, unescaped
 from pykyro.engine.remote.table import Which
+from pykyro.engine.remote.table_listing import by_value, without_value
 from pykyro.engine.tiers.tier import ValueOrder
 from pykyro.model.errors import FailedPrecondition
-from pykyro.model.filter import And, Exact, Filter, In, Not, Range, matches
+from pykyro.model.filter import And, Exact, Filter, In, Not, Or, Range, matches
 from pykyro.model.number import in_text_range, parse_number
 from pykyro.model.typed_filter import TextMatch
 from pykyro.model.types import TENANT_INDEX_KEY
 from pykyro.model.value_order import order_token
 
-LONG = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,26 @@ def filled(postgres: Postgres) -> Iterator[FilledTable]:
     table.close()
 
 
-def agrees(filled: FilledTable, rows: list[Mapping[str, str]], conditions: list[Filter]) -> None:
+def finds_control_characters(condition: Filter) -> bool:
+    """The one thing that is refused."""
+    match condition:
+        case TextMatch(_, op, text):
+            return op != "prefix" and any(letter in text for letter in "\0\x01\x02")
+        case And(parts) | Or(parts):
+            return any(map(finds_control_characters, parts))
+        case Not(part) if part is not None:
+            return finds_control_characters(part)
+    return False
+
+
+def agrees(filled: FilledTable, rows: Sequence[Mapping[str, str]], conditions: list[Filter]) -> None:
     filled.fill(rows)
     for condition in conditions:
         try:
             found = filled.table.doc_ids(Which(len(rows), BitMap(), condition)).tolist()
-        except FailedPrecondition as refusal:
-            assert "U+0000" in str(refusal)
+        except FailedPrecondition:
+            if not finds_control_characters(condition):
+                raise
             continue
         assert found == [number for number, row in enumerate(rows) if matches(condition, row)], condition
 
@@ -73,7 +86,9 @@ def test_a_filter_is_never_part_of_the_statement(filled: FilledTable) -> None:
     hostile = ["'; DROP TABLE kyrodb.collections; --", "%s", "{}", "%(x)s", '"', "\\", "$1"]
     rows = [{text: text} for text in hostile]
     conditions: list[Filter] = [Exact(text, text) for text in hostile]
-    conditions += [Range(text, "gte", text) for text in hostile] + [In(text, (text,) * 40) for text in hostile]
+    conditions += [Range(text, "gte", text) for text in hostile] + [
+        In(text, (text,) * 40) for text in hostile
+    ]
     conditions += [Not(TextMatch(text, "contains", text)) for text in hostile]
     agrees(filled, rows, conditions)
 
@@ -101,11 +116,11 @@ def test_the_order_of_values_is_that_of_the_definition(
     which = Which(len(rows), BitMap(), None)
     after = None
     found = []
-    while entries := filled.table.by_value(which, ValueOrder(key, after, 2, descending))[:2]:
+    while entries := by_value(filled.table, which, ValueOrder(key, after, 2, descending))[:2]:
         found += [(entry.token, entry.doc_id) for entry in entries]
         after = entries[-1][:2]
     assert found == expected
-    left, _ = filled.table.without_value(which, key, None, 20, descending=False)
+    left, _ = without_value(filled.table, which, key, None, 20, descending=False)
     assert left.tolist() == [number for token, number in tokens if token is None]
 
 

@@ -63,9 +63,9 @@ class Claim:
         if self._table.refusal:
             raise FailedPrecondition(self._table.refusal)
         held = self._connection
-        if held is not None and not held.closed:
+        if held is not None and _is_alive(held):
             return held
-        self._connection = None
+        self.lost()
         connection = self._table.link.connect()
         try:
             self._take_lock(connection)
@@ -74,7 +74,7 @@ class Claim:
             self._enter(connection)
         except psycopg.OperationalError as error:
             connection.close()
-            raise self._table.link.note(error) from error
+            raise self._table.link.lost(error) from error
         except psycopg.Error as error:
             connection.close()
             raise refused(self._table.link.service, error) from error
@@ -162,8 +162,8 @@ class Claim:
     def refuse_ahead(self, position: LSN, end: LSN) -> str:
         """Use the table no more: it has what this directory does not know of."""
         self._table.refusal = (
-            f"kyrodb.rows_{self._table.table} holds positions up to {position}, and the log of this directory ends at "
-            f"{end}: the directory was restored from an older backup. Restore a backup of both"
+            f"kyrodb.rows_{self._table.table} holds positions up to {position}, and the log of this directory ends "
+            f"at {end}: the directory was restored from an older backup. Restore a backup of both"
         )
         return self._table.refusal
 
@@ -202,6 +202,14 @@ class Claim:
 
     def _who(self) -> str:
         return f"process {os.getpid()} on {socket.gethostname()}, directory {self._directory}"
+
+
+def _is_alive(connection: Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _histories(manifest: Manifest) -> set[str]:

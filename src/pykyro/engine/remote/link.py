@@ -126,20 +126,26 @@ class Link:
                 tcp_user_timeout=self._options.statement_timeout_ms,
             )
         except psycopg.Error as error:
-            raise self.note(error) from error
+            raise self._note(error) from error
         try:
             self._prepare(connection)
         except psycopg.Error as error:
             connection.close()
-            raise self.note(error) from error
+            raise self._note(error) from error
         except BaseException:
             connection.close()
             raise
         self._away = ""
         return connection
 
-    def note(self, error: BaseException) -> KyroError:
-        """Remember why the other side could not be reached, and what to raise."""
+    def lost(self, error: BaseException) -> KyroError:
+        """What to raise for a connection that was cut: a new one may do."""
+        return RemoteAway(
+            f"the connection to PostgreSQL of the service {self.service!r} was lost: {_told(error)}"
+        )
+
+    def _note(self, error: BaseException) -> KyroError:
+        """Remember why no connection can be made, and what to raise."""
         now_s = time.monotonic()
         if not self._away:
             self._away_since_s = now_s
@@ -180,7 +186,7 @@ class Link:
             ) from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             session.connection.close()
-            raise self.note(error) from error
+            raise self.lost(error) from error
         except psycopg.Error as error:
             session.connection.close()
             raise refused(self.service, error) from error

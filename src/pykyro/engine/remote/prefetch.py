@@ -16,7 +16,7 @@ from pykyro.engine.text_ids import TextKeys
 from pykyro.model.conditions import Terms
 from pykyro.model.errors import KyroError
 from pykyro.model.requests import Delete, DeleteMany, Operation, Put, PutMany, UpdateMetadata
-from pykyro.model.types import TEXT_ID_KEY, AnyId, Key, Scope, key_of
+from pykyro.model.types import TEXT_ID_KEY, AnyId, Key, key_of
 
 _KEYS_MAX: Final = 2048
 
@@ -66,16 +66,13 @@ def _wanted(operation: Operation | KyroError, texts: TextKeys | None) -> Iterato
             yield document.tenant, document.doc_id
     elif isinstance(operation, UpdateMetadata):
         yield operation.scope.tenant, operation.doc_id
-    elif isinstance(operation, Delete | DeleteMany):
-        if texts is not None or _asks(operation.terms) or _is_narrow(operation.scope):
-            doc_ids = [operation.doc_id] if isinstance(operation, Delete) else operation.doc_ids
-            for doc_id in doc_ids:
-                yield operation.scope.tenant, doc_id
+    elif isinstance(operation, Delete | DeleteMany) and (
+        texts is not None or _asks(operation.terms) or operation.scope.namespace
+    ):
+        doc_ids = [operation.doc_id] if isinstance(operation, Delete) else operation.doc_ids
+        for doc_id in doc_ids:
+            yield operation.scope.tenant, doc_id
 
 
 def _asks(terms: Terms | None) -> bool:
     return terms is not None and (terms.if_position is not None or terms.if_filter is not None)
-
-
-def _is_narrow(scope: Scope) -> bool:
-    return bool(scope.namespace)

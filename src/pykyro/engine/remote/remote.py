@@ -144,7 +144,7 @@ def drop_remote(entry: RemoteEntry, options: EngineOptions) -> None:
                     return
                 drop_tables(connection, entry.table)
         except psycopg.OperationalError as error:
-            raise link.note(error) from error
+            raise link.lost(error) from error
         except psycopg.Error as error:
             raise refused(entry.service, error) from error
         finally:
@@ -200,7 +200,7 @@ def _all_ids(remote: Remote) -> tuple[LSN, MapColumns]:
                 sql.SQL("SELECT owner, doc_key, row, expires_us FROM {}").format(rows_table(table.table))
             ).fetchall()
     except psycopg.OperationalError as error:
-        raise table.link.note(error) from error
+        raise table.link.lost(error) from error
     columns: list[Any] = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
     return int(found[0]), MapColumns(
         np.array(columns[0], np.uint64),

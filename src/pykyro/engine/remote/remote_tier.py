@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
 from pykyro.engine.memory import EngineMemory
+from pykyro.engine.remote import table_listing
 from pykyro.engine.remote.errors import RowGone
 from pykyro.engine.remote.fetched import ReadRow
 from pykyro.engine.remote.id_maps import IdMaps
 from pykyro.engine.remote.table import RemoteTable, Which
 from pykyro.engine.remote.table_search import TableSearch
 from pykyro.engine.tiers.stored_metadata import StoredMetadata
-from pykyro.engine.tiers.tier import Candidates, Found, TierRequest, TierRows, ValueIndex, ValueOrder
+from pykyro.engine.tiers.tier import Candidates, Found, TierRequest, TierRows, Tokens, ValueIndex, ValueOrder
+from pykyro.index.metadata.value_runs import Positions
 from pykyro.model.distance import norms
-from pykyro.model.errors import FailedPrecondition
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
 from pykyro.model.types import KEY_MAX, LSN, Key, Matrix, Rows, Vector
@@ -171,7 +172,7 @@ class RemoteTier:
     def next_rows(
         self, condition: Filter | None, after: int | None, count: int, *, descending: bool
     ) -> tuple[npt.NDArray[np.uint64], Rows]:
-        found = self.table.by_id(self._which(condition), after, count, descending=descending)
+        found = table_listing.by_id(self.table, self._which(condition), after, count, descending=descending)
         self._recent.keep(found)
         return found.doc_ids, found.rows
 
@@ -184,21 +185,22 @@ class RemoteTier:
         return self.table.doc_ids(self._which(condition))
 
     def first_by_value(self, condition: Filter | None, order: ValueOrder) -> Found:
-        entries = self.table.by_value(self._which(condition), order)
+        entries = table_listing.by_value(self.table, self._which(condition), order)
         return Found(entries[: order.count], len(entries) <= order.count)
 
     def first_without_value(
         self, condition: Filter | None, key: str, after: int | None, count: int, *, descending: bool
     ) -> tuple[npt.NDArray[np.uint64], Rows]:
-        return self.table.without_value(self._which(condition), key, after, count, descending=descending)
+        return table_listing.without_value(
+            self.table, self._which(condition), key, after, count, descending=descending
+        )
+
+    def value_counts(self, condition: Filter | None, key: str) -> list[tuple[Tokens, Positions]]:
+        return [table_listing.value_counts(self.table, self._which(condition), key)]
 
     @property
     def index(self) -> ValueIndex:
-        _refuse("facets")
+        raise TypeError("rows in a table have no index here")
 
     def counting(self, condition: Filter | None, *, descending: bool = False) -> TierRows:
-        _refuse("facets")
-
-
-def _refuse(what: str) -> NoReturn:
-    raise FailedPrecondition(f"{what} are not available in a collection whose cold tier is PostgreSQL")
+        raise TypeError("rows in a table have no marks here")

@@ -38,7 +38,7 @@ _SIGN_FROM: Final = 1 << 63
 """Ids have 64 bits and no sign; PostgreSQL's integers have one. So the order stays the same."""
 _COUNT: Final = struct.Struct(">h")
 _LENGTH: Final = struct.Struct(">i")
-_INTEGERS: Final = struct.Struct(">iqiqiqiqiq")
+_INTEGER: Final = struct.Struct(">iq")
 _VECTOR_HEAD: Final = struct.Struct(">HH")
 COPY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END: Final = _COUNT.pack(-1)
@@ -122,13 +122,10 @@ def copy_rows(tier: HotTier, rows: Rows, first_row: int) -> Iterator[bytes]:
         instant_us = instant_us_in(reserved)
         columns = [_json(part) for part in filter_columns(stored.whole())]
         columns += [stored.public, reserved, vector_bytes(tier.vector(row))]
-        numbers = (8, first_row + at, 8, int(owners[at]), 8, doc_key_of(int(ids[at]))) + (
-            8,
-            int(positions[at]),
-            8,
-            0 if instant_us >= NEVER_US else instant_us,
-        )
-        parts = [_COUNT.pack(12), _INTEGERS.pack(*numbers)]
+        expires_us = 0 if instant_us >= NEVER_US else instant_us
+        integers = (first_row + at, int(owners[at]), doc_key_of(int(ids[at])), int(positions[at]), expires_us)
+        parts = [_COUNT.pack(12)]
+        parts += [_INTEGER.pack(8, integer) for integer in integers]
         for column in columns:
             parts += (_LENGTH.pack(len(column)), column)
         yield b"".join(parts)

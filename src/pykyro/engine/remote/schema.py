@@ -118,7 +118,9 @@ def create_index(
         return
     rows, name = rows_table(table), f"rows_{table}_embedding"
     found = connection.execute(
-        sql.SQL("SELECT to_regclass(%s) IS NULL AND count(*) >= %s FROM (SELECT FROM {} LIMIT %s) r").format(rows),
+        sql.SQL("SELECT to_regclass(%s) IS NULL AND count(*) >= %s FROM (SELECT FROM {} LIMIT %s) r").format(
+            rows
+        ),
         [f"{SCHEMA}.{name}", INDEXED_FROM, INDEXED_FROM],
     ).fetchone()
     if found is None or not found[0]:

@@ -124,7 +124,7 @@ class RemoteSealing(TierSealing):
             self.on_step("committed")
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             claim.lost()
-            raise table.link.note(error) from error
+            raise table.link.lost(error) from error
         except psycopg.Error as error:
             claim.lost()
             raise refused(table.link.service, error) from error

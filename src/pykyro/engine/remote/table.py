@@ -18,22 +18,20 @@ from psycopg import sql
 from pyroaring import BitMap
 
 from pykyro.engine.remote.link import Link, Session, VectorValue
-from pykyro.engine.remote.rows import doc_id_of, doc_key_of, escaped, unescaped, vectors_of
+from pykyro.engine.remote.rows import doc_id_of, vectors_of
 from pykyro.engine.remote.schema import OPERATORS, STATES, rows_table
 from pykyro.engine.remote.sql_filter import SqlFilter
-from pykyro.engine.tiers.tier import Entry, ValueOrder
 from pykyro.model.distance import norms
 from pykyro.model.errors import FailedPrecondition
 from pykyro.model.filter import Filter
 from pykyro.model.types import LSN, Matrix, Metric, Rows
-from pykyro.model.value_order import ORDERED_KINDS
 
 if TYPE_CHECKING:
     from pykyro.engine.memory import EngineMemory
     from pykyro.engine.remote.fetched import RecentRows
 
 EF_MAX: Final = 1000
-_DOCUMENT: Final = "r.row, r.doc_key, r.position, r.wire, r.reserved, r.embedding"
+DOCUMENT: Final = "r.row, r.doc_key, r.position, r.wire, r.reserved, r.embedding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +78,14 @@ class RemoteTable:
         self, which: Which, query: VectorValue, limit: int, ef: int | None
     ) -> tuple[Documents, sql.Composed, list[Any]]:
         """The `limit` nearest rows by the index, walked with `ef`, or without it; and the statement."""
-        where, parameters = self._where(which)
+        where, parameters = self.where(which)
         operator = OPERATORS[self.metric]
         distance = f"r.embedding {operator} %s"
         order = distance if ef is not None else f"({distance}) + 0"
         inner = sql.SQL(
             "SELECT {document}, {distance} AS distance FROM {rows} r WHERE {where} ORDER BY {order} LIMIT {limit}"
         ).format(
-            document=sql.SQL(_DOCUMENT),
+            document=sql.SQL(DOCUMENT),
             distance=sql.SQL(distance),
             rows=rows_table(self.table),
             where=where,
@@ -95,21 +93,21 @@ class RemoteTable:
             limit=sql.Literal(limit),
         )
         values = [query, *parameters, query]
-        found = self._ask(inner, values, _DOCUMENT + ", r.distance", None if ef is None else min(ef, EF_MAX))
-        return self._documents(found, with_distances=True), inner, values
+        found = self.ask(inner, values, DOCUMENT + ", r.distance", None if ef is None else min(ef, EF_MAX))
+        return self.documents(found, with_distances=True), inner, values
 
     def read(self, rows: Sequence[int]) -> Documents:
         """These rows, those that are there, in any order."""
         inner = sql.SQL("SELECT {} FROM {} r WHERE r.row = ANY(%s)").format(
-            sql.SQL(_DOCUMENT), rows_table(self.table)
+            sql.SQL(DOCUMENT), rows_table(self.table)
         )
-        return self._documents(self._ask(inner, [list(rows)], _DOCUMENT))
+        return self.documents(self.ask(inner, [list(rows)], DOCUMENT))
 
     def count(self, which: Which) -> tuple[int, LSN]:
         """How many rows there are, in the table of which position."""
-        where, parameters = self._where(which)
+        where, parameters = self.where(which)
         inner = sql.SQL("SELECT count(*) AS n FROM {} r WHERE {}").format(rows_table(self.table), where)
-        (found,) = self._ask(inner, parameters, "r.n, s.sealed_position")
+        (found,) = self.ask(inner, parameters, "r.n, s.sealed_position")
         return int(found[0]), int(found[1])
 
     def count_among(self, which: Which) -> tuple[int, LSN]:
@@ -119,76 +117,25 @@ class RemoteTable:
             rows_table(self.table), condition.text
         )
         parameters = [list(which.hidden), *condition.parameters]
-        (found,) = self._ask(inner, parameters, "r.n, s.sealed_position")
+        (found,) = self.ask(inner, parameters, "r.n, s.sealed_position")
         return int(found[0]), int(found[1])
 
     def row_numbers(self, which: Which) -> Rows:
         """The numbers of these rows, ascending."""
-        where, parameters = self._where(which)
+        where, parameters = self.where(which)
         inner = sql.SQL("SELECT r.row FROM {} r WHERE {} ORDER BY r.row").format(
             rows_table(self.table), where
         )
-        return np.array([row for (row,) in self._ask(inner, parameters, "r.row")], np.int64)
+        return np.array([row for (row,) in self.ask(inner, parameters, "r.row")], np.int64)
 
     def doc_ids(self, which: Which) -> npt.NDArray[np.uint64]:
         """The ids of these rows, ascending by row."""
-        where, parameters = self._where(which)
+        where, parameters = self.where(which)
         inner = sql.SQL("SELECT r.row, r.doc_key FROM {} r WHERE {} ORDER BY r.row").format(
             rows_table(self.table), where
         )
-        found = self._ask(inner, parameters, "r.doc_key")
+        found = self.ask(inner, parameters, "r.doc_key")
         return np.array([doc_id_of(key) for (key,) in found], np.uint64)
-
-    def by_id(self, which: Which, after: int | None, limit: int, *, descending: bool) -> Documents:
-        """The first `limit` documents by id behind `after`, in order."""
-        where, parameters = self._where(which)
-        sign, direction = ("<", "DESC") if descending else (">", "ASC")
-        if after is not None:
-            where = sql.SQL("{} AND r.doc_key " + sign + " %s").format(where)
-            parameters = [*parameters, doc_key_of(after)]
-        inner = sql.SQL(
-            "SELECT {} FROM {} r WHERE {} ORDER BY r.doc_key " + direction + " LIMIT {}"
-        ).format(sql.SQL(_DOCUMENT), rows_table(self.table), where, sql.Literal(limit))
-        return self._documents(self._ask(inner, parameters, _DOCUMENT))
-
-    def by_value(self, which: Which, order: ValueOrder) -> list[Entry]:
-        """Rows by their values under a key, one more than asked for if there are so many."""
-        where, parameters = self._where(which)
-        token, values = _token(order.key, descending=order.descending)
-        sign, direction = ("<", "DESC") if order.descending else (">", "ASC")
-        after, behind_values = "", list[Any]()
-        if order.after is not None:
-            after = f" AND (t.token, r.doc_key) {sign} (%s, %s)"
-            behind_values = [escaped(order.after[0]), doc_key_of(order.after[1])]
-        inner = sql.SQL(
-            "SELECT r.row, r.doc_key, t.token FROM {} r CROSS JOIN LATERAL (SELECT " + token + " AS token) t "
-            "WHERE {} AND t.token IS NOT NULL"
-            + after
-            + " ORDER BY t.token "
-            + direction
-            + ", r.doc_key "
-            + direction
-            + " LIMIT {}"
-        ).format(rows_table(self.table), where, sql.Literal(order.count + 1))
-        found = self._ask(inner, [*values, *parameters, *behind_values], "r.row, r.doc_key, r.token")
-        return [Entry(unescaped(token), doc_id_of(key), row) for row, key, token in found]
-
-    def without_value(
-        self, which: Which, key: str, after: int | None, count: int, *, descending: bool
-    ) -> tuple[npt.NDArray[np.uint64], Rows]:
-        """Ids and rows of those without a value under the key, by id."""
-        where, parameters = self._where(which)
-        token, values = _token(key, descending=descending)
-        sign, direction = ("<", "DESC") if descending else (">", "ASC")
-        behind_sql = "" if after is None else f" AND r.doc_key {sign} %s"
-        inner = sql.SQL(
-            "SELECT r.row, r.doc_key FROM {} r CROSS JOIN LATERAL (SELECT " + token + " AS token) t "
-            "WHERE {} AND t.token IS NULL" + behind_sql + " ORDER BY r.doc_key " + direction + " LIMIT {}"
-        ).format(rows_table(self.table), where, sql.Literal(count))
-        parameters = [*values, *parameters, *([] if after is None else [doc_key_of(after)])]
-        found = self._ask(inner, parameters, "r.row, r.doc_key")
-        ids = np.array([doc_id_of(key) for _, key in found], np.uint64)
-        return ids, np.array([row for row, _ in found], np.int64)
 
     def recent(self, memory: EngineMemory) -> RecentRows:
         """Rows of this table that were read lately, the same ones for every state of it."""
@@ -203,7 +150,8 @@ class RemoteTable:
         if self._recent is not None:
             self._recent.forget()
 
-    def _where(self, which: Which) -> tuple[sql.Composable, list[Any]]:
+    def where(self, which: Which) -> tuple[sql.Composable, list[Any]]:
+        """The condition that says which rows, and its parameters."""
         condition = SqlFilter(which.condition)
         parameters = [which.end, *condition.parameters]
         where = sql.SQL("r.row < %s AND ({})").format(condition.text)
@@ -212,7 +160,7 @@ class RemoteTable:
             parameters.append(list(which.hidden))
         return where, parameters
 
-    def _ask(
+    def ask(
         self, inner: sql.Composed, parameters: list[Any], columns: str, ef: int | None = None
     ) -> list[tuple[Any, ...]]:
         """The `columns` of what `inner` finds, in its order."""
@@ -246,7 +194,7 @@ class RemoteTable:
         if self.refusal:
             raise FailedPrecondition(self.refusal)
 
-    def _documents(self, found: list[tuple[Any, ...]], *, with_distances: bool = False) -> Documents:
+    def documents(self, found: list[tuple[Any, ...]], *, with_distances: bool = False) -> Documents:
         count = len(found)
         columns: list[Any] = list(zip(*found, strict=True)) if found else [[]] * 7
         vectors = vectors_of(list(columns[5]), self.dimension)
@@ -289,19 +237,6 @@ def joined(first: Documents, second: Documents) -> Documents:
         np.concatenate([first.norms, second.norms]),
         np.empty(0),
     )
-
-
-def _token(key: str, *, descending: bool) -> tuple[str, list[Any]]:
-    """The token that a document stands at in the order of values under a key (pykyro.model.value_order)."""
-    name, least = escaped(key), "max" if descending else "min"
-    kinds = ", ".join(f"'{kind}'" for kind in ORDERED_KINDS)
-    text = (
-        "(CASE WHEN r.tokens ? %s THEN "
-        f'(SELECT {least}(v COLLATE "C") FROM jsonb_array_elements_text(r.tokens -> %s) AS e(v) '
-        f"WHERE left(v, 1) IN ({kinds})) "
-        "ELSE 't' || (r.texts ->> %s) END) COLLATE \"C\""
-    )
-    return text, [name, name, name]
 
 
 def missing(table: str) -> str:

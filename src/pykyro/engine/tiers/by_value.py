@@ -8,7 +8,7 @@ tier says whether it counts.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from pykyro.engine.tiers.tier import (
     OrdersByValue,
     SearchTier,
     TierRows,
+    Tokens,
     ValueOrder,
     first_by_id,
 )
@@ -217,8 +218,10 @@ def _pieces(run: ValueRun, begin: int, end: int, *, descending: bool) -> Iterato
         width = min(2 * width, _ENTRIES_TOGETHER)
 
 
-def value_counts(tier: SearchTier, condition: Filter | None, key: str) -> list[tuple[ValueRun, Positions]]:
+def value_counts(tier: SearchTier, condition: Filter | None, key: str) -> Sequence[tuple[Tokens, Positions]]:
     """Of each run of values, how many of the rows that satisfy `condition` have each."""
+    if isinstance(tier, OrdersByValue):
+        return tier.value_counts(condition, key)
     rows, runs = tier.counting(condition), tier.index.runs(key)
     texts = _with_text(runs, rows)
     return [(run, _counted(run, rows)) for run in (*runs.ordered, *runs.nulls)] + [

@@ -214,13 +214,21 @@ class SearchTier(RowSource, Protocol):
 
 @runtime_checkable
 class OrdersByValue(Protocol):
-    """A tier that lists its rows by their values itself; by_value.py says how."""
+    """A tier that lists its rows by their values itself, and counts these; by_value.py says how."""
 
     def first_by_value(self, condition: Filter | None, order: ValueOrder) -> Found: ...
 
     def first_without_value(
         self, condition: Filter | None, key: str, after: int | None, count: int, *, descending: bool
     ) -> tuple[npt.NDArray[np.uint64], Rows]: ...
+
+    def value_counts(self, condition: Filter | None, key: str) -> list[tuple[Tokens, Positions]]: ...
+
+
+class Tokens(Protocol):
+    """Tokens in order, each at its place."""
+
+    def token(self, place: int) -> str: ...
 
 
 class Entry(NamedTuple):
