@@ -44,6 +44,7 @@ from pykyro.model.types import EVERYTHING, AnyId, Scope
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem, Lock
 from pykyro.storage.files.lock import lock_directory, make_directories
 from pykyro.storage.files.opening_errors import opening_error
+from pykyro.storage.manifest import require_local
 from pykyro.storage.recovery import RecoveryReport
 from pykyro.storage.snapshot import link_snapshot, prune_snapshots, unused_name
 from pykyro.system.clock import Clock, SystemClock
@@ -230,12 +231,14 @@ class Engine:
     def snapshot(self) -> SnapshotReport:
         """Hard links of this moment's files, in a directory that opens as a database of its own.
 
-        Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left.
+        Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left, FailedPrecondition
+        when the sealed documents are elsewhere.
         """
         return self._keeper.call(self._snapshot)
 
     def _snapshot(self) -> SnapshotReport:
         context = self._context
+        require_local(context.manifests.current, context.directory, "a snapshot")
         if refusal := context.disk.room().refusal:
             raise ResourceExhausted(refusal)
         stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)

@@ -17,11 +17,12 @@ from pykyro.engine.state import State
 from pykyro.engine.text_ids import TextKeys
 from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.engine.write_path import WritePath
+from pykyro.model.errors import FailedPrecondition
 from pykyro.model.types import LSN
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.legacy_tenants import read_legacy_tenants
-from pykyro.storage.recovery import Recovery, RecoveryReport
+from pykyro.storage.recovery import Recovery, RecoveryReport, cold_tier_of
 from pykyro.storage.request_keys import Acknowledged, read_request_keys
 from pykyro.system.clock import Clock
 
@@ -51,10 +52,17 @@ def recovered(
         text_ids=options.text_ids,
         cold_tier=options.cold_tier,
     )
-    options = replace(options, text_ids=recovery.manifest.text_ids is not None)
+    cold_tier = cold_tier_of(recovery.manifest)
+    options = replace(options, text_ids=recovery.manifest.text_ids is not None, cold_tier=cold_tier)
     remote, tier = None, None
     if recovery.manifest.remote is not None:
-        from pykyro.engine.remote.remote import open_remote  # which knows psycopg
+        try:
+            from pykyro.engine.remote.remote import open_remote  # which knows psycopg
+        except ImportError as error:
+            raise FailedPrecondition(
+                f"{directory} has its sealed documents in PostgreSQL, which needs psycopg: pip install "
+                f"'pykyro[postgres]' ({error})"
+            ) from error
 
         # What watches recall searches exactly again, which here would be work for others.
         options = replace(options, recall=RecallOptions())

@@ -35,7 +35,7 @@ from pydantic import (
 )
 
 from pykyro.model.cold_tier import SERVICE_NAME_PATTERN
-from pykyro.model.errors import DataDamaged, DataDirMismatch, ResourceExhausted
+from pykyro.model.errors import DataDamaged, DataDirMismatch, FailedPrecondition, ResourceExhausted
 from pykyro.model.limits import MANIFEST_BYTES_MAX, TENANT_INDEX_MAX, TENANT_INDEX_MIN
 from pykyro.model.types import Metric
 from pykyro.storage import filename
@@ -242,6 +242,18 @@ class Manifest(_Entry):
         if index > TENANT_INDEX_MAX:
             raise ResourceExhausted(f"tenant numbers end at {TENANT_INDEX_MAX}, and all are given out")
         return self.model_copy(update={"tenants": tenants})
+
+
+def require_local(manifest: Manifest, directory: Path, doing: str) -> None:
+    """Refuse what copies the files of a directory when its sealed documents are not in them. Raises
+    FailedPrecondition."""
+    if manifest.remote is not None:
+        raise FailedPrecondition(
+            f"{doing} of {directory} is not possible: its sealed documents are in the table "
+            f"kyrodb.rows_{manifest.remote.table} of the PostgreSQL service {manifest.remote.service!r}, and not in "
+            "its files. Read them through the running database (scroll), or from the view "
+            f"kyrodb.documents_{manifest.remote.table}"
+        )
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

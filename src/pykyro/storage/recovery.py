@@ -328,8 +328,13 @@ def _require_id_type(manifest: Manifest, text_ids: bool | None, path: Path) -> N
         )
 
 
+def cold_tier_of(manifest: Manifest) -> ColdTier:
+    """Where the sealed documents of a directory are."""
+    return ColdTier() if manifest.remote is None else ColdTier(POSTGRES, manifest.remote.service)
+
+
 def _require_cold_tier(manifest: Manifest, cold_tier: ColdTier | None, path: Path) -> None:
-    there = ColdTier() if manifest.remote is None else ColdTier(POSTGRES, manifest.remote.service)
+    there = cold_tier_of(manifest)
     if cold_tier is not None and cold_tier.engine != there.engine:
         raise DataDirMismatch(
             f"the cold tier of the directory is {there}; asked for {cold_tier}",
