@@ -38,7 +38,7 @@ from pykyro.database.changes import (
     without_alias,
     without_collection,
 )
-from pykyro.database.elsewhere import check_remote, check_service, drop_remote
+from pykyro.database.elsewhere import check_remote, check_service, remove_collection
 from pykyro.database.facts import closed_documents, directory_bytes
 from pykyro.database.names import TAKEN, all_names, check_same, name_of, number_of, own_entry, taken_by
 from pykyro.database.open_collections import OpenCollection, OpenCollections
@@ -299,13 +299,7 @@ class Collections:
             check_remote(self._filesystem, path, self._base)
             self._change(lambda known: without_collection(known, name))
         self.open.drop(number)
-        if not drop_remote(self._filesystem, path, self._base):
-            return
-        try:
-            remove_tree(self._filesystem, path)
-            self._filesystem.sync_directory(path.parent)
-        except OSError as error:
-            _log.warning("%s belongs to no collection and cannot be removed now: %s", path, error)
+        remove_collection(self._filesystem, path, self._base)
 
     def close(self) -> None:
         """Close every collection but `default`, whose engine is its owner's. Raises WriteFailed."""
@@ -394,9 +388,4 @@ class Collections:
         ours = {str(number) for number in self._by_number}
         for name in names:
             if name.split(".")[0].isdecimal() and name not in ours:  # a restore that died has a suffix
-                if not drop_remote(self._filesystem, above / name, self._base):
-                    continue
-                try:
-                    remove_tree(self._filesystem, above / name)
-                except OSError as error:
-                    _log.warning("%s belongs to no collection and cannot be removed: %s", above / name, error)
+                remove_collection(self._filesystem, above / name, self._base)

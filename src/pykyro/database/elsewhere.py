@@ -10,6 +10,7 @@ from pykyro.engine.options import EngineOptions
 from pykyro.model.cold_tier import checked_cold_tier
 from pykyro.model.errors import FailedPrecondition, KyroError, StorageError
 from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.files.remove_tree import remove_tree
 from pykyro.storage.manifest import RemoteEntry, read_manifest
 
 _log: Final = logging.getLogger(__name__)
@@ -44,6 +45,18 @@ def drop_remote(filesystem: FileSystem, directory: Path, options: EngineOptions)
         _log.warning("kyrodb.rows_%s is to be dropped at the next start: %s", entry.table, error)
         return False
     return True
+
+
+def remove_collection(filesystem: FileSystem, directory: Path, options: EngineOptions) -> None:
+    """Remove the directory of a collection, and before what it has elsewhere. What cannot be removed now stays for
+    the next start."""
+    if not drop_remote(filesystem, directory, options):
+        return
+    try:
+        remove_tree(filesystem, directory)
+        filesystem.sync_directory(directory.parent)
+    except OSError as error:
+        _log.warning("%s belongs to no collection and cannot be removed now: %s", directory, error)
 
 
 def require_driver() -> None:

@@ -98,9 +98,8 @@ class WritePath:
         self._prefetch: Callable[[State, Sequence[Operation | KyroError]], None] | None = None
 
     def follow(self, remote: Remote) -> None:
-        """Where sealed documents are elsewhere: what a group wants to know of them is asked before it is written."""
-        self.room.remote = remote
-        self._prefetch = remote.prefetch
+        """Have `remote` asked what a group wants to know of documents there, before the group is written."""
+        self.room.remote, self._prefetch = remote, remote.prefetch
 
     # --- the queue ------------------------------------------------------------------------------
 
