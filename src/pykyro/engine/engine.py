@@ -99,6 +99,11 @@ class Engine:
             self._maintenance.start()
             self._recall.start()
 
+    @property
+    def asks_elsewhere(self) -> bool:
+        """Whether a read may have to ask another machine."""
+        return self._context.remote is not None
+
     # --- writes ---
 
     def commit(self, operations: Sequence[Operation]) -> Sequence[Ack | KyroError]:

@@ -15,7 +15,8 @@ exact search has no limit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,7 @@ from pykyro.system.clock import Clock
 _ATTEMPTS: Final = 4
 _SMALL_ANSWER_BYTES: Final = 64 << 10
 """Nobody is asked whether there is room for so small an answer."""
+_FETCHED_TOGETHER: Final = 1000
 _ONLY: Final = {kind: frozenset({kind}) for kind in Tier}
 _TOGETHER_MAX: Final = 32
 _TOGETHER_BYTES: Final = 4 << 20
@@ -284,6 +286,24 @@ class ReadPath:
             except RowGone:
                 continue
         return self._get(doc_id, scope, cached=cached)
+
+    def prefetch(self, doc_ids: Iterable[AnyId], scope: Scope) -> None:
+        """Read at once what of these documents is elsewhere; who asks for one then has it here."""
+        tier, state = self._state.version.remote, self._state
+        if tier is None:
+            return
+        rows = []
+        for doc_id in doc_ids:
+            key = key_of(scope.tenant, doc_id) if isinstance(doc_id, int) else None
+            if key is None:
+                assert state.texts is not None
+                key = state.texts.first(scope.tenant, str(doc_id))
+            place = state.find(key)
+            if place is not None and place.tier is tier:
+                rows.append(place.row)
+        for at in range(0, len(rows), _FETCHED_TOGETHER):
+            with suppress(RowGone):
+                tier.fetch(rows[at : at + _FETCHED_TOGETHER])
 
     def _get(self, doc_id: AnyId, scope: Scope, *, cached: bool) -> Found | None:
         if self._state.may_expire:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
+from pykyro.engine.remote.errors import RowGone
 from pykyro.engine.state import State
 from pykyro.engine.tiers.tier import OrdersByValue
 from pykyro.index.metadata.cost import check_cost
@@ -84,6 +86,10 @@ class RequestCosts:
         else:
             place = self._state.find(key_of(scope.tenant, doc_id))
         if place is None:
+            return 0
+        if place.tier is self._state.version.remote:
+            with suppress(RowGone):
+                return place.tier.public_bytes((place.row,)) + 4 * self._state.dimension
             return 0
         vector_bytes = 4 * self._state.dimension if with_vector else 0
         return place.tier.public_bytes((place.row,)) + vector_bytes

@@ -219,7 +219,7 @@ def test_the_answers_are_those_of_a_local_cold_tier(
     tmp_path: Path, services: Path, seed: int, text: bool, metric: Metric
 ) -> None:
     pair = Pair(tmp_path, services, seed=seed, text=text, metric=metric)
-    for step in range(30):
+    for step in range(24):
         pair.write([pair.operation() for _ in range(pair.random.randrange(1, 12))])
         pair.clock.now_us += pair.random.randrange(5)
         if pair.random.random() < 0.3:
@@ -227,6 +227,6 @@ def test_the_answers_are_those_of_a_local_cold_tier(
                 engine.flush()
         if step % 11 == 10:
             pair.reopen()
-        if step % 3 == 2:
+        if step % 4 == 3:
             pair.compare()
     pair.close()

@@ -104,8 +104,8 @@ class ColdTierSettings(Section):
 
     engine: Annotated[Literal["local", "postgres"], LOWERCASE] | None = key(
         None,
-        "Sealed documents of `default`: in segments of persistence.data_dir, or in a table of PostgreSQL with pgvector. "
-        "It cannot change once there is data; null is as it is, and local in a new database.",
+        "Sealed documents of `default`: in segments of persistence.data_dir, or in a table of PostgreSQL with "
+        "pgvector. It cannot change once there is data; null is as it is, and local in a new database.",
         example="postgres",
     )
     service: ServiceName = key(

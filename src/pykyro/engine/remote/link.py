@@ -117,6 +117,9 @@ class Link:
             raise Unavailable("the database is closed")
         if self._away and time.monotonic() < self._try_from_s:
             raise self._refusal()
+        if self._away:
+            # One tries; the others need not wait as long as it may take.
+            self._try_from_s = time.monotonic() + self._options.connect_timeout_s
         try:
             connection: Connection = psycopg.connect(
                 conninfo_of(self.service, self._options.services_file),

@@ -26,12 +26,14 @@ from pykyro.engine.tiers.stored_metadata import StoredMetadata
 from pykyro.engine.tiers.tier import Candidates, Found, TierRequest, TierRows, Tokens, ValueIndex, ValueOrder
 from pykyro.index.metadata.value_runs import Positions
 from pykyro.model.distance import norms
-from pykyro.model.filter import Filter
+from pykyro.model.filter import Filter, Not, Range
 from pykyro.model.requests import Tier
-from pykyro.model.types import KEY_MAX, LSN, Key, Matrix, Rows, Vector
+from pykyro.model.types import KEY_MAX, LSN, NOBODY, TENANT_INDEX_KEY, Key, Matrix, Rows, Vector
 from pykyro.storage.manifest import RemoteEntry
 
 _COUNTS_MAX: Final = 256
+OF_NO_TENANT: Final = Not(Range(TENANT_INDEX_KEY, None))
+"""What a search is asked for that names nothing, where there are tenants."""
 
 
 class RemoteTier:
@@ -51,6 +53,7 @@ class RemoteTier:
         """Deleted since. Edited in place while searches read it."""
         self._hidden_lock = threading.Lock()
         self._recent = table.recent(memory)
+        self._nobody: tuple[int, int] | None = None
         self._counts: dict[Filter, tuple[int, LSN]] = {}
         """Rows that satisfy a filter, hidden ones too, and the position of the table that was counted."""
 
@@ -79,12 +82,26 @@ class RemoteTier:
     def search_many(self, request: TierRequest) -> list[Candidates]:
         """Raises RemoteAway, Unavailable, FailedPrecondition."""
         which = self._which(request.filter)
-        matched = self.rows - len(which.hidden) if request.filter is None else self._count(which)
+        matched = self.rows - len(which.hidden)
+        if request.filter is not None:
+            matched = self._of_nobody() if request.filter == OF_NO_TENANT else self._count(which)
         search = TableSearch(self.table, self.entry, request, which, matched)
         return [search.search(query) for query in request.queries]
 
     def count(self, condition: Filter | None) -> int:
-        return self.live if condition is None else self._count(self._which(condition))
+        if condition is None:
+            return self.live
+        if condition == OF_NO_TENANT:
+            return self._of_nobody()
+        return self._count(self._which(condition))
+
+    def _of_nobody(self) -> int:
+        """Documents of no tenant, which are counted here: the event loop may ask for it."""
+        counted = self._nobody
+        if counted is None or counted[0] != len(self.hidden):
+            hidden = self._hidden_now()
+            counted = self._nobody = len(hidden), self.maps.owners(hidden).get(NOBODY, 0)
+        return counted[1]
 
     def _count(self, which: Which) -> int:
         """How many rows these are. What a table of one position holds is counted once; of hidden rows it is asked
