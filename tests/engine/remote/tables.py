@@ -33,6 +33,7 @@ class FilledTable:
             [NAME],
         )
         self.table = RemoteTable(self._link, NAME, 1, Metric.EUCLIDEAN)
+        self.table.writers.add("")
 
     def fill(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Documents with this metadata, with ascending ids from 0, instead of those that are there."""

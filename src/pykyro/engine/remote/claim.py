@@ -115,6 +115,8 @@ class Claim:
         remote = self._remote()
         known = (*remote.writers[-_WRITERS_MAX:], writer)
         self._write(known)
+        # Before it is in the table: who reads meanwhile must know it.
+        table.writers.add(writer)
         with connection.transaction():
             state = self._state(connection)
             if state is None:

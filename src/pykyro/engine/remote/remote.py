@@ -102,6 +102,7 @@ def open_remote(
     link = Link(entry.service, options.remote, purpose)
     table = RemoteTable(link, entry.table, manifest.dimension, manifest.metric)
     table.sealed_position = manifest.sealed_lsn
+    table.writers.update(entry.writers)
     shape = TableShape(options.m, options.ef_construction, purpose)
     remote = Remote(link, table, Claim(table, manifests, directory, shape))
     try:

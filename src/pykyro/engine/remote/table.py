@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pykyro.engine.remote.fetched import RecentRows
 
 EF_MAX: Final = 1000
+_STATEMENTS_MAX: Final = 256
 DOCUMENT: Final = "r.row, r.doc_key, r.position, r.wire, r.reserved, r.embedding"
 
 
@@ -68,33 +69,45 @@ class RemoteTable:
         self.metric = metric
         self.writer = ""
         """The name under which the table is claimed; empty as long as it is not."""
+        self.writers: set[str] = set()
+        """All names under which this directory may have claimed it."""
         self.sealed_position: LSN = 0
         """That of MANIFEST: the table holds no less."""
         self.refusal = ""
         """Why the table is not to be used; empty while it may."""
         self._recent: RecentRows | None = None
+        self._statements: dict[tuple[str, int, bool], tuple[bytes, str]] = {}
 
-    def nearest(
-        self, which: Which, query: VectorValue, limit: int, ef: int | None
-    ) -> tuple[Documents, sql.Composed, list[Any]]:
+    def nearest(self, which: Which, query: VectorValue, limit: int, ef: int | None) -> tuple[Documents, str]:
         """The `limit` nearest rows by the index, walked with `ef`, or without it; and the statement."""
         where, parameters = self.where(which)
-        operator = OPERATORS[self.metric]
-        distance = f"r.embedding {operator} %s"
-        order = distance if ef is not None else f"({distance}) + 0"
-        inner = sql.SQL(
-            "SELECT {document}, {distance} AS distance FROM {rows} r WHERE {where} ORDER BY {order} LIMIT {limit}"
-        ).format(
-            document=sql.SQL(DOCUMENT),
-            distance=sql.SQL(distance),
-            rows=rows_table(self.table),
-            where=where,
-            order=sql.SQL(order),
-            limit=sql.Literal(limit),
+        statement, shown = self._nearest(where.as_string(), limit, by_index=ef is not None)
+        found = self._run(
+            statement, [query, *parameters, query, self.table], None if ef is None else min(ef, EF_MAX)
         )
-        values = [query, *parameters, query]
-        found = self.ask(inner, values, DOCUMENT + ", r.distance", None if ef is None else min(ef, EF_MAX))
-        return self.documents(found, with_distances=True), inner, values
+        return self.documents(found, with_distances=True), shown
+
+    def _nearest(self, where: str, limit: int, *, by_index: bool) -> tuple[bytes, str]:
+        """The statement, and its part that is worth showing. To put one together takes as long as to send it."""
+        key = where, limit, by_index
+        known = self._statements.get(key)
+        if known is None:
+            distance = sql.SQL("r.embedding {} %s").format(sql.SQL(OPERATORS[self.metric]))
+            inner = sql.SQL(
+                "SELECT {document}, {distance} AS distance FROM {rows} r WHERE {where} ORDER BY {order} LIMIT {limit}"
+            ).format(
+                document=sql.SQL(DOCUMENT),
+                distance=distance,
+                rows=rows_table(self.table),
+                where=sql.SQL(where),
+                order=distance if by_index else sql.SQL("({}) + 0").format(distance),
+                limit=sql.Literal(limit),
+            )
+            if len(self._statements) >= _STATEMENTS_MAX:
+                self._statements.clear()
+            known = self._whole(inner, DOCUMENT + ", r.distance").as_bytes(), inner.as_string()
+            self._statements[key] = known
+        return known
 
     def read(self, rows: Sequence[int]) -> Documents:
         """These rows, those that are there, in any order."""
@@ -160,15 +173,17 @@ class RemoteTable:
             parameters.append(list(which.hidden))
         return where, parameters
 
-    def ask(
-        self, inner: sql.Composed, parameters: list[Any], columns: str, ef: int | None = None
-    ) -> list[tuple[Any, ...]]:
+    def ask(self, inner: sql.Composed, parameters: list[Any], columns: str) -> list[tuple[Any, ...]]:
         """The `columns` of what `inner` finds, in its order."""
-        statement = sql.SQL(
+        return self._run(self._whole(inner, columns).as_bytes(), [*parameters, self.table], None)
+
+    def _whole(self, inner: sql.Composed, columns: str) -> sql.Composed:
+        return sql.SQL(
             "SELECT s.writer, s.sealed_position, s.holder, {columns} FROM {states} s "
             "LEFT JOIN LATERAL ({inner}) r ON TRUE WHERE s.id = %s"
         ).format(columns=sql.SQL(columns), states=STATES, inner=inner)
-        parameters = [*parameters, self.table]
+
+    def _run(self, statement: bytes, parameters: list[Any], ef: int | None) -> list[tuple[Any, ...]]:
         if self.refusal:
             raise FailedPrecondition(self.refusal)
 
@@ -178,19 +193,20 @@ class RemoteTable:
             with session.connection.cursor(binary=True) as cursor:
                 return cursor.execute(statement, parameters).fetchall()
 
+        sealed = self.sealed_position  # as it is before: a seal may come to its end meanwhile
         found = self.link.call(work)
-        self._check(found)
+        self._check(found, sealed)
         return [row[3:] for row in found if row[3] is not None]
 
-    def _check(self, found: list[tuple[Any, ...]]) -> None:
+    def _check(self, found: list[tuple[Any, ...]], sealed: LSN) -> None:
         """Raises FailedPrecondition when the table is not, or no more, what it should be."""
         if not found:
             raise FailedPrecondition(missing(self.table))
         writer, position, holder = found[0][:3]
-        if self.writer and writer != self.writer:
+        if writer not in self.writers:
             self.refusal = taken_over(self.table, holder)
-        elif position < self.sealed_position:
-            self.refusal = behind(self.table, position, self.sealed_position)
+        elif position < sealed:
+            self.refusal = behind(self.table, position, sealed)
         if self.refusal:
             raise FailedPrecondition(self.refusal)
 

@@ -92,14 +92,14 @@ class TableSearch:
         limit = self._wanted + _SPARE
         for _ in range(2):
             ef = min(EF_MAX, max(self._request.ef, limit))
-            found, text, _ = self._table.nearest(which, vector, limit, ef)
+            found, text = self._table.nearest(which, vector, limit, ef)
             documents = self._visible(found)
             if len(documents.rows) >= min(self._wanted, self._matched):
                 similarities = query.similarities(documents.vectors, documents.norms)
                 unseen = self._unseen(query, found) if len(found.rows) >= limit else -math.inf
                 if unseen == -math.inf and len(documents.rows) < self._matched:
                     unseen = float(similarities.min())
-                plan = f"postgres: index, ef {ef}, limit {limit}: {text.as_string()}"
+                plan = f"postgres: index, ef {ef}, limit {limit}: {text}"
                 return _Scored(documents, similarities, unseen, False, plan)
             which = self._which
         return None
@@ -108,11 +108,11 @@ class TableSearch:
         """What a look at every row finds: at least the k best, and all that are shown as equal to the last."""
         vector, limit = VectorValue(vector_bytes(query.vector)), self._wanted + _SPARE
         while True:
-            found, text, _ = self._table.nearest(self._which, vector, limit, None)
+            found, text = self._table.nearest(self._which, vector, limit, None)
             similarities = query.similarities(found.vectors, found.norms)
             unseen = self._unseen(query, found) if len(found.rows) >= limit else -math.inf
             if unseen == -math.inf or self._certain(similarities) > unseen:
-                plan = f"postgres: all of {self._matched} rows, limit {limit}: {text.as_string()}"
+                plan = f"postgres: all of {self._matched} rows, limit {limit}: {text}"
                 return _Scored(found, similarities, unseen, True, plan)
             limit *= 4
 
