@@ -127,6 +127,11 @@ def is_log_file(name: str) -> bool:
     return _LOG.fullmatch(name) is not None
 
 
+def is_id_map(name: str) -> bool:
+    """Whether a map of ids has such a name."""
+    return name.endswith(".ids")
+
+
 def is_graph(name: str) -> bool:
     """Whether a segment's graph has such a name, which is no section file."""
     return name.endswith(".graph")
