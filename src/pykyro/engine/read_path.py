@@ -48,7 +48,8 @@ from pykyro.system.clock import Clock
 _ATTEMPTS: Final = 4
 _SMALL_ANSWER_BYTES: Final = 64 << 10
 """Nobody is asked whether there is room for so small an answer."""
-_FETCHED_TOGETHER: Final = 1000
+_FETCHED_TOGETHER: Final = 64
+"""Each may have a megabyte of metadata."""
 _ONLY: Final = {kind: frozenset({kind}) for kind in Tier}
 _TOGETHER_MAX: Final = 32
 _TOGETHER_BYTES: Final = 4 << 20

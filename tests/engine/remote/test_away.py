@@ -219,6 +219,21 @@ def test_an_older_directory_is_refused(tmp_path: Path, postgres: Postgres) -> No
         open_remote(tmp_path / "data", services)
 
 
+def test_the_directory_has_its_own_format_and_not_the_way_to_the_server(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    services = postgres.fresh()
+    services.write_text(services.read_text() + "password=a-secret\n")
+    filled(tmp_path / "data", services).close()
+    assert (tmp_path / "data" / "MANIFEST").read_bytes().startswith(b"KYRODB-MANIFEST 6 ")
+    open_small(tmp_path / "local").close()
+    assert (tmp_path / "local" / "MANIFEST").read_bytes().startswith(b"KYRODB-MANIFEST 1 ")
+    for path in (tmp_path / "data").iterdir():
+        if path.is_file():
+            assert b"a-secret" not in path.read_bytes()
+            assert postgres.host.encode() not in path.read_bytes()
+
+
 def test_the_kind_of_cold_tier_cannot_change(tmp_path: Path, services: Path) -> None:
     filled(tmp_path / "data", services).close()
     from pykyro.model.cold_tier import ColdTier

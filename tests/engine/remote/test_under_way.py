@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
@@ -16,8 +17,11 @@ from tests.engine.remote.postgres import Postgres
 
 from pykyro.cache.query_cache import Mode
 from pykyro.engine.options import CacheOptions
+from pykyro.engine.remote import table
 from pykyro.engine.remote.id_maps import IdMaps, open_id_maps
+from pykyro.model.errors import ResourceExhausted
 from pykyro.model.filter import Exact
+from pykyro.model.limits import REMOTE_METADATA_BYTES_MAX
 from pykyro.model.listing import PageRequest
 from pykyro.model.requests import Delete, Put, SearchRequest
 from pykyro.model.types import EVERYTHING, Document, Metric, key_of_owner
@@ -114,6 +118,20 @@ def test_ties_are_in_the_order_of_ids_however_many_there_are(tmp_path: Path, ser
             found = engine.search(SearchRequest(ROWS[0], 7, exact=exact))
             assert ids(found) == [1, 2, 3, 4, 5, 6, 7]
         engine.close()
+
+
+def test_more_metadata_than_is_read_at_once_is_refused(
+    tmp_path: Path, services: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_FOUND", table._FOUND.replace(str(REMOTE_METADATA_BYTES_MAX), "20000"))
+    engine = open_remote(tmp_path / "data", services, cache=OFF)
+    fill(engine, ROWS, metadata={"text": "x" * 1000})
+    engine.flush()
+    assert len(engine.search(SearchRequest(ROWS[0], 5, exact=True)).hits) == 5
+    with pytest.raises(ResourceExhausted, match="ask for fewer"):
+        engine.search(SearchRequest(ROWS[0], 50, exact=True))
+    assert len(engine.listing.page(PageRequest(100, None, EVERYTHING)).documents) == 64
+    engine.close()
 
 
 operations = st.lists(

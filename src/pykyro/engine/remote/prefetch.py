@@ -19,6 +19,8 @@ from pykyro.model.requests import Delete, DeleteMany, Operation, Put, PutMany, U
 from pykyro.model.types import TEXT_ID_KEY, AnyId, Key, key_of
 
 _KEYS_MAX: Final = 2048
+_TOGETHER: Final = 64
+"""Each may have a megabyte of metadata."""
 
 
 def prefetch(state: State, operations: Sequence[Operation | KyroError]) -> None:
@@ -33,9 +35,10 @@ def prefetch(state: State, operations: Sequence[Operation | KyroError]) -> None:
             rows.add(row)
         if len(rows) >= _KEYS_MAX:
             break
-    if rows:
-        with contextlib.suppress(KyroError):
-            tier.fetch(sorted(rows))
+    wanted = sorted(rows)
+    with contextlib.suppress(KyroError):
+        for at in range(0, len(wanted), _TOGETHER):
+            tier.fetch(wanted[at : at + _TOGETHER])
 
 
 def _row(state: State, tier: RemoteTier, key: Key) -> int | None:

@@ -189,9 +189,7 @@ class RemoteTier:
     def next_rows(
         self, condition: Filter | None, after: int | None, count: int, *, descending: bool
     ) -> tuple[npt.NDArray[np.uint64], Rows]:
-        found = table_listing.by_id(self.table, self._which(condition), after, count, descending=descending)
-        self._recent.keep(found)
-        return found.doc_ids, found.rows
+        return table_listing.by_id(self.table, self._which(condition), after, count, descending=descending)
 
     def live_rows_at(self, condition: Filter | None, ranks: npt.NDArray[np.int64]) -> Rows:
         if condition is None:

@@ -22,8 +22,9 @@ from pykyro.engine.remote.rows import doc_id_of, vectors_of
 from pykyro.engine.remote.schema import OPERATORS, STATES, rows_table
 from pykyro.engine.remote.sql_filter import SqlFilter
 from pykyro.model.distance import norms
-from pykyro.model.errors import FailedPrecondition
+from pykyro.model.errors import FailedPrecondition, ResourceExhausted
 from pykyro.model.filter import Filter
+from pykyro.model.limits import REMOTE_METADATA_BYTES_MAX
 from pykyro.model.types import LSN, Matrix, Metric, Rows
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from pykyro.engine.remote.fetched import RecentRows
 
 EF_MAX: Final = 1000
+_FOUND: Final = (
+    "r.row, r.doc_key, r.position, "
+    f"CASE WHEN sum(octet_length(r.wire)) OVER () <= {REMOTE_METADATA_BYTES_MAX} THEN r.wire END, "
+    "r.reserved, r.embedding, r.distance"
+)
+"""Of the rows of a search; their metadata is not sent when all of it together is too much."""
 _STATEMENTS_MAX: Final = 256
 DOCUMENT: Final = "r.row, r.doc_key, r.position, r.wire, r.reserved, r.embedding"
 
@@ -85,6 +92,11 @@ class RemoteTable:
         found = self._run(
             statement, [query, *parameters, query, self.table], None if ef is None else min(ef, EF_MAX)
         )
+        if found and found[0][3] is None:
+            raise ResourceExhausted(
+                f"the metadata of the {len(found)} nearest documents has more than {REMOTE_METADATA_BYTES_MAX >> 20} "
+                "MiB, the most that is read from PostgreSQL at once: ask for fewer"
+            )
         return self.documents(found, with_distances=True), shown
 
     def _nearest(self, where: str, limit: int, *, by_index: bool) -> tuple[bytes, str]:
@@ -105,7 +117,7 @@ class RemoteTable:
             )
             if len(self._statements) >= _STATEMENTS_MAX:
                 self._statements.clear()
-            known = self._whole(inner, DOCUMENT + ", r.distance").as_bytes(), inner.as_string()
+            known = self._whole(inner, _FOUND).as_bytes(), inner.as_string()
             self._statements[key] = known
         return known
 

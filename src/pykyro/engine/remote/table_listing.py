@@ -13,7 +13,7 @@ from psycopg import sql
 
 from pykyro.engine.remote.rows import doc_id_of, doc_key_of, escaped, unescaped
 from pykyro.engine.remote.schema import rows_table
-from pykyro.engine.remote.table import DOCUMENT, Documents, RemoteTable, Which
+from pykyro.engine.remote.table import RemoteTable, Which
 from pykyro.engine.tiers.tier import Entry, Tokens, ValueOrder
 from pykyro.index.metadata.value_runs import Positions
 from pykyro.model.errors import InvalidArgument
@@ -38,17 +38,19 @@ class TokenList:
         return self._tokens[place]
 
 
-def by_id(table: RemoteTable, which: Which, after: int | None, limit: int, *, descending: bool) -> Documents:
-    """The first `limit` documents by id behind `after`, in order."""
+def by_id(
+    table: RemoteTable, which: Which, after: int | None, limit: int, *, descending: bool
+) -> tuple[npt.NDArray[np.uint64], Rows]:
+    """Ids and rows of the first `limit` documents by id behind `after`, in order."""
     where, parameters = table.where(which)
     sign, direction, _ = _BEFORE if descending else _BEHIND
     if after is not None:
         where = sql.SQL("{} AND r.doc_key {} %s").format(where, sign)
         parameters = [*parameters, doc_key_of(after)]
-    inner = sql.SQL("SELECT {} FROM {} r WHERE {} ORDER BY r.doc_key {} LIMIT {}").format(
-        sql.SQL(DOCUMENT), rows_table(table.table), where, direction, sql.Literal(limit)
+    inner = sql.SQL("SELECT r.row, r.doc_key FROM {} r WHERE {} ORDER BY r.doc_key {} LIMIT {}").format(
+        rows_table(table.table), where, direction, sql.Literal(limit)
     )
-    return table.documents(table.ask(inner, parameters, DOCUMENT))
+    return _ids_and_rows(table.ask(inner, parameters, "r.row, r.doc_key"))
 
 
 def by_value(table: RemoteTable, which: Which, order: ValueOrder) -> list[Entry]:
@@ -90,6 +92,10 @@ def without_value(
         "WHERE {} ORDER BY r.doc_key {} LIMIT {}"
     ).format(rows_table(table.table), token, where, direction, sql.Literal(count))
     found = table.ask(inner, [*values, *parameters], "r.row, r.doc_key")
+    return _ids_and_rows(found)
+
+
+def _ids_and_rows(found: list[tuple[Any, ...]]) -> tuple[npt.NDArray[np.uint64], Rows]:
     ids = np.fromiter((doc_id_of(each) for _, each in found), np.uint64, len(found))
     return ids, np.array([row for row, _ in found], np.int64)
 
