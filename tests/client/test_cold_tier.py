@@ -135,3 +135,22 @@ def test_a_server_says_that_postgresql_is_away(tmp_path: Path, postgres: Postgre
         assert "the cold tier is away" in str(health)
         assert "kyrodb_cold_tier_away 1" in server.http("/metrics").text
         postgres.start()
+
+
+def test_a_collection_is_not_dropped_while_postgresql_is_away(tmp_path: Path, postgres: Postgres) -> None:
+    services = postgres.fresh()
+    with pykyro.open(tmp_path / "data", dimension=DIMENSION, cold_tier_services=services) as database:
+        pictures = database.create_collection("pictures", DIMENSION, cold_tier="postgres")
+        pictures.insert(1, ROWS[0])
+        pictures.flush()
+        postgres.stop()
+        with pytest.raises(pykyro.Unavailable):
+            database.drop_collection("pictures")
+        with pytest.raises(pykyro.Unavailable):
+            pictures.search(ROWS[0], 1, exact=True)
+        assert "pictures" in database.health().components["collections"]
+        pictures.insert(2, ROWS[1])
+        postgres.start()
+        assert pictures.stats().documents == 2
+        database.drop_collection("pictures")
+    assert tables(postgres) == []
