@@ -7,9 +7,13 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.engine.remote.postgres import Postgres
 
 _HERE = Path(__file__).parent
 
@@ -66,6 +70,21 @@ def _nothing_waits_for_the_platter() -> Iterator[None]:
         patch.setattr(os, "fsync", lambda _: None)
         patch.setattr(os, "fdatasync", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A real PostgreSQL with pgvector, started once, by the first test that wants it."""
+    from tests.engine.remote.postgres import started
+
+    with started(tmp_path_factory.mktemp("services")) as server:
+        yield server
+
+
+@pytest.fixture
+def services(postgres: Postgres) -> Path:
+    """A file of connection services, `kyrodb` leading to an empty database there."""
+    return postgres.fresh()
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,8 @@ ELSEWHERE = {
     "kyrodb_searches_partial_total",
     # by more documents than fit: tests/server/test_document_cache.py
     "kyrodb_document_cache_evictions_total",
+    # by PostgreSQL that is away: tests/client/test_cold_tier.py
+    "kyrodb_cold_tier_away",
     # by collections, and by documents that expire in them: tests/service/test_collection_figures.py
     "kyrodb_collections",
     "kyrodb_collections_in_trouble",

@@ -17,7 +17,7 @@ from pykyro.model.errors import DataDamaged
 from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.types import Document, Key, Matrix, Vector, key_doc_id, key_owner, tenant_of
 from pykyro.storage.files.filesystem import FileSystem
-from pykyro.storage.manifest import Manifest, SegmentEntry, read_manifest
+from pykyro.storage.manifest import Manifest, SegmentEntry, read_manifest, require_local
 from pykyro.storage.segment.reader import SegmentRows, read_segment_rows
 from pykyro.storage.segment.row_keys import DocIds
 from pykyro.storage.wal.chain import WalChain
@@ -34,6 +34,7 @@ class OfflineReader:
         self._filesystem = filesystem
         self._directory = directory
         self.manifest: Manifest = read_manifest(filesystem, directory)
+        require_local(self.manifest, directory, "reading the documents")
         self._segments = [self._open(entry) for entry in self.manifest.segments]
         self._later: dict[Key, Document] = {}
         self._replay()

@@ -73,6 +73,12 @@ def _add_create(verbs: Commands) -> None:
         help="of the ids of documents: integers, or texts of 1 to 512 bytes (default: %(default)s)",
     )
     create.add_argument(
+        "--cold-tier",
+        metavar="ENGINE",
+        default="local",
+        help="where sealed documents are: local, postgres, or postgres:SERVICE (default: %(default)s)",
+    )
+    create.add_argument(
         "--exist-ok",
         action="store_true",
         help="what is there will do, with this dimension, distance and type of ids",
@@ -140,6 +146,7 @@ def _create(options: argparse.Namespace) -> None:
             ef_search=options.ef_search,
             default_ttl=options.default_ttl,
             id_type=options.id_type,
+            cold_tier=options.cold_tier,
             exist_ok=options.exist_ok,
         )
     print(f"Collection {options.name} is there")

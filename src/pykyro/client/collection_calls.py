@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pykyro.client.calls import Result, Steps, ask
+from pykyro.model.cold_tier import LOCAL
 from pykyro.model.collection import (
     CollectionConfig,
     CollectionInfo,
@@ -47,6 +48,7 @@ def create(name: str, config: CollectionConfig, exist_ok: bool) -> Steps[bool]:
             ef_search=config.ef_search,
             id_type=config.id_type,
             default_ttl_us=config.default_ttl_us,
+            cold_tier="" if config.cold_tier == LOCAL else config.cold_tier,
         ),
         exist_ok=bool(exist_ok),
     )
@@ -110,6 +112,7 @@ def _info(message: pb.CollectionInfo) -> CollectionInfo:
             config.ef_search,
             config.id_type,
             config.default_ttl_us,
+            config.cold_tier or LOCAL,
         ),
         aliases=tuple(message.aliases),
         created_us=message.created_at_us,

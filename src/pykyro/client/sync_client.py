@@ -114,10 +114,13 @@ class Client(Documents):
         ef_search: int = 50,
         id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
+        cold_tier: str = "local",
         exist_ok: bool = False,
     ) -> RemoteCollection:
         """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
-        after `default_ttl`, a timedelta or seconds, if it is given. With auth, for admin keys.
+        after `default_ttl`, a timedelta or seconds, if it is given. With a `cold_tier` of "postgres", or
+        "postgres:service", sealed documents are in the PostgreSQL that this connection service of the server names.
+        With auth, for admin keys.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
         another dimension or distance.
@@ -130,6 +133,7 @@ class Client(Documents):
             ef_search=ef_search,
             id_type=id_type,
             default_ttl=default_ttl,
+            cold_tier=cold_tier,
         )
         self._run(collection_calls.create(name, config, exist_ok))
         return RemoteCollection(self, name)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pykyro.engine.options import EngineOptions
+from pykyro.model.cold_tier import ColdTier, checked_cold_tier
 from pykyro.model.collection import CollectionConfig
 from pykyro.model.text_ids import TEXT, id_type_of
 from pykyro.storage.catalogue import CatalogueEntry
@@ -26,13 +27,21 @@ def entry_of(config: CollectionConfig, number: int, created_us: int) -> Catalogu
         id_type=config.id_type,
         created_us=created_us,
         default_ttl_us=config.default_ttl_us,
+        cold_tier=config.cold_tier,
     )
 
 
 def new_directory(filesystem: FileSystem, path: Path, entry: CatalogueEntry) -> None:
     """Make the directory of a new collection, without documents. Raises OSError."""
     make_directories(filesystem, path)
-    create_manifest(filesystem, path, entry.dimension, entry.metric, text_ids=entry.id_type == TEXT)
+    create_manifest(
+        filesystem,
+        path,
+        entry.dimension,
+        entry.metric,
+        text_ids=entry.id_type == TEXT,
+        cold_tier=checked_cold_tier(entry.cold_tier),
+    )
 
 
 def config_of(entry: CatalogueEntry) -> CollectionConfig:
@@ -44,6 +53,7 @@ def config_of(entry: CatalogueEntry) -> CollectionConfig:
         entry.ef_search,
         entry.id_type,
         entry.default_ttl_us,
+        entry.cold_tier,
     )
 
 
@@ -56,6 +66,7 @@ def config_of_default(options: EngineOptions, ef_search: int) -> CollectionConfi
         ef_search,
         id_type=id_type_of(bool(options.text_ids)),
         default_ttl_us=options.default_ttl_us,
+        cold_tier=str(options.cold_tier or ColdTier()),
     )
 
 
@@ -76,5 +87,6 @@ def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int)
         ef_construction=entry.ef_construction,
         ef_search=entry.ef_search,
         default_ttl_us=entry.default_ttl_us,
+        cold_tier=checked_cold_tier(entry.cold_tier),
         cache=cache,
     )

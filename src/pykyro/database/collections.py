@@ -38,6 +38,7 @@ from pykyro.database.changes import (
     without_alias,
     without_collection,
 )
+from pykyro.database.elsewhere import check_remote, check_service, remove_collection
 from pykyro.database.facts import closed_documents, directory_bytes
 from pykyro.database.names import TAKEN, all_names, check_same, name_of, number_of, own_entry, taken_by
 from pykyro.database.open_collections import OpenCollection, OpenCollections
@@ -46,6 +47,7 @@ from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.process_builder import ProcessBuilder
 from pykyro.engine.options import EngineOptions
 from pykyro.memory.budget import CACHES_SHRINK_FROM, MemoryBudget
+from pykyro.model.cold_tier import LOCAL
 from pykyro.model.collection import (
     DEFAULT,
     DEFAULT_NUMBER,
@@ -203,7 +205,8 @@ class Collections:
         found = {names[number]: text for number, text in list(self.open.troubles.items()) if number in names}
         for number, engine in self.open.engines().items():
             stats = engine.stats()
-            text = stats.refusing_writes or stats.maintenance_failure or stats.room_warning
+            text = stats.refusing_writes or stats.cold_tier_warning or stats.maintenance_failure
+            text = text or stats.room_warning
             if text and number in names:
                 found.setdefault(names[number], text)
         return found
@@ -221,6 +224,8 @@ class Collections:
                 return False
             if len(self._by_number) >= COLLECTIONS_MAX:
                 raise ResourceExhausted(f"there are {COLLECTIONS_MAX} collections; drop some first")
+            if config.cold_tier != LOCAL:
+                check_service(config.cold_tier, self._base)
             entry = entry_of(config, self._catalogue.take_number(), self.clock.wall_us())
             path = collection_directory(self._directory, entry.number)
             try:
@@ -290,19 +295,16 @@ class Collections:
         """Remove a collection with all its documents and aliases; its space is free when this returns. `name` is no
         alias. What uses it at the moment finishes or fails.
 
-        Raises NotFound, InvalidArgument, WriteFailed; once it is gone, what cannot be removed is removed at the next
-        start.
+        Raises NotFound, InvalidArgument, WriteFailed, and Unavailable when its documents are elsewhere and that place
+        cannot be reached; once it is gone, what cannot be removed is removed at the next start.
         """
         with self._changing():
             number = own_entry(self._catalogue.current, name, "dropped").number
+            path = collection_directory(self._directory, number)
+            check_remote(self._filesystem, path, self._base)
             self._change(lambda known: without_collection(known, name))
         self.open.drop(number)
-        path = collection_directory(self._directory, number)
-        try:
-            remove_tree(self._filesystem, path)
-            self._filesystem.sync_directory(path.parent)
-        except OSError as error:
-            _log.warning("%s belongs to no collection and cannot be removed now: %s", path, error)
+        remove_collection(self._filesystem, path, self._base)
 
     def close(self) -> None:
         """Close every collection but `default`, whose engine is its owner's. Raises WriteFailed."""
@@ -391,7 +393,4 @@ class Collections:
         ours = {str(number) for number in self._by_number}
         for name in names:
             if name.split(".")[0].isdecimal() and name not in ours:  # a restore that died has a suffix
-                try:
-                    remove_tree(self._filesystem, above / name)
-                except OSError as error:
-                    _log.warning("%s belongs to no collection and cannot be removed: %s", above / name, error)
+                remove_collection(self._filesystem, above / name, self._base)

@@ -22,6 +22,8 @@ def closed_documents(filesystem: FileSystem, directory: Path) -> int | None:
         return None
     if any(entry.last_lsn is None or not is_sealed(entry, manifest.sealed_lsn) for entry in manifest.wal):
         return None
+    if manifest.remote is not None:
+        return manifest.remote.documents
     return sum(segment.row_count - segment.dead_count for segment in manifest.segments)
 
 

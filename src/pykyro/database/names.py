@@ -77,6 +77,12 @@ def check_same(name: str, known: CollectionConfig, asked: CollectionConfig, *, e
             "choose another name",
             field="id_type",
         )
+    if known.cold_tier != asked.cold_tier:
+        raise InvalidArgument(
+            f"the cold tier of collection {name!r} is {known.cold_tier}; asked for {asked.cold_tier}: use it as it "
+            "is, or choose another name",
+            field="cold_tier",
+        )
 
 
 def all_names(catalogue: Catalogue) -> Iterator[str]:

@@ -11,8 +11,9 @@ from pykyro.cache.query_cache import Mode
 from pykyro.config import Settings
 from pykyro.database.collections import Collections
 from pykyro.engine.engine import Engine, open_engine
-from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions, TierBudgets
+from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions, RemoteOptions, TierBudgets
 from pykyro.memory.budget import MemoryBudget, too_small
+from pykyro.model.cold_tier import LOCAL, ColdTier
 from pykyro.model.errors import ConfigError, DataDamaged, FailedPrecondition
 from pykyro.model.limits import RECALL_PROCESSOR_SHARE
 from pykyro.model.text_ids import TEXT
@@ -48,11 +49,26 @@ def engine_options(settings: Settings) -> EngineOptions:
         sync_interval_ms=persistence.wal_flush_interval_ms,
         breaker_cooldown_s=float(persistence.wal_breaker_cooldown_secs),
         cache=_cache_options(settings),
+        cold_tier=_cold_tier(settings),
+        remote=RemoteOptions(
+            services_file=settings.cold_tier.services_file,
+            partial=settings.cold_tier.when_away == "partial",
+            backlog_bytes_max=settings.cold_tier.backlog_bytes_max,
+            connections_max=settings.cold_tier.connections_max,
+            statement_timeout_ms=settings.cold_tier.statement_timeout_ms,
+        ),
         recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE, target=settings.search.target_recall),
         budgets=TierBudgets(
             timeouts.cache_ms, timeouts.hot_tier_ms, timeouts.cold_tier_ms, settings.tracing.enabled
         ),
     )
+
+
+def _cold_tier(settings: Settings) -> ColdTier | None:
+    engine = settings.cold_tier.engine
+    if engine is None:
+        return None
+    return ColdTier(engine, "" if engine == LOCAL else settings.cold_tier.service)
 
 
 def _cache_options(settings: Settings) -> CacheOptions:

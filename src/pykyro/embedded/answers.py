@@ -84,7 +84,9 @@ def health_of(
 
 
 def _components_of_default(stats: EngineStats, recall_warning: str) -> dict[str, str]:
-    cold_warning = stats.maintenance_failure or stats.capacity_warning or recall_warning
+    cold_warning = (
+        stats.cold_tier_warning or stats.maintenance_failure or stats.capacity_warning or recall_warning
+    )
     components = {
         "hot_tier": f"degraded ({stats.room_warning})"
         if stats.room_warning

@@ -106,13 +106,15 @@ class Database(Documents):
         ef_search: int = 50,
         id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
+        cold_tier: str = "local",
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
-        after `default_ttl`, a timedelta or seconds, if it is given.
+        after `default_ttl`, a timedelta or seconds, if it is given. With a `cold_tier` of "postgres", or
+        "postgres:service", sealed documents are in the PostgreSQL that this connection service names.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
-        another dimension or distance. Raises WriteFailed.
+        another dimension or distance. Raises WriteFailed; Unavailable and FailedPrecondition of the cold tier.
         """
         config = checked_config(
             dimension,
@@ -122,6 +124,7 @@ class Database(Documents):
             ef_search=ef_search,
             id_type=id_type,
             default_ttl=default_ttl,
+            cold_tier=cold_tier,
         )
         self._change(lambda: self._collections.create(name, config, exist_ok=bool(exist_ok)))
         return Collection(self, name)

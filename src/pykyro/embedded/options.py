@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypedDict
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Literal, TypedDict
 
 from pykyro.cache.query_cache import Mode
-from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions
+from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions, RemoteOptions
 from pykyro.memory.budget import MemoryBudget, too_small
 from pykyro.model.arguments import bounded_integer
 from pykyro.model.byte_size import parse_bytes
+from pykyro.model.cold_tier import checked_cold_tier
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.expiry import Ttl, checked_default_ttl
 from pykyro.model.limits import (
+    COLD_TIER_BACKLOG_BYTES_MIN,
     COUNT_MAX,
     DIMENSION_MAX,
     DURATION_MAX,
@@ -67,6 +71,14 @@ class DatabaseOptions(TypedDict, total=False):
     """True: filters never take a text that was stored for a number."""
     default_ttl: Ttl
     """Documents of `default` that are stored without an expiry go after this time, a timedelta or seconds."""
+    cold_tier: str
+    """Where sealed documents of `default` are: "local", "postgres", "postgres:service"; it cannot change."""
+    cold_tier_services: str | PathLike[str]
+    """File of the connection services of PostgreSQL; without it libpq's own."""
+    cold_tier_partial: bool
+    """True: searches are answered without the sealed documents while PostgreSQL is away, and say so."""
+    cold_tier_backlog_bytes: int
+    """Writes are refused while more waits to be sealed there."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
     memory_limit: int | str
@@ -74,6 +86,11 @@ class DatabaseOptions(TypedDict, total=False):
     raise ResourceExhausted; no bound unless it is given."""
 
 
+_REMOTE: Final = {
+    "cold_tier_services": "services_file",
+    "cold_tier_partial": "partial",
+    "cold_tier_backlog_bytes": "backlog_bytes_max",
+}
 _BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "m": (HNSW_M_MIN, HNSW_M_MAX),
     "ef_construction": (1, EF_CONSTRUCTION_MAX),
@@ -113,6 +130,7 @@ def engine_options(
 ) -> EngineOptions:
     """The engine's options for these arguments of `open`. Raises InvalidArgument naming the bad one."""
     values: dict[str, object] = {}
+    remote: dict[str, Any] = {}
     for name, value in given.items():
         if name == "memory_limit":
             continue  # not the engine's: see memory_budget
@@ -125,6 +143,10 @@ def engine_options(
             values["cache"] = CacheOptions(query_mode=mode)
         elif name == "default_ttl":
             values["default_ttl_us"] = checked_default_ttl(value)
+        elif name == "cold_tier":
+            values["cold_tier"] = checked_cold_tier(value)
+        elif name in _REMOTE:
+            remote[_REMOTE[name]] = _remote_option(name, value)
         elif name in ("background", "mapped_graphs", "typed_values") and isinstance(value, bool):
             values[name] = value
         elif name in DatabaseOptions.__annotations__:
@@ -139,8 +161,21 @@ def engine_options(
         metric=Metric(_one_of(distance, "distance", [metric.value for metric in Metric])),
         text_ids=None if id_type is None else _one_of(id_type, "id_type", list(ID_TYPES)) == TEXT,
         recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE),
+        remote=RemoteOptions(**remote),
         **values,  # type: ignore[arg-type]
     )
+
+
+def _remote_option(name: str, value: object) -> object:
+    if name == "cold_tier_services":
+        if not isinstance(value, str | PathLike) or not str(value):
+            raise InvalidArgument(f"{name} must be the path of a file, got {value!r}", field=name)
+        return Path(value)
+    if name == "cold_tier_backlog_bytes":
+        return bounded_integer(value, name, COLD_TIER_BACKLOG_BYTES_MIN, COUNT_MAX)
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{name} must be True or False, got {value!r}", field=name)
+    return value
 
 
 def _one_of(value: object, name: str, words: list[str]) -> str:

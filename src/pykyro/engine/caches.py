@@ -22,7 +22,7 @@ from pykyro.cache.query_cache import Mode, QueryCache
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
-from pykyro.engine.tiers.tier import Candidates, SearchTier
+from pykyro.engine.tiers.tier import Candidates, RowSource
 from pykyro.model import distance
 from pykyro.model.distance import Query
 from pykyro.model.filter import matches
@@ -123,7 +123,7 @@ class Caches:
         self,
         lookup: Lookup,
         result: SearchResult,
-        found: Sequence[tuple[SearchTier, Candidates]],
+        found: Sequence[tuple[RowSource, Candidates]],
         kth: float,
     ) -> None:
         """What a search found after it looked here: `found` in each tier, `kth` the similarity of the k-th best."""
@@ -261,7 +261,7 @@ class FoundRows:
     """What a search for the vector `asked` found, in its rows: its best and those it fetched over. Rows never
     change, so it does not matter when they are read."""
 
-    rows: Sequence[tuple[SearchTier, Rows, Rows]]
+    rows: Sequence[tuple[RowSource, Rows, Rows]]
     asked: bytes
     metric: Metric
     unseen_bound: float
@@ -289,7 +289,7 @@ class FoundRows:
             [wire for part in parts for wire in part.metadata],
         )
 
-    def _of_tier(self, tier: SearchTier, rows: Rows, query: Query) -> Documents:
+    def _of_tier(self, tier: RowSource, rows: Rows, query: Query) -> Documents:
         doc_ids, vectors, norms = tier.columns_of(rows)
         kept = query.similarities(vectors, norms) >= self.unseen_bound
         if not kept.all():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykyro.engine.caches import Caches
 from pykyro.engine.maintenance.builder import Builder
@@ -25,6 +25,9 @@ from pykyro.storage.manifest_store import ManifestStore
 from pykyro.storage.wal.log import Log
 from pykyro.system.clock import Clock
 
+if TYPE_CHECKING:
+    from pykyro.engine.remote.remote import Remote
+
 
 @dataclass(slots=True)
 class SegmentContext:
@@ -38,6 +41,8 @@ class SegmentContext:
     builder: Builder
     memory: EngineMemory
     lock: AbstractContextManager[Any]
+    remote: Remote | None
+    """Where sealed documents are elsewhere."""
 
     def open_new_segment(self, entry: SegmentEntry) -> ColdSegment:
         """Open files that were just written and synced. Raises DataDamaged, OSError."""

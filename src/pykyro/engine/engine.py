@@ -98,6 +98,11 @@ class Engine:
             self._maintenance.start()
             self._recall.start()
 
+    @property
+    def asks_elsewhere(self) -> bool:
+        """Whether a read may have to ask another machine."""
+        return self._context.remote is not None
+
     # --- writes ---
 
     def commit(self, operations: Sequence[Operation]) -> Sequence[Ack | KyroError]:
@@ -239,7 +244,8 @@ class Engine:
     def snapshot(self) -> SnapshotReport:
         """Hard links of this moment's files, in a directory that opens as a database of its own.
 
-        Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left.
+        Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left, FailedPrecondition
+        when the sealed documents are elsewhere.
         """
         return self._keeper.call(partial(take_snapshot, self._context, self._maintenance))
 
@@ -288,6 +294,8 @@ class Engine:
                     with self._context.writes.lock:
                         self._context.log.close()
                 finally:
+                    if self._context.remote is not None:
+                        self._context.remote.close()
                     self._context.memory.close()
                     self._lock.release()
 

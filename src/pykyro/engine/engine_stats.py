@@ -12,6 +12,8 @@ def stats_of(context: EngineContext, maintenance: Maintenance, expired: int) -> 
     version = context.state.version
     breaker, room = context.log.breaker, context.disk.room()
     cold = sum(segment.live for segment in version.cold)
+    if version.remote is not None:
+        cold += version.remote.live
     queries = context.caches.queries
     return EngineStats(
         documents=context.state.documents,
@@ -42,4 +44,5 @@ def stats_of(context: EngineContext, maintenance: Maintenance, expired: int) -> 
         capacity_warning=context.writes.capacity.warning(context.state.documents),
         room_warning=context.writes.room.warning(),
         expired=expired,
+        cold_tier_warning="" if context.remote is None else context.remote.warning,
     )

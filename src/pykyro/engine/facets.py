@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pykyro.index.metadata.value_runs import Positions, ValueRun
+from pykyro.engine.tiers.tier import Tokens
+from pykyro.index.metadata.value_runs import Positions
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import FACETS_BYTES_MAX
 
-Counted: TypeAlias = tuple[ValueRun, Positions]
+Counted: TypeAlias = tuple[Tokens, Positions]
 """Values in order, and how often each is there."""
 
 
@@ -58,7 +59,7 @@ def _hopeful(parts: Sequence[Counted], limit: int) -> list[Iterator[tuple[str, i
     ]
 
 
-def _tokens(run: ValueRun, counts: Positions, least: int) -> Iterator[tuple[str, int]]:
+def _tokens(run: Tokens, counts: Positions, least: int) -> Iterator[tuple[str, int]]:
     places = np.flatnonzero(counts >= least)
     for place, count in zip(places.tolist(), counts[places].tolist(), strict=True):
         yield run.token(place), count

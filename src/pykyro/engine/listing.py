@@ -7,7 +7,7 @@ again, and when writes come all the time it is computed while they wait, which t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -18,10 +18,11 @@ import numpy.typing as npt
 from pykyro.cache.commit_sequence import CommitSequence
 from pykyro.engine.expiration import Expiration
 from pykyro.engine.facets import Counted, most_frequent
+from pykyro.engine.remote.errors import RowGone
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.state import State, Version
-from pykyro.engine.tiers.by_value import ValueOrder, first_by_value, first_without_value, merged, value_counts
-from pykyro.engine.tiers.tier import SearchTier
+from pykyro.engine.tiers.by_value import first_by_value, first_without_value, merged, value_counts
+from pykyro.engine.tiers.tier import SearchTier, ValueOrder
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Filter
 from pykyro.model.limits import PAGE_BYTES_MAX
@@ -75,6 +76,9 @@ class Listing:
 
         A text id is found by its key, whose order says nothing: its order is that of the entry it stands in.
         """
+        return _unmoved(lambda: self._page(request))
+
+    def _page(self, request: PageRequest) -> Page:
         self._check(request.filter, request.scope)
         if not request.order_by:
             if request.after is not None and (request.after_value is not None) != self._text_ids:
@@ -140,6 +144,9 @@ class Listing:
     def sample(self, request: PageRequest, seed: int | None = None) -> Page:
         """Up to `limit` of the documents, each as likely as any other, by ascending id. A `seed` gives the same ones
         as long as nothing is written and no segments are merged."""
+        return _unmoved(lambda: self._sample(request, seed))
+
+    def _sample(self, request: PageRequest, seed: int | None) -> Page:
         self._check(request.filter, request.scope)
         random = np.random.default_rng(seed)
 
@@ -183,6 +190,14 @@ class Listing:
                 return answer, position
         with self._writing:
             return read(state.version), state.position
+
+
+def _unmoved(read: Callable[[], Page]) -> Page:
+    """What is read; again when a document was moved to another machine before it was read."""
+    for _ in range(_ATTEMPTS):
+        with suppress(RowGone):
+            return read()
+    return read()
 
 
 _NO_VECTOR: Final[npt.NDArray[np.float32]] = np.empty(0, np.float32)

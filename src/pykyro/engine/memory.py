@@ -36,6 +36,7 @@ class EngineMemory:
         """Without a budget only the options bound what is held."""
         self.budget = budget or MemoryBudget(UNBOUNDED_BYTES, measure=None)
         self._options = options
+        self._hot_tier_max = options.hot_bytes_max
         self.hot_tier = self.budget.account("hot tier")
         self.filter_cache = self.budget.account("filter cache")
         self.query_cache = self.budget.account("query cache")
@@ -60,10 +61,15 @@ class EngineMemory:
         """One engine fewer shares the hot tier."""
         self.hot_tier.holders -= 1
 
+    def bound_hot_tier(self, count: int) -> None:
+        """The hot tier is to hold no more than so many bytes, whatever the options say."""
+        self._hot_tier_max = min(self._hot_tier_max, count)
+        self.refresh(0)
+
     def refresh(self, hot_bytes: int) -> None:
         """Bring the bounds up to date, while the hot tiers hold so many bytes."""
         room = self.budget.room_bytes
-        self.hot_bytes_max = min(self._options.hot_bytes_max, int(_HOT_SHARE * room))
+        self.hot_bytes_max = min(self._hot_tier_max, int(_HOT_SHARE * room))
         self.group_bytes_max = max(1, min(GROUP_FRAMES_BYTES_MAX, int(_GROUP_SHARE * room)))
         self.sections_bytes = min(_SECTIONS_MAX, int(_SECTIONS_SHARE * room))
         step = max(_STEP_MIN, min(_STEP_MAX, int(_STEP_SHARE * room)))

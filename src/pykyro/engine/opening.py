@@ -5,24 +5,30 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pykyro.engine.caches import Caches
 from pykyro.engine.context import EngineContext, SegmentContext
 from pykyro.engine.maintenance.builder import Builder
-from pykyro.engine.maintenance.tier_sealing import TierSealing, freeze
+from pykyro.engine.maintenance.tier_sealing import TierSealing, freeze, sealing_of
 from pykyro.engine.memory import EngineMemory
-from pykyro.engine.options import EngineOptions
+from pykyro.engine.options import EngineOptions, RecallOptions
 from pykyro.engine.state import State
 from pykyro.engine.text_ids import TextKeys
 from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.engine.write_path import WritePath
+from pykyro.model.errors import FailedPrecondition
 from pykyro.model.types import LSN
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.legacy_tenants import read_legacy_tenants
-from pykyro.storage.recovery import Recovery, RecoveryReport
+from pykyro.storage.recovery import Recovery, RecoveryReport, cold_tier_of
 from pykyro.storage.request_keys import Acknowledged, read_request_keys
 from pykyro.system.clock import Clock
+
+if TYPE_CHECKING:
+    from pykyro.engine.remote.remote import Remote
+    from pykyro.engine.remote.remote_tier import RemoteTier
 
 
 def recovered(
@@ -44,8 +50,43 @@ def recovered(
         dimension=options.dimension,
         metric=options.metric,
         text_ids=options.text_ids,
+        cold_tier=options.cold_tier,
     )
-    options = replace(options, text_ids=recovery.manifest.text_ids is not None)
+    cold_tier = cold_tier_of(recovery.manifest)
+    options = replace(options, text_ids=recovery.manifest.text_ids is not None, cold_tier=cold_tier)
+    remote, tier = None, None
+    if recovery.manifest.remote is not None:
+        try:
+            from pykyro.engine.remote.remote import open_remote  # which knows psycopg
+        except ImportError as error:
+            raise FailedPrecondition(
+                f"{directory} has its sealed documents in PostgreSQL, which needs psycopg: pip install "
+                f"'pykyro[postgres]' ({error})"
+            ) from error
+
+        # What watches recall searches exactly again, which here would be work for others.
+        options = replace(options, recall=RecallOptions())
+        memory.bound_hot_tier(options.remote.backlog_bytes_max)
+        remote, tier = open_remote(filesystem, directory, options, recovery.manifests, memory)
+    try:
+        return _recovered(filesystem, directory, options, clock, builder, memory, recovery, remote, tier)
+    except BaseException:
+        if remote is not None:
+            remote.close()
+        raise
+
+
+def _recovered(
+    filesystem: FileSystem,
+    directory: Path,
+    options: EngineOptions,
+    clock: Clock,
+    builder: Builder,
+    memory: EngineMemory,
+    recovery: Recovery,
+    remote: Remote | None,
+    tier: RemoteTier | None,
+) -> tuple[EngineContext, RecoveryReport]:
     if not recovery.manifest.tenants and (legacy := read_legacy_tenants(filesystem, directory)):
         recovery.manifests.update(lambda manifest: manifest.model_copy(update={"tenants": legacy}))
     manifest = recovery.manifest
@@ -62,8 +103,9 @@ def recovered(
         typed_values=options.typed_values,
         may_expire=manifest.has_expiry,
         texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
+        remote=tier,
     )
-    state.tenants.count(manifest.tenants.values(), segments)
+    state.tenants.count(manifest.tenants.values(), state.version.sealed)
     if manifest.keys is not None:
         state.keys.load(read_request_keys(filesystem, directory, manifest.keys))
     segment_context = SegmentContext(
@@ -75,6 +117,7 @@ def recovered(
         builder=builder,
         memory=memory,
         lock=threading.RLock(),
+        remote=remote,
     )
     replay(recovery, segment_context)
     log = recovery.start_log(options.log)
@@ -92,12 +135,16 @@ def recovered(
         state=state,
         writes=writes,
         lock=writes.lock,
+        remote=remote,
         caches=caches,
         builder=builder,
         disk=disk,
         memory=memory,
     )
     context.writes.capacity.look(state.documents)
+    if remote is not None:
+        remote.enter(lambda: state.position)
+        writes.follow(remote)
     return context, recovery.report
 
 
@@ -107,7 +154,7 @@ def replay(recovery: Recovery, context: SegmentContext) -> None:
     Raises DataDamaged, BuildFailed, OSError.
     """
     state, memory = context.state, context.memory
-    sealing, seals = TierSealing(context), 0
+    sealing, seals = sealing_of(context), 0
     for lsn, records, keys in recovery.replay():
         state.replay(lsn, records, context.directory)
         state.keys.load(Acknowledged(lsn, key) for key in keys)

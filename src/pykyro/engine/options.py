@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from pykyro.cache.query_cache import Mode
 from pykyro.index.vector.graph_build import GraphParameters
+from pykyro.model.cold_tier import ColdTier
 from pykyro.model.limits import COUNT_MAX, QUERY_CACHE_BYTES_MAX
 from pykyro.model.types import Metric
 from pykyro.storage.wal.breaker import COOLDOWN_S
@@ -56,10 +58,28 @@ class TierBudgets:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteOptions:
+    """How a cold tier in PostgreSQL is used.
+
+    `services_file` says what connection services there are; None leaves that to libpq. While the other side is away
+    reads of it fail, or are answered without it where `partial`, and writes are taken until `backlog_bytes_max` wait
+    to be sealed. Up to `connections_max` connections search at once; a statement has `statement_timeout_ms`.
+    """
+
+    services_file: Path | None = None
+    partial: bool = False
+    backlog_bytes_max: int = 256 << 20
+    connections_max: int = 8
+    connect_timeout_s: int = 3
+    statement_timeout_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Everything the engine needs to know; the server fills it from its configuration.
 
-    With `text_ids` ids are text; None is as the directory has them, and integers in a new one. `documents_max` counts
+    With `text_ids` ids are text; None is as the directory has them, and integers in a new one. `cold_tier` says where
+    sealed documents are; None likewise, and local in a new one. `documents_max` counts
     live documents, COUNT_MAX is no bound; messages call it `documents_max_name`. The hot
     tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at `hot_age_max_s`, or after `mutations_per_checkpoint`
     writes (0: however many), whichever comes first; writers wait while it holds more than `hot_bytes_max`, of which
@@ -75,6 +95,7 @@ class EngineOptions:
     dimension: int
     metric: Metric = Metric.COSINE
     text_ids: bool | None = None
+    cold_tier: ColdTier | None = None
     m: int = 16
     ef_construction: int = 200
     ef_search: int = 50
@@ -98,6 +119,7 @@ class EngineOptions:
     cache: CacheOptions = CacheOptions()
     recall: RecallOptions = RecallOptions()
     budgets: TierBudgets = TierBudgets()
+    remote: RemoteOptions = RemoteOptions()
 
     @property
     def graph(self) -> GraphParameters:

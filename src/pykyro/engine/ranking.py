@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pykyro.engine.search_answers import Candidacy, Ranked, RoomForAnswer
-from pykyro.engine.tiers.tier import SearchTier
+from pykyro.engine.tiers.tier import RowSource
 from pykyro.model import distance
 from pykyro.model.metadata_wire import text_id_alone, text_id_in
 from pykyro.model.requests import ScoredDocument, SearchRequest, SearchResult, Tier
@@ -71,7 +71,7 @@ def rank(
     best = order[: min(k, count)]
     result.hits = list(map(ScoredDocument, doc_ids[best].tolist(), scores))
     rows_of_hits = rows[best].tolist()
-    shares: list[tuple[SearchTier, list[ScoredDocument], list[int]]] = []
+    shares: list[tuple[RowSource, list[ScoredDocument], list[int]]] = []
     if owners is None or len(parts) == 1:
         shares.append((oldest, result.hits, rows_of_hits))
     else:
@@ -149,7 +149,7 @@ def _numbers_by_text(
 
 
 def _hydrate(
-    hits: Sequence[ScoredDocument], rows: Sequence[int], tier: SearchTier, request: SearchRequest
+    hits: Sequence[ScoredDocument], rows: Sequence[int], tier: RowSource, request: SearchRequest
 ) -> None:
     """Fetch what the request wants to see of hits of one tier."""
     if request.include_metadata:

@@ -15,7 +15,8 @@ exact search has no limit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,7 @@ from pykyro.engine.caches import Caches
 from pykyro.engine.expiration import Expiration
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.ranking import rank
+from pykyro.engine.remote.errors import RemoteAway, RowGone
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.search_answers import (
     NOTHING_LEFT_OUT,
@@ -35,7 +37,7 @@ from pykyro.engine.search_answers import (
 from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
-from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, no_pause
+from pykyro.engine.tiers.tier import Candidates, RowSource, SearchTier, TierRequest, no_pause
 from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
 from pykyro.model.metadata_wire import text_id_in
@@ -46,6 +48,8 @@ from pykyro.system.clock import Clock
 _ATTEMPTS: Final = 4
 _SMALL_ANSWER_BYTES: Final = 64 << 10
 """Nobody is asked whether there is room for so small an answer."""
+_FETCHED_TOGETHER: Final = 64
+"""Each may have a megabyte of metadata."""
 _ONLY: Final = {kind: frozenset({kind}) for kind in Tier}
 _TOGETHER_MAX: Final = 32
 _TOGETHER_BYTES: Final = 4 << 20
@@ -81,6 +85,7 @@ class ReadPath:
         self.costs = RequestCosts(state)
         self._budgets = options.budgets
         self._unlimited = math.isinf(options.budgets.hot_tier_ms) and math.isinf(options.budgets.cold_tier_ms)
+        self._partial = options.remote.partial
         self._clock = clock
         self._monotonic_s = clock.monotonic_s
         self.ef_search = options.ef_search
@@ -215,9 +220,10 @@ class ReadPath:
                 break
         answers = []
         for at, search in enumerate(group):
-            found = []
+            found: list[tuple[RowSource, Candidates]] = []
             for tier, candidates in by_tier:
-                found.append((tier, candidates[at]))
+                one = candidates[at]
+                found.append((one.rows_in or tier, one))
             answer = rank(
                 search.request, found, position, self._metric, self.room_for_answer, text_ids=text_ids
             )
@@ -240,7 +246,7 @@ class ReadPath:
         active = version.active
         hot = (*version.frozen, active)
         kinds: tuple[tuple[Tier, Sequence[SearchTier], float], ...] = (
-            (Tier.COLD, version.cold, budgets.cold_tier_ms),
+            (Tier.COLD, version.sealed, budgets.cold_tier_ms),
             (Tier.HOT, hot, budgets.hot_tier_ms),
         )
         for kind, tiers, budget_ms in kinds:
@@ -259,7 +265,12 @@ class ReadPath:
                 if tier is active and not active.live:
                     continue
                 start_us = self._clock.wall_us() if budgets.timed else 0
-                found.append((tier, tier.search_many(request)))
+                try:
+                    found.append((tier, tier.search_many(request)))
+                except RemoteAway as away:
+                    if not self._partial or request.exact:
+                        raise
+                    notes[kind] = str(away)
                 if budgets.timed:
                     stages.append(Stage(f"search {kind.value} tier", start_us, self._clock.wall_us()))
         if notes or stages:
@@ -270,6 +281,32 @@ class ReadPath:
 
     def get(self, doc_id: AnyId, scope: Scope, *, cached: bool = True) -> Found | None:
         """The document, or None when it is absent or out of scope; without `cached`, without the document cache."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._get(doc_id, scope, cached=cached)
+            except RowGone:
+                continue
+        return self._get(doc_id, scope, cached=cached)
+
+    def prefetch(self, doc_ids: Iterable[AnyId], scope: Scope) -> None:
+        """Read at once what of these documents is elsewhere; who asks for one then has it here."""
+        tier, state = self._state.version.remote, self._state
+        if tier is None:
+            return
+        rows = []
+        for doc_id in doc_ids:
+            key = key_of(scope.tenant, doc_id) if isinstance(doc_id, int) else None
+            if key is None:
+                assert state.texts is not None
+                key = state.texts.first(scope.tenant, str(doc_id))
+            place = state.find(key)
+            if place is not None and place.tier is tier:
+                rows.append(place.row)
+        for at in range(0, len(rows), _FETCHED_TOGETHER):
+            with suppress(RowGone):
+                tier.fetch(rows[at : at + _FETCHED_TOGETHER])
+
+    def _get(self, doc_id: AnyId, scope: Scope, *, cached: bool) -> Found | None:
         if self._state.may_expire:
             self._expiration.before_reading()
         if isinstance(doc_id, str):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
+from pykyro.engine.remote.errors import RowGone
 from pykyro.engine.state import State
+from pykyro.engine.tiers.tier import OrdersByValue
 from pykyro.index.metadata.cost import check_cost
 from pykyro.index.metadata.simplify import simplified
 from pykyro.model.errors import InvalidArgument
@@ -50,7 +53,8 @@ class RequestCosts:
 
     def check_order(self, key: str) -> None:
         """Refuse a listing by value that would go through too many. Raises InvalidArgument."""
-        rows = sum(tier.index.sizes_under(key)[1] for tier in self._state.version.oldest_first)
+        tiers = [tier for tier in self._state.version.oldest_first if not isinstance(tier, OrdersByValue)]
+        rows = sum(tier.index.sizes_under(key)[1] for tier in tiers)
         _check(rows // _ENTRIES_PER_US, f"a page ordered by {key[:40]!r}", "order_by", "order by id instead")
 
     def check_facets(self, key: str, condition: Filter | None) -> None:
@@ -58,6 +62,8 @@ class RequestCosts:
         InvalidArgument."""
         total_us = 0
         for tier in self._state.version.oldest_first:
+            if isinstance(tier, OrdersByValue):
+                continue
             values, rows = tier.index.sizes_under(key)
             total_us += rows // _ENTRIES_PER_US
             if values * _VALUE_US > _SMALL_US:
@@ -80,6 +86,10 @@ class RequestCosts:
         else:
             place = self._state.find(key_of(scope.tenant, doc_id))
         if place is None:
+            return 0
+        if place.tier is self._state.version.remote:
+            with suppress(RowGone):
+                return place.tier.public_bytes((place.row,)) + 4 * self._state.dimension
             return 0
         vector_bytes = 4 * self._state.dimension if with_vector else 0
         return place.tier.public_bytes((place.row,)) + vector_bytes

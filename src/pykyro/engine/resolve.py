@@ -184,12 +184,29 @@ class GroupChanges:
             before.pop(EXPIRES_AT_KEY, None)
             reserved.pop(EXPIRES_AT_KEY, None)
             reserved |= self.expiring(operation.expiry)
-        elif operation.merge:
+        elif operation.merge and not self._is_elsewhere(key):
             return 1, [self._merge(key, stored, {**operation.metadata, **reserved})]
         metadata = {**before, **operation.metadata, **reserved}
+        if self._is_elsewhere(key):
+            return 1, [self._whole(key, stored, metadata)]
         record = MetadataRecord(key, metadata, encode_metadata(metadata))
         check_updated(stored, record.metadata, len(record.wire))
         return 1, [record]
+
+    def _is_elsewhere(self, key: Key) -> bool:
+        """Whether reading the log again would take a look at another machine to know what this changes."""
+        if self.state.version.remote is None or key in self.changed:
+            return False
+        place = self.state.locate(key)
+        return place is not None and place.tier is not self.state.version.active
+
+    def _whole(self, key: Key, stored: Mapping[str, str], metadata: Mapping[str, str]) -> PutRecord:
+        """The document as the change leaves it."""
+        place = self.state.locate(key)
+        assert place is not None
+        wire = encode_metadata(metadata)
+        check_updated(stored, metadata, len(wire))
+        return PutRecord(key, place.vector, metadata, wire)
 
     def _merge(self, key: Key, stored: Mapping[str, str], wanted: Mapping[str, str]) -> MergeRecord:
         """The record of what becomes another; the metadata that comes of it is looked at here, and let go of."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
@@ -18,6 +18,9 @@ from pykyro.memory.budget import Kind, mebibytes
 from pykyro.model.errors import ResourceExhausted
 from pykyro.system.alarm import Alarm
 from pykyro.system.clock import Clock
+
+if TYPE_CHECKING:
+    from pykyro.engine.remote.remote import Remote
 
 _log: Final = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class Room:
         self._waits = options.background
         """Without background work nobody would make room."""
         self._state = state
+        self.remote: Remote | None = None
         self._memory = memory
         self._alarm = Alarm(_log, clock)
         self._freed = threading.Condition()
@@ -50,6 +54,8 @@ class Room:
         if self.look():
             return None
         since_s = self._short_since_s = self._short_since_s or time.monotonic()
+        if self.remote is not None and self.remote.is_away:
+            may_wait = False
         while may_wait and self._waits and (left_s := since_s + WAIT_S - time.monotonic()) > 0:
             with self._freed:
                 self._freed.wait(min(left_s, _LOOK_AGAIN_S))
@@ -65,9 +71,12 @@ class Room:
         memory, hot_bytes = self._memory, self._state.hot_bytes
         memory.refresh(hot_bytes)
         if hot_bytes > memory.hot_bytes_max and self._waits:
+            why = "sealing does not keep up"
+            if self.remote is not None and self.remote.is_away:
+                why = f"nothing can be sealed: {self.remote.warning}"
             self._reason = (
                 f"the hot tier holds {mebibytes(hot_bytes)}, more than its {mebibytes(memory.hot_bytes_max)}, and "
-                "sealing does not keep up"
+                f"{why}"
             )
             return False
         if memory.is_short:

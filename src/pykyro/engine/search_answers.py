@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from pykyro.engine.tiers.tier import Candidates, SearchTier
+from pykyro.engine.tiers.tier import Candidates, RowSource
 from pykyro.model.requests import SearchRequest, SearchResult, Stage, Tier
 
-Candidacy: TypeAlias = Sequence[tuple[SearchTier, Candidates]]
+Candidacy: TypeAlias = Sequence[tuple[RowSource, Candidates]]
 """What each tier found for one query, the oldest tier first."""
 RoomForAnswer: TypeAlias = Callable[[int, int], object]
 """Given the bytes of an answer and the number of its documents, what is kept until it has been handed on. Raises

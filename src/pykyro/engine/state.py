@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.request_keys import RequestKeys
@@ -27,19 +27,31 @@ from pykyro.model.limits import DOC_ID_MAX
 from pykyro.model.types import LSN, TENANT_INDEX_KEY, Key, Metric, Scope, Vector, key_doc_id
 from pykyro.storage.wal.records import DeleteRecord, MergeRecord, PutRecord, Record
 
+if TYPE_CHECKING:
+    from pykyro.engine.remote.remote_tier import RemoteTier
+
 _OF_NO_TENANT: Final = Not(Range(TENANT_INDEX_KEY, None))
 
 
 class Version:
     """The tiers at one moment, each older than the next. `frozen` are hot tiers being sealed. Never changed."""
 
-    __slots__ = ("active", "cold", "frozen", "newest_first", "oldest_first")
+    __slots__ = ("active", "cold", "frozen", "newest_first", "oldest_first", "remote", "sealed")
 
-    def __init__(self, cold: tuple[ColdSegment, ...], frozen: tuple[HotTier, ...], active: HotTier) -> None:
+    def __init__(
+        self,
+        cold: tuple[ColdSegment, ...],
+        frozen: tuple[HotTier, ...],
+        active: HotTier,
+        remote: RemoteTier | None = None,
+    ) -> None:
+        """`remote` holds sealed documents that are not in segments here."""
         self.cold = cold
+        self.remote = remote
+        self.sealed: tuple[SearchTier, ...] = cold if remote is None else (remote, *cold)
         self.frozen = frozen
         self.active = active
-        self.oldest_first: tuple[SearchTier, ...] = (*cold, *frozen, active)
+        self.oldest_first: tuple[SearchTier, ...] = (*self.sealed, *frozen, active)
         self.newest_first = self.oldest_first[::-1]
 
 
@@ -85,6 +97,7 @@ class State:
         typed_values: bool = False,
         may_expire: bool = False,
         texts: TextKeys | None = None,
+        remote: RemoteTier | None = None,
     ) -> None:
         """`may_expire` says whether any document has an instant at which it goes."""
         self.dimension = dimension
@@ -95,8 +108,8 @@ class State:
         """The keys of ids; None where ids are integers."""
         self.chain_moves = 0
         """Counts up before and after documents of a chain of text ids move, so it is odd while they do."""
-        self.version = Version(tuple(segments), (), self.new_hot_tier())
-        self.documents = sum(segment.live for segment in segments)
+        self.version = Version(tuple(segments), (), self.new_hot_tier(), remote)
+        self.documents = sum(segment.live for segment in segments) + (0 if remote is None else remote.live)
         self.tenants = TenantCounts()
         self.keys = RequestKeys(memory.request_keys)
         """Idempotency keys of acknowledged writes."""
@@ -219,7 +232,10 @@ class State:
         if active.size_bytes >= active.compact_from and active.is_wasteful():
             version = self.version
             self.version = Version(
-                version.cold, version.frozen, version.active.compacted(self.new_hot_tier())
+                version.cold,
+                version.frozen,
+                version.active.compacted(self.new_hot_tier()),
+                version.remote,
             )
         self.position = lsn
 
@@ -276,7 +292,8 @@ class State:
     def freeze(self) -> HotTier:
         """Set the active tier aside for sealing and open a new one. For the writer."""
         version = self.version
-        self.version = Version(version.cold, (*version.frozen, version.active), self.new_hot_tier())
+        frozen = (*version.frozen, version.active)
+        self.version = Version(version.cold, frozen, self.new_hot_tier(), version.remote)
         self.mutations_since_freeze = 0
         return version.active
 
@@ -288,7 +305,13 @@ class State:
         if arriving is not None:
             cold += (arriving,)
         frozen = tuple(tier for tier in version.frozen if id(tier) not in gone)
-        self.version = Version(cold, frozen, version.active)
+        self.version = Version(cold, frozen, version.active, version.remote)
+
+    def replace_remote(self, leaving: HotTier, arriving: RemoteTier) -> None:
+        """A tier is now among the rows elsewhere. For the writer, between two writes."""
+        version = self.version
+        frozen = tuple(tier for tier in version.frozen if tier is not leaving)
+        self.version = Version(version.cold, frozen, version.active, arriving)
 
 
 def _both(first: Filter, second: Filter | None) -> Filter:

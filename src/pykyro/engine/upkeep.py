@@ -12,6 +12,7 @@ from pykyro.engine.maintenance.maintenance import Maintenance
 from pykyro.engine.maintenance.merging import Progress
 from pykyro.model.errors import ResourceExhausted
 from pykyro.model.requests import CompactionReport, SnapshotReport
+from pykyro.storage.manifest import require_local
 from pykyro.storage.snapshot import link_snapshot, prune_snapshots, unused_name
 
 _BUILD_LOOK_S: Final = 0.02
@@ -40,6 +41,7 @@ def compact(
 
 def take_snapshot(context: EngineContext, maintenance: Maintenance) -> SnapshotReport:
     """See Engine.snapshot."""
+    require_local(context.manifests.current, context.directory, "a snapshot")
     if refusal := context.disk.room().refusal:
         raise ResourceExhausted(refusal)
     stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pykyro.engine.caches import Caches
 from pykyro.engine.capacity import Capacity
@@ -44,6 +44,9 @@ from pykyro.storage.wal.log import Log
 from pykyro.storage.wal.records import PutRecord, Record, hold_types
 from pykyro.storage.wal.writer import encode_records, with_key
 from pykyro.system.clock import Clock
+
+if TYPE_CHECKING:
+    from pykyro.engine.remote.remote import Remote
 
 _log: Final = logging.getLogger(__name__)
 
@@ -92,6 +95,11 @@ class WritePath:
         """Of documents that are put without one. May be changed at any time."""
         self.room = Room(options, state, memory, clock)
         self.failed_writes = 0
+        self._prefetch: Callable[[State, Sequence[Operation | KyroError]], None] | None = None
+
+    def follow(self, remote: Remote) -> None:
+        """Have `remote` asked what a group wants to know of documents there, before the group is written."""
+        self.room.remote, self._prefetch = remote, remote.prefetch
 
     # --- the queue ------------------------------------------------------------------------------
 
@@ -210,6 +218,8 @@ class WritePath:
             operations += write.operations
         try:
             answers: list[Answer] = []
+            if self._prefetch is not None:
+                self._prefetch(self._state, operations)
             while len(answers) < len(operations):
                 rest = operations[len(answers) :] if answers else operations
                 refusal = None

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Final, Literal, TypeAlias
 
 from pykyro.model.arguments import bounded_integer
+from pykyro.model.cold_tier import LOCAL, checked_cold_tier
 from pykyro.model.errors import InvalidArgument, NotFound
 from pykyro.model.expiry import checked_default_ttl
 from pykyro.model.limits import (
@@ -49,6 +50,8 @@ class CollectionConfig:
     """See pykyro.model.text_ids."""
     default_ttl_us: int = 0
     """Microseconds after which documents go that are stored without an expiry; 0: they stay."""
+    cold_tier: str = LOCAL
+    """Where sealed documents are, see pykyro.model.cold_tier."""
 
     @property
     def default_ttl(self) -> timedelta | None:
@@ -129,6 +132,7 @@ def checked_config(
     ef_search: object = 50,
     id_type: object = "integer",
     default_ttl: object = None,
+    cold_tier: object = LOCAL,
 ) -> CollectionConfig:
     """The configuration of a collection, from arguments. Raises InvalidArgument naming the bad one."""
     metrics = [metric.value for metric in Metric]
@@ -148,6 +152,7 @@ def checked_config(
         checked_ef_search(ef_search),
         str(id_type),
         checked_default_ttl(default_ttl),
+        str(checked_cold_tier(cold_tier)),
     )
 
 

@@ -243,6 +243,10 @@ MEMORY_LIMIT_BYTES_MIN: Final = 128 << 20
 PORT_MAX: Final = 65_535
 HTTP_PORT_OFFSET: Final = 1000
 """The HTTP port is the gRPC port plus this, unless it is set."""
+REMOTE_METADATA_BYTES_MAX: Final = 64 << 20
+"""Of the documents that a search finds in a cold tier elsewhere."""
+COLD_TIER_BACKLOG_BYTES_MIN: Final = 1 << 20
+"""Of what waits to be sealed elsewhere."""
 COUNT_MAX: Final = 2**64 - 1
 """Largest count or size in bytes a key may state."""
 EXPIRES_AT_US_MAX: Final = 2**53 - 1

@@ -325,3 +325,5 @@ class EngineStats:
     """Documents that went at their instant since the engine was opened."""
     room_warning: str = ""
     """Set while writers wait for memory or are refused for want of it: why, and for how long."""
+    cold_tier_warning: str = ""
+    """Set while the cold tier is elsewhere and cannot be used: why."""

@@ -864,7 +864,7 @@ class ConfigResponse(_message.Message):
     def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: bool = ..., id_type: _Optional[str] = ...) -> None: ...
 
 class CollectionConfig(_message.Message):
-    __slots__ = ("dimension", "distance", "m", "ef_construction", "ef_search", "id_type", "default_ttl_us")
+    __slots__ = ("dimension", "distance", "m", "ef_construction", "ef_search", "id_type", "default_ttl_us", "cold_tier")
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     M_FIELD_NUMBER: _ClassVar[int]
@@ -872,6 +872,7 @@ class CollectionConfig(_message.Message):
     EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
     ID_TYPE_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_TTL_US_FIELD_NUMBER: _ClassVar[int]
+    COLD_TIER_FIELD_NUMBER: _ClassVar[int]
     dimension: int
     distance: str
     m: int
@@ -879,7 +880,8 @@ class CollectionConfig(_message.Message):
     ef_search: int
     id_type: str
     default_ttl_us: int
-    def __init__(self, dimension: _Optional[int] = ..., distance: _Optional[str] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ..., id_type: _Optional[str] = ..., default_ttl_us: _Optional[int] = ...) -> None: ...
+    cold_tier: str
+    def __init__(self, dimension: _Optional[int] = ..., distance: _Optional[str] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ..., id_type: _Optional[str] = ..., default_ttl_us: _Optional[int] = ..., cold_tier: _Optional[str] = ...) -> None: ...
 
 class CollectionInfo(_message.Message):
     __slots__ = ("name", "config", "aliases", "created_at_us", "documents", "size_bytes", "open", "trouble")

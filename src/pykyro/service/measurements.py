@@ -157,6 +157,7 @@ def _tiers(stats: EngineStats, documents_max: int) -> Iterator[Family]:
     yield storage.HOT_TIER_FLUSHES_TOTAL.of(stats.hot_flushes)
     yield storage.MERGES_TOTAL.of(stats.merges)
     yield storage.MAINTENANCE_FAILING.of(int(bool(stats.maintenance_failure)))
+    yield storage.COLD_TIER_AWAY.of(int(bool(stats.cold_tier_warning)))
 
 
 def _log_and_disk(stats: EngineStats) -> Iterator[Family]:

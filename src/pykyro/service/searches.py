@@ -15,20 +15,20 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from pykyro.engine.engine import Engine
 from pykyro.engine.read_path import Search
-from pykyro.model.errors import CallError, DeadlineExceeded, InvalidArgument, KyroError, ResourceExhausted
-from pykyro.model.freshness import Freshness
+from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
 from pykyro.model.limits import LONG_SEARCH_BATCH, LONG_SEARCH_US, SEARCH_BATCH
-from pykyro.model.requests import SearchRequest, SearchResult, Stage, Tier
+from pykyro.model.requests import SearchRequest, SearchResult, Tier
 from pykyro.service.access import Caller
 from pykyro.service.admission import Admission
 from pykyro.service.batching import Batcher, PassedOn
 from pykyro.service.call_log import RUNNING
+from pykyro.service.search_forms import Answered, SearchCodec, failure
 from pykyro.service.search_times import SearchTimes, now_us
 from pykyro.service.tracing import Tracing
 from pykyro.telemetry.counters import Counters
@@ -37,6 +37,8 @@ _LONG_FILTER_BYTES: Final = 16 << 10
 """A filter of so many bytes takes milliseconds to decode."""
 _BYTES_LIKE_A_SEARCH: Final = 4096
 """So many bytes of a request take as long as a plain search."""
+_FULL: Final = "Query queue saturated: {waiting} in-flight queries (max: {max})"
+_THREADS_ELSEWHERE: Final = 8
 _SLICE_S: Final = 0.002
 _REST_S_MAX: Final = 0.02
 
@@ -47,34 +49,6 @@ _PATHS: Final = {
     frozenset({Tier.COLD}): "cold",
     frozenset({Tier.HOT, Tier.COLD}): "hot_and_cold",
 }
-
-
-class SearchCodec(Protocol):
-    """How the searches of a transport become typed requests, and their results bytes again."""
-
-    plain_bytes_max: int
-    """What is larger holds a filter, and takes long to decode."""
-
-    freshness_mark: bytes
-    """What every search has in it that says how fresh it is to be."""
-
-    def freshness(self, payload: bytes) -> Freshness | None:
-        """How fresh the search in these bytes is to be. Raises InvalidArgument."""
-        ...
-
-    def decode(self, payload: bytes, caller: Caller) -> SearchRequest:
-        """The search that is asked for. Raises InvalidArgument."""
-        ...
-
-    def decode_many(
-        self, searches: Sequence[tuple[bytes, Caller]]
-    ) -> Sequence[SearchRequest | InvalidArgument]:
-        """`decode` for each, the error of a refused one in its place."""
-        ...
-
-    def encode(self, result: SearchResult, latency_ms: float, *, with_plan: bool) -> bytes:
-        """The response; without `with_plan` it tells nothing of what other tenants store."""
-        ...
 
 
 @dataclass(slots=True)
@@ -89,21 +63,6 @@ class Asked:
     begun: SearchRequest | Search | None = None
     weighed: bool = False
     is_long: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The response, the tiers it came from and those left out, how it was found and how long it took; with tracing
-    also the stages of that."""
-
-    response: bytes
-    tiers: frozenset[Tier]
-    left_out: frozenset[Tier]
-    plan: str
-    duration_ns: int
-    stages: Sequence[Stage] = ()
-    held: object = None
-    """What keeps room for a large response in the memory budget."""
 
 
 Outcome: TypeAlias = Answered | KyroError | PassedOn[Asked, Answered]
@@ -132,7 +91,6 @@ class Searches:
         self._room_for_answer = admission.room_for_answer
         engine.reads.room_for_answer = admission.room_for_answer
         self._long_from_bytes = codec.plain_bytes_max + _LONG_FILTER_BYTES
-        full = "Query queue saturated: {waiting} in-flight queries (max: {max})"
         observe_wait = counters.queue_waits["search"].observe
         self._queue: Batcher[Asked, Answered] = Batcher(
             "search",
@@ -140,7 +98,7 @@ class Searches:
             threads=threads,
             batch_max=SEARCH_BATCH,
             waiting_max=concurrent_max,
-            full=full,
+            full=_FULL,
             observe_wait=observe_wait,
         )
         self._long_queue: Batcher[Asked, Answered] = Batcher(
@@ -149,11 +107,14 @@ class Searches:
             threads=1,
             batch_max=LONG_SEARCH_BATCH,
             waiting_max=concurrent_max,
-            full=full,
+            full=_FULL,
             observe_wait=observe_wait,
         )
         self._pass_on: Final = PassedOn(self._long_queue)
         self._slice_began_s = 0.0
+        self._elsewhere: list[Batcher[Asked, Answered]] = []
+        self._own_queue = self._queue_elsewhere(engine)
+        """Where searches wait that ask another machine; None for those that do not."""
         self._serves_others = False
         """Whether searches of other collections may be in the queue too."""
 
@@ -162,10 +123,30 @@ class Searches:
         self._serves_others = True
         other = copy.copy(self)
         other._engine, other._reads, other._codec = engine, engine.reads, codec
+        other._own_queue = self._queue_elsewhere(engine)
         other._serves_others = False
         other._long_from_bytes = codec.plain_bytes_max + _LONG_FILTER_BYTES
         engine.reads.room_for_answer = self._room_for_answer
         return other
+
+    def _queue_elsewhere(self, engine: Engine) -> Batcher[Asked, Answered] | None:
+        """One queue for all collections that ask another machine: their threads wait most of the time, and nobody
+        else is to wait with them."""
+        if not engine.asks_elsewhere:
+            return None
+        if not self._elsewhere:
+            self._elsewhere.append(
+                Batcher(
+                    "search-elsewhere",
+                    self._answer_batch,
+                    threads=_THREADS_ELSEWHERE,
+                    batch_max=1,
+                    waiting_max=self.concurrent_max,
+                    full=_FULL,
+                    observe_wait=self._counters.queue_waits["search"].observe,
+                )
+            )
+        return self._elsewhere[0]
 
     async def answer(self, payload: bytes, caller: Caller) -> bytes:
         """The response to one search, as bytes. Raises CallError or InvalidArgument."""
@@ -183,7 +164,9 @@ class Searches:
                 outcome = self._look_up(asked)
             if outcome is None:
                 size = len(payload)
-                queue = self._queue if size <= self._long_from_bytes else self._long_queue
+                queue = self._own_queue or (
+                    self._queue if size <= self._long_from_bytes else self._long_queue
+                )
                 outcome = await queue.submit(asked, share=caller.share, cost=1 + size / _BYTES_LIKE_A_SEARCH)
         except KyroError as error:
             outcome = error
@@ -202,11 +185,11 @@ class Searches:
         """Put a search of a stream in the queue. Raises CallError when there is no room."""
         try:
             asked, size = Asked(payload, caller, time.perf_counter_ns(), self), len(payload)
-            queue = self._queue if size <= self._long_from_bytes else self._long_queue
+            queue = self._own_queue or (self._queue if size <= self._long_from_bytes else self._long_queue)
             return queue.submit(asked, share=caller.share, cost=1 + size / _BYTES_LIKE_A_SEARCH)
         except ResourceExhausted as error:
             self._counters.query_failed()
-            raise _failure(error) from error
+            raise failure(error) from error
 
     def response(self, outcome: Answered | KyroError, caller: Caller, *, alone: bool) -> bytes:
         """Count a search, `alone` unless it is one of a stream; the response, as bytes. Raises CallError or
@@ -214,7 +197,7 @@ class Searches:
         if isinstance(outcome, KyroError):
             if not isinstance(outcome, InvalidArgument):
                 self._counters.query_failed()
-            raise _failure(outcome) from outcome
+            raise failure(outcome) from outcome
         caller.usage.queries += 1
         left_out = [tier.value for tier in outcome.left_out] if outcome.left_out else ()
         self._counters.search(outcome.duration_ns, _PATHS[outcome.tiers], alone=alone, left_out=left_out)
@@ -227,6 +210,8 @@ class Searches:
         """Answer what is in the queue and stop."""
         await self._queue.close()
         await self._long_queue.close()
+        for queue in self._elsewhere:
+            await queue.close()
 
     def _look_up(self, asked: Asked) -> Answered | None:
         """On the event loop: the answer, if it needs no worker; notes how far the search has come. Raises
@@ -277,7 +262,8 @@ class Searches:
         """Whether a search is passed on because of what it costs, or refused; then it has its outcome."""
         if not asked.weighed:
             try:
-                asked.is_long = self._reads.costs.search_us(request) > LONG_SEARCH_US
+                takes_long = self._reads.costs.search_us(request) > LONG_SEARCH_US
+                asked.is_long = takes_long and self._own_queue is None
             except KyroError as error:
                 outcomes[at] = error
                 return True
@@ -379,15 +365,3 @@ def _by_collection(
         for at, outcome in zip(those, answer(of, [batch[at] for at in those]), strict=True):
             outcomes[at] = outcome
     return cast(list[Outcome], outcomes)
-
-
-def _failure(error: KyroError) -> Exception:
-    match error:
-        case InvalidArgument():
-            return error
-        case DeadlineExceeded():
-            return CallError("Search timed out", error)
-        case ResourceExhausted():
-            return CallError("Search rejected", error)
-        case _:
-            return CallError("Search failed", error)

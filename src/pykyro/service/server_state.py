@@ -138,6 +138,8 @@ class ServerState:
             warnings.append(stats.capacity_warning)
         if stats is not None and stats.room_warning:
             warnings.append(stats.room_warning)
+        if stats is not None and stats.cold_tier_warning:
+            warnings.append(stats.cold_tier_warning)
         if self.config_fault:
             warnings.append(self.config_fault)
         if log_fault := logs.fault():

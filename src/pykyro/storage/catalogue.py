@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from pykyro.model.cold_tier import LOCAL
 from pykyro.model.collection import DEFAULT, DEFAULT_NUMBER, not_found
 from pykyro.model.errors import DataDamaged, DataDirMismatch
 from pykyro.model.limits import CATALOGUE_BYTES_MAX, TTL_US_MAX
@@ -58,6 +59,7 @@ class CatalogueEntry(BaseModel):
     id_type: str = "integer"
     created_us: Annotated[int, Field(ge=0, strict=True)] = 0
     default_ttl_us: Annotated[int, Field(ge=0, le=TTL_US_MAX, strict=True)] = 0
+    cold_tier: str = LOCAL
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -65,6 +67,8 @@ class CatalogueEntry(BaseModel):
         fields: dict[str, Any] = serialise(self)
         if not self.default_ttl_us:
             del fields["default_ttl_us"]
+        if self.cold_tier == LOCAL:
+            del fields["cold_tier"]
         return fields
 
 

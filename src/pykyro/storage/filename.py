@@ -8,6 +8,7 @@
     segment_000000000012.shape    how rows became points of the graph, and how far to look in it
     segment_000000000012.spool.tmp  what is gathered for a .rows file while it is being built
     segment_000000000012_000000000031.dead   its rows deleted up to a checkpoint
+    ids_000000000014.ids          the ids of documents whose rows are elsewhere, see id_map.py
     COLLECTIONS                   the other collections, see catalogue.py; the directory itself is `default`
     collections/7/                the directory of one of them, with a MANIFEST of its own
     snapshots/20260601T120000Z/   hard links that open as a database of their own
@@ -39,7 +40,7 @@ USAGE_CSV: Final = "tenant_usage_latest.csv"
 TEMPORARY_SUFFIX: Final = ".tmp"
 
 WAL_PATTERN: Final = r"wal_[0-9]{12}\.wal"
-ENTRY_PATTERN: Final = r"(wal|segment|requests)_[0-9_]+\.(wal|rows|graph|shape|dead|keys)"
+ENTRY_PATTERN: Final = r"(wal|segment|requests|ids)_[0-9_]+\.(wal|rows|graph|shape|dead|keys|ids)"
 """What MANIFEST may name."""
 _BACKUP_ID: Final = r"[0-9]{8}T[0-9]{6}Z(-[1-9][0-9]{0,5})?"
 BACKUP_ID_PATTERN: Final = rf"^{_BACKUP_ID}$"
@@ -49,7 +50,7 @@ WAL_PIECE: Final = re.compile(rf"(?P<segment>{WAL_PATTERN})\.(?P<start>[1-9][0-9
 """Names in a backup directory and in an archive, see backup/filename.py."""
 
 _OURS: Final = re.compile(
-    rf"({WAL_PATTERN}|segment_\d{{12}}\.(rows|graph|shape|spool)|segment_\d{{12}}_\d{{12}}\.dead|requests_\d{{12}}\.keys)(\.tmp)?|MANIFEST\.tmp"
+    rf"({WAL_PATTERN}|segment_\d{{12}}\.(rows|graph|shape|spool)|segment_\d{{12}}_\d{{12}}\.dead|requests_\d{{12}}\.keys|ids_\d{{12}}\.ids)(\.tmp)?|MANIFEST\.tmp"
 )
 _LOG: Final = re.compile(WAL_PATTERN)
 _SNAPSHOT: Final = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
@@ -84,6 +85,10 @@ def request_keys(number: int) -> str:
     return f"requests_{number:012d}.keys"
 
 
+def id_map(number: int) -> str:
+    return f"ids_{number:012d}.ids"
+
+
 def usage_shutdown_csv(unix_s: int) -> str:
     return f"tenant_usage_shutdown_{unix_s}.csv"
 
@@ -91,7 +96,7 @@ def usage_shutdown_csv(unix_s: int) -> str:
 def segment_files(number: int) -> set[str]:
     """Names that building a segment may leave behind, finished or not."""
     names = {segment_rows(number), segment_graph(number), segment_shape(number), segment_spool(number)}
-    names.add(request_keys(number))
+    names |= {request_keys(number), id_map(number)}
     return names | {temporary(name) for name in names}
 
 
@@ -120,6 +125,11 @@ def is_known(name: str) -> bool:
 def is_log_file(name: str) -> bool:
     """Whether a segment of the log has such a name."""
     return _LOG.fullmatch(name) is not None
+
+
+def is_id_map(name: str) -> bool:
+    """Whether a map of ids has such a name."""
+    return name.endswith(".ids")
 
 
 def is_graph(name: str) -> bool:

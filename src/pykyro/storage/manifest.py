@@ -9,7 +9,8 @@ to the log, or the first metadata value that is not text, and stays 3: programs 
 neither. It becomes 4, and stays 4, before the first document that goes at an instant is written, which programs that
 know formats 1 to 3 would go on showing, and before the first acknowledged idempotency key is written to the log. It
 is 4 from the start where the ids of documents are text: earlier programs would take the keys of text ids for ids, and
-cannot read the metadata such ids stand in. What was written in formats 1 to 3 stays readable.
+cannot read the metadata such ids stand in. What was written in formats 1 to 3 stays readable. It is 6 where the rows
+of sealed documents are elsewhere (`remote`): earlier programs would find no documents there.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -33,7 +34,8 @@ from pydantic import (
     model_validator,
 )
 
-from pykyro.model.errors import DataDamaged, DataDirMismatch, ResourceExhausted
+from pykyro.model.cold_tier import SERVICE_NAME_PATTERN
+from pykyro.model.errors import DataDamaged, DataDirMismatch, FailedPrecondition, ResourceExhausted
 from pykyro.model.limits import MANIFEST_BYTES_MAX, TENANT_INDEX_MAX, TENANT_INDEX_MIN
 from pykyro.model.types import Metric
 from pykyro.storage import filename
@@ -46,13 +48,18 @@ FORMAT_WITHOUT_TENANTS: Final = 1
 FORMAT_WITH_TENANTS: Final = 2
 FORMAT_WITH_VALUES: Final = 3
 FORMAT: Final = 4
+FORMAT_WITH_REMOTE: Final = 6
 _MAGIC: Final = b"KYRODB-MANIFEST "
-_FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
+_FORMATS: Final = tuple(
+    str(known).encode() for known in (*range(FORMAT_WITHOUT_TENANTS, FORMAT + 1), FORMAT_WITH_REMOTE)
+)
 _HINT: Final = "Restore from a backup"
 
 _DataFileName = Annotated[str, StringConstraints(pattern=rf"^{filename.ENTRY_PATTERN}$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _Count = Annotated[int, Field(ge=0, strict=True)]
+_ServiceName = Annotated[str, StringConstraints(pattern=SERVICE_NAME_PATTERN)]
+_TableName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 _TenantIndex = Annotated[int, Field(ge=0, le=TENANT_INDEX_MAX, strict=True)]
 
 
@@ -115,6 +122,25 @@ class Branch(_Entry):
     lsn: _Count
 
 
+class RemoteEntry(_Entry):
+    """Where the rows of sealed documents are that are not in segments here: in the table `table` of the PostgreSQL
+    service `service`. The server itself is never named here, so that no password is.
+
+    There are `documents` of them, and their rows have numbers below `rows_end`. `maps` say which row each is in
+    (storage/id_map.py), the oldest first. `writers` are the names under which this directory may have claimed the
+    table; who else claimed it meanwhile has one of its own. `norm_min` and `norm_max` bound the lengths of vectors.
+    """
+
+    service: _ServiceName
+    table: _TableName
+    documents: _Count = 0
+    rows_end: _Count = 0
+    maps: tuple[FileEntry, ...] = ()
+    writers: tuple[_TableName, ...] = ()
+    norm_min: float | None = None
+    norm_max: float | None = None
+
+
 class Manifest(_Entry):
     """One state of the database on disk.
 
@@ -125,7 +151,8 @@ class Manifest(_Entry):
     no number is given out twice. `has_merges` says that the log may hold MERGE records, `has_types` that values may
     be other than text, `has_expiry` that documents may go at an instant, `has_keys` that the log may hold
     acknowledged idempotency keys; those of its sealed part stand in the file `keys`. Where ids are text, `text_ids`
-    are the random bytes, in hexadecimal, that key their hash (engine/text_ids.py).
+    are the random bytes, in hexadecimal, that key their hash (engine/text_ids.py). `remote` is None where all rows
+    are in segments.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -143,6 +170,7 @@ class Manifest(_Entry):
     text_ids: _Digest | None = None
     has_keys: bool = False
     keys: FileEntry | None = None
+    remote: RemoteEntry | None = None
     updated_us: _Count = 0
 
     @model_validator(mode="after")
@@ -154,6 +182,8 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
+        if self.remote is not None:
+            return FORMAT_WITH_REMOTE
         if self.has_expiry or self.has_keys or self.text_ids is not None:
             return FORMAT
         if self.has_merges or self.has_types:
@@ -167,8 +197,10 @@ class Manifest(_Entry):
 
     @property
     def files(self) -> list[FileEntry]:
-        """Every file beside the log, each a segment's or that of idempotency keys."""
+        """Every file beside the log, each a segment's, that of idempotency keys, or a map of ids."""
         files = [file for segment in self.segments for file in segment.files]
+        if self.remote is not None:
+            files += self.remote.maps
         return files if self.keys is None else [*files, self.keys]
 
     @property
@@ -217,10 +249,22 @@ class Manifest(_Entry):
         return self.model_copy(update={"tenants": tenants})
 
 
+def require_local(manifest: Manifest, directory: Path, doing: str) -> None:
+    """Refuse what copies the files of a directory when its sealed documents are not in them. Raises
+    FailedPrecondition."""
+    if manifest.remote is not None:
+        raise FailedPrecondition(
+            f"{doing} of {directory} is not possible: its sealed documents are in the table "
+            f"kyrodb.rows_{manifest.remote.table} of the PostgreSQL service {manifest.remote.service!r}, and not in "
+            "its files. Read them through the running database (scroll), or from the view "
+            f"kyrodb.documents_{manifest.remote.table}"
+        )
+
+
 def encode_manifest(manifest: Manifest) -> bytes:
     # What is not so is not said, so that earlier versions can read what they could always read.
     left_out = {"branched_from"} if manifest.branched_from is None else set()
-    flags = ("has_merges", "has_types", "has_expiry", "text_ids", "has_keys", "keys")
+    flags = ("has_merges", "has_types", "has_expiry", "text_ids", "has_keys", "keys", "remote")
     left_out |= {name for name in flags if not getattr(manifest, name)}
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
@@ -237,7 +281,7 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
     if words[1] not in _FORMATS:
         raise DataDirMismatch(
             f"manifest format {words[1].decode('ascii', 'replace')}, this program reads "
-            f"{FORMAT_WITHOUT_TENANTS} to {FORMAT}",
+            f"{FORMAT_WITHOUT_TENANTS} to {FORMAT} and {FORMAT_WITH_REMOTE}",
             path=path,
             hint="Open it with the version of KyroDB that wrote it",
         )

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from pykyro.model.cold_tier import LOCAL, POSTGRES, ColdTier
 from pykyro.model.errors import DataDamaged, DataDirMismatch
 from pykyro.model.types import LSN, Metric
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
-from pykyro.storage.manifest import Branch, Manifest, WalEntry, read_manifest, write_manifest
+from pykyro.storage.manifest import Branch, Manifest, RemoteEntry, WalEntry, read_manifest, write_manifest
 from pykyro.storage.manifest_store import ManifestStore
 from pykyro.storage.wal.chain import WalChain
 from pykyro.storage.wal.format import OPERATION, SEAL, Frame, SegmentHeader
@@ -38,6 +39,7 @@ from pykyro.storage.wal.writer import PendingFrame, WalPosition, WalWriter
 from pykyro.system.clock import Clock
 
 _RESTORE: Final = "Restore from a backup"
+_LOCAL: Final = ColdTier()
 _COPIED_TOGETHER: Final = 4 << 20
 """Bytes of frames."""
 
@@ -70,9 +72,10 @@ class Recovery:
         dimension: int,
         metric: Metric,
         text_ids: bool | None = None,
+        cold_tier: ColdTier | None = None,
     ) -> None:
-        """Reads or creates the MANIFEST; without `text_ids` ids are as they are, and integers in a new one. The
-        caller holds the directory's lock.
+        """Reads or creates the MANIFEST; without `text_ids` ids are as they are, and integers in a new one; without
+        `cold_tier` sealed documents are where they are, and here in a new one. The caller holds the directory's lock.
 
         Raises DataDamaged, DataDirMismatch, OSError.
         """
@@ -80,9 +83,10 @@ class Recovery:
         self._directory = directory
         self._clock = clock
         self.report = RecoveryReport()
-        manifest = self._read_or_create(dimension, metric, text_ids)
+        manifest = self._read_or_create(dimension, metric, text_ids, cold_tier)
         _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
         _require_id_type(manifest, text_ids, directory / filename.MANIFEST)
+        _require_cold_tier(manifest, cold_tier, directory / filename.MANIFEST)
         # A crash leaves files with numbers the MANIFEST never heard of; they keep their names until step 5.
         taken = filename.largest_number(filesystem.names(directory))
         self.manifests = ManifestStore(filesystem, directory, clock, manifest, numbers_from=taken + 1)
@@ -135,7 +139,9 @@ class Recovery:
         self._remove_unnamed_files()
         return log
 
-    def _read_or_create(self, dimension: int, metric: Metric, text_ids: bool | None) -> Manifest:
+    def _read_or_create(
+        self, dimension: int, metric: Metric, text_ids: bool | None, cold_tier: ColdTier | None
+    ) -> Manifest:
         try:
             manifest = read_manifest(self._filesystem, self._directory)
         except FileNotFoundError:
@@ -154,7 +160,12 @@ class Recovery:
                 hint="Put the MANIFEST back or restore from a backup; to start anew, empty the directory",
             )
         manifest = create_manifest(
-            self._filesystem, self._directory, dimension, metric, text_ids=bool(text_ids)
+            self._filesystem,
+            self._directory,
+            dimension,
+            metric,
+            text_ids=bool(text_ids),
+            cold_tier=cold_tier or ColdTier(),
         )
         self.report.created = True
         return manifest
@@ -253,7 +264,13 @@ class Recovery:
 
 
 def create_manifest(
-    filesystem: FileSystem, directory: Path, dimension: int, metric: Metric, *, text_ids: bool = False
+    filesystem: FileSystem,
+    directory: Path,
+    dimension: int,
+    metric: Metric,
+    *,
+    text_ids: bool = False,
+    cold_tier: ColdTier = _LOCAL,
 ) -> Manifest:
     """Make a directory a database without documents; when this returns it is durable. Raises OSError."""
     manifest = Manifest(
@@ -263,6 +280,9 @@ def create_manifest(
         next_number=1,
         sealed_lsn=0,
         text_ids=os.urandom(16).hex() if text_ids else None,
+        remote=None
+        if cold_tier.engine == LOCAL
+        else RemoteEntry(service=cold_tier.service, table=os.urandom(8).hex()),
     )
     write_manifest(filesystem, directory, manifest)
     return manifest
@@ -305,6 +325,22 @@ def _require_id_type(manifest: Manifest, text_ids: bool | None, path: Path) -> N
             path=path,
             hint=f"Set collections.default_id_type: {there}, or id_type={there!r} of pykyro.open; or choose another "
             "data_dir",
+        )
+
+
+def cold_tier_of(manifest: Manifest) -> ColdTier:
+    """Where the sealed documents of a directory are."""
+    return ColdTier() if manifest.remote is None else ColdTier(POSTGRES, manifest.remote.service)
+
+
+def _require_cold_tier(manifest: Manifest, cold_tier: ColdTier | None, path: Path) -> None:
+    there = cold_tier_of(manifest)
+    if cold_tier is not None and cold_tier.engine != there.engine:
+        raise DataDirMismatch(
+            f"the cold tier of the directory is {there}; asked for {cold_tier}",
+            path=path,
+            hint=f"Set cold_tier.engine: {there.engine}, or cold_tier={str(there)!r} of pykyro.open; or "
+            "choose another data_dir",
         )
 
 

@@ -57,6 +57,8 @@ def size_faults(directory: Path) -> tuple[Manifest, list[str]]:
 
 def _size_faults(directory: Path, manifest: Manifest) -> Iterator[str]:
     for file in manifest.files:
+        if filename.is_id_map(file.name):  # which is made anew at the next start
+            continue
         size = _size(directory / file.name)
         if size is None:
             yield f"{file.name} is missing, or no file"

@@ -22,6 +22,7 @@ from pykyro.server.preflight import directory_faults
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import Manifest, read_manifest
+from pykyro.storage.recovery import cold_tier_of
 from pykyro.storage.verify import size_faults, verify_directory
 
 TOPIC: Final = "data directory"
@@ -150,6 +151,12 @@ def _check_content(directory: Path, settings: Settings | None, *, deep: bool) ->
 
 
 def _count(directory: Path, manifest: Manifest, settings: Settings | None) -> Examination:
+    if manifest.remote is not None:
+        there = f"the table kyrodb.rows_{manifest.remote.table} of the PostgreSQL service {manifest.remote.service!r}"
+        yield ok(
+            TOPIC, f"{manifest.remote.documents} sealed documents are in {there}, which is not looked at here"
+        )
+        return 0
     try:
         found = count_documents(directory, manifest)
     except (KyroError, OSError) as error:
@@ -172,6 +179,13 @@ def _check_identity(manifest: Manifest, settings: Settings) -> Iterator[Finding]
             f"it holds vectors of dimension {held[0]}, distance {held[1]}; the configuration says "
             f"{settings.hnsw.dimension}, {settings.hnsw.distance}",
             f"set hnsw.dimension: {held[0]} and hnsw.distance: {held[1]}, or name another data_dir",
+        )
+    cold_tier, named = cold_tier_of(manifest), settings.cold_tier.engine
+    if named not in (None, cold_tier.engine):
+        yield wrong(
+            TOPIC,
+            f"its cold tier is {cold_tier}; the configuration says {named}",
+            f"set cold_tier.engine: {cold_tier.engine}, or name another data_dir",
         )
     id_type, wanted = id_type_of(manifest.text_ids is not None), settings.collections.default_id_type
     if wanted not in (None, id_type):

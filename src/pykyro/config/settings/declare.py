@@ -6,6 +6,7 @@ declaration (`pykyro.config.keys`), so they cannot disagree.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pykyro.config.place import URL_FORMS, is_object_store, local_place
+from pykyro.model.cold_tier import SERVICE_NAME_PATTERN
 
 
 class Section(BaseModel):
@@ -93,6 +95,12 @@ def _place(value: object) -> object:
     return text
 
 
+def _service(text: str) -> str:
+    if not re.fullmatch(SERVICE_NAME_PATTERN, text):
+        raise ValueError("must be the name of a connection service")
+    return text
+
+
 def _host(text: str) -> str:
     host = text.strip()
     if host.lower() != "localhost":
@@ -104,6 +112,7 @@ Integer = Annotated[int, BeforeValidator(_not_boolean)]
 Number = Annotated[float, BeforeValidator(_not_boolean)]
 Host = Annotated[str, AfterValidator(_host), Wanted("an IP address or localhost")]
 NonBlankPath = Annotated[Path, BeforeValidator(_path), Wanted("a path, not blank")]
+ServiceName = Annotated[str, AfterValidator(_service), Wanted("a name of 1 to 64 of A-Z a-z 0-9 _ - .")]
 Place = Annotated[str, BeforeValidator(_place), Wanted(f"a path, not blank, or {URL_FORMS}, without query")]
 """A directory, or objects under a prefix of a bucket."""
 LOWERCASE = BeforeValidator(_lowercase)

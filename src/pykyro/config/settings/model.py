@@ -14,6 +14,7 @@ from pykyro.config.settings.observability import (
 from pykyro.config.settings.server import AuthSettings, RateLimitSettings, ServerSettings, TimeoutSettings
 from pykyro.config.settings.storage import (
     BackupSettings,
+    ColdTierSettings,
     CollectionsSettings,
     HnswSettings,
     MetadataSettings,
@@ -30,6 +31,7 @@ class Settings(Section):
     cache: CacheSettings = CacheSettings()
     hnsw: HnswSettings = HnswSettings()
     collections: CollectionsSettings = CollectionsSettings()
+    cold_tier: ColdTierSettings = ColdTierSettings()
     metadata: MetadataSettings = MetadataSettings()
     search: SearchSettings = SearchSettings()
     persistence: PersistenceSettings = PersistenceSettings()

@@ -5,8 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pykyro.config.settings.declare import LOWERCASE, Integer, NonBlankPath, Number, Place, Section, key
+from pykyro.config.settings.declare import (
+    LOWERCASE,
+    Integer,
+    NonBlankPath,
+    Number,
+    Place,
+    Section,
+    ServiceName,
+    key,
+)
 from pykyro.model import limits
+from pykyro.model.cold_tier import DEFAULT_SERVICE
 
 
 class HnswSettings(Section):
@@ -86,6 +96,46 @@ class CollectionsSettings(Section):
         unit="seconds",
         ge=1,
         le=limits.DURATION_MAX,
+    )
+
+
+class ColdTierSettings(Section):
+    """Where the sealed documents of `default` are, and how a PostgreSQL is used that has those of any collection."""
+
+    engine: Annotated[Literal["local", "postgres"], LOWERCASE] | None = key(
+        None,
+        "Sealed documents of `default`: in segments of persistence.data_dir, or in a table of PostgreSQL with "
+        "pgvector. It cannot change once there is data; null is as it is, and local in a new database.",
+        example="postgres",
+    )
+    service: ServiceName = key(
+        DEFAULT_SERVICE,
+        "Connection service of `default`: the section of the services file that says how PostgreSQL is reached.",
+    )
+    services_file: NonBlankPath | None = key(
+        None,
+        "File of connection services, of the form of pg_service.conf, which may have passwords in it. null leaves "
+        "them to libpq: PGSERVICEFILE, ~/.pg_service.conf.",
+        example="pg_service.conf",
+    )
+    when_away: Annotated[Literal["fail", "partial"], LOWERCASE] = key(
+        "fail",
+        "Searches while PostgreSQL does not answer: they fail with UNAVAILABLE, or find what is not sealed yet and "
+        "are marked as partial.",
+    )
+    backlog_bytes_max: Integer = key(
+        256 << 20,
+        "Memory that documents of a collection may take which wait to be sealed to PostgreSQL. When they take more, "
+        "writes are refused with RESOURCE_EXHAUSTED.",
+        unit="bytes",
+        ge=limits.COLD_TIER_BACKLOG_BYTES_MIN,
+        le=limits.COUNT_MAX,
+    )
+    connections_max: Integer = key(
+        8, "Connections of a collection that search PostgreSQL at once.", unit="connections", ge=1, le=1000
+    )
+    statement_timeout_ms: Integer = key(
+        10_000, "Time a search of PostgreSQL may take.", unit="ms", ge=1, le=limits.DURATION_MAX
     )
 
 

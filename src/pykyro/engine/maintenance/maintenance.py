@@ -13,6 +13,7 @@ from typing import Final
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.merging import Merging, Progress
 from pykyro.engine.maintenance.sealing import Sealing
+from pykyro.engine.remote.errors import RemoteAway
 from pykyro.engine.state import Version
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.storage.wal.breaker import BreakerState
@@ -30,6 +31,8 @@ _LOOK_MUTATIONS: Final = 64
 _AFTER_FAILURE_S: Final = 1.0
 _AFTER_FAILURES_S_MAX: Final = 60.0
 """What fails is tried again after a second, then after twice as long each time, up to this."""
+_AWAY_S_MAX: Final = 2.0
+"""To see whether another machine is there again costs nothing."""
 _RELEASE_INTERVAL_S: Final = 5.0
 """Mapping the rows of 100,000 documents again costs a few milliseconds in all."""
 
@@ -199,7 +202,8 @@ class Maintenance:
             self._merging_from_s = self._context.clock.monotonic_s() + wait_s
         else:
             self._seals_failed += 1
-            pause_s = wait_s = _backoff_s(self._seals_failed)
+            most_s = _AWAY_S_MAX if isinstance(error, RemoteAway) else _AFTER_FAILURES_S_MAX
+            pause_s = wait_s = min(most_s, _backoff_s(self._seals_failed))
         self._failing.on(
             f"background work failed and will be tried again in {wait_s:.0f} s: {self.last_failure}"
         )

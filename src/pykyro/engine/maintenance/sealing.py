@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from pykyro.engine.context import EngineContext
-from pykyro.engine.maintenance.tier_sealing import FrozenTier, TierSealing, freeze
+from pykyro.engine.maintenance.tier_sealing import FrozenTier, freeze, sealing_of
 from pykyro.engine.options import SEAL_ROWS
 
 BURST_PER_S: Final = 4000.0
@@ -31,7 +31,7 @@ class Sealing:
     def __init__(self, context: EngineContext) -> None:
         self._context = context
         self._frozen: FrozenTier | None = None
-        self._tiers = TierSealing(context)
+        self._tiers = sealing_of(context)
         self._sealed_s = context.clock.monotonic_s()
         self.count = 0
         self._in_burst = False

@@ -6,7 +6,8 @@ install  MANIFEST first, which makes it true on disk; then the swap in memory, u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 
 import numpy as np
 from pyroaring import BitMap
@@ -38,6 +39,10 @@ class FrozenTier:
     deleted: dict[int, BitMap]
     keys: list[Acknowledged]
     """Idempotency keys acknowledged up to there."""
+    hidden: BitMap = field(default_factory=BitMap)
+    """Rows elsewhere that were deleted at the freeze."""
+    token: str = field(default_factory=lambda: os.urandom(8).hex())
+    """By which a seal is known where it is done elsewhere."""
 
 
 def freeze(state: State, lsn: LSN) -> FrozenTier:
@@ -45,7 +50,18 @@ def freeze(state: State, lsn: LSN) -> FrozenTier:
     tier = state.freeze()
     tier.charge()
     deleted = {segment.entry.number: segment.deleted.copy() for segment in state.version.cold}
-    return FrozenTier(tier, tier.live_rows(), lsn, deleted, state.keys.all())
+    remote = state.version.remote
+    hidden = BitMap() if remote is None else remote.hidden.copy()
+    return FrozenTier(tier, tier.live_rows(), lsn, deleted, state.keys.all(), hidden)
+
+
+def sealing_of(context: SegmentContext) -> TierSealing:
+    """What seals the tiers of this engine."""
+    if context.remote is None:
+        return TierSealing(context)
+    from pykyro.engine.remote.sealing import RemoteSealing  # which knows psycopg
+
+    return RemoteSealing(context, context.remote.claim)
 
 
 class TierSealing:

@@ -8,14 +8,24 @@ tier says whether it counts.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.engine.tiers.tier import NO_ROWS, Marks, SearchTier, TierRows, first_by_id
+from pykyro.engine.tiers.tier import (
+    NO_ROWS,
+    Entry,
+    Found,
+    Marks,
+    OrdersByValue,
+    SearchTier,
+    TierRows,
+    Tokens,
+    ValueOrder,
+    first_by_id,
+)
 from pykyro.index.metadata.value_runs import KeyRuns, Positions, ValueRun
 from pykyro.model.filter import Filter
 from pykyro.model.limits import ORDER_BYTES_MAX
@@ -26,33 +36,10 @@ _VALUES_TOGETHER: Final = 256
 """At first, of a page that wants no more; then ever twice as many."""
 
 
-class Entry(NamedTuple):
-    """A row and where it stands: by token, then by id."""
-
-    token: str
-    doc_id: int
-    row: int
-
-
-@dataclass(frozen=True, slots=True)
-class ValueOrder:
-    """What is asked of a tier: up to `count` rows by their values under `key`, behind `after` if it is there."""
-
-    key: str
-    after: tuple[str, int] | None
-    count: int
-    descending: bool
-
-
-class Found(NamedTuple):
-    """The first entries in order. Unless `complete` there are others that come behind the last of them."""
-
-    entries: list[Entry]
-    complete: bool
-
-
 def first_by_value(tier: SearchTier, condition: Filter | None, order: ValueOrder) -> Found:
     """The first rows that satisfy `condition` and have a value with an order."""
+    if isinstance(tier, OrdersByValue):
+        return tier.first_by_value(condition, order)
     rows = tier.counting(condition, descending=order.descending)
     runs, found = tier.index.runs(order.key), list[Found]()
     seen = np.zeros(rows.total, np.bool_) if runs.repeated else None
@@ -72,6 +59,8 @@ def first_without_value(
     tier: SearchTier, condition: Filter | None, key: str, after: int | None, count: int, *, descending: bool
 ) -> tuple[npt.NDArray[np.uint64], Rows]:
     """Ids and rows of up to `count` rows that satisfy `condition` and have no value with an order, by id."""
+    if isinstance(tier, OrdersByValue):
+        return tier.first_without_value(condition, key, after, count, descending=descending)
     rows = tier.counting(condition, descending=descending).without(tier.index.rows_in_order(key))
     marks = rows.marks
     assert marks is not None
@@ -229,8 +218,10 @@ def _pieces(run: ValueRun, begin: int, end: int, *, descending: bool) -> Iterato
         width = min(2 * width, _ENTRIES_TOGETHER)
 
 
-def value_counts(tier: SearchTier, condition: Filter | None, key: str) -> list[tuple[ValueRun, Positions]]:
+def value_counts(tier: SearchTier, condition: Filter | None, key: str) -> Sequence[tuple[Tokens, Positions]]:
     """Of each run of values, how many of the rows that satisfy `condition` have each."""
+    if isinstance(tier, OrdersByValue):
+        return tier.value_counts(condition, key)
     rows, runs = tier.counting(condition), tier.index.runs(key)
     texts = _with_text(runs, rows)
     return [(run, _counted(run, rows)) for run in (*runs.ordered, *runs.nulls)] + [

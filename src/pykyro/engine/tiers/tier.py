@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,8 @@ class Candidates:
     plan: str
     over_fetched: Rows
     unseen_bound: float
+    rows_in: RowSource | None = None
+    """Where the rows are, if not in the tier that found them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,37 @@ class ValueIndex(Protocol):
     def sizes_under(self, key: str) -> tuple[int, int]: ...
 
 
-class SearchTier(Protocol):
-    """A hot tier or a cold segment."""
+class RowSource(Protocol):
+    """What has the rows that a search found."""
 
     kind: Tier
+
+    def vector(self, row: int) -> Vector:
+        """The client's own float32 values, shape (dimension,), read-only."""
+        ...
+
+    def position_of(self, row: int) -> LSN:
+        """The position of the write that made this row."""
+        ...
+
+    def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
+        """`metadata(row).public` of each row: what a response carries."""
+        ...
+
+    def public_bytes(self, rows: Sequence[int]) -> int:
+        """How long those are together, or a little more; nothing is read from disk for it."""
+        ...
+
+    def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
+        """Copies of doc_ids, vectors and norms of these rows."""
+        ...
+
+    def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]: ...
+
+
+class SearchTier(RowSource, Protocol):
+    """A hot tier, a cold segment, or a table elsewhere."""
+
     first_key: Key
     last_key: Key
     """No document in the tier has a smaller or a larger key."""
@@ -134,33 +163,11 @@ class SearchTier(Protocol):
         """The live row that holds this document, or None."""
         ...
 
-    def vector(self, row: int) -> Vector:
-        """The client's own float32 values, shape (dimension,), read-only."""
-        ...
-
     def metadata(self, row: int) -> TierMetadata: ...
-
-    def position_of(self, row: int) -> LSN:
-        """The position of the write that made this row."""
-        ...
 
     def positions_of(self, rows: Rows) -> npt.NDArray[np.uint64]:
         """`position_of` each of these rows."""
         ...
-
-    def public_metadata(self, rows: Sequence[int]) -> list[bytes]:
-        """`metadata(row).public` of each row: what a response carries."""
-        ...
-
-    def public_bytes(self, rows: Sequence[int]) -> int:
-        """How long those are together, or a little more; nothing is read from disk for it."""
-        ...
-
-    def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
-        """Copies of doc_ids, vectors and norms of these rows."""
-        ...
-
-    def doc_ids_of(self, rows: Rows) -> npt.NDArray[np.uint64]: ...
 
     def live_by_owner(self) -> dict[int, int]:
         """How many live rows each owner has, NOBODY left out."""
@@ -203,6 +210,50 @@ class SearchTier(Protocol):
     def doc_ids_matching(self, condition: Filter | None) -> npt.NDArray[np.uint64]:
         """Ids of live documents that satisfy `condition`, ascending by row."""
         ...
+
+
+@runtime_checkable
+class OrdersByValue(Protocol):
+    """A tier that lists its rows by their values itself, and counts these; by_value.py says how."""
+
+    def first_by_value(self, condition: Filter | None, order: ValueOrder) -> Found: ...
+
+    def first_without_value(
+        self, condition: Filter | None, key: str, after: int | None, count: int, *, descending: bool
+    ) -> tuple[npt.NDArray[np.uint64], Rows]: ...
+
+    def value_counts(self, condition: Filter | None, key: str) -> list[tuple[Tokens, Positions]]: ...
+
+
+class Tokens(Protocol):
+    """Tokens in order, each at its place."""
+
+    def token(self, place: int) -> str: ...
+
+
+class Entry(NamedTuple):
+    """A row and where it stands: by token, then by id."""
+
+    token: str
+    doc_id: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOrder:
+    """What is asked of a tier: up to `count` rows by their values under `key`, behind `after` if it is there."""
+
+    key: str
+    after: tuple[str, int] | None
+    count: int
+    descending: bool
+
+
+class Found(NamedTuple):
+    """The first entries in order. Unless `complete` there are others that come behind the last of them."""
+
+    entries: list[Entry]
+    complete: bool
 
 
 def count_owners(owners: npt.NDArray[np.uint64]) -> dict[int, int]:

@@ -48,6 +48,12 @@ MAINTENANCE_FAILING: Final = DOCUMENTS_AND_TIERS.gauge(
     FLAG,
     "1 while sealing the hot tier or merging segments fails and is tried again, else 0. /health has the reason.",
 )
+COLD_TIER_AWAY: Final = DOCUMENTS_AND_TIERS.gauge(
+    "kyrodb_cold_tier_away",
+    FLAG,
+    "1 while the cold tier of the collection default is PostgreSQL and cannot be used, else 0. /health has the "
+    "reason.",
+)
 
 LOG_AND_DISK: Final = MetricGroup("Log and disk")
 

@@ -109,6 +109,7 @@ def _config(message: pb.CollectionConfig) -> CollectionConfig:
         ef_search=message.ef_search or 50,
         id_type=message.id_type or "integer",
         default_ttl=_ttl(message.default_ttl_us),
+        cold_tier=message.cold_tier,
     )
 
 
@@ -128,6 +129,7 @@ def _info(info: CollectionInfo, caller: Caller) -> pb.CollectionInfo:
             ef_search=config.ef_search,
             id_type=config.id_type,
             default_ttl_us=config.default_ttl_us,
+            cold_tier=config.cold_tier,
         ),
         aliases=info.aliases,
         created_at_us=info.created_us,

@@ -73,7 +73,11 @@ class Reads:
         try:
             if request.HasField("read_options"):
                 await self._engine.until_fresh(freshness_of(request.read_options))
-            found = await self._lookups.submit((self._engine, doc_id, scope), share=caller.share)
+            if self._engine.asks_elsewhere:
+                # The one thread of lookups has to wait for nobody.
+                found = await self._threads.run(lambda: self._engine.get(doc_id, scope))
+            else:
+                found = await self._lookups.submit((self._engine, doc_id, scope), share=caller.share)
         except KyroError as error:
             self._counters.query_failed()
             raise CallError("Query failed", error) from error
@@ -108,6 +112,8 @@ class Reads:
         a document is read. A document that is named again is read once."""
         times = Counter(doc_ids)
         reads, size = self._engine.reads, len(doc_ids) * _RESULT_BYTES
+        if self._engine.asks_elsewhere:
+            reads.prefetch(times, scope)
         for doc_id, count in times.items():
             if doc_id != _NO_DOCUMENT:
                 size += count * reads.costs.answer_bytes(doc_id, scope, with_vector=with_vectors)

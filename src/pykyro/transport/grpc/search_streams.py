@@ -17,7 +17,8 @@ from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.call_log import RUNNING, CallLog
 from pykyro.service.open_streams import OpenStream
-from pykyro.service.searches import Answered, Searches
+from pykyro.service.search_forms import Answered
+from pykyro.service.searches import Searches
 from pykyro.telemetry.counters import Counters
 from pykyro.transport.grpc.decode_options import READ_OPTIONS_MARK
 from pykyro.transport.grpc.search_codec import wants_inline_errors

@@ -1,0 +1,76 @@
+"""Collections whose sealed documents are elsewhere: whether that place can be reached, and what is left there."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+from pykyro.engine.options import EngineOptions
+from pykyro.model.cold_tier import checked_cold_tier
+from pykyro.model.errors import FailedPrecondition, KyroError, StorageError
+from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.files.remove_tree import remove_tree
+from pykyro.storage.manifest import RemoteEntry, read_manifest
+
+_log: Final = logging.getLogger(__name__)
+
+
+def check_service(cold_tier: str, options: EngineOptions) -> None:
+    """Raises Unavailable or FailedPrecondition when there cannot be this cold tier."""
+    require_driver()
+    from pykyro.engine.remote.remote import check_service
+
+    check_service(checked_cold_tier(cold_tier).service, options)
+
+
+def check_remote(filesystem: FileSystem, directory: Path, options: EngineOptions) -> None:
+    """The same of the collection in a directory, if its documents are elsewhere."""
+    entry = _entry(filesystem, directory)
+    if entry is not None:
+        check_service(f"postgres:{entry.service}", options)
+
+
+def drop_remote(filesystem: FileSystem, directory: Path, options: EngineOptions) -> bool:
+    """Remove what the collection in a directory has elsewhere; False when that has to be tried again."""
+    entry = _entry(filesystem, directory)
+    if entry is None:
+        return True
+    try:
+        require_driver()
+        from pykyro.engine.remote.remote import drop_remote
+
+        drop_remote(entry, options)
+    except KyroError as error:
+        _log.warning("kyrodb.rows_%s is to be dropped at the next start: %s", entry.table, error)
+        return False
+    return True
+
+
+def remove_collection(filesystem: FileSystem, directory: Path, options: EngineOptions) -> None:
+    """Remove the directory of a collection, and before what it has elsewhere. What cannot be removed now stays for
+    the next start."""
+    if not drop_remote(filesystem, directory, options):
+        return
+    try:
+        remove_tree(filesystem, directory)
+        filesystem.sync_directory(directory.parent)
+    except OSError as error:
+        _log.warning("%s belongs to no collection and cannot be removed now: %s", directory, error)
+
+
+def require_driver() -> None:
+    """Raises FailedPrecondition when psycopg is not installed."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise FailedPrecondition(
+            "a cold tier in PostgreSQL needs psycopg: pip install 'pykyro[postgres]'"
+        ) from error
+
+
+def _entry(filesystem: FileSystem, directory: Path) -> RemoteEntry | None:
+    try:
+        return read_manifest(filesystem, directory).remote
+    except (OSError, StorageError):
+        return None

@@ -1,0 +1,1 @@
+"""A cold tier that is a table of PostgreSQL."""
