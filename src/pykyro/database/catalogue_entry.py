@@ -8,9 +8,11 @@ from pathlib import Path
 from pykyro.engine.options import EngineOptions
 from pykyro.model.collection import CollectionConfig
 from pykyro.model.text_ids import TEXT, id_type_of
+from pykyro.model.words import WordsConfig
 from pykyro.storage.catalogue import CatalogueEntry
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.lock import make_directories
+from pykyro.storage.manifest import WordsEntry
 from pykyro.storage.recovery import create_manifest
 
 
@@ -26,13 +28,25 @@ def entry_of(config: CollectionConfig, number: int, created_us: int) -> Catalogu
         id_type=config.id_type,
         created_us=created_us,
         default_ttl_us=config.default_ttl_us,
+        words=WordsEntry.of(config.words),
     )
 
 
 def new_directory(filesystem: FileSystem, path: Path, entry: CatalogueEntry) -> None:
     """Make the directory of a new collection, without documents. Raises OSError."""
     make_directories(filesystem, path)
-    create_manifest(filesystem, path, entry.dimension, entry.metric, text_ids=entry.id_type == TEXT)
+    create_manifest(
+        filesystem,
+        path,
+        entry.dimension,
+        entry.metric,
+        text_ids=entry.id_type == TEXT,
+        words=words_of(entry),
+    )
+
+
+def words_of(entry: CatalogueEntry) -> WordsConfig | None:
+    return None if entry.words is None else entry.words.config
 
 
 def config_of(entry: CatalogueEntry) -> CollectionConfig:
@@ -44,6 +58,7 @@ def config_of(entry: CatalogueEntry) -> CollectionConfig:
         entry.ef_search,
         entry.id_type,
         entry.default_ttl_us,
+        words_of(entry),
     )
 
 
@@ -56,6 +71,7 @@ def config_of_default(options: EngineOptions, ef_search: int) -> CollectionConfi
         ef_search,
         id_type=id_type_of(bool(options.text_ids)),
         default_ttl_us=options.default_ttl_us,
+        words=options.words,
     )
 
 
@@ -72,6 +88,7 @@ def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int)
         dimension=entry.dimension,
         metric=entry.metric,
         text_ids=entry.id_type == TEXT,
+        words=words_of(entry),
         m=entry.m,
         ef_construction=entry.ef_construction,
         ef_search=entry.ef_search,

@@ -32,6 +32,7 @@ from pykyro.model.collection import (
 )
 from pykyro.model.errors import Unavailable
 from pykyro.model.expiry import Ttl
+from pykyro.model.words import TextLike
 from pykyro.storage.files.filesystem import Lock
 from pykyro.system.job_thread import JobThread
 
@@ -106,10 +107,12 @@ class Database(Documents):
         ef_search: int = 50,
         id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
+        text: TextLike | None = None,
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
-        after `default_ttl`, a timedelta or seconds, if it is given.
+        after `default_ttl`, a timedelta or seconds, if it is given. With `text`, a metadata key, several, or
+        {"keys": [...], "language": "english"}, documents are found by the words under these keys too.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
         another dimension or distance. Raises WriteFailed.
@@ -122,6 +125,7 @@ class Database(Documents):
             ef_search=ef_search,
             id_type=id_type,
             default_ttl=default_ttl,
+            text=text,
         )
         self._change(lambda: self._collections.create(name, config, exist_ok=bool(exist_ok)))
         return Collection(self, name)

@@ -24,6 +24,7 @@ from pykyro.model.limits import (
 )
 from pykyro.model.text_ids import ID_TYPES, TEXT
 from pykyro.model.types import Metric
+from pykyro.model.words import TextLike, checked_words
 from pykyro.storage.wal.log import SyncPolicy
 
 
@@ -67,6 +68,9 @@ class DatabaseOptions(TypedDict, total=False):
     """True: filters never take a text that was stored for a number."""
     default_ttl: Ttl
     """Documents of `default` that are stored without an expiry go after this time, a timedelta or seconds."""
+    text: TextLike | None
+    """How documents of `default` are found by words: a metadata key, several, or TextOptions. Only for a new database;
+    later it is what it was."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
     memory_limit: int | str
@@ -123,6 +127,8 @@ def engine_options(
         elif name == "query_cache_mode":
             mode = Mode(_one_of(value, name, [mode.value for mode in Mode]))
             values["cache"] = CacheOptions(query_mode=mode)
+        elif name == "text":
+            values["words"] = checked_words(value)
         elif name == "default_ttl":
             values["default_ttl_us"] = checked_default_ttl(value)
         elif name in ("background", "mapped_graphs", "typed_values") and isinstance(value, bool):

@@ -15,7 +15,9 @@ from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
 from pykyro.engine.text_ids import TextKeys
 from pykyro.engine.tiers.open_segment import open_segment
+from pykyro.engine.words.collection_words import CollectionWords
 from pykyro.engine.write_path import WritePath
+from pykyro.index.words.analyser import Analyser
 from pykyro.model.types import LSN
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.files.filesystem import FileSystem
@@ -44,8 +46,14 @@ def recovered(
         dimension=options.dimension,
         metric=options.metric,
         text_ids=options.text_ids,
+        words=options.words,
     )
-    options = replace(options, text_ids=recovery.manifest.text_ids is not None)
+    kept = recovery.manifest.words
+    options = replace(
+        options,
+        text_ids=recovery.manifest.text_ids is not None,
+        words=None if kept is None else kept.config,
+    )
     if not recovery.manifest.tenants and (legacy := read_legacy_tenants(filesystem, directory)):
         recovery.manifests.update(lambda manifest: manifest.model_copy(update={"tenants": legacy}))
     manifest = recovery.manifest
@@ -62,6 +70,7 @@ def recovered(
         typed_values=options.typed_values,
         may_expire=manifest.has_expiry,
         texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
+        words=None if options.words is None else CollectionWords(options.words, Analyser(options.words)),
     )
     state.tenants.count(manifest.tenants.values(), segments)
     if manifest.keys is not None:

@@ -10,6 +10,7 @@ from pykyro.cache.query_cache import Mode
 from pykyro.index.vector.graph_build import GraphParameters
 from pykyro.model.limits import COUNT_MAX, QUERY_CACHE_BYTES_MAX
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig
 from pykyro.storage.wal.breaker import COOLDOWN_S
 from pykyro.storage.wal.log import LogOptions, SyncPolicy
 
@@ -59,7 +60,8 @@ class TierBudgets:
 class EngineOptions:
     """Everything the engine needs to know; the server fills it from its configuration.
 
-    With `text_ids` ids are text; None is as the directory has them, and integers in a new one. `documents_max` counts
+    With `text_ids` ids are text; None is as the directory has them, and integers in a new one. `words` says how words
+    are found; None is as the directory says, and in a new one none are kept. `documents_max` counts
     live documents, COUNT_MAX is no bound; messages call it `documents_max_name`. The hot
     tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at `hot_age_max_s`, or after `mutations_per_checkpoint`
     writes (0: however many), whichever comes first; writers wait while it holds more than `hot_bytes_max`, of which
@@ -75,6 +77,7 @@ class EngineOptions:
     dimension: int
     metric: Metric = Metric.COSINE
     text_ids: bool | None = None
+    words: WordsConfig | None = None
     m: int = 16
     ef_construction: int = 200
     ef_search: int = 50

@@ -26,6 +26,7 @@ from pykyro.model.limits import (
 )
 from pykyro.model.text_ids import ID_TYPES, INTEGER
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig, checked_words
 
 DEFAULT: Final = "default"
 DEFAULT_NUMBER: Final = 0
@@ -49,6 +50,8 @@ class CollectionConfig:
     """See pykyro.model.text_ids."""
     default_ttl_us: int = 0
     """Microseconds after which documents go that are stored without an expiry; 0: they stay."""
+    words: WordsConfig | None = None
+    """How the words of documents are found; None where none are kept."""
 
     @property
     def default_ttl(self) -> timedelta | None:
@@ -129,6 +132,7 @@ def checked_config(
     ef_search: object = 50,
     id_type: object = "integer",
     default_ttl: object = None,
+    text: object = None,
 ) -> CollectionConfig:
     """The configuration of a collection, from arguments. Raises InvalidArgument naming the bad one."""
     metrics = [metric.value for metric in Metric]
@@ -148,6 +152,7 @@ def checked_config(
         checked_ef_search(ef_search),
         str(id_type),
         checked_default_ttl(default_ttl),
+        checked_words(text),
     )
 
 

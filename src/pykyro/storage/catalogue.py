@@ -35,6 +35,7 @@ from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.replace_file import replace_file
 from pykyro.storage.files.same_file import require_same
+from pykyro.storage.manifest import WordsEntry
 
 FORMAT: Final = 1
 _MAGIC: Final = b"KYRODB-COLLECTIONS "
@@ -58,6 +59,7 @@ class CatalogueEntry(BaseModel):
     id_type: str = "integer"
     created_us: Annotated[int, Field(ge=0, strict=True)] = 0
     default_ttl_us: Annotated[int, Field(ge=0, le=TTL_US_MAX, strict=True)] = 0
+    words: WordsEntry | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -65,6 +67,8 @@ class CatalogueEntry(BaseModel):
         fields: dict[str, Any] = serialise(self)
         if not self.default_ttl_us:
             del fields["default_ttl_us"]
+        if self.words is None:
+            del fields["words"]
         return fields
 
 

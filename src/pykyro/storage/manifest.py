@@ -9,7 +9,8 @@ to the log, or the first metadata value that is not text, and stays 3: programs 
 neither. It becomes 4, and stays 4, before the first document that goes at an instant is written, which programs that
 know formats 1 to 3 would go on showing, and before the first acknowledged idempotency key is written to the log. It
 is 4 from the start where the ids of documents are text: earlier programs would take the keys of text ids for ids, and
-cannot read the metadata such ids stand in. What was written in formats 1 to 3 stays readable.
+cannot read the metadata such ids stand in. It is 5 from the start where words are kept: earlier programs would seal and
+merge segments without them. What was written in formats 1 to 4 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -36,6 +38,7 @@ from pydantic import (
 from pykyro.model.errors import DataDamaged, DataDirMismatch, ResourceExhausted
 from pykyro.model.limits import MANIFEST_BYTES_MAX, TENANT_INDEX_MAX, TENANT_INDEX_MIN
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig
 from pykyro.storage import filename
 from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem
@@ -45,7 +48,8 @@ from pykyro.storage.segment.section_file import FileFacts
 FORMAT_WITHOUT_TENANTS: Final = 1
 FORMAT_WITH_TENANTS: Final = 2
 FORMAT_WITH_VALUES: Final = 3
-FORMAT: Final = 4
+FORMAT_WITH_EXPIRY: Final = 4
+FORMAT: Final = 5
 _MAGIC: Final = b"KYRODB-MANIFEST "
 _FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
 _HINT: Final = "Restore from a backup"
@@ -115,6 +119,25 @@ class Branch(_Entry):
     lsn: _Count
 
 
+class WordsEntry(_Entry):
+    """How the words of documents are found (model/words.py), as it was said when the directory was created."""
+
+    keys: tuple[str, ...]
+    language: str
+    k1: float
+    b: float
+    stop_words: bool
+    analyser: _Count
+
+    @property
+    def config(self) -> WordsConfig:
+        return WordsConfig(self.keys, self.language, self.k1, self.b, self.stop_words, self.analyser)
+
+    @classmethod
+    def of(cls, config: WordsConfig | None) -> WordsEntry | None:
+        return None if config is None else cls(**asdict(config))
+
+
 class Manifest(_Entry):
     """One state of the database on disk.
 
@@ -125,7 +148,8 @@ class Manifest(_Entry):
     no number is given out twice. `has_merges` says that the log may hold MERGE records, `has_types` that values may
     be other than text, `has_expiry` that documents may go at an instant, `has_keys` that the log may hold
     acknowledged idempotency keys; those of its sealed part stand in the file `keys`. Where ids are text, `text_ids`
-    are the random bytes, in hexadecimal, that key their hash (engine/text_ids.py).
+    are the random bytes, in hexadecimal, that key their hash (engine/text_ids.py). `words` says how words are found,
+    where they are kept.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -141,6 +165,7 @@ class Manifest(_Entry):
     has_types: bool = False
     has_expiry: bool = False
     text_ids: _Digest | None = None
+    words: WordsEntry | None = None
     has_keys: bool = False
     keys: FileEntry | None = None
     updated_us: _Count = 0
@@ -154,8 +179,10 @@ class Manifest(_Entry):
     @property
     def format(self) -> int:
         """Of the directory, see above."""
-        if self.has_expiry or self.has_keys or self.text_ids is not None:
+        if self.words is not None:
             return FORMAT
+        if self.has_expiry or self.has_keys or self.text_ids is not None:
+            return FORMAT_WITH_EXPIRY
         if self.has_merges or self.has_types:
             return FORMAT_WITH_VALUES
         return FORMAT_WITH_TENANTS if self.tenants else FORMAT_WITHOUT_TENANTS
@@ -215,7 +242,7 @@ class Manifest(_Entry):
 def encode_manifest(manifest: Manifest) -> bytes:
     # What is not so is not said, so that earlier versions can read what they could always read.
     left_out = {"branched_from"} if manifest.branched_from is None else set()
-    flags = ("has_merges", "has_types", "has_expiry", "text_ids", "has_keys", "keys")
+    flags = ("has_merges", "has_types", "has_expiry", "text_ids", "words", "has_keys", "keys")
     left_out |= {name for name in flags if not getattr(manifest, name)}
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body

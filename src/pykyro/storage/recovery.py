@@ -23,9 +23,10 @@ from uuid import UUID
 
 from pykyro.model.errors import DataDamaged, DataDirMismatch
 from pykyro.model.types import LSN, Metric
+from pykyro.model.words import ANALYSER, LANGUAGES, WordsConfig, shown_words
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
-from pykyro.storage.manifest import Branch, Manifest, WalEntry, read_manifest, write_manifest
+from pykyro.storage.manifest import Branch, Manifest, WalEntry, WordsEntry, read_manifest, write_manifest
 from pykyro.storage.manifest_store import ManifestStore
 from pykyro.storage.wal.chain import WalChain
 from pykyro.storage.wal.format import OPERATION, SEAL, Frame, SegmentHeader
@@ -70,9 +71,10 @@ class Recovery:
         dimension: int,
         metric: Metric,
         text_ids: bool | None = None,
+        words: WordsConfig | None = None,
     ) -> None:
-        """Reads or creates the MANIFEST; without `text_ids` ids are as they are, and integers in a new one. The
-        caller holds the directory's lock.
+        """Reads or creates the MANIFEST; without `text_ids` ids are as they are, and integers in a new one; without
+        `words` words are kept as they are, and not at all in a new one. The caller holds the directory's lock.
 
         Raises DataDamaged, DataDirMismatch, OSError.
         """
@@ -80,9 +82,10 @@ class Recovery:
         self._directory = directory
         self._clock = clock
         self.report = RecoveryReport()
-        manifest = self._read_or_create(dimension, metric, text_ids)
+        manifest = self._read_or_create(dimension, metric, text_ids, words)
         _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
         _require_id_type(manifest, text_ids, directory / filename.MANIFEST)
+        _require_words(manifest, words, directory / filename.MANIFEST)
         # A crash leaves files with numbers the MANIFEST never heard of; they keep their names until step 5.
         taken = filename.largest_number(filesystem.names(directory))
         self.manifests = ManifestStore(filesystem, directory, clock, manifest, numbers_from=taken + 1)
@@ -135,7 +138,9 @@ class Recovery:
         self._remove_unnamed_files()
         return log
 
-    def _read_or_create(self, dimension: int, metric: Metric, text_ids: bool | None) -> Manifest:
+    def _read_or_create(
+        self, dimension: int, metric: Metric, text_ids: bool | None, words: WordsConfig | None
+    ) -> Manifest:
         try:
             manifest = read_manifest(self._filesystem, self._directory)
         except FileNotFoundError:
@@ -154,7 +159,7 @@ class Recovery:
                 hint="Put the MANIFEST back or restore from a backup; to start anew, empty the directory",
             )
         manifest = create_manifest(
-            self._filesystem, self._directory, dimension, metric, text_ids=bool(text_ids)
+            self._filesystem, self._directory, dimension, metric, text_ids=bool(text_ids), words=words
         )
         self.report.created = True
         return manifest
@@ -253,7 +258,13 @@ class Recovery:
 
 
 def create_manifest(
-    filesystem: FileSystem, directory: Path, dimension: int, metric: Metric, *, text_ids: bool = False
+    filesystem: FileSystem,
+    directory: Path,
+    dimension: int,
+    metric: Metric,
+    *,
+    text_ids: bool = False,
+    words: WordsConfig | None = None,
 ) -> Manifest:
     """Make a directory a database without documents; when this returns it is durable. Raises OSError."""
     manifest = Manifest(
@@ -263,6 +274,7 @@ def create_manifest(
         next_number=1,
         sealed_lsn=0,
         text_ids=os.urandom(16).hex() if text_ids else None,
+        words=WordsEntry.of(words),
     )
     write_manifest(filesystem, directory, manifest)
     return manifest
@@ -305,6 +317,24 @@ def _require_id_type(manifest: Manifest, text_ids: bool | None, path: Path) -> N
             path=path,
             hint=f"Set collections.default_id_type: {there}, or id_type={there!r} of pykyro.open; or choose another "
             "data_dir",
+        )
+
+
+def _require_words(manifest: Manifest, words: WordsConfig | None, path: Path) -> None:
+    there = None if manifest.words is None else manifest.words.config
+    if there is not None and (there.analyser != ANALYSER or there.language not in LANGUAGES):
+        raise DataDirMismatch(
+            f"the words in the directory were found by analyser {there.analyser} for {there.language}; this program "
+            f"has analyser {ANALYSER}",
+            path=path,
+            hint="Open it with the version of KyroDB that wrote it, export it, and import it with this one",
+        )
+    if words is not None and words != there:
+        raise DataDirMismatch(
+            f"the directory was created with {shown_words(there)}; asked for {shown_words(words)}",
+            path=path,
+            hint="Text options are said when a collection is created: leave them out, or create another collection "
+            "with these and copy the documents (kyrodb export, then import)",
         )
 
 

@@ -1,0 +1,103 @@
+"""From what a person types to clauses of terms.
+
+    word            should be there; a document needs one of these at least, unless something must be there
+    "two words"     as a phrase: side by side, in this order
+    begin*          any word that begins so
+    +x              x must be there
+    -x              x must not be there
+
+x is a word, a phrase or a beginning. A sign counts in front of a word, nowhere else; a `*` behind one. A quotation
+mark without another is none. What is left over has no meaning, so every text is a query. Where the analyser makes
+several words of what has no space in it (wi-fi, 東京都), these should be there one by one, but are a phrase behind a
+sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import regex
+
+from pykyro.index.words.analyser import Analyser, Token
+
+_PART: Final = regex.compile(r'([+-]?)(?:"([^"]*)"|([^\s"]+))')
+
+
+class Occur(Enum):
+    """What a clause asks of a document."""
+
+    SHOULD = "should"
+    MUST = "must"
+    NOT = "not"
+
+
+_OCCUR: Final = {"": Occur.SHOULD, "+": Occur.MUST, "-": Occur.NOT}
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A term, a phrase of several with their places after the first, or with `is_prefix` what terms begin with.
+
+    `stem` is the term that the whole beginning has as a word: "databases*" should find databases, whose term is
+    shorter.
+    """
+
+    occur: Occur
+    terms: tuple[str, ...]
+    places: tuple[int, ...] = (0,)
+    is_prefix: bool = False
+    stem: str = ""
+
+    @property
+    def is_phrase(self) -> bool:
+        return len(self.terms) > 1
+
+
+def parse_query(text: str, analyser: Analyser) -> dict[Clause, int]:
+    """The clauses of a query, and how often each is said."""
+    clauses: dict[Clause, int] = {}
+    for clause in _clauses(text, analyser):
+        clauses[clause] = clauses.get(clause, 0) + 1
+    return clauses
+
+
+def _clauses(text: str, analyser: Analyser) -> Iterator[Clause]:
+    for match in _PART.finditer(text):
+        sign, quoted, plain = match[1], match[2], match[3]
+        occur, part = _OCCUR[sign], quoted if quoted is not None else plain
+        tokens = list(analyser.tokens(part))
+        if not tokens:
+            continue
+        ending = None
+        if quoted is None and part.endswith("*") and tokens[-1].end == len(part.rstrip("*")):
+            last = tokens.pop()
+            word = part[last.start : last.end]
+            ending = Clause(occur, (analyser.prefix(word),), is_prefix=True, stem=last.term)
+        if quoted is not None or (occur is not Occur.SHOULD and len(tokens) > 1):
+            yield _phrase(occur, tokens)
+        else:
+            for token in tokens:
+                yield Clause(occur, (token.term,))
+        if ending is not None:
+            yield ending
+
+
+def _phrase(occur: Occur, tokens: list[Token]) -> Clause:
+    first = tokens[0].place
+    return Clause(
+        occur, tuple(token.term for token in tokens), tuple(token.place - first for token in tokens)
+    )
+
+
+def has_phrase(clause: Clause, tokens: list[Token]) -> bool:
+    """Whether a text of these tokens has the phrase."""
+    at = {token.place: token.term for token in tokens}
+    sought = list(zip(clause.places, clause.terms, strict=True))
+    return any(
+        all(at.get(token.place + place) == term for place, term in sought)
+        for token in tokens
+        if token.term == clause.terms[0]
+    )
