@@ -31,6 +31,7 @@ from pykyro.model.answers import Health
 from pykyro.model.collection import CollectionInfo, Distance, IdType, checked_collection_name, checked_config
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.expiry import Ttl
+from pykyro.model.words import TextLike
 from pykyro.proto.methods import METHODS
 
 
@@ -103,10 +104,13 @@ class AsyncClient(Documents):
         ef_search: int = 50,
         id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
+        text: TextLike | None = None,
         exist_ok: bool = False,
     ) -> AsyncCollection:
         """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
-        after `default_ttl`, a timedelta or seconds, if it is given. With auth, for admin keys.
+        after `default_ttl`, a timedelta or seconds, if it is given. With `text`, a metadata key, several, or
+        {"keys": [...], "language": "english"}, documents are found by the words under these keys too. With auth, for
+        admin keys.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
         another dimension or distance.
@@ -119,6 +123,7 @@ class AsyncClient(Documents):
             ef_search=ef_search,
             id_type=id_type,
             default_ttl=default_ttl,
+            text=text,
         )
         await self._run(collection_calls.create(name, config, exist_ok))
         return AsyncCollection(self, name)

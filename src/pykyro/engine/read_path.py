@@ -88,7 +88,6 @@ class ReadPath:
         self._metric = options.metric
         self._state = state
         self.caches = caches
-        self.costs = RequestCosts(state)
         self._budgets = options.budgets
         self._unlimited = math.isinf(options.budgets.hot_tier_ms) and math.isinf(options.budgets.cold_tier_ms)
         self._clock = clock
@@ -103,6 +102,7 @@ class ReadPath:
             Snapshots(state, caches.commits, lock),
             options.metric,
         )
+        self.costs = RequestCosts(state, self._by_legs)
 
     @property
     def expects_cached(self) -> bool:

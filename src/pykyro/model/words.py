@@ -132,7 +132,7 @@ def no_words(name: str = "text") -> FailedPrecondition:
     """What a search by words meets in a collection that has none."""
     return FailedPrecondition(
         f"{name}: this collection keeps no words, as it was created without text options. Create another one with "
-        'text={"keys": [...]}, and copy the documents into it: pykyro export, then import'
+        'text={"keys": [...]}, and copy the documents into it: kyrodb export, then import'
     )
 
 

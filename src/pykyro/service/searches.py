@@ -236,6 +236,8 @@ class Searches:
         # To count what a filter, a tenant or a namespace leaves may take long.
         if request.filter is not None or request.scope.tenant is not None or request.scope.namespace:
             return None
+        if request.legs is not None:
+            return None
         if times is not None:
             times.decoded_us = now_us()
         (search,) = self._reads.lookup([request])
@@ -264,7 +266,8 @@ class Searches:
         for at, asked in enumerate(batch):
             begun = asked.begun
             if isinstance(begun, SearchRequest) and outcomes[at] is None:
-                if (begun.filter is not None or begun.exact) and self._is_long(asked, begun, outcomes, at):
+                weighs = begun.filter is not None or begun.exact or begun.legs is not None
+                if weighs and self._is_long(asked, begun, outcomes, at):
                     continue
                 places.append(at)
                 requests.append(begun)

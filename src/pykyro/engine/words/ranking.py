@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pykyro.engine.tiers.tier import SearchTier
 from pykyro.engine.words.collection_words import CollectionWords
 from pykyro.engine.words.scoring import Scored, TierScores
 from pykyro.engine.words.snapshot import Snapshot, WordTier
@@ -38,7 +39,7 @@ class ByWords:
     snapshot: Snapshot
     tiers: list[TierScores] = field(default_factory=list)
 
-    def score_of(self, tier: WordTier, row: int) -> float:
+    def score_of(self, tier: SearchTier, row: int) -> float:
         """The score of a row, 0 when it does not match."""
         for then, scores in zip(self.snapshot.tiers, self.tiers, strict=True):
             if then.tier is tier:

@@ -110,7 +110,7 @@ class TierScores:
     def _reads(self, phrase: PhraseSought, row: int) -> bool:
         words = self._words
         return any(
-            has_phrase(phrase.clause, list(words.analyser.tokens(text)))
+            has_phrase(phrase.clause, words.analyser.terms(text))
             for _, text in words.texts(self._then.tier.metadata(row).whole())
         )
 

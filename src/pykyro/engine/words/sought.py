@@ -18,8 +18,8 @@ from pykyro.model.limits import FILTER_COST_US_MAX
 _LOOK_UP_US: Final = 20
 _TERM_US: Final = 3
 """Of a term that begins as a prefix does."""
-_POSTINGS_PER_US: Final = 100
-_PHRASE_ROW_US: Final = 100
+POSTINGS_PER_US: Final = 100
+_PHRASE_ROW_US: Final = 40
 """Of a row whose text is read to see whether it has a phrase."""
 
 
@@ -82,7 +82,7 @@ def sought_in(snapshot: Snapshot, clauses: Mapping[Clause, int]) -> Sought:
     _check_cost(sought.cost_us)
     for tier in snapshot.tiers:
         sizes = {term: tier.words.size(term) for term in terms}
-        sought.cost_us += sum(sizes.values()) // _POSTINGS_PER_US
+        sought.cost_us += sum(sizes.values()) // POSTINGS_PER_US
         for phrase in sought.phrases:
             sought.cost_us += _PHRASE_ROW_US * min(sizes[term] for term in phrase.clause.terms)
         _check_cost(sought.cost_us)

@@ -42,9 +42,6 @@ _UNSPACED_RUN: Final = regex.compile(rf"(?V1)[{_UNSPACED}]")
 _KNOWN_MAX: Final = 1 << 16
 """Words whose terms are remembered."""
 
-Sought = tuple[tuple[str, int], ...]
-"""Terms and their places after the first."""
-
 
 class Token(NamedTuple):
     """A word of a text: its term, its place among all words, and the characters it has."""
@@ -109,6 +106,17 @@ class Analyser:
                     first, last = (start + at, start + at + 2) if exact else (start, end)
                     yield Token(term, place, first, last)
                 place += 1
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of one text by their places, "" in place of a stop word."""
+        found: list[str] = []
+        for word in (self._ascii if text.isascii() else self._pattern).findall(text):
+            term = self._known.get(word)
+            if term is None:
+                found += self._terms(word)
+            else:
+                found.append(term)
+        return found
 
     def prefix(self, word: str) -> str:
         """What terms begin with that begin as this word does: folded, not stemmed."""

@@ -14,7 +14,7 @@ sign.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -92,12 +92,15 @@ def _phrase(occur: Occur, tokens: list[Token]) -> Clause:
     )
 
 
-def has_phrase(clause: Clause, tokens: list[Token]) -> bool:
-    """Whether a text of these tokens has the phrase."""
-    at = {token.place: token.term for token in tokens}
-    sought = list(zip(clause.places, clause.terms, strict=True))
-    return any(
-        all(at.get(token.place + place) == term for place, term in sought)
-        for token in tokens
-        if token.term == clause.terms[0]
-    )
+def has_phrase(clause: Clause, terms: Sequence[str]) -> bool:
+    """Whether a text that has these terms, by place, has the phrase."""
+    first, length = clause.terms[0], len(terms)
+    sought = list(zip(clause.places[1:], clause.terms[1:], strict=True))
+    at = -1
+    while True:
+        try:
+            at = terms.index(first, at + 1)
+        except ValueError:
+            return False
+        if all(at + place < length and terms[at + place] == term for place, term in sought):
+            return True
