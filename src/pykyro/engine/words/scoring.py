@@ -118,6 +118,8 @@ class TierScores:
         self, phrase: PhraseSought, having: Rows, scores: Scores, norms: Scores, first: int, last: int
     ) -> None:
         """What the words of a phrase give to the rows that have it."""
+        if not len(having):
+            return
         for term in sorted(set(phrase.clause.terms)):
             rows, counts = self._part(term, first, last)
             places = np.searchsorted(rows, having)
