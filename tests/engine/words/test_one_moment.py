@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.engine.opening import open_small, put, vectors
 from tests.engine.words.oracle import Oracle
+from tests.switches import frequent_switches
 
 from pykyro.engine.engine import Engine
 from pykyro.model.legs import Legs
@@ -25,8 +26,8 @@ def rewrite(engine: Engine, stop: threading.Event, errors: list[BaseException]) 
         for turn in range(100_000):
             if stop.is_set():
                 return
-            at = (7 * turn) % 40
-            engine.write(put(at + 1, ROWS[at], body=TEXTS[at]))
+            some = [(7 * turn + more) % 40 for more in range(10)]
+            engine.commit([put(at + 1, ROWS[at], body=TEXTS[at]) for at in some])
             if turn % 20 == 19:
                 engine.flush()
             engine.maintain()
@@ -46,9 +47,10 @@ def test_statistics_are_of_one_moment(tmp_path: Path, vector: bool) -> None:
     writer = threading.Thread(target=rewrite, args=(engine, stop, errors))
     writer.start()
     try:
-        for _ in range(800):
-            found = engine.search(request)
-            assert [(hit.doc_id, hit.score) for hit in found.hits] == expected
+        with frequent_switches():
+            for _ in range(400):
+                found = engine.search(request)
+                assert [(hit.doc_id, hit.score) for hit in found.hits] == expected
     finally:
         stop.set()
         writer.join()
