@@ -83,9 +83,7 @@ def check_reads(engine: Engine, state: State, seed: int) -> None:
 def _check_words(engine: Engine, state: State, scope: Scope, rng: random.Random) -> None:
     """A search by words against the definition; statistics are of the tenant, whatever the namespace."""
     assert engine.options.words is not None
-    own = {
-        key_doc_id(key): doc for key, doc in state.items() if in_scope(doc, Scope(tenant=scope.tenant))
-    }
+    own = {key_doc_id(key): doc for key, doc in state.items() if in_scope(doc, Scope(tenant=scope.tenant))}
     among = [doc_id for doc_id, doc in own.items() if in_scope(doc, scope)]
     query = rng.choice(("red long", "green", "long -blue", '"long long"', "b* +long", "red green blue"))
     expected = Oracle(engine.options.words).best(

@@ -79,7 +79,13 @@ class Legs:
 
 
 def checked_legs(
-    text: object, *, by_vector: bool, fuse: object = None, depth: object = 0, highlight: object, explain: object
+    text: object,
+    *,
+    by_vector: bool,
+    fuse: object = None,
+    depth: object = 0,
+    highlight: object,
+    explain: object,
 ) -> Legs | None:
     """What these arguments of a search ask; None when they ask for nothing but the nearest vectors. Raises
     InvalidArgument."""
@@ -94,7 +100,8 @@ def checked_legs(
         raise InvalidArgument(f"text must be a text, got {shown(text)}", field="text")
     if len(text) > QUERY_TEXT_BYTES_MAX or len(text.encode(errors="replace")) > QUERY_TEXT_BYTES_MAX:
         raise InvalidArgument(
-            f"text must have at most {QUERY_TEXT_BYTES_MAX} bytes in UTF-8, got {len(text)} characters", field="text"
+            f"text must have at most {QUERY_TEXT_BYTES_MAX} bytes in UTF-8, got {len(text)} characters",
+            field="text",
         )
     if fuse is not None and not by_vector:
         raise InvalidArgument("fuse is for searches by a vector and a text: give a vector too", field="fuse")

@@ -19,9 +19,7 @@ from pykyro.model.types import RESERVED_KEYS
 SIMPLE: Final = "simple"
 LANGUAGES: Final = (
     SIMPLE,
-    *"arabic armenian basque catalan czech danish dutch english esperanto estonian finnish french german greek hindi "
-    "hungarian indonesian irish italian lithuanian nepali norwegian persian polish portuguese romanian russian "
-    "serbian sesotho spanish swedish tamil turkish yiddish".split(),
+    *["arabic", "armenian", "basque", "catalan", "czech", "danish", "dutch", "english", "esperanto", "estonian", "finnish", "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "persian", "polish", "portuguese", "romanian", "russian", "serbian", "sesotho", "spanish", "swedish", "tamil", "turkish", "yiddish"],
 )
 """`simple` takes words as they are, the others their stems, by the algorithms of Snowball."""
 WITH_STOP_WORDS: Final = ("english",)
@@ -72,12 +70,14 @@ def checked_words(text: object, field: str = "text") -> WordsConfig | None:
     for name in given:
         if name not in known:
             raise InvalidArgument(
-                f"{field}.{name!s:.40} is not an option of words; the options are {', '.join(known)}", field=field
+                f"{field}.{name!s:.40} is not an option of words; the options are {', '.join(known)}",
+                field=field,
             )
     language, stop_words = given.get("language", SIMPLE), given.get("stop_words", False)
     if language not in LANGUAGES:
         raise InvalidArgument(
-            f"{field}.language must be one of {', '.join(LANGUAGES)}, got {language!r:.60}", field=f"{field}.language"
+            f"{field}.language must be one of {', '.join(LANGUAGES)}, got {language!r:.60}",
+            field=f"{field}.language",
         )
     if not isinstance(stop_words, bool):
         raise InvalidArgument(
@@ -97,6 +97,11 @@ def checked_words(text: object, field: str = "text") -> WordsConfig | None:
     )
 
 
+def listed_keys(text: str) -> list[str]:
+    """The keys in a text, where commas are between them."""
+    return [key.strip() for key in text.split(",")]
+
+
 def _checked_keys(keys: object, field: str) -> tuple[str, ...]:
     listed = [keys] if isinstance(keys, str) else keys
     if not isinstance(listed, Sequence) or isinstance(listed, bytes) or not 0 < len(listed) <= WORD_KEYS_MAX:
@@ -106,7 +111,8 @@ def _checked_keys(keys: object, field: str) -> tuple[str, ...]:
     for key in listed:
         if not isinstance(key, str) or not key or len(key.encode(errors="replace")) > METADATA_KEY_BYTES_MAX:
             raise InvalidArgument(
-                f"{field} must be metadata keys of 1 to {METADATA_KEY_BYTES_MAX} bytes, got {shown(key)}", field=field
+                f"{field} must be metadata keys of 1 to {METADATA_KEY_BYTES_MAX} bytes, got {shown(key)}",
+                field=field,
             )
         require_utf8(key, field)
         if key in RESERVED_KEYS:
@@ -124,7 +130,9 @@ def bounded_float(value: object, field: str, least: float, most: float) -> float
         or not math.isfinite(value)
         or not least <= value <= most
     ):
-        raise InvalidArgument(f"{field} must be a number from {least:g} to {most:g}, got {shown(value)}", field=field)
+        raise InvalidArgument(
+            f"{field} must be a number from {least:g} to {most:g}, got {shown(value)}", field=field
+        )
     return float(value)
 
 

@@ -28,7 +28,10 @@ NOW_S = 1_700_000_000
 CONFIG = WordsConfig(("title", "body"), "english", k1=1.4, b=0.6, stop_words=True)
 ROWS = vectors(8)
 WORDS = "fox foxes dog the lazy running run 東京都 京都 Café cafe'"[:-1].split()
-QUERY_PARTS = [*WORDS, *("+fox", "-dog", "+run", "-京都", '"lazy dog"', '-"run fox"', '+"the fox"', "fo*", "-caf*", "+l*")]
+QUERY_PARTS = [
+    *WORDS,
+    *("+fox", "-dog", "+run", "-京都", '"lazy dog"', '-"run fox"', '+"the fox"', "fo*", "-caf*", "+l*"),
+]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=7).map(" ".join)
 QUERIES = st.lists(st.sampled_from(QUERY_PARTS), min_size=1, max_size=4).map(" ".join)
 IDS = st.integers(1, 12)
@@ -109,7 +112,13 @@ class AgainstTheDefinition(RuleBasedStateMachine):
         self.engine.write(DeleteMatching(Exact("kind", kind), Scope(owner)))
         self.known = {k: e for k, e in self.known.items() if k[0] != owner or e["kind"] != kind}
 
-    @rule(tenant=TENANTS, doc_id=IDS, body=TEXTS, merge=st.booleans(), key_name=st.sampled_from(["body", "kind"]))
+    @rule(
+        tenant=TENANTS,
+        doc_id=IDS,
+        body=TEXTS,
+        merge=st.booleans(),
+        key_name=st.sampled_from(["body", "kind"]),
+    )
     def update(self, tenant: int | None, doc_id: int, body: str, merge: bool, key_name: str) -> None:
         key = self.key(tenant, doc_id)
         changes = {key_name: body if key_name == "body" else "b"}
@@ -165,13 +174,10 @@ class AgainstTheDefinition(RuleBasedStateMachine):
             and (not namespace or entries.get("__ns") == namespace)
         ]
         condition = None if kind is None else Exact("kind", kind)
-        request = SearchRequest(
-            ROWS[0], k, filter=condition, scope=Scope(owner, namespace), legs=Legs(query)
-        )
+        request = SearchRequest(ROWS[0], k, filter=condition, scope=Scope(owner, namespace), legs=Legs(query))
         found = self.engine.search(request)
         assert [(hit.doc_id, hit.score) for hit in found.hits] == self.oracle.best(documents, query, k, among)
         assert found.matched == len(self.oracle.scores(documents, query, among))
-
 
     def teardown(self) -> None:
         for patch in getattr(self, "patches", []):

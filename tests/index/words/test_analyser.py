@@ -22,7 +22,10 @@ def terms(text: str, language: str = SIMPLE, *, stop_words: bool = False) -> lis
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Don't STOP, e.g. at example.com: 3.14 or 1,000!", "don't stop e.g at example.com 3.14 or 1,000".split()),
+        (
+            "Don't STOP, e.g. at example.com: 3.14 or 1,000!",
+            ["don't", "stop", "e.g", "at", "example.com", "3.14", "or", "1,000"],
+        ),
         ("snake_case kebab-case C++", ["snake_case", "kebab", "case", "c"]),
         ("Café cafe\u0301 naïve Ångström ﬁne", ["cafe", "cafe", "naive", "angstrom", "fine"]),
         ("straße STRASSE İzmir", ["strasse", "strasse", "izmir"]),
@@ -46,7 +49,9 @@ def test_stems_and_accents() -> None:
 
 
 def test_stop_words_keep_their_place() -> None:
-    tokens = list(Analyser(WordsConfig(("text",), "english", stop_words=True)).tokens("The cat is on the mat"))
+    tokens = list(
+        Analyser(WordsConfig(("text",), "english", stop_words=True)).tokens("The cat is on the mat")
+    )
     assert [(token.term, token.place) for token in tokens] == [("cat", 1), ("mat", 5)]
 
 

@@ -34,7 +34,7 @@ def shown(query: str) -> list[str]:
         ("wi-fi* 東京都", ["wi", "fi*", "東京", "京都"]),
         ("+東京都", ["+東京_京都"]),
         ('one "two three', ["one", "two", "three"]),
-        ("C++ e-mail - + * \"\" the", ["c", "e", "mail"]),
+        ('C++ e-mail - + * "" the', ["c", "e", "mail"]),
         ("", []),
     ],
 )

@@ -20,7 +20,9 @@ from pykyro.index.words.word_sections import WordsPart, merge_words, words_of_ti
 
 Document = dict[str, int]
 TERM = st.sampled_from(["a", "ab", "abc", "b", "é", "東京", "𝔘", "z"])
-DOCUMENTS = st.lists(st.tuples(st.dictionaries(TERM, st.integers(1, 70_000), max_size=5), st.booleans()), max_size=12)
+DOCUMENTS = st.lists(
+    st.tuples(st.dictionaries(TERM, st.integers(1, 70_000), max_size=5), st.booleans()), max_size=12
+)
 
 
 class Pieces:
@@ -60,10 +62,16 @@ def read(words: FrozenWords, rows: int) -> list[Document]:
     return documents
 
 
-@given(st.lists(DOCUMENTS.filter(lambda some: any(stays for _, stays in some)), min_size=1, max_size=4), st.data())
+@given(
+    st.lists(DOCUMENTS.filter(lambda some: any(stays for _, stays in some)), min_size=1, max_size=4),
+    st.data(),
+)
 def test_sections_hold_what_was_put_in(parts: list[list[tuple[Document, bool]]], data: st.DataObject) -> None:
     merging, expected, total = [], list[Document](), 0
-    with mock.patch.object(word_sections, "_TOGETHER", 3), mock.patch.object(word_sections, "_TERMS_TOGETHER", 2):
+    with (
+        mock.patch.object(word_sections, "_TOGETHER", 3),
+        mock.patch.object(word_sections, "_TERMS_TOGETHER", 2),
+    ):
         for documents in parts:
             words, stay = frozen(documents), [counts for counts, stays in documents if stays]
             assert read(words, len(stay)) == stay

@@ -21,8 +21,8 @@ from pykyro.index.metadata.merge_sections import GONE, MergePart, merge_sections
 from pykyro.index.vector.graph_build import GraphParameters
 from pykyro.index.vector.hnsw import Graph
 from pykyro.index.vector.shape import Shape
-from pykyro.index.words.word_sections import WordsPart, merge_words, words_of_tier
 from pykyro.index.vector.shaping import RowsToShape, extend_shape, shape_rows
+from pykyro.index.words.word_sections import WordsPart, merge_words, words_of_tier
 from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.model.types import LSN, Rows
 from pykyro.storage.files.filesystem import FileSystem

@@ -39,9 +39,7 @@ class WordTotals:
         self._by_owner: dict[int, Corpus] = {}
 
     @classmethod
-    def of_rows(
-        cls, owners: npt.NDArray[np.uint64], lengths: npt.NDArray[np.uint32]
-    ) -> WordTotals:
+    def of_rows(cls, owners: npt.NDArray[np.uint64], lengths: npt.NDArray[np.uint32]) -> WordTotals:
         """Of these rows, all alive."""
         totals = cls()
         numbers, places = np.unique(owners, return_inverse=True)

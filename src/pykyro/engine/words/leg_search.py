@@ -184,7 +184,9 @@ class LegSearches:
                 places.append(fusion.places[doc_id])
                 if legs.explain:
                     hits[-1].legs = fusion.explained(doc_id)
-        result = SearchResult(list(hits), len(worth), found.snapshot.position, matched=near.matched, by_legs=True)
+        result = SearchResult(
+            list(hits), len(worth), found.snapshot.position, matched=near.matched, by_legs=True
+        )
         result.examined, result.exact = near.examined, near.exact
         result.exact_asked, result.tiers = request.exact, near.tiers
         result.left_out, result.stages = near.left_out, near.stages

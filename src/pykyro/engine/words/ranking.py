@@ -74,9 +74,7 @@ def find_by_words(
             found.matched += len(block.rows)
             best = _best(block, count)
             ids = then.tier.doc_ids_of(best.rows).tolist()
-            candidates += map(
-                WordHit, ids, best.scores.tolist(), [then.tier] * len(ids), best.rows.tolist()
-            )
+            candidates += map(WordHit, ids, best.scores.tolist(), [then.tier] * len(ids), best.rows.tolist())
     found.best = _in_order(candidates, count, text_ids=text_ids)
     return found
 
@@ -106,4 +104,3 @@ def _in_order(candidates: list[WordHit], count: int, *, text_ids: bool) -> list[
 def _texts_of(hits: Sequence[WordHit]) -> list[str]:
     """Their ids, where these are text."""
     return [text_id_in(hit.tier.public_metadata([hit.row])[0]) for hit in hits]
-

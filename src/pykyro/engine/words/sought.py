@@ -54,7 +54,12 @@ class Sought:
         """Those that a document is found by."""
         return {
             *self.weights,
-            *(t for phrase in self.phrases if phrase.clause.occur is not Occur.NOT for t in phrase.clause.terms),
+            *(
+                t
+                for phrase in self.phrases
+                if phrase.clause.occur is not Occur.NOT
+                for t in phrase.clause.terms
+            ),
         }
 
     @property

@@ -27,9 +27,7 @@ from pykyro.index.words.stop_words import STOP_WORDS
 from pykyro.model.limits import WORD_CHARS_MAX
 from pykyro.model.words import SIMPLE, WordsConfig
 
-_UNSPACED: Final = (
-    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc\uff70\uff9e\uff9f"
-)
+_UNSPACED: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc\uff70\uff9e\uff9f"
 _LETTER: Final = rf"[\p{{L}}--[{_UNSPACED}]]"
 _WORD: Final = rf"[[\p{{L}}\p{{M}}\p{{N}}\p{{Pc}}]--[{_UNSPACED}]]+"
 _NUMBERS: Final = rf"(?<=\p{{Nd}})[.,;'’](?=\p{{Nd}}){_WORD}"
@@ -58,7 +56,9 @@ class Analyser:
     def __init__(self, config: WordsConfig) -> None:
         apostrophe = "" if config.language in _ELIDING else "'’"
         letters = rf"(?<=\p{{L}}\p{{M}}*)[.·‧{apostrophe}](?={_LETTER}){_WORD}"
-        self._pattern = regex.compile(rf"(?V1)[{_UNSPACED}][{_UNSPACED}\p{{M}}]*|{_WORD}(?:{letters}|{_NUMBERS})*")
+        self._pattern = regex.compile(
+            rf"(?V1)[{_UNSPACED}][{_UNSPACED}\p{{M}}]*|{_WORD}(?:{letters}|{_NUMBERS})*"
+        )
         self._ascii = re.compile(
             rf"[A-Za-z0-9_]+(?:(?<=[A-Za-z])[.{apostrophe[:1]}](?=[A-Za-z])[A-Za-z0-9_]+"
             r"|(?<=[0-9])[.,;'](?=[0-9])[A-Za-z0-9_]+)*"

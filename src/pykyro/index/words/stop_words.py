@@ -9,7 +9,6 @@ from typing import Final
 
 STOP_WORDS: Final[dict[str, frozenset[str]]] = {
     "english": frozenset(
-        "a an and are as at be but by for if in into is it no not of on or such that the their then there these "
-        "they this to was will with".split()
+        ["a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with"]
     )
 }

@@ -58,7 +58,9 @@ def words_of_tier(words: MutableWords, rows: npt.NDArray[np.int64], append: Appe
 
 def merge_words(parts: Sequence[WordsPart], append: Append) -> None:
     """The sections for the rows of all parts that stay, in their order."""
-    writer = _SectionsWriter(append, max((part.words.count_type for part in parts), key=lambda kind: kind.itemsize))
+    writer = _SectionsWriter(
+        append, max((part.words.count_type for part in parts), key=lambda kind: kind.itemsize)
+    )
     for term, places in _by_term(parts):
         writer.add(term, _pieces(parts, places))
     writer.finish(part.words.lengths(0, len(part.new_rows))[part.new_rows != GONE] for part in parts)

@@ -105,7 +105,9 @@ class GrpcSearchCodec:
         parsed = [decode.or_fault(self._parsed, payload) for payload, _ in searches]
         checked = decode.checked(parsed, self._schema, _check_vector)
         for (_, caller), one in zip(searches, checked, strict=True):
-            decoded.append(one if isinstance(one, InvalidArgument) else decode.or_fault(self._typed, *one, caller))
+            decoded.append(
+                one if isinstance(one, InvalidArgument) else decode.or_fault(self._typed, *one, caller)
+            )
         return decoded
 
     def _parsed(self, payload: bytes) -> tuple[wire.SearchRequest, Vector]:
