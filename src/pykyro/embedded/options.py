@@ -69,7 +69,7 @@ class DatabaseOptions(TypedDict, total=False):
     default_ttl: Ttl
     """Documents of `default` that are stored without an expiry go after this time, a timedelta or seconds."""
     text: TextLike | None
-    """How documents of `default` are found by words: a metadata key, several, or TextOptions. Only for a new database;
+    """How documents of `default` are found by words: a metadata key, several, or TextOptions. For a new database;
     later it is what it was."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""

@@ -214,7 +214,7 @@ class ScoredDocument:
 
 @dataclass(slots=True)
 class LegHit(ScoredDocument):
-    """A row of an answer by words: what each leg says of it, and where its words are, as far as that was asked for."""
+    """A row of an answer by words: what each leg says of it and where its words are, as far as that was asked."""
 
     legs: Sequence[LegScore] = ()
     highlights: Sequence[Span] = ()

@@ -9,8 +9,8 @@ to the log, or the first metadata value that is not text, and stays 3: programs 
 neither. It becomes 4, and stays 4, before the first document that goes at an instant is written, which programs that
 know formats 1 to 3 would go on showing, and before the first acknowledged idempotency key is written to the log. It
 is 4 from the start where the ids of documents are text: earlier programs would take the keys of text ids for ids, and
-cannot read the metadata such ids stand in. It is 5 from the start where words are kept: earlier programs would seal and
-merge segments without them. What was written in formats 1 to 4 stays readable.
+cannot read the metadata such ids stand in. It is 5 from the start where words are kept: earlier programs would seal
+and merge segments without them. What was written in formats 1 to 4 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.

@@ -103,16 +103,16 @@ class CollectionsSettings(Section):
         Annotated[str, AfterValidator(_text_keys), Wanted("metadata keys, by commas")] | None
     ) = key(
         None,
-        "Metadata keys of `default` whose words are searched (docs/words.md), separated by commas. They cannot change "
-        "once there is data; null is as it was, and none in a new database.",
+        "Metadata keys of `default` whose words are searched (docs/words.md), separated by commas. They cannot "
+        "change once there is data; null is as it was, and none in a new database.",
         example="title, body",
     )
     default_text_language: Annotated[
         str, LOWERCASE, AfterValidator(_language), Wanted(f"one of {', '.join(LANGUAGES)}")
     ] = key(
         SIMPLE,
-        "Whose stems the words of `default_text_keys` are reduced to; simple takes them as they are. It cannot change "
-        "either.",
+        "Whose stems the words of `default_text_keys` are reduced to; simple takes them as they are. It cannot "
+        "change either.",
     )
 
     max_open: Integer = key(

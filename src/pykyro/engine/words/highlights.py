@@ -12,7 +12,8 @@ from pykyro.model.limits import HIGHLIGHT_CHARS_MAX, HIGHLIGHTS_MAX
 
 
 class Highlighter:
-    """Of one answer: it reads up to HIGHLIGHT_CHARS_MAX characters in all, and marks HIGHLIGHTS_MAX words a document."""
+    """Of one answer: it reads up to HIGHLIGHT_CHARS_MAX characters in all, and marks up to HIGHLIGHTS_MAX words a
+    document."""
 
     def __init__(self, words: CollectionWords, terms: Collection[str]) -> None:
         self._words = words

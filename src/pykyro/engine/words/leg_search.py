@@ -83,8 +83,11 @@ class LegSearches:
         self._metric = metric
 
     def answer(self, search: LegSearch, by_vector: ByVector, room: RoomForAnswer) -> SearchResult:
-        """The answer; `by_vector` is the leg by vector, and `room` is asked as in ReadPath. Raises FailedPrecondition where no words are kept, InvalidArgument for a text that would take
-        too long, ResourceExhausted."""
+        """The answer; `by_vector` is the leg by vector, and `room` is asked as in ReadPath.
+
+        Raises FailedPrecondition where no words are kept, InvalidArgument for a text that would take too long,
+        ResourceExhausted.
+        """
         words, legs = self._state.words, search.request.legs
         assert legs is not None
         if words is None:

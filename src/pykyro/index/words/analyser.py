@@ -27,7 +27,8 @@ from pykyro.index.words.stop_words import STOP_WORDS
 from pykyro.model.limits import WORD_CHARS_MAX
 from pykyro.model.words import SIMPLE, WordsConfig
 
-_UNSPACED: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc\uff70\uff9e\uff9f"
+_SCRIPTS: Final = "Han Hiragana Katakana Hangul Bopomofo Thai Lao Khmer Myanmar"
+_UNSPACED: Final = "".join(rf"\p{{{script}}}" for script in _SCRIPTS.split()) + r"\u30fc\uff70\uff9e\uff9f"
 _LETTER: Final = rf"[\p{{L}}--[{_UNSPACED}]]"
 _WORD: Final = rf"[[\p{{L}}\p{{M}}\p{{N}}\p{{Pc}}]--[{_UNSPACED}]]+"
 _NUMBERS: Final = rf"(?<=\p{{Nd}})[.,;'’](?=\p{{Nd}}){_WORD}"
