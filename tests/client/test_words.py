@@ -157,7 +157,8 @@ def test_both_ways_fused(notes: Any) -> None:
         ({"vector": VECTORS[0], "text": "x", "fuse": {"rrf": {"text": 0, "vector": 0}}}, "at least one leg"),
         ({"vector": VECTORS[0], "text": "x", "depth": -1}, "depth must be"),
         ({"text": "x" * (1 << 20) + "x"}, "at most 1048576 bytes"),
-        ({"text": " ".join(map(str, range(150_000)))}, "of a processor"),
+        ({"text": " ".join(map(str, range(150_000)))}, "more than 4096 words"),
+        ({"text": "東京" * 150_000}, "more than 4096 words"),
         ({"text": "x", "k": 0}, "k must be"),
     ],
 )

@@ -45,6 +45,7 @@ QUERY_TEXT_BYTES_MAX: Final = 1 << 20
 HIGHLIGHT_CHARS_MAX: Final = 4 << 20
 """Of the texts of one answer, that are looked through for words to highlight."""
 HIGHLIGHTS_MAX: Final = 100
+QUERY_WORDS_MAX: Final = 4096
 FUSE_DEPTH_MAX: Final = 10_000
 """Best documents of each leg that fusion looks at."""
 

@@ -17,11 +17,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 import regex
 
 from pykyro.index.words.analyser import Analyser, Token
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.limits import QUERY_WORDS_MAX
 
 _PART: Final = regex.compile(r'([+-]?)(?:"([^"]*)"|([^\s"]+))')
 
@@ -57,9 +60,15 @@ class Clause:
 
 
 def parse_query(text: str, analyser: Analyser) -> dict[Clause, int]:
-    """The clauses of a query, and how often each is said."""
+    """The clauses of a query, and how often each is said. Raises InvalidArgument for more than QUERY_WORDS_MAX."""
     clauses: dict[Clause, int] = {}
+    words = 0
     for clause in _clauses(text, analyser):
+        words += len(clause.terms)
+        if words > QUERY_WORDS_MAX:
+            raise InvalidArgument(
+                f"text has more than {QUERY_WORDS_MAX} words: name those that matter", field="text"
+            )
         clauses[clause] = clauses.get(clause, 0) + 1
     return clauses
 
@@ -68,7 +77,7 @@ def _clauses(text: str, analyser: Analyser) -> Iterator[Clause]:
     for match in _PART.finditer(text):
         sign, quoted, plain = match[1], match[2], match[3]
         occur, part = _OCCUR[sign], quoted if quoted is not None else plain
-        tokens = list(analyser.tokens(part))
+        tokens = list(islice(analyser.tokens(part), QUERY_WORDS_MAX + 1))
         if not tokens:
             continue
         ending = None
