@@ -206,7 +206,7 @@ def test_a_collection_without_words_says_the_way_out(store: Store) -> None:
     store.insert(1, VECTORS[0])
     for arguments in ({"text": "x"}, {"vector": VECTORS[0], "text": "x"}):
         with pytest.raises(FailedPrecondition, match="created without text options"):
-            store.search(**arguments)  # type: ignore[arg-type]
+            store.search(**arguments)
 
 
 def test_options_cannot_change(store: Store) -> None:

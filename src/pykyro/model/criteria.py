@@ -32,7 +32,7 @@ class SearchOptions:
 
     def ask(self, vector: VectorLike | None, field: str, schema: Schema | None) -> SearchRequest:
         """The query for this vector, or for none but what `legs` says; `field` is its name in messages."""
-        if vector is None:
+        if vector is None and self.legs is not None:
             checked = NO_VECTOR if schema is None else stand_in(schema.dimension)
         else:
             checked = checked_vector(vector, field, schema)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from pykyro.model.conditions import Terms
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
@@ -253,8 +253,8 @@ class SearchResult:
     plan: str = ""
     cached: CachedKind | None = None
     margin: float = math.nan
-    by_legs: bool = False
-    """Whether the hits are of LegHit."""
+    legs: Literal["", "text", "fused"] = ""
+    """Of a search by words, by them alone or by a vector too: then the hits are of LegHit."""
     stages: Sequence[Stage] = ()
     """The search of each tier, if TierBudgets.timed."""
     held: object = None

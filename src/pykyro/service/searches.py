@@ -104,6 +104,8 @@ class Answered:
     stages: Sequence[Stage] = ()
     held: object = None
     """What keeps room for a large response in the memory budget."""
+    legs: str = ""
+    """Of a search by words: "text" or "fused"."""
 
 
 Outcome: TypeAlias = Answered | KyroError | PassedOn[Asked, Answered]
@@ -218,6 +220,8 @@ class Searches:
         caller.usage.queries += 1
         left_out = [tier.value for tier in outcome.left_out] if outcome.left_out else ()
         self._counters.search(outcome.duration_ns, _PATHS[outcome.tiers], alone=alone, left_out=left_out)
+        if outcome.legs:
+            self._counters.word_searches[outcome.legs].observe(outcome.duration_ns / 1e9)
         call = RUNNING.get()
         if call is not None:
             call.plan = outcome.plan
@@ -236,13 +240,11 @@ class Searches:
         # To count what a filter, a tenant or a namespace leaves may take long.
         if request.filter is not None or request.scope.tenant is not None or request.scope.namespace:
             return None
-        if request.legs is not None:
-            return None
         if times is not None:
             times.decoded_us = now_us()
         (search,) = self._reads.lookup([request])
         asked.begun = search
-        if search.result is None:
+        if search.result is None:  # as always when words are sought
             return None
         if times is not None:
             times.searched_us = now_us()
@@ -366,7 +368,8 @@ class Searches:
         # A plan tells how many rows there are, other tenants' too.
         response = self._codec.encode(result, duration_ns / 1e6, with_plan=asked.caller.is_admin)
         stages = () if times is None else times.stages(asked.started_ns, result)
-        return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages, held)
+        left_out, plan = result.left_out, result.plan
+        return Answered(response, result.tiers, left_out, plan, duration_ns, stages, held, result.legs)
 
 
 def _by_collection(

@@ -154,7 +154,7 @@ class LegSearches:
                 if legs.explain:
                     hits[-1].legs = (LegScore(TEXT, rank, hit.score),)
         result = SearchResult(
-            list(hits), found.matched, found.snapshot.position, matched=found.matched, by_legs=True
+            list(hits), found.matched, found.snapshot.position, matched=found.matched, legs="text"
         )
         result.examined, result.exact_asked = found.matched, request.exact
         result.tiers = frozenset(then.tier.kind for then in found.snapshot.tiers)
@@ -188,7 +188,7 @@ class LegSearches:
                 if legs.explain:
                     hits[-1].legs = fusion.explained(doc_id)
         result = SearchResult(
-            list(hits), len(worth), found.snapshot.position, matched=near.matched, by_legs=True
+            list(hits), len(worth), found.snapshot.position, matched=near.matched, legs="fused"
         )
         result.examined, result.exact = near.examined, near.exact
         result.exact_asked, result.tiers = request.exact, near.tiers

@@ -144,7 +144,7 @@ class GrpcSearchCodec:
         exact what was asked for exactly.
         """
         out: list[bytes] = []
-        short, shown, by_legs = SHORT_VARINTS, self._shown_id_bits, result.by_legs
+        short, shown, by_legs = SHORT_VARINTS, self._shown_id_bits, bool(result.legs)
         for hit in result.hits:
             metadata, vector = hit.metadata_wire, b""
             number = hit.doc_id & shown
