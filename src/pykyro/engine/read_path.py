@@ -37,8 +37,9 @@ from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import Candidates, SearchTier, TierRequest, no_pause
-from pykyro.engine.words.leg_search import LegSearch, LegSearches, vector_leg
+from pykyro.engine.words.leg_search import LegSearches, vector_leg
 from pykyro.engine.words.snapshot import Snapshots
+from pykyro.engine.words.two_legs import LegSearch
 from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
 from pykyro.model.metadata_wire import text_id_in

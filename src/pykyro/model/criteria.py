@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -35,7 +36,8 @@ class SearchOptions:
         if vector is None and self.legs is not None:
             checked = NO_VECTOR if schema is None else stand_in(schema.dimension)
         else:
-            checked = checked_vector(vector, field, schema)
+            # None without a text is refused as whatever else is no vector.
+            checked = checked_vector(cast(VectorLike, vector), field, schema)
         return SearchRequest(
             vector=checked,
             k=self.k,

@@ -9,30 +9,26 @@ they are asked again when a commit came in between, and at last while no commit 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
-
-import numpy as np
+from typing import Final
 
 from pykyro.cache.commit_sequence import CommitSequence
 from pykyro.engine.ranking import hydrate
 from pykyro.engine.search_answers import Ranked, RoomForAnswer
 from pykyro.engine.state import State
-from pykyro.engine.tiers.tier import SearchTier
 from pykyro.engine.words.collection_words import CollectionWords
-from pykyro.engine.words.fusion import by_ranks, by_scores, share
 from pykyro.engine.words.highlights import Highlighter
 from pykyro.engine.words.ranking import ByWords, find_by_words
 from pykyro.engine.words.snapshot import Snapshots
 from pykyro.engine.words.sought import POSTINGS_PER_US, sought_in
+from pykyro.engine.words.two_legs import LegSearch, RowPlace, TwoLegs
 from pykyro.index.words.query import parse_query
-from pykyro.model import distance
-from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
-from pykyro.model.legs import RRF, TEXT, VECTOR, Legs, LegScore
+from pykyro.model.legs import TEXT, Legs, LegScore
+from pykyro.model.limits import FUSE_DEPTH_MAX
 from pykyro.model.requests import LegHit, SearchRequest, SearchResult
-from pykyro.model.types import Metric, key_of, owner_of
+from pykyro.model.types import Metric, owner_of
 from pykyro.model.words import no_words
 
 _ATTEMPTS: Final = 3
@@ -43,28 +39,8 @@ _SURELY_SHORT_US: Final = 5_000
 _TERM_US: Final = 100
 
 
-class LegSearch(Protocol):
-    """A search on its way: read_path.Search."""
-
-    request: SearchRequest
-    query: Query
-
-    @property
-    def pause(self) -> Callable[[], None]: ...
-
-
 ByVector = Callable[[LegSearch, int], Ranked]
 """The nearest documents to the vector of a search, so many; without their content."""
-
-
-class _Place:
-    """Where a document stands, and what both legs say of it."""
-
-    __slots__ = ("row", "tier")
-
-    def __init__(self, tier: SearchTier, row: int) -> None:
-        self.tier = tier
-        self.row = row
 
 
 class LegSearches:
@@ -146,11 +122,11 @@ class LegSearches:
     ) -> SearchResult:
         request = search.request
         found = self._found(search, words, legs, request.k)
-        hits, places = list[LegHit](), list[_Place]()
+        hits, places = list[LegHit](), list[RowPlace]()
         for rank, hit in enumerate(found.best, start=1):
             if request.min_score <= 0 or hit.score >= request.min_score:
                 hits.append(LegHit(hit.doc_id, hit.score))
-                places.append(_Place(hit.tier, hit.row))
+                places.append(RowPlace(hit.tier, hit.row))
                 if legs.explain:
                     hits[-1].legs = (LegScore(TEXT, rank, hit.score),)
         result = SearchResult(
@@ -175,22 +151,22 @@ class LegSearches:
         while True:
             found = self._found(search, words, legs, depth)
             near = by_vector(search, depth).result
-            fusion = _Fusion(self._state, search, self._metric, legs, found, near)
+            fusion = TwoLegs(self._state, search, self._metric, legs, found, near)
             worth, is_certain = fusion.worth(depth)
-            if is_certain:
+            if is_certain or depth >= FUSE_DEPTH_MAX:
                 break
-            depth *= _WIDER
-        hits, places = list[LegHit](), list[_Place]()
+            depth = min(_WIDER * depth, FUSE_DEPTH_MAX)
+        hits, places = list[LegHit](), list[RowPlace]()
         for doc_id in fusion.in_order(worth)[: request.k]:
             if request.min_score <= 0 or worth[doc_id] >= request.min_score:
                 hits.append(LegHit(doc_id, worth[doc_id]))
-                places.append(fusion.places[doc_id])
+                places.append(fusion.place(doc_id))
                 if legs.explain:
                     hits[-1].legs = fusion.explained(doc_id)
         result = SearchResult(
             list(hits), len(worth), found.snapshot.position, matched=near.matched, legs="fused"
         )
-        result.examined, result.exact = near.examined, near.exact
+        result.examined, result.exact = near.examined, near.exact and is_certain
         result.exact_asked, result.tiers = request.exact, near.tiers
         result.left_out, result.stages = near.left_out, near.stages
         result.plan = f"{near.plan}; {_plan(found)}; fused by {legs.fuse} of the best {depth} of each"
@@ -202,7 +178,7 @@ class LegSearches:
         self,
         result: SearchResult,
         hits: Sequence[LegHit],
-        places: Sequence[_Place],
+        places: Sequence[RowPlace],
         request: SearchRequest,
         words: CollectionWords,
         found: ByWords,
@@ -223,77 +199,6 @@ class LegSearches:
             highlighter = Highlighter(words, found.sought.shown_terms)
             for hit, place in zip(hits, places, strict=True):
                 hit.highlights = highlighter.spans(place.tier.metadata(place.row))
-
-
-class _Fusion:
-    """Both legs of one search, to one depth."""
-
-    def __init__(
-        self, state: State, search: LegSearch, metric: Metric, legs: Legs, found: ByWords, near: SearchResult
-    ) -> None:
-        self._search = search
-        self._metric = metric
-        self._legs = legs
-        self._found = found
-        self._near = near
-        self._text_ids = state.texts is not None
-        self.places = {hit.doc_id: _Place(hit.tier, hit.row) for hit in found.best}
-        tenant = search.request.scope.tenant
-        for each in near.hits:
-            if each.doc_id not in self.places:
-                place = state.find(key_of(tenant, each.doc_id))
-                if place is None:
-                    raise LookupError(f"document {each.doc_id} went meanwhile")
-                self.places[each.doc_id] = _Place(place.tier, place.row)
-        self._vector_ranks = {hit.doc_id: rank for rank, hit in enumerate(near.hits, start=1)}
-        self._text_ranks = {hit.doc_id: rank for rank, hit in enumerate(found.best, start=1)}
-
-    def worth(self, depth: int) -> tuple[dict[int, float], bool]:
-        """What each document is worth that a leg found, and whether no other can be among the first k."""
-        legs, found, near = self._legs, self._found, self._near
-        if legs.fuse == RRF:
-            lists = [[hit.doc_id for hit in near.hits], [hit.doc_id for hit in found.best]]
-            return by_ranks(lists, legs.weights), True
-        vector = {doc_id: self._vector_score(doc_id) for doc_id in self.places}
-        text = {doc_id: self._text_score(doc_id) for doc_id in self.places}
-        worth = by_scores(vector, text, legs.weights)
-        if len(near.hits) < depth:
-            return worth, True
-        last_text = found.best[-1].score if len(found.best) == depth else 0.0
-        bound = legs.weights[0] * share(near.hits[-1].score, max(vector.values()))
-        bound += legs.weights[1] * share(last_text, max(text.values()))
-        k = self._search.request.k
-        kth = sorted(worth.values(), reverse=True)[k - 1]
-        return worth, kth > bound
-
-    def in_order(self, worth: Mapping[int, float]) -> list[int]:
-        """Ids by falling worth, equal ones ascending."""
-        if not self._text_ids:
-            return sorted(worth, key=lambda doc_id: (-worth[doc_id], doc_id))
-        texts = {doc_id: place.tier.public_metadata([place.row])[0] for doc_id, place in self.places.items()}
-        return sorted(worth, key=lambda doc_id: (-worth[doc_id], texts[doc_id]))
-
-    def explained(self, doc_id: int) -> tuple[LegScore, ...]:
-        """What each leg says of a document; its rank is 0 behind the depth of the leg."""
-        return (
-            LegScore(VECTOR, self._vector_ranks.get(doc_id, 0), self._vector_score(doc_id)),
-            LegScore(TEXT, self._text_ranks.get(doc_id, 0), self._text_score(doc_id)),
-        )
-
-    def _vector_score(self, doc_id: int) -> float:
-        rank = self._vector_ranks.get(doc_id)
-        if rank is not None:
-            return self._near.hits[rank - 1].score
-        place = self.places[doc_id]
-        _, vectors, norms = place.tier.columns_of(np.array([place.row]))
-        return float(distance.scores(self._search.query.similarities(vectors, norms), self._metric)[0])
-
-    def _text_score(self, doc_id: int) -> float:
-        rank = self._text_ranks.get(doc_id)
-        if rank is not None:
-            return self._found.best[rank - 1].score
-        place = self.places[doc_id]
-        return self._found.score_of(place.tier, place.row)
 
 
 def vector_leg(request: SearchRequest, depth: int) -> SearchRequest:

@@ -16,6 +16,7 @@ from pykyro.index.words.bm25 import Bm25
 from pykyro.index.words.query import parse_query
 from pykyro.model.filter import Filter
 from pykyro.model.metadata_wire import text_id_in
+from pykyro.model.types import Rows
 
 
 @dataclass(slots=True)
@@ -39,12 +40,13 @@ class ByWords:
     snapshot: Snapshot
     tiers: list[TierScores] = field(default_factory=list)
 
-    def score_of(self, tier: SearchTier, row: int) -> float:
-        """The score of a row, 0 when it does not match."""
-        for then, scores in zip(self.snapshot.tiers, self.tiers, strict=True):
+    def scores_of(self, tier: SearchTier, rows: Rows) -> list[float]:
+        """The score of each of these rows, ascending; 0 for one that does not match."""
+        for then, scores in zip(self.snapshot.tiers, self.tiers):
             if then.tier is tier:
-                return scores.of(row)
-        return 0.0
+                found: list[float] = scores.of(rows).tolist()
+                return found
+        return [0.0] * len(rows)
 
 
 def find_by_words(

@@ -52,10 +52,17 @@ class TierScores:
             pause()
             yield self._block(first, min(first + BLOCK_ROWS, self._then.rows))
 
-    def of(self, row: int) -> float:
-        """The score of one row, 0 when it does not match."""
-        found = self._block(row, row + 1)
-        return float(found.scores[0]) if len(found.rows) else 0.0
+    def of(self, rows: Rows) -> Scores:
+        """The score of each of these rows, ascending; 0 for one that does not match."""
+        scores = np.zeros(len(rows), np.float64)
+        for block in np.unique(rows // BLOCK_ROWS).tolist():
+            here = np.flatnonzero(rows // BLOCK_ROWS == block)
+            found = self._block(int(rows[here[0]]), int(rows[here[-1]]) + 1)
+            places = np.searchsorted(found.rows, rows[here])
+            known = places < len(found.rows)
+            known[known] = found.rows[places[known]] == rows[here[known]]
+            scores[here[known]] = found.scores[places[known]]
+        return scores
 
     def _block(self, first: int, last: int) -> Scored:
         """The rows from `first` up to `last` that match."""

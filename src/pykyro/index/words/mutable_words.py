@@ -7,10 +7,11 @@ leaves out the rows it does not know yet sees the index as it was.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from pykyro.index.words.postings import PostingRows, Postings
 
@@ -29,6 +30,8 @@ class MutableWords:
         """By term a row, its count, the next row, its count, and so on: read at once, they belong together."""
         self._lengths = array("I")
         self.size_bytes = 0
+        self.largest = 1
+        """No count of a term in a row is larger."""
 
     def add(self, row: int, counts: Mapping[str, int], length: int) -> None:
         """Add a row behind all others. For the writer."""
@@ -40,6 +43,8 @@ class MutableWords:
                 fresh += _TERM_BYTES + len(term)
             else:
                 known.extend((row, count))
+        if counts:
+            self.largest = max(self.largest, *counts.values())
         missing = row - len(self._lengths)
         if missing:  # rows that nobody will ever ask for
             self._lengths.extend([0] * missing)
@@ -53,6 +58,14 @@ class MutableWords:
         # A copy, taken at once: an array that is looked into cannot grow.
         both = np.frombuffer(pairs.tobytes(), np.uint32).reshape(-1, 2)
         return Postings(both[:, 0], both[:, 1])
+
+    def together(self, terms: Sequence[str]) -> tuple[npt.NDArray[np.int64], Postings]:
+        """How many rows have each of these terms, which are in here, and the postings of all, one after the other.
+        For whoever knows that nothing is added any more."""
+        pairs = [self._pairs[term] for term in terms]
+        sizes = np.fromiter(map(len, pairs), np.int64, len(pairs)) // 2
+        both = np.frombuffer(b"".join(pairs), np.uint32).reshape(-1, 2)
+        return sizes, Postings(both[:, 0], both[:, 1])
 
     def size(self, term: str) -> int:
         pairs = self._pairs.get(term)

@@ -32,28 +32,33 @@ class WordsPart:
     new_rows: npt.NDArray[np.uint32]
 
 
-def count_type_for(largest: int) -> np.dtype[Any]:
-    """The smallest type that holds counts up to `largest`."""
-    return np.min_scalar_type(max(1, largest))
-
-
 def words_of_tier(words: MutableWords, rows: npt.NDArray[np.int64], append: Append) -> None:
     """The sections for these rows of a hot tier, ascending, which nobody adds to any more."""
     last = int(rows[-1]) + 1
     new_rows = np.full(last, GONE, np.uint32)
     new_rows[rows] = np.arange(len(rows), dtype=np.uint32)
-    kept, largest = list[str](), 1
-    for term in words.terms_from(""):
-        found = words.postings(term)
-        if found is not None:
-            kept.append(term)
-            largest = max(largest, int(found.counts.max()))
-    writer = _SectionsWriter(append, count_type_for(largest))
-    for term in kept:
-        found = words.postings(term)
-        assert found is not None
-        writer.add(term.encode(), [_renumbered(found, new_rows)])
+    writer = _SectionsWriter(append, np.min_scalar_type(words.largest))
+    for terms in _some(words, list(words.terms_from(""))):
+        sizes, postings = words.together(terms)
+        numbers = np.repeat(np.arange(len(terms)), sizes)
+        stay = postings.rows < last
+        stay[stay] = new_rows[postings.rows[stay]] != GONE
+        left = np.bincount(numbers[stay], minlength=len(terms)).tolist()
+        some = [(term.encode(), count) for term, count in zip(terms, left, strict=True) if count]
+        writer.add_many(some, Postings(new_rows[postings.rows[stay]], postings.counts[stay]))
     writer.finish([words.lengths(0, last)[rows]])
+
+
+def _some(words: MutableWords, terms: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The terms, as many at once as have some ten thousand postings."""
+    start = waiting = 0
+    for at, term in enumerate(terms):
+        waiting += words.size(term)
+        if waiting >= _TOGETHER:
+            yield terms[start : at + 1]
+            start, waiting = at + 1, 0
+    if start < len(terms):
+        yield terms[start:]
 
 
 def merge_words(parts: Sequence[WordsPart], append: Append) -> None:
@@ -134,6 +139,16 @@ class _SectionsWriter:
             self._counts.append(count)
             if len(self._terms) >= _TERMS_TOGETHER:
                 self._put_terms()
+
+    def add_many(self, terms: Sequence[tuple[bytes, int]], postings: Postings) -> None:
+        """Terms, how many postings each has, and those of all of them, one after the other."""
+        self._waiting.append(postings)
+        self._put_postings()
+        for term, count in terms:
+            self._terms.append(term)
+            self._counts.append(count)
+        if len(self._terms) >= _TERMS_TOGETHER:
+            self._put_terms()
 
     def finish(self, lengths: Iterable[npt.NDArray[np.uint32]]) -> None:
         self._put_postings()
