@@ -78,11 +78,15 @@ class Analyser:
         """How often each term is in these texts, and how many words they have."""
         counts: dict[str, int] = {}
         for text in texts:
+            known = self._known
             for word, times in self._counted(text).items():
-                term = self._known.get(word)
-                for one in self._terms(word) if term is None else (term,):
-                    if one:
-                        counts[one] = counts.get(one, 0) + times
+                term = known.get(word)
+                if term:
+                    counts[term] = counts.get(term, 0) + times
+                elif term is None:
+                    for one in self._terms(word):
+                        if one:
+                            counts[one] = counts.get(one, 0) + times
         return counts, sum(counts.values())
 
     def _counted(self, text: str) -> Counter[str]:

@@ -27,7 +27,7 @@ class MutableWords:
 
     def __init__(self) -> None:
         self._pairs: dict[str, array[int]] = {}
-        """By term a row, its count, the next row, its count, and so on: read at once, they belong together."""
+        """By term a number for each row that has it: the row in its upper half, how often in the lower."""
         self._lengths = array("I")
         self.size_bytes = 0
         self.largest = 1
@@ -35,14 +35,13 @@ class MutableWords:
 
     def add(self, row: int, counts: Mapping[str, int], length: int) -> None:
         """Add a row behind all others. For the writer."""
-        pairs, fresh = self._pairs, 0
+        pairs, fresh, upper = self._pairs, 0, row << 32
         for term, count in counts.items():
-            known = pairs.get(term)
-            if known is None:
-                pairs[term] = array("I", (row, count))
+            try:
+                pairs[term].append(upper | count)
+            except KeyError:
+                pairs[term] = array("Q", (upper | count,))
                 fresh += _TERM_BYTES + len(term)
-            else:
-                known.extend((row, count))
         if counts:
             self.largest = max(self.largest, *counts.values())
         missing = row - len(self._lengths)
@@ -56,20 +55,17 @@ class MutableWords:
         if pairs is None:
             return None
         # A copy, taken at once: an array that is looked into cannot grow.
-        both = np.frombuffer(pairs.tobytes(), np.uint32).reshape(-1, 2)
-        return Postings(both[:, 0], both[:, 1])
+        return _postings(pairs.tobytes())
 
     def together(self, terms: Sequence[str]) -> tuple[npt.NDArray[np.int64], Postings]:
         """How many rows have each of these terms, which are in here, and the postings of all, one after the other.
         For whoever knows that nothing is added any more."""
         pairs = [self._pairs[term] for term in terms]
-        sizes = np.fromiter(map(len, pairs), np.int64, len(pairs)) // 2
-        both = np.frombuffer(b"".join(pairs), np.uint32).reshape(-1, 2)
-        return sizes, Postings(both[:, 0], both[:, 1])
+        return np.fromiter(map(len, pairs), np.int64, len(pairs)), _postings(b"".join(pairs))
 
     def size(self, term: str) -> int:
         pairs = self._pairs.get(term)
-        return 0 if pairs is None else len(pairs) // 2
+        return 0 if pairs is None else len(pairs)
 
     def terms_from(self, prefix: str) -> Iterator[str]:
         return iter(sorted(term for term in list(self._pairs) if term.startswith(prefix)))
@@ -80,3 +76,8 @@ class MutableWords:
 
     def lengths(self, first: int, last: int) -> PostingRows:
         return np.frombuffer(self._lengths[first:last].tobytes(), np.uint32)
+
+
+def _postings(pairs: bytes) -> Postings:
+    both = np.frombuffer(pairs, "<u4").reshape(-1, 2)
+    return Postings(both[:, 1], both[:, 0])
