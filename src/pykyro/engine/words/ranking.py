@@ -11,7 +11,7 @@ from pykyro.engine.tiers.tier import SearchTier
 from pykyro.engine.words.collection_words import CollectionWords
 from pykyro.engine.words.scoring import Scored, TierScores
 from pykyro.engine.words.snapshot import Snapshot, WordTier
-from pykyro.engine.words.sought import Sought, look_up, sought_in
+from pykyro.engine.words.sought import Sought, count_documents, sought_in
 from pykyro.index.words.bm25 import Bm25
 from pykyro.index.words.query import parse_query
 from pykyro.model.filter import Filter
@@ -65,7 +65,7 @@ def find_by_words(
     found = ByWords([], 0, sought, snapshot)
     if not sought.scores:
         return found
-    look_up(sought, snapshot)
+    count_documents(sought, snapshot)
     bm25 = Bm25(words.config.k1, words.config.b, snapshot.corpus)
     candidates: list[WordHit] = []
     for then, postings in zip(snapshot.tiers, sought.postings, strict=True):

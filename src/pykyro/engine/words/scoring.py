@@ -67,12 +67,13 @@ class TierScores:
     def _block(self, first: int, last: int) -> Scored:
         """The rows from `first` up to `last` that match."""
         scores = np.zeros(last - first, np.float64)
-        norms = self._bm25.norms(self._then.words.lengths(first, last))
+        lengths = self._then.words.lengths(first, last)
         for term, weight in self._sought.weights.items():
             documents = self._sought.documents.get(term, 0)
             rows, counts = self._part(term, first, last)
             if documents and len(rows):
-                scores[rows] += self._bm25.scores(weight, documents, counts, norms[rows])
+                norms = self._bm25.norms(lengths[rows])
+                scores[rows] += self._bm25.scores(weight, documents, counts, norms)
         may = np.ones(last - first, np.bool_) if self._among is None else self._among[first:last].copy()
         for terms in self._sought.must:
             may &= self._having(terms, first, last)
@@ -87,7 +88,7 @@ class TierScores:
                 only = np.zeros(last - first, np.bool_)
                 only[having] = True
                 may &= only
-            self._score_phrase(phrase, having, scores, norms, first, last)
+            self._score_phrase(phrase, having, scores, self._bm25.norms(lengths[having]), first, last)
         matching = np.flatnonzero((scores > 0.0) & may)
         return Scored(matching + first, scores[matching])
 
@@ -124,12 +125,12 @@ class TierScores:
     def _score_phrase(
         self, phrase: PhraseSought, having: Rows, scores: Scores, norms: Scores, first: int, last: int
     ) -> None:
-        """What the words of a phrase give to the rows that have it."""
+        """What the words of a phrase give to the rows that have it, of these norms."""
         if not len(having):
             return
         for term in sorted(set(phrase.clause.terms)):
             rows, counts = self._part(term, first, last)
             places = np.searchsorted(rows, having)
             scores[having] += self._bm25.scores(
-                phrase.weight, self._sought.documents[term], counts[places], norms[having]
+                phrase.weight, self._sought.documents[term], counts[places], norms
             )

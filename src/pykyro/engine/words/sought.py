@@ -86,20 +86,19 @@ def sought_in(snapshot: Snapshot, clauses: Mapping[Clause, int]) -> Sought:
     sought.cost_us += _LOOK_UP_US * len(terms) * len(snapshot.tiers)
     _check_cost(sought.cost_us)
     for tier in snapshot.tiers:
-        sizes = {term: tier.words.size(term) for term in terms}
+        found = {term: some for term in terms if (some := tier.words.postings(term)) is not None}
+        sought.postings.append(found)
+        sizes = {term: len(postings.rows) for term, postings in found.items()}
         sought.cost_us += sum(sizes.values()) // POSTINGS_PER_US
         for phrase in sought.phrases:
-            sought.cost_us += _PHRASE_ROW_US * min(sizes[term] for term in phrase.clause.terms)
+            sought.cost_us += _PHRASE_ROW_US * min(sizes.get(term, 0) for term in phrase.clause.terms)
         _check_cost(sought.cost_us)
     return sought
 
 
-def look_up(sought: Sought, snapshot: Snapshot) -> None:
-    """Fetch the postings, and count the documents that have each term."""
-    terms = sorted(sought.terms)
-    for tier in snapshot.tiers:
-        found = {term: some for term in terms if (some := tier.words.postings(term)) is not None}
-        sought.postings.append(found)
+def count_documents(sought: Sought, snapshot: Snapshot) -> None:
+    """Count the documents that have each term."""
+    for tier, found in zip(snapshot.tiers, sought.postings, strict=True):
         for term, postings in found.items():
             sought.documents[term] = sought.documents.get(term, 0) + _counted(tier, postings)
 

@@ -64,6 +64,7 @@ class MutableWords:
         return np.fromiter(map(len, pairs), np.int64, len(pairs)), _postings(b"".join(pairs))
 
     def size(self, term: str) -> int:
+        """How many rows have it."""
         pairs = self._pairs.get(term)
         return 0 if pairs is None else len(pairs)
 

@@ -26,10 +26,6 @@ class WordIndex(Protocol):
         """Of one term; None when no row has it."""
         ...
 
-    def size(self, term: str) -> int:
-        """How many rows have it."""
-        ...
-
     def terms_from(self, prefix: str) -> Iterator[str]:
         """The terms that begin with `prefix`, ascending."""
         ...
