@@ -90,7 +90,7 @@ class GrpcSearchCodec:
         # What is finite and has a length is sound in every metric.
         if len(vector) != self._schema.dimension or not 0.0 < square < math.inf:
             _check_vector(vector, self._schema)
-        return self._typed(request, vector, caller)
+        return _typed(request, vector, caller, self._no_vector)
 
     def decode_many(self, searches: Sequence[tuple[bytes, Caller]]) -> list[SearchRequest | InvalidArgument]:
         """`decode` for each, the error of a refused one in its place; many vectors are checked all at once."""
@@ -106,7 +106,9 @@ class GrpcSearchCodec:
         checked = decode.checked(parsed, self._schema, _check_vector)
         for (_, caller), one in zip(searches, checked, strict=True):
             decoded.append(
-                one if isinstance(one, InvalidArgument) else decode.or_fault(self._typed, *one, caller)
+                one
+                if isinstance(one, InvalidArgument)
+                else decode.or_fault(_typed, *one, caller, self._no_vector)
             )
         return decoded
 
@@ -125,16 +127,6 @@ class GrpcSearchCodec:
         if not components and request.HasField("text"):
             return request, self._no_vector
         return request, np.array(components, np.float32)
-
-    def _typed(self, request: wire.SearchRequest, vector: Vector, caller: Caller) -> SearchRequest:
-        typed = _typed(request, vector, caller)
-        if request.HasField("text"):
-            typed.legs = _legs(request, by_vector=vector is not self._no_vector)
-        elif request.HasField("fusion") or request.highlight or request.explain:
-            raise InvalidArgument(
-                "fusion, highlight and explain are for searches by words: give a text too", field="text"
-            )
-        return typed
 
     def encode(self, result: SearchResult, latency_ms: float, *, with_plan: bool) -> bytes:
         """The bytes of a SearchResponse.
@@ -205,7 +197,8 @@ def wants_inline_errors(payload: bytes) -> bool:
         return False
 
 
-def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller) -> SearchRequest:
+def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller, no_vector: Vector) -> SearchRequest:
+    """`no_vector` is what stands for the vector of a search that has none."""
     # Most searches are plainly sound; of the others the model says what is wrong.
     if (
         not 0 < request.k <= K_MAX
@@ -213,7 +206,9 @@ def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller) -> Searc
         or request.min_score != request.min_score
     ):
         check_search(request.k, request.ef_search, request.min_score)
-    condition, scope = None, EVERYTHING
+    condition, scope, legs = None, EVERYTHING, None
+    if request.HasField("text") or request.HasField("fusion") or request.highlight or request.explain:
+        legs = _legs(request, by_vector=vector is not no_vector)
     if request.HasField("filter") or request.metadata_filters:
         message = request.filter if request.HasField("filter") else None
         condition = search_filter(message, request.metadata_filters)
@@ -230,10 +225,15 @@ def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller) -> Searc
         include_vectors=request.include_embeddings,
         include_metadata=not request.exclude_metadata,
         include_positions=request.include_positions,
+        legs=legs,
     )
 
 
 def _legs(request: wire.SearchRequest, *, by_vector: bool) -> Legs | None:
+    if not request.HasField("text"):
+        raise InvalidArgument(
+            "fusion, highlight and explain are for searches by words: give a text too", field="text"
+        )
     fusion, fuse = request.fusion, None
     if request.HasField("fusion") and (fusion.method or fusion.weights):
         fuse = {fusion.method or RRF: dict(fusion.weights)}
