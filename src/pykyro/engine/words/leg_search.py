@@ -132,7 +132,8 @@ class LegSearches:
         result = SearchResult(
             list(hits), found.matched, found.snapshot.position, matched=found.matched, legs="text"
         )
-        result.examined, result.exact_asked = found.matched, request.exact
+        # Exact whatever else is stored, so it tells nothing of others.
+        result.examined, result.exact_asked = found.matched, True
         result.tiers = frozenset(then.tier.kind for then in found.snapshot.tiers)
         result.plan, result.note = _plan(found), _note(found)
         self._show(result, hits, places, request, words, found, room)
