@@ -42,7 +42,7 @@ WORD_KEYS_MAX: Final = 16
 WORD_CHARS_MAX: Final = 128
 """Of a longer word these first count: it is the same word as others that begin so."""
 QUERY_TEXT_BYTES_MAX: Final = 1 << 20
-HIGHLIGHT_CHARS_MAX: Final = 4 << 20
+HIGHLIGHT_CHARS_MAX: Final = 1 << 20
 """Of the texts of one answer, that are looked through for words to highlight."""
 HIGHLIGHTS_MAX: Final = 100
 QUERY_WORDS_MAX: Final = 4096

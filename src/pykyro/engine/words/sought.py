@@ -19,8 +19,9 @@ _LOOK_UP_US: Final = 20
 _TERM_US: Final = 3
 """Of a term that begins as a prefix does."""
 POSTINGS_PER_US: Final = 100
-_PHRASE_ROW_US: Final = 40
-"""Of a row whose text is read to see whether it has a phrase."""
+_PHRASE_ROW_US: Final = 10
+"""Of a row whose text is read to see whether it has a phrase, and a microsecond for so many words of it."""
+_READ_WORDS_PER_US: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,15 @@ def sought_in(snapshot: Snapshot, clauses: Mapping[Clause, int]) -> Sought:
     sought.weights = {term: sought.weights[term] for term in sorted(sought.weights)}
     sought.cost_us += _LOOK_UP_US * len(terms) * len(snapshot.tiers)
     _check_cost(sought.cost_us)
+    corpus = snapshot.corpus
+    phrase_row_us = _PHRASE_ROW_US + corpus.words // (_READ_WORDS_PER_US * max(1, corpus.documents))
     for tier in snapshot.tiers:
         found = {term: some for term in terms if (some := tier.words.postings(term)) is not None}
         sought.postings.append(found)
         sizes = {term: len(postings.rows) for term, postings in found.items()}
         sought.cost_us += sum(sizes.values()) // POSTINGS_PER_US
         for phrase in sought.phrases:
-            sought.cost_us += _PHRASE_ROW_US * min(sizes.get(term, 0) for term in phrase.clause.terms)
+            sought.cost_us += phrase_row_us * min(sizes.get(term, 0) for term in phrase.clause.terms)
         _check_cost(sought.cost_us)
     return sought
 
