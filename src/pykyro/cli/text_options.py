@@ -6,7 +6,7 @@ import argparse
 from typing import Any, Final
 
 from pykyro.model.errors import InvalidArgument
-from pykyro.model.words import LANGUAGES, SIMPLE
+from pykyro.model.languages import LANGUAGES, SIMPLE
 
 OPTIONS: Final = ("--text-key", "--text-language")
 

@@ -12,18 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypedDict
 
 from pykyro.model.errors import FailedPrecondition, InvalidArgument
+from pykyro.model.languages import LANGUAGES, SIMPLE
 from pykyro.model.limits import METADATA_KEY_BYTES_MAX, WORD_KEYS_MAX
 from pykyro.model.scalars import require_utf8, shown
 from pykyro.model.types import RESERVED_KEYS
 
-SIMPLE: Final = "simple"
-_SNOWBALL: Final = """
-arabic armenian basque catalan czech danish dutch english esperanto estonian finnish french
-german greek hindi hungarian indonesian irish italian lithuanian nepali norwegian persian polish
-portuguese romanian russian serbian sesotho spanish swedish tamil turkish yiddish
-"""
-LANGUAGES: Final = (SIMPLE, *_SNOWBALL.split())
-"""`simple` takes words as they are, the others their stems, by the algorithms of Snowball."""
 WITH_STOP_WORDS: Final = ("english",)
 ANALYSER: Final = 1
 """Raised when the same text would give other words: index/words/analyser.py."""

@@ -22,8 +22,9 @@ from typing import Final
 from uuid import UUID
 
 from pykyro.model.errors import DataDamaged, DataDirMismatch
+from pykyro.model.languages import LANGUAGES
 from pykyro.model.types import LSN, Metric
-from pykyro.model.words import ANALYSER, LANGUAGES, WordsConfig, shown_words
+from pykyro.model.words import ANALYSER, WordsConfig, shown_words
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Branch, Manifest, WalEntry, WordsEntry, read_manifest, write_manifest

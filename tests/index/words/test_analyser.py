@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykyro.index.words.analyser import Analyser
+from pykyro.model.languages import LANGUAGES, SIMPLE
 from pykyro.model.limits import WORD_CHARS_MAX
-from pykyro.model.words import LANGUAGES, SIMPLE, WordsConfig
+from pykyro.model.words import WordsConfig
 
 
 def terms(text: str, language: str = SIMPLE, *, stop_words: bool = False) -> list[str]:

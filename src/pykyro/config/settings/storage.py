@@ -19,7 +19,7 @@ from pykyro.config.settings.declare import (
 )
 from pykyro.model import limits
 from pykyro.model.errors import InvalidArgument
-from pykyro.model.words import LANGUAGES, SIMPLE, checked_words, listed_keys
+from pykyro.model.languages import LANGUAGES, SIMPLE
 
 
 class HnswSettings(Section):
@@ -76,6 +76,11 @@ class HnswSettings(Section):
 
 
 def _text_keys(text: str) -> str:
+    from pykyro.model.words import (  # brings numpy, which most configurations can do without
+        checked_words,
+        listed_keys,
+    )
+
     try:
         checked_words(listed_keys(text))
     except InvalidArgument as fault:

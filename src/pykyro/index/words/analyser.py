@@ -24,8 +24,9 @@ import regex
 import Stemmer
 
 from pykyro.index.words.stop_words import STOP_WORDS
+from pykyro.model.languages import SIMPLE
 from pykyro.model.limits import WORD_CHARS_MAX
-from pykyro.model.words import SIMPLE, WordsConfig
+from pykyro.model.words import WordsConfig
 
 _SCRIPTS: Final = "Han Hiragana Katakana Hangul Bopomofo Thai Lao Khmer Myanmar"
 _UNSPACED: Final = "".join(rf"\p{{{script}}}" for script in _SCRIPTS.split()) + r"\u30fc\uff70\uff9e\uff9f"
