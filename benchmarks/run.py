@@ -45,6 +45,7 @@ PLAN: Final = (
     Benchmark("filtered_search", 120, ("--count", "10000", "--questions", "100"), 10),
     Benchmark("listing", 60, ("--count", "10000"), 5),
     Benchmark("typed_values", 90, ("--count", "1000"), 15),
+    Benchmark("words", 240, ("--count", "2000"), 20),
     Benchmark("text_ids", 60, ("--count", "2000"), 20),
     Benchmark("geometry", 600, ("--rows", "3000", "--questions", "20"), 40),
     Benchmark("search_during_writes", 150, ("--count", "5000"), 60),

@@ -52,7 +52,7 @@ def blocks(language: str) -> list[str]:
 def type_of(field: FieldDescriptor) -> str:
     if field.message_type is not None:
         if field.message_type.GetOptions().map_entry:
-            return "map<string, string>"
+            return f"map<string, {SCALARS[field.message_type.fields_by_name['value'].type]}>"
         name = field.message_type.name
     elif field.enum_type is not None:
         name = field.enum_type.name

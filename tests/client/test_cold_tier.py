@@ -45,6 +45,13 @@ def tables(postgres: Postgres) -> list[str]:
     return [name for (name,) in postgres.execute("SELECT id FROM kyrodb.collections ORDER BY id")]
 
 
+def test_words_are_not_kept_of_what_is_sealed_elsewhere(cold_store: Store, tmp_path: Path) -> None:
+    with pytest.raises(pykyro.InvalidArgument, match="cold_tier='local'"):
+        cold_store.create_collection("both", DIMENSION, cold_tier="postgres", text="body")
+    with pytest.raises(pykyro.InvalidArgument, match="text: words are kept in segments"):
+        pykyro.open(tmp_path / "both", dimension=DIMENSION, cold_tier="postgres", text="body")
+
+
 @pytest.mark.parametrize("cold_store", ["embedded", "client"], indirect=True)
 def test_from_creating_to_dropping(cold_store: Store, postgres: Postgres) -> None:
     before = tables(postgres)

@@ -137,7 +137,7 @@ BAD_VECTORS: dict[str, tuple[Any, str]] = {
     "dates": (np.zeros(DIMENSION, "M8[s]"), "got dtype datetime64"),
     "None inside": ([None, *ONES[1:]], "got dtype object"),
     "NaN inside": ([float("nan"), *ONES[1:]], "finite"),
-    "None": (None, "got dtype object"),
+    "None": (None, "got dtype object|give a vector"),
     "a dict": ({"a": 1}, "got dtype object"),
     "a generator": ((one for one in ONES), "got dtype object"),
     "ragged": ([[1.0], [1.0, 2.0]], "must be an array of numbers"),

@@ -197,6 +197,16 @@ def test_flushing_moves_documents_and_changes_no_answer(store: Store) -> None:
     assert document.tier is Tier.COLD
 
 
+def test_a_compaction_leaves_one_segment_of_what_there_is(store: Store) -> None:
+    fill(store, 20)
+    store.flush()
+    store.delete_many(range(1, 11))
+    report = store.compact()
+    assert (report.documents, report.segments_before, report.segments) == (10, 1, 1)
+    assert 0 < report.bytes < report.bytes_before
+    assert report.duration_s > 0
+
+
 def test_a_snapshot_and_the_health_are_told(store: Store) -> None:
     fill(store, 10)
     snapshot = store.snapshot()

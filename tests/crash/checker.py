@@ -9,9 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 from tests.crash.oracle import Doc, State, in_scope
+from tests.engine.words.oracle import Oracle
 
 from pykyro.engine.engine import Engine
 from pykyro.model.filter import Exact
+from pykyro.model.legs import Legs
 from pykyro.model.requests import SearchRequest, SearchResult
 from pykyro.model.types import (
     NAMESPACE_KEY,
@@ -74,6 +76,22 @@ def check_reads(engine: Engine, state: State, seed: int) -> None:
     _check_search(
         engine, state, _query(engine, rng), scope=rng.choice([Scope(), *scopes]), condition=condition
     )
+    if engine.options.words is not None:
+        _check_words(engine, state, rng.choice([Scope(), *scopes]), rng)
+
+
+def _check_words(engine: Engine, state: State, scope: Scope, rng: random.Random) -> None:
+    """A search by words against the definition; statistics are of the tenant, whatever the namespace."""
+    assert engine.options.words is not None
+    own = {key_doc_id(key): doc for key, doc in state.items() if in_scope(doc, Scope(tenant=scope.tenant))}
+    among = [doc_id for doc_id, doc in own.items() if in_scope(doc, scope)]
+    query = rng.choice(("red long", "green", "long -blue", '"long long"', "b* +long", "red green blue"))
+    expected = Oracle(engine.options.words).best(
+        {doc_id: dict(doc.metadata) for doc_id, doc in own.items()}, query, 5, among
+    )
+    answer = engine.search(SearchRequest(_query(engine, rng), 5, scope=scope, legs=Legs(query)))
+    found = [(hit.doc_id, hit.score) for hit in answer.hits]
+    assert found == expected, f"{query} in {scope} finds {found}, by the definition {expected}"
 
 
 def _check_counts(engine: Engine, state: State) -> None:

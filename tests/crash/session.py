@@ -27,6 +27,7 @@ from pykyro.model.errors import KyroError, StorageError, Unavailable, WriteFaile
 from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.model.requests import Ack
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import write_new_file
 from pykyro.storage.files.lock import make_directories
@@ -35,10 +36,12 @@ from pykyro.storage.verify import verify_directory
 from pykyro.storage.wal.log import SyncPolicy
 
 DATA = Path("/srv/data")
+WORDS = WordsConfig(("colour", "text"), "english")
 
 
 def options_for(seed: int) -> EngineOptions:
-    """Small bounds, so that a short workload rotates, seals and merges; metric and policy by seed."""
+    """Small bounds, so that a short workload rotates, seals and merges; metric and policy by seed. Every third keeps
+    words."""
     rng = random.Random(seed)
     metric = rng.choice(list(Metric))
     options = EngineOptions(
@@ -48,6 +51,7 @@ def options_for(seed: int) -> EngineOptions:
         mutations_per_checkpoint=rng.choice((10, 25, 1000)),
         wal_segment_bytes_max=rng.choice((2000, 6000, 1 << 20)),
         background=False,
+        words=WORDS if seed % 3 == 1 else None,
     )
     if rng.random() < 0.25:
         return replace(options, sync=SyncPolicy.DATA_ONLY, sync_interval_ms=100)

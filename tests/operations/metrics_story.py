@@ -21,6 +21,7 @@ from tests.server.running import RunningServer, start_server
 from pykyro.proto import kyrodb_pb2 as pb
 
 SETTINGS: dict[str, Any] = {
+    "collections__default_text_keys": "text",
     "cache__capacity": 3000,
     "hnsw__dimension": DIMENSION,
     "hnsw__max_elements": 5000,
@@ -81,6 +82,11 @@ class Story:
         """The query cache knows nothing of another `k`."""
         request = pb.SearchRequest(query_embedding=[1.0, 0.0, 0.5, -1.0], k=k)
         self.server.stub.Search(request)
+        return self.look()
+
+    def word_search(self, *, vector: bool) -> Scrape:
+        embedding = [1.0, 0.0, 0.5, -1.0] if vector else []
+        self.server.stub.Search(pb.SearchRequest(query_embedding=embedding, text="fox", k=3))
         return self.look()
 
     def many_searches(self, count: int) -> Scrape:

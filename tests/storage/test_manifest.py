@@ -13,11 +13,13 @@ from tests.storage.golden_files import manifest
 from pykyro.model.errors import DataDamaged, DataDirMismatch, ResourceExhausted
 from pykyro.model.limits import TENANT_INDEX_MAX, TENANT_INDEX_MIN
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig
 from pykyro.storage import manifest as manifest_module
 from pykyro.storage.files.checksum import digest
 from pykyro.storage.manifest import (
     Manifest,
     WalEntry,
+    WordsEntry,
     decode_manifest,
     encode_manifest,
     read_manifest,
@@ -47,8 +49,21 @@ def test_content_comes_back() -> None:
 def test_other_format_is_a_mismatch_and_not_damage() -> None:
     body = encode_manifest(small()).partition(b"\n")[2]
     assert decode_manifest(with_body(body), PATH) == small()
-    with pytest.raises(DataDirMismatch, match="manifest format 5, this program reads 1 to 4"):
-        decode_manifest(with_body(body, b"5"), PATH)
+    with pytest.raises(DataDirMismatch, match="manifest format 7, this program reads 1 to 6"):
+        decode_manifest(with_body(body, b"7"), PATH)
+
+
+def test_format_5_says_that_words_are_kept_whatever_else_there_is() -> None:
+    words = WordsEntry.of(WordsConfig(("title", "body"), "english", 1.5, 0.1, stop_words=True))
+    assert b"words" not in encode_manifest(small())
+    for before in (small(), manifest(), small().announcing(merges=True, types=True, expiry=True)):
+        one = before.model_copy(update={"words": words})
+        data = encode_manifest(one)
+        assert data.startswith(b"KYRODB-MANIFEST 5 ")
+        assert decode_manifest(data, PATH) == one
+        for claimed in (b"1", b"2", b"3", b"4"):
+            with pytest.raises(DataDamaged, match="another format than its content"):
+                decode_manifest(with_body(data.partition(b"\n")[2], claimed), PATH)
 
 
 def test_format_4_says_that_ids_are_text_whatever_else_there_is() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pykyro.cli.command import integer
 from pykyro.cli.place import add_place_options, opened_database
+from pykyro.cli.text_options import add_text_options, text_options
 from pykyro.memory.budget import mebibytes
 from pykyro.model.errors import FailedPrecondition
 from pykyro.model.limits import DIMENSION_MAX, EF_CONSTRUCTION_MAX, EF_SEARCH_MAX, HNSW_M_MAX, HNSW_M_MIN
@@ -72,6 +73,7 @@ def _add_create(verbs: Commands) -> None:
         default=INTEGER,
         help="of the ids of documents: integers, or texts of 1 to 512 bytes (default: %(default)s)",
     )
+    add_text_options(create)
     create.add_argument(
         "--cold-tier",
         metavar="ENGINE",
@@ -147,6 +149,7 @@ def _create(options: argparse.Namespace) -> None:
             default_ttl=options.default_ttl,
             id_type=options.id_type,
             cold_tier=options.cold_tier,
+            text=text_options(options),
             exist_ok=options.exist_ok,
         )
     print(f"Collection {options.name} is there")

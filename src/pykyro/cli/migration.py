@@ -14,6 +14,8 @@ from pykyro.backup.target.locate import is_url, open_target
 from pykyro.cli.backup import output
 from pykyro.cli.command import integer, text_argument
 from pykyro.cli.connection import SERVER_OPTIONS, add_connection_options, connected
+from pykyro.cli.text_options import OPTIONS as TEXT_OPTIONS
+from pykyro.cli.text_options import add_text_options, text_options
 from pykyro.config.place import URL_FORMS, local_place
 from pykyro.migration.directory_documents import Selection
 from pykyro.migration.export import ROWS_PER_PART, ExportOptions, MakeCopy, export
@@ -25,6 +27,7 @@ from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import DIMENSION_MAX, DOC_ID_MAX, EXPORT_PART_ROWS_MAX
 from pykyro.model.text_ids import ID_TYPES
 from pykyro.model.types import Metric
+from pykyro.model.words import checked_words
 from pykyro.storage import filename
 from pykyro.storage.catalogue import directory_of
 from pykyro.storage.files.filesystem import LocalFileSystem
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
 _BAD_ROWS_SHOWN: Final = 100
 _IMPORT_NEEDS: Final = dict.fromkeys(SERVER_OPTIONS, "--url") | dict.fromkeys(
-    ("--dimension", "--distance", "--id-type"), "--data-dir"
+    ("--dimension", "--distance", "--id-type", *TEXT_OPTIONS), "--data-dir"
 )
 
 
@@ -141,6 +144,7 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--dimension", type=integer(1, DIMENSION_MAX), metavar="N")
     new.add_argument("--distance", choices=[metric.value for metric in Metric])
     new.add_argument("--id-type", choices=ID_TYPES, help="of the ids of documents (default: integer)")
+    add_text_options(new)
     server = parser.add_argument_group("for --url")
     add_connection_options(server)
 
@@ -241,11 +245,14 @@ def _destination(options: argparse.Namespace, source: Input) -> Iterator[ImportD
         id_type = options.id_type
         if id_type is None and record is not None and not (directory / filename.MANIFEST).exists():
             id_type = record.id_type
+        words = checked_words(text_options(options))
+        if words is None and record is not None and not (directory / filename.MANIFEST).exists():
+            words = None if record.words is None else record.words.config
         if options.collection:
             with open_collection(directory, options.collection) as engine:
                 yield DirectoryDestination(engine, engine.directory)
             return
-        engine = open_directory(directory, dimension, distance, id_type)
+        engine = open_directory(directory, dimension, distance, id_type, words)
         try:
             yield DirectoryDestination(engine, directory)
         finally:

@@ -31,6 +31,7 @@ from pykyro.model.answers import Health
 from pykyro.model.collection import CollectionInfo, Distance, IdType, checked_collection_name, checked_config
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.expiry import Ttl
+from pykyro.model.words import TextLike
 from pykyro.proto.methods import METHODS
 
 
@@ -104,12 +105,14 @@ class AsyncClient(Documents):
         id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
         cold_tier: str = "local",
+        text: TextLike | None = None,
         exist_ok: bool = False,
     ) -> AsyncCollection:
         """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
         after `default_ttl`, a timedelta or seconds, if it is given. With a `cold_tier` of "postgres", or
         "postgres:service", sealed documents are in the PostgreSQL that this connection service of the server names.
-        With auth, for admin keys.
+        With `text`, a metadata key, several, or {"keys": [...], "language": "english"}, documents are found by the
+        words under these keys too. With auth, for admin keys.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
         another dimension or distance.
@@ -123,6 +126,7 @@ class AsyncClient(Documents):
             id_type=id_type,
             default_ttl=default_ttl,
             cold_tier=cold_tier,
+            text=text,
         )
         await self._run(collection_calls.create(name, config, exist_ok))
         return AsyncCollection(self, name)

@@ -22,6 +22,7 @@ from pykyro.model.answers import (
 from pykyro.model.arguments import DocId, VectorLike
 from pykyro.model.criteria import search_options
 from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
+from pykyro.model.legs import FuseLike
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import CompactionReport, FlushReport
 from pykyro.model.value_order import FACETS
@@ -63,9 +64,14 @@ class Documents(DocumentWrites):
     @eager
     async def search(
         self,
-        vector: VectorLike,
+        vector: VectorLike | None = None,
         k: int = 10,
         *,
+        text: str | None = None,
+        fuse: FuseLike | None = None,
+        depth: int = 0,
+        highlight: bool = False,
+        explain: bool = False,
         filter: FilterArgument | None = None,
         namespace: str = "",
         ef_search: int = 0,
@@ -82,6 +88,10 @@ class Documents(DocumentWrites):
         `ef_search` is the number of candidates the graph search keeps, 0 for the server's own. Rows with a score
         below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
         `include_positions` states the position of each hit, for `if_position`; then no cache answers.
+
+        With `text` it goes by words instead: the documents whose text has them, by BM25; with both by both, fused as
+        `fuse` says: by "rrf", by "weights", or by {"rrf": {"text": 2}} and the like, out of the best `depth` of each.
+        `highlight` says where the words of the text are, `explain` the rank and score of each. See docs/words.md.
         """
         fresh = checked_freshness(min_position, max_wait_s)
         options = search_options(
@@ -94,7 +104,7 @@ class Documents(DocumentWrites):
             include_vectors,
             include_metadata,
             include_positions,
-        )
+        ).with_legs(vector, text, fuse, depth, highlight, explain)
         return await self._run(calls.search(vector, options, filter, fresh))
 
     @eager
@@ -261,6 +271,7 @@ class Documents(DocumentWrites):
         long as building the graph again, and goes on when the call runs out of time. With auth, for admin keys."""
         return await self._run(calls.compact())
 
+    @eager
     async def snapshot(self) -> Snapshot:
         """Leave a snapshot of this moment below the server's data directory. With auth, for admin keys."""
         return await self._run(calls.snapshot())

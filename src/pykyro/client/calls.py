@@ -116,7 +116,7 @@ def get_many(
 
 
 def search(
-    vector: VectorLike, options: SearchOptions, filter: FilterArgument | None, fresh: Freshness | None
+    vector: VectorLike | None, options: SearchOptions, filter: FilterArgument | None, fresh: Freshness | None
 ) -> Steps[SearchAnswer]:
     request = options.ask(vector, "vector", None)
     (payload,) = yield ClientCall("Search", [encode.search_request(request, filter_message(filter), fresh)])

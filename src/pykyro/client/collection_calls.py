@@ -15,6 +15,7 @@ from pykyro.model.collection import (
 from pykyro.model.errors import KyroError
 from pykyro.model.expiry import Ttl
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
 
@@ -49,6 +50,7 @@ def create(name: str, config: CollectionConfig, exist_ok: bool) -> Steps[bool]:
             id_type=config.id_type,
             default_ttl_us=config.default_ttl_us,
             cold_tier="" if config.cold_tier == LOCAL else config.cold_tier,
+            text=_text_options(config.words),
         ),
         exist_ok=bool(exist_ok),
     )
@@ -100,6 +102,21 @@ def drop(name: str) -> Steps[None]:
     yield from ask("DropCollection", request, pb.DropCollectionResponse, idempotent=False)
 
 
+def _text_options(words: WordsConfig | None) -> pb.TextOptions | None:
+    if words is None:
+        return None
+    return pb.TextOptions(
+        keys=words.keys, language=words.language, k1=words.k1, b=words.b, stop_words=words.stop_words
+    )
+
+
+def _words(config: pb.CollectionConfig) -> WordsConfig | None:
+    if not config.HasField("text"):
+        return None
+    text = config.text
+    return WordsConfig(tuple(text.keys), text.language, text.k1, text.b, text.stop_words)
+
+
 def _info(message: pb.CollectionInfo) -> CollectionInfo:
     config = message.config
     return CollectionInfo(
@@ -113,6 +130,7 @@ def _info(message: pb.CollectionInfo) -> CollectionInfo:
             config.id_type,
             config.default_ttl_us,
             config.cold_tier or LOCAL,
+            _words(config),
         ),
         aliases=tuple(message.aliases),
         created_us=message.created_at_us,

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from pykyro.model.answers import DocumentPage, Facet, Health, Hit, SearchAnswer, Stats, StoredDocument
+from pykyro.model.legs import LegScore, Span
 from pykyro.model.requests import Tier
 from pykyro.model.text_ids import INTEGER
 from pykyro.model.types import Vector
@@ -35,12 +36,14 @@ def search_answer(payload: bytes) -> SearchAnswer:
         hits=[
             Hit(
                 row.text_id or row.doc_id,
-                row.score,
+                row.precise_score if row.HasField("precise_score") else row.score,
                 row.metadata,
                 _vector(row.embedding),
                 row.types,
                 row.expires_at,
                 row.position,
+                [LegScore(each.leg, each.rank, each.score) for each in row.legs],
+                [Span(each.key, each.start, each.end) for each in row.highlights],
             )
             for row in response.results
         ],

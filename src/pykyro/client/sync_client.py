@@ -32,6 +32,7 @@ from pykyro.model.collection import CollectionInfo, Distance, IdType, checked_co
 from pykyro.model.documents import DocumentsLike
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.expiry import Ttl
+from pykyro.model.words import TextLike
 from pykyro.proto.methods import METHODS
 
 
@@ -115,12 +116,14 @@ class Client(Documents):
         id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
         cold_tier: str = "local",
+        text: TextLike | None = None,
         exist_ok: bool = False,
     ) -> RemoteCollection:
         """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
         after `default_ttl`, a timedelta or seconds, if it is given. With a `cold_tier` of "postgres", or
         "postgres:service", sealed documents are in the PostgreSQL that this connection service of the server names.
-        With auth, for admin keys.
+        With `text`, a metadata key, several, or {"keys": [...], "language": "english"}, documents are found by the
+        words under these keys too. With auth, for admin keys.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
         another dimension or distance.
@@ -134,6 +137,7 @@ class Client(Documents):
             id_type=id_type,
             default_ttl=default_ttl,
             cold_tier=cold_tier,
+            text=text,
         )
         self._run(collection_calls.create(name, config, exist_ok))
         return RemoteCollection(self, name)

@@ -9,9 +9,11 @@ from pykyro.engine.options import EngineOptions
 from pykyro.model.cold_tier import ColdTier, checked_cold_tier
 from pykyro.model.collection import CollectionConfig
 from pykyro.model.text_ids import TEXT, id_type_of
+from pykyro.model.words import WordsConfig
 from pykyro.storage.catalogue import CatalogueEntry
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.lock import make_directories
+from pykyro.storage.manifest import WordsEntry
 from pykyro.storage.recovery import create_manifest
 
 
@@ -28,6 +30,7 @@ def entry_of(config: CollectionConfig, number: int, created_us: int) -> Catalogu
         created_us=created_us,
         default_ttl_us=config.default_ttl_us,
         cold_tier=config.cold_tier,
+        words=WordsEntry.of(config.words),
     )
 
 
@@ -41,7 +44,12 @@ def new_directory(filesystem: FileSystem, path: Path, entry: CatalogueEntry) -> 
         entry.metric,
         text_ids=entry.id_type == TEXT,
         cold_tier=checked_cold_tier(entry.cold_tier),
+        words=words_of(entry),
     )
+
+
+def words_of(entry: CatalogueEntry) -> WordsConfig | None:
+    return None if entry.words is None else entry.words.config
 
 
 def config_of(entry: CatalogueEntry) -> CollectionConfig:
@@ -54,6 +62,7 @@ def config_of(entry: CatalogueEntry) -> CollectionConfig:
         entry.id_type,
         entry.default_ttl_us,
         entry.cold_tier,
+        words_of(entry),
     )
 
 
@@ -67,6 +76,7 @@ def config_of_default(options: EngineOptions, ef_search: int) -> CollectionConfi
         id_type=id_type_of(bool(options.text_ids)),
         default_ttl_us=options.default_ttl_us,
         cold_tier=str(options.cold_tier or ColdTier()),
+        words=options.words,
     )
 
 
@@ -83,6 +93,7 @@ def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int)
         dimension=entry.dimension,
         metric=entry.metric,
         text_ids=entry.id_type == TEXT,
+        words=words_of(entry),
         m=entry.m,
         ef_construction=entry.ef_construction,
         ef_search=entry.ef_search,

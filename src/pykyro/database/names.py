@@ -13,6 +13,7 @@ from pykyro.model.collection import (
     not_found,
 )
 from pykyro.model.errors import AlreadyExists, InvalidArgument
+from pykyro.model.words import shown_words
 from pykyro.storage.catalogue import Catalogue, CatalogueEntry
 
 TAKEN: Final = "the name {!r} is taken; drop or rename what has it first, or allow it with exist_ok"
@@ -82,6 +83,12 @@ def check_same(name: str, known: CollectionConfig, asked: CollectionConfig, *, e
             f"the cold tier of collection {name!r} is {known.cold_tier}; asked for {asked.cold_tier}: use it as it "
             "is, or choose another name",
             field="cold_tier",
+        )
+    if asked.words is not None and known.words != asked.words:
+        raise InvalidArgument(
+            f"collection {name!r} has {shown_words(known.words)}; asked for {shown_words(asked.words)}: they cannot "
+            "change. Use it as it is, or create another one and copy the documents",
+            field="text",
         )
 
 

@@ -18,6 +18,7 @@ from pykyro.model.errors import ConfigError, DataDamaged, FailedPrecondition
 from pykyro.model.limits import RECALL_PROCESSOR_SHARE
 from pykyro.model.text_ids import TEXT
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig, checked_words, listed_keys
 from pykyro.storage.files.opening_errors import opening_error
 from pykyro.storage.wal.log import SyncPolicy
 
@@ -32,6 +33,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         dimension=hnsw.dimension,
         metric=Metric(hnsw.distance),
         text_ids=None if id_type is None else id_type == TEXT,
+        words=_words(settings),
         m=hnsw.m,
         ef_construction=hnsw.ef_construction,
         ef_search=hnsw.ef_search,
@@ -69,6 +71,11 @@ def _cold_tier(settings: Settings) -> ColdTier | None:
     if engine is None:
         return None
     return ColdTier(engine, "" if engine == LOCAL else settings.cold_tier.service)
+
+
+def _words(settings: Settings) -> WordsConfig | None:
+    keys, language = settings.collections.default_text_keys, settings.collections.default_text_language
+    return None if keys is None else checked_words({"keys": listed_keys(keys), "language": language})
 
 
 def _cache_options(settings: Settings) -> CacheOptions:

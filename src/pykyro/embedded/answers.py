@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pykyro.model.answers import Health, Hit, SearchAnswer, StoredDocument
 from pykyro.model.listing import Page
 from pykyro.model.metadata_wire import TEXT_ID_TAG, text_id_in
-from pykyro.model.requests import EngineStats, Found, SearchResult
+from pykyro.model.requests import EngineStats, Found, LegHit, SearchResult
 from pykyro.model.types import AnyId
 from pykyro.version import __version__
 
@@ -25,6 +25,8 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
             hit.metadata_wire,
             None if hit.vector is None else hit.vector.copy(),
             position=hit.position,
+            legs=hit.legs if isinstance(hit, LegHit) else (),
+            highlights=hit.highlights if isinstance(hit, LegHit) else (),
         )
         for own_id, hit in zip(found, result.hits, strict=True)
     ]

@@ -32,6 +32,7 @@ from pykyro.model.collection import (
 )
 from pykyro.model.errors import Unavailable
 from pykyro.model.expiry import Ttl
+from pykyro.model.words import TextLike
 from pykyro.storage.files.filesystem import Lock
 from pykyro.system.job_thread import JobThread
 
@@ -107,11 +108,14 @@ class Database(Documents):
         id_type: IdType = "integer",
         default_ttl: Ttl | None = None,
         cold_tier: str = "local",
+        text: TextLike | None = None,
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection for vectors of `dimension` components. Documents that are stored without an expiry go
         after `default_ttl`, a timedelta or seconds, if it is given. With a `cold_tier` of "postgres", or
-        "postgres:service", sealed documents are in the PostgreSQL that this connection service names.
+        "postgres:service", sealed documents are in the PostgreSQL that this connection service names. With
+        `text`, a metadata key, several, or {"keys": [...], "language": "english"}, documents are found by the words
+        under these keys too.
 
         Raises AlreadyExists when the name is taken; with `exist_ok` only InvalidArgument, when what is there has
         another dimension or distance. Raises WriteFailed; Unavailable and FailedPrecondition of the cold tier.
@@ -125,6 +129,7 @@ class Database(Documents):
             id_type=id_type,
             default_ttl=default_ttl,
             cold_tier=cold_tier,
+            text=text,
         )
         self._change(lambda: self._collections.create(name, config, exist_ok=bool(exist_ok)))
         return Collection(self, name)

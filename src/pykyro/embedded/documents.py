@@ -32,6 +32,7 @@ from pykyro.model.criteria import search_options
 from pykyro.model.errors import KyroError
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
+from pykyro.model.legs import FuseLike
 from pykyro.model.limits import (
     SEARCH_BATCH,
     STREAM_MESSAGES_MAX,
@@ -106,9 +107,14 @@ class Documents(DocumentWrites):
 
     def search(
         self,
-        vector: VectorLike,
+        vector: VectorLike | None = None,
         k: int = 10,
         *,
+        text: str | None = None,
+        fuse: FuseLike | None = None,
+        depth: int = 0,
+        highlight: bool = False,
+        explain: bool = False,
         filter: FilterLike | None = None,
         namespace: str = "",
         ef_search: int = 0,
@@ -125,6 +131,10 @@ class Documents(DocumentWrites):
         `ef_search` is the number of candidates the graph search keeps, 0 for the database's own. Rows with a score
         below `min_score` are left out, none when it is 0 or less. `exact` looks at every row that matches.
         `include_positions` states the position of each hit, for `if_position`; then no cache answers.
+
+        With `text` it goes by words instead: the documents whose text has them, by BM25; with both by both, fused as
+        `fuse` says: by "rrf", by "weights", or by {"rrf": {"text": 2}} and the like, out of the best `depth` of each.
+        `highlight` says where the words of the text are, `explain` the rank and score of each. See docs/words.md.
         """
         fresh = checked_freshness(min_position, max_wait_s)
         condition = None if filter is None else parse_filter(filter)
@@ -138,7 +148,7 @@ class Documents(DocumentWrites):
             include_vectors,
             include_metadata,
             include_positions,
-        )
+        ).with_legs(vector, text, fuse, depth, highlight, explain)
         with self._in_use() as engine:
             request = options.ask(vector, "vector", engine.schema)
             engine.wait_for(fresh)

@@ -28,6 +28,7 @@ from pykyro.model.limits import (
 )
 from pykyro.model.text_ids import ID_TYPES, TEXT
 from pykyro.model.types import Metric
+from pykyro.model.words import TextLike, checked_words
 from pykyro.storage.wal.log import SyncPolicy
 
 
@@ -79,6 +80,9 @@ class DatabaseOptions(TypedDict, total=False):
     """True: searches are answered without the sealed documents while PostgreSQL is away, and say so."""
     cold_tier_backlog_bytes: int
     """Writes are refused while more waits to be sealed there."""
+    text: TextLike | None
+    """How documents of `default` are found by words: a metadata key, several, or TextOptions. For a new database;
+    later it is what it was."""
     background: bool
     """False: nothing is sealed or merged but by `flush`."""
     memory_limit: int | str
@@ -141,6 +145,8 @@ def engine_options(
         elif name == "query_cache_mode":
             mode = Mode(_one_of(value, name, [mode.value for mode in Mode]))
             values["cache"] = CacheOptions(query_mode=mode)
+        elif name == "text":
+            values["words"] = checked_words(value)
         elif name == "default_ttl":
             values["default_ttl_us"] = checked_default_ttl(value)
         elif name == "cold_tier":

@@ -69,7 +69,9 @@ class Engine:
         self.writes = context.writes
         self._lock = lock
         self._expiration = context.writes.expiration
-        self.reads = ReadPath(context.options, context.state, context.caches, context.clock, self._expiration)
+        self.reads = ReadPath(
+            context.options, context.state, context.caches, context.clock, self._expiration, context.lock
+        )
         """The way of a search, for whoever takes its two steps apart."""
         self._recall = RecallMonitor(
             context.options.recall, self.reads, context.state, context.caches, context.clock

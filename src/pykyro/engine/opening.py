@@ -16,7 +16,9 @@ from pykyro.engine.options import EngineOptions, RecallOptions
 from pykyro.engine.state import State
 from pykyro.engine.text_ids import TextKeys
 from pykyro.engine.tiers.open_segment import open_segment
+from pykyro.engine.words.collection_words import CollectionWords
 from pykyro.engine.write_path import WritePath
+from pykyro.index.words.analyser import Analyser
 from pykyro.model.errors import FailedPrecondition
 from pykyro.model.types import LSN
 from pykyro.storage.files.disk_space import DiskSpace
@@ -51,9 +53,15 @@ def recovered(
         metric=options.metric,
         text_ids=options.text_ids,
         cold_tier=options.cold_tier,
+        words=options.words,
     )
-    cold_tier = cold_tier_of(recovery.manifest)
-    options = replace(options, text_ids=recovery.manifest.text_ids is not None, cold_tier=cold_tier)
+    kept = recovery.manifest.words
+    options = replace(
+        options,
+        text_ids=recovery.manifest.text_ids is not None,
+        cold_tier=cold_tier_of(recovery.manifest),
+        words=None if kept is None else kept.config,
+    )
     remote, tier = None, None
     if recovery.manifest.remote is not None:
         try:
@@ -104,6 +112,7 @@ def _recovered(
         may_expire=manifest.has_expiry,
         texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
         remote=tier,
+        words=None if options.words is None else CollectionWords(options.words, Analyser(options.words)),
     )
     state.tenants.count(manifest.tenants.values(), state.version.sealed)
     if manifest.keys is not None:

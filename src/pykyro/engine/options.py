@@ -12,6 +12,7 @@ from pykyro.index.vector.graph_build import GraphParameters
 from pykyro.model.cold_tier import ColdTier
 from pykyro.model.limits import COUNT_MAX, QUERY_CACHE_BYTES_MAX
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig
 from pykyro.storage.wal.breaker import COOLDOWN_S
 from pykyro.storage.wal.log import LogOptions, SyncPolicy
 
@@ -79,7 +80,8 @@ class EngineOptions:
     """Everything the engine needs to know; the server fills it from its configuration.
 
     With `text_ids` ids are text; None is as the directory has them, and integers in a new one. `cold_tier` says where
-    sealed documents are; None likewise, and local in a new one. `documents_max` counts
+    sealed documents are; None likewise, and local in a new one. `words` says how words are found; None likewise, and
+    in a new one none are kept. `documents_max` counts
     live documents, COUNT_MAX is no bound; messages call it `documents_max_name`. The hot
     tier is sealed at `hot_rows_max` rows (or SEAL_ROWS), at `hot_age_max_s`, or after `mutations_per_checkpoint`
     writes (0: however many), whichever comes first; writers wait while it holds more than `hot_bytes_max`, of which
@@ -96,6 +98,7 @@ class EngineOptions:
     metric: Metric = Metric.COSINE
     text_ids: bool | None = None
     cold_tier: ColdTier | None = None
+    words: WordsConfig | None = None
     m: int = 16
     ef_construction: int = 200
     ef_search: int = 50

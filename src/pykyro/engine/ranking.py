@@ -93,10 +93,7 @@ def rank(
     if size > _SMALL_ANSWER_BYTES:
         result.held = room_for_answer(size, len(result.hits))
     for tier, hits, rows_of_tier in shares:
-        _hydrate(hits, rows_of_tier, tier, request)
-        if text_ids and not request.include_metadata:
-            for hit, wire in zip(hits, tier.public_metadata(rows_of_tier), strict=True):
-                hit.metadata_wire = text_id_alone(wire)
+        hydrate(hits, rows_of_tier, tier, request, text_ids=text_ids)
     return Ranked(result, found, kth)
 
 
@@ -148,13 +145,21 @@ def _numbers_by_text(
     return distance.numbers_by_text(texts, places, len(rows)), twice
 
 
-def _hydrate(
-    hits: Sequence[ScoredDocument], rows: Sequence[int], tier: RowSource, request: SearchRequest
+def hydrate(
+    hits: Sequence[ScoredDocument],
+    rows: Sequence[int],
+    tier: RowSource,
+    request: SearchRequest,
+    *,
+    text_ids: bool,
 ) -> None:
-    """Fetch what the request wants to see of hits of one tier."""
+    """Fetch what the request wants to see of hits of one tier, and their ids where these are text."""
     if request.include_metadata:
         for hit, wire in zip(hits, tier.public_metadata(rows), strict=True):
             hit.metadata_wire = wire
+    elif text_ids:
+        for hit, wire in zip(hits, tier.public_metadata(rows), strict=True):
+            hit.metadata_wire = text_id_alone(wire)
     if request.include_positions:
         for hit, row in zip(hits, rows, strict=True):
             hit.position = tier.position_of(row)

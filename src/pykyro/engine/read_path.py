@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pykyro.cache.answer import Lookup
 from pykyro.engine.caches import Caches
@@ -38,6 +38,9 @@ from pykyro.engine.state import State, Version
 from pykyro.engine.tiers.graph_search import scored_rows
 from pykyro.engine.tiers.stored_metadata import StoredMetadata, TierMetadata
 from pykyro.engine.tiers.tier import Candidates, RowSource, SearchTier, TierRequest, no_pause
+from pykyro.engine.words.leg_search import LegSearches, vector_leg
+from pykyro.engine.words.snapshot import Snapshots
+from pykyro.engine.words.two_legs import LegSearch
 from pykyro.model.distance import Query
 from pykyro.model.errors import KyroError
 from pykyro.model.metadata_wire import text_id_in
@@ -76,13 +79,19 @@ class ReadPath:
     """Searches and point lookups. Thread-safe, takes no lock."""
 
     def __init__(
-        self, options: EngineOptions, state: State, caches: Caches, clock: Clock, expiration: Expiration
+        self,
+        options: EngineOptions,
+        state: State,
+        caches: Caches,
+        clock: Clock,
+        expiration: Expiration,
+        lock: AbstractContextManager[Any],
     ) -> None:
+        """`lock` is held by who writes."""
         self._expiration = expiration
         self._metric = options.metric
         self._state = state
         self.caches = caches
-        self.costs = RequestCosts(state)
         self._budgets = options.budgets
         self._unlimited = math.isinf(options.budgets.hot_tier_ms) and math.isinf(options.budgets.cold_tier_ms)
         self._partial = options.remote.partial
@@ -92,6 +101,13 @@ class ReadPath:
         self.samples: RecallSampler | None = None
         self.room_for_answer: RoomForAnswer = lambda size, count: None
         """Asked before the documents of an answer are read, by any thread."""
+        self._by_legs = LegSearches(
+            state,
+            caches.commits,
+            Snapshots(state, caches.commits, lock),
+            options.metric,
+        )
+        self.costs = RequestCosts(state, self._by_legs)
 
     @property
     def expects_cached(self) -> bool:
@@ -118,7 +134,7 @@ class ReadPath:
         for request, query in zip(requests, queries, strict=True):
             search = Search(request, query, request.ef_search or self.ef_search)
             searches.append(search)
-            if request.ef_search or request.exact or request.include_positions:
+            if request.ef_search or request.exact or request.include_positions or request.legs is not None:
                 continue
             found = caches.lookup(request, query, search.ef)
             if isinstance(found, SearchResult):
@@ -146,7 +162,15 @@ class ReadPath:
         for at, search in enumerate(searches):
             request = search.request
             if search.result is None:
-                kind = (request.k, search.ef, search.over_fetch, request.filter, request.scope, request.exact)
+                kind = (
+                    request.k,
+                    search.ef,
+                    search.over_fetch,
+                    request.filter,
+                    request.scope,
+                    request.exact,
+                    request.legs,
+                )
                 alike.setdefault(kind, []).append(at)
         for group in alike.values():
             request = searches[group[0]].request
@@ -168,6 +192,12 @@ class ReadPath:
         search = Search(request, Query(request.vector, self._metric), request.ef_search or self.ef_search)
         return self._search_tiers([search])[0].result
 
+    def _nearest(self, search: LegSearch, depth: int) -> Ranked:
+        """The leg by vector of a search that has others."""
+        assert isinstance(search, Search)
+        leg = Search(vector_leg(search.request, depth), search.query, search.ef, pause=search.pause)
+        return self._search_tiers([leg])[0]
+
     def _each_or_error(self, group: Sequence[Search]) -> list[SearchResult | KyroError]:
         try:
             return [*self._answer(group)]
@@ -177,7 +207,11 @@ class ReadPath:
             return [answer for search in group for answer in self._each_or_error([search])]
 
     def _answer(self, group: Sequence[Search]) -> list[SearchResult]:
-        """Search the tiers for queries that differ in nothing else, and offer the cache what was found."""
+        """Search the tiers for queries that differ in nothing else, and offer the cache what was found. An answer by
+        words is kept by no cache: any write may change the scores of all documents."""
+        if group[0].request.legs is not None:
+            by_legs, room = self._by_legs, self.room_for_answer
+            return [by_legs.answer(search, self._nearest, room) for search in group]
         samples, results = self.samples, []
         for search, (result, found, kth) in zip(group, self._search_tiers(group), strict=True):
             if search.lookup is not None:

@@ -8,6 +8,7 @@ from typing import Final
 from pykyro.engine.remote.errors import RowGone
 from pykyro.engine.state import State
 from pykyro.engine.tiers.tier import OrdersByValue
+from pykyro.engine.words.leg_search import LegSearches
 from pykyro.index.metadata.cost import check_cost
 from pykyro.index.metadata.simplify import simplified
 from pykyro.model.errors import InvalidArgument
@@ -30,13 +31,18 @@ _SMALL_US: Final = 10_000
 class RequestCosts:
     """Of the database as it is at this moment. Thread-safe, takes no lock but that of a metadata index."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, by_legs: LegSearches | None = None) -> None:
+        """Of searches too, given `by_legs`."""
         self._state = state
+        self._by_legs = by_legs
 
     def search_us(self, request: SearchRequest) -> int:
-        """About how many microseconds the filter of a search takes, and its scan if it is exact; says the filter with
-        as few conditions as it can be said. Raises InvalidArgument when the filter would take too long."""
+        """About how many microseconds the filter of a search takes, its words, and its scan if it is exact; says the
+        filter with as few conditions as it can be said. Raises InvalidArgument when one would take too long, and
+        FailedPrecondition for words where none are kept."""
         total_us = 0
+        if request.legs is not None and self._by_legs is not None:
+            total_us = self._by_legs.cost_us(request)
         if request.exact:
             total_us = self._state.documents * self._state.dimension // _COMPONENTS_PER_US
         if request.filter is not None:

@@ -20,6 +20,7 @@ from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.engine.tiers.stored_metadata import TierMetadata
 from pykyro.engine.tiers.tier import SearchTier
+from pykyro.engine.words.collection_words import CollectionWords
 from pykyro.model.errors import DataDamaged
 from pykyro.model.expiry import NEVER_US, instant_us_of
 from pykyro.model.filter import And, Filter, Not, Range, strict, with_constraints
@@ -98,12 +99,15 @@ class State:
         may_expire: bool = False,
         texts: TextKeys | None = None,
         remote: RemoteTier | None = None,
+        words: CollectionWords | None = None,
     ) -> None:
         """`may_expire` says whether any document has an instant at which it goes."""
         self.dimension = dimension
         self._metric = metric
         self._memory = memory
         self._typed_values = typed_values
+        self.words = words
+        """How words are found; None where none are kept."""
         self.texts = texts
         """The keys of ids; None where ids are integers."""
         self.chain_moves = 0
@@ -121,7 +125,8 @@ class State:
         """No live document goes before this instant."""
 
     def new_hot_tier(self) -> HotTier:
-        return HotTier(self.dimension, self._metric, self._memory.hot_tier, self._memory.filter_cache)
+        memory = self._memory
+        return HotTier(self.dimension, self._metric, memory.hot_tier, memory.filter_cache, self.words)
 
     @property
     def tenanted(self) -> bool:

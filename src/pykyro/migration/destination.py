@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from pykyro.model.limits import STREAM_GROUP_BYTES_MAX, STREAM_GROUP_DOCUMENTS_M
 from pykyro.model.requests import Put
 from pykyro.model.text_ids import TEXT
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig
 from pykyro.storage.files.filesystem import LocalFileSystem
 from pykyro.storage.manifest import read_manifest
 
@@ -115,9 +117,13 @@ class DirectoryDestination:
 
 
 def open_directory(
-    directory: Path, dimension: int | None, distance: str | None, id_type: str | None = None
+    directory: Path,
+    dimension: int | None,
+    distance: str | None,
+    id_type: str | None = None,
+    words: WordsConfig | None = None,
 ) -> Engine:
-    """The database in `directory`, created with this dimension, distance and type of ids if there is none.
+    """The database in `directory`, created with this dimension, distance, type of ids and words if there is none.
 
     Raises InvalidArgument when they are missing for a new database or differ from an old one's, DataDirInUse,
     DataDamaged, OSError.
@@ -141,7 +147,8 @@ def open_directory(
                     field=name,
                 )
         dimension, distance = found
-    return open_engine(directory, engine_options(dimension, distance, {}, id_type))
+    options = engine_options(dimension, distance, {}, id_type)
+    return open_engine(directory, replace(options, words=words))
 
 
 @contextmanager

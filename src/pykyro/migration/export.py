@@ -120,6 +120,7 @@ def _first_record(documents: DirectoryDocuments, options: ExportOptions) -> Expo
         dimension=manifest.dimension,
         distance=manifest.metric,
         id_type="integer" if manifest.text_ids is None else "text",
+        words=manifest.words,
         history=manifest.history,
         position=max(ends, default=manifest.sealed_lsn),
         tenants=documents.has_tenants,

@@ -6,9 +6,17 @@ It is replaced as a whole after each part, so an interrupted export continues af
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+)
 
 from pykyro.migration import npy
 from pykyro.model.errors import DataDamaged
@@ -17,6 +25,7 @@ from pykyro.model.types import Metric
 from pykyro.storage.files.checksum import Digest
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.replace_file import replace_file
+from pykyro.storage.manifest import WordsEntry
 
 NAME: Final = "EXPORT.json"
 VERSION: Final = 1
@@ -54,7 +63,7 @@ class Part(_Record):
 
 class ExportRecord(_Record):
     """`source` is where the documents come from, as it was asked for; `position` is that of its log. `tenants` says
-    that rows name their tenant; `tenant` and `namespace` are the selection."""
+    that rows name their tenant; `tenant` and `namespace` are the selection; `words` how words are found."""
 
     version: Literal[1] = VERSION
     program: str
@@ -66,11 +75,20 @@ class ExportRecord(_Record):
     dimension: Annotated[int, Field(ge=1, le=DIMENSION_MAX, strict=True)]
     distance: Metric
     id_type: Literal["integer", "text"] = "integer"
+    words: WordsEntry | None = None
     history: str
     position: _Count
     tenants: bool
     parts: tuple[Part, ...] = ()
     complete: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without words, as earlier versions wrote it and read it."""
+        fields: dict[str, Any] = serialise(self)
+        if self.words is None:
+            del fields["words"]
+        return fields
 
     @property
     def documents(self) -> int:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pykyro.model import tables
 from pykyro.model.expiry import as_datetime
+from pykyro.model.legs import LegScore, Span
 from pykyro.model.metadata_wire import expires_in
 from pykyro.model.requests import Tier
 from pykyro.model.types import Vector
@@ -85,10 +86,11 @@ class Hit(_Described):
     """One row of an answer.
 
     `id` is an int, or a str where ids are text. `vector` is float32, shape (dimension,), bit for bit as it was
-    inserted, or None unless asked for. `position` is as in StoredDocument, 0 unless asked for.
+    inserted, or None unless asked for. `position` is as in StoredDocument, 0 unless asked for. `legs` and
+    `highlights` are those of a search by words that asked for them, else empty.
     """
 
-    __slots__ = ("id", "position", "score", "vector")
+    __slots__ = ("highlights", "id", "legs", "position", "score", "vector")
 
     def __init__(
         self,
@@ -99,6 +101,8 @@ class Hit(_Described):
         types: str = "",
         expires_us: int = 0,
         position: int = 0,
+        legs: Sequence[LegScore] = (),
+        highlights: Sequence[Span] = (),
     ) -> None:
         """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
         forms with a tag for each in `types`, which is empty when all are texts, and `expires_us` beside them."""
@@ -109,6 +113,17 @@ class Hit(_Described):
         self._metadata = metadata
         self._types = types
         self._expires_us = expires_us
+        self.legs: dict[str, LegScore] = {each.leg: each for each in legs}
+        self.highlights = list(highlights)
+
+    def highlighted(self, key: str, before: str = "<b>", after: str = "</b>") -> str:
+        """The text under `key` with marks around the words of the query; nothing in it is escaped."""
+        text, parts, done = str(self.metadata.get(key, "")), [], 0
+        for span in self.highlights:
+            if span.key == key and span.start >= done:
+                parts += [text[done : span.start], before, text[span.start : span.end], after]
+                done = span.end
+        return "".join([*parts, text[done:]])
 
     def __repr__(self) -> str:
         return f"Hit(id={self.id!r}, score={self.score:.6g}{_described(self)})"

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Final, Literal, TypeAlias
 
 from pykyro.model.arguments import bounded_integer
-from pykyro.model.cold_tier import LOCAL, checked_cold_tier
+from pykyro.model.cold_tier import LOCAL, ColdTier, checked_cold_tier
 from pykyro.model.errors import InvalidArgument, NotFound
 from pykyro.model.expiry import checked_default_ttl
 from pykyro.model.limits import (
@@ -27,6 +27,7 @@ from pykyro.model.limits import (
 )
 from pykyro.model.text_ids import ID_TYPES, INTEGER
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig, checked_words
 
 DEFAULT: Final = "default"
 DEFAULT_NUMBER: Final = 0
@@ -52,6 +53,8 @@ class CollectionConfig:
     """Microseconds after which documents go that are stored without an expiry; 0: they stay."""
     cold_tier: str = LOCAL
     """Where sealed documents are, see pykyro.model.cold_tier."""
+    words: WordsConfig | None = None
+    """How the words of documents are found; None where none are kept."""
 
     @property
     def default_ttl(self) -> timedelta | None:
@@ -133,6 +136,7 @@ def checked_config(
     id_type: object = "integer",
     default_ttl: object = None,
     cold_tier: object = LOCAL,
+    text: object = None,
 ) -> CollectionConfig:
     """The configuration of a collection, from arguments. Raises InvalidArgument naming the bad one."""
     metrics = [metric.value for metric in Metric]
@@ -144,6 +148,8 @@ def checked_config(
         raise InvalidArgument(
             f"id_type must be one of {', '.join(ID_TYPES)}, got {id_type!r:.100}", field="id_type"
         )
+    tier, words = checked_cold_tier(cold_tier), checked_words(text)
+    require_words_here(tier, words)
     return CollectionConfig(
         bounded_integer(dimension, "dimension", 1, DIMENSION_MAX),
         Metric(distance),
@@ -152,8 +158,19 @@ def checked_config(
         checked_ef_search(ef_search),
         str(id_type),
         checked_default_ttl(default_ttl),
-        str(checked_cold_tier(cold_tier)),
+        str(tier),
+        words,
     )
+
+
+def require_words_here(tier: ColdTier, words: WordsConfig | None) -> None:
+    """Raises InvalidArgument when words are to be kept of documents that are sealed elsewhere."""
+    if words is not None and tier.engine != LOCAL:
+        raise InvalidArgument(
+            f"text: words are kept in segments, and with cold_tier {tier} sealed documents are in none; leave text "
+            "out, or use cold_tier='local'",
+            field="text",
+        )
 
 
 def checked_ef_search(ef_search: object) -> int:

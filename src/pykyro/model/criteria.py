@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
 from pykyro.model.arguments import Schema, VectorLike, checked_integer, checked_namespace, checked_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Anything, Filter, names_a_condition
+from pykyro.model.legs import NO_VECTOR, Legs, checked_legs, stand_in
 from pykyro.model.requests import SearchRequest, check_search
 from pykyro.model.types import Scope
 
@@ -27,11 +29,17 @@ class SearchOptions:
     include_vectors: bool
     include_metadata: bool
     include_positions: bool = False
+    legs: Legs | None = None
 
-    def ask(self, vector: VectorLike, field: str, schema: Schema | None) -> SearchRequest:
-        """The query for this vector; `field` is its name in messages."""
+    def ask(self, vector: VectorLike | None, field: str, schema: Schema | None) -> SearchRequest:
+        """The query for this vector, or for none but what `legs` says; `field` is its name in messages."""
+        if vector is None and self.legs is not None:
+            checked = NO_VECTOR if schema is None else stand_in(schema.dimension)
+        else:
+            # None without a text is refused as whatever else is no vector.
+            checked = checked_vector(cast(VectorLike, vector), field, schema)
         return SearchRequest(
-            vector=checked_vector(vector, field, schema),
+            vector=checked,
             k=self.k,
             ef_search=self.ef_search,
             filter=self.filter,
@@ -41,7 +49,17 @@ class SearchOptions:
             include_vectors=self.include_vectors,
             include_metadata=self.include_metadata,
             include_positions=self.include_positions,
+            legs=self.legs,
         )
+
+    def with_legs(
+        self, vector: object, text: object, fuse: object, depth: object, highlight: object, explain: object
+    ) -> SearchOptions:
+        """The same, by words too, if a text is given. Raises InvalidArgument."""
+        legs = checked_legs(
+            text, by_vector=vector is not None, fuse=fuse, depth=depth, highlight=highlight, explain=explain
+        )
+        return self if legs is None else replace(self, legs=legs)
 
     def ask_each(self, vectors: Iterable[VectorLike], schema: Schema | None) -> list[SearchRequest]:
         """`ask` for each of `vectors`; messages say which of them is wrong."""

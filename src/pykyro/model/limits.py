@@ -37,6 +37,17 @@ OPERAND_INTEGER_DIGITS_MAX: Final = 4000
 """Of an integer in a filter, which may have more than 64 bits."""
 FILTER_COST_US_MAX: Final = 2_000_000
 """Of one processor, for what one filter makes the metadata indices do, in all tiers together."""
+WORD_KEYS_MAX: Final = 16
+"""Metadata keys whose text is searched by words."""
+WORD_CHARS_MAX: Final = 128
+"""Of a longer word these first count: it is the same word as others that begin so."""
+QUERY_TEXT_BYTES_MAX: Final = 1 << 20
+HIGHLIGHT_CHARS_MAX: Final = 1 << 20
+"""Of the texts of one answer, that are looked through for words to highlight."""
+HIGHLIGHTS_MAX: Final = 100
+QUERY_WORDS_MAX: Final = 4096
+FUSE_DEPTH_MAX: Final = 10_000
+"""Best documents of each leg that fusion looks at."""
 
 # --- tenants --------------------------------------------------------------------------------------
 TENANT_INDEX_MIN: Final = 1

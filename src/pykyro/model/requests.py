@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from pykyro.model.conditions import Terms
 from pykyro.model.errors import InvalidArgument, ResourceExhausted
 from pykyro.model.expiry import Expiry
 from pykyro.model.filter import Filter
+from pykyro.model.legs import Legs, LegScore, Span
 from pykyro.model.limits import EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import decode_metadata
 from pykyro.model.types import EVERYTHING, LSN, AnyId, Document, Scope, Vector
@@ -190,6 +191,8 @@ class SearchRequest:
     include_vectors: bool = False
     include_metadata: bool = True
     include_positions: bool = False
+    legs: Legs | None = None
+    """What is asked beside the vector, or instead of it; None: nothing."""
 
 
 @dataclass(slots=True)
@@ -207,6 +210,14 @@ class ScoredDocument:
     @property
     def metadata(self) -> dict[str, str]:
         return decode_metadata(self.metadata_wire)
+
+
+@dataclass(slots=True)
+class LegHit(ScoredDocument):
+    """A row of an answer by words: what each leg says of it and where its words are, as far as that was asked."""
+
+    legs: Sequence[LegScore] = ()
+    highlights: Sequence[Span] = ()
 
 
 class Stage(NamedTuple):
@@ -242,6 +253,8 @@ class SearchResult:
     plan: str = ""
     cached: CachedKind | None = None
     margin: float = math.nan
+    legs: Literal["", "text", "fused"] = ""
+    """Of a search by words, by them alone or by a vector too: then the hits are of LegHit."""
     stages: Sequence[Stage] = ()
     """The search of each tier, if TierBudgets.timed."""
     held: object = None

@@ -319,7 +319,7 @@ class BulkQueryResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[QueryResponse, _Mapping]]] = ..., total_found: _Optional[int] = ..., total_requested: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions")
+    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions", "text", "fusion", "highlight", "explain")
     class MetadataFiltersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -341,6 +341,10 @@ class SearchRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     READ_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    FUSION_FIELD_NUMBER: _ClassVar[int]
+    HIGHLIGHT_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     query_embedding: _containers.RepeatedScalarFieldContainer[float]
     k: int
     min_score: float
@@ -355,7 +359,28 @@ class SearchRequest(_message.Message):
     collection: str
     read_options: ReadOptions
     include_positions: bool
-    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ..., include_positions: bool = ...) -> None: ...
+    text: str
+    fusion: Fusion
+    highlight: bool
+    explain: bool
+    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ..., include_positions: bool = ..., text: _Optional[str] = ..., fusion: _Optional[_Union[Fusion, _Mapping]] = ..., highlight: bool = ..., explain: bool = ...) -> None: ...
+
+class Fusion(_message.Message):
+    __slots__ = ("method", "weights", "depth")
+    class WeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    weights: _containers.ScalarMap[str, float]
+    depth: int
+    def __init__(self, method: _Optional[str] = ..., weights: _Optional[_Mapping[str, float]] = ..., depth: _Optional[int] = ...) -> None: ...
 
 class MetadataFilter(_message.Message):
     __slots__ = ("exact", "range", "in_match", "and_filter", "or_filter", "not_filter", "typed")
@@ -475,7 +500,7 @@ class NotFilter(_message.Message):
     def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., with_types: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
 
 class SearchResult(_message.Message):
-    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "position", "expires_at")
+    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "position", "expires_at", "precise_score", "legs", "highlights")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -491,6 +516,9 @@ class SearchResult(_message.Message):
     TEXT_ID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    PRECISE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    LEGS_FIELD_NUMBER: _ClassVar[int]
+    HIGHLIGHTS_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     score: float
     embedding: _containers.RepeatedScalarFieldContainer[float]
@@ -499,7 +527,30 @@ class SearchResult(_message.Message):
     text_id: str
     position: int
     expires_at: int
-    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., position: _Optional[int] = ..., expires_at: _Optional[int] = ...) -> None: ...
+    precise_score: float
+    legs: _containers.RepeatedCompositeFieldContainer[LegScore]
+    highlights: _containers.RepeatedCompositeFieldContainer[Highlight]
+    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., position: _Optional[int] = ..., expires_at: _Optional[int] = ..., precise_score: _Optional[float] = ..., legs: _Optional[_Iterable[_Union[LegScore, _Mapping]]] = ..., highlights: _Optional[_Iterable[_Union[Highlight, _Mapping]]] = ...) -> None: ...
+
+class LegScore(_message.Message):
+    __slots__ = ("leg", "rank", "score")
+    LEG_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    leg: str
+    rank: int
+    score: float
+    def __init__(self, leg: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+
+class Highlight(_message.Message):
+    __slots__ = ("key", "start", "end")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    start: int
+    end: int
+    def __init__(self, key: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin", "position")
@@ -864,7 +915,7 @@ class ConfigResponse(_message.Message):
     def __init__(self, hot_tier_max_size: _Optional[int] = ..., hot_tier_max_age_seconds: _Optional[int] = ..., hnsw_max_elements: _Optional[int] = ..., data_dir: _Optional[str] = ..., fsync_policy: _Optional[str] = ..., snapshot_interval: _Optional[int] = ..., flush_interval_seconds: _Optional[int] = ..., embedding_dimension: _Optional[int] = ..., version: _Optional[str] = ..., hnsw_m: _Optional[int] = ..., hnsw_ef_construction: _Optional[int] = ..., hnsw_ef_search: _Optional[int] = ..., hnsw_distance: _Optional[str] = ..., hnsw_disable_normalization_check: bool = ..., id_type: _Optional[str] = ...) -> None: ...
 
 class CollectionConfig(_message.Message):
-    __slots__ = ("dimension", "distance", "m", "ef_construction", "ef_search", "id_type", "default_ttl_us", "cold_tier")
+    __slots__ = ("dimension", "distance", "m", "ef_construction", "ef_search", "id_type", "default_ttl_us", "text", "cold_tier")
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     M_FIELD_NUMBER: _ClassVar[int]
@@ -872,6 +923,7 @@ class CollectionConfig(_message.Message):
     EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
     ID_TYPE_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_TTL_US_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
     COLD_TIER_FIELD_NUMBER: _ClassVar[int]
     dimension: int
     distance: str
@@ -880,8 +932,23 @@ class CollectionConfig(_message.Message):
     ef_search: int
     id_type: str
     default_ttl_us: int
+    text: TextOptions
     cold_tier: str
-    def __init__(self, dimension: _Optional[int] = ..., distance: _Optional[str] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ..., id_type: _Optional[str] = ..., default_ttl_us: _Optional[int] = ..., cold_tier: _Optional[str] = ...) -> None: ...
+    def __init__(self, dimension: _Optional[int] = ..., distance: _Optional[str] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ..., id_type: _Optional[str] = ..., default_ttl_us: _Optional[int] = ..., text: _Optional[_Union[TextOptions, _Mapping]] = ..., cold_tier: _Optional[str] = ...) -> None: ...
+
+class TextOptions(_message.Message):
+    __slots__ = ("keys", "language", "k1", "b", "stop_words")
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    K1_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    STOP_WORDS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    language: str
+    k1: float
+    b: float
+    stop_words: bool
+    def __init__(self, keys: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., k1: _Optional[float] = ..., b: _Optional[float] = ..., stop_words: bool = ...) -> None: ...
 
 class CollectionInfo(_message.Message):
     __slots__ = ("name", "config", "aliases", "created_at_us", "documents", "size_bytes", "open", "trouble")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pykyro.proto import kyrodb_pb2 as pykyro_dot_proto_dot_kyrodb__pb2
 
 
-DESCRIPTOR = _pool.AddSerializedFile(b'\n\x1epykyro/proto/kyrodb_wire.proto\x12\x0bkyrodb.wire\x1a\x19pykyro/proto/kyrodb.proto\"\xbb\x02\n\rInsertRequest\x12\x0e\n\x06\x64oc_id\x18\x01 \x01(\x04\x12\x11\n\tembedding\x18\x02 \x01(\x0c\x12:\n\x08metadata\x18\x03 \x03(\x0b\x32(.kyrodb.wire.InsertRequest.MetadataEntry\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\r\n\x05types\x18\x64 \x01(\t\x12\x12\n\ncollection\x18n \x01(\t\x12\x0f\n\x07text_id\x18x \x01(\t\x12/\n\rwrite_options\x18\x83\x01 \x01(\x0b\x32\x17.kyrodb.v1.WriteOptions\x12\"\n\x06\x65xpiry\x18\x8c\x01 \x01(\x0b\x32\x11.kyrodb.v1.Expiry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd5\x03\n\rSearchRequest\x12\x17\n\x0fquery_embedding\x18\x01 \x01(\x0c\x12\t\n\x01k\x18\x02 \x01(\r\x12\x11\n\tmin_score\x18\x03 \x01(\x02\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x1a\n\x12include_embeddings\x18\x05 \x01(\x08\x12)\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x19.kyrodb.v1.MetadataFilter\x12\x11\n\tef_search\x18\x07 \x01(\r\x12I\n\x10metadata_filters\x18\x08 \x03(\x0b\x32/.kyrodb.wire.SearchRequest.MetadataFiltersEntry\x12\r\n\x05\x65xact\x18\x64 \x01(\x08\x12\x18\n\x10\x65xclude_metadata\x18\x65 \x01(\x08\x12\x15\n\rinline_errors\x18\x66 \x01(\x08\x12\x12\n\ncollection\x18n \x01(\t\x12-\n\x0cread_options\x18\x87\x01 \x01(\x0b\x32\x16.kyrodb.v1.ReadOptions\x12\x1a\n\x11include_positions\x18\x88\x01 \x01(\x08\x1a\x36\n\x14MetadataFiltersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x12\x42\x61tchInsertRequest\x12\x11\n\tdocuments\x18\x01 \x03(\x0c\x12\x12\n\ncollection\x18n \x01(\t\x12/\n\rwrite_options\x18\x83\x01 \x01(\x0b\x32\x17.kyrodb.v1.WriteOptions\"N\n\tAddressed\x12\x12\n\ncollection\x18n \x01(\t\x12-\n\x0cread_options\x18\x87\x01 \x01(\x0b\x32\x16.kyrodb.v1.ReadOptionsb\x06proto3')
+DESCRIPTOR = _pool.AddSerializedFile(b'\n\x1epykyro/proto/kyrodb_wire.proto\x12\x0bkyrodb.wire\x1a\x19pykyro/proto/kyrodb.proto\"\xbb\x02\n\rInsertRequest\x12\x0e\n\x06\x64oc_id\x18\x01 \x01(\x04\x12\x11\n\tembedding\x18\x02 \x01(\x0c\x12:\n\x08metadata\x18\x03 \x03(\x0b\x32(.kyrodb.wire.InsertRequest.MetadataEntry\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\r\n\x05types\x18\x64 \x01(\t\x12\x12\n\ncollection\x18n \x01(\t\x12\x0f\n\x07text_id\x18x \x01(\t\x12/\n\rwrite_options\x18\x83\x01 \x01(\x0b\x32\x17.kyrodb.v1.WriteOptions\x12\"\n\x06\x65xpiry\x18\x8c\x01 \x01(\x0b\x32\x11.kyrodb.v1.Expiry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x04\n\rSearchRequest\x12\x17\n\x0fquery_embedding\x18\x01 \x01(\x0c\x12\t\n\x01k\x18\x02 \x01(\r\x12\x11\n\tmin_score\x18\x03 \x01(\x02\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x1a\n\x12include_embeddings\x18\x05 \x01(\x08\x12)\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x19.kyrodb.v1.MetadataFilter\x12\x11\n\tef_search\x18\x07 \x01(\r\x12I\n\x10metadata_filters\x18\x08 \x03(\x0b\x32/.kyrodb.wire.SearchRequest.MetadataFiltersEntry\x12\r\n\x05\x65xact\x18\x64 \x01(\x08\x12\x18\n\x10\x65xclude_metadata\x18\x65 \x01(\x08\x12\x15\n\rinline_errors\x18\x66 \x01(\x08\x12\x12\n\ncollection\x18n \x01(\t\x12-\n\x0cread_options\x18\x87\x01 \x01(\x0b\x32\x16.kyrodb.v1.ReadOptions\x12\x1a\n\x11include_positions\x18\x88\x01 \x01(\x08\x12\x12\n\x04text\x18\x96\x01 \x01(\tH\x00\x88\x01\x01\x12\"\n\x06\x66usion\x18\x97\x01 \x01(\x0b\x32\x11.kyrodb.v1.Fusion\x12\x12\n\thighlight\x18\x98\x01 \x01(\x08\x12\x10\n\x07\x65xplain\x18\x99\x01 \x01(\x08\x1a\x36\n\x14MetadataFiltersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_text\"l\n\x12\x42\x61tchInsertRequest\x12\x11\n\tdocuments\x18\x01 \x03(\x0c\x12\x12\n\ncollection\x18n \x01(\t\x12/\n\rwrite_options\x18\x83\x01 \x01(\x0b\x32\x17.kyrodb.v1.WriteOptions\"N\n\tAddressed\x12\x12\n\ncollection\x18n \x01(\t\x12-\n\x0cread_options\x18\x87\x01 \x01(\x0b\x32\x16.kyrodb.v1.ReadOptionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,11 +41,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSERTREQUEST_METADATAENTRY']._serialized_start=343
   _globals['_INSERTREQUEST_METADATAENTRY']._serialized_end=390
   _globals['_SEARCHREQUEST']._serialized_start=393
-  _globals['_SEARCHREQUEST']._serialized_end=862
-  _globals['_SEARCHREQUEST_METADATAFILTERSENTRY']._serialized_start=808
-  _globals['_SEARCHREQUEST_METADATAFILTERSENTRY']._serialized_end=862
-  _globals['_BATCHINSERTREQUEST']._serialized_start=864
-  _globals['_BATCHINSERTREQUEST']._serialized_end=972
-  _globals['_ADDRESSED']._serialized_start=974
-  _globals['_ADDRESSED']._serialized_end=1052
+  _globals['_SEARCHREQUEST']._serialized_end=965
+  _globals['_SEARCHREQUEST_METADATAFILTERSENTRY']._serialized_start=902
+  _globals['_SEARCHREQUEST_METADATAFILTERSENTRY']._serialized_end=956
+  _globals['_BATCHINSERTREQUEST']._serialized_start=967
+  _globals['_BATCHINSERTREQUEST']._serialized_end=1075
+  _globals['_ADDRESSED']._serialized_start=1077
+  _globals['_ADDRESSED']._serialized_end=1155
 # @@protoc_insertion_point(module_scope)

@@ -95,6 +95,7 @@ def _searches(counters: Counters) -> Iterator[Family]:
     yield searches.HNSW_LATENCY.of(counters.search_latency.percentiles_ns(99)[0])
     yield searches.SEARCHES_PARTIAL_TOTAL.by_label(counters.partial)
     yield searches.SEARCH_DURATION.by_label(counters.searches)
+    yield searches.WORD_SEARCH_DURATION.by_label(counters.word_searches)
     yield searches.TIER_HITS_TOTAL.by_label({"hot": counters.hot_hits, "cold": counters.cold_hits})
     yield searches.CACHE_HITS_TOTAL.of(counters.cache_hits)
     yield searches.CACHE_MISSES_TOTAL.of(counters.cache_misses)

@@ -53,6 +53,8 @@ class Answered:
     stages: Sequence[Stage] = ()
     held: object = None
     """What keeps room for a large response in the memory budget."""
+    legs: str = ""
+    """Of a search by words: "text" or "fused"."""
 
 
 def failure(error: KyroError) -> Exception:

@@ -201,6 +201,8 @@ class Searches:
         caller.usage.queries += 1
         left_out = [tier.value for tier in outcome.left_out] if outcome.left_out else ()
         self._counters.search(outcome.duration_ns, _PATHS[outcome.tiers], alone=alone, left_out=left_out)
+        if outcome.legs:
+            self._counters.word_searches[outcome.legs].observe(outcome.duration_ns / 1e9)
         call = RUNNING.get()
         if call is not None:
             call.plan = outcome.plan
@@ -225,7 +227,7 @@ class Searches:
             times.decoded_us = now_us()
         (search,) = self._reads.lookup([request])
         asked.begun = search
-        if search.result is None:
+        if search.result is None:  # as always when words are sought
             return None
         if times is not None:
             times.searched_us = now_us()
@@ -249,7 +251,8 @@ class Searches:
         for at, asked in enumerate(batch):
             begun = asked.begun
             if isinstance(begun, SearchRequest) and outcomes[at] is None:
-                if (begun.filter is not None or begun.exact) and self._is_long(asked, begun, outcomes, at):
+                weighs = begun.filter is not None or begun.exact or begun.legs is not None
+                if weighs and self._is_long(asked, begun, outcomes, at):
                     continue
                 places.append(at)
                 requests.append(begun)
@@ -349,7 +352,8 @@ class Searches:
         # A plan tells how many rows there are, other tenants' too.
         response = self._codec.encode(result, duration_ns / 1e6, with_plan=asked.caller.is_admin)
         stages = () if times is None else times.stages(asked.started_ns, result)
-        return Answered(response, result.tiers, result.left_out, result.plan, duration_ns, stages, held)
+        left_out, plan = result.left_out, result.plan
+        return Answered(response, result.tiers, left_out, plan, duration_ns, stages, held, result.legs)
 
 
 def _by_collection(

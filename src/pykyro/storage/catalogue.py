@@ -36,6 +36,7 @@ from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.replace_file import replace_file
 from pykyro.storage.files.same_file import require_same
+from pykyro.storage.manifest import WordsEntry
 
 FORMAT: Final = 1
 _MAGIC: Final = b"KYRODB-COLLECTIONS "
@@ -60,6 +61,7 @@ class CatalogueEntry(BaseModel):
     created_us: Annotated[int, Field(ge=0, strict=True)] = 0
     default_ttl_us: Annotated[int, Field(ge=0, le=TTL_US_MAX, strict=True)] = 0
     cold_tier: str = LOCAL
+    words: WordsEntry | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -69,6 +71,8 @@ class CatalogueEntry(BaseModel):
             del fields["default_ttl_us"]
         if self.cold_tier == LOCAL:
             del fields["cold_tier"]
+        if self.words is None:
+            del fields["words"]
         return fields
 
 

@@ -9,8 +9,9 @@ to the log, or the first metadata value that is not text, and stays 3: programs 
 neither. It becomes 4, and stays 4, before the first document that goes at an instant is written, which programs that
 know formats 1 to 3 would go on showing, and before the first acknowledged idempotency key is written to the log. It
 is 4 from the start where the ids of documents are text: earlier programs would take the keys of text ids for ids, and
-cannot read the metadata such ids stand in. What was written in formats 1 to 3 stays readable. It is 6 where the rows
-of sealed documents are elsewhere (`remote`): earlier programs would find no documents there.
+cannot read the metadata such ids stand in. It is 5 from the start where words are kept: earlier programs would seal
+and merge segments without them. It is 6 where the rows of sealed documents are elsewhere (`remote`): earlier programs
+would find no documents there. What was written in formats 1 to 5 stays readable.
 
 It is replaced as a whole: temporary file, fsync, rename, fsync of the directory. A file that no MANIFEST names
 does not belong to the database; what an old MANIFEST named is deleted only after the new one is durable.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -38,6 +40,7 @@ from pykyro.model.cold_tier import SERVICE_NAME_PATTERN
 from pykyro.model.errors import DataDamaged, DataDirMismatch, FailedPrecondition, ResourceExhausted
 from pykyro.model.limits import MANIFEST_BYTES_MAX, TENANT_INDEX_MAX, TENANT_INDEX_MIN
 from pykyro.model.types import Metric
+from pykyro.model.words import WordsConfig
 from pykyro.storage import filename
 from pykyro.storage.files.checksum import digest
 from pykyro.storage.files.filesystem import FileSystem
@@ -47,12 +50,11 @@ from pykyro.storage.segment.section_file import FileFacts
 FORMAT_WITHOUT_TENANTS: Final = 1
 FORMAT_WITH_TENANTS: Final = 2
 FORMAT_WITH_VALUES: Final = 3
-FORMAT: Final = 4
-FORMAT_WITH_REMOTE: Final = 6
+FORMAT_WITH_EXPIRY: Final = 4
+FORMAT_WITH_WORDS: Final = 5
+FORMAT: Final = 6
 _MAGIC: Final = b"KYRODB-MANIFEST "
-_FORMATS: Final = tuple(
-    str(known).encode() for known in (*range(FORMAT_WITHOUT_TENANTS, FORMAT + 1), FORMAT_WITH_REMOTE)
-)
+_FORMATS: Final = tuple(str(known).encode() for known in range(FORMAT_WITHOUT_TENANTS, FORMAT + 1))
 _HINT: Final = "Restore from a backup"
 
 _DataFileName = Annotated[str, StringConstraints(pattern=rf"^{filename.ENTRY_PATTERN}$")]
@@ -141,6 +143,25 @@ class RemoteEntry(_Entry):
     norm_max: float | None = None
 
 
+class WordsEntry(_Entry):
+    """How the words of documents are found (model/words.py), as it was said when the directory was created."""
+
+    keys: tuple[str, ...]
+    language: str
+    k1: float
+    b: float
+    stop_words: bool
+    analyser: _Count
+
+    @property
+    def config(self) -> WordsConfig:
+        return WordsConfig(self.keys, self.language, self.k1, self.b, self.stop_words, self.analyser)
+
+    @classmethod
+    def of(cls, config: WordsConfig | None) -> WordsEntry | None:
+        return None if config is None else cls(**asdict(config))
+
+
 class Manifest(_Entry):
     """One state of the database on disk.
 
@@ -151,8 +172,8 @@ class Manifest(_Entry):
     no number is given out twice. `has_merges` says that the log may hold MERGE records, `has_types` that values may
     be other than text, `has_expiry` that documents may go at an instant, `has_keys` that the log may hold
     acknowledged idempotency keys; those of its sealed part stand in the file `keys`. Where ids are text, `text_ids`
-    are the random bytes, in hexadecimal, that key their hash (engine/text_ids.py). `remote` is None where all rows
-    are in segments.
+    are the random bytes, in hexadecimal, that key their hash (engine/text_ids.py). `words` says how words are found,
+    where they are kept. `remote` is None where all rows are in segments.
     """
 
     dimension: Annotated[int, Field(ge=1, strict=True)]
@@ -168,6 +189,7 @@ class Manifest(_Entry):
     has_types: bool = False
     has_expiry: bool = False
     text_ids: _Digest | None = None
+    words: WordsEntry | None = None
     has_keys: bool = False
     keys: FileEntry | None = None
     remote: RemoteEntry | None = None
@@ -183,9 +205,11 @@ class Manifest(_Entry):
     def format(self) -> int:
         """Of the directory, see above."""
         if self.remote is not None:
-            return FORMAT_WITH_REMOTE
-        if self.has_expiry or self.has_keys or self.text_ids is not None:
             return FORMAT
+        if self.words is not None:
+            return FORMAT_WITH_WORDS
+        if self.has_expiry or self.has_keys or self.text_ids is not None:
+            return FORMAT_WITH_EXPIRY
         if self.has_merges or self.has_types:
             return FORMAT_WITH_VALUES
         return FORMAT_WITH_TENANTS if self.tenants else FORMAT_WITHOUT_TENANTS
@@ -264,7 +288,7 @@ def require_local(manifest: Manifest, directory: Path, doing: str) -> None:
 def encode_manifest(manifest: Manifest) -> bytes:
     # What is not so is not said, so that earlier versions can read what they could always read.
     left_out = {"branched_from"} if manifest.branched_from is None else set()
-    flags = ("has_merges", "has_types", "has_expiry", "text_ids", "has_keys", "keys", "remote")
+    flags = ("has_merges", "has_types", "has_expiry", "text_ids", "words", "has_keys", "keys", "remote")
     left_out |= {name for name in flags if not getattr(manifest, name)}
     body = manifest.model_dump_json(indent=2, exclude=left_out).encode() + b"\n"
     return _MAGIC + f"{manifest.format} {digest(body)}\n".encode() + body
@@ -281,7 +305,7 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
     if words[1] not in _FORMATS:
         raise DataDirMismatch(
             f"manifest format {words[1].decode('ascii', 'replace')}, this program reads "
-            f"{FORMAT_WITHOUT_TENANTS} to {FORMAT} and {FORMAT_WITH_REMOTE}",
+            f"{FORMAT_WITHOUT_TENANTS} to {FORMAT}",
             path=path,
             hint="Open it with the version of KyroDB that wrote it",
         )

@@ -22,11 +22,22 @@ from typing import Final
 from uuid import UUID
 
 from pykyro.model.cold_tier import LOCAL, POSTGRES, ColdTier
+from pykyro.model.collection import require_words_here
 from pykyro.model.errors import DataDamaged, DataDirMismatch
+from pykyro.model.languages import LANGUAGES
 from pykyro.model.types import LSN, Metric
+from pykyro.model.words import ANALYSER, WordsConfig, shown_words
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
-from pykyro.storage.manifest import Branch, Manifest, RemoteEntry, WalEntry, read_manifest, write_manifest
+from pykyro.storage.manifest import (
+    Branch,
+    Manifest,
+    RemoteEntry,
+    WalEntry,
+    WordsEntry,
+    read_manifest,
+    write_manifest,
+)
 from pykyro.storage.manifest_store import ManifestStore
 from pykyro.storage.wal.chain import WalChain
 from pykyro.storage.wal.format import OPERATION, SEAL, Frame, SegmentHeader
@@ -73,9 +84,11 @@ class Recovery:
         metric: Metric,
         text_ids: bool | None = None,
         cold_tier: ColdTier | None = None,
+        words: WordsConfig | None = None,
     ) -> None:
         """Reads or creates the MANIFEST; without `text_ids` ids are as they are, and integers in a new one; without
-        `cold_tier` sealed documents are where they are, and here in a new one. The caller holds the directory's lock.
+        `cold_tier` sealed documents are where they are, and here in a new one; without `words` words are kept as they
+        are, and not at all in a new one. The caller holds the directory's lock.
 
         Raises DataDamaged, DataDirMismatch, OSError.
         """
@@ -83,10 +96,11 @@ class Recovery:
         self._directory = directory
         self._clock = clock
         self.report = RecoveryReport()
-        manifest = self._read_or_create(dimension, metric, text_ids, cold_tier)
+        manifest = self._read_or_create(dimension, metric, text_ids, cold_tier, words)
         _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
         _require_id_type(manifest, text_ids, directory / filename.MANIFEST)
         _require_cold_tier(manifest, cold_tier, directory / filename.MANIFEST)
+        _require_words(manifest, words, directory / filename.MANIFEST)
         # A crash leaves files with numbers the MANIFEST never heard of; they keep their names until step 5.
         taken = filename.largest_number(filesystem.names(directory))
         self.manifests = ManifestStore(filesystem, directory, clock, manifest, numbers_from=taken + 1)
@@ -140,7 +154,12 @@ class Recovery:
         return log
 
     def _read_or_create(
-        self, dimension: int, metric: Metric, text_ids: bool | None, cold_tier: ColdTier | None
+        self,
+        dimension: int,
+        metric: Metric,
+        text_ids: bool | None,
+        cold_tier: ColdTier | None,
+        words: WordsConfig | None,
     ) -> Manifest:
         try:
             manifest = read_manifest(self._filesystem, self._directory)
@@ -159,6 +178,7 @@ class Recovery:
                 path=self._directory / filename.MANIFEST,
                 hint="Put the MANIFEST back or restore from a backup; to start anew, empty the directory",
             )
+        require_words_here(cold_tier or ColdTier(), words)
         manifest = create_manifest(
             self._filesystem,
             self._directory,
@@ -166,6 +186,7 @@ class Recovery:
             metric,
             text_ids=bool(text_ids),
             cold_tier=cold_tier or ColdTier(),
+            words=words,
         )
         self.report.created = True
         return manifest
@@ -271,6 +292,7 @@ def create_manifest(
     *,
     text_ids: bool = False,
     cold_tier: ColdTier = _LOCAL,
+    words: WordsConfig | None = None,
 ) -> Manifest:
     """Make a directory a database without documents; when this returns it is durable. Raises OSError."""
     manifest = Manifest(
@@ -283,6 +305,7 @@ def create_manifest(
         remote=None
         if cold_tier.engine == LOCAL
         else RemoteEntry(service=cold_tier.service, table=os.urandom(8).hex()),
+        words=WordsEntry.of(words),
     )
     write_manifest(filesystem, directory, manifest)
     return manifest
@@ -341,6 +364,24 @@ def _require_cold_tier(manifest: Manifest, cold_tier: ColdTier | None, path: Pat
             path=path,
             hint=f"Set cold_tier.engine: {there.engine}, or cold_tier={str(there)!r} of pykyro.open; or "
             "choose another data_dir",
+        )
+
+
+def _require_words(manifest: Manifest, words: WordsConfig | None, path: Path) -> None:
+    there = None if manifest.words is None else manifest.words.config
+    if there is not None and (there.analyser != ANALYSER or there.language not in LANGUAGES):
+        raise DataDirMismatch(
+            f"the words in the directory were found by analyser {there.analyser} for {there.language}; this program "
+            f"has analyser {ANALYSER}",
+            path=path,
+            hint="Open it with the version of KyroDB that wrote it, export it, and import it with this one",
+        )
+    if words is not None and words != there:
+        raise DataDirMismatch(
+            f"the directory was created with {shown_words(there)}; asked for {shown_words(words)}",
+            path=path,
+            hint="Text options are said when a collection is created: leave them out, or create another collection "
+            "with these and copy the documents (kyrodb export, then import)",
         )
 
 

@@ -26,6 +26,8 @@ SEARCH_PATHS: Final = ("cache", "hot", "cold", "hot_and_cold", "none")
 """Which parts of the database answered a search; none when there was nothing to search."""
 _HOT_PATHS: Final = ("hot", "hot_and_cold")
 _COLD_PATHS: Final = ("cold", "hot_and_cold")
+WORD_LEGS: Final = ("text", "fused")
+"""The legs of searches by words."""
 PARTS: Final = ("hot", "cold")
 """Parts of the database that a search may leave out."""
 QUEUES: Final = ("search", "lookup", "commit")
@@ -135,6 +137,8 @@ class Counters:
         """Duration of calls by RPC."""
         self.searches = {path: Histogram() for path in SEARCH_PATHS}
         """Duration of searches by path."""
+        self.word_searches = {legs: Histogram() for legs in WORD_LEGS}
+        """Duration of searches by words, by their legs."""
         self.queue_waits = {queue: Histogram() for queue in QUEUES}
         """How long the oldest request of each batch had waited, by queue."""
         self.wal_syncs = Histogram()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from pydantic import AfterValidator
+
 from pykyro.config.settings.declare import (
     LOWERCASE,
     Integer,
@@ -13,10 +15,13 @@ from pykyro.config.settings.declare import (
     Place,
     Section,
     ServiceName,
+    Wanted,
     key,
 )
 from pykyro.model import limits
 from pykyro.model.cold_tier import DEFAULT_SERVICE
+from pykyro.model.errors import InvalidArgument
+from pykyro.model.languages import LANGUAGES, SIMPLE
 
 
 class HnswSettings(Section):
@@ -72,6 +77,25 @@ class HnswSettings(Section):
         return limits.COUNT_MAX if self.max_elements is None else self.max_elements
 
 
+def _text_keys(text: str) -> str:
+    from pykyro.model.words import (  # brings numpy, which most configurations can do without
+        checked_words,
+        listed_keys,
+    )
+
+    try:
+        checked_words(listed_keys(text))
+    except InvalidArgument as fault:
+        raise ValueError(str(fault)) from None
+    return text
+
+
+def _language(text: str) -> str:
+    if text not in LANGUAGES:
+        raise ValueError(f"must be one of {', '.join(LANGUAGES)}")
+    return text
+
+
 class CollectionsSettings(Section):
     """The collections beside `default`, whose properties are said when they are created; and the ids of `default`."""
 
@@ -80,6 +104,22 @@ class CollectionsSettings(Section):
         "Ids of the documents of `default`: integers, or texts of 1 to 512 bytes. They cannot change once there is "
         "data; null is as they are, and integers in a new database.",
         example="text",
+    )
+
+    default_text_keys: (
+        Annotated[str, AfterValidator(_text_keys), Wanted("metadata keys, by commas")] | None
+    ) = key(
+        None,
+        "Metadata keys of `default` whose words are searched (docs/words.md), separated by commas. They cannot "
+        "change once there is data; null is as it was, and none in a new database.",
+        example="title, body",
+    )
+    default_text_language: Annotated[
+        str, LOWERCASE, AfterValidator(_language), Wanted(f"one of {', '.join(LANGUAGES)}")
+    ] = key(
+        SIMPLE,
+        "Whose stems the words of `default_text_keys` are reduced to; simple takes them as they are. It cannot "
+        "change either.",
     )
 
     max_open: Integer = key(

@@ -22,6 +22,7 @@ from pykyro.index.vector.graph_build import GraphParameters
 from pykyro.index.vector.hnsw import Graph
 from pykyro.index.vector.shape import Shape
 from pykyro.index.vector.shaping import RowsToShape, extend_shape, shape_rows
+from pykyro.index.words.word_sections import WordsPart, merge_words, words_of_tier
 from pykyro.model.limits import GRAPH_ROWS_MIN
 from pykyro.model.types import LSN, Rows
 from pykyro.storage.files.filesystem import FileSystem
@@ -85,6 +86,14 @@ def rows_of_tier(
 
         stream_sections(metadata(), len(rows), append, spool.store, memory_bytes)
 
+    def words(spool: SectionSpool) -> None:
+        def append(name: str, piece: npt.NDArray[Any]) -> None:
+            go_on()
+            spool.append(name, piece)
+
+        assert tier.words is not None
+        words_of_tier(tier.words.index, rows, append)
+
     stored = [tier.metadata(row) for row in rows.tolist()]
     return RowsToWrite(
         tier.doc_ids_of(rows),
@@ -96,6 +105,7 @@ def rows_of_tier(
         index,
         (tier.vectors_of(some) for some in _chunks(rows, dimension)),
         dimension,
+        None if tier.words is None else words,
     )
 
 
@@ -105,13 +115,15 @@ def _rows_of_segments(segments: Sequence[ColdSegment], kept: Sequence[Rows]) -> 
     count, dimension = sum(map(len, kept)), int(segments[0].vectors.shape[1])
 
     def index(spool: SectionSpool) -> None:
-        merging, done = [], 0
-        for segment, rows in parts:
-            new_rows = np.full(segment.rows, GONE, np.uint32)
-            new_rows[rows] = np.arange(done, done + len(rows), dtype=np.uint32)
-            merging.append(MergePart(index_sections(segment.file), new_rows))
-            done += len(rows)
+        merging = [MergePart(index_sections(segment.file), new) for segment, new in _new_rows(parts)]
         merge_sections(merging, count, spool.append, _PIECE_BYTES)
+
+    def words(spool: SectionSpool) -> None:
+        merging = []
+        for segment, new_rows in _new_rows(parts):
+            assert segment.words is not None
+            merging.append(WordsPart(segment.words, new_rows))
+        merge_words(merging, spool.append)
 
     return RowsToWrite(
         np.concatenate([segment.doc_ids_of(rows) for segment, rows in parts]),
@@ -123,7 +135,20 @@ def _rows_of_segments(segments: Sequence[ColdSegment], kept: Sequence[Rows]) -> 
         index,
         (segment.vectors[some] for segment, rows in parts for some in _chunks(rows, dimension)),
         dimension,
+        None if segments[0].words is None else words,
     )
+
+
+def _new_rows(
+    parts: Sequence[tuple[ColdSegment, Rows]],
+) -> Iterator[tuple[ColdSegment, npt.NDArray[np.uint32]]]:
+    """Of each segment, the number that each of its rows has in the merged one, or GONE."""
+    done = 0
+    for segment, rows in parts:
+        new_rows = np.full(segment.rows, GONE, np.uint32)
+        new_rows[rows] = np.arange(done, done + len(rows), dtype=np.uint32)
+        yield segment, new_rows
+        done += len(rows)
 
 
 def _chunks(rows: Rows, dimension: int) -> Iterator[Rows]:

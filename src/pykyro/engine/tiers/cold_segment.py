@@ -29,18 +29,20 @@ from pykyro.engine.tiers.tier import (
     first_by_id,
     no_candidates,
 )
+from pykyro.engine.words.collection_words import WordTotals
 from pykyro.index.metadata.bitmaps import rows_of, to_bits
 from pykyro.index.metadata.metadata_index import FrozenMetadataIndex
 from pykyro.index.vector import flat, planner
 from pykyro.index.vector.hnsw import Graph
 from pykyro.index.vector.shape import Shape, old_shape
+from pykyro.index.words.frozen_words import FrozenWords
 from pykyro.model.distance import Query
 from pykyro.model.errors import DataDamaged
 from pykyro.model.filter import Filter
 from pykyro.model.requests import Tier
 from pykyro.model.types import EXPIRES_AT_KEY, LSN, Bits, Key, Matrix, Metric, Rows, Vector
 from pykyro.storage.manifest import SegmentEntry
-from pykyro.storage.segment.reader import SegmentRows, index_sections
+from pykyro.storage.segment.reader import SegmentRows, index_sections, word_sections
 from pykyro.storage.segment.section_file import SectionFile
 
 _CODES_ROWS_MIN: Final = 4096
@@ -129,6 +131,7 @@ class ColdSegment(SegmentRows):
             )
         except ValueError as error:
             raise DataDamaged(f"metadata index: {error}", path=file.path) from None
+        self.words, self.word_totals = self._read_words()
         if graph is not None and shape is None:
             shape = old_shape(metric, int(self.vectors.shape[1]), float(self.norms.max()))
         if graph is not None and shape is not None:
@@ -144,6 +147,22 @@ class ColdSegment(SegmentRows):
             self._graph_search = GraphSearch(
                 graph, shape, self.rows, self.ids, self._rows_of_vectors, self.norms
             )
+
+    def _read_words(self) -> tuple[FrozenWords | None, WordTotals]:
+        """The index of words, None where the collection has none, and what is counted of the live rows."""
+        sections = word_sections(self.file)
+        if not sections:
+            return None, WordTotals()
+        try:
+            words = FrozenWords(sections, self.rows)
+        except ValueError as error:
+            raise DataDamaged(str(error), path=self.file.path) from None
+        rows = self._live_rows(None)
+        return words, WordTotals.of_rows(self.owners_of(rows), words.lengths(0, self.rows)[rows])
+
+    def live_bits(self) -> Bits | None:
+        """A copy of the bits of its live rows, None when all are alive."""
+        return self._live.bits.copy() if self.deleted else None
 
     def __del__(self) -> None:
         if self._charge is not None:
@@ -268,6 +287,9 @@ class ColdSegment(SegmentRows):
     def delete(self, row: int) -> None:
         if row not in self.deleted:
             self._live.delete(row)
+            if self.words is not None:
+                length = int(self.words.lengths(row, row + 1)[0])
+                self.word_totals.went(int(self.owners_of(np.array([row]))[0]), length)
 
     def due(self, first_us: int, last_us: int) -> Iterator[tuple[int, Key]]:
         rows = self._index.numbers_between(EXPIRES_AT_KEY, first_us, last_us)

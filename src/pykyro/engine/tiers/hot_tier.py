@@ -36,6 +36,7 @@ from pykyro.engine.tiers.tier import (
     first_by_id,
     no_candidates,
 )
+from pykyro.engine.words.collection_words import CollectionWords, HotWords
 from pykyro.index.metadata.bitmaps import rows_of
 from pykyro.index.metadata.derived_rows import Derivation, Origin
 from pykyro.index.metadata.metadata_index import MutableMetadataIndex
@@ -94,8 +95,10 @@ class HotTier(RowsInColumns):
         metric: Metric,
         account: Account | None = None,
         cache_account: Account | None = None,
+        words: CollectionWords | None = None,
     ) -> None:
-        """What it holds is charged to `account`, what it remembers of filters to `cache_account`."""
+        """What it holds is charged to `account`, what it remembers of filters to `cache_account`. `words` says which
+        words are kept, None that none are."""
         self._charge = account.charge() if account is not None else None
         self.charge_from = 0
         """The size from which `charge` is to be called: not after each put."""
@@ -103,6 +106,7 @@ class HotTier(RowsInColumns):
         self._columns = RowColumns(_FIRST_CAPACITY, dimension)
         self._metadata: list[TierMetadata] = []
         self.index = self._index = MutableMetadataIndex(cache_account=cache_account)
+        self.words = None if words is None else HotWords(words)
         self._row_of: dict[Key, int] = {}
         self._derivations: dict[int, Derivation] = {}
         """Of the live rows that are derived."""
@@ -145,6 +149,8 @@ class HotTier(RowsInColumns):
         stored = StoredMetadata.split(metadata) if is_scoped else StoredMetadata(wire, b"")
         stored_bytes = len(stored.public) + len(stored.reserved)
         row, index = self._add(key, vector, stored, stored_bytes, position), self._index
+        if self.words is not None:
+            self._take_words(row, metadata)
         index.pending.append((row, metadata))
         self._pending_bytes += stored_bytes
         if len(index.pending) >= _INDEXED_TOGETHER or self._pending_bytes > _INDEXED_BYTES:
@@ -217,6 +223,8 @@ class HotTier(RowsInColumns):
     ) -> None:
         """Add a document whose metadata is stored already, in `own_bytes` that no other row is counted for."""
         row, index = self._add(key, vector, stored, own_bytes, position), self._index
+        if self.words is not None:
+            self._take_words(row, stored.whole())
         if derivation is None or len(derivation.changes) > _DERIVED_CHANGES_MAX:
             index.add(row, stored.whole())
         else:
@@ -243,6 +251,12 @@ class HotTier(RowsInColumns):
         self.size_bytes += self._bytes_per_row + own_bytes
         return row
 
+    def _take_words(self, row: int, metadata: Mapping[str, str]) -> None:
+        assert self.words is not None
+        added = self.words.add(row, metadata)
+        self._metadata_bytes += added
+        self.size_bytes += added
+
     def _count_index(self) -> None:
         """Count what the index holds, which has taken in every row."""
         self._pending_bytes = 0
@@ -257,6 +271,8 @@ class HotTier(RowsInColumns):
         self._adding = row, older
         self._row_of[key] = row
         columns.alive[row] = True
+        if self.words is not None:
+            self.words.shown(row, key >> OWNER_SHIFT)
         self.live += 1
         if older is not None:
             self.delete(older)
@@ -266,6 +282,8 @@ class HotTier(RowsInColumns):
         """Mark a row deleted; searches that start now do not see it."""
         if self._columns.alive[row]:
             self._columns.alive[row] = False
+            if self.words is not None:
+                self.words.deleted(row, int(self._columns.owners[row]))
             self.live -= 1
             if row in self._derivations:
                 self._metadata_bytes -= self._derivations.pop(row).size_bytes

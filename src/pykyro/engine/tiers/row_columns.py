@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pykyro.engine.tiers.tier import count_owners
+from pykyro.engine.tiers.tier import Marks, count_owners
 from pykyro.model.types import LSN, Matrix, Rows, Vector
 
 
@@ -34,6 +34,10 @@ class RowsInColumns:
 
     _columns: RowColumns
 
+    @property
+    def rows(self) -> int:
+        raise NotImplementedError
+
     def vector(self, row: int) -> Vector:
         vector: Vector = self._columns.vectors[row]
         vector.flags.writeable = False
@@ -48,6 +52,12 @@ class RowsInColumns:
     def live_rows(self) -> Rows:
         """Row numbers alive at this moment, ascending."""
         return np.flatnonzero(self._columns.alive)
+
+    def live_marks(self, owner: int) -> Marks:
+        """A mark for each row that is alive at this moment and of this owner. While nothing is written."""
+        columns = self._columns
+        marks: Marks = columns.alive[: self.rows] & (columns.owners[: self.rows] == np.uint64(owner))
+        return marks
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:
         """Copies of doc_ids, vectors and norms of these rows."""

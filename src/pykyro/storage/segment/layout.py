@@ -12,6 +12,7 @@
          reserved_offsets    u64   the same for reserved metadata
          reserved            u8
          index:*                   the metadata index, see index/metadata/sections.py
+         words:*                   the index of words, see index/words/frozen_words.py; absent without text options
 .graph                             the HNSW graph in its library's own form; no section file
 .shape                             see index/vector/shape.py
 .dead    dead_rows           u32   rows deleted up to a checkpoint, ascending
@@ -33,4 +34,5 @@ PUBLIC_OFFSETS: Final = "public_offsets"
 RESERVED: Final = "reserved"
 RESERVED_OFFSETS: Final = "reserved_offsets"
 INDEX_PREFIX: Final = "index:"
+WORDS_PREFIX: Final = "words:"
 DELETED_ROWS: Final = "dead_rows"

@@ -166,10 +166,19 @@ def verify_graph(filesystem: FileSystem, path: Path, facts: FileFacts) -> None:
 
 def index_sections(file: SectionFile) -> dict[str, AnyArray]:
     """The arrays of the metadata index in a .rows file, by the names the index gave them."""
+    return _sections(file, layout.INDEX_PREFIX)
+
+
+def word_sections(file: SectionFile) -> dict[str, AnyArray]:
+    """The same of the index of words; empty where the collection has none."""
+    return _sections(file, layout.WORDS_PREFIX)
+
+
+def _sections(file: SectionFile, prefix: str) -> dict[str, AnyArray]:
     return {
-        name.removeprefix(layout.INDEX_PREFIX): file.section(name)
+        name.removeprefix(prefix): file.section(name)
         for name in file.section_names
-        if name.startswith(layout.INDEX_PREFIX)
+        if name.startswith(prefix)
     }
 
 

@@ -29,7 +29,7 @@ from pykyro.storage.segment.section_spool import SectionSpool
 class RowsToWrite:
     """Rows to put into a segment, in order. `chunks` gives the vectors piece by piece; `public` and `reserved` is the
     metadata of each row, in the form of metadata_wire, and `index` puts the sections of the index of both into a
-    spool."""
+    spool. So does `words` with those of the words, where there are any."""
 
     doc_ids: npt.NDArray[np.uint64]
     owners: npt.NDArray[np.uint64]
@@ -40,6 +40,7 @@ class RowsToWrite:
     index: Callable[[SectionSpool], None]
     chunks: Iterable[Matrix]
     dimension: int
+    words: Callable[[SectionSpool], None] | None = None
 
 
 def write_rows(filesystem: FileSystem, directory: Path, number: int, contents: RowsToWrite) -> FileEntry:
@@ -57,6 +58,10 @@ def write_rows(filesystem: FileSystem, directory: Path, number: int, contents: R
         with SectionSpool(filesystem, directory, number) as spool:
             contents.index(spool)
             spool.copy_to(writer, layout.INDEX_PREFIX)
+        if contents.words is not None:
+            with SectionSpool(filesystem, directory, number) as spool:
+                contents.words(spool)
+                spool.copy_to(writer, layout.WORDS_PREFIX)
         return _finished(writer, path, {"rows": count})
     except BaseException:
         writer.abandon()

@@ -32,6 +32,13 @@ SEARCH_DURATION: Final = SEARCH.histogram(
     "(both tiers), none (there was nothing to search).",
     "path",
 )
+WORD_SEARCH_DURATION: Final = SEARCH.histogram(
+    "kyrodb_word_search_duration_seconds",
+    "seconds",
+    "Duration of searches by words, by their legs: text (words alone), fused (words and a vector). They count among "
+    "the searches of kyrodb_search_duration_seconds too.",
+    "legs",
+)
 TIER_HITS_TOTAL: Final = SEARCH.counter(
     "kyrodb_tier_hits_total",
     "requests",

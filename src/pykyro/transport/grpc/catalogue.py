@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from pykyro.database.collections import Collections
 from pykyro.model.collection import CollectionConfig, CollectionInfo, checked_changes, checked_config
 from pykyro.model.limits import TTL_US_MAX
+from pykyro.model.words import WordsConfig
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.service.access import Caller
 from pykyro.service.threads import Threads
@@ -110,6 +111,24 @@ def _config(message: pb.CollectionConfig) -> CollectionConfig:
         id_type=message.id_type or "integer",
         default_ttl=_ttl(message.default_ttl_us),
         cold_tier=message.cold_tier,
+        text=_text(message.text) if message.HasField("text") else None,
+    )
+
+
+def _text(message: pb.TextOptions) -> dict[str, object]:
+    """The options as checked_config takes them."""
+    options: dict[str, object] = {"keys": list(message.keys), "stop_words": message.stop_words}
+    if message.language:
+        options["language"] = message.language
+    for name in ("k1", "b"):
+        if message.HasField(name):
+            options[name] = getattr(message, name)
+    return options
+
+
+def _text_options(words: WordsConfig) -> pb.TextOptions:
+    return pb.TextOptions(
+        keys=words.keys, language=words.language, k1=words.k1, b=words.b, stop_words=words.stop_words
     )
 
 
@@ -130,6 +149,7 @@ def _info(info: CollectionInfo, caller: Caller) -> pb.CollectionInfo:
             id_type=config.id_type,
             default_ttl_us=config.default_ttl_us,
             cold_tier=config.cold_tier,
+            text=None if config.words is None else _text_options(config.words),
         ),
         aliases=info.aliases,
         created_at_us=info.created_us,

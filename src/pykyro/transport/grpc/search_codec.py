@@ -20,9 +20,10 @@ from pykyro.model.arguments import Schema, checked_namespace
 from pykyro.model.distance import check_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.freshness import Freshness
+from pykyro.model.legs import RRF, Legs, checked_legs, stand_in
 from pykyro.model.limits import DIMENSION_MAX, EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import SHORT_VARINTS, varint
-from pykyro.model.requests import CachedKind, SearchRequest, SearchResult, Tier, check_search
+from pykyro.model.requests import CachedKind, LegHit, SearchRequest, SearchResult, Tier, check_search
 from pykyro.model.types import DOC_ID_BITS, EVERYTHING, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
@@ -47,6 +48,7 @@ _MATCHED = varint(104 << 3)
 _CACHE_KIND = varint(105 << 3)
 _CACHE_MARGIN = varint(106 << 3 | 5)
 _POSITION = varint(130 << 3)
+_PRECISE_SCORE = varint(150 << 3 | 1)
 
 CACHED: Final[dict[CachedKind, bytes]] = {
     CachedKind.EXACT: _CACHE_KIND + varint(pb.SearchResponse.EXACT),
@@ -72,6 +74,7 @@ class GrpcSearchCodec:
         self._schema = schema
         self._shown_id_bits = 0 if schema.text_ids else DOC_ID_BITS
         """Where ids are text, the id is in the metadata of a hit, and its number belongs to its key."""
+        self._no_vector = stand_in(schema.dimension)
         self.plain_bytes_max = 4 * schema.dimension + _PLAIN_BYTES_MAX
 
     freshness_mark = READ_OPTIONS_MARK
@@ -87,7 +90,7 @@ class GrpcSearchCodec:
         # What is finite and has a length is sound in every metric.
         if len(vector) != self._schema.dimension or not 0.0 < square < math.inf:
             _check_vector(vector, self._schema)
-        return _typed(request, vector, caller)
+        return _typed(request, vector, caller, self._no_vector)
 
     def decode_many(self, searches: Sequence[tuple[bytes, Caller]]) -> list[SearchRequest | InvalidArgument]:
         """`decode` for each, the error of a refused one in its place; many vectors are checked all at once."""
@@ -102,7 +105,11 @@ class GrpcSearchCodec:
         parsed = [decode.or_fault(self._parsed, payload) for payload, _ in searches]
         checked = decode.checked(parsed, self._schema, _check_vector)
         for (_, caller), one in zip(searches, checked, strict=True):
-            decoded.append(one if isinstance(one, InvalidArgument) else decode.or_fault(_typed, *one, caller))
+            decoded.append(
+                one
+                if isinstance(one, InvalidArgument)
+                else decode.or_fault(_typed, *one, caller, self._no_vector)
+            )
         return decoded
 
     def _parsed(self, payload: bytes) -> tuple[wire.SearchRequest, Vector]:
@@ -116,7 +123,10 @@ class GrpcSearchCodec:
         request.DiscardUnknownFields()
         if request.ByteSize() == len(payload) and len(request.query_embedding) == 4 * self._schema.dimension:
             return request, np.frombuffer(request.query_embedding, np.float32)
-        return request, np.array(decode.parse(pb.SearchRequest, payload).query_embedding, np.float32)
+        components = decode.parse(pb.SearchRequest, payload).query_embedding
+        if not components and request.HasField("text"):
+            return request, self._no_vector
+        return request, np.array(components, np.float32)
 
     def encode(self, result: SearchResult, latency_ms: float, *, with_plan: bool) -> bytes:
         """The bytes of a SearchResponse.
@@ -126,7 +136,7 @@ class GrpcSearchCodec:
         exact what was asked for exactly.
         """
         out: list[bytes] = []
-        short, shown = SHORT_VARINTS, self._shown_id_bits
+        short, shown, by_legs = SHORT_VARINTS, self._shown_id_bits, bool(result.legs)
         for hit in result.hits:
             metadata, vector = hit.metadata_wire, b""
             number = hit.doc_id & shown
@@ -139,6 +149,10 @@ class GrpcSearchCodec:
                 position = _POSITION + varint(hit.position)
                 metadata = metadata + position
                 length += len(position)
+            if by_legs and isinstance(hit, LegHit):
+                said = _said_of(hit)
+                metadata += said
+                length += len(said)
             size = short[length] if length < len(short) else varint(length)
             out += (_RESULT, size, _DOC_ID, doc_id, _TAGGED_FLOAT.pack(_SCORE, hit.score), vector, metadata)
         found = result.total_found if with_plan else len(result.hits)
@@ -183,7 +197,8 @@ def wants_inline_errors(payload: bytes) -> bool:
         return False
 
 
-def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller) -> SearchRequest:
+def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller, no_vector: Vector) -> SearchRequest:
+    """`no_vector` is what stands for the vector of a search that has none."""
     # Most searches are plainly sound; of the others the model says what is wrong.
     if (
         not 0 < request.k <= K_MAX
@@ -191,7 +206,9 @@ def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller) -> Searc
         or request.min_score != request.min_score
     ):
         check_search(request.k, request.ef_search, request.min_score)
-    condition, scope = None, EVERYTHING
+    condition, scope, legs = None, EVERYTHING, None
+    if request.HasField("text") or request.HasField("fusion") or request.highlight or request.explain:
+        legs = _legs(request, by_vector=vector is not no_vector)
     if request.HasField("filter") or request.metadata_filters:
         message = request.filter if request.HasField("filter") else None
         condition = search_filter(message, request.metadata_filters)
@@ -208,7 +225,35 @@ def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller) -> Searc
         include_vectors=request.include_embeddings,
         include_metadata=not request.exclude_metadata,
         include_positions=request.include_positions,
+        legs=legs,
     )
+
+
+def _legs(request: wire.SearchRequest, *, by_vector: bool) -> Legs | None:
+    if not request.HasField("text"):
+        raise InvalidArgument(
+            "fusion, highlight and explain are for searches by words: give a text too", field="text"
+        )
+    fusion, fuse = request.fusion, None
+    if request.HasField("fusion") and (fusion.method or fusion.weights):
+        fuse = {fusion.method or RRF: dict(fusion.weights)}
+    return checked_legs(
+        request.text,
+        by_vector=by_vector,
+        fuse=fuse,
+        depth=fusion.depth,
+        highlight=request.highlight,
+        explain=request.explain,
+    )
+
+
+def _said_of(hit: LegHit) -> bytes:
+    """The fields of a SearchResult that a search by words has beside the others."""
+    more = pb.SearchResult(
+        legs=[pb.LegScore(leg=each.leg, rank=each.rank, score=each.score) for each in hit.legs],
+        highlights=[pb.Highlight(key=span.key, start=span.start, end=span.end) for span in hit.highlights],
+    )
+    return _PRECISE_SCORE + struct.pack("<d", hit.score) + more.SerializeToString()
 
 
 def _check_vector(vector: Vector, schema: Schema) -> None:

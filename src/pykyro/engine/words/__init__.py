@@ -1,0 +1,1 @@
+"""Searches by words, alone or beside a vector: on the same tiers, with the same promises."""

@@ -1,0 +1,231 @@
+"""The way of a search that goes by words, or by words and a vector:
+
+    snapshot → by words ─────────────────→ hits
+               by words, by vector → fuse → hits
+
+By words everything is exact and of the position of the snapshot. With a vector both legs have to show one position:
+they are asked again when a commit came in between, and at last while no commit may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pykyro.cache.commit_sequence import CommitSequence
+from pykyro.engine.ranking import hydrate
+from pykyro.engine.search_answers import Ranked, RoomForAnswer
+from pykyro.engine.state import State
+from pykyro.engine.words.collection_words import CollectionWords
+from pykyro.engine.words.highlights import Highlighter
+from pykyro.engine.words.ranking import ByWords, find_by_words
+from pykyro.engine.words.snapshot import Snapshots
+from pykyro.engine.words.sought import POSTINGS_PER_US, sought_in
+from pykyro.engine.words.two_legs import LegSearch, RowPlace, TwoLegs
+from pykyro.index.words.query import parse_query
+from pykyro.model.errors import KyroError
+from pykyro.model.legs import TEXT, Legs, LegScore
+from pykyro.model.limits import FUSE_DEPTH_MAX
+from pykyro.model.requests import LegHit, SearchRequest, SearchResult
+from pykyro.model.types import Metric, owner_of
+from pykyro.model.words import no_words
+
+_ATTEMPTS: Final = 3
+_DEPTH_MIN: Final = 100
+_WIDER: Final = 4
+_SMALL_ANSWER_BYTES: Final = 64 << 10
+_SURELY_SHORT_US: Final = 5_000
+_TERM_US: Final = 100
+
+
+ByVector = Callable[[LegSearch, int], Ranked]
+"""The nearest documents to the vector of a search, so many; without their content."""
+
+
+class LegSearches:
+    """Those of one engine. Any thread may call any method."""
+
+    def __init__(
+        self,
+        state: State,
+        commits: CommitSequence,
+        snapshots: Snapshots,
+        metric: Metric,
+    ) -> None:
+        self._state = state
+        self._commits = commits
+        self._snapshots = snapshots
+        self._metric = metric
+
+    def answer(self, search: LegSearch, by_vector: ByVector, room: RoomForAnswer) -> SearchResult:
+        """The answer; `by_vector` is the leg by vector, and `room` is asked as in ReadPath.
+
+        Raises FailedPrecondition where no words are kept, InvalidArgument for a text that would take too long,
+        ResourceExhausted.
+        """
+        words, legs = self._state.words, search.request.legs
+        assert legs is not None
+        if words is None:
+            raise no_words()
+        if not legs.by_vector:
+            return self._by_words(search, words, legs, room)
+        for _ in range(_ATTEMPTS):
+            number = self._commits.number_if_idle()
+            if number is None:
+                continue
+            try:
+                result = self._fused(search, words, legs, by_vector, room)
+            except (KyroError, LookupError):
+                if self._commits.number == number:
+                    raise
+                continue
+            if self._commits.number == number:
+                return result
+        with self._snapshots.lock:
+            return self._fused(search, words, legs, by_vector, room)
+
+    def cost_us(self, request: SearchRequest) -> int:
+        """About how many microseconds the words of a search take; no more than a bound that is known sooner, where
+        that is small. Raises as `answer`."""
+        words, legs = self._state.words, request.legs
+        assert legs is not None
+        if words is None:
+            raise no_words()
+        text = legs.text
+        bound = (1 + len(text) // 2) * (_TERM_US + self._state.documents // POSTINGS_PER_US)
+        if bound < _SURELY_SHORT_US and "*" not in text and '"' not in text:
+            return bound
+        snapshot = self._snapshots.take(owner_of(request.scope.tenant))
+        return sought_in(snapshot, parse_query(text, words.analyser)).cost_us
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    def _found(self, search: LegSearch, words: CollectionWords, legs: Legs, count: int) -> ByWords:
+        request, state = search.request, self._state
+        condition = None
+        if request.filter is not None or request.scope.namespace:
+            condition = state.condition(request.filter, request.scope)
+        snapshot = self._snapshots.take(owner_of(request.scope.tenant))
+        return find_by_words(
+            words,
+            snapshot,
+            legs.text,
+            condition,
+            count,
+            search.pause,
+            text_ids=state.texts is not None,
+        )
+
+    def _by_words(
+        self, search: LegSearch, words: CollectionWords, legs: Legs, room: RoomForAnswer
+    ) -> SearchResult:
+        request = search.request
+        found = self._found(search, words, legs, request.k)
+        hits, places = list[LegHit](), list[RowPlace]()
+        for rank, hit in enumerate(found.best, start=1):
+            if request.min_score <= 0 or hit.score >= request.min_score:
+                hits.append(LegHit(hit.doc_id, hit.score))
+                places.append(RowPlace(hit.tier, hit.row))
+                if legs.explain:
+                    hits[-1].legs = (LegScore(TEXT, rank, hit.score),)
+        result = SearchResult(
+            list(hits), found.matched, found.snapshot.position, matched=found.matched, legs="text"
+        )
+        # Exact whatever else is stored, so it tells nothing of others.
+        result.examined, result.exact_asked = found.matched, True
+        result.tiers = frozenset(then.tier.kind for then in found.snapshot.tiers)
+        result.plan, result.note = _plan(found), _note(found)
+        self._show(result, hits, places, request, words, found, room)
+        return result
+
+    def _fused(
+        self,
+        search: LegSearch,
+        words: CollectionWords,
+        legs: Legs,
+        by_vector: ByVector,
+        room: RoomForAnswer,
+    ) -> SearchResult:
+        request = search.request
+        depth = max(legs.depth or max(_DEPTH_MIN, 2 * request.k), request.k)
+        while True:
+            found = self._found(search, words, legs, depth)
+            near = by_vector(search, depth).result
+            fusion = TwoLegs(self._state, search, self._metric, legs, found, near)
+            worth, is_certain = fusion.worth(depth)
+            if is_certain or depth >= FUSE_DEPTH_MAX:
+                break
+            depth = min(_WIDER * depth, FUSE_DEPTH_MAX)
+        hits, places = list[LegHit](), list[RowPlace]()
+        for doc_id in fusion.in_order(worth)[: request.k]:
+            if request.min_score <= 0 or worth[doc_id] >= request.min_score:
+                hits.append(LegHit(doc_id, worth[doc_id]))
+                places.append(fusion.place(doc_id))
+                if legs.explain:
+                    hits[-1].legs = fusion.explained(doc_id)
+        result = SearchResult(
+            list(hits), len(worth), found.snapshot.position, matched=near.matched, legs="fused"
+        )
+        result.examined, result.exact = near.examined, near.exact and is_certain
+        result.exact_asked, result.tiers = request.exact, near.tiers
+        result.left_out, result.stages = near.left_out, near.stages
+        result.plan = f"{near.plan}; {_plan(found)}; fused by {legs.fuse} of the best {depth} of each"
+        result.note = "; ".join(filter(None, (near.note, _note(found))))
+        self._show(result, hits, places, request, words, found, room)
+        return result
+
+    def _show(
+        self,
+        result: SearchResult,
+        hits: Sequence[LegHit],
+        places: Sequence[RowPlace],
+        request: SearchRequest,
+        words: CollectionWords,
+        found: ByWords,
+        room: RoomForAnswer,
+    ) -> None:
+        """Fetch what the request wants to see of its hits."""
+        size, text_ids = 0, self._state.texts is not None
+        for place in places:
+            if request.include_metadata or text_ids:
+                size += place.tier.public_bytes((place.row,))
+            if request.include_vectors:
+                size += request.vector.nbytes
+        if size > _SMALL_ANSWER_BYTES:
+            result.held = room(size, len(hits))
+        for hit, place in zip(hits, places, strict=True):
+            hydrate([hit], [place.row], place.tier, request, text_ids=text_ids)
+        if request.legs is not None and request.legs.highlight:
+            highlighter = Highlighter(words, found.sought.shown_terms)
+            for hit, place in zip(hits, places, strict=True):
+                hit.highlights = highlighter.spans(place.tier.metadata(place.row))
+
+
+def vector_leg(request: SearchRequest, depth: int) -> SearchRequest:
+    """What is asked of the nearest documents for fusion: as many, and nothing of their content."""
+    return replace(
+        request,
+        k=depth,
+        legs=None,
+        min_score=0.0,
+        include_vectors=False,
+        include_metadata=False,
+        include_positions=False,
+    )
+
+
+def _plan(found: ByWords) -> str:
+    postings = sum(len(some.rows) for by_term in found.sought.postings for some in by_term.values())
+    return (
+        f"text: {len(found.sought.terms)} terms, {postings} postings in {len(found.snapshot.tiers)} tiers, "
+        f"{found.matched} documents match"
+    )
+
+
+def _note(found: ByWords) -> str:
+    if found.sought.scores:
+        return ""
+    if found.sought.never or found.sought.phrases:
+        return "the text names only words that must not be there, so it finds nothing"
+    return "the text has no words, so it finds nothing"
