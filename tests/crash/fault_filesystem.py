@@ -42,7 +42,7 @@ from pathlib import Path
 from tests.crash.disk import Directory, File, Loss, Node, RandomLoss, Units
 
 from pykyro.model.types import BytesLike
-from pykyro.storage.files.filesystem import Lock, WritableFile
+from pykyro.storage.files.filesystem import Lock, NoteFile, WritableFile
 
 CHANGES = frozenset(
     ("create", "write", "sync", "replace", "exchange", "link", "remove", "remove_directory", "make_directory")
@@ -149,6 +149,9 @@ class FaultFS:
             file = File(bytearray(), b"")
             parent.change({path.name: file}, self._units)
             return _FaultFile(self, path, file)
+
+    def open_note(self, path: Path) -> NoteFile:
+        return _FaultNote()
 
     def read(self, path: Path, *, limit: int | None = None) -> bytes:
         with self._call("read", path):
@@ -278,6 +281,16 @@ class FaultFS:
         if not isinstance(node, Directory):
             raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path))
         return node
+
+
+class _FaultNote:
+    """A note that nobody reads: it is for readers in other processes, and no start after a crash looks at it."""
+
+    def put(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class _Running:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -308,11 +308,10 @@ class Collections:
 
     # --- steps --------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self) -> AbstractContextManager[object]:
+        """Held by whoever changes which collections there are."""
         self.open.check_process()
-        with self._catalogue.lock:
-            yield
+        return self._catalogue.lock
 
     def _change(self, change: Callable[[Catalogue], Catalogue]) -> None:
         with self._writing("changing the catalogue"):
@@ -340,19 +339,22 @@ class Collections:
                 path=path,
                 hint="Put them back or restore the collection from a backup; or drop it",
             )
-        engine = open_engine(
+        engine = self._engine_in(path, engine_options_of(self._base, entry, self.open.open_max))
+        for warning in engine.recovered.warnings:
+            _log.warning("recovery of %s: %s", path, warning)
+        self.on_open(engine)
+        return engine
+
+    def _engine_in(self, path: Path, options: EngineOptions) -> Engine:
+        return open_engine(
             path,
-            engine_options_of(self._base, entry, self.open.open_max),
+            options,
             filesystem=self._filesystem,
             clock=self.clock,
             builder=self._builder,
             memory=self._memory,
             threads=self._threads,
         )
-        for warning in engine.recovered.warnings:
-            _log.warning("recovery of %s: %s", path, warning)
-        self.on_open(engine)
-        return engine
 
     def _config(self, number: int) -> CollectionConfig:
         if number == DEFAULT_NUMBER:

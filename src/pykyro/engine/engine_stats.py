@@ -11,6 +11,8 @@ def stats_of(context: EngineContext, maintenance: Maintenance, expired: int) -> 
     """Those of this moment; `expired` documents have gone at their instant since the start."""
     version = context.state.version
     breaker, room = context.log.breaker, context.disk.room()
+    # Who only reads needs no room on the disk.
+    refusing = context.writes.refusing or (room.refusal if breaker.closed else breaker.reason)
     cold = sum(segment.live for segment in version.cold)
     queries = context.caches.queries
     return EngineStats(
@@ -27,7 +29,7 @@ def stats_of(context: EngineContext, maintenance: Maintenance, expired: int) -> 
         wal_writes_failed=breaker.failures,
         wal_bytes=context.log.bytes_written,
         wal_syncs=context.log.syncs,
-        refusing_writes=context.writes.refusing or (room.refusal if breaker.closed else breaker.reason),
+        refusing_writes=refusing if context.writes.read_only is None else "",
         breaker_state=int(breaker.state),
         disk_full_errors=breaker.disk_full_failures,
         disk_free_bytes=room.free_bytes,

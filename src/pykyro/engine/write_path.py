@@ -32,7 +32,7 @@ from pykyro.engine.resolve import GroupChanges, check_put, refusal_of, too_long
 from pykyro.engine.resolve_text import key_of_text, text_of
 from pykyro.engine.room import Room
 from pykyro.engine.state import State
-from pykyro.model.errors import KyroError, Unavailable
+from pykyro.model.errors import FailedPrecondition, KyroError, Unavailable
 from pykyro.model.expiry import Expiry
 from pykyro.model.limits import COMMIT_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_wire import TYPES_TAG, encode_metadata
@@ -84,6 +84,8 @@ class WritePath:
         self.group_since_s: float | None = None
         """When the group that is being written was taken; None when none is."""
         self._refusal = ""
+        self.read_only: Callable[[], str] | None = None
+        """Says why nothing may be written here at all, and where it may; None where it may."""
         self.refusing = ""
         """Why every later write is refused, until the database is opened again; empty while they are taken."""
         self.lock = threading.RLock()
@@ -240,6 +242,8 @@ class WritePath:
         self, operations: Sequence[Operation | KyroError], no_memory: KyroError | None
     ) -> list[Answer]:
         """Commit as many of the operations as may be in memory at once, nearly always all; their answers."""
+        if self.read_only is not None:
+            return [FailedPrecondition(self.read_only())] * len(operations)
         if self._refusal:
             self.refusing = self._refusal
             return [Unavailable(self._refusal)] * len(operations)

@@ -2,6 +2,7 @@
 
     MANIFEST                      what belongs to the database, see manifest.py
     LOCK                          who has it open
+    POSITION                      up to where readers in other processes may read the log, see position_file.py
     wal_000000000007.wal          a segment of the log
     segment_000000000012.rows     a cold segment's documents and their metadata index
     segment_000000000012.graph    its HNSW graph
@@ -28,6 +29,7 @@ from typing import Final
 
 MANIFEST: Final = "MANIFEST"
 LOCK: Final = "LOCK"
+POSITION: Final = "POSITION"
 SNAPSHOTS: Final = "snapshots"
 CATALOGUE: Final = "COLLECTIONS"
 COLLECTIONS: Final = "collections"
@@ -109,6 +111,7 @@ def is_known(name: str) -> bool:
     return is_data_file(name) or name in (
         MANIFEST,
         LOCK,
+        POSITION,
         CATALOGUE,
         LEGACY_TENANTS,
         USAGE,

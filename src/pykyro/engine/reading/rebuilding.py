@@ -1,0 +1,110 @@
+"""The state of a reader, made from the segments of a MANIFEST and the log behind them, as recovery makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pykyro.engine.memory import EngineMemory
+from pykyro.engine.options import EngineOptions
+from pykyro.engine.state import State
+from pykyro.engine.text_ids import TextKeys
+from pykyro.engine.tiers.cold_segment import ColdSegment
+from pykyro.engine.tiers.open_segment import open_segment
+from pykyro.model.types import LSN
+from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.log_feed import BrokenOff, LogFeed
+from pykyro.storage.manifest import Manifest, SegmentEntry
+from pykyro.storage.segment.reader import open_deleted_rows
+from pykyro.storage.wal.format import OPERATION
+
+_TRIES: Final = 100
+"""The writer replaces files once in a while; a reader that meets it so often in a row does not meet a writer."""
+
+Known = Mapping[int, ColdSegment]
+
+
+def rebuilt(
+    filesystem: FileSystem,
+    directory: Path,
+    options: EngineOptions,
+    memory: EngineMemory,
+    known: Known,
+    until: LSN | None,
+) -> tuple[State, LogFeed]:
+    """What the directory holds, up to position `until` if its log has that, else to its end; and its log behind that.
+
+    Files of the segments that are `known`, by number, are not opened again.
+
+    Raises DataDamaged, DataDirMismatch, OSError.
+    """
+    for _ in range(_TRIES):
+        feed = LogFeed(filesystem, directory)
+        try:
+            state = _opened(filesystem, directory, options, memory, known, feed.manifest)
+            _replay(state, feed, directory, until)
+        except (FileNotFoundError, BrokenOff) as error:
+            failure = error
+            # Only while a newer MANIFEST stands there did the writer do this.
+            if not feed.is_outdated:
+                break
+        else:
+            return state, feed
+    raise _as_missing(failure, directory)
+
+
+def _as_missing(error: Exception, directory: Path) -> Exception:
+    if isinstance(error, OSError):
+        return error
+    return FileNotFoundError(2, str(error), str(directory / "MANIFEST"))
+
+
+def _opened(
+    filesystem: FileSystem,
+    directory: Path,
+    options: EngineOptions,
+    memory: EngineMemory,
+    known: Known,
+    manifest: Manifest,
+) -> State:
+    segments = []
+    for entry in manifest.segments:
+        before = known.get(entry.number)
+        if before is not None and _same_files(before.entry, entry):
+            segments.append(before.with_deleted(entry, open_deleted_rows(filesystem, directory, entry)))
+        else:
+            covers = manifest.sealed_lsn
+            segments.append(
+                open_segment(filesystem, directory, entry, options.metric, memory=memory, covers=covers)
+            )
+    state = State(
+        manifest.dimension,
+        manifest.metric,
+        segments,
+        manifest.sealed_lsn,
+        memory,
+        typed_values=options.typed_values,
+        may_expire=manifest.has_expiry,
+        texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
+    )
+    state.tenants.count(manifest.tenants.values(), segments)
+    return state
+
+
+def _same_files(one: SegmentEntry, other: SegmentEntry) -> bool:
+    return (one.rows, one.graph, one.shape) == (other.rows, other.graph, other.shape)
+
+
+def _replay(state: State, feed: LogFeed, directory: Path, until: LSN | None) -> None:
+    if state.position == until:
+        return
+    for frame in feed.frames():
+        if frame.kind == OPERATION:
+            state.may_expire = state.may_expire or feed.manifest.has_expiry
+            state.tenants.count(feed.manifest.tenants.values(), state.version.oldest_first)
+            state.replay(frame.lsn, feed.records(frame), directory)
+        state.position = frame.lsn
+        if frame.lsn == until:
+            break
+    state.version.active.charge()
