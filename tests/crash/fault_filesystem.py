@@ -39,7 +39,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.crash.disk import Directory, File, Loss, Node, RandomLoss, Units
+from tests.crash.disk import Directory, File, Loss, Node, RandomLoss, Units, UnreadNote
 
 from pykyro.model.types import BytesLike
 from pykyro.storage.files.filesystem import Lock, NoteFile, WritableFile
@@ -151,7 +151,7 @@ class FaultFS:
             return _FaultFile(self, path, file)
 
     def open_note(self, path: Path) -> NoteFile:
-        return _FaultNote()
+        return UnreadNote()
 
     def read(self, path: Path, *, limit: int | None = None) -> bytes:
         with self._call("read", path):
@@ -281,16 +281,6 @@ class FaultFS:
         if not isinstance(node, Directory):
             raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path))
         return node
-
-
-class _FaultNote:
-    """A note that nobody reads: it is for readers in other processes, and no start after a crash looks at it."""
-
-    def put(self, data: bytes) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class _Running:

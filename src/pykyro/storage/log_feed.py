@@ -50,7 +50,7 @@ class LogFeed:
         self._seen = b""
         """Of POSITION when all frames were read."""
         self._is_reading = True
-        """Whether frames may have been handed out that nobody has applied yet."""
+        """Whether frames may be left that were not handed out."""
         self.manifest: Manifest = decode_manifest(self._watched.content(), self._path)
         self.lsn: LSN = self.manifest.sealed_lsn
         """Of the last frame that was handed out."""
@@ -69,16 +69,13 @@ class LogFeed:
         """Whether another MANIFEST stands there than the one that was read."""
         return self._watched.is_replaced
 
-    def refresh(self) -> bool:
-        """Read the MANIFEST again if it was replaced; whether its content changed. Raises BrokenOff, and as the
-        constructor."""
-        if not self._watched.is_replaced:
-            return False
-        self._position.refresh()
+    def _refresh(self) -> None:
+        """Read the MANIFEST again. Raises BrokenOff, and as the constructor."""
         before, self.manifest = self.manifest, decode_manifest(self._watched.content(), self._path)
+        # Behind it: a writer has its note there before a MANIFEST names its first segment.
+        self._position.refresh()
         if before.history != self.manifest.history:
             raise BrokenOff("another history stands in the directory")
-        return before != self.manifest
 
     def frames(self) -> Iterator[Frame]:
         """Those accepted behind `lsn`. Raises BrokenOff, DataDamaged, OSError."""
@@ -87,7 +84,7 @@ class LogFeed:
             # In this order, the MANIFEST is at least as new as what was published, and names its segment.
             seen, published = self._position.raw(), self._position.read()
             if self._watched.is_replaced:
-                self.refresh()
+                self._refresh()
                 continue
             entry = self._next_entry()
             limit = None if entry is None else entry.end_offset

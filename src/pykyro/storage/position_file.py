@@ -15,6 +15,7 @@ recovery. The same holds where a program of an earlier version wrote, which know
 from __future__ import annotations
 
 import struct
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ PLACE: Final = struct.Struct("<QQQ")
 CHECKSUM: Final = struct.Struct("<I")
 SIZE: Final = HEAD.size + PLACE.size + CHECKSUM.size
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_TRIES: Final = 100
+_TRIES: Final = 50
+_REST_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class PositionReader:
             if zlib.crc32(content[: -CHECKSUM.size]) == CHECKSUM.unpack(content[-CHECKSUM.size :])[0]:
                 number, offset, lsn = PLACE.unpack_from(content, HEAD.size)
                 return PublishedPosition(filename.wal(number), offset, lsn)
+            # Perhaps it is just being replaced; who is at it needs the processor.
+            time.sleep(_REST_S)
         return None
 
 

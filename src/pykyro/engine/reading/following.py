@@ -59,6 +59,8 @@ class Following:
         self._feed = feed
         self._built_from = _segments_of(feed.manifest)
         self._lock = threading.RLock()
+        self._is_behind = False
+        """Whether frames may have been read that are not applied yet."""
         self._round: Round | None = None
         self._alarm = Alarm(_log, context.clock)
         self._released_s = 0.0
@@ -78,9 +80,12 @@ class Following:
     def catch_up(self) -> None:
         """Return when everything is visible that was accepted before the call. Raises StorageError."""
         try:
-            if self._feed.has_news:
+            # In this order: frames that were read are applied a moment later.
+            if self._is_behind or self._feed.has_news:
                 with self._lock:
+                    self._is_behind = True
                     self._advance()
+                    self._is_behind = False
         except FileNotFoundError as error:
             raise StorageError(
                 f"{error.filename or 'a file'} is missing: the directory was moved or removed while it was read",
@@ -200,6 +205,7 @@ class Following:
     def _should_look(self) -> bool:
         return (
             time.monotonic() - self._released_s > _RELEASE_INTERVAL_S
+            or self._is_behind
             or self._feed.has_news
             or self._context.writes.expiration.has_work
         )
