@@ -9,6 +9,7 @@
     segment_000000000012.shape    how rows became points of the graph, and how far to look in it
     segment_000000000012.spool.tmp  what is gathered for a .rows file while it is being built
     segment_000000000012_000000000031.dead   its rows deleted up to a checkpoint
+    ARCHIVE                       what the directory is to an archive, see replication/role.py
     COLLECTIONS                   the other collections, see catalogue.py; the directory itself is `default`
     collections/7/                the directory of one of them, with a MANIFEST of its own
     snapshots/20260601T120000Z/   hard links that open as a database of their own
@@ -29,6 +30,7 @@ from typing import Final
 
 MANIFEST: Final = "MANIFEST"
 LOCK: Final = "LOCK"
+ARCHIVE: Final = "ARCHIVE"
 POSITION: Final = "POSITION"
 SNAPSHOTS: Final = "snapshots"
 CATALOGUE: Final = "COLLECTIONS"
@@ -112,6 +114,7 @@ def is_known(name: str) -> bool:
         MANIFEST,
         LOCK,
         POSITION,
+        ARCHIVE,
         CATALOGUE,
         LEGACY_TENANTS,
         USAGE,

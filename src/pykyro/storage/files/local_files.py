@@ -75,7 +75,8 @@ class LocalNote:
 
     def __init__(self, path: Path) -> None:
         flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
-        self._descriptor: int | None = open_descriptor(path, flags)
+        self._descriptor: int | None = None
+        self._descriptor = open_descriptor(path, flags)
         _open_here.add(self)
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             self.close()
