@@ -4,7 +4,9 @@ in the catalogue as it stands on disk, by every call."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from pykyro.database.changes import by_number
@@ -15,6 +17,7 @@ from pykyro.engine.reading.open_reader import open_reader, refusal_of_reader
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.collection import CollectionInfo, not_found
 from pykyro.model.errors import FailedPrecondition, StorageError
+from pykyro.model.limits import COLLECTION_IDLE_S, COLLECTIONS_OPEN_MAX
 from pykyro.storage import filename
 from pykyro.storage.catalogue import Catalogue, decode_catalogue
 from pykyro.storage.files.filesystem import LocalFileSystem
@@ -31,12 +34,16 @@ class ReadCollections(Collections):
         base: EngineOptions,
         *,
         memory: MemoryBudget | None = None,
+        open_max: int = COLLECTIONS_OPEN_MAX,
+        idle_s: float = COLLECTION_IDLE_S,
+        refusal: Callable[[], str] | None = None,
     ) -> None:
-        """Raises DataDamaged, DataDirMismatch, OSError."""
+        """`refusal` says what a write is told. Raises DataDamaged, DataDirMismatch, OSError."""
         self._catalogue_path = directory / filename.CATALOGUE
         self._watched = WatchedFile(LocalFileSystem(), self._catalogue_path)
         self._refreshing = threading.RLock()
-        super().__init__(directory, default, base, memory=memory)
+        self._refusal = refusal or partial(refusal_of_reader, directory)
+        super().__init__(directory, default, base, memory=memory, open_max=open_max, idle_s=idle_s)
 
     def number_of(self, name: str) -> int:
         self._refresh()
@@ -69,7 +76,7 @@ class ReadCollections(Collections):
 
     def _changing(self) -> AbstractContextManager[object]:
         self.open.check_process()
-        raise FailedPrecondition(refusal_of_reader(self.directory))
+        raise FailedPrecondition(self._refusal())
 
     def _open_engine(self, number: int) -> Engine:
         try:
@@ -88,6 +95,7 @@ class ReadCollections(Collections):
             clock=self.clock,
             memory=self._memory,
             threads=self._threads,
+            refusal=self._refusal,
         )
 
     def _remove_abandoned(self) -> None:

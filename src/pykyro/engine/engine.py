@@ -144,7 +144,7 @@ class Engine:
 
     async def until_fresh(self, wanted: Freshness | None) -> None:
         """`wait_for` on an event loop."""
-        await until_fresh(self._context.state, wanted)
+        await until_fresh(self._context.state, wanted, follows=self.following is not None)
 
     def watch_syncs(self, observer: Callable[[float], None]) -> None:
         """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""
@@ -182,6 +182,8 @@ class Engine:
 
     def _tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
         context = self._context
+        if self.following is not None:
+            return context.state.tenants.numbers_of(tenant_ids, context.manifests.current.tenants)
         self._require_writer()
         if any(tenant_id not in context.manifests.current.tenants for tenant_id in tenant_ids):
             try:

@@ -29,7 +29,7 @@ def stats_of(context: EngineContext, maintenance: Maintenance, expired: int) -> 
         wal_writes_failed=breaker.failures,
         wal_bytes=context.log.bytes_written,
         wal_syncs=context.log.syncs,
-        refusing_writes=refusing if context.writes.read_only is None else "",
+        refusing_writes=refusing if context.log.takes_writes else "",
         breaker_state=int(breaker.state),
         disk_full_errors=breaker.disk_full_failures,
         disk_free_bytes=room.free_bytes,

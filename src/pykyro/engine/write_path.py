@@ -86,6 +86,8 @@ class WritePath:
         self._refusal = ""
         self.read_only: Callable[[], str] | None = None
         """Says why nothing may be written here at all, and where it may; None where it may."""
+        self.before_answers: Callable[[list[Answer]], list[Answer]] | None = None
+        """Given the answers to a group that is written, what its callers are to be told."""
         self.refusing = ""
         """Why every later write is refused, until the database is opened again; empty while they are taken."""
         self.lock = threading.RLock()
@@ -221,6 +223,8 @@ class WritePath:
                     refusal = self.room.refusal(may_wait=adds)
                 with self.lock:
                     answers += self._write(rest, refusal)
+            if self.before_answers is not None:
+                answers = self.before_answers(answers)
         except BaseException as error:
             # `_refusal` stands during every write; only of one that ended like this it is true.
             self.refusing = self._refusal

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from pykyro.model.collection import DEFAULT_NUMBER
 from pykyro.model.errors import FailedPrecondition, KyroError
 from pykyro.model.types import LSN
 from pykyro.replication.mirror import Mirror, Promoted
@@ -29,6 +30,8 @@ from pykyro.system.clock import Clock
 _log: Final = logging.getLogger(__name__)
 
 _AFTER_FAILURE_S, _AFTER_FAILURES_S_MAX = 0.25, 15.0
+_LOOK_AHEAD_EVERY: Final = 20
+"""Commits; who is only one behind need not know how far the archive goes."""
 POLL_S: Final = 0.2
 """Between two looks for a new commit."""
 
@@ -46,8 +49,8 @@ class Follower:
         store: ArchiveStore | None = None,
         poll_s: float = POLL_S,
     ) -> None:
-        """Takes the lock of the directory and brings it to the newest state of the archive, so that it can be read. Then
-        `promoted` says whether the archive names it the leader already.
+        """Takes the lock of the directory and brings it to the newest state of the archive, so that it can be read.
+        Then `promoted` says whether the archive names it the leader already.
 
         Raises FailedPrecondition when the directory holds something else or the archive nothing, DataDirInUse,
         DataDamaged, InvalidArgument, OSError.
@@ -64,6 +67,8 @@ class Follower:
         """Why it does not keep up; empty while it does."""
         self.promoted: Commit | None = None
         """The commit that makes this directory the leader."""
+        self.on_applied: Callable[[], None] = lambda: None
+        """Told after each commit that was applied."""
         self.on_promoted: Callable[[], None] = lambda: None
         """Told once, when the archive names this directory the leader."""
         make_directories(filesystem, directory)
@@ -119,6 +124,20 @@ class Follower:
         """Commits that are known to be in the archive and are not here."""
         return self._mirror.behind
 
+    def lag(self) -> dict[str, object]:
+        """How far behind it is, for whoever asks whether it is ready."""
+        return {
+            "following": self.location,
+            "epoch": self.epoch,
+            "lag_seconds": round(self.lag_s, 3),
+            "lag_positions": self.lag_positions,
+        }
+
+    @property
+    def lag_positions(self) -> int:
+        """Positions of the collection default that are known to be in the archive and are not here."""
+        return max(0, self._mirror.head_position - self.position(DEFAULT_NUMBER))
+
     def position(self, number: int) -> LSN:
         """Up to where this collection is here."""
         return self._mirror.position(number)
@@ -137,8 +156,8 @@ class Follower:
         self._lock.release()
 
     def take_lead(self) -> None:
-        """Make the directory that of a leader, once it is promoted and nobody reads it through this process; then it may
-        be opened as any database. Raises OSError, DataDamaged."""
+        """Make the directory that of a leader, once it is promoted and nobody reads it through this process; then it
+        may be opened as any database. Raises OSError, DataDamaged."""
         assert self.promoted is not None
         self._mirror.close()
         take_lead(self._filesystem, self._directory, self.promoted)
@@ -170,10 +189,14 @@ class Follower:
             self.on_promoted()
 
     def _catch_up(self) -> None:
-        began_s = time.monotonic()
+        began_s, applied = time.monotonic(), 0
         try:
             while self._mirror.catch_up():
+                self.on_applied()
                 began_s = time.monotonic()
+                applied += 1
+                if applied % _LOOK_AHEAD_EVERY == 2:
+                    self._mirror.look_ahead()
                 if self._stop.is_set():
                     return
         except Promoted as told:

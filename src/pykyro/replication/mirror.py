@@ -63,11 +63,24 @@ class Mirror:
         self._role = role
         self._logs: dict[int, MirroredLog] = {}
         self._head_number = 0
+        self._head_position: LSN = 0
         self.number = 0
         """Of the newest commit that was applied; 0 before the first."""
         self.epoch = 0
         self.shipped_us = 0
         """When that commit was made, on the leader's clock."""
+
+    @property
+    def head_position(self) -> LSN:
+        """Up to where the collection default is known to be in the archive."""
+        return max(self._head_position, self.position(DEFAULT_NUMBER))
+
+    def look_ahead(self) -> None:
+        """See how far the archive goes. Raises DataDamaged, OSError."""
+        head = last_commit(self._store, self.number)
+        if head is not None:
+            self._head_number = head.number
+            self._head_position = head.positions.get(DEFAULT_NUMBER, self._head_position)
 
     @property
     def behind(self) -> int:

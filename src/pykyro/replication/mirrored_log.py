@@ -104,7 +104,7 @@ class MirroredLog:
             self._note.close()
 
     def _continued(self, name: str) -> _OpenSegment:
-        """The segment as far as it is here whole, to be appended to: a copy, as no file is opened for writing twice."""
+        """The segment as far as it is here whole, to be appended to: a copy, for none is opened for writing twice."""
         path, temporary = self._directory / name, self._directory / filename.temporary(name)
         content = memoryview(b"")
         with contextlib.suppress(FileNotFoundError, DataDamaged):

@@ -59,6 +59,13 @@ class ArchiveStore(Protocol):
         ...
 
 
+def normal_place(place: str) -> str:
+    """One spelling of a place: an absolute path, or a URL without a slash at its end."""
+    if is_object_store(place):
+        return place.rstrip("/")
+    return str(Path(local_place(place)).absolute())
+
+
 def open_archive(url: str) -> ArchiveStore:
     """The archive at a URL; no request is made yet.
 
@@ -67,7 +74,7 @@ def open_archive(url: str) -> ArchiveStore:
     """
     check_archive_url(url)
     if not is_object_store(url):
-        return DirectoryStore(LocalFileSystem(), Path(local_place(url)).absolute(), url)
+        return DirectoryStore(LocalFileSystem(), Path(local_place(url)).absolute(), normal_place(url))
     return CloudArchive(url)
 
 
@@ -76,7 +83,7 @@ def check_archive_url(url: str) -> None:
     if is_object_store(url):
         if importlib.util.find_spec("obstore") is None:
             raise FailedPrecondition(f"{url} needs the cloud extra: pip install 'pykyro[cloud]'")
-    elif local_place(url) == url:
+    elif "://" in local_place(url):
         raise InvalidArgument(f"an archive is kept at {URL_FORMS}, got {url!r}", field="url")
 
 

@@ -3,8 +3,8 @@
     segments/<sha256>                       a file of a segment, named by its content
     log/<epoch>/<first>-<last>-<sha256>     bytes of a log segment as they stand in the file, named by the positions
                                             that end in them and by their content
-    manifests/<number>-<sha256>             everything a reader needs to start from commit <number>: of each collection
-                                            its MANIFEST, its files, and the pieces of its log that are not sealed
+    manifests/<number>-<sha256>             what a reader needs to start from commit <number>: of each collection its
+                                            MANIFEST, its files, and the pieces of its log that are not sealed
     commits/<number>                        created once, one after the other: who led, what was shipped
 
 A commit is what counts: objects that no commit names are what an attempt left over. Numbers begin at 1 and have no
@@ -56,8 +56,8 @@ class StoredFile(_Record):
 
 
 class CollectionState(_Record):
-    """One collection: `manifest` is its MANIFEST as text, `files` what that names beside the log, and `log` the pieces
-    of its log behind the sealed position."""
+    """One collection: `manifest` is its MANIFEST as text, `files` what that names beside the log, `log` the pieces of
+    its log behind the sealed position."""
 
     manifest: str
     files: dict[str, StoredFile]

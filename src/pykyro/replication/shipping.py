@@ -2,8 +2,8 @@
 
     gather    what is new in each collection; files of segments are uploaded as they are found
     upload    the pieces of the log, and the state when more than the log has changed
-    commit    created under the next number. One that is there already is another leader's, and this directory leads no
-              more (`LostLead`), unless it is this very one, whose answer was lost
+    commit    created under the next number. One that is there already is another leader's, and this directory leads
+              no more (`LostLead`), unless it is this very one, whose answer was lost
 
 What fails is tried again as a whole: objects are named by their content, so those that are there are the same.
 """
@@ -48,8 +48,8 @@ class LostLead(KyroError):
 
     def __init__(self, commit: Commit, location: str) -> None:
         super().__init__(
-            f"{commit.host} ({commit.leader}) leads {location}, epoch {commit.epoch}: this directory leads no more and "
-            "takes no writes. Point clients to the new leader; what stands here stays as it is"
+            f"{commit.host} ({commit.leader}) leads {location}, epoch {commit.epoch}: this directory leads no more "
+            "and takes no writes. Point clients to the new leader; what stands here stays as it is"
         )
         self.commit = commit
 
@@ -146,7 +146,7 @@ class Shipping:
             self._charge.set(PIECE_BYTES)
             for number, log in self._logs.items():
                 if log.state is None or log.has_news:
-                    # A file that is missing means that the writer went on; the next round finds what stands there then.
+                    # A missing file means that the writer went on; the next round finds what stands there then.
                     with contextlib.suppress(FileNotFoundError):
                         found[number] = log.gather(self.epoch)
         pending = self._commit_of(found)

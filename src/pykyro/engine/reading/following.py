@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pykyro.engine.context import EngineContext
+from pykyro.engine.freshness import behind
 from pykyro.engine.reading.rebuilding import rebuilt
 from pykyro.engine.state import State
 from pykyro.model.errors import DataDamaged, KyroError, StorageError, Unavailable
@@ -105,11 +106,7 @@ class Following:
             if state.position >= wanted.min_position:
                 return
             if time.monotonic() >= until_s:
-                raise Unavailable(
-                    f"this reader is at position {state.position}, and min_position is {wanted.min_position}: the "
-                    f"writer did not get there within {wanted.max_wait_s:g} s (max_wait_s). Ask again later, or "
-                    "without min_position"
-                )
+                raise Unavailable(behind(state, wanted))
             time.sleep(_REST_S)
 
     # --- steps --------------------------------------------------------------------------------------

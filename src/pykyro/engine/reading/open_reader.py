@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pykyro.engine.caches import Caches
@@ -36,11 +38,12 @@ def open_reader(
     clock: Clock | None = None,
     memory: MemoryBudget | None = None,
     threads: JobThreads | None = None,
+    refusal: Callable[[], str] | None = None,
 ) -> Engine:
     """An engine that shows what stands in directory `path` and follows whoever writes it.
 
-    It takes no lock and writes nothing; all that writes raises FailedPrecondition. `database` is the directory of the
-    database that the collection in `path` is of, where they differ.
+    It takes no lock and writes nothing; all that writes raises FailedPrecondition with what `refusal` says, if it is
+    given. `database` is the directory of the database that the collection in `path` is of, where they differ.
 
     Raises DataDamaged, DataDirMismatch, and StorageError for what else the disk refuses.
     """
@@ -50,7 +53,7 @@ def open_reader(
             filesystem,
             directory,
             options,
-            database or directory,
+            refusal or partial(refusal_of_reader, database or directory),
             clock or SystemClock(),
             EngineMemory(memory, options),
             threads,
@@ -74,7 +77,7 @@ def _opened(
     filesystem: FileSystem,
     directory: Path,
     options: EngineOptions,
-    database: Path,
+    refusal: Callable[[], str],
     clock: Clock,
     memory: EngineMemory,
     threads: JobThreads | None,
@@ -84,9 +87,6 @@ def _opened(
     require_id_type(manifest, options.text_ids, directory / filename.MANIFEST)
     options = replace(options, text_ids=manifest.text_ids is not None)
     state, feed = rebuilt(filesystem, directory, options, memory, {}, None)
-
-    def refusal() -> str:
-        return refusal_of_reader(database)
 
     log, disk = UnwrittenLog(clock, refusal), DiskSpace(filesystem, directory, clock)
     caches = Caches(options, state, clock, memory)

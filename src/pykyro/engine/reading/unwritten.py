@@ -19,6 +19,8 @@ from pykyro.system.clock import Clock
 class UnwrittenLog(Log):
     """A log that takes nothing. Whoever comes here was refused by the write path already, or should have been."""
 
+    takes_writes = False
+
     def __init__(self, clock: Clock, refusal: Callable[[], str]) -> None:
         # Not that of Log, which opens a segment.
         self._refusal = refusal

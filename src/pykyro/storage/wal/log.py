@@ -71,6 +71,8 @@ class Log:
     """Appends, syncs, rotates. `append`, `rotate`, `probe` and `close` belong to one thread at a time (the write
     path's lock); `sync` may run beside them."""
 
+    takes_writes = True
+
     def __init__(
         self,
         filesystem: FileSystem,
