@@ -65,6 +65,7 @@ class Follower:
         self._fresh_s = time.monotonic()
         self.warning = ""
         """Why it does not keep up; empty while it does."""
+        self.failures = 0
         self.promoted: Commit | None = None
         """The commit that makes this directory the leader."""
         self.on_applied: Callable[[], None] = lambda: None
@@ -205,5 +206,6 @@ class Follower:
         self._fresh_s = began_s
 
     def _failed(self, error: Exception) -> None:
+        self.failures += 1
         self.warning = f"following {self.location} fails: {error}"
         self._alarm.on(self.warning)
