@@ -32,7 +32,7 @@ def documents(server: RunningServer) -> dict[int, str]:
 def refusal(call: object) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as raised:
         call()  # type: ignore[operator]
-    return raised.value.code(), raised.value.details()  # type: ignore[attr-defined]
+    return raised.value.code(), str(raised.value.details())
 
 
 def promote(directory: Path) -> subprocess.CompletedProcess[str]:
@@ -78,7 +78,7 @@ def test_a_leader_is_frozen_its_follower_promoted_and_the_old_leader_woken(tmp_p
         told = promote(places[1] / "data")
         assert told.returncode == 0, told.stderr
         assert "epoch 2" in told.stdout
-        wait_until(lambda: "ready" == _status(follower))
+        wait_until(lambda: _status(follower) == "ready")
         assert documents(follower) == before
         insert(follower, 500, "of the new leader")
 
