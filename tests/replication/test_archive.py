@@ -293,3 +293,31 @@ def test_a_directory_store_creates_once(tmp_path: Path) -> None:
     assert store.names("commits") == ["commits/1", "commits/2"]
     assert store.names("commits", "commits/1") == ["commits/2"]
     assert store.names("nothing") == []
+
+
+def test_an_embedded_database_follows_an_archive(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/archive"
+    with pykyro.open(tmp_path / "leader", dimension=4) as db:
+        fill(db, 1, 100)
+        leader = leading(tmp_path / "leader", open_archive(url))
+        leader.start()
+        wait_until(lambda: leader.shipped_position(0) >= db.position)
+        with pykyro.open(tmp_path / "follower", follow=url) as follower:
+            assert follower.count(min_position=db.position, max_wait_s=60) == 100
+            fill(db, 101, 10)
+            assert follower.count(min_position=db.position, max_wait_s=60) == 110
+            with pytest.raises(FailedPrecondition, match="send them to the leader"):
+                follower.insert(1, [1, 2, 3, 4])
+            with pytest.raises(FailedPrecondition, match="send them to the leader"):
+                follower.create_collection("c", 4)
+            assert follower.health().status == "healthy"
+            with pykyro.open(tmp_path / "follower", read_only=True) as beside:
+                assert beside.count() == 110
+        promote(DISK, tmp_path / "follower", open_archive(url), CLOCK)
+        with pytest.raises(FailedPrecondition, match="was made the leader"):
+            pykyro.open(tmp_path / "follower", follow=url)
+        leader.stop()
+    with pytest.raises(InvalidArgument, match="hot_rows_max is about writing"):
+        pykyro.open(tmp_path / "other", follow=url, hot_rows_max=5)
+    with pytest.raises(InvalidArgument, match="an archive is kept at"):
+        pykyro.open(tmp_path / "other", follow="ftp://somewhere/else")

@@ -40,13 +40,15 @@ Documents = dict[object, object]
 class Leader:
     """A directory that leads, or believes to. `content` is what it held at each position it was at."""
 
-    def __init__(self, path: Path, store: FaultyStore, before: Documents) -> None:
+    def __init__(
+        self, path: Path, store: FaultyStore, content: dict[int, Documents] | None = None, shipped: int = 0
+    ) -> None:
         self.path = path
         self.store = store
-        self.content: dict[int, Documents] = {}
-        self.documents = dict(before)
+        self.content = dict(content or {})
+        self.documents = dict(self.content[shipped]) if shipped else {}
         self.shipping: Shipping | None = None
-        self.shipped = 0
+        self.shipped = shipped
         """The position that was said to be shipped."""
         self.db = self._opened()
         self.note()
@@ -64,9 +66,9 @@ class Leader:
         self.content[self.position()] = dict(self.documents)
 
     def write(self, chance: random.Random) -> None:
-        for _ in range(chance.randint(1, 6)):
+        for at in range(chance.randint(1, 6)):
             doc_id, number = chance.randint(1, 20), chance.random()
-            if chance.random() < 0.7:
+            if not at or chance.random() < 0.7:
                 self.db.insert(doc_id, [chance.random() for _ in range(4)], {"n": number})
                 self.documents[doc_id] = number
             elif self.db.delete(doc_id):
@@ -111,6 +113,7 @@ class Follower:
         self.store = store
         self.mirror: Mirror | None = None
         self.promoted: Promoted | None = None
+        self.epoch = 1
         path.mkdir()
         write_role(DISK, path, new_role(store.location, follows=True))
 
@@ -149,8 +152,10 @@ class World:
         self.chance = random.Random(seed)
         self.base = base
         self.store = FaultyStore(DirectoryStore(DISK, base / "archive", str(base / "archive")))
-        self.leaders = [Leader(base / "leader", self.store, {})]
+        self.leaders = [Leader(base / "leader", self.store)]
         self.leaders[0].ship()
+        self.truth = {1: self.leaders[0].content}
+        """What was there at each position, by epoch."""
         self.followers: list[Follower] = []
         self.made = 0
 
@@ -181,12 +186,16 @@ class World:
         self.check(follower)
 
     def check(self, follower: Follower) -> None:
-        """What it shows was the content of a leader at that position."""
+        """What it shows was there at that position, in an epoch that it has come to."""
         if not (follower.path / "MANIFEST").exists():
             return
+        if follower.mirror is not None:
+            follower.epoch = follower.mirror.epoch
         position, documents = follower.content()
-        shown = [leader.content[position] for leader in self.leaders if position in leader.content]
-        assert documents in shown, (position, documents, shown)
+        lines = [line for epoch, line in self.truth.items() if epoch >= follower.epoch]
+        if follower.mirror is not None:
+            lines = [self.truth[follower.epoch]]
+        assert documents in [line[position] for line in lines if position in line], (position, documents)
 
     def new_follower(self) -> None:
         self.made += 1
@@ -223,11 +232,15 @@ class World:
         position, documents = newest.content()
         assert position >= said, "what was said to be shipped is lost"
         assert documents == old.content[position]
+        before = {at: content for at, content in old.content.items() if at <= position}
+        for epoch in range(max(self.truth) + 1, newest.promoted.commit.epoch):
+            self.truth[epoch] = before  # of one that was promoted and never led
         take_lead(DISK, newest.path, newest.promoted.commit)
         for follower in leading:
             follower.die()
             self.followers.remove(follower)
-        self.leaders.append(Leader(newest.path, self.store, documents))
+        self.leaders.append(Leader(newest.path, self.store, before, position))
+        self.truth[newest.promoted.commit.epoch] = self.leader.content
 
     def wake_old_leader(self) -> None:
         """However late: it can write nothing into the history of the new."""

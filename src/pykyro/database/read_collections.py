@@ -37,11 +37,14 @@ class ReadCollections(Collections):
         open_max: int = COLLECTIONS_OPEN_MAX,
         idle_s: float = COLLECTION_IDLE_S,
         refusal: Callable[[], str] | None = None,
+        on_close: Callable[[], object] = lambda: None,
     ) -> None:
-        """`refusal` says what a write is told. Raises DataDamaged, DataDirMismatch, OSError."""
+        """`refusal` says what a write is told, `on_close` is called last of all. Raises DataDamaged, DataDirMismatch,
+        OSError."""
         self._catalogue_path = directory / filename.CATALOGUE
         self._watched = WatchedFile(LocalFileSystem(), self._catalogue_path)
         self._refreshing = threading.RLock()
+        self._on_close = on_close
         self._refusal = refusal or partial(refusal_of_reader, directory)
         super().__init__(directory, default, base, memory=memory, open_max=open_max, idle_s=idle_s)
 
@@ -56,6 +59,12 @@ class ReadCollections(Collections):
     def list(self, *, with_bytes: bool = False) -> list[CollectionInfo]:
         self._refresh()
         return super().list(with_bytes=with_bytes)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._on_close()
 
     def _refresh(self) -> None:
         """See which collections there are now. Raises DataDamaged."""

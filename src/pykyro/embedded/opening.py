@@ -10,6 +10,7 @@ from typing import Final, Unpack
 
 from pykyro.database.collections import Collections
 from pykyro.embedded.collections import Database
+from pykyro.embedded.follow import opened_for_following
 from pykyro.embedded.options import DatabaseOptions, engine_options, memory_budget
 from pykyro.embedded.read_only import DISTANCE, check_options_of_reader, known_manifest, opened_for_reading
 from pykyro.engine.engine import open_engine
@@ -33,6 +34,7 @@ def open_database(
     distance: Distance | None = None,
     id_type: IdType | None = None,
     read_only: bool = False,
+    follow: str | None = None,
     **options: Unpack[DatabaseOptions],
 ) -> Database:
     """Open or create the database in directory `path`, recovering everything that was acknowledged.
@@ -48,6 +50,9 @@ def open_database(
     processes: no lock is taken and nothing is written. A read shows everything that was acknowledged before it began,
     in whatever process; what writes raises FailedPrecondition. Options that are about writing are refused.
 
+    With `follow`, the URL of an archive that a server ships to, the directory becomes a copy of the archive that is
+    kept up to date for as long as the database is open, and is read as with `read_only`: reads show what has arrived.
+
     Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged, WriteFailed, StorageError.
 
     A database belongs to the process that opened it: a forked child is refused, and opens it itself once the parent
@@ -57,6 +62,11 @@ def open_database(
     memory = memory_budget(options.get("memory_limit"))
     # Whatever is wrong with the options is said before anything is done.
     engine_options(1 if dimension is None else dimension, distance or DISTANCE, options, id_type)
+    if follow is not None:
+        check_options_of_reader(options)
+        return JobThread().call(
+            lambda: opened_for_following(directory, follow, dimension, distance, id_type, options, memory)
+        )
     if read_only:
         check_options_of_reader(options)
         return JobThread().call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ def check_options_of_reader(options: DatabaseOptions) -> None:
     for name in options:
         if name not in _OF_READERS:
             raise InvalidArgument(
-                f"{name} is about writing, and read_only=True writes nothing; with it the options are "
+                f"{name} is about writing, and a reader writes nothing; with read_only or follow the options are "
                 f"{', '.join(sorted(_OF_READERS))}",
                 field=name,
             )
@@ -56,8 +57,12 @@ def opened_for_reading(
     id_type: str | None,
     options: DatabaseOptions,
     memory: MemoryBudget | None,
+    *,
+    refusal: Callable[[], str] | None = None,
+    on_close: Callable[[], object] = lambda: None,
 ) -> Database:
-    """The database in `directory`, as `open_database` with `read_only` says."""
+    """The database in `directory`, as `open_database` with `read_only` says. A write is told what `refusal` says, and
+    `on_close` is called when the database is closed."""
     directory, filesystem = directory.absolute(), LocalFileSystem()
     known = known_manifest(filesystem, directory)
     if known is None:
@@ -75,9 +80,11 @@ def opened_for_reading(
             options,
             id_type,
         )
-        engine = open_reader(directory, base, memory=memory)
+        engine = open_reader(directory, base, memory=memory, refusal=refusal)
     try:
-        collections = ReadCollections(directory, engine, base, memory=memory)
+        collections = ReadCollections(
+            directory, engine, base, memory=memory, refusal=refusal, on_close=on_close
+        )
     except BaseException as error:
         if engine is not None:
             engine.close()

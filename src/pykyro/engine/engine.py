@@ -271,7 +271,7 @@ class Engine:
 
     def stats(self) -> EngineStats:
         self._before_reading()
-        return stats_of(self._context, self._maintenance, self.expired)
+        return stats_of(self._context, self._maintenance, self.expired, self.following)
 
     def _require_writer(self) -> None:
         """Raises FailedPrecondition where nothing may be written."""

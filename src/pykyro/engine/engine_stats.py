@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pykyro.engine.context import EngineContext
 from pykyro.engine.maintenance.maintenance import Maintenance
+from pykyro.engine.reading.following import Following
 from pykyro.model.requests import EngineStats
 
 
-def stats_of(context: EngineContext, maintenance: Maintenance, expired: int) -> EngineStats:
+def stats_of(
+    context: EngineContext, maintenance: Maintenance, expired: int, following: Following | None
+) -> EngineStats:
     """Those of this moment; `expired` documents have gone at their instant since the start."""
     version = context.state.version
     breaker, room = context.log.breaker, context.disk.room()
@@ -40,7 +43,7 @@ def stats_of(context: EngineContext, maintenance: Maintenance, expired: int) -> 
         query_cache_entries=len(queries),
         query_cache_bytes=queries.size_bytes,
         query_cache_counts=dict(queries.counts),
-        maintenance_failure=maintenance.last_failure,
+        maintenance_failure=maintenance.last_failure if following is None else following.trouble,
         capacity_warning=context.writes.capacity.warning(context.state.documents),
         room_warning=context.writes.room.warning(),
         expired=expired,

@@ -151,7 +151,7 @@ class Follower:
     def stop(self) -> None:
         """Keep up no more, and let go of the directory. May be called again."""
         self._stop.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         self._mirror.close()
         self._lock.release()

@@ -61,7 +61,7 @@ class ArchiveStore(Protocol):
 
 def normal_place(place: str) -> str:
     """One spelling of a place: an absolute path, or a URL without a slash at its end."""
-    if is_object_store(place):
+    if "://" in local_place(place):
         return place.rstrip("/")
     return str(Path(local_place(place)).absolute())
 

@@ -168,6 +168,8 @@ def _keep_up(follower: Follower, collections: Collections) -> None:
                 engine.following.catch_up()
 
     follower.on_applied = show
+    if collections.default_engine.following is not None:
+        collections.default_engine.following.upstream = lambda: follower.warning
 
 
 def _lead(leading: Leading, collections: Collections, *, waits: bool) -> None:

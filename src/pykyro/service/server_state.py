@@ -167,9 +167,8 @@ class ServerState:
                 warnings.append(f"{len(troubles) - _TROUBLES_MAX} more collections are in trouble")
         if self.backups is not None and self.backups.last_failure:
             warnings.append(f"the last scheduled backup failed: {self.backups.last_failure}")
-        for replica in (self.leading, self.follower):
-            if replica is not None and replica.warning:
-                warnings.append(replica.warning)
+        if self.leading is not None and self.leading.warning:
+            warnings.append(self.leading.warning)
         if memory_warning := self.memory.status().warning():
             warnings.append(memory_warning)
         commit_s = self.commits.longest_group_s() if self.commits is not None else 0.0

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pykyro.engine.context import EngineContext
@@ -67,8 +67,15 @@ class Following:
         self._released_s = 0.0
         self.failure = ""
         """Why it does not keep up; empty while it does."""
+        self.upstream: Callable[[], str] = lambda: ""
+        """Says why whoever writes the directory does not keep up, where it is a mirror."""
         self.rebuilt = 0
         """How often the state was made anew."""
+
+    @property
+    def trouble(self) -> str:
+        """Why what is shown may be behind; empty while it is not."""
+        return self.failure or self.upstream()
 
     def start(self) -> None:
         """Begin to keep up in the background."""

@@ -169,8 +169,8 @@ ARCHIVE_COMMIT: Final = ARCHIVE.gauge(
 ARCHIVE_LAG: Final = ARCHIVE.gauge(
     "kyrodb_archive_lag_seconds",
     "seconds",
-    "How old the oldest acknowledged write may be that is not in the archive: what losing this machine now would take. "
-    "Compare with archive.max_lag_ms. Only with archive.url.",
+    "How old the oldest acknowledged write may be that is not in the archive: what losing this machine now would "
+    "take. Compare with archive.max_lag_ms. Only with archive.url.",
 )
 ARCHIVE_LOG_BYTES_TOTAL: Final = ARCHIVE.counter(
     "kyrodb_archive_log_bytes_total",
