@@ -3,8 +3,8 @@
     python -m benchmarks.followers [--seconds 8]
 
 Durable inserts of an embedded leader with its archive on and off by turns, as a ratio; then, while rows arrive at a
-steady rate, how long after its acknowledgement a write is visible to a reader of the same directory in another process,
-and to a follower of the archive. The store is a directory on the same disk.
+steady rate, how long after its acknowledgement a write is visible to a reader of the same directory in another
+process, and to a follower of the archive. The store is a directory on the same disk.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def inserts_per_s(db: Database, seconds: float, rng: np.random.Generator) -> flo
 
 
 def observe(path: str, follow: str | None, results: Connection, positions: Connection) -> None:
-    """In another process: for each position that is told with the time it was acknowledged at, when it was visible."""
+    """In another process: how long after it was acknowledged each position that is told was visible."""
     database = pykyro.open(path, follow=follow) if follow else pykyro.open(path, read_only=True)
     with database as db:
         results.send("ready")

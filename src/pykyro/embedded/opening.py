@@ -10,7 +10,6 @@ from typing import Final, Unpack
 
 from pykyro.database.collections import Collections
 from pykyro.embedded.collections import Database
-from pykyro.embedded.follow import opened_for_following
 from pykyro.embedded.options import DatabaseOptions, engine_options, memory_budget
 from pykyro.embedded.read_only import DISTANCE, check_options_of_reader, known_manifest, opened_for_reading
 from pykyro.engine.engine import open_engine
@@ -64,6 +63,9 @@ def open_database(
     engine_options(1 if dimension is None else dimension, distance or DISTANCE, options, id_type)
     if follow is not None:
         check_options_of_reader(options)
+        # Who follows nothing needs nothing of what that takes.
+        from pykyro.embedded.follow import opened_for_following
+
         return JobThread().call(
             lambda: opened_for_following(directory, follow, dimension, distance, id_type, options, memory)
         )

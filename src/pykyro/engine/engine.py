@@ -65,7 +65,7 @@ class Engine:
         threads: JobThreads | None = None,
         following: Following | None = None,
     ) -> None:
-        """Without `threads` it has its own, and ends them. With `following` another process writes the directory."""
+        """Without `threads` it has its own, and ends them; with `following` another process writes the directory."""
         self._context = context
         self.filesystem = context.filesystem
         self.writes = context.writes
@@ -135,12 +135,10 @@ class Engine:
         return self.reads.get(doc_id, scope, cached=cached)
 
     def wait_for(self, wanted: Freshness | None) -> None:
-        """Return when the position that is wanted is reached. Raises FailedPrecondition when it is not in time, of an
-        engine that follows another process Unavailable."""
-        if self.following is None:
-            wait_for(self._context.state, wanted)
-        else:
-            self.following.wait_for(wanted)
+        """Return when the position that is wanted is reached. When it is not in time, raises FailedPrecondition, or
+        Unavailable where this engine follows another process."""
+        following = self.following
+        wait_for(self._context.state, wanted) if following is None else following.wait_for(wanted)
 
     async def until_fresh(self, wanted: Freshness | None) -> None:
         """`wait_for` on an event loop."""

@@ -220,7 +220,15 @@ class _ShippedAnswers:
 
 def archive_faults(settings: Settings) -> Sequence[str]:
     """What keeps a server from using its archive, as far as can be said without a look at it."""
-    faults = []
+    faults, archive = [], settings.archive
+    if archive.url is not None and archive.follow is not None:
+        faults.append(
+            f"archive.follow = {archive.follow}: a server follows an archive or leads one (archive.url), not both"
+        )
+    if archive.follow is not None and settings.backup.interval_secs is not None:
+        faults.append(
+            f"backup.interval_secs = {settings.backup.interval_secs}: a follower takes no backups; set it at the leader"
+        )
     for name, place in (("url", settings.archive.url), ("follow", settings.archive.follow)):
         if place is not None and is_object_store(place):
             try:

@@ -50,16 +50,6 @@ def _needs_a_rate(name: str) -> Rule:
 
 RULES: Final = (
     Rule(
-        ("archive.url", "archive.follow"),
-        lambda s: s.archive.url is not None and s.archive.follow is not None,
-        "archive.follow = {0.archive.follow}: a server follows an archive or leads one (archive.url), not both",
-    ),
-    Rule(
-        ("archive.follow", "backup.interval_secs"),
-        lambda s: s.archive.follow is not None and s.backup.interval_secs is not None,
-        "backup.interval_secs = {0.backup.interval_secs}: a follower takes no backups; set it at the leader",
-    ),
-    Rule(
         ("server.port", "server.http_port"),
         lambda s: s.server.http_port == s.server.port,
         "server.http_port = {0.server.http_port}: must differ from server.port",
