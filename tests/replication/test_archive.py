@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.replication.faulty_store import FaultyStore
 
 import pykyro
 from pykyro import DataDamaged, FailedPrecondition, InvalidArgument, Unavailable
+from pykyro.cli.kyrodb import main as kyrodb
 from pykyro.embedded.collections import Database
 from pykyro.memory.budget import MemoryBudget
 from pykyro.replication.follower import Follower
@@ -321,3 +323,38 @@ def test_an_embedded_database_follows_an_archive(tmp_path: Path) -> None:
         pykyro.open(tmp_path / "other", follow=url, hot_rows_max=5)
     with pytest.raises(InvalidArgument, match="an archive is kept at"):
         pykyro.open(tmp_path / "other", follow="ftp://somewhere/else")
+
+
+def test_an_archive_is_fetched_as_it_was_at_a_moment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"file://{tmp_path}/archive"
+    moments: list[tuple[int, dict[object, object]]] = []
+    with pykyro.open(tmp_path / "leader", dimension=4, wal_retention_bytes=0) as db:
+        leader = leading(tmp_path / "leader", open_archive(url))
+        leader.start()
+        other = db.create_collection("other", 4)
+        for round_ in range(5):
+            fill(db, 1 + 20 * round_, 20)
+            other.insert(round_ + 1, [1, 2, 3, 4], {"n": round_})
+            if round_ % 2:
+                db.flush()
+            wait_until(lambda: leader.shipped_position(0) >= db.position and not leader._shipping.has_news)
+            moments.append((CLOCK.wall_us(), everything(20 * round_ + 20)))
+            time.sleep(0.01)
+        leader.stop()
+    for number, (moment_us, documents) in enumerate(moments):
+        directory = tmp_path / f"then{number}"
+        when = datetime.datetime.fromtimestamp(moment_us / 1e6, datetime.UTC).isoformat()
+        assert kyrodb(["fetch", url, "--data-dir", str(directory), "--at", when]) == 0
+        assert "commit" in capsys.readouterr().out
+        with pykyro.open(directory) as then:
+            assert {one.id: one.metadata["n"] for one in then.documents()} == documents
+            assert then.collection("other").count() == number + 1
+            then.insert(1, [1, 2, 3, 4])
+    assert kyrodb(["fetch", url, "--data-dir", str(directory)]) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert kyrodb(["fetch", url, "--data-dir", str(tmp_path / "x"), "--at", "2000-01-01T00:00:00Z"]) == 1
+    assert "begins later" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        kyrodb(["fetch", url, "--data-dir", str(tmp_path / "x"), "--at", "yesterday"])

@@ -105,6 +105,8 @@ class Collections:
         self._base = base
         self.default = default
         """The engine of `default`; None where the database was opened without saying its dimension."""
+        self.read_only = ""
+        """Why collections cannot be changed; empty while they can."""
         self.on_open: Callable[[Engine], None] = lambda engine: None
         """Told of every engine that is opened, before anybody uses it."""
         self.open = OpenCollections(
@@ -311,6 +313,8 @@ class Collections:
     def _changing(self) -> AbstractContextManager[object]:
         """Held by whoever changes which collections there are."""
         self.open.check_process()
+        if self.read_only:
+            raise FailedPrecondition(self.read_only)
         return self._catalogue.lock
 
     def _change(self, change: Callable[[Catalogue], Catalogue]) -> None:

@@ -24,6 +24,7 @@ from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.watched_file import WatchedFile
 from pykyro.storage.manifest import FileEntry, Manifest, WalEntry, decode_manifest, encode_manifest
 from pykyro.storage.position_file import PositionReader
+from pykyro.storage.wal.reader import scan_segment
 from pykyro.storage.wal.retention import is_sealed
 
 PIECE_BYTES: Final = 16 << 20
@@ -113,7 +114,9 @@ class CollectionLog:
             if is_sealed(entry, manifest.sealed_lsn):
                 continue
             limit, last = entry.end_offset or 0, entry.last_lsn
-            if last is None:
+            if last is None and published is None:
+                limit, last = self._whole_frames(entry)
+            elif last is None:
                 is_named = published is not None and published.segment == entry.name
                 limit, last = (published.offset, published.lsn) if published and is_named else (0, 0)
             if pieces := self._upload_log(shipment, entry, limit, last, epoch):
@@ -138,6 +141,12 @@ class CollectionLog:
             self.state, self._shown = shipment.state, shipment.shown
             self._files = {name: self._files[name] for name in shipment.state.files}
         self._seen = shipment.seen
+
+    def _whole_frames(self, entry: WalEntry) -> tuple[int, LSN]:
+        """How far an open segment goes of a collection that nobody has opened since the machine started."""
+        path = self._directory / entry.name
+        contents = scan_segment(self._filesystem.map(path), path, lambda frame: None)
+        return contents.end_offset, contents.last_lsn
 
     def _upload_log(
         self, shipment: Shipment, entry: WalEntry, limit: int, last: LSN, epoch: int

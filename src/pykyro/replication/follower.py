@@ -148,13 +148,14 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="kyrodb-follower", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Keep up no more, and let go of the directory. May be called again."""
+    def stop(self, *, keep_lock: bool = False) -> None:
+        """Keep up no more, and let go of the directory, unless `take_lead` follows. May be called again."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         self._mirror.close()
-        self._lock.release()
+        if not keep_lock:
+            self._lock.release()
 
     def take_lead(self) -> None:
         """Make the directory that of a leader, once it is promoted and nobody reads it through this process; then it

@@ -92,9 +92,9 @@ class Mirror:
         log = self._logs.get(number)
         return 0 if log is None else log.position
 
-    def begin(self) -> None:
-        """Bring the directory to the newest state of the archive. Raises FailedPrecondition when there is nothing to
-        follow, DataDamaged, OSError."""
+    def begin(self, last: int | None = None) -> None:
+        """Bring the directory to the newest state of the archive, or the newest up to commit `last`. Raises
+        FailedPrecondition when there is nothing to follow, DataDamaged, OSError."""
         head = last_commit(self._store)
         if head is None:
             raise FailedPrecondition(
@@ -107,7 +107,7 @@ class Mirror:
                 "directory"
             )
         self._head_number = head.number
-        number, name = newest_state(self._store, head.number)
+        number, name = newest_state(self._store, head.number if last is None else last)
         commit = read_commit(self._store, number)
         assert commit is not None
         self._apply_state(read_state(self._store, name))

@@ -19,6 +19,7 @@ from pykyro.replication.records import Commit, last_commit
 from pykyro.replication.role import read_role, write_role
 from pykyro.replication.shipping import create_commit
 from pykyro.replication.standing import archived_positions
+from pykyro.storage import filename
 from pykyro.storage.catalogue import collection_directory, read_catalogue
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Branch, read_manifest, write_manifest
@@ -53,6 +54,22 @@ def promote(filesystem: FileSystem, directory: Path, store: ArchiveStore, clock:
     return commit
 
 
+def begin_history(filesystem: FileSystem, directory: Path, commit: Commit) -> None:
+    """Let each collection of a mirror go on in a history of its own from `commit` on: positions behind that will be
+    given out again, in place of those that the leader gave out. Raises OSError, DataDamaged."""
+    numbers = [0, *(entry.number for entry in read_catalogue(filesystem, directory).collections.values())]
+    for number in numbers:
+        path = collection_directory(directory, number)
+        if not filesystem.exists(path / filename.MANIFEST):
+            continue
+        manifest = read_manifest(filesystem, path)
+        history = f"{commit.token}{manifest.history}"[:32]
+        if manifest.history != history:
+            branch = Branch(history=manifest.history, lsn=commit.positions.get(number, manifest.sealed_lsn))
+            changes = {"history": history, "branched_from": branch}
+            write_manifest(filesystem, path, manifest.model_copy(update=changes))
+
+
 def take_lead(filesystem: FileSystem, directory: Path, commit: Commit) -> None:
     """Turn the mirror that was brought up to `commit`, which promotes it, into the directory of a leader: each
     collection goes on in a history of its own. Nobody has it open; repeated, it changes nothing. Raises OSError,
@@ -61,19 +78,7 @@ def take_lead(filesystem: FileSystem, directory: Path, commit: Commit) -> None:
     assert role is not None
     if not role.follows:
         return
-    numbers = [0, *(entry.number for entry in read_catalogue(filesystem, directory).collections.values())]
-    for number in numbers:
-        path = collection_directory(directory, number)
-        if not filesystem.exists(path / "MANIFEST"):
-            continue
-        manifest = read_manifest(filesystem, path)
-        # Positions behind the cut will be given out again, in place of those that the old leader kept to itself.
-        history = f"{commit.token}{manifest.history}"[:32]
-        if manifest.history != history:
-            branch = Branch(history=manifest.history, lsn=commit.positions.get(number, manifest.sealed_lsn))
-            write_manifest(
-                filesystem, path, manifest.model_copy(update={"history": history, "branched_from": branch})
-            )
+    begin_history(filesystem, directory, commit)
     write_role(
         filesystem,
         directory,

@@ -152,6 +152,9 @@ def read_state(store: ArchiveStore, name: str) -> State:
 def last_commit(store: ArchiveStore, known: int = 0) -> Commit | None:
     """The newest; `known` is the number of one that is there. None when the archive is empty. Raises DataDamaged,
     OSError."""
+    if not known and (states := store.names(STATES)):
+        # Of these there are far fewer. One of an attempt that failed has the number of the next commit at most.
+        known = max(0, int(states[-1].rpartition("/")[2].partition("-")[0]) - 1)
     names = store.names(COMMITS, commit_name(known) if known else "")
     number = int(names[-1].rpartition("/")[2]) if names else known
     return read_commit(store, number) if number else None

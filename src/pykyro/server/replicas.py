@@ -131,7 +131,7 @@ class Replica:
         if self.leading is not None:
             self.leading.stop()
         if self.follower is not None:
-            self.follower.stop()
+            self.follower.stop(keep_lock=self.follower.promoted is not None)
 
     def take_lead(self) -> None:
         """Once everything that reads it is closed: make the directory that of a leader if the archive says so."""
@@ -184,6 +184,7 @@ def _lead(leading: Leading, collections: Collections, *, waits: bool) -> None:
             _end_writes(engine, leading.lost_lead)
 
     def lost(reason: str) -> None:
+        collections.read_only = reason
         for engine in (collections.default_engine, *collections.open.engines().values()):
             _end_writes(engine, reason)
 
@@ -227,7 +228,7 @@ def archive_faults(settings: Settings) -> Sequence[str]:
         )
     if archive.follow is not None and settings.backup.interval_secs is not None:
         faults.append(
-            f"backup.interval_secs = {settings.backup.interval_secs}: a follower takes no backups; set it at the leader"
+            f"backup.interval_secs = {settings.backup.interval_secs}: a follower takes no backups, its leader does"
         )
     for name, place in (("url", settings.archive.url), ("follow", settings.archive.follow)):
         if place is not None and is_object_store(place):
