@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -358,3 +359,40 @@ def test_an_archive_is_fetched_as_it_was_at_a_moment(
     assert "begins later" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         kyrodb(["fetch", url, "--data-dir", str(tmp_path / "x"), "--at", "yesterday"])
+
+
+def test_a_leader_that_was_restored_to_an_earlier_moment_is_followed_there(tmp_path: Path) -> None:
+    """Its files get the names of files that a follower has, with another content."""
+    store = DirectoryStore(DISK, tmp_path / "archive", str(tmp_path / "archive"))
+    path = tmp_path / "leader"
+
+    def lead_and_follow(db: Database, documents: dict[object, object]) -> None:
+        leader = leading(path, store)
+        leader.start()
+        wait_until(lambda: leader.shipped_position(0) >= db.position and not leader._shipping.has_news)
+        leader.stop()
+        follower = following(tmp_path / "follower", store)
+        follower.stop()
+        with pykyro.open(tmp_path / "follower", read_only=True) as reader:
+            assert {one.id: one.metadata["n"] for one in reader.documents()} == documents
+
+    with pykyro.open(path, dimension=4) as db:
+        fill(db, 1, 50)
+        db.flush()
+    shutil.copytree(path, tmp_path / "before")
+    with pykyro.open(path) as db:
+        fill(db, 51, 50)
+        db.flush()
+        fill(db, 101, 10)
+        lead_and_follow(db, everything(110))
+    role = (path / "ARCHIVE").read_bytes()
+    shutil.rmtree(path)
+    shutil.copytree(tmp_path / "before", path)
+    (path / "ARCHIVE").write_bytes(role)
+    for wal in path.glob("*.wal"):
+        wal.unlink()  # the last resort, which begins another history
+    with pykyro.open(path) as db:
+        fill(db, 201, 50)
+        db.flush()
+        fill(db, 251, 10)
+        lead_and_follow(db, everything(50) | {n: n for n in range(201, 261)})

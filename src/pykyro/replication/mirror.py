@@ -40,7 +40,7 @@ from pykyro.storage.files.filesystem import FileSystem, write_all
 from pykyro.storage.files.lock import make_directories
 from pykyro.storage.files.remove_tree import remove_tree
 from pykyro.storage.files.replace_file import replace_file
-from pykyro.storage.manifest import decode_manifest, write_manifest
+from pykyro.storage.manifest import decode_manifest, read_manifest, write_manifest
 
 _HINT: Final = "Restore the object in the archive, or start a new archive at another URL"
 
@@ -174,11 +174,16 @@ class Mirror:
             make_directories(self._filesystem, directory)
         place = f"{self._store.location}, MANIFEST of collection {number}"
         manifest = decode_manifest(state.manifest.encode(), Path(place))
+        # Another history may give other files the names of those that are here: after a restore of the leader.
+        is_new = self._history_of(directory) not in (None, manifest.history)
+        names = {one.name for one in manifest.files}
         for name, file in state.files.items():
-            self._fetch(directory, name, file, {one.name: one.size_bytes for one in manifest.files})
+            self._fetch(directory, name, file, names, prove=is_new)
         log = self._logs.get(number)
-        if log is None:
-            log = self._logs[number] = MirroredLog(self._filesystem, directory)
+        if log is None or is_new:
+            if log is not None:
+                log.close()
+            log = self._logs[number] = MirroredLog(self._filesystem, directory, anew=is_new)
         log.append(state.log, self._store)
         log.sync()
         self._filesystem.sync_directory(directory)
@@ -189,15 +194,23 @@ class Mirror:
         if before != manifest:
             self._remove_unnamed(directory, manifest.file_names)
 
-    def _fetch(self, directory: Path, name: str, file: StoredFile, known: dict[str, int]) -> None:
-        """Have a file of a segment here, proved. Files never change, so one that is here whole stays."""
+    def _history_of(self, directory: Path) -> str | None:
+        """The history that stands in a directory; None when there is none yet."""
+        with contextlib.suppress(FileNotFoundError):
+            return read_manifest(self._filesystem, directory).history
+        return None
+
+    def _fetch(self, directory: Path, name: str, file: StoredFile, names: set[str], *, prove: bool) -> None:
+        """Have a file of a segment here, proved. Files never change, so one that is here whole stays, with `prove` if
+        it holds what it should."""
         path = directory / name
-        if name not in known or filename.is_data_file(name) is False:
+        if name not in names or not filename.is_data_file(name):
             raise DataDamaged(
                 f"names {name!r}, which its MANIFEST does not", path=self._store.location, hint=_HINT
             )
         if self._filesystem.exists(path) and self._filesystem.size(path) == file.size_bytes:
-            return
+            if not prove or hashlib.sha256(self._filesystem.map(path)).hexdigest() == file.sha256:
+                return
         temporary = directory / filename.temporary(name)
         for leftover in (temporary, path):
             with contextlib.suppress(FileNotFoundError):

@@ -31,7 +31,9 @@ class _OpenSegment:
 class MirroredLog:
     """One thread at a time calls it."""
 
-    def __init__(self, filesystem: FileSystem, directory: Path) -> None:
+    def __init__(self, filesystem: FileSystem, directory: Path, *, anew: bool = False) -> None:
+        """With `anew` nothing that is here is continued."""
+        self._anew = anew
         self._filesystem = filesystem
         self._directory = directory
         self._segments: dict[str, _OpenSegment] = {}
@@ -108,7 +110,7 @@ class MirroredLog:
         path, temporary = self._directory / name, self._directory / filename.temporary(name)
         content = memoryview(b"")
         with contextlib.suppress(FileNotFoundError, DataDamaged):
-            data = self._filesystem.map(path)
+            data = memoryview(b"") if self._anew else self._filesystem.map(path)
             content = data[: scan_segment(data, path, lambda frame: None).end_offset]
         with contextlib.suppress(FileNotFoundError):
             self._filesystem.remove(temporary)
