@@ -31,6 +31,8 @@ DIMENSION: Final = 128
 RATE: Final = 2000
 """Rows a second."""
 PACE_S: Final = 0.01
+_TURNS: Final = 6
+"""Of each kind, by turns: what an fsync takes changes from second to second."""
 
 
 def led(directory: Path, archive: Path) -> Leading:
@@ -38,12 +40,14 @@ def led(directory: Path, archive: Path) -> Leading:
     return Leading(LocalFileSystem(), directory, str(archive), SystemClock(), charge, max_lag_ms=1000)
 
 
-def inserts_per_s(db: Database, seconds: float, rng: np.random.Generator) -> float:
+def inserts(db: Database, seconds: float, rng: np.random.Generator) -> tuple[float, float]:
+    """How many a second, and how many microseconds of processor time of this process each takes."""
     vectors, count, until_s = rng.random((256, DIMENSION), np.float32), 0, time.monotonic() + seconds
+    began_s = time.process_time()
     while time.monotonic() < until_s:
         db.insert(count + 1, vectors[count & 255])
         count += 1
-    return count / seconds
+    return count / seconds, 1e6 * (time.process_time() - began_s) / count
 
 
 def observe(path: str, follow: str | None, results: Connection, positions: Connection) -> None:
@@ -88,18 +92,21 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     base, rng = Path(tempfile.mkdtemp(dir=".")).absolute(), np.random.default_rng(1)
     try:
-        rates: dict[bool, list[float]] = {False: [], True: []}
-        for turn in range(6):
+        found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+        for turn in range(2 * _TURNS):
             on = bool(turn % 2)
             with pykyro.open(base / f"leader{turn}", dimension=DIMENSION) as db:
                 leader = led(base / f"leader{turn}", base / f"archive{turn}") if on else None
                 if leader is not None:
                     leader.start()
-                rates[on].append(inserts_per_s(db, seconds / 6, rng))
+                found[on].append(inserts(db, seconds / _TURNS, rng))
                 if leader is not None:
                     leader.stop()
-        off, on_ = float(np.median(rates[False])), float(np.median(rates[True]))
-        print(f"durable inserts/s: archive on {on_:.0f}, off {off:.0f}, ratio {on_ / off:.2f}")
+        (rate_off, cost_off), (rate_on, cost_on) = (np.median(found[on], axis=0) for on in (False, True))
+        print(
+            f"durable inserts/s: archive on {rate_on:.0f}, off {rate_off:.0f}, ratio {rate_on / rate_off:.2f}"
+        )
+        print(f"processor time of one: {cost_on:.0f} us, {cost_off:.0f} us, ratio {cost_on / cost_off:.2f}")
         with pykyro.open(base / "paced", dimension=DIMENSION) as db:
             leader = led(base / "paced", base / "archive")
             leader.start()

@@ -122,7 +122,7 @@ def test_a_read_shows_every_write_acknowledged_before_it_through_seals_and_merge
             assert {hit.id for hit in with_all} == documents.keys()
         assert early._engine is not None
         assert early._engine.following is not None
-        assert early._engine.following.rebuilt > 3
+        assert early._engine.following.taken_over > 3
     with pykyro.open(tmp_path, read_only=True) as db:
         assert _content(db) == documents
 

@@ -280,6 +280,10 @@ class State:
         self.mutations_since_freeze = 0
         return version.active
 
+    def swap(self, cold: Sequence[ColdSegment], frozen: Sequence[HotTier]) -> None:
+        """Have other tiers that hold the same live documents, beside the active one. For the writer."""
+        self.version = Version(tuple(cold), tuple(frozen), self.version.active)
+
     def adopt(self, other: State) -> None:
         """Become what `other` is, which nobody else uses. For the writer."""
         self.chain_moves += 2

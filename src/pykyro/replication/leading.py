@@ -176,14 +176,15 @@ class Leading:
         if shipping.has_news:
             everything = shipping.ship()
             self._looked_s = began_s
-            if everything or not shipping.has_news:
+            if everything:
+                # What came while it was shipped is younger than this.
                 self._fresh_s = began_s
             self._recovered()
             with self._shipped:
                 self._shipped.notify_all()
             if shipping.number - self._noted >= _ROLE_EVERY:
                 self._note()
-            return self._interval_s if everything else 0.0
+            return max(0.0, self._interval_s - (time.monotonic() - began_s))
         self._fresh_s = began_s
         if began_s - self._looked_s >= _LOOK_IDLE_S:
             self._looked_s = began_s

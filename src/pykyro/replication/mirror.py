@@ -208,9 +208,8 @@ class Mirror:
             raise DataDamaged(
                 f"names {name!r}, which its MANIFEST does not", path=self._store.location, hint=_HINT
             )
-        if self._filesystem.exists(path) and self._filesystem.size(path) == file.size_bytes:
-            if not prove or hashlib.sha256(self._filesystem.map(path)).hexdigest() == file.sha256:
-                return
+        if self._is_here(path, file, prove=prove):
+            return
         temporary = directory / filename.temporary(name)
         for leftover in (temporary, path):
             with contextlib.suppress(FileNotFoundError):
@@ -223,6 +222,11 @@ class Mirror:
                 hint=_HINT,
             )
         self._filesystem.replace(temporary, path)
+
+    def _is_here(self, path: Path, file: StoredFile, *, prove: bool) -> bool:
+        if not self._filesystem.exists(path) or self._filesystem.size(path) != file.size_bytes:
+            return False
+        return not prove or hashlib.sha256(self._filesystem.map(path)).hexdigest() == file.sha256
 
     def _remove_unnamed(self, directory: Path, ours: set[str]) -> None:
         for name in self._filesystem.names(directory):

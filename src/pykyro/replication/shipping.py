@@ -136,19 +136,23 @@ class Shipping:
             raise LostLead(last_commit(self._store, commit.number) or commit, self._store.location)
 
     def ship(self) -> bool:
-        """Ship what is new; whether that was everything there was. Raises LostLead, OSError, DataDamaged."""
+        """Ship what was new when it was called; False when a part has to wait for the next time. Raises LostLead,
+        OSError, DataDamaged."""
         if self._pending is not None:
             # Whether it was made is not known, so it is made again as it was.
             self._make(self._pending)
         self._look_for_collections()
         found: dict[int, Shipment] = {}
+        everything = True
         with self._charge:
             self._charge.set(PIECE_BYTES)
             for number, log in self._logs.items():
                 if log.state is None or log.has_news:
                     # A missing file means that the writer went on; the next round finds what stands there then.
-                    with contextlib.suppress(FileNotFoundError):
+                    try:
                         found[number] = log.gather(self.epoch)
+                    except FileNotFoundError:
+                        everything = False
         pending = self._commit_of(found)
         if pending is None:
             for number, shipment in found.items():
@@ -156,7 +160,7 @@ class Shipping:
         else:
             self._pending = pending
             self._make(pending)
-        return not self.has_news
+        return everything
 
     def _commit_of(self, found: dict[int, Shipment]) -> _Pending | None:
         """What makes these shipments count; None when there is nothing in them."""

@@ -1,10 +1,11 @@
 """A reader keeps up with the process that writes its directory.
 
     frames      that were accepted are applied in order, as recovery applies them, and the caches are told
-    segments    when the MANIFEST names others, the state is made anew from them and the log behind them, up to the
-                same position; then one takes the place of the other at once. It costs what the log behind the sealed
-                position costs to apply, and is right by the same argument as recovery is
-    otherwise   (the log was trimmed further than it was read, or another history stands there) the same, to the end
+    segments    when the MANIFEST names others after a seal or a merge, they take the place of tiers that hold the
+                same documents. Rows that have died since the sealed position are those of the documents that the log
+                has named since (takeover.py)
+    otherwise   (the log was trimmed further than it was read, another history stands there, the writer sealed where
+                no log segment ends) the state is made anew from segments and log, as in recovery (rebuilding.py)
 
 A read that begins calls `catch_up`, so it sees everything that was acknowledged before, in whatever process. The
 background does the same, so that a reader that nobody asks does not fall behind.
@@ -23,7 +24,8 @@ from typing import Final
 
 from pykyro.engine.context import EngineContext
 from pykyro.engine.freshness import behind
-from pykyro.engine.reading.rebuilding import rebuilt
+from pykyro.engine.reading.rebuilding import Unsealed, rebuilt
+from pykyro.engine.reading.takeover import take_over
 from pykyro.engine.state import State
 from pykyro.model.errors import DataDamaged, KyroError, StorageError, Unavailable
 from pykyro.model.freshness import Freshness
@@ -31,7 +33,7 @@ from pykyro.model.types import LSN
 from pykyro.storage.files.opening_errors import opening_error
 from pykyro.storage.log_feed import BrokenOff, LogFeed
 from pykyro.storage.manifest import Manifest
-from pykyro.storage.wal.format import OPERATION, Frame
+from pykyro.storage.wal.format import OPERATION, SEAL, Frame
 from pykyro.storage.wal.records import MergeRecord, MetadataRecord, Record
 from pykyro.system.alarm import Alarm
 from pykyro.system.rounds import LOOK_S, Round, Rounds
@@ -54,9 +56,10 @@ class _Gone(Exception):
 class Following:
     """Any thread may call any method."""
 
-    def __init__(self, context: EngineContext, feed: LogFeed) -> None:
-        """`context` holds what `feed` has handed out."""
+    def __init__(self, context: EngineContext, feed: LogFeed, unsealed: Unsealed) -> None:
+        """`context` holds what `feed` has handed out, of which `unsealed` is not sealed."""
         self._context = context
+        self._unsealed = unsealed
         self._feed = feed
         self._built_from = _segments_of(feed.manifest)
         self._lock = threading.RLock()
@@ -69,8 +72,8 @@ class Following:
         """Why it does not keep up; empty while it does."""
         self.upstream: Callable[[], str] = lambda: ""
         """Says why whoever writes the directory does not keep up, where it is a mirror."""
-        self.rebuilt = 0
-        """How often the state was made anew."""
+        self.rebuilt = self.taken_over = 0
+        """How often the state was made anew, and how often segments took the place of tiers."""
 
     @property
     def trouble(self) -> str:
@@ -126,7 +129,15 @@ class Following:
         except _Gone:
             self._rebuild(None, "")
         else:
-            if _segments_of(self._feed.manifest) != self._built_from:
+            manifest = self._feed.manifest
+            if _segments_of(manifest) != self._built_from:
+                try:
+                    if take_over(self._context, manifest, self._unsealed):
+                        self._built_from = _segments_of(manifest)
+                        self.taken_over += 1
+                        return
+                except FileNotFoundError:
+                    pass  # the writer went on; what follows begins with the newest MANIFEST
                 self._rebuild(self._context.state.position, "")
 
     def _apply_new(self) -> None:
@@ -155,6 +166,9 @@ class Following:
                     self._require_changed(frame.lsn, records)
                     state.apply_beside_readers(frame.lsn, records)
                     changed += records
+                    self._unsealed.note(frame.lsn, records)
+                elif frame.kind == SEAL:
+                    self._unsealed.log_segment_ended(frame.lsn, state)
                 state.position = frame.lsn
             caches.committed(changed)
             context.writes.expiration.forget_unlogged()
@@ -178,7 +192,7 @@ class Following:
         """Make the state anew; up to position `until` the documents stay what they are."""
         context = self._context
         known = {segment.entry.number: segment for segment in context.state.version.cold}
-        fresh, feed = rebuilt(
+        fresh, feed, unsealed = rebuilt(
             context.filesystem, context.directory, context.options, context.memory, known, until
         )
         is_same = fresh.position == until
@@ -195,6 +209,7 @@ class Following:
             context.manifests.current = feed.manifest
         context.caches.release_tiers()
         self._feed, self._built_from = feed, _segments_of(feed.manifest)
+        self._unsealed = unsealed
         self.rebuilt += 1
 
     def _remove_due(self, fresh: State) -> None:

@@ -86,7 +86,7 @@ def _opened(
     require_identity(manifest, options.dimension, options.metric, directory / filename.MANIFEST)
     require_id_type(manifest, options.text_ids, directory / filename.MANIFEST)
     options = replace(options, text_ids=manifest.text_ids is not None)
-    state, feed = rebuilt(filesystem, directory, options, memory, {}, None)
+    state, feed, unsealed = rebuilt(filesystem, directory, options, memory, {}, None)
 
     log, disk = UnwrittenLog(clock, refusal), DiskSpace(filesystem, directory, clock)
     caches = Caches(options, state, clock, memory)
@@ -109,4 +109,4 @@ def _opened(
         memory=memory,
     )
     report = RecoveryReport(sealed_lsn=feed.manifest.sealed_lsn, last_lsn=state.position)
-    return Engine(context, NoLock(), report, threads, Following(context, feed))
+    return Engine(context, NoLock(), report, threads, Following(context, feed, unsealed))
