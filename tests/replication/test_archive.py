@@ -271,6 +271,7 @@ def test_a_follower_goes_on_from_its_directory(tmp_path: Path) -> None:
             if round_ == 2:
                 db.flush()
         leader.stop()
+        following(tmp_path / "follower", store).stop()
         segments = sorted((tmp_path / "follower").glob("*.rows"))
         stamps = [path.stat().st_mtime_ns for path in segments]
         time.sleep(0.01)

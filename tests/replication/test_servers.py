@@ -13,6 +13,7 @@ import pytest
 from tests.patience import wait_until
 from tests.server.running import RunningServer, running_server, start_server
 
+import pykyro
 from pykyro.proto import kyrodb_pb2 as pb
 
 
@@ -131,3 +132,29 @@ def _status(server: RunningServer) -> str:
     with contextlib.suppress(Exception):
         return str(server.http_json("/ready")["status"])
     return ""
+
+
+def test_a_write_that_is_acknowledged_as_shipped_survives_the_machine(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    (tmp_path / "leader").mkdir()
+    settings = {
+        "hnsw__dimension": 4,
+        "archive__url": archive,
+        "archive__max_lag_ms": 60_000,
+        "archive__acknowledge": "shipped",
+    }
+    with running_server(tmp_path / "leader", **settings) as leader:
+        collection = pb.CreateCollectionRequest(name="other", config=pb.CollectionConfig(dimension=4))
+        leader.stub.CreateCollection(collection)
+        for doc_id in range(1, 6):
+            insert(leader, doc_id, "shipped")
+            request = pb.InsertRequest(doc_id=doc_id, embedding=[1, 2, 3, 4], collection="other")
+            leader.stub.Insert(request)
+        # Nobody looks at the machine again; what stands elsewhere is enough.
+        leader.stop(signal.SIGKILL)
+    then = tmp_path / "then"
+    fetched = [sys.executable, "-m", "pykyro.cli.kyrodb", "fetch", str(archive), "--data-dir", str(then)]
+    subprocess.run(fetched, check=True, capture_output=True)
+    with pykyro.open(then) as database:
+        assert [document.id for document in database.documents()] == [1, 2, 3, 4, 5]
+        assert database.collection("other").count() == 5
