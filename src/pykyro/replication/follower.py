@@ -29,6 +29,7 @@ from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
 
+_STOP_S: Final = 10.0
 _AFTER_FAILURE_S, _AFTER_FAILURES_S_MAX = 0.25, 15.0
 _LOOK_AHEAD_EVERY: Final = 20
 """Commits; who is only one behind need not know how far the archive goes."""
@@ -62,6 +63,8 @@ class Follower:
         self._alarm = Alarm(_log, clock)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._lets_go = False
+        """Whether the thread lets go of the directory when it ends."""
         self._fresh_s = time.monotonic()
         self.warning = ""
         """Why it does not keep up; empty while it does."""
@@ -152,7 +155,14 @@ class Follower:
         """Keep up no more, and let go of the directory, unless `take_lead` follows. May be called again."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(_STOP_S)
+            if self._thread.is_alive():
+                # A store that does not answer must not keep a program from ending; the thread lets go when it does.
+                self._lets_go = not keep_lock
+                return
+        self._let_go(keep_lock=keep_lock)
+
+    def _let_go(self, *, keep_lock: bool) -> None:
         self._mirror.close()
         if not keep_lock:
             self._lock.release()
@@ -187,7 +197,9 @@ class Follower:
             if failures:
                 pause_s = min(_AFTER_FAILURES_S_MAX, _AFTER_FAILURE_S * 2.0 ** min(failures - 1, 10))
             self._stop.wait(pause_s)
-        if self.promoted is not None:
+        if self._lets_go:
+            self._let_go(keep_lock=False)
+        elif self.promoted is not None:
             self.on_promoted()
 
     def _catch_up(self) -> None:

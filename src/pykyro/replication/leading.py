@@ -30,6 +30,7 @@ _LOOK_IDLE_S: Final = 5.0
 _AFTER_FAILURE_S, _AFTER_FAILURES_S_MAX = 0.25, 30.0
 _ROLE_EVERY: Final = 100
 """Commits between two notes of how far this directory has shipped."""
+_STOP_S: Final = 10.0
 SHIPPED_WAIT_S: Final = 30.0
 """How long a write waits for its commit object, where it is acknowledged once it is shipped."""
 
@@ -114,7 +115,8 @@ class Leading:
         self._stopping = True
         self._wake.set()
         if self._thread is not None:
-            self._thread.join()
+            # A store that does not answer must not keep a server from ending; nothing that counts is half done.
+            self._thread.join(_STOP_S)
         with self._shipped:
             self._shipped.notify_all()
 
