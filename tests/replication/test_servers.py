@@ -72,6 +72,7 @@ def test_a_leader_is_frozen_its_follower_promoted_and_the_old_leader_woken(tmp_p
         assert code is grpc.StatusCode.UNAVAILABLE
         assert f"min_position is {position + 1000}" in text
         assert follower.http("/health").status_code == 200
+        assert "\nkyrodb_follower_lag_seconds " in follower.http("/metrics").text
 
         # It stands still in the middle of everything, and does not know how long.
         leader.process.send_signal(signal.SIGSTOP)
