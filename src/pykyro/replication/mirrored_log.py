@@ -26,6 +26,8 @@ class _OpenSegment:
     file: WritableFile
     end: int
     last: LSN = 0
+    is_placed: bool = False
+    """Whether it stands under its name; what stood there before stays until it is whole."""
 
 
 class MirroredLog:
@@ -73,9 +75,13 @@ class MirroredLog:
             segment.last = max(segment.last, piece.last)
 
     def sync(self) -> None:
-        """Make it durable. Raises OSError."""
-        for segment in self._segments.values():
+        """Make it durable, under the names of the segments. Raises OSError."""
+        for name, segment in self._segments.items():
             segment.file.sync()
+            if not segment.is_placed:
+                path = self._directory / name
+                self._filesystem.replace(self._directory / filename.temporary(name), path)
+                segment.is_placed = True
 
     def adopt(self, manifest: Manifest) -> None:
         """This MANIFEST stands in the directory now; segments it does not name are not continued."""
@@ -117,8 +123,6 @@ class MirroredLog:
         file = self._filesystem.create(temporary)
         try:
             write_all(file, content)
-            file.sync(data_only=False)
-            self._filesystem.replace(temporary, path)
         except BaseException:
             file.close()
             raise
