@@ -10,13 +10,16 @@ SEED ?= 0
 # Tests and the demo start programs by the hundred; each would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test testall check format bench crash rig siege fuzz soak proto clean
+.PHONY: help demo demo-followers test testall check format bench crash rig siege fuzz soak proto clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.demo ## start a server, load the sample, ask it questions, kill it, ask again: half a minute
 	$(BIN)/python examples/demo.py
+
+demo-followers: $(VENV)/.demo ## start a leader and two followers, kill the leader, promote one: half a minute
+	$(BIN)/python examples/followers.py
 
 test: $(VENV)/.dev ## run the whole test suite: a quarter of an hour or so on two processors
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile
@@ -59,7 +62,7 @@ proto: $(VENV)/.dev ## generate the code of the wire contract again
 	$(BIN)/python scripts/generate_proto.py
 
 clean: ## remove what the targets above made
-	rm -rf .venv .venv-3.* .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-3.* .demo .demo-followers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "KyroDB needs Python 3.11 or later; none was found. Set PYTHON=/path/to/python."; exit 1; }

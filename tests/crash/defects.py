@@ -7,7 +7,7 @@ from tests.crash.defect import defect as _defect
 
 _LOG = "pykyro.storage.wal.log:Log"
 _WRITER = "pykyro.storage.wal.writer:WalWriter"
-_SCAN = "pykyro.storage.wal.reader:_Scan"
+_SCAN = "pykyro.storage.wal.reader:SegmentScan"
 _RECOVERY = "pykyro.storage.recovery:Recovery"
 _SEALING = "pykyro.engine.maintenance.tier_sealing:TierSealing"
 _MERGING = "pykyro.engine.maintenance.merging"

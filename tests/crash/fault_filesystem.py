@@ -39,10 +39,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.crash.disk import Directory, File, Loss, Node, RandomLoss, Units
+from tests.crash.disk import Directory, File, Loss, Node, RandomLoss, Units, UnreadNote
 
 from pykyro.model.types import BytesLike
-from pykyro.storage.files.filesystem import Lock, WritableFile
+from pykyro.storage.files.filesystem import Lock, NoteFile, WritableFile
 
 CHANGES = frozenset(
     ("create", "write", "sync", "replace", "exchange", "link", "remove", "remove_directory", "make_directory")
@@ -149,6 +149,9 @@ class FaultFS:
             file = File(bytearray(), b"")
             parent.change({path.name: file}, self._units)
             return _FaultFile(self, path, file)
+
+    def open_note(self, path: Path) -> NoteFile:
+        return UnreadNote()
 
     def read(self, path: Path, *, limit: int | None = None) -> bytes:
         with self._call("read", path):

@@ -17,6 +17,15 @@ CONSTANT = {
 }
 """Facts of a process, which no event changes."""
 ELSEWHERE = {
+    # by leaders and followers: tests/replication/test_servers.py
+    "kyrodb_archive_commit",
+    "kyrodb_archive_epoch",
+    "kyrodb_archive_failures_total",
+    "kyrodb_archive_lag_seconds",
+    "kyrodb_archive_leading",
+    "kyrodb_archive_log_bytes_total",
+    "kyrodb_follower_lag_positions",
+    "kyrodb_follower_lag_seconds",
     # by a reload and by chance: tests/engine/recall/test_monitor.py
     "kyrodb_ef_search",
     "kyrodb_recall_overtaken_total",

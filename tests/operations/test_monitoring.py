@@ -25,7 +25,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The metrics of a running server."""
     directory = tmp_path_factory.mktemp("exported")
     backup: dict[str, Any] = {"backup__dir": directory / "backups", "backup__interval_secs": 3600}
-    with running_server(directory, hnsw__dimension=DIMENSION, hnsw__max_elements=1000, **backup) as server:
+    archive: dict[str, Any] = {"archive__url": directory / "archive"}
+    hnsw: dict[str, Any] = {"hnsw__dimension": DIMENSION, "hnsw__max_elements": 1000}
+    with running_server(directory, **hnsw, **backup, **archive) as server:
         _use(server)
         # The first one is taken soon after the start.
         wait_until(lambda: metric(server, "backups_made_total") > 0, "a backup is taken")
@@ -36,8 +38,11 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def exported(scraped: str) -> dict[str, set[str]]:
     """Labels of every sample by its name."""
-    # Of a server with TLS: see tests/contract/test_certificates.py.
-    found: dict[str, set[str]] = {"kyrodb_tls_certificate_remaining_seconds": {"setting"}}
+    # Of a server with TLS: see tests/contract/test_certificates.py; of a follower: tests/replication/test_servers.py.
+    found: dict[str, set[str]] = {
+        "kyrodb_tls_certificate_remaining_seconds": {"setting"},
+        "kyrodb_follower_lag_seconds": set(),
+    }
     for line in scraped.splitlines():
         if not line.startswith("#"):
             name, _, labels = line.rpartition(" ")[0].partition("{")

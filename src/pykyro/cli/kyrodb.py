@@ -20,6 +20,8 @@ _MODULES: Final = {
     "export": "pykyro.cli.migration",
     "import": "pykyro.cli.migration",
     "mcp": "pykyro.cli.mcp",
+    "promote": "pykyro.cli.promote",
+    "fetch": "pykyro.cli.fetch",
 }
 """Where each command is. The engine and all else that some commands need take half a second to load: a command that
 is named loads its own modules alone."""

@@ -38,7 +38,7 @@ def _ignore_what_comes_too_early() -> None:
 def _run(options: argparse.Namespace) -> None:
     from pykyro.config import Overrides, generate_template, load_settings
 
-    overrides = Overrides(options.port, options.data_dir, options.dimension, options.distance)
+    overrides = Overrides(options.port, options.data_dir, options.dimension, options.distance, options.follow)
     if options.generate_config is not None:
         sys.stdout.write(generate_template(options.generate_config))
     elif options.check_config:
@@ -65,7 +65,11 @@ def _serve(config: Path | None, overrides: Overrides) -> None:
 
 
 def _require_backup_place(settings: Settings) -> None:
-    """Raises ConfigError when scheduled backups cannot go where they should."""
+    """Raises ConfigError when scheduled backups, or the archive, cannot go where they should."""
+    from pykyro.server.replicas import archive_faults
+
+    if faults := archive_faults(settings):
+        raise ConfigError(*faults)
     if settings.backup.interval_secs is None or settings.backup.dir is None:
         return
     from pykyro.backup.target.locate import check_place
@@ -164,6 +168,11 @@ def _parser() -> argparse.ArgumentParser:
         "--distance",
         choices=KEYS["hnsw.distance"].choices,
         help="distance between two vectors, hnsw.distance (default: cosine)",
+    )
+    parser.add_argument(
+        "--follow",
+        metavar="URL",
+        help="serve what the archive at URL holds and take no writes, archive.follow",
     )
     parser.add_argument(
         "--check-config",

@@ -31,6 +31,7 @@ class Overrides:
     data_dir: Path | None = None
     dimension: int | None = None
     distance: str | None = None
+    follow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def _command_line(overrides: Overrides) -> Layer:
         ("persistence.data_dir", overrides.data_dir, "--data-dir"),
         ("hnsw.dimension", overrides.dimension, "--dimension"),
         ("hnsw.distance", overrides.distance, "--distance"),
+        ("archive.follow", overrides.follow, "--follow"),
     )
     for name, value, flag in stated:
         if value is not None:

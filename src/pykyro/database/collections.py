@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +38,7 @@ from pykyro.database.changes import (
     without_alias,
     without_collection,
 )
-from pykyro.database.elsewhere import check_remote, check_service, remove_collection
+from pykyro.database.elsewhere import check_remote, check_service, remove_abandoned, remove_collection
 from pykyro.database.facts import closed_documents, directory_bytes
 from pykyro.database.names import TAKEN, all_names, check_same, name_of, number_of, own_entry, taken_by
 from pykyro.database.open_collections import OpenCollection, OpenCollections
@@ -107,6 +107,8 @@ class Collections:
         self._base = base
         self.default = default
         """The engine of `default`; None where the database was opened without saying its dimension."""
+        self.read_only = ""
+        """Why collections cannot be changed; empty while they can."""
         self.on_open: Callable[[Engine], None] = lambda engine: None
         """Told of every engine that is opened, before anybody uses it."""
         self.open = OpenCollections(
@@ -118,7 +120,7 @@ class Collections:
         )
         self._catalogue = CatalogueStore(self._filesystem, directory)
         self._by_number = by_number(self._catalogue.current)
-        self._remove_abandoned()
+        remove_abandoned(self._filesystem, directory, self._by_number, base)
 
     # --- using one ----------------------------------------------------------------------------------
 
@@ -315,11 +317,12 @@ class Collections:
 
     # --- steps --------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self) -> AbstractContextManager[object]:
+        """Held by whoever changes which collections there are."""
         self.open.check_process()
-        with self._catalogue.lock:
-            yield
+        if self.read_only:
+            raise FailedPrecondition(self.read_only)
+        return self._catalogue.lock
 
     def _change(self, change: Callable[[Catalogue], Catalogue]) -> None:
         with self._writing("changing the catalogue"):
@@ -347,19 +350,22 @@ class Collections:
                 path=path,
                 hint="Put them back or restore the collection from a backup; or drop it",
             )
-        engine = open_engine(
+        engine = self._engine_in(path, engine_options_of(self._base, entry, self.open.open_max))
+        for warning in engine.recovered.warnings:
+            _log.warning("recovery of %s: %s", path, warning)
+        self.on_open(engine)
+        return engine
+
+    def _engine_in(self, path: Path, options: EngineOptions) -> Engine:
+        return open_engine(
             path,
-            engine_options_of(self._base, entry, self.open.open_max),
+            options,
             filesystem=self._filesystem,
             clock=self.clock,
             builder=self._builder,
             memory=self._memory,
             threads=self._threads,
         )
-        for warning in engine.recovered.warnings:
-            _log.warning("recovery of %s: %s", path, warning)
-        self.on_open(engine)
-        return engine
 
     def _config(self, number: int) -> CollectionConfig:
         if number == DEFAULT_NUMBER:
@@ -382,15 +388,3 @@ class Collections:
             is_open=engine is not None,
             trouble=self.open.troubles.get(number, ""),
         )
-
-    def _remove_abandoned(self) -> None:
-        """Remove the directories that no collection has: what a crash left of creating or dropping one."""
-        above = self._directory / filename.COLLECTIONS
-        try:
-            names = self._filesystem.names(above)
-        except FileNotFoundError:
-            return
-        ours = {str(number) for number in self._by_number}
-        for name in names:
-            if name.split(".")[0].isdecimal() and name not in ours:  # a restore that died has a suffix
-                remove_collection(self._filesystem, above / name, self._base)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from pykyro.engine.options import EngineOptions
 from pykyro.model.cold_tier import checked_cold_tier
 from pykyro.model.errors import FailedPrecondition, KyroError, StorageError
+from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.remove_tree import remove_tree
 from pykyro.storage.manifest import RemoteEntry, read_manifest
@@ -57,6 +59,22 @@ def remove_collection(filesystem: FileSystem, directory: Path, options: EngineOp
         filesystem.sync_directory(directory.parent)
     except OSError as error:
         _log.warning("%s belongs to no collection and cannot be removed now: %s", directory, error)
+
+
+def remove_abandoned(
+    filesystem: FileSystem, directory: Path, numbers: Collection[int], options: EngineOptions
+) -> None:
+    """Remove the directories below `directory` that no collection of these numbers has: what a crash left of creating
+    or dropping one."""
+    above = directory / filename.COLLECTIONS
+    try:
+        names = filesystem.names(above)
+    except FileNotFoundError:
+        return
+    ours = {str(number) for number in numbers}
+    for name in names:
+        if name.split(".")[0].isdecimal() and name not in ours:  # a restore that died has a suffix
+            remove_collection(filesystem, above / name, options)
 
 
 def require_driver() -> None:

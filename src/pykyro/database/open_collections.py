@@ -187,7 +187,7 @@ class OpenCollections:
                     return
             # Who comes now waits for `changing`, and opens it again.
             try:
-                if engine.stats().position > engine.stats().sealed_position:
+                if engine.following is None and engine.stats().position > engine.stats().sealed_position:
                     engine.flush()
             except KyroError as error:
                 # Its log has everything; the next opening reads that.

@@ -73,7 +73,7 @@ class Database(Documents):
         super().__init__()
         self._collections = collections
         self._engine = collections.default
-        self._open: _Open | None = None if self._engine is None else _Open(self._engine)
+        self._open: _Open | None = None if self._engine is None else _open(self._engine)
         self._lock = lock
         self._jobs = JobThread()
         self._opened_s = time.monotonic()
@@ -229,7 +229,7 @@ class Database(Documents):
     def _in_use(self) -> AbstractContextManager[Engine]:
         self._check_open()
         opened = self._open
-        return _Open(self._collections.default_engine) if opened is None else opened
+        return _open(self._collections.default_engine) if opened is None else opened
 
     @contextmanager
     def _using(self, name: str) -> Iterator[Engine]:
@@ -238,11 +238,14 @@ class Database(Documents):
         number = self._collections.number_of(name)
         opened = self._collections.open
         if not number:
-            yield self._collections.default_engine
+            with _open(self._collections.default_engine) as engine:
+                yield engine
             return
         pinned = opened.pin_open(number) or self._jobs.call(lambda: opened.pin(number))
         try:
             assert pinned.engine is not None
+            if pinned.engine.following is not None:
+                pinned.engine.following.catch_up()
             yield pinned.engine
         finally:
             opened.unpin(pinned)
@@ -271,3 +274,19 @@ class _Open:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+class _OpenReader(_Open):
+    """The same of an engine that follows another process: what that acknowledged is visible first."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Engine:
+        engine = self._engine
+        if engine.following is not None:
+            engine.following.catch_up()
+        return engine
+
+
+def _open(engine: Engine) -> _Open:
+    return _Open(engine) if engine.following is None else _OpenReader(engine)

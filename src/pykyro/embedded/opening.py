@@ -11,6 +11,7 @@ from typing import Final, Unpack
 from pykyro.database.collections import Collections
 from pykyro.embedded.collections import Database
 from pykyro.embedded.options import DatabaseOptions, engine_options, memory_budget
+from pykyro.embedded.read_only import DISTANCE, check_options_of_reader, known_manifest, opened_for_reading
 from pykyro.engine.engine import open_engine
 from pykyro.engine.open_engines import close_at_exit
 from pykyro.engine.options import EngineOptions
@@ -20,11 +21,9 @@ from pykyro.model.errors import InvalidArgument
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
 from pykyro.storage.files.lock import lock_directory, make_directories
 from pykyro.storage.files.opening_errors import opening_error
-from pykyro.storage.manifest import Manifest, read_manifest
 from pykyro.system.job_thread import JobThread
 
 _log: Final = logging.getLogger(__name__)
-_DISTANCE: Final = "cosine"
 
 
 def open_database(
@@ -33,6 +32,8 @@ def open_database(
     dimension: int | None = None,
     distance: Distance | None = None,
     id_type: IdType | None = None,
+    read_only: bool = False,
+    follow: str | None = None,
     **options: Unpack[DatabaseOptions],
 ) -> Database:
     """Open or create the database in directory `path`, recovering everything that was acknowledged.
@@ -44,6 +45,13 @@ def open_database(
     process takes no more memory, whatever is asked of the database: what there is no room for raises
     ResourceExhausted.
 
+    With `read_only` the directory is read beside the process that writes it, or without one, by any number of
+    processes: no lock is taken and nothing is written. A read shows everything that was acknowledged before it began,
+    in whatever process; what writes raises FailedPrecondition. Options that are about writing are refused.
+
+    With `follow`, the URL of an archive that a server ships to, the directory becomes a copy of the archive that is
+    kept up to date for as long as the database is open, and is read as with `read_only`: reads show what has arrived.
+
     Raises InvalidArgument, DataDirInUse, DataDirMismatch, DataDamaged, WriteFailed, StorageError.
 
     A database belongs to the process that opened it: a forked child is refused, and opens it itself once the parent
@@ -52,7 +60,20 @@ def open_database(
     directory = _directory(path)
     memory = memory_budget(options.get("memory_limit"))
     # Whatever is wrong with the options is said before anything is done.
-    engine_options(1 if dimension is None else dimension, distance or _DISTANCE, options, id_type)
+    engine_options(1 if dimension is None else dimension, distance or DISTANCE, options, id_type)
+    if follow is not None:
+        check_options_of_reader(options)
+        # Who follows nothing needs nothing of what that takes.
+        from pykyro.embedded.follow import opened_for_following
+
+        return JobThread().call(
+            lambda: opened_for_following(directory, follow, dimension, distance, id_type, options, memory)
+        )
+    if read_only:
+        check_options_of_reader(options)
+        return JobThread().call(
+            lambda: opened_for_reading(directory, dimension, distance, id_type, options, memory)
+        )
     return JobThread().call(lambda: _opened(directory, dimension, distance, id_type, options, memory))
 
 
@@ -66,11 +87,11 @@ def _opened(
 ) -> Database:
     directory, filesystem = directory.absolute(), LocalFileSystem()
     if dimension is None:
-        known = _known(filesystem, directory)
+        known = known_manifest(filesystem, directory)
         if known is None:
-            return _without_default(filesystem, directory, engine_options(1, _DISTANCE, options), memory)
+            return _without_default(filesystem, directory, engine_options(1, DISTANCE, options), memory)
         dimension, distance = known.dimension, distance or known.metric.value
-    base = engine_options(dimension, distance or _DISTANCE, options, id_type)
+    base = engine_options(dimension, distance or DISTANCE, options, id_type)
     engine = open_engine(directory, base, memory=memory)
     for warning in engine.recovered.warnings:
         _log.warning("recovery: %s", warning)
@@ -84,15 +105,6 @@ def _opened(
     close_at_exit(engine)
     collections.on_open = close_at_exit
     return Database(collections)
-
-
-def _known(filesystem: FileSystem, directory: Path) -> Manifest | None:
-    try:
-        return read_manifest(filesystem, directory)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise opening_error(error, directory) from error
 
 
 def _without_default(

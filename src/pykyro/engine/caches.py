@@ -152,6 +152,12 @@ class Caches:
         fresh.counts = self.queries.counts
         self.queries = fresh
 
+    def forget_all(self) -> None:
+        """Forget every answer and every document: something else stands in the tiers now. For the writer, between
+        `begin` and `committed`."""
+        self.begin_anew()
+        self._shrink_documents(_EVERYTHING)
+
     def _served(self, cached: Cached, request: SearchRequest, until_s: float) -> SearchResult | None:
         """The answer as a search gives it; None when it comes too late."""
         position = self._state.position

@@ -22,12 +22,13 @@ from pykyro.engine.open_engines import Inherited, close_quietly, note_opened, re
 from pykyro.engine.opening import recovered
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.read_path import ReadPath
+from pykyro.engine.reading.following import FOLLOWS, Following
 from pykyro.engine.recall.monitor import RecallMonitor
 from pykyro.engine.recall.thread import RECALL
 from pykyro.engine.upkeep import compact, take_snapshot
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.arguments import Schema
-from pykyro.model.errors import KyroError
+from pykyro.model.errors import FailedPrecondition, KyroError
 from pykyro.model.expiry import Expiry
 from pykyro.model.freshness import Freshness
 from pykyro.model.requests import (
@@ -62,8 +63,9 @@ class Engine:
         lock: Lock,
         recovered: RecoveryReport,
         threads: JobThreads | None = None,
+        following: Following | None = None,
     ) -> None:
-        """Without `threads` it has its own, and ends them."""
+        """Without `threads` it has its own, and ends them; with `following` another process writes the directory."""
         self._context = context
         self.filesystem = context.filesystem
         self.writes = context.writes
@@ -81,6 +83,8 @@ class Engine:
         self.reads.samples = self._recall
         self._maintenance = Maintenance(context)
         self._maintenance.lock_held = lock
+        self.following = following
+        """How it keeps up with the process that writes; None where this engine is the one that writes."""
         self._closing = threading.RLock()
         self._threads = threads or JobThreads()
         self._owns_threads = threads is None
@@ -97,7 +101,7 @@ class Engine:
         """Why nothing of this engine may be used in this process, a forked child; empty where it may."""
         note_opened(self)
         if context.options.background:
-            self._maintenance.start()
+            (self._maintenance if following is None else following).start()
             self._recall.start()
 
     @property
@@ -138,12 +142,14 @@ class Engine:
         return self.reads.get(doc_id, scope, cached=cached)
 
     def wait_for(self, wanted: Freshness | None) -> None:
-        """Return when the position that is wanted is reached. Raises FailedPrecondition when it is not in time."""
-        wait_for(self._context.state, wanted)
+        """Return when the position that is wanted is reached. When it is not in time, raises FailedPrecondition, or
+        Unavailable where this engine follows another process."""
+        following = self.following
+        wait_for(self._context.state, wanted) if following is None else following.wait_for(wanted)
 
     async def until_fresh(self, wanted: Freshness | None) -> None:
         """`wait_for` on an event loop."""
-        await until_fresh(self._context.state, wanted)
+        await until_fresh(self._context.state, wanted, follows=self.following is not None)
 
     def watch_syncs(self, observer: Callable[[float], None]) -> None:
         """Have `observer` told how many seconds each sync of the log took, by whichever thread synced."""
@@ -181,6 +187,9 @@ class Engine:
 
     def _tenant_indices(self, tenant_ids: Sequence[str]) -> dict[str, int]:
         context = self._context
+        if self.following is not None:
+            return context.state.tenants.numbers_of(tenant_ids, context.manifests.current.tenants)
+        self._require_writer()
         if any(tenant_id not in context.manifests.current.tenants for tenant_id in tenant_ids):
             try:
                 context.manifests.update(lambda manifest: manifest.with_tenants(tenant_ids))
@@ -205,6 +214,7 @@ class Engine:
 
     def flush(self, *, force: bool = True) -> FlushReport:
         """Seal the hot tier now; without `force` only when it is due. Raises WriteFailed, Unavailable."""
+        self._require_writer()
         started, maintenance = time.perf_counter(), self._maintenance
         due = force or maintenance.sealing.due
         return FlushReport(self._keeper.call(maintenance.flush) if due else 0, time.perf_counter() - started)
@@ -241,6 +251,7 @@ class Engine:
 
     def maintain(self) -> bool:
         """Do one piece of background work that is due; False when nothing is. For `background=False`."""
+        self._require_writer()
         return self._keeper.call(self._maintenance.step)
 
     def snapshot(self) -> SnapshotReport:
@@ -249,11 +260,17 @@ class Engine:
         Raises WriteFailed, Unavailable, ResourceExhausted when the disk has hardly any room left, FailedPrecondition
         when the sealed documents are elsewhere.
         """
+        self._require_writer()
         return self._keeper.call(partial(take_snapshot, self._context, self._maintenance))
 
     def stats(self) -> EngineStats:
         self._before_reading()
-        return stats_of(self._context, self._maintenance, self.expired)
+        return stats_of(self._context, self._maintenance, self.expired, self.following)
+
+    def _require_writer(self) -> None:
+        """Raises FailedPrecondition where nothing may be written."""
+        if (why := self.writes.read_only) is not None:
+            raise FailedPrecondition(why())
 
     def _before_reading(self) -> None:
         """See that nothing which is due is counted."""
@@ -286,6 +303,8 @@ class Engine:
                 self._context.writes.close()
                 self._context.caches.close()
                 self._recall.stop()
+                if self.following is not None:
+                    self.following.stop()
                 self._maintenance.stop()
                 self._mend_log()
             finally:
@@ -323,6 +342,7 @@ class Engine:
             "_recall",
             "_expiration",
             "_maintenance",
+            "following",
             "_writer",
             "_keeper",
             "_threads",
@@ -333,7 +353,7 @@ class Engine:
         """Close an engine that nobody will close, whichever thread comes to know that; errors go to the log."""
         if self._closed:
             return
-        if WORK.is_here or SYNCS.is_here or RECALL.is_here:
+        if WORK.is_here or SYNCS.is_here or RECALL.is_here or FOLLOWS.is_here:
             # It cannot wait for its own end, and may be in the midst of something.
             start_new_thread(close_quietly, (self,))
         else:

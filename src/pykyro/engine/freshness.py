@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pykyro.engine.state import State
-from pykyro.model.errors import FailedPrecondition
+from pykyro.model.errors import FailedPrecondition, Unavailable
 from pykyro.model.freshness import Freshness
 
 _FIRST_REST_S: Final = 0.001
@@ -26,11 +26,26 @@ def wait_for(state: State, wanted: Freshness | None) -> None:
             time.sleep(rest_s)
 
 
-async def until_fresh(state: State, wanted: Freshness | None) -> None:
-    """The same on an event loop, which goes on meanwhile."""
+async def until_fresh(state: State, wanted: Freshness | None, *, follows: bool = False) -> None:
+    """The same on an event loop, which goes on meanwhile. A state that `follows` another raises Unavailable: whoever
+    leads may have the position."""
     if wanted is not None:
-        for rest_s in _rests(state, wanted):
-            await asyncio.sleep(rest_s)
+        try:
+            for rest_s in _rests(state, wanted):
+                await asyncio.sleep(rest_s)
+        except FailedPrecondition:
+            if follows:
+                raise Unavailable(behind(state, wanted)) from None
+            raise
+
+
+def behind(state: State, wanted: Freshness) -> str:
+    """What a read is told that wants more than a follower has."""
+    return (
+        f"this reader is at position {state.position}, and min_position is {wanted.min_position}: the writer did not "
+        f"get there, or not here, within {wanted.max_wait_s:g} s (max_wait_s). Ask again later, or the leader, or "
+        "without min_position"
+    )
 
 
 def _rests(state: State, wanted: Freshness) -> Iterator[float]:

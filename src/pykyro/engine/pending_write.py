@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from pykyro.model.errors import KyroError
+from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.requests import Ack, Operation
 
 Answer: TypeAlias = Ack | KyroError
@@ -46,3 +46,8 @@ class PendingWrite:
     withdrawn: Callable[[], bool] | None = None
     turn: Turn | None = None
     answers: Sequence[Answer] | None = None
+
+
+def as_answer(error: BaseException) -> KyroError:
+    """What the caller of a write is told that failed unexpectedly."""
+    return error if isinstance(error, KyroError) else Unavailable(f"write failed: {error}")

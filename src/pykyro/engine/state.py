@@ -302,6 +302,19 @@ class State:
         self.mutations_since_freeze = 0
         return version.active
 
+    def swap(self, cold: Sequence[ColdSegment], frozen: Sequence[HotTier]) -> None:
+        """Have other tiers that hold the same live documents, beside the active one. For the writer."""
+        self.version = Version(tuple(cold), tuple(frozen), self.version.active)
+
+    def adopt(self, other: State) -> None:
+        """Become what `other` is, which nobody else uses. For the writer."""
+        self.chain_moves += 2
+        self.version = other.version
+        self.documents, self.position = other.documents, other.position
+        self.tenants.documents = other.tenants.documents
+        self.mutations_since_freeze = other.mutations_since_freeze
+        self.may_expire, self.expires_from_us = other.may_expire, other.expires_from_us
+
     def replace(self, *, leaving: Iterable[SearchTier] = (), arriving: ColdSegment | None = None) -> None:
         """Swap tiers that hold the same live documents. For the writer, between two writes."""
         gone = {id(tier) for tier in leaving}

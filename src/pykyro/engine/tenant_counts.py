@@ -6,9 +6,10 @@ entry a tenant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pykyro.engine.tiers.tier import SearchTier
+from pykyro.model.limits import TENANT_INDEX_MAX
 from pykyro.model.types import OWNER_SHIFT, Key, owner_of
 
 
@@ -34,6 +35,14 @@ class TenantCounts:
                 if owner in found:
                     found[owner] += count
         self.documents.update(found)
+
+    def numbers_of(self, tenant_ids: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
+        """The numbers of these tenants where no number can be given out: who has none is told one that no document
+        has."""
+        unknown = (TENANT_INDEX_MAX - at for at in range(len(tenant_ids)))
+        return {
+            tenant_id: known[tenant_id] if tenant_id in known else next(unknown) for tenant_id in tenant_ids
+        }
 
     def of(self, tenant: int) -> int:
         """Live documents of a tenant; 0 for one that is not counted."""

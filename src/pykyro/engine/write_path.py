@@ -25,14 +25,14 @@ from pykyro.engine.capacity import Capacity
 from pykyro.engine.expiration import Expiration
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
-from pykyro.engine.pending_write import Answer, LeaderTurns, PendingWrite
+from pykyro.engine.pending_write import Answer, LeaderTurns, PendingWrite, as_answer
 from pykyro.engine.put_many import resolve_put_many
 from pykyro.engine.request_keys import key_record
 from pykyro.engine.resolve import GroupChanges, check_put, refusal_of, too_long
 from pykyro.engine.resolve_text import key_of_text, text_of
 from pykyro.engine.room import Room
 from pykyro.engine.state import State
-from pykyro.model.errors import KyroError, Unavailable
+from pykyro.model.errors import FailedPrecondition, KyroError, Unavailable
 from pykyro.model.expiry import Expiry
 from pykyro.model.limits import COMMIT_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_wire import TYPES_TAG, encode_metadata
@@ -74,7 +74,6 @@ class WritePath:
         self._caches = caches
         self._state = state
         self._clock = clock
-        self._wall_us = clock.wall_us
         self._queue: deque[PendingWrite] = deque()
         self._queue_lock = threading.Lock()
         self._is_led = False
@@ -87,6 +86,10 @@ class WritePath:
         self.group_since_s: float | None = None
         """When the group that is being written was taken; None when none is."""
         self._refusal = ""
+        self.read_only: Callable[[], str] | None = None
+        """Says why nothing may be written here at all, and where it may; None where it may."""
+        self.before_answers: Callable[[list[Answer]], list[Answer]] | None = None
+        """Given the answers to a group that is written, what its callers are to be told."""
         self.refusing = ""
         """Why every later write is refused, until the database is opened again; empty while they are taken."""
         self.lock = threading.RLock()
@@ -214,7 +217,7 @@ class WritePath:
                     write.operations = write.prepare()
                 except Exception as error:
                     _log.exception("%d operations could not be prepared", write.size)
-                    write.operations = [_as_answer(error)] * write.size
+                    write.operations = [as_answer(error)] * write.size
             operations += write.operations
         try:
             answers: list[Answer] = []
@@ -229,6 +232,8 @@ class WritePath:
                     refusal = self.room.refusal(may_wait=adds)
                 with self.lock:
                     answers += self._write(rest, refusal)
+            if self.before_answers is not None:
+                answers = self.before_answers(answers)
         except BaseException as error:
             # `_refusal` stands during every write; only of one that ended like this it is true.
             self.refusing = self._refusal
@@ -237,7 +242,7 @@ class WritePath:
                 _log.error("writes are refused: %s (%s)", self._refusal, type(error).__name__)
             # Nobody may be left waiting: a fault of ours, or an interrupt, is every caller's answer.
             for write in wanted:
-                write.answers = [_as_answer(error)] * len(write.operations)
+                write.answers = [as_answer(error)] * len(write.operations)
             raise
         at = 0
         for write in wanted:
@@ -250,6 +255,8 @@ class WritePath:
         self, operations: Sequence[Operation | KyroError], no_memory: KyroError | None
     ) -> list[Answer]:
         """Commit as many of the operations as may be in memory at once, nearly always all; their answers."""
+        if self.read_only is not None:
+            return [FailedPrecondition(self.read_only())] * len(operations)
         if self._refusal:
             self.refusing = self._refusal
             return [Unavailable(self._refusal)] * len(operations)
@@ -259,7 +266,7 @@ class WritePath:
         no_room = no_memory or (Unavailable(no_disk) if no_disk else None)
         if state.may_expire and (unsettled := self.expiration.settle()) is not None:
             return [unsettled] * len(operations)
-        changes = GroupChanges(state, state.documents, self._wall_us)
+        changes = GroupChanges(state, state.documents, self._clock.wall_us)
         answers: list[Answer] = []
         frames: list[tuple[Ack, list[Record]]] = []
         contents: list[bytes] = []
@@ -352,11 +359,8 @@ class WritePath:
         tenant, key = document.tenant, document.doc_id
         if tenant is not None:
             key |= tenant + 1 << OWNER_SHIFT
-        if (
-            document.vector.shape != (state.dimension,)
-            or tenant is not None
-            or TENANT_INDEX_KEY in document.metadata
-        ):
+        is_plain = document.vector.shape == (state.dimension,) and TENANT_INDEX_KEY not in document.metadata
+        if not is_plain or tenant is not None:
             check_put(document, state)
         if state.texts is not None:
             key, existed = key_of_text(changes, state.texts, tenant, text_of(document))
@@ -394,7 +398,3 @@ class WritePath:
         active = self._state.version.active
         if active.size_bytes >= active.charge_from:
             active.charge()
-
-
-def _as_answer(error: BaseException) -> KyroError:
-    return error if isinstance(error, KyroError) else Unavailable(f"write failed: {error}")

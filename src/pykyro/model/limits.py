@@ -293,3 +293,6 @@ assert len("kyro_") + 1 + len("_") + API_KEY_SECRET_CHARS_MIN == API_KEY_CHARS_M
 assert HNSW_M_MIN < HNSW_M_MAX < EF_CONSTRUCTION_MAX
 assert HTTP_PORT_OFFSET < PORT_MAX
 assert STREAMS_MAX < OPEN_CONNECTIONS_MAX
+
+ARCHIVE_LAG_MS_MIN: Final = 20
+"""Milliseconds; more often than that no store is asked for a commit."""

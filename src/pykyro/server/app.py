@@ -19,12 +19,12 @@ import uvloop
 from threadpoolctl import threadpool_limits
 
 from pykyro.config import Loaded, Settings
-from pykyro.database.opening import open_collections, open_database
 from pykyro.engine.engine import Engine
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import KyroError, causes
 from pykyro.server.health_log import logging_health
 from pykyro.server.reload import Reload
+from pykyro.server.replicas import Replica
 from pykyro.server.security import Security, TlsPorts, read_keys
 from pykyro.server.signals import SealRequests, Stop, signals_ask_for
 from pykyro.server.systemd import notify, notify_alive, notify_ready
@@ -70,7 +70,8 @@ def run(loaded: Loaded, load_again: Callable[[], Loaded], backups: ScheduledBack
     # One search is one thread's work; a team for each matrix product would spin on the processors of the others.
     threadpool_limits(limits=1, user_api="blas")
     try:
-        uvloop.run(_serve(settings, load_again, backups))
+        while uvloop.run(_serve(settings, load_again, backups)):
+            _log.warning("this server was made the leader, and starts as such")
     except _RecoveryAbandoned:
         _log.info("stopped before recovery had finished; nothing is lost, and the next start repeats it")
         logs.flush()
@@ -89,7 +90,8 @@ class _RecoveryAbandoned(Exception):
 
 async def _serve(
     settings: Settings, load_again: Callable[[], Loaded], backups: ScheduledBackups | None
-) -> None:
+) -> bool:
+    """Whether it is to be done again, since the server was a follower and leads now."""
     files_max = raise_file_limit()
     bounds = ConnectionBounds.of(files_max)
     transport = choose(settings)
@@ -106,13 +108,19 @@ async def _serve(
     ):
         _log.info("HTTP on %s port %d", http.host, http.port)
         notify("STATUS=recovering the database")
-        engine = await _opened(settings, server_state.memory, stop)
+        replica, engine = await _opened(settings, server_state.memory, stop)
         try:
-            collections = await asyncio.to_thread(open_collections, settings, engine, server_state.memory)
+            collections = await asyncio.to_thread(replica.open_collections, engine)
             server_state.opened(engine, server_state.process.uptime_s, collections)
             security = await asyncio.to_thread(
                 Security, settings, engine, server_state.keys, ports, server_state.counts
             )
+            loop = asyncio.get_running_loop()
+
+            def stop_to_lead() -> None:
+                loop.call_soon_threadsafe(stop.ask)
+
+            await asyncio.to_thread(replica.start, server_state, collections, stop_to_lead)
             reload = Reload(server_state, engine, security, load_again)
             seals = SealRequests(engine)
             asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
@@ -141,6 +149,7 @@ async def _serve(
                 server_state.admission.run(),
                 server_state.unread.run(),
                 _beat(server_state),
+                *([] if replica.follower is None else [security.follow_tenants()]),
             )
             background = [asyncio.create_task(work) for work in running]
             try:
@@ -164,12 +173,17 @@ async def _serve(
                 await asyncio.to_thread(security.close)
         finally:
             server_state.phase = Phase.STOPPED
+            await asyncio.to_thread(replica.stop)
             try:
                 if server_state.collections is not None:
                     await asyncio.to_thread(server_state.collections.close)
             finally:
                 await asyncio.to_thread(engine.close)
+    leads = replica.follower is not None and replica.follower.promoted is not None
+    if leads:
+        await asyncio.to_thread(replica.take_lead)
     _log.info("stopped")
+    return leads
 
 
 async def _serve_grpc(server: GrpcServer, server_state: ServerState, stop: Stop) -> None:
@@ -190,9 +204,15 @@ async def _serve_grpc(server: GrpcServer, server_state: ServerState, stop: Stop)
     await server.stop()
 
 
-async def _opened(settings: Settings, memory: MemoryBudget, stop: Stop) -> Engine:
-    """The engine, recovered. Raises _RecoveryAbandoned when a signal comes first and recovery is not about to end."""
-    opening = in_thread_of_its_own("recovery", lambda: open_database(settings, memory))
+async def _opened(settings: Settings, memory: MemoryBudget, stop: Stop) -> tuple[Replica, Engine]:
+    """The engine, recovered, and the part it has in an archive. Raises _RecoveryAbandoned when a signal comes first
+    and recovery is not about to end."""
+
+    def open_all() -> tuple[Replica, Engine]:
+        replica = Replica(settings, memory)
+        return replica, replica.open_engine()
+
+    opening = in_thread_of_its_own("recovery", open_all)
     if await stop.comes_before(opening):
         _log.info("stopping without waiting for recovery")
         await stop.unless_again(asyncio.wait({opening}, timeout=_RECOVERY_GRACE_S))

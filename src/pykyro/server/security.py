@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 import time
@@ -22,6 +23,8 @@ from pykyro.transport.tls import Certificates, GrpcCertificates, HttpCertificate
 _log: Final = logging.getLogger(__name__)
 
 NO_KEYS: Final = KeyRing(())
+_FOLLOW_S: Final = 1.0
+"""Between two looks of a follower for new tenants."""
 
 
 def read_keys(settings: Settings) -> KeyRing:
@@ -103,6 +106,12 @@ class Security:
         """Keep the usage until cancelled."""
         if self.usage_reporter is not None:
             await self.usage_reporter.run()
+
+    async def follow_tenants(self) -> None:
+        """On a follower, until cancelled: learn the numbers that the leader gives to tenants that were new."""
+        while isinstance(self.access, KeyAccess):
+            self.access.follow_tenants(self._engine.tenant_indices(sorted(self.access.ring.tenants)))
+            await asyncio.sleep(_FOLLOW_S)
 
     def close(self) -> None:
         """Keep the usage for the last time, when nothing is counted any more and before the engine is closed."""

@@ -85,6 +85,10 @@ class Stop:
         for number in (signal.SIGTERM, signal.SIGINT):
             on_signal(number, partial(self._signalled, number))
 
+    def ask(self) -> None:
+        """As the first signal does."""
+        self._first.set()
+
     @property
     def asked(self) -> bool:
         """Whether the first signal has come."""

@@ -158,6 +158,17 @@ class KeyAccess:
             else:
                 self._set_terms(caller, key)
 
+    @property
+    def ring(self) -> KeyRing:
+        """The keys in force."""
+        return self._ring
+
+    def follow_tenants(self, indices: Mapping[str, int]) -> None:
+        """Take over other numbers of the same tenants."""
+        self._indices = indices
+        for caller in self._callers.values():
+            caller.tenant = indices.get(caller.tenant_id, caller.tenant)
+
     def follow_quotas(self, within: Callable[[Quota], Quota]) -> None:
         """Take over what is left of each caller's quota."""
         for caller in self._callers.values():

@@ -58,6 +58,7 @@ def families(server_state: ServerState) -> Iterator[Family]:
     yield storage.DISK_USED.of(server_state.process.disk_used_bytes())
     yield from _process(server_state)
     yield from _backups(server_state)
+    yield from _archive(server_state)
     yield from _ports(server_state)
 
 
@@ -224,6 +225,22 @@ def _backups(server_state: ServerState) -> Iterator[Family]:
         yield process.BACKUPS_MADE_TOTAL.of(scheduled.made)
         yield process.BACKUP_FAILURES_TOTAL.of(scheduled.failures)
         yield process.BACKUP_LAST_SIZE.of(scheduled.last_size_bytes)
+
+
+def _archive(server_state: ServerState) -> Iterator[Family]:
+    leading, follower = server_state.leading, server_state.follower
+    if leading is not None:
+        yield storage.ARCHIVE_LEADING.of(int(not leading.lost_lead))
+        yield storage.ARCHIVE_LAG.of(leading.lag_s)
+        yield storage.ARCHIVE_LOG_BYTES_TOTAL.of(leading.bytes_shipped)
+    if follower is not None:
+        yield storage.FOLLOWER_LAG.of(follower.lag_s)
+        yield storage.FOLLOWER_LAG_POSITIONS.of(follower.lag_positions)
+    replica = leading or follower
+    if replica is not None:
+        yield storage.ARCHIVE_EPOCH.of(replica.epoch)
+        yield storage.ARCHIVE_COMMIT.of(replica.commits)
+        yield storage.ARCHIVE_FAILURES_TOTAL.of(replica.failures)
 
 
 def _ports(server_state: ServerState) -> Iterator[Family]:

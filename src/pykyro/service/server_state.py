@@ -16,6 +16,8 @@ from pykyro.engine.engine import Engine
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.limits import STALL_S_MAX
 from pykyro.model.requests import EngineStats
+from pykyro.replication.follower import Follower
+from pykyro.replication.leading import Leading
 from pykyro.service.admission import Admission
 from pykyro.service.call_log import CallLog
 from pykyro.service.certificates import Validity
@@ -67,6 +69,10 @@ class ServerState:
         """Usage of the tenants; None without auth and while there is no open engine."""
         self.backups: ScheduledBackups | None = None
         """Those the server takes by itself, if it does."""
+        self.leading: Leading | None = None
+        """The archive that this server leads, if it does."""
+        self.follower: Follower | None = None
+        """The archive that it follows, if it does."""
         self.connections: Connections | None = None
         """Those to the ports, once both are served."""
         self.certificates: Callable[[], Sequence[Validity]] = tuple
@@ -100,6 +106,7 @@ class ServerState:
             refusing_writes=stats.refusing_writes if stats is not None else "",
             stalled=self._stalled(),
             warnings=self._warnings(stats),
+            follows=self.follower is not None,
         )
 
     def verdict(self, stats: EngineStats | None) -> Verdict:
@@ -162,6 +169,8 @@ class ServerState:
                 warnings.append(f"{len(troubles) - _TROUBLES_MAX} more collections are in trouble")
         if self.backups is not None and self.backups.last_failure:
             warnings.append(f"the last scheduled backup failed: {self.backups.last_failure}")
+        if self.leading is not None and self.leading.warning:
+            warnings.append(self.leading.warning)
         if memory_warning := self.memory.status().warning():
             warnings.append(memory_warning)
         commit_s = self.commits.longest_group_s() if self.commits is not None else 0.0

@@ -2,6 +2,7 @@
 
     MANIFEST                      what belongs to the database, see manifest.py
     LOCK                          who has it open
+    POSITION                      up to where readers in other processes may read the log, see position_file.py
     wal_000000000007.wal          a segment of the log
     segment_000000000012.rows     a cold segment's documents and their metadata index
     segment_000000000012.graph    its HNSW graph
@@ -9,6 +10,7 @@
     segment_000000000012.spool.tmp  what is gathered for a .rows file while it is being built
     segment_000000000012_000000000031.dead   its rows deleted up to a checkpoint
     ids_000000000014.ids          the ids of documents whose rows are elsewhere, see id_map.py
+    ARCHIVE                       what the directory is to an archive, see replication/role.py
     COLLECTIONS                   the other collections, see catalogue.py; the directory itself is `default`
     collections/7/                the directory of one of them, with a MANIFEST of its own
     snapshots/20260601T120000Z/   hard links that open as a database of their own
@@ -29,6 +31,8 @@ from typing import Final
 
 MANIFEST: Final = "MANIFEST"
 LOCK: Final = "LOCK"
+ARCHIVE: Final = "ARCHIVE"
+POSITION: Final = "POSITION"
 SNAPSHOTS: Final = "snapshots"
 CATALOGUE: Final = "COLLECTIONS"
 COLLECTIONS: Final = "collections"
@@ -114,6 +118,8 @@ def is_known(name: str) -> bool:
     return is_data_file(name) or name in (
         MANIFEST,
         LOCK,
+        POSITION,
+        ARCHIVE,
         CATALOGUE,
         LEGACY_TENANTS,
         USAGE,

@@ -97,10 +97,10 @@ class Recovery:
         self._clock = clock
         self.report = RecoveryReport()
         manifest = self._read_or_create(dimension, metric, text_ids, cold_tier, words)
-        _require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
-        _require_id_type(manifest, text_ids, directory / filename.MANIFEST)
+        require_identity(manifest, dimension, metric, directory / filename.MANIFEST)
+        require_id_type(manifest, text_ids, directory / filename.MANIFEST)
         _require_cold_tier(manifest, cold_tier, directory / filename.MANIFEST)
-        _require_words(manifest, words, directory / filename.MANIFEST)
+        require_words(manifest, words, directory / filename.MANIFEST)
         # A crash leaves files with numbers the MANIFEST never heard of; they keep their names until step 5.
         taken = filename.largest_number(filesystem.names(directory))
         self.manifests = ManifestStore(filesystem, directory, clock, manifest, numbers_from=taken + 1)
@@ -329,7 +329,8 @@ def _copy_frames(frames: Iterator[Frame], copy: WalWriter) -> int:
     return last_us
 
 
-def _require_identity(manifest: Manifest, dimension: int, metric: Metric, path: Path) -> None:
+def require_identity(manifest: Manifest, dimension: int, metric: Metric, path: Path) -> None:
+    """Raises DataDirMismatch when the directory holds other vectors."""
     if (manifest.dimension, manifest.metric) != (dimension, metric):
         raise DataDirMismatch(
             f"the directory holds vectors of dimension {manifest.dimension}, distance {manifest.metric.value}; "
@@ -340,7 +341,8 @@ def _require_identity(manifest: Manifest, dimension: int, metric: Metric, path: 
         )
 
 
-def _require_id_type(manifest: Manifest, text_ids: bool | None, path: Path) -> None:
+def require_id_type(manifest: Manifest, text_ids: bool | None, path: Path) -> None:
+    """Raises DataDirMismatch when the directory holds ids of another type; None is as they are."""
     if text_ids is not None and (manifest.text_ids is not None) != text_ids:
         there, asked = ("integer", "text") if text_ids else ("text", "integer")
         raise DataDirMismatch(
@@ -367,7 +369,8 @@ def _require_cold_tier(manifest: Manifest, cold_tier: ColdTier | None, path: Pat
         )
 
 
-def _require_words(manifest: Manifest, words: WordsConfig | None, path: Path) -> None:
+def require_words(manifest: Manifest, words: WordsConfig | None, path: Path) -> None:
+    """Raises DataDirMismatch unless words are kept as is asked for, if it is, and as this program keeps them."""
     there = None if manifest.words is None else manifest.words.config
     if there is not None and (there.analyser != ANALYSER or there.language not in LANGUAGES):
         raise DataDirMismatch(

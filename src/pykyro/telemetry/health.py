@@ -37,6 +37,8 @@ class Findings:
     refusing_writes: str = ""
     stalled: str = ""
     warnings: Sequence[str] = ()
+    follows: bool = False
+    """Whether another server leads, and this one takes no writes by its nature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,11 @@ def verdict(findings: Findings) -> Verdict:
 
 
 def readiness(findings: Findings, *, requires_writes: bool) -> str:
-    """The word /ready answers with: "ready", "read_only" or, with 503, "not_ready"."""
+    """The word /ready answers with: "ready", "follower", "read_only" or, with 503, "not_ready"."""
     if findings.phase is not Phase.SERVING or findings.stalled:
         return "not_ready"
     if findings.refusing_writes:
         return "not_ready" if requires_writes else "read_only"
+    if findings.follows:
+        return "not_ready" if requires_writes else "follower"
     return "ready"

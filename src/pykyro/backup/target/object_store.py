@@ -21,12 +21,12 @@ from uuid import uuid4
 import obstore
 
 from pykyro.backup import filename
-from pykyro.backup.target.cloud_error import as_os_error
-from pykyro.backup.target.cloud_store import CloudStore, open_store
 from pykyro.backup.target.target import Readable, Upload
 from pykyro.model.errors import DataDirInUse
 from pykyro.model.types import BytesLike
 from pykyro.storage.files.filesystem import Lock
+from pykyro.storage.objects.cloud_error import as_os_error
+from pykyro.storage.objects.cloud_store import CloudStore, open_store
 from pykyro.system.job_thread import Job, JobThread
 
 PART_BYTES: Final = 16 << 20

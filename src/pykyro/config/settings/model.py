@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pykyro.config.settings.archive import ArchiveSettings
 from pykyro.config.settings.cache import CacheSettings
 from pykyro.config.settings.declare import Section
 from pykyro.config.settings.memory_limit import MemorySettings
@@ -36,6 +37,7 @@ class Settings(Section):
     search: SearchSettings = SearchSettings()
     persistence: PersistenceSettings = PersistenceSettings()
     backup: BackupSettings = BackupSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     slo: SloSettings = SloSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     logging: LoggingSettings = LoggingSettings()

@@ -8,6 +8,7 @@ graphs of earlier versions have no .shape file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import partial
 from typing import Final
 
@@ -142,6 +143,8 @@ class ColdSegment(SegmentRows):
             self.vectors
         )  # sheds np.memmap, whose every slice costs microseconds
         self._least_ef = None if shape is None else shape.ef
+        self._shares: ColdSegment | None = None
+        """Whose graph this is, and who gives its charge back."""
         self._graph_search: GraphSearch | None = None
         if graph is not None and shape is not None:
             self._graph_search = GraphSearch(
@@ -167,6 +170,18 @@ class ColdSegment(SegmentRows):
     def __del__(self) -> None:
         if self._charge is not None:
             self._charge.give_back()
+
+    def with_deleted(self, entry: SegmentEntry, deleted: BitMap) -> ColdSegment:
+        """The same segment as `entry` names it, which differs in its deleted rows alone; files and graph are
+        shared."""
+        other = copy(self)
+        other._shares, other._charge = self._shares or self, None
+        other.entry = entry
+        other.checkpoint_deleted = deleted
+        other._live = LiveRows(entry.row_count, deleted)
+        other.deleted = other._live.deleted
+        other.words, other.word_totals = other._read_words()
+        return other
 
     def forget(self, count: int) -> int:
         """Let go of so many bytes of what is remembered of filters; how many it was."""

@@ -2,7 +2,8 @@
 
 The interface is small on purpose, so that a test can stand a complete, faulty disk behind it:
 
-* A file is created once, written from front to back, synced, closed, and never opened for writing again.
+* A file is created once, written from front to back, synced, closed, and never opened for writing again. The one
+  exception is a note (`open_note`), which is worth nothing after a crash.
 * `replace`, `exchange` and `link` change names; a change of names is durable only after `sync_directory`.
 * Every method may raise OSError; callers decide what that means. `write` may write less than asked for.
 
@@ -35,6 +36,18 @@ class WritableFile(Protocol):
         ...
 
 
+class NoteFile(Protocol):
+    """A few bytes that are written over in place, for whoever maps them. They are not synced."""
+
+    def put(self, data: bytes) -> None:
+        """Make this the content, which always has the same length."""
+        ...
+
+    def close(self) -> None:
+        """Give the file back. Closing twice is allowed."""
+        ...
+
+
 class Lock(Protocol):
     """A held exclusive lock."""
 
@@ -46,6 +59,10 @@ class FileSystem(Protocol):
 
     def create(self, path: Path) -> WritableFile:
         """A new, empty file. FileExistsError when the name is taken."""
+        ...
+
+    def open_note(self, path: Path) -> NoteFile:
+        """The note at `path`, which is created unless it is there."""
         ...
 
     def read(self, path: Path, *, limit: int | None = None) -> bytes:

@@ -69,6 +69,36 @@ class LocalFile:
         self.close()
 
 
+class LocalNote:
+    """A note; see filesystem.NoteFile. Written by a call of the system, not by way of a mapping: on a full disk that
+    is an error, and no signal that ends the process."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._descriptor: int | None = None
+        self._descriptor = open_descriptor(path, flags)
+        _open_here.add(self)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            self.close()
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+    def put(self, data: bytes) -> None:
+        if self._descriptor is not None and os.pwrite(self._descriptor, data, 0) != len(data):
+            raise OSError(errno.ENOSPC, "the disk took only a part of a note")
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def abandon(self) -> None:
+        """In a forked child: what it noted would be said for its parent."""
+        self.close()
+
+
 class DirectoryLock:
     """A held lock, see filesystem.Lock: flock(2) on a directory, and on a file in it that holds the owner's pid.
 
@@ -151,6 +181,9 @@ class LocalFileSystem:
         # Appending, a file that another program cut short ends too early, instead of having a hole nobody sees.
         return LocalFile(open_descriptor(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND))
 
+    def open_note(self, path: Path) -> LocalNote:
+        return LocalNote(path)
+
     def read(self, path: Path, *, limit: int | None = None) -> bytes:
         with open(open_regular(path), "rb") as file:
             return file.read() if limit is None else file.read(limit)
@@ -226,7 +259,7 @@ class LocalFileSystem:
         return DirectoryLock(path)
 
 
-_open_here: Final[weakref.WeakSet[LocalFile | DirectoryLock]] = weakref.WeakSet()
+_open_here: Final[weakref.WeakSet[LocalFile | LocalNote | DirectoryLock]] = weakref.WeakSet()
 """What this process holds open."""
 
 

@@ -14,6 +14,7 @@ import errno
 import operator
 import os
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ from typing import Final
 
 from pykyro.model.errors import DataDamaged, Unavailable, WriteFailed
 from pykyro.model.types import LSN
+from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.manifest import Manifest, WalEntry
 from pykyro.storage.manifest_store import ManifestStore
+from pykyro.storage.position_file import CHECKSUM, PLACE, head_of
 from pykyro.storage.wal.breaker import COOLDOWN_S, Breaker, BreakerState
 from pykyro.storage.wal.format import EPOCH_BYTES, OPERATION, PROBE, SegmentHeader
 from pykyro.storage.wal.reader import read_segment
@@ -68,6 +71,8 @@ class Log:
     """Appends, syncs, rotates. `append`, `rotate`, `probe` and `close` belong to one thread at a time (the write
     path's lock); `sync` may run beside them."""
 
+    takes_writes = True
+
     def __init__(
         self,
         filesystem: FileSystem,
@@ -100,7 +105,11 @@ class Log:
         """Told how long each sync of accepted frames took; two are never told at once."""
         self.has_hole = False
         """A segment was removed while it was open, so what it held is in memory alone until that is sealed."""
+        self._note_head = head_of(filesystem, directory)
+        self._note = filesystem.open_note(directory / filename.POSITION)
         self._writer = self._new_segment(start)
+        # Whoever sees this segment in the MANIFEST finds out here how much of it is accepted.
+        self._publish()
         try:
             manifests.update(lambda manifest: manifest.with_wal(_open_entry(self._writer)))
         except BaseException:
@@ -176,6 +185,7 @@ class Log:
             if failure is error:
                 raise
             raise failure from error
+        self._publish()
         self.writes += len(lsns)
         self.bytes_written += writer.written.offset - before.offset
         if not self._syncs_before_ack:
@@ -249,7 +259,16 @@ class Log:
                     self._manifests.update(lambda manifest: manifest.with_wal(_closed_entry(self._writer)))
         finally:
             self._writer.close()
+            self._note.close()
         self._remove_obsolete()
+
+    def _publish(self) -> None:
+        """Let readers in other processes know what was accepted. They need no more than the newest word, so one that
+        the disk does not take is made good by the next."""
+        writer = self._writer
+        content = self._note_head + PLACE.pack(writer.number, writer.written.offset, writer.written.lsn)
+        with contextlib.suppress(OSError):
+            self._note.put(content + CHECKSUM.pack(zlib.crc32(content)))
 
     @property
     def _has_predecessor(self) -> bool:
@@ -307,6 +326,7 @@ class Log:
             self._writer = writer
             self._forget_up_to(writer.synced.lsn)
             closing.close()
+        self._publish()
         # Each probe that failed late left a segment; on a full disk they must not pile up.
         self._remove_obsolete()
 

@@ -91,7 +91,7 @@ def scan_segment(
 
     `data` may be mapped. Raises DataDamaged as read_segment does, after frames that are whole were seen.
     """
-    scan = _Scan(data, path, end_offset)
+    scan = SegmentScan(data, path, end_offset)
     for frame in scan.frames():
         seen(frame)
     return scan.contents()
@@ -100,7 +100,7 @@ def scan_segment(
 def segment_frames(data: bytes | memoryview, path: Path, *, end_offset: int | None = None) -> Iterator[Frame]:
     """The frames of a segment, one by one. Raises DataDamaged as read_segment does, but not before the frame that is
     damaged is reached."""
-    return _Scan(data, path, end_offset).frames()
+    return SegmentScan(data, path, end_offset).frames()
 
 
 def _header_and_frames(
@@ -172,6 +172,10 @@ class _Clear:
         self._start = 0
         self._window = b""
 
+    def extend(self, raw: memoryview) -> None:
+        """The segment has grown; nothing that was read before counts."""
+        self._raw, self._window = raw, b""
+
     def between(self, start: int, end: int) -> bytes:
         """The bytes from file offset `start` to `end`, neither in the segment's header."""
         at = start - self._start
@@ -182,7 +186,7 @@ class _Clear:
         return self._window[at : at + end - start]
 
 
-class _Scan:
+class SegmentScan:
     """One pass over a segment, frame by frame, until its end."""
 
     def __init__(self, data: bytes | memoryview, path: Path, end_offset: int | None) -> None:
@@ -201,6 +205,16 @@ class _Scan:
         self.time_us = header.created_us
         self.operations = 0
         self.end = End.OPEN
+
+    def extend(self, data: bytes | memoryview, end_offset: int | None) -> None:
+        """Go on with the same segment, of which there is more now: `frames` continues where it ended."""
+        _, raw = _header_and_frames(data, self.path, end_offset)
+        self.end_offset = end_offset
+        self.raw = np.frombuffer(raw, dtype=np.uint8)
+        self.size = len(raw)
+        self.clear.extend(raw)
+        if self.end is End.TORN:
+            self.end = End.OPEN
 
     def contents(self) -> SegmentContents:
         """What was found, once all frames were gone through."""

@@ -155,6 +155,7 @@ class WalWriter:
     def __init__(self, filesystem: FileSystem, directory: Path, number: int, header: SegmentHeader) -> None:
         """Create the segment, its header synced, its name in the directory durable. Raises OSError."""
         self.name = filename.wal(number)
+        self.number = number
         self.base_lsn = header.base_lsn
         self._operations = 0
         self._seed = header.seed

@@ -19,6 +19,7 @@ SECTIONS: Final[tuple[MetricGroup, ...]] = (
     storage.DOCUMENTS_AND_TIERS,
     storage.LOG_AND_DISK,
     storage.COLLECTIONS_SECTION,
+    storage.ARCHIVE,
     process.PROCESS_AND_RECOVERY,
 )
 """In the order of docs/metrics.md."""

@@ -153,3 +153,50 @@ COLLECTION_DOCUMENTS: Final = COLLECTIONS_SECTION.gauge(
     "Collections that were not opened since the start are left out.",
     "collection",
 )
+
+ARCHIVE: Final = MetricGroup("Archive and followers")
+
+ARCHIVE_EPOCH: Final = ARCHIVE.gauge(
+    "kyrodb_archive_epoch",
+    "epochs",
+    "Epoch of the archive that this server leads or follows; each promote begins the next. Only with archive.url or "
+    "archive.follow.",
+)
+ARCHIVE_LEADING: Final = ARCHIVE.gauge(
+    "kyrodb_archive_leading",
+    FLAG,
+    "1 while this server leads its archive, 0 once another has been made the leader. Only with archive.url.",
+)
+ARCHIVE_COMMIT: Final = ARCHIVE.gauge(
+    "kyrodb_archive_commit",
+    "commits",
+    "Number of the newest commit of the archive that this server made or, as a follower, applied.",
+)
+ARCHIVE_LAG: Final = ARCHIVE.gauge(
+    "kyrodb_archive_lag_seconds",
+    "seconds",
+    "How old the oldest acknowledged write may be that is not in the archive: what losing this machine now would "
+    "take. Compare with archive.max_lag_ms. Only with archive.url.",
+)
+ARCHIVE_LOG_BYTES_TOTAL: Final = ARCHIVE.counter(
+    "kyrodb_archive_log_bytes_total",
+    "bytes",
+    "Bytes of the log that were shipped to the archive since the server started. Only with archive.url.",
+)
+ARCHIVE_FAILURES_TOTAL: Final = ARCHIVE.counter(
+    "kyrodb_archive_failures_total",
+    "attempts",
+    "Attempts to ship to the archive, or to follow it, that failed since the server started; each is tried again. "
+    "/health has the reason of the last.",
+)
+FOLLOWER_LAG: Final = ARCHIVE.gauge(
+    "kyrodb_follower_lag_seconds",
+    "seconds",
+    "Time since this follower had everything that is in the archive. Only on followers.",
+)
+FOLLOWER_LAG_POSITIONS: Final = ARCHIVE.gauge(
+    "kyrodb_follower_lag_positions",
+    "positions",
+    "Positions of the collection default that are known to be in the archive and are not on this follower. Only on "
+    "followers.",
+)

@@ -103,7 +103,10 @@ class CollectionService:
         number = self._numbers.get(tenant_id)
         if number is None:
             numbers = await self._threads.run(lambda: self.engine.tenant_indices([tenant_id]))
-            number = self._numbers[tenant_id] = numbers[tenant_id]
+            number = numbers[tenant_id]
+            if self.engine.following is None:
+                # A follower may yet be told the number of a tenant that is new to it.
+                self._numbers[tenant_id] = number
         here = _CallerHere(caller)
         here.tenant = number
         if self._quotas is not None and caller.limit is not None:

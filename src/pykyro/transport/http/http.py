@@ -59,7 +59,10 @@ def application(server_state: ServerState) -> Starlette:
     def ready(request: Request) -> Response:
         status = server_state.readiness()
         is_ready = status != "not_ready"
-        return _json({"ready": is_ready, "status": status}, 200 if is_ready else 503)
+        body: dict[str, object] = {"ready": is_ready, "status": status}
+        if server_state.follower is not None:
+            body |= server_state.follower.lag()
+        return _json(body, 200 if is_ready else 503)
 
     def slo(request: Request) -> Response:
         return _json(_slo(server_state))

@@ -1,4 +1,4 @@
-"""What obstore raises, as the OSError that callers of a Target expect, in words that say what to do next."""
+"""What obstore raises, as the OSError that callers expect, in words that say what to do next."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""An engine over a directory that another process writes, or that nobody writes now."""
