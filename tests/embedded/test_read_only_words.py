@@ -1,4 +1,4 @@
-"""A reader beside the writer finds documents by their words, with the writer's scores; what is elsewhere it refuses."""
+"""A reader beside the writer finds documents by words, with the writer's scores; what is elsewhere it refuses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def test_words_are_the_same_for_a_reader(tmp_path: Path) -> None:
                 case _:
                     pass
             assert answers(reader) == answers(writer), turn
-            near = [[hit.id for hit in one.search([1, 0.5, 0.5], text="fox", k=5)] for one in (reader, writer)]
+            near = [
+                [hit.id for hit in one.search([1, 0.5, 0.5], text="fox", k=5)] for one in (reader, writer)
+            ]
             assert near[0] == near[1]
         with pytest.raises(FailedPrecondition, match="read_only"):
             reader.compact()

@@ -18,6 +18,7 @@ from pykyro.model.types import Metric
 from pykyro.model.words import WordsConfig
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
+from pykyro.proto.word_messages import text_options
 
 
 def within(name: str, steps: Steps[Result]) -> Steps[Result]:
@@ -50,7 +51,7 @@ def create(name: str, config: CollectionConfig, exist_ok: bool) -> Steps[bool]:
             id_type=config.id_type,
             default_ttl_us=config.default_ttl_us,
             cold_tier="" if config.cold_tier == LOCAL else config.cold_tier,
-            text=_text_options(config.words),
+            text=text_options(config.words),
         ),
         exist_ok=bool(exist_ok),
     )
@@ -100,14 +101,6 @@ def remove_alias(alias: str) -> Steps[bool]:
 def drop(name: str) -> Steps[None]:
     request = pb.DropCollectionRequest(name=checked_collection_name(name, "name"))
     yield from ask("DropCollection", request, pb.DropCollectionResponse, idempotent=False)
-
-
-def _text_options(words: WordsConfig | None) -> pb.TextOptions | None:
-    if words is None:
-        return None
-    return pb.TextOptions(
-        keys=words.keys, language=words.language, k1=words.k1, b=words.b, stop_words=words.stop_words
-    )
 
 
 def _words(config: pb.CollectionConfig) -> WordsConfig | None:

@@ -7,17 +7,16 @@ so a request is written without making a Python object of each component.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pykyro.model.conditions import Terms
 from pykyro.model.expiry import Expiry
 from pykyro.model.freshness import Freshness
-from pykyro.model.legs import LEGS, Legs
 from pykyro.model.requests import SearchRequest
 from pykyro.model.typed_text import tags_of
 from pykyro.model.types import TEXT_ID_KEY, AnyId, Document, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
+from pykyro.proto.word_messages import leg_fields
 
 
 def insert_request(
@@ -90,19 +89,8 @@ def search_request(
         exclude_metadata=not request.include_metadata,
         include_positions=request.include_positions,
         read_options=read_options(fresh),
-        **_legs(request.legs),
+        **leg_fields(request.legs),
     ).SerializeToString()
-
-
-def _legs(legs: Legs | None) -> dict[str, Any]:
-    """The fields of a SearchRequest that say so."""
-    if legs is None:
-        return {}
-    fields: dict[str, Any] = {"text": legs.text, "highlight": legs.highlight, "explain": legs.explain}
-    if legs.by_vector:
-        weights = dict(zip(LEGS, legs.weights, strict=True))
-        fields["fusion"] = pb.Fusion(method=legs.fuse, weights=weights, depth=legs.depth)
-    return fields
 
 
 def _floats(vector: Vector) -> bytes:

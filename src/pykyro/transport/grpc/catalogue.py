@@ -10,8 +10,8 @@ from typing import Final, TypeVar
 from pykyro.database.collections import Collections
 from pykyro.model.collection import CollectionConfig, CollectionInfo, checked_changes, checked_config
 from pykyro.model.limits import TTL_US_MAX
-from pykyro.model.words import WordsConfig
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.word_messages import text_options
 from pykyro.service.access import Caller
 from pykyro.service.threads import Threads
 from pykyro.transport.grpc import decode
@@ -126,12 +126,6 @@ def _text(message: pb.TextOptions) -> dict[str, object]:
     return options
 
 
-def _text_options(words: WordsConfig) -> pb.TextOptions:
-    return pb.TextOptions(
-        keys=words.keys, language=words.language, k1=words.k1, b=words.b, stop_words=words.stop_words
-    )
-
-
 def _ttl(microseconds: int) -> timedelta | float:
     return timedelta(microseconds=min(microseconds, 2 * TTL_US_MAX)) if microseconds else math.inf
 
@@ -149,7 +143,7 @@ def _info(info: CollectionInfo, caller: Caller) -> pb.CollectionInfo:
             id_type=config.id_type,
             default_ttl_us=config.default_ttl_us,
             cold_tier=config.cold_tier,
-            text=None if config.words is None else _text_options(config.words),
+            text=text_options(config.words),
         ),
         aliases=info.aliases,
         created_at_us=info.created_us,

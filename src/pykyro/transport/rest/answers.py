@@ -27,6 +27,32 @@ class Document(Answer):
     tier: Literal["cache", "hot", "cold"] | None = None
 
 
+class LegScore(Answer):
+    """What a way of searching says of a document; the rank counts from 1, and is 0 behind the depth."""
+
+    leg: Literal["vector", "text"]
+    rank: U64
+    score: float
+
+
+class Highlight(Answer):
+    """A word of the text in a value: from the character `start` up to `end`."""
+
+    key: str
+    start: U64
+    end: U64
+
+
+class TextOptions(Answer):
+    """How documents are found by words."""
+
+    keys: list[str]
+    language: str
+    k1: float
+    b: float
+    stop_words: bool
+
+
 class Hit(Answer):
     """A row of an answer."""
 
@@ -36,6 +62,8 @@ class Hit(Answer):
     vector: list[float] | None = None
     expires_at: str | None = None
     position: U64 | None = None
+    legs: list[LegScore] | None = None
+    highlights: list[Highlight] | None = None
 
 
 class SearchAnswer(Answer):
@@ -153,6 +181,8 @@ class Collection(Answer):
     ef_search: U64
     id_type: Literal["integer", "text"]
     default_ttl: float | None
+    cold_tier: str
+    text: TextOptions | None
     aliases: list[str]
     created_at: str | None
     open: bool

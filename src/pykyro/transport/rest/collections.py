@@ -5,8 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
+from pykyro.model.cold_tier import LOCAL
 from pykyro.model.expiry import checked_default_ttl
+from pykyro.model.words import checked_words
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.word_messages import text_options
 from pykyro.transport.rest import answers, render, schemas
 from pykyro.transport.rest.calls import Calls
 from pykyro.transport.rest.declare import Operation, Reply, Request
@@ -33,6 +36,8 @@ async def create(calls: Calls, request: Request) -> Reply:
             ef_search=body.ef_search,
             id_type=body.id_type,
             default_ttl_us=checked_default_ttl(body.default_ttl),
+            cold_tier="" if body.cold_tier == LOCAL else body.cold_tier,
+            text=text_options(checked_words(body.text)),
         ),
         exist_ok=body.exist_ok,
     )

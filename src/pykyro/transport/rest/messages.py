@@ -11,6 +11,7 @@ import numpy as np
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.expiry import checked_expiry
 from pykyro.model.filter_dict import parse_filter
+from pykyro.model.legs import checked_legs
 from pykyro.model.scalars import parse_time, shown, shown_error
 from pykyro.model.typed_text import tags_of
 from pykyro.model.types import RESERVED_KEYS
@@ -19,6 +20,7 @@ from pykyro.model.values import text_form
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
 from pykyro.proto.filter_messages import filter_message
+from pykyro.proto.word_messages import leg_fields
 from pykyro.transport.rest import schemas
 
 NEVER: Final = "never"
@@ -170,8 +172,16 @@ def new_document_message(document: schemas.NewDocument) -> bytes:
 
 def search_message(search: schemas.Search, *, inline_errors: bool = False) -> bytes:
     """The bytes of a SearchRequest."""
+    legs = checked_legs(
+        search.text,
+        by_vector=search.vector is not None,
+        fuse=search.fuse,
+        depth=search.depth,
+        highlight=search.highlight,
+        explain=search.explain,
+    )
     return wire.SearchRequest(
-        query_embedding=floats(search.vector),
+        query_embedding=b"" if search.vector is None else floats(search.vector),
         k=search.k,
         min_score=search.min_score,
         namespace=search.namespace,
@@ -183,4 +193,5 @@ def search_message(search: schemas.Search, *, inline_errors: bool = False) -> by
         inline_errors=inline_errors,
         read_options=read_options(search.min_position, search.max_wait_ms),
         include_positions=search.include_positions,
+        **leg_fields(legs),
     ).SerializeToString()

@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 from google.protobuf.message import Message
 
+from pykyro.model.cold_tier import LOCAL
 from pykyro.model.expiry import as_datetime
 from pykyro.model.scalars import time_text
 from pykyro.model.value_json import to_json
@@ -111,6 +112,12 @@ def _hit(row: Any) -> dict[str, Any]:
         shown["expires_at"] = instant(row.expires_at)
     if row.position:
         shown["position"] = row.position
+    if row.HasField("precise_score"):
+        shown["score"] = row.precise_score
+    if row.legs:
+        shown["legs"] = [{"leg": one.leg, "rank": one.rank, "score": one.score} for one in row.legs]
+    if row.highlights:
+        shown["highlights"] = [{"key": one.key, "start": one.start, "end": one.end} for one in row.highlights]
     return shown
 
 
@@ -175,6 +182,8 @@ def collection(info: Any) -> dict[str, Any]:
         "ef_search": config.ef_search,
         "id_type": config.id_type,
         "default_ttl": config.default_ttl_us / 1e6 if config.default_ttl_us else None,
+        "cold_tier": config.cold_tier or LOCAL,
+        "text": _text_options(config.text) if config.HasField("text") else None,
         "aliases": list(info.aliases),
         "created_at": instant(info.created_at_us) if info.created_at_us else None,
         "open": info.open,
@@ -186,6 +195,13 @@ def collection(info: Any) -> dict[str, Any]:
     if info.trouble:
         shown["trouble"] = info.trouble
     return shown
+
+
+def _text_options(text: Any) -> dict[str, Any]:
+    return {
+        "keys": list(text.keys),
+        **{name: getattr(text, name) for name in ("language", "k1", "b", "stop_words")},
+    }
 
 
 def fields(message: Message) -> dict[str, Any]:

@@ -138,7 +138,15 @@ class DeleteDocuments(Body):
 
 
 class OneSearch(Body):
-    vector: Vector
+    vector: Vector | None = None
+    text: Annotated[str | None, stated(description="Words, phrases, beginnings: docs/words.md.")] = None
+    fuse: Annotated[
+        str | dict[str, Any] | None,
+        stated(description='How a vector and a text go together: "rrf", "weights", {"rrf": {"text": 2}}.'),
+    ] = None
+    depth: Annotated[U32, stated(maximum=limits.FUSE_DEPTH_MAX)] = 0
+    highlight: bool = False
+    explain: bool = False
     k: Annotated[U32, stated(minimum=1, maximum=limits.K_MAX)] = 10
     filter: Filter | None = None
     namespace: Namespace = ""
@@ -151,7 +159,7 @@ class OneSearch(Body):
 
 
 class Search(OneSearch, Fresh):
-    """A vector, and what the documents nearest to it must be."""
+    """A vector, a text, or both, and what the documents that are found must be."""
 
 
 class SearchMany(Body):
@@ -205,6 +213,15 @@ class CreateCollection(Body):
     ef_search: Annotated[U32, stated(minimum=1, maximum=limits.EF_SEARCH_MAX)] = 50
     id_type: Annotated[str, stated(enum=["integer", "text"])] = "integer"
     default_ttl: Annotated[float | None, stated(description="Seconds; null: documents stay.")] = None
+    cold_tier: Annotated[
+        str, stated(description='Where sealed documents are: "local", "postgres", "postgres:service".')
+    ] = "local"
+    text: Annotated[
+        str | list[str] | dict[str, Any] | None,
+        stated(
+            description='A metadata key, several, or {"keys": […], "language": "english"}: docs/words.md.'
+        ),
+    ] = None
     exist_ok: bool = False
 
 

@@ -1,0 +1,29 @@
+"""What searches by words and text options of collections are in messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pykyro.model.legs import LEGS, Legs
+from pykyro.model.words import WordsConfig
+from pykyro.proto import kyrodb_pb2 as pb
+
+
+def leg_fields(legs: Legs | None) -> dict[str, Any]:
+    """The fields of a SearchRequest that say so."""
+    if legs is None:
+        return {}
+    fields: dict[str, Any] = {"text": legs.text, "highlight": legs.highlight, "explain": legs.explain}
+    if legs.by_vector:
+        weights = dict(zip(LEGS, legs.weights, strict=True))
+        fields["fusion"] = pb.Fusion(method=legs.fuse, weights=weights, depth=legs.depth)
+    return fields
+
+
+def text_options(words: WordsConfig | None) -> pb.TextOptions | None:
+    """The message of text options; None where there are none."""
+    if words is None:
+        return None
+    return pb.TextOptions(
+        keys=words.keys, language=words.language, k1=words.k1, b=words.b, stop_words=words.stop_words
+    )
