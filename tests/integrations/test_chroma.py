@@ -145,8 +145,26 @@ def test_more_rows_than_one_page(tmp_path: Path) -> None:
         )
         assert rows.get()["ids"] == ids
         assert rows.get(limit=1200, offset=900)["ids"] == ids[900:2100]
+        assert (
+            rows.get(ids=ids[::-1], where={"n": {"$lt": 2400}}, limit=3, offset=2000)["ids"] == ids[2000:2003]
+        )
         assert rows.delete(where={"n": {"$gte": 100}}, limit=2000) == {"deleted": 2000}
         assert rows.count() == 500
+
+
+def test_any_name_will_do(tmp_path: Path) -> None:
+    with chromadb.PersistentClient(tmp_path) as client:
+        for name in ("default", "a" * 512, "a" * 511 + "b"):
+            client.create_collection(name).add(ids=[name[:512]], embeddings=[[1, 2]])
+        assert [one.get()["ids"] for one in client.list_collections()] == [
+            ["default"],
+            ["a" * 512],
+            ["a" * 511 + "b"],
+        ]
+        with pytest.raises(chromadb.errors.InvalidArgumentError, match=r"chroma\.collections"):
+            client.create_collection("chroma.collections")
+        with pytest.raises(chromadb.errors.InvalidArgumentError, match="key that is not text"):
+            client.create_collection("rows", metadata={1: "a"})  # type: ignore[dict-item]
 
 
 def test_numbers_are_not_texts(tmp_path: Path) -> None:
@@ -210,7 +228,7 @@ def unsupported(client: Any, rows: Any) -> dict[str, Any]:
         r"add\(images": lambda: rows.add(ids=["1"], images=[1]),
         r"update\(images=…, uris": lambda: rows.update(ids=["1"], uris=["a"]),
         "query_images": lambda: rows.query(query_images=[1]),
-        "include='uris'": lambda: rows.get(include=["uris"]),
+        "include='data'": lambda: rows.get(include=["data"]),
         r"\$regex": lambda: rows.get(where_document={"$regex": "a"}),
         "configuration": lambda: rows.modify(configuration={"hnsw": {"ef_search": 5}}),
         "schema": lambda: client.create_collection("xyz", schema={}),

@@ -21,6 +21,7 @@ from pykyro.integrations.chroma.errors import (
     InvalidArgumentError,
     NotFoundError,
     NotSupported,
+    chroma_errors,
 )
 from pykyro.integrations.chroma.registry import Registry
 from pykyro.integrations.chroma.settings import DATABASE, TENANT, Settings, check_only_database, hnsw_settings
@@ -78,7 +79,9 @@ class ClientAPI:
             except NotFoundError:
                 pass
         try:
-            return Collection(self._registry, self._registry.create(name, metadata, hnsw), embedding_function)
+            with chroma_errors(name):
+                entry = self._registry.create(name, metadata, hnsw)
+            return Collection(self._registry, entry, embedding_function)
         except InternalError:
             if not get_or_create:
                 raise

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from pykyro.integrations.chroma.collection_rows import CollectionRows
+from pykyro.integrations.chroma.collection_rows import CollectionRows, Shown
 from pykyro.integrations.chroma.errors import NotSupported, chroma_errors
 from pykyro.integrations.chroma.filters import combined_filter
 from pykyro.integrations.chroma.results import checked_bound, checked_include, get_result, query_result
@@ -123,14 +123,16 @@ class Collection(CollectionRows):
             raise ValueError("At least one of ids, where, or where_document must be provided in delete.")
         limit = checked_bound(limit, "limit")
         own_ids = None if ids is None else checked_ids(ids)
-        criteria = combined_filter(where, where_document, own_ids)
+        criteria = combined_filter(where, where_document)
         with self._writing, chroma_errors(self.name):
             collection = self._to_read()
             if collection is None:
                 return {"deleted": 0}
-            if own_ids is None or where is not None or where_document is not None or limit is not None:
-                own_ids = [one.id for one in self._matching(collection, criteria, limit, 0, False, False)]
-            return {"deleted": collection.delete_many(own_ids)}
+            if criteria is not None:
+                found = self._matching(collection, criteria, own_ids, Shown(vectors=False, metadata=False))
+                own_ids = [one.id for one in found]
+            assert own_ids is not None
+            return {"deleted": collection.delete_many(own_ids[:limit])}
 
     def modify(
         self, name: str | None = None, metadata: dict[str, Any] | None = None, configuration: Any = None
@@ -175,18 +177,18 @@ class Collection(CollectionRows):
         included = checked_include(include, of_query=False)
         limit, begin = checked_bound(limit, "limit"), checked_bound(offset, "offset") or 0
         own_ids = None if ids is None else checked_ids(ids)
-        criteria = combined_filter(where, where_document, own_ids)
+        criteria = combined_filter(where, where_document)
         with chroma_errors(self.name):
             collection = self._to_read()
             if collection is None:
                 return get_result([], included)
-            vectors = "embeddings" in included
-            if own_ids is not None and where is None and where_document is None:
-                rows = self._by_ids(collection, own_ids, vectors)
-                return get_result(rows[begin : None if limit is None else begin + limit], included)
-            metadata = "metadatas" in included or "documents" in included
-            rows = self._matching(collection, criteria, limit, begin, vectors, metadata)
-            return get_result(rows, included)
+            shown = Shown("embeddings" in included, "metadatas" in included or "documents" in included)
+            end = None if limit is None else begin + limit
+            if own_ids is not None and criteria is None:
+                rows = self._by_ids(collection, own_ids, shown.vectors)
+            else:
+                rows = self._matching(collection, criteria, own_ids, shown, end)
+            return get_result(rows[begin:end], included)
 
     def peek(self, limit: int = 10) -> dict[str, Any]:
         """The first rows, with their vectors."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pykyro
@@ -16,7 +17,16 @@ from pykyro.integrations.places import SyncCollection
 from pykyro.integrations.store_collection import found, require_stored
 
 _IDS_AT_ONCE: Final = 5000
+_IDS_IN_FILTER: Final = 2000
 _PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of the rows is asked for."""
+
+    vectors: bool
+    metadata: bool
 
 
 class CollectionRows:
@@ -105,34 +115,51 @@ class CollectionRows:
         self, collection: SyncCollection, ids: list[str], with_vectors: bool
     ) -> list[pykyro.StoredDocument]:
         rows = _lookup(collection, list(dict.fromkeys(ids)), with_vectors)
-        return sorted(rows, key=lambda row: (row.metadata.get(ORDER, 0), row.id))
+        return sorted(rows, key=_order)
 
     def _matching(
         self,
         collection: SyncCollection,
         criteria: Filter | None,
-        limit: int | None,
-        offset: int,
-        with_vectors: bool,
-        with_metadata: bool,
+        ids: list[str] | None,
+        shown: Shown,
+        end: int | None = None,
     ) -> list[pykyro.StoredDocument]:
-        end = None if limit is None else offset + limit
+        """The rows that match, of these ids if some are named, in the order in which they were added; the first
+        `end` of them at least."""
+        if ids is None:
+            return _scrolled(collection, criteria, shown, end)
+        ordered = Shown(shown.vectors, metadata=True)
         rows: list[pykyro.StoredDocument] = []
-        token = ""
-        while end is None or len(rows) < end:
-            page = collection.scroll(
-                filter=criteria,
-                limit=_PAGE if end is None else min(_PAGE, end - len(rows)),
-                page_token=token,
-                order_by=ORDER,
-                include_vectors=with_vectors,
-                include_metadata=with_metadata,
-            )
-            rows.extend(page)
-            token = page.next_page_token
-            if not token:
-                break
-        return rows[offset:end]
+        for begin in range(0, len(ids), _IDS_IN_FILTER):
+            named = {"__id__": {"$in": ids[begin : begin + _IDS_IN_FILTER]}}
+            rows.extend(_scrolled(collection, {"$and": [criteria or {}, named]}, ordered, None))
+        return sorted(rows, key=_order)
+
+
+def _scrolled(
+    collection: SyncCollection, criteria: Filter | None, shown: Shown, end: int | None
+) -> list[pykyro.StoredDocument]:
+    rows: list[pykyro.StoredDocument] = []
+    token = ""
+    while end is None or len(rows) < end:
+        page = collection.scroll(
+            filter=criteria,
+            limit=_PAGE if end is None else min(_PAGE, end - len(rows)),
+            page_token=token,
+            order_by=ORDER,
+            include_vectors=shown.vectors,
+            include_metadata=shown.metadata,
+        )
+        rows.extend(page)
+        token = page.next_page_token
+        if not token:
+            break
+    return rows
+
+
+def _order(row: pykyro.StoredDocument) -> tuple[int, str]:
+    return row.metadata.get(ORDER, 0), row.id
 
 
 def _lookup(collection: SyncCollection, ids: list[str], with_vectors: bool) -> list[pykyro.StoredDocument]:

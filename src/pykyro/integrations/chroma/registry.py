@@ -22,6 +22,7 @@ CATALOGUE: Final = "chroma.collections"
 SPACES: Final[dict[str, pykyro.Distance]] = {"l2": "euclidean", "cosine": "cosine", "ip": "innerproduct"}
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
 _OWN_NAME_CHARS: Final = 64
+_OF_THE_DATABASE: Final = "default"
 _NO_VECTOR: Final = (1.0,)
 
 
@@ -98,7 +99,8 @@ class Registry:
         """The collection for the rows of an entry, made unless somebody has just made it; its name."""
         options = {key: value for key, value in entry.hnsw.items() if key != "space"}
         own = entry.name[:_OWN_NAME_CHARS]
-        for name in (own, f"{own[: _OWN_NAME_CHARS - 13]}-{uuid.uuid4().hex[:12]}"):
+        unique = f"{own[: _OWN_NAME_CHARS - 13]}-{uuid.uuid4().hex[:12]}"
+        for name in (unique,) if own == _OF_THE_DATABASE else (own, unique):
             try:
                 self.database.create_collection(
                     name, dimension, SPACES[entry.hnsw["space"]], id_type="text", **options

@@ -13,7 +13,6 @@ from pykyro.integrations.chroma.errors import NotSupported
 from pykyro.integrations.chroma.rows import DOCUMENT, shown_metadata
 
 _KNOWN: Final = ("documents", "embeddings", "metadatas", "distances", "uris", "data")
-_NOT_HERE: Final = ("uris", "data")
 
 
 def checked_include(include: Sequence[str], *, of_query: bool) -> list[str]:
@@ -23,9 +22,9 @@ def checked_include(include: Sequence[str], *, of_query: bool) -> list[str]:
             raise ValueError(f"Expected include item to be one of {', '.join(_KNOWN)}, got {one!r:.100}")
         if one == "distances" and not of_query:
             raise ValueError("Include item cannot be one of distances, got distances in get.")
-        if one in _NOT_HERE:
+        if one == "data":
             raise NotSupported(
-                f"include={one!r}: there are no images and URIs here; keep a URI in the metadata"
+                "include='data': there are no images here; load what a URI names in the program"
             )
     return list(include)
 
@@ -43,7 +42,7 @@ def get_result(documents: Sequence[pykyro.StoredDocument], include: list[str]) -
         "ids": [one.id for one in documents],
         "embeddings": _vectors(documents) if "embeddings" in include else None,
         "documents": _texts(documents) if "documents" in include else None,
-        "uris": None,
+        "uris": [None] * len(documents) if "uris" in include else None,
         "included": include,
         "data": None,
         "metadatas": _metadatas(documents) if "metadatas" in include else None,
@@ -64,7 +63,7 @@ def query_result(
         "ids": [[hit.id for hit in hits] for hits in answers],
         "embeddings": [_vectors(hits) for hits in answers] if "embeddings" in include else None,
         "documents": [_texts(hits) for hits in answers] if "documents" in include else None,
-        "uris": None,
+        "uris": [[None] * len(hits) for hits in answers] if "uris" in include else None,
         "included": include,
         "data": None,
         "metadatas": [_metadatas(hits) for hits in answers] if "metadatas" in include else None,
