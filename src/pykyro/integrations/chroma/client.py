@@ -172,7 +172,7 @@ def PersistentClient(  # noqa: N802 - the names are those of Chroma
 ) -> ClientAPI:
     """The database in a directory, opened in this process; clients of the same directory share it.
 
-    The directory is one of KyroDB; rows of a directory of Chroma are brought over by `get` and `add`.
+    The directory is one of KyroDB; `kyrodb import --from chroma` brings a directory of Chroma over.
     """
     check_only_database(tenant, database)
     _check_is_not_of_chroma(path)
@@ -241,8 +241,7 @@ def _key(headers: Mapping[str, str]) -> str | None:
 def _check_is_not_of_chroma(path: str | PathLike[str]) -> None:
     if os.path.exists(os.path.join(path, "chroma.sqlite3")):
         raise NotSupported(
-            f"{os.fspath(path)} is a directory of Chroma: name a new one, and add() to it what the chromadb package "
-            "gets from this one"
+            f"{os.fspath(path)} is a directory of Chroma: name a new one, and fill it by kyrodb import --from chroma"
         )
 
 
