@@ -10,7 +10,7 @@ SEED ?= 0
 # Tests and the demo start programs by the hundred; each would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-followers test testall check format bench crash rig siege fuzz soak proto clean
+.PHONY: help demo demo-followers test testall dist check format bench crash rig siege fuzz soak proto clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,6 +29,13 @@ testall: ## run the whole test suite on each of CPython 3.11, 3.12 and 3.13 that
 		echo "== Python $$version: $$python"; \
 		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version </dev/null || exit 1; \
 	done
+
+dist: $(VENV)/.dev ## build the wheel and the source distribution, install the wheel in a fresh environment and use it
+	rm -rf dist src/pykyro.egg-info
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python scripts/check_wheel.py dist/*.whl
+	$(BIN)/python scripts/try_wheel.py dist/*.whl
 
 check: $(VENV)/.dev ## format, lint, types and layers, as continuous integration does
 	$(BIN)/ruff format --check src tests fuzz benchmarks scripts examples
@@ -62,7 +69,7 @@ proto: $(VENV)/.dev ## generate the code of the wire contract again
 	$(BIN)/python scripts/generate_proto.py
 
 clean: ## remove what the targets above made
-	rm -rf .venv .venv-3.* .demo .demo-followers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-3.* .demo .demo-followers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "KyroDB needs Python 3.11 or later; none was found. Set PYTHON=/path/to/python."; exit 1; }

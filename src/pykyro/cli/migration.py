@@ -94,7 +94,13 @@ def _add_import(commands: Commands) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="an export, or a file or directory of rows",
+        help="an export, a file or directory of rows, or what --from says",
+    )
+    parser.add_argument(
+        "--from",
+        dest="origin",
+        choices=["chroma"],
+        help="--in is a directory of Chroma, with the compat extra; --collection is one of it (default: all)",
     )
     parser.add_argument(
         "--format", choices=get_args(Format), help="format of the files, when their names do not show it"
@@ -198,6 +204,13 @@ def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
 
 
 def _import(options: argparse.Namespace) -> None:
+    if options.origin == "chroma":
+        from pykyro.cli.chroma_import import import_chroma
+
+        left_out = _BadRows()
+        import_chroma(options, left_out.tell)
+        left_out.tell_rest()
+        return
     source = find_input(options.source.absolute(), options.format, options.first_id)
     total = source.record.documents if source.record is not None else 0
     began_s = time.monotonic()

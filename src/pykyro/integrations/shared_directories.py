@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from os import PathLike
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from weakref import WeakSet, WeakValueDictionary
 
 import pykyro
@@ -34,13 +34,14 @@ class SharedDirectory:
     """One user of a directory. The last one that is closed closes the database; one that nobody refers to any more
     counts as a user no longer."""
 
-    def __init__(self, path: str | PathLike[str]) -> None:
-        """Opens the directory, or takes part in what is open. Raises what `pykyro.open` raises."""
+    def __init__(self, path: str | PathLike[str], **options: Any) -> None:
+        """Opens the directory with these options of `pykyro.open`, or takes part in what is open, with those of the
+        first. Raises what `pykyro.open` raises."""
         self._key: Final = (os.getpid(), os.path.realpath(path))
         with _lock:
             opened = _directories.get(self._key)
             if opened is None:
-                opened = _directories[self._key] = _Opened(pykyro.open(path))
+                opened = _directories[self._key] = _Opened(pykyro.open(path, **options))
             opened.users.add(self)
         self._opened: Final = opened
 

@@ -1,0 +1,1 @@
+"""The names of the package chromadb, on the public API of pykyro."""
