@@ -40,7 +40,7 @@ with pykyro.Client(sys.argv[1]) as db:
     db.insert(2, [0.8, 0.3, 0.1], {"source": "mail", "year": 2023})
     assert db.search([1.0, 0.2, 0.0], k=1).ids.tolist() == [1]
 """
-COMMANDS = ("kyrodb", "kyrodb_server", "kyrodb_backup")
+COMMANDS = ("kyrodb", "kyrodb_server", "kyrodb_backup", "kyrodb_load_tester")
 
 
 def main() -> int:

@@ -62,6 +62,7 @@ def test_the_wheel_says_what_pip_needs_to_know(built: Path) -> None:
     assert {line.partition(" =")[0] for line in commands.splitlines()[1:] if line} == {
         "kyrodb",
         "kyrodb_backup",
+        "kyrodb_load_tester",
         "kyrodb_server",
     }
 

@@ -303,7 +303,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     _defect(
         "merge that leaves out rows that died after the checkpoint",
-        f"{_MERGING}:Merging._start",
+        f"{_MERGING}:Merging._begin",
         "np.array(segment.checkpoint_deleted, dtype=np.uint32),",
         "np.array(segment.deleted, dtype=np.uint32),",
         "points",

@@ -21,6 +21,7 @@ import pytest
 
 import pykyro
 from pykyro.model.errors import DataDamaged, KyroError
+from pykyro.replication.records import Commit
 
 _SAMPLES: dict[str, object] = {
     "code": grpc.StatusCode.NOT_FOUND,
@@ -38,6 +39,14 @@ _SAMPLES: dict[str, object] = {
     "lasting": True,
     "killed": True,
     "cause": DataDamaged("bits", path="/a/file"),
+    "commit": Commit(number=3, epoch=2, leader="ab", host="a host", time_us=1, token="cd", positions={}),
+    "location": "what went wrong",
+    "methods": "GET, HEAD",
+    "detail": "what went wrong",
+    "status": 400,
+    "retry_after_ms": 5,
+    "request_id": "ef",
+    "headers": {"allow": "GET"},
 }
 """An argument for each name a constructor uses."""
 

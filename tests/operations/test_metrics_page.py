@@ -22,10 +22,11 @@ DECLARED = {metric.name: metric for metric in METRICS}
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Pages of two servers whose settings together make every metric appear."""
+    """Pages of servers whose settings together make every metric appear."""
     return [
         _with_unproved_answers(tmp_path_factory.mktemp("rescored")),
         _with_tls_and_backups(tmp_path_factory.mktemp("tls")),
+        *_of_leader_and_follower(tmp_path_factory.mktemp("archive")),
     ]
 
 
@@ -67,6 +68,19 @@ def _with_tls_and_backups(directory: Path) -> str:
     with running_server(directory, **settings) as server:
         wait_until(lambda: metric(server, "backups_made_total") > 0, "a backup is made")
         return get(server, "/metrics")[1]
+
+
+def _of_leader_and_follower(directory: Path) -> list[str]:
+    store = f"file://{directory}/archive"
+    (directory / "leader").mkdir()
+    (directory / "follower").mkdir()
+    with running_server(directory / "leader", hnsw__dimension=DIMENSION, archive__url=store) as leader:
+        leader.stub.Insert(pb.InsertRequest(doc_id=1, embedding=[1.0] * DIMENSION))
+        wait_until(lambda: metric(leader, "archive_commit") > 0, "something is shipped")
+        with running_server(
+            directory / "follower", hnsw__dimension=DIMENSION, archive__follow=store
+        ) as follower:
+            return [get(server, "/metrics")[1] for server in (leader, follower)]
 
 
 def test_types_and_help_texts_are_the_declared_ones(pages: list[str]) -> None:

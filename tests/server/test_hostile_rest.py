@@ -100,7 +100,7 @@ BODIES: Final[dict[str, tuple[bytes, str]]] = {
     "text for a number": (b'{"vector":[1,0,0,0],"k":"5"}', "k "),
     "a bool for a number": (b'{"vector":[1,0,0,0],"k":true}', "k "),
     "a float for an integer": (b'{"vector":[1,0,0,0],"k":5.0}', "k "),
-    "nothing": (b"", "vector is missing"),
+    "nothing": (b"", "give a vector, a text, or both"),
     "zeros": (b"\0" * 1000, "not JSON"),
 }
 

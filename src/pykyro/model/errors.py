@@ -34,16 +34,19 @@ CAUSES_MAX: Final = 20
 """Number of causes of an error that are shown; more say nothing new."""
 
 
-class KyroError(Exception):
-    """Base of every error KyroDB raises on purpose. All of them can be pickled and copied, whatever they are made
-    from."""
+class Portable(Exception):
+    """An error that can be pickled and copied, whatever it is made from."""
 
     def __reduce__(self) -> tuple[object, ...]:
         # Python would call the class with the message alone, which is not what every class is made from.
         return _as_it_was, (type(self), self.args, self.__dict__)
 
 
-def _as_it_was(kind: type[KyroError], args: tuple[object, ...], state: Mapping[str, object]) -> KyroError:
+class KyroError(Portable):
+    """Base of every error KyroDB raises on purpose."""
+
+
+def _as_it_was(kind: type[Portable], args: tuple[object, ...], state: Mapping[str, object]) -> Portable:
     """An error as it was when it was pickled or copied."""
     error = kind.__new__(kind)
     error.args = args

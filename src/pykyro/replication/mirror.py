@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pykyro.model.collection import DEFAULT_NUMBER
-from pykyro.model.errors import DataDamaged, FailedPrecondition
+from pykyro.model.errors import DataDamaged, FailedPrecondition, Portable
 from pykyro.model.types import LSN
 from pykyro.replication.mirrored_log import MirroredLog
 from pykyro.replication.objects import ArchiveStore
@@ -45,7 +45,7 @@ from pykyro.storage.manifest import decode_manifest, read_manifest, write_manife
 _HINT: Final = "Restore the object in the archive, or start a new archive at another URL"
 
 
-class Promoted(Exception):
+class Promoted(Portable):
     """The archive says that this directory leads from here on."""
 
     def __init__(self, commit: Commit) -> None:

@@ -12,6 +12,7 @@ from tests.engine.remote.postgres import Postgres
 from tests.engine.remote.tables import FilledTable
 from tests.index.metadata_cases import filters as texts_filters
 from tests.index.metadata_cases import metadata as texts_metadata
+from tests.longer import longer
 from tests.model.values import filters, keys, metadata
 
 from pykyro.engine.remote.rows import escaped, number_key, unescaped
@@ -25,7 +26,7 @@ from pykyro.model.typed_filter import TextMatch
 from pykyro.model.types import TENANT_INDEX_KEY
 from pykyro.model.value_order import order_token
 
-LONG = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(max_examples=longer(15), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_escaping_keeps_order_and_beginnings(first: str, second: str) -> None:
     assert escaped(first + second).startswith(escaped(first))
 
 
-@settings(max_examples=500)
+@settings(max_examples=longer(100))
 @given(
     *[
         st.sampled_from(["0", "-0", "1e999", "-inf", "1" + "0" * 400, "1e-400", "9007199254740993", "1.50"])

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.crash.clock import FakeClock
 from tests.engine.opening import open_small, settle, vectors
 from tests.engine.words.oracle import Oracle
+from tests.longer import longer
 
 from pykyro.engine.tiers import hot_tier, merged_metadata
 from pykyro.engine.words import scoring
@@ -188,4 +189,4 @@ class AgainstTheDefinition(RuleBasedStateMachine):
 
 
 TestAgainstTheDefinition = pytest.mark.timeout(300)(AgainstTheDefinition.TestCase)
-TestAgainstTheDefinition.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAgainstTheDefinition.settings = settings(max_examples=longer(12), stateful_step_count=40, deadline=None)

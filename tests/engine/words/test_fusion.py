@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.opening import open_small, put, settle, vectors
 from tests.engine.words.oracle import Oracle
+from tests.longer import longer
 
 from pykyro.engine.engine import Engine
 from pykyro.engine.words import leg_search
@@ -46,7 +47,7 @@ def stored(
     engine.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=longer(20), deadline=None)
 @given(
     query=st.lists(st.sampled_from([*WORDS, "-dog", "+red", "none"]), min_size=1, max_size=3).map(" ".join),
     at=st.integers(0, len(ROWS) - 1),

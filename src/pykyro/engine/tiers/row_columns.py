@@ -55,8 +55,8 @@ class RowsInColumns:
 
     def live_marks(self, owner: int) -> Marks:
         """A mark for each row that is alive at this moment and of this owner. While nothing is written."""
-        columns = self._columns
-        marks: Marks = columns.alive[: self.rows] & (columns.owners[: self.rows] == np.uint64(owner))
+        columns, rows = self._columns, self.rows
+        marks: Marks = columns.alive[:rows] & (columns.owners[:rows] == np.uint64(owner))
         return marks
 
     def columns_of(self, rows: Rows) -> tuple[npt.NDArray[np.uint64], Matrix, npt.NDArray[np.float64]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import grpc
 
-from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
+from pykyro.model.errors import InvalidArgument, KyroError, Portable, ResourceExhausted
 from pykyro.proto.methods import RETRY_AFTER_KEY
 from pykyro.service.call_log import REQUEST_ID_KEY
 from pykyro.transport.grpc.status import code_of
@@ -48,7 +48,7 @@ _FIELDS: Final = {
 """What REST calls the fields of the wire contract that have another name here."""
 
 
-class Problem(Exception):
+class Problem(Portable):
     """A request that ends with an error."""
 
     def __init__(

@@ -1,0 +1,13 @@
+"""How long searches for counter-examples go on: KYRODB_LONGER=10 has the longest of them try ten times as much."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+TIMES: Final = int(os.environ.get("KYRODB_LONGER", "1"))
+
+
+def longer(examples: int) -> int:
+    """So many examples, or as many times that as is asked for."""
+    return examples * TIMES
