@@ -25,6 +25,7 @@ from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.lock import lock_directory, make_directories
 from pykyro.system.alarm import Alarm
+from pykyro.system.backoff import pause_s
 from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
@@ -193,10 +194,8 @@ class Follower:
                 failures += 1
                 _log.exception("nobody foresaw this failure of the follower")
                 self._failed(error)
-            pause_s = self._poll_s
-            if failures:
-                pause_s = min(_AFTER_FAILURES_S_MAX, _AFTER_FAILURE_S * 2.0 ** min(failures - 1, 10))
-            self._stop.wait(pause_s)
+            failed_s = pause_s(failures, _AFTER_FAILURE_S, _AFTER_FAILURES_S_MAX)
+            self._stop.wait(failed_s if failures else self._poll_s)
         if self._lets_go:
             self._let_go(keep_lock=False)
         elif self.promoted is not None:

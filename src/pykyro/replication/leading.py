@@ -21,6 +21,7 @@ from pykyro.replication.role import new_role, read_role, write_role
 from pykyro.replication.shipping import LostLead, Shipping
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.system.alarm import Alarm
+from pykyro.system.backoff import pause_s
 from pykyro.system.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class Leading:
             except (KyroError, OSError) as error:
                 failures += 1
                 self._failed(error)
-                rest_s = min(_AFTER_FAILURES_S_MAX, _AFTER_FAILURE_S * 2.0 ** min(failures - 1, 10))
+                rest_s = pause_s(failures, _AFTER_FAILURE_S, _AFTER_FAILURES_S_MAX)
             except Exception as error:
                 failures += 1
                 _log.exception("nobody foresaw this failure of the archive")

@@ -18,6 +18,7 @@ from pykyro.engine.state import Version
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.storage.wal.breaker import BreakerState
 from pykyro.system.alarm import Alarm
+from pykyro.system.backoff import pause_s
 from pykyro.system.rounds import LOOK_S, Round, Rounds
 
 _log = logging.getLogger(__name__)
@@ -198,18 +199,19 @@ class Maintenance:
         foreseen = isinstance(error, KyroError | OSError)
         if self._merges_now:
             self._merges_failed += 1
-            pause_s, wait_s = LOOK_S, _backoff_s(self._merges_failed)
+            next_s = LOOK_S
+            wait_s = pause_s(self._merges_failed, _AFTER_FAILURE_S, _AFTER_FAILURES_S_MAX)
             self._merging_from_s = self._context.clock.monotonic_s() + wait_s
         else:
             self._seals_failed += 1
             most_s = _AWAY_S_MAX if isinstance(error, RemoteAway) else _AFTER_FAILURES_S_MAX
-            pause_s = wait_s = min(most_s, _backoff_s(self._seals_failed))
+            next_s = wait_s = pause_s(self._seals_failed, _AFTER_FAILURE_S, most_s)
         self._failing.on(
             f"background work failed and will be tried again in {wait_s:.0f} s: {self.last_failure}"
         )
         if not foreseen:
             _log.error("nobody foresaw this failure of background work", exc_info=error)
-        return pause_s
+        return next_s
 
     def _synced(self) -> float:
         try:
@@ -218,7 +220,3 @@ class Maintenance:
             _log.error("%s", error, exc_info=None if isinstance(error, KyroError) else error)
         # Half the interval, so that a write that just missed one tick is still synced in time.
         return self._context.options.sync_interval_ms / 2000
-
-
-def _backoff_s(failures: int) -> float:
-    return min(_AFTER_FAILURES_S_MAX, _AFTER_FAILURE_S * 2.0 ** min(failures - 1, 10))
