@@ -36,11 +36,29 @@ def open_regular(path: Path) -> int:
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-class LocalFile:
+class _Written:
+    """What is written by way of a descriptor, None once it is closed."""
+
+    _descriptor: int | None
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def abandon(self) -> None:
+        """In a forked child: what the child writes would go into the file of its parent."""
+        self.close()
+
+
+class LocalFile(_Written):
     """A file being written; see filesystem.WritableFile."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
+        self._descriptor = descriptor
         _open_here.add(self)
 
     def write(self, data: BytesLike) -> int:
@@ -56,26 +74,14 @@ class LocalFile:
         else:
             os.fsync(self._descriptor)
 
-    def close(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
 
-    def __del__(self) -> None:
-        self.close()
-
-    def abandon(self) -> None:
-        """In a forked child: what the child writes would go into the file of its parent."""
-        self.close()
-
-
-class LocalNote:
+class LocalNote(_Written):
     """A note; see filesystem.NoteFile. Written by a call of the system, not by way of a mapping: on a full disk that
     is an error, and no signal that ends the process."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
-        self._descriptor: int | None = None
+        self._descriptor = None
         self._descriptor = open_descriptor(path, flags)
         _open_here.add(self)
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
@@ -85,18 +91,6 @@ class LocalNote:
     def put(self, data: bytes) -> None:
         if self._descriptor is not None and os.pwrite(self._descriptor, data, 0) != len(data):
             raise OSError(errno.ENOSPC, "the disk took only a part of a note")
-
-    def close(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
-
-    def __del__(self) -> None:
-        self.close()
-
-    def abandon(self) -> None:
-        """In a forked child: what it noted would be said for its parent."""
-        self.close()
 
 
 class DirectoryLock:
