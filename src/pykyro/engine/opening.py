@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions, RecallOptions
 from pykyro.engine.state import State
 from pykyro.engine.text_ids import TextKeys
+from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.engine.words.collection_words import CollectionWords
 from pykyro.engine.write_path import WritePath
@@ -24,6 +26,7 @@ from pykyro.model.types import LSN
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.legacy_tenants import read_legacy_tenants
+from pykyro.storage.manifest import Manifest
 from pykyro.storage.recovery import Recovery, RecoveryReport, cold_tier_of
 from pykyro.storage.request_keys import Acknowledged, read_request_keys
 from pykyro.system.clock import Clock
@@ -55,12 +58,11 @@ def recovered(
         cold_tier=options.cold_tier,
         words=options.words,
     )
-    kept = recovery.manifest.words
     options = replace(
         options,
         text_ids=recovery.manifest.text_ids is not None,
         cold_tier=cold_tier_of(recovery.manifest),
-        words=None if kept is None else kept.config,
+        words=recovery.manifest.words_config,
     )
     remote, tier = None, None
     if recovery.manifest.remote is not None:
@@ -102,19 +104,7 @@ def _recovered(
         open_segment(filesystem, directory, entry, options.metric, memory=memory, covers=manifest.sealed_lsn)
         for entry in manifest.segments
     ]
-    state = State(
-        options.dimension,
-        options.metric,
-        segments,
-        manifest.sealed_lsn,
-        memory,
-        typed_values=options.typed_values,
-        may_expire=manifest.has_expiry,
-        texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
-        remote=tier,
-        words=None if options.words is None else CollectionWords(options.words, Analyser(options.words)),
-    )
-    state.tenants.count(manifest.tenants.values(), state.version.sealed)
+    state = state_of(manifest, segments, options, memory, tier)
     if manifest.keys is not None:
         state.keys.load(read_request_keys(filesystem, directory, manifest.keys))
     segment_context = SegmentContext(
@@ -184,3 +174,28 @@ def replay(recovery: Recovery, context: SegmentContext) -> None:
 def _seal(context: SegmentContext, sealing: TierSealing, lsn: LSN) -> None:
     obsolete = sealing.seal(freeze(context.state, lsn), wal_retention_bytes=None)
     context.remove_files(obsolete)
+
+
+def state_of(
+    manifest: Manifest,
+    segments: Sequence[ColdSegment],
+    options: EngineOptions,
+    memory: EngineMemory,
+    remote: RemoteTier | None = None,
+) -> State:
+    """What stands at the sealed position of `manifest`, in its segments and in `remote`."""
+    words = manifest.words_config
+    state = State(
+        manifest.dimension,
+        manifest.metric,
+        segments,
+        manifest.sealed_lsn,
+        memory,
+        typed_values=options.typed_values,
+        may_expire=manifest.has_expiry,
+        texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
+        remote=remote,
+        words=None if words is None else CollectionWords(words, Analyser(words)),
+    )
+    state.tenants.count(manifest.tenants.values(), state.version.sealed)
+    return state

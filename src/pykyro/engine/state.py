@@ -55,6 +55,22 @@ class Version:
         self.oldest_first: tuple[SearchTier, ...] = (*self.sealed, *frozen, active)
         self.newest_first = self.oldest_first[::-1]
 
+    def but(
+        self,
+        *,
+        cold: Iterable[ColdSegment] | None = None,
+        frozen: Iterable[HotTier] | None = None,
+        active: HotTier | None = None,
+        remote: RemoteTier | None = None,
+    ) -> Version:
+        """The same but for what is given."""
+        return Version(
+            self.cold if cold is None else tuple(cold),
+            self.frozen if frozen is None else tuple(frozen),
+            self.active if active is None else active,
+            self.remote if remote is None else remote,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -235,13 +251,7 @@ class State:
                 before.tier.delete(before.row)
         active = self.version.active
         if active.size_bytes >= active.compact_from and active.is_wasteful():
-            version = self.version
-            self.version = Version(
-                version.cold,
-                version.frozen,
-                version.active.compacted(self.new_hot_tier()),
-                version.remote,
-            )
+            self.version = self.version.but(active=active.compacted(self.new_hot_tier()))
         self.position = lsn
 
     def replay(self, lsn: LSN, records: Sequence[Record], log: Path) -> None:
@@ -297,14 +307,13 @@ class State:
     def freeze(self) -> HotTier:
         """Set the active tier aside for sealing and open a new one. For the writer."""
         version = self.version
-        frozen = (*version.frozen, version.active)
-        self.version = Version(version.cold, frozen, self.new_hot_tier(), version.remote)
+        self.version = version.but(frozen=(*version.frozen, version.active), active=self.new_hot_tier())
         self.mutations_since_freeze = 0
         return version.active
 
     def swap(self, cold: Sequence[ColdSegment], frozen: Sequence[HotTier]) -> None:
         """Have other tiers that hold the same live documents, beside the active one. For the writer."""
-        self.version = Version(tuple(cold), tuple(frozen), self.version.active)
+        self.version = self.version.but(cold=cold, frozen=frozen)
 
     def adopt(self, other: State) -> None:
         """Become what `other` is, which nobody else uses. For the writer."""
@@ -323,13 +332,13 @@ class State:
         if arriving is not None:
             cold += (arriving,)
         frozen = tuple(tier for tier in version.frozen if id(tier) not in gone)
-        self.version = Version(cold, frozen, version.active, version.remote)
+        self.version = version.but(cold=cold, frozen=frozen)
 
     def replace_remote(self, leaving: HotTier, arriving: RemoteTier) -> None:
         """A tier is now among the rows elsewhere. For the writer, between two writes."""
         version = self.version
         frozen = tuple(tier for tier in version.frozen if tier is not leaving)
-        self.version = Version(version.cold, frozen, version.active, arriving)
+        self.version = version.but(frozen=frozen, remote=arriving)
 
 
 def _both(first: Filter, second: Filter | None) -> Filter:

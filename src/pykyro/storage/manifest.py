@@ -215,6 +215,11 @@ class Manifest(_Entry):
         return FORMAT_WITH_TENANTS if self.tenants else FORMAT_WITHOUT_TENANTS
 
     @property
+    def words_config(self) -> WordsConfig | None:
+        """How words are found; None where none are kept."""
+        return None if self.words is None else self.words.config
+
+    @property
     def file_names(self) -> set[str]:
         """Every file that belongs to this state."""
         return {entry.name for entry in self.wal}.union(file.name for file in self.files)

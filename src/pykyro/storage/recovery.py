@@ -371,7 +371,7 @@ def _require_cold_tier(manifest: Manifest, cold_tier: ColdTier | None, path: Pat
 
 def require_words(manifest: Manifest, words: WordsConfig | None, path: Path) -> None:
     """Raises DataDirMismatch unless words are kept as is asked for, if it is, and as this program keeps them."""
-    there = None if manifest.words is None else manifest.words.config
+    there = manifest.words_config
     if there is not None and (there.analyser != ANALYSER or there.language not in LANGUAGES):
         raise DataDirMismatch(
             f"the words in the directory were found by analyser {there.analyser} for {there.language}; this program "

@@ -87,8 +87,7 @@ def _opened(
     require_id_type(manifest, options.text_ids, directory / filename.MANIFEST)
     require_words(manifest, None, directory / filename.MANIFEST)
     require_local(manifest, directory, "reading the documents")
-    words = None if manifest.words is None else manifest.words.config
-    options = replace(options, text_ids=manifest.text_ids is not None, words=words)
+    options = replace(options, text_ids=manifest.text_ids is not None, words=manifest.words_config)
     state, feed, unsealed = rebuilt(filesystem, directory, options, memory, {}, None)
 
     log, disk = UnwrittenLog(clock, refusal), DiskSpace(filesystem, directory, clock)

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from pykyro.engine.memory import EngineMemory
+from pykyro.engine.opening import state_of
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.state import State
-from pykyro.engine.text_ids import TextKeys
 from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.engine.tiers.open_segment import open_segment
-from pykyro.engine.words.collection_words import CollectionWords
-from pykyro.index.words.analyser import Analyser
 from pykyro.model.types import LSN, Key
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.log_feed import BrokenOff, LogFeed
@@ -115,19 +113,7 @@ def _opened(
             segments.append(
                 open_segment(filesystem, directory, entry, options.metric, memory=memory, covers=covers)
             )
-    state = State(
-        manifest.dimension,
-        manifest.metric,
-        segments,
-        manifest.sealed_lsn,
-        memory,
-        typed_values=options.typed_values,
-        may_expire=manifest.has_expiry,
-        texts=None if manifest.text_ids is None else TextKeys(bytes.fromhex(manifest.text_ids)),
-        words=None if options.words is None else CollectionWords(options.words, Analyser(options.words)),
-    )
-    state.tenants.count(manifest.tenants.values(), segments)
-    return state
+    return state_of(manifest, segments, options, memory)
 
 
 def same_files(one: SegmentEntry, other: SegmentEntry) -> bool:
