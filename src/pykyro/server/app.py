@@ -13,12 +13,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import uvloop
 from threadpoolctl import threadpool_limits
 
 from pykyro.config import Loaded, Settings
+from pykyro.database.collections import Collections
 from pykyro.engine.engine import Engine
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.errors import KyroError, causes
@@ -33,14 +35,14 @@ from pykyro.service.connections import ConnectionBounds, Connections, raise_file
 from pykyro.service.scheduled_backups import ScheduledBackups
 from pykyro.service.server_state import HEARTBEAT_S, ServerState
 from pykyro.service.threads import in_thread_of_its_own
-from pykyro.service.tracing import start_tracing
+from pykyro.service.tracing import Tracing, start_tracing
 from pykyro.system.descriptors import make_standard_error_nonblocking
 from pykyro.telemetry import logs
 from pykyro.telemetry.health import Phase
 from pykyro.transport.grpc.service import Service
-from pykyro.transport.grpc.transport import GrpcServer, choose
+from pykyro.transport.grpc.transport import GrpcServer, Transport, choose
 from pykyro.transport.http.backend import Backend
-from pykyro.transport.http.http import serving_http
+from pykyro.transport.http.http import HttpServer, serving_http
 from pykyro.version import __version__
 
 _log: Final = logging.getLogger(__name__)
@@ -88,22 +90,35 @@ class _RecoveryAbandoned(Exception):
     """A signal came before the database was recovered."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What a server stands on before its database is open."""
+
+    server_state: ServerState
+    load_again: Callable[[], Loaded]
+    files_max: int
+    """Files the process may open."""
+    transport: Transport
+    ports: TlsPorts
+    tracing: Tracing | None
+    stop: Stop
+
+
 async def _serve(
     settings: Settings, load_again: Callable[[], Loaded], backups: ScheduledBackups | None
 ) -> bool:
     """Whether it is to be done again, since the server was a follower and leads now."""
-    files_max = raise_file_limit()
-    bounds = ConnectionBounds.of(files_max)
-    transport = choose(settings)
+    files_max, transport = raise_file_limit(), choose(settings)
     server_state = ServerState(settings)
     server_state.backups = backups
     server_state.keys = read_keys(settings)
     ports = TlsPorts.open(settings)
-    tracing = start_tracing(settings.tracing)
-    stop = Stop()
+    tracing, stop = start_tracing(settings.tracing), Stop()
+    ground = _Ground(server_state, load_again, files_max, transport, ports, tracing, stop)
     server_state.certificates = lambda: ports.validity
+    connections_max = ConnectionBounds.of(files_max).http
     with (
-        serving_http(server_state, ports.http, connections_max=bounds.http) as http,
+        serving_http(server_state, ports.http, connections_max=connections_max) as http,
         logging_health(server_state),
     ):
         _log.info("HTTP on %s port %d", http.host, http.port)
@@ -112,65 +127,7 @@ async def _serve(
         try:
             collections = await asyncio.to_thread(replica.open_collections, engine)
             server_state.opened(engine, server_state.process.uptime_s, collections)
-            security = await asyncio.to_thread(
-                Security, settings, engine, server_state.keys, ports, server_state.counts
-            )
-            loop = asyncio.get_running_loop()
-
-            def stop_to_lead() -> None:
-                loop.call_soon_threadsafe(stop.ask)
-
-            await asyncio.to_thread(replica.start, server_state, collections, stop_to_lead)
-            reload = Reload(server_state, engine, security, load_again)
-            seals = SealRequests(engine)
-            asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
-            service = Service(settings, collections, security.access, server_state, tracing)
-            handlers = service.handlers()
-            server = GrpcServer(
-                settings,
-                transport,
-                handlers,
-                service.in_flight,
-                server_state.admission,
-                ports.grpc,
-                bounds.grpc,
-            )
-            server_state.usage_reporter = security.usage_reporter
-            ports_bounds = {settings.server.port: bounds.grpc, http.port: bounds.http}
-            server_state.connections = Connections(
-                ports_bounds, files_max=files_max, memory=server_state.memory
-            )
-            running = (
-                reload.run(),
-                seals.run(),
-                security.run(),
-                *([] if server_state.quotas is None else [server_state.quotas.run(security.access)]),
-                server_state.connections.run(),
-                server_state.admission.run(),
-                server_state.unread.run(),
-                _beat(server_state),
-                *([] if replica.follower is None else [security.follow_tenants()]),
-            )
-            background = [asyncio.create_task(work) for work in running]
-            try:
-                if backups is not None:
-                    backups.start()
-                if http.rest is not None:
-                    loop = asyncio.get_running_loop()
-                    http.rest.open(Backend(handlers, collections, server_state.admission, loop))
-                with signals_ask_for(asked_by):
-                    await _serve_grpc(server, server_state, stop)
-            finally:
-                if http.rest is not None:
-                    http.rest.close()
-                for task in background:
-                    task.cancel()
-                if backups is not None:
-                    await asyncio.to_thread(backups.stop)
-                await service.close()
-                if tracing is not None:
-                    await asyncio.to_thread(tracing.close)
-                await asyncio.to_thread(security.close)
+            await _serve_database(ground, http, replica, engine, collections)
         finally:
             server_state.phase = Phase.STOPPED
             await asyncio.to_thread(replica.stop)
@@ -184,6 +141,72 @@ async def _serve(
         await asyncio.to_thread(replica.take_lead)
     _log.info("stopped")
     return leads
+
+
+async def _serve_database(
+    ground: _Ground, http: HttpServer, replica: Replica, engine: Engine, collections: Collections
+) -> None:
+    """Serve what is open until the server is to stop."""
+    server_state, ports, stop = ground.server_state, ground.ports, ground.stop
+    settings, backups = server_state.settings, server_state.backups
+    bounds, loop = ConnectionBounds.of(ground.files_max), asyncio.get_running_loop()
+    security = await asyncio.to_thread(
+        Security, settings, engine, server_state.keys, ports, server_state.counts
+    )
+
+    def stop_to_lead() -> None:
+        loop.call_soon_threadsafe(stop.ask)
+
+    await asyncio.to_thread(replica.start, server_state, collections, stop_to_lead)
+    reload = Reload(server_state, engine, security, ground.load_again)
+    seals = SealRequests(engine)
+    asked_by = {signal.SIGHUP: reload.request, signal.SIGUSR1: seals.request}
+    service = Service(settings, collections, security.access, server_state, ground.tracing)
+    handlers = service.handlers()
+    server = GrpcServer(
+        settings,
+        ground.transport,
+        handlers,
+        service.in_flight,
+        server_state.admission,
+        ports.grpc,
+        bounds.grpc,
+    )
+    server_state.usage_reporter = security.usage_reporter
+    ports_bounds = {settings.server.port: bounds.grpc, http.port: bounds.http}
+    server_state.connections = Connections(
+        ports_bounds, files_max=ground.files_max, memory=server_state.memory
+    )
+    running = (
+        reload.run(),
+        seals.run(),
+        security.run(),
+        *([] if server_state.quotas is None else [server_state.quotas.run(security.access)]),
+        server_state.connections.run(),
+        server_state.admission.run(),
+        server_state.unread.run(),
+        _beat(server_state),
+        *([] if replica.follower is None else [security.follow_tenants()]),
+    )
+    background = [asyncio.create_task(work) for work in running]
+    try:
+        if backups is not None:
+            backups.start()
+        if http.rest is not None:
+            http.rest.open(Backend(handlers, collections, server_state.admission, loop))
+        with signals_ask_for(asked_by):
+            await _serve_grpc(server, server_state, stop)
+    finally:
+        if http.rest is not None:
+            http.rest.close()
+        for task in background:
+            task.cancel()
+        if backups is not None:
+            await asyncio.to_thread(backups.stop)
+        await service.close()
+        if ground.tracing is not None:
+            await asyncio.to_thread(ground.tracing.close)
+        await asyncio.to_thread(security.close)
 
 
 async def _serve_grpc(server: GrpcServer, server_state: ServerState, stop: Stop) -> None:
