@@ -21,7 +21,7 @@ demo: $(VENV)/.demo ## start a server, load the sample, ask it questions, kill i
 demo-followers: $(VENV)/.demo ## start a leader and two followers, kill the leader, promote one: half a minute
 	$(BIN)/python examples/followers.py
 
-test: $(VENV)/.dev ## run the whole test suite: a quarter of an hour or so on two processors
+test: $(VENV)/.dev ## run the whole test suite: fifteen to twenty minutes on two processors
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 testall: ## run the whole test suite on each of CPython 3.11, 3.12 and 3.13 that is installed
