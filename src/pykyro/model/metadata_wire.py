@@ -93,12 +93,27 @@ def decode_texts(data: bytes | memoryview) -> tuple[dict[str, str], str]:
             _check_expires(buffer, position)
             break
         body, position = _delimited(buffer, position, _ENTRY)
-        key, rest = _delimited(body, 0, _KEY)
-        value, end = _delimited(body, rest, _VALUE)
-        if end != len(body):
-            raise ValueError("bytes after the value of a metadata entry")
+        key, value = _entry(body)
         metadata[key.decode()] = value.decode()
     return metadata, ""
+
+
+def _entry(body: bytes) -> tuple[bytes, bytes]:
+    """The key and the value of an entry. Nearly always each length is one byte, which is told apart first."""
+    size = len(body)
+    key_end = 2 + body[1] if size > 1 else size
+    if (
+        key_end + 1 < size < 0x80
+        and body[0] == _KEY
+        and body[key_end] == _VALUE
+        and key_end + 2 + body[key_end + 1] == size
+    ):
+        return body[2:key_end], body[key_end + 2 :]
+    key, rest = _delimited(body, 0, _KEY)
+    value, end = _delimited(body, rest, _VALUE)
+    if end != size:
+        raise ValueError("bytes after the value of a metadata entry")
+    return key, value
 
 
 def _tags(buffer: bytes, position: int) -> str:
@@ -179,6 +194,10 @@ def _delimited(buffer: bytes, position: int, tag: int) -> tuple[bytes, int]:
     if position >= len(buffer) or buffer[position] != tag:
         raise ValueError(f"metadata entry does not start with tag {tag:#x}")
     position += 1
+    if position < len(buffer) and buffer[position] < 0x80:  # as nearly always
+        end = position + 1 + buffer[position]
+        if end <= len(buffer):
+            return buffer[position + 1 : end], end
     length = shift = 0
     while True:
         if position >= len(buffer) or shift > 28:

@@ -96,6 +96,25 @@ def test_keys_dense_enough_for_codes(piece_bytes: int) -> None:
     assert_equal(merged(segments, piece_bytes), at_once(segments))
 
 
+def rows_with_keys_of_their_own(start: int, count: int, shared: bool) -> list[tuple[Metadata, bool]]:
+    """Keys of one input alone, interleaved with those of the others, and some that all inputs have."""
+    rng = np.random.default_rng(start)
+    rows: list[tuple[Metadata, bool]] = []
+    for row in range(start, start + count):
+        own = {f"{rng.integers(1 << 40):x} of {row}": AWKWARD[rng.integers(len(AWKWARD))] for _ in range(40)}
+        few = {f"few {start} {rng.integers(count)}": str(rng.integers(3))} if shared else {}
+        rows.append((own | few | {"id": f"d{row}", f"large {row}": "x" * 300}, bool(rng.random() < 0.8)))
+    return rows
+
+
+@pytest.mark.parametrize(("keep_all", "shared"), [(True, True), (False, True), (False, False)])
+def test_many_keys_of_one_input(keep_all: bool, shared: bool) -> None:
+    segments = [rows_with_keys_of_their_own(start, 90, shared) for start in (0, 1000, 2000)]
+    if keep_all:
+        segments = [[(entries, True) for entries, _ in segment] for segment in segments]
+    assert_equal(merged(segments, 2000), at_once(segments))
+
+
 @settings(max_examples=50)
 @given(st.lists(metadata, max_size=30), st.sampled_from([1, 20_000, 1 << 30]))
 def test_building_in_pieces_equals_building_at_once(rows: list[Metadata], memory_bytes: int) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pykyro.index.metadata.merge_small_keys import MANY_KEYS, Key, SmallKeys, keys_of
 from pykyro.index.metadata.section_pieces import KeyPieces, SectionPieces
 from pykyro.index.metadata.sections import Sections, SectionsBuilder, check_rows
 
@@ -27,6 +28,8 @@ Append: TypeAlias = Callable[[str, npt.NDArray[Any]], None]
 
 GONE: Final = np.iinfo(np.uint32).max
 """In `new_rows`: the row is left out."""
+_IS_SMALL: Final = 3
+_FEW_KEYS: Final = 32
 _PIECE_BYTES: Final = 4 << 20
 _LAID_OUT_SHARE: Final = 3
 """A piece of rows may take a third of the memory: laying it out takes as much again, and some is lost."""
@@ -54,9 +57,19 @@ def merge_sections(
     check_rows(rows)
     out = SectionPieces(rows, append, piece_bytes)
     opened = [_SourcePart(part) for part in parts]
-    keys = heapq.merge(*(part.keys(at) for at, part in enumerate(opened)))
+    small = SmallKeys([part.sections for part in parts], [part.new_rows for part in parts], GONE)
+    waiting: list[Key] = []
+    keys = heapq.merge(*(keys_of(part.sections, at) for at, part in enumerate(parts)))
     for key, carriers in groupby(keys, key=itemgetter(0)):
-        _merge_key(out, key, [(opened[at], number) for _, at, number in carriers])
+        first, *others = carriers
+        if others or not first[_IS_SMALL] or len(waiting) == MANY_KEYS:
+            _copy_small(out, small, waiting, opened)
+            waiting = []
+        if others or not first[_IS_SMALL]:
+            _merge_key(out, key, [(opened[at], number) for _, at, number, _ in (first, *others)])
+        else:
+            waiting.append(first)
+    _copy_small(out, small, waiting, opened)
     out.finish()
 
 
@@ -114,10 +127,6 @@ class _SourcePart:
         self._new_row = np.ascontiguousarray(part.new_rows).data
         self.num_order: npt.NDArray[np.uint32] = sections["num_order"]
 
-    def keys(self, at: int) -> Iterator[tuple[bytes, int, int]]:
-        for number in range(len(self._views["code_width"])):
-            yield self._between("key_ends", "key_text", number), at, number
-
     def values(self, number: int) -> tuple[int, int, int, int]:
         """First value of a key, its first number, the value behind the last, and the key's first entry in
         num_values."""
@@ -163,6 +172,14 @@ class _SourcePart:
     def _between(self, ends: str, text: str, number: int) -> bytes:
         bounds = self._views[ends]
         return bytes(self._views[text][bounds[number] : bounds[number + 1]])
+
+
+def _copy_small(out: SectionPieces, small: SmallKeys, keys: list[Key], opened: list[_SourcePart]) -> None:
+    """Keys of one input each. Many at once pay off from a few on."""
+    if len(keys) > _FEW_KEYS and small.copy(out, [(at, number) for _, at, number, _ in keys]):
+        return
+    for key, at, number, _ in keys:
+        _copy_key(out, key, opened[at], number)
 
 
 def _merge_key(out: SectionPieces, key: bytes, carriers: list[tuple[_SourcePart, int]]) -> None:

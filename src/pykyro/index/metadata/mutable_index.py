@@ -52,6 +52,9 @@ _FEW: Final = 4
 _ROW_BYTES: Final = 32
 """The number of a row as the tuples of its keys share it."""
 
+_FIRST_BYTES: Final = allocated((0, ""))
+"""The tuple of a key that one row has."""
+
 Few: TypeAlias = tuple[int | str, ...]
 """Row and value, row and value, ... of a key that few rows have."""
 
@@ -113,31 +116,30 @@ class MutableMetadataIndex:
                     if type(value) is not str:
                         typed, value = True, str.__str__(value)
                     held = known.get(key)
-                    if isinstance(held, Column):
+                    if held is None:  # as simple as can be: a document may bring a thousand keys of its own
+                        known[key] = (row, value)
+                        grown += allocated(key) + _FIRST_BYTES + allocated(value)
+                        among_few = True
+                    elif isinstance(held, Column):
                         grown += held.add(row, value)
                     else:
-                        self._add_to_few(key, held, row, value)
+                        grown += self._add_to_few(key, held, row, value)
                         among_few = True
                 # Once more for the tokens of what is not text, which are texts themselves.
                 entries = typed_entries(metadata) if typed else ()
             self._held += grown + (_ROW_BYTES if among_few else 0)
             self._rows.append(row)
 
-    def _add_to_few(self, key: str, held: Few | None, row: int, value: str) -> None:
-        if held is None:
-            self._keys[key] = first = (row, value)
-            self._held += allocated(key) + _few_bytes(first)
-            return
-        self._held -= _few_bytes(held)
+    def _add_to_few(self, key: str, held: Few, row: int, value: str) -> int:
+        """How many bytes it grew by."""
         if len(held) < 2 * _FEW:
             self._keys[key] = few = (*held, row, value)
-            self._held += _few_bytes(few)
-            return
+            return allocated(few) - allocated(held) + allocated(value)
         column = UniqueColumn() if key == TEXT_ID_KEY else new_column(key)
         self._keys[key] = column
         for earlier, text in (*_pairs(held), (row, value)):
             column.add(earlier, text)
-        self._held += column.size_bytes
+        return column.size_bytes - allocated(held) - sum(map(allocated, held[1::2]))
 
     def match(self, condition: Filter) -> FrozenBitMap:
         """The rows added before the call that match `condition`."""
@@ -339,10 +341,6 @@ class MutableMetadataIndex:
                 return from_rows(np.array(held.rows, dtype=np.uint32))
         marks = marks_of(chosen(condition, held.admitted, len(held.texts)), len(held.texts))
         return _rows_where(held, marks[codes])
-
-
-def _few_bytes(few: Few) -> int:
-    return allocated(few) + sum(allocated(value) for _, value in _pairs(few))
 
 
 def _pairs(few: Few) -> Iterator[tuple[int, str]]:

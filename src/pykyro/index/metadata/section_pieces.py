@@ -52,6 +52,15 @@ class SectionPieces:
         self._ends[name] += length
         self.number(name, self._ends[name])
 
+    def put_many(self, name: str, items: npt.NDArray[Any]) -> None:
+        """Put items behind what waits; where a section has ends or starts, `items` are lengths."""
+        if name in self._ends:
+            lengths, before = items, self._ends[name]
+            self._ends[name] = before + int(lengths.sum())
+            # Where something starts is where what comes before it ends.
+            items = before + np.cumsum(lengths) - (lengths if name == "code_starts" else 0)
+        self.put(name, items.astype(DTYPES[name], copy=False).tobytes())
+
     def number(self, name: str, number: float) -> None:
         """Put a single number behind what waits."""
         waiting = self._waiting[name]

@@ -29,7 +29,7 @@ several values in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isnan
@@ -158,48 +158,59 @@ class SectionsBuilder:
 
 def _laid_out(columns: dict[str, Column | Single], rows: int) -> Sections:
     keys = sorted(columns)
-    frozen = [_freeze(columns.pop(key), rows) for key in keys]
+    frozen: list[_Frozen] = []
+    singles: list[Single] = []
+    for held in map(columns.pop, keys):
+        if not isinstance(held, Column):
+            singles.append(held)
+            continue
+        if singles:
+            frozen.append(_freeze_singles(singles))
+            singles = []
+        frozen.append(_freeze(held, rows))
+    if singles:
+        frozen.append(_freeze_singles(singles))
     texts = [text for part in frozen for text in part.texts]
     keys_utf8 = [utf8(key) for key in keys]
     return {
         "key_ends": _ends(map(len, keys_utf8)),
         "key_text": np.frombuffer(b"".join(keys_utf8), dtype=np.uint8),
-        "key_values": _ends(len(part.texts) for part in frozen),
-        "key_numbers": _ends(len(part.num_values) for part in frozen),
+        "key_values": _ends(count for part in frozen for count in part.values),
+        "key_numbers": _ends(count for part in frozen for count in part.numbers),
         "val_ends": _ends(map(len, texts)),
         "val_text": np.frombuffer(b"".join(texts), dtype=np.uint8),
         "val_rows": _ends(count for part in frozen for count in part.counts),
         "rows": _joined((part.rows for part in frozen), np.uint32),
         "num_values": _joined((part.num_values for part in frozen), np.float64),
         "num_order": _joined((part.num_order for part in frozen), np.uint32),
-        "code_width": np.array([part.code_width for part in frozen], dtype=np.uint8),
-        "code_starts": _ends(len(part.codes) for part in frozen)[:-1],
+        "code_width": np.array([width for part in frozen for width in part.code_widths], dtype=np.uint8),
+        "code_starts": _ends(length for part in frozen for length in part.code_bytes)[:-1],
         "codes": _joined((part.codes for part in frozen), np.uint8),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class _Frozen:
-    """One key's share of the sections."""
+    """The share that some keys, which follow one another, have of the sections."""
 
+    values: Sequence[int]
+    """How many each key has, as everything up to `code_bytes` is for each key."""
+    numbers: Sequence[int]
+    code_widths: Sequence[int]
+    code_bytes: Sequence[int]
     texts: list[bytes]
-    counts: list[int]
+    counts: Sequence[int]
+    """How many rows have each value."""
     rows: npt.NDArray[np.uint32]
     num_values: npt.NDArray[np.float64]
     num_order: npt.NDArray[np.uint32]
-    code_width: int
     codes: npt.NDArray[np.uint8]
 
 
-_ROW_0: Final = np.zeros(1, dtype=np.uint32)
-_NO_ROWS: Final = np.empty(0, dtype=np.uint32)
-_NO_NUMBERS: Final = np.empty(0, dtype=np.float64)
 _NO_CODES: Final = np.empty(0, dtype=np.uint8)
 
 
-def _freeze(column: Column | Single, rows: int) -> _Frozen:
-    if not isinstance(column, Column):
-        return _freeze_single(*column)
+def _freeze(column: Column, rows: int) -> _Frozen:
     values = column.texts
     numbers = column.numbers
     texts = sorted(
@@ -222,6 +233,10 @@ def _freeze(column: Column | Single, rows: int) -> _Frozen:
         wide[carriers] = ranks + 1
         codes = wide.view(np.uint8)
     return _Frozen(
+        values=[len(order)],
+        numbers=[len(numeric)],
+        code_widths=[code_width],
+        code_bytes=[len(codes)],
         texts=[utf8(values[code]) for code in order],
         counts=np.bincount(ranks, minlength=len(order)).tolist(),
         rows=carriers[np.argsort(ranks, kind="stable")],
@@ -229,16 +244,28 @@ def _freeze(column: Column | Single, rows: int) -> _Frozen:
         num_order=np.array(
             sorted(range(len(numeric)), key=lambda place: values[numeric[place]]), dtype=np.uint32
         ),
-        code_width=code_width,
         codes=codes,
     )
 
 
-def _freeze_single(row: int, value: str) -> _Frozen:
-    number = parse_number(value)
-    numbers = _NO_NUMBERS if number is None else np.array([number], dtype=np.float64)
-    order = _NO_ROWS if number is None else _ROW_0
-    return _Frozen([utf8(value)], [1], np.array([row], dtype=np.uint32), numbers, order, 0, _NO_CODES)
+def _freeze_singles(singles: Iterable[Single]) -> _Frozen:
+    """Many at once: there may be millions, and an array for each would take longer than all the rest."""
+    rows, texts = zip(*singles, strict=True)
+    numbers = [parse_number(text) for text in texts]
+    real = [number for number in numbers if number is not None]
+    ones, zeros = (1,) * len(rows), (0,) * len(rows)
+    return _Frozen(
+        values=ones,
+        numbers=[number is not None for number in numbers],
+        code_widths=zeros,
+        code_bytes=zeros,
+        texts=list(map(utf8, texts)),
+        counts=ones,
+        rows=np.array(rows, dtype=np.uint32),
+        num_values=np.array(real, dtype=np.float64),
+        num_order=np.zeros(len(real), dtype=np.uint32),
+        codes=_NO_CODES,
+    )
 
 
 def _ends(lengths: Iterable[int]) -> npt.NDArray[np.uint64]:
