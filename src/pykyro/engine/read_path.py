@@ -112,9 +112,12 @@ class ReadPath:
     @property
     def expects_cached(self) -> bool:
         """Whether an answer is likely to be in the query cache, and nothing stands before the look into it."""
-        if self._state.may_expire and self._expiration.is_due:
-            return False
-        return self.caches.queries.pace.expects_repeats
+        return self.caches.queries.pace.expects_repeats and not self.expires_first
+
+    @property
+    def expires_first(self) -> bool:
+        """Whether a read may have to delete what is due before, which may take a sync of the log."""
+        return self._state.may_expire and self._expiration.is_due
 
     # --- searches ---------------------------------------------------------------------------------
 

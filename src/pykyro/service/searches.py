@@ -28,6 +28,7 @@ from pykyro.service.access import Caller
 from pykyro.service.admission import Admission
 from pykyro.service.batching import Batcher, PassedOn
 from pykyro.service.call_log import RUNNING
+from pykyro.service.lone_calls import LoneCalls
 from pykyro.service.search_forms import Answered, SearchCodec, failure
 from pykyro.service.search_times import SearchTimes, now_us
 from pykyro.service.tracing import Tracing
@@ -111,6 +112,7 @@ class Searches:
             observe_wait=observe_wait,
         )
         self._pass_on: Final = PassedOn(self._long_queue)
+        self._lone_calls: Final = LoneCalls(lambda: counters.calls_in_flight)
         self._slice_began_s = 0.0
         self._elsewhere: list[Batcher[Asked, Answered]] = []
         self._own_queue = self._queue_elsewhere(engine)
@@ -162,12 +164,17 @@ class Searches:
                 and self._reads.expects_cached
             ):
                 outcome = self._look_up(asked)
+            if (
+                outcome is None
+                and self._own_queue is None
+                and len(payload) <= self._codec.plain_bytes_max
+                and await self._lone_calls.may_answer()
+                and not self._queue.waiting
+                and not self._reads.expires_first
+            ):
+                outcome = self._answer_alone(asked)
             if outcome is None:
-                size = len(payload)
-                queue = self._own_queue or (
-                    self._queue if size <= self._long_from_bytes else self._long_queue
-                )
-                outcome = await queue.submit(asked, share=caller.share, cost=1 + size / _BYTES_LIKE_A_SEARCH)
+                outcome = await self._submit(asked)
         except KyroError as error:
             outcome = error
         finally:
@@ -184,12 +191,27 @@ class Searches:
     def ask(self, payload: bytes, caller: Caller) -> asyncio.Future[Answered]:
         """Put a search of a stream in the queue. Raises CallError when there is no room."""
         try:
-            asked, size = Asked(payload, caller, time.perf_counter_ns(), self), len(payload)
-            queue = self._own_queue or (self._queue if size <= self._long_from_bytes else self._long_queue)
-            return queue.submit(asked, share=caller.share, cost=1 + size / _BYTES_LIKE_A_SEARCH)
+            return self._submit(Asked(payload, caller, time.perf_counter_ns(), self))
         except ResourceExhausted as error:
             self._counters.query_failed()
             raise failure(error) from error
+
+    def _submit(self, asked: Asked) -> asyncio.Future[Answered]:
+        size = len(asked.payload)
+        queue = self._own_queue or (self._queue if size <= self._long_from_bytes else self._long_queue)
+        return queue.submit(asked, share=asked.caller.share, cost=1 + size / _BYTES_LIKE_A_SEARCH)
+
+    def _answer_alone(self, asked: Asked) -> Answered | KyroError | None:
+        """On the event loop: the outcome, None for what may take long, which a worker answers. Raises
+        InvalidArgument."""
+        began_s = time.monotonic()
+        if asked.begun is None:
+            asked.begun = self._codec.decode(asked.payload, asked.caller)
+        if isinstance(asked.begun, SearchRequest) and _may_take_long(asked.begun):
+            return None
+        (outcome,) = self._answer_batch([asked])
+        self._lone_calls.took(began_s)
+        return None if isinstance(outcome, PassedOn) else outcome
 
     def response(self, outcome: Answered | KyroError, caller: Caller, *, alone: bool) -> bytes:
         """Count a search, `alone` unless it is one of a stream; the response, as bytes. Raises CallError or
@@ -251,8 +273,7 @@ class Searches:
         for at, asked in enumerate(batch):
             begun = asked.begun
             if isinstance(begun, SearchRequest) and outcomes[at] is None:
-                weighs = begun.filter is not None or begun.exact or begun.legs is not None
-                if weighs and self._is_long(asked, begun, outcomes, at):
+                if _may_take_long(begun) and self._is_long(asked, begun, outcomes, at):
                     continue
                 places.append(at)
                 requests.append(begun)
@@ -369,3 +390,7 @@ def _by_collection(
         for at, outcome in zip(those, answer(of, [batch[at] for at in those]), strict=True):
             outcomes[at] = outcome
     return cast(list[Outcome], outcomes)
+
+
+def _may_take_long(request: SearchRequest) -> bool:
+    return request.filter is not None or request.exact or request.legs is not None
