@@ -87,7 +87,7 @@ DEFECTS: tuple[Defect, ...] = (
         "apply a group to memory though the log refused it",
         "pykyro.engine.write_path:WritePath._write",
         "# A write that would change nothing fails too: one that failed earlier may still come back.\n",
-        "for _, records in frames: state.apply(state.position, records)\n",
+        "for _, records in group.frames: state.apply(state.position, records)\n",
         "errors",
     ),
     _defect(

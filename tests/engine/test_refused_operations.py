@@ -79,13 +79,13 @@ def test_an_operation_that_cannot_be_written_is_refused_alone(tmp_path: Path, ba
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), KeyError("x"), RecursionError()], ids=repr)
-@pytest.mark.parametrize("place", ["encode_records", "PutRecord", "check_updated"])
+@pytest.mark.parametrize("place", ["encode_records", "encode_metadata", "check_updated"])
 def test_a_fault_while_one_operation_is_prepared_is_its_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
 ) -> None:
     engine = open_small(tmp_path / "data", documents_max=3)
     engine.write(put(1, ROWS[1], a="1"))
-    module = resolve if place == "check_updated" else write_path
+    module = write_path if place == "encode_records" else resolve
     real: Callable[..., object] = getattr(module, place)
     calls = iter(range(100))
 

@@ -1,28 +1,36 @@
-"""What an operation changes, given the documents as they are and the operations before it in its group; and why one
-is refused. A Put, which is what most are, is resolved in write_path.py, and several of one frame in put_many.py."""
+"""What an operation changes, given the documents as they are and the operations before it in its group."""
 
 from __future__ import annotations
 
-import logging
-import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pykyro.engine.capacity import Capacity
+from pykyro.engine.refusals import check_put, refusal_of
 from pykyro.engine.request_costs import RequestCosts
 from pykyro.engine.request_keys import known_answer, owner_and_key
-from pykyro.engine.resolve_text import delete_texts, key_of_text
+from pykyro.engine.resolve_text import delete_texts, key_of_text, text_of
 from pykyro.engine.state import State
 from pykyro.index.metadata.simplify import simplified
 from pykyro.model.conditions import Terms, is_elsewhere, is_not_there, is_there, matches_not
-from pykyro.model.errors import InvalidArgument, KyroError, ResourceExhausted
+from pykyro.model.errors import KyroError, ResourceExhausted
 from pykyro.model.expiry import Expiry
 from pykyro.model.filter import matches
 from pykyro.model.limits import WAL_FRAME_BODY_BYTES_MAX
 from pykyro.model.metadata_bounds import UTF8_BYTES_MAX, check_updated
 from pykyro.model.metadata_wire import encode_metadata
-from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, UpdateMetadata
+from pykyro.model.requests import (
+    Ack,
+    Delete,
+    DeleteMany,
+    DeleteMatching,
+    Operation,
+    Put,
+    PutMany,
+    UpdateMetadata,
+)
 from pykyro.model.types import (
     EVERYTHING,
     EXPIRES_AT_KEY,
@@ -31,7 +39,6 @@ from pykyro.model.types import (
     TENANT_INDEX_KEY,
     TEXT_ID_KEY,
     AnyId,
-    Document,
     Key,
     Scope,
     Vector,
@@ -49,8 +56,6 @@ from pykyro.storage.wal.records import (
     PutRecord,
     Record,
 )
-
-_log: Final = logging.getLogger(__name__)
 
 _DELETES_MAX: Final = WAL_FRAME_BODY_BYTES_MAX // 32
 """Deletions that fit into one frame of the log, and so happen all or not at all."""
@@ -78,6 +83,9 @@ class GroupChanges:
     state: State
     documents: int
     wall_us: Callable[[], int]
+    capacity: Capacity
+    default_expiry: Expiry | None
+    """Of documents that are put without one."""
     changed: dict[Key, Mapping[str, str] | _Merged | None] = field(default_factory=dict)
     by_owner: Counter[int] = field(default_factory=Counter)
     has_merges: bool = False
@@ -88,8 +96,11 @@ class GroupChanges:
     """By owner and idempotency key the answers that are to be known by them."""
 
     def resolve(self, operation: Operation) -> tuple[int, list[Record]]:
-        """How many documents existed before, and the records to log; none when nothing changes. Put is resolved by
-        the write path. Raises KyroError."""
+        """How many documents existed before, and the records to log; none when nothing changes. Raises KyroError."""
+        if isinstance(operation, Put):
+            return self._put(operation)
+        if isinstance(operation, PutMany):
+            return self._put_many(operation)
         if isinstance(operation, UpdateMetadata):
             return self._update(operation)
         if isinstance(operation, Delete):
@@ -169,6 +180,50 @@ class GroupChanges:
         entries = expiry.entries(self.wall_us())
         self.has_expiry = self.has_expiry or bool(entries)
         return entries
+
+    def _put(self, operation: Put) -> tuple[int, list[Record]]:
+        """Whether the document existed before, and the record to log. A new document is counted against the bound of
+        the database and that of its tenant here, and nowhere else: under the lock of the group that stores it, so
+        the bounds are exact however many callers race for the last place."""
+        document, state = operation.document, self.state
+        tenant, key = document.tenant, document.doc_id
+        if tenant is not None:
+            key |= tenant + 1 << OWNER_SHIFT
+        is_plain = document.vector.shape == (state.dimension,) and TENANT_INDEX_KEY not in document.metadata
+        if not is_plain or tenant is not None:
+            check_put(document, state)
+        if state.texts is not None:
+            key, existed = key_of_text(self, state.texts, tenant, text_of(document))
+        else:
+            metadata = self.changed.get(key, False)
+            existed = state.locate(key) is not None if metadata is False else metadata is not None
+        if operation.terms is not None:
+            self.require(key, document.own_id, operation.terms)
+        if not existed:
+            if self.documents >= self.capacity.documents_max:
+                raise self.capacity.refusal(self.documents)
+            if operation.limit is not None and tenant is not None:
+                present = state.tenants.of(tenant) + self.by_owner[tenant + 1]
+                if present >= operation.limit.documents_max:
+                    raise operation.limit.refusal()
+        stored, expiry = document.metadata, operation.expiry or self.default_expiry
+        if expiry is not None:
+            stored = {**stored, **self.expiring(expiry)}
+        return int(existed), [PutRecord(key, document.vector, stored, encode_metadata(stored), not existed)]
+
+    def _put_many(self, operation: PutMany) -> tuple[int, list[Record]]:
+        """Several that are stored all or none, in one frame of the log. Each is resolved as if those before it were
+        stored, so that the bounds hold for all together."""
+        tried = self.copy()
+        records: list[Record] = []
+        existed_before = 0
+        for put in {(put.document.tenant, put.document.own_id): put for put in operation.puts}.values():
+            existed, record = tried._put(put)
+            tried.note(record)
+            existed_before += existed
+            records += record
+        self.has_expiry = tried.has_expiry
+        return existed_before, records
 
     def _update(self, operation: UpdateMetadata) -> tuple[int, list[Record]]:
         key = self._key(operation.scope.tenant, operation.doc_id)
@@ -296,49 +351,3 @@ class GroupChanges:
 def _differ(before: str | None, after: str) -> bool:
     """Whether two values are not the same: 7 and "7" have one text form."""
     return before != after or type(before) is not type(after)
-
-
-def check_put(document: Document, state: State) -> None:
-    """Refuse a document of another dimension, or whose reserved metadata, which searches go by, names another tenant
-    than its key. Raises InvalidArgument."""
-    if document.vector.shape != (state.dimension,):
-        raise InvalidArgument(
-            f"vector has shape {document.vector.shape}; the database holds vectors of "
-            f"{state.dimension} components",
-            field="vector",
-        )
-    tenant, named = document.tenant, document.metadata.get(TENANT_INDEX_KEY)
-    if named != (None if tenant is None else str(tenant)):
-        raise InvalidArgument(
-            f"document {document.doc_id} is of tenant {tenant}, but its {TENANT_INDEX_KEY} is {named!r}",
-            field="metadata",
-        )
-    if tenant is not None and tenant not in state.tenants:
-        raise InvalidArgument(
-            f"document {document.doc_id} is of tenant {tenant}, a number given to no tenant",
-            field="tenant",
-        )
-
-
-def too_long(content_bytes: int, documents: int, bytes_max: int) -> ResourceExhausted:
-    """What refuses an operation that no frame of the log holds; `bytes_max` is the first size that does not fit."""
-    return ResourceExhausted(
-        f"the write takes {content_bytes} bytes in the log, which holds at most {bytes_max - 1} "
-        f"of one operation; it changes {documents} documents: change fewer at once"
-    )
-
-
-def refusal_of(operation: Operation, error: Exception) -> KyroError:
-    """Why the operation is refused: it has changed nothing. A form nobody should have let through is said in the log,
-    and so is a fault of ours."""
-    if isinstance(error, KyroError):
-        return error
-    if isinstance(error, MemoryError):
-        return ResourceExhausted("not enough memory to prepare the write; nothing was changed")
-    name = type(operation).__name__
-    if isinstance(error, (UnicodeEncodeError, struct.error)):
-        return InvalidArgument(f"{name} holds what cannot be stored: {error}")
-    _log.error("%s refused, nothing was changed", name, exc_info=error)
-    return KyroError(
-        f"{name} could not be prepared, and nothing was changed: {type(error).__name__}: {error}"
-    )

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -26,22 +27,21 @@ from pykyro.engine.expiration import Expiration
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.pending_write import Answer, LeaderTurns, PendingWrite, as_answer
-from pykyro.engine.put_many import resolve_put_many
+from pykyro.engine.refusals import refusal_of, too_long
 from pykyro.engine.request_keys import key_record
-from pykyro.engine.resolve import GroupChanges, check_put, refusal_of, too_long
-from pykyro.engine.resolve_text import key_of_text, text_of
+from pykyro.engine.resolve import GroupChanges
 from pykyro.engine.room import Room
 from pykyro.engine.state import State
 from pykyro.model.errors import FailedPrecondition, KyroError, Unavailable
 from pykyro.model.expiry import Expiry
 from pykyro.model.limits import COMMIT_BYTES_MAX, WAL_FRAME_BODY_BYTES_MAX
-from pykyro.model.metadata_wire import TYPES_TAG, encode_metadata
-from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation, Put, PutMany
-from pykyro.model.types import LSN, OWNER_SHIFT, TENANT_INDEX_KEY
+from pykyro.model.metadata_wire import TYPES_TAG
+from pykyro.model.requests import Ack, Delete, DeleteMany, DeleteMatching, Operation
+from pykyro.model.types import LSN
 from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.request_keys import Acknowledged
 from pykyro.storage.wal.log import Log
-from pykyro.storage.wal.records import PutRecord, Record, hold_types
+from pykyro.storage.wal.records import Record, hold_types
 from pykyro.storage.wal.writer import encode_records, with_key
 from pykyro.system.clock import Clock
 
@@ -52,6 +52,18 @@ _log: Final = logging.getLogger(__name__)
 
 _GROUP_OPERATIONS_MAX = 4096
 _DELETES = (Delete, DeleteMany, DeleteMatching)
+
+
+@dataclass(slots=True)
+class _Resolved:
+    """What a group has come to before the log is touched: `contents` are the frames of the log, in turn with what
+    `frames` says of them."""
+
+    changes: GroupChanges
+    answers: list[Answer] = field(default_factory=list)
+    frames: list[tuple[Ack, list[Record]]] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+    new_types: bool = False
 
 
 class WritePath:
@@ -260,20 +272,55 @@ class WritePath:
         if self._refusal:
             self.refusing = self._refusal
             return [Unavailable(self._refusal)] * len(operations)
-        # What deletes add to the log is small, and they are how a caller can make room.
-        disk, state = self._disk, self._state
-        no_disk = (disk.last if self._clock.monotonic_s() < disk.look_again_s else disk.room()).refusal
-        no_room = no_memory or (Unavailable(no_disk) if no_disk else None)
+        state = self._state
         if state.may_expire and (unsettled := self.expiration.settle()) is not None:
             return [unsettled] * len(operations)
-        changes = GroupChanges(state, state.documents, self._clock.wall_us)
-        answers: list[Answer] = []
-        frames: list[tuple[Ack, list[Record]]] = []
-        contents: list[bytes] = []
-        content_bytes = 0
-        types_known, new_types = self._log.has_types, False
+        changes = GroupChanges(
+            state, state.documents, self._clock.wall_us, self.capacity, self.default_expiry
+        )
+        group = _Resolved(changes)
+        self._resolve(operations, group, no_memory or self._no_disk())
+        # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
+        # is written until a restart replays the log.
+        self._refusal = (
+            "an interrupted write left memory behind the log; close the database and open it again"
+        )
+        position = self._log.position
+        try:
+            if changes.has_merges or group.new_types or changes.has_expiry or changes.keyed:
+                self._announce(changes, types=group.new_types)
+            lsns = self._log.append(group.contents)
+        except KyroError as error:
+            self._refusal = ""
+            self.failed_writes += len(group.frames)
+            # A write that would change nothing fails too: one that failed earlier may still come back.
+            return [error if isinstance(answer, Ack) else answer for answer in group.answers]
+        except BaseException:
+            if self._log.position == position:
+                # Not one frame was accepted, so memory is not behind.
+                self._refusal = ""
+            raise
+        if group.frames:
+            self._apply(lsns, group.frames)
+        for ack, record in changes.keyed.values():
+            state.keys.remember(Acknowledged(ack.lsn, record))
+        self._refusal = ""
+        return group.answers
+
+    def _no_disk(self) -> KyroError | None:
+        """What refuses a write that needs room on the disk."""
+        disk = self._disk
+        refusal = (disk.last if self._clock.monotonic_s() < disk.look_again_s else disk.room()).refusal
+        return Unavailable(refusal) if refusal else None
+
+    def _resolve(
+        self, operations: Sequence[Operation | KyroError], group: _Resolved, no_room: KyroError | None
+    ) -> None:
+        """Answer the operations, as many as may be in memory at once, and make what the log is to hold of them."""
+        answers, changes, position = group.answers, group.changes, self._state.position
+        types_known, content_bytes = self._log.has_types, 0
         # A key of text looks like the packed id of a tenant (records.py), so its owner is always stated.
-        owned = bool(state.tenants.documents) or state.texts is not None
+        owned = bool(self._state.tenants.documents) or self._state.texts is not None
         for operation in operations:
             if isinstance(operation, KyroError):
                 answers.append(operation)
@@ -283,18 +330,14 @@ class WritePath:
             if key and (known := changes.answered_before(operation)) is not None:
                 answers.append(known)
                 continue
+            # What deletes add to the log is small, and they are how a caller can make room.
             if no_room is not None and not isinstance(operation, _DELETES):
                 answers.append(no_room)
                 continue
             # Everything that can fail because of one operation happens here, before the log is touched: so it fails
             # that operation and no other.
             try:
-                if isinstance(operation, Put):
-                    existed, records = self._put(operation, changes)
-                elif isinstance(operation, PutMany):
-                    existed, records = resolve_put_many(operation, changes, self._put)
-                else:
-                    existed, records = changes.resolve(operation)
+                existed, records = changes.resolve(operation)
                 content = encode_records(records, tenanted=owned) if records else b""
                 if key:
                     record = key_record(operation, existed)
@@ -304,82 +347,26 @@ class WritePath:
             except Exception as error:
                 answers.append(refusal_of(operation, error))
                 continue
-            ack = Ack(state.position, existed)
+            ack = Ack(position, existed)
             answers.append(ack)
             if key:
                 changes.keyed[record.owner, record.key] = ack, record
             if content:
                 if len(operations) > 1:
                     changes.note(records)
-                frames.append((ack, records))
-                contents.append(content)
+                group.frames.append((ack, records))
+                group.contents.append(content)
                 if not types_known and TYPES_TAG in content:
-                    new_types = new_types or hold_types(records)
+                    group.new_types = group.new_types or hold_types(records)
                 content_bytes += len(content)
                 if content_bytes + changes.merged_bytes >= self._memory.group_bytes_max:
                     break
-        # Whatever ends this between the log and memory, an interrupt too, leaves the two apart: then nothing more
-        # is written until a restart replays the log.
-        self._refusal = (
-            "an interrupted write left memory behind the log; close the database and open it again"
-        )
-        position = self._log.position
-        try:
-            if changes.has_merges or new_types or changes.has_expiry or changes.keyed:
-                self._announce(changes, types=new_types)
-            lsns = self._log.append(contents)
-        except KyroError as error:
-            self._refusal = ""
-            self.failed_writes += len(frames)
-            # A write that would change nothing fails too: one that failed earlier may still come back.
-            return [error if isinstance(answer, Ack) else answer for answer in answers]
-        except BaseException:
-            if self._log.position == position:
-                # Not one frame was accepted, so memory is not behind.
-                self._refusal = ""
-            raise
-        if frames:
-            self._apply(lsns, frames)
-        for ack, record in changes.keyed.values():
-            state.keys.remember(Acknowledged(ack.lsn, record))
-        self._refusal = ""
-        return answers
 
     def _announce(self, changes: GroupChanges, *, types: bool) -> None:
         """Have the MANIFEST say what the group is the first to bring into the log, if it does not yet."""
         expiry, keys = changes.has_expiry, bool(changes.keyed)
         self._log.announce(merges=changes.has_merges, types=types, expiry=expiry, keys=keys)
         self._state.may_expire = self._state.may_expire or expiry
-
-    def _put(self, operation: Put, changes: GroupChanges) -> tuple[int, list[Record]]:
-        """Whether the document existed before, and the record to log. A new document is counted against the bound of
-        the database and that of its tenant here, and nowhere else: under the lock of the group that stores it, so
-        the bounds are exact however many callers race for the last place."""
-        document, state = operation.document, self._state
-        tenant, key = document.tenant, document.doc_id
-        if tenant is not None:
-            key |= tenant + 1 << OWNER_SHIFT
-        is_plain = document.vector.shape == (state.dimension,) and TENANT_INDEX_KEY not in document.metadata
-        if not is_plain or tenant is not None:
-            check_put(document, state)
-        if state.texts is not None:
-            key, existed = key_of_text(changes, state.texts, tenant, text_of(document))
-        else:
-            metadata = changes.changed.get(key, False)
-            existed = state.locate(key) is not None if metadata is False else metadata is not None
-        if operation.terms is not None:
-            changes.require(key, document.own_id, operation.terms)
-        if not existed:
-            if changes.documents >= self.capacity.documents_max:
-                raise self.capacity.refusal(changes.documents)
-            if operation.limit is not None and tenant is not None:
-                present = state.tenants.of(tenant) + changes.by_owner[tenant + 1]
-                if present >= operation.limit.documents_max:
-                    raise operation.limit.refusal()
-        stored, expiry = document.metadata, operation.expiry or self.default_expiry
-        if expiry is not None:
-            stored = {**stored, **changes.expiring(expiry)}
-        return int(existed), [PutRecord(key, document.vector, stored, encode_metadata(stored), not existed)]
 
     def _apply(self, lsns: Sequence[LSN], frames: Sequence[tuple[Ack, list[Record]]]) -> None:
         """Change the tiers as the log says, and tell the caches before anybody is told."""
