@@ -118,6 +118,9 @@ def _recovered(
         lock=threading.RLock(),
         remote=remote,
     )
+    if remote is not None:
+        # The log is proved to its end before any of it is sealed.
+        remote.claim.log_position = lambda: recovery.report.last_lsn
     replay(recovery, segment_context)
     log = recovery.start_log(options.log)
     state.position = log.position

@@ -69,6 +69,9 @@ class Remote:
         try:
             self.claim.connection()
         except RemoteAway as away:
+            if self.claim.must_prove:
+                # Nobody knows yet whether the table fits what is here.
+                raise
             _log.warning("%s; opened without it", away)
             return
         found, end = self.claim.found_position, log_position()

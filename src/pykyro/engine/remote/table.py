@@ -284,5 +284,6 @@ def taken_over(table: str, holder: str) -> str:
 def behind(table: str, position: int, sealed: int) -> str:
     return (
         f"kyrodb.rows_{table} holds positions up to {position}, and this directory has given up its log up to "
-        f"{sealed}: an older backup of the table was restored. Restore a backup of both"
+        f"{sealed}: an older backup of the table was restored. Restore both: kyrodb_backup restore takes files of a "
+        "position that the table holds, if a backup of KyroDB is older than that of PostgreSQL"
     )
