@@ -125,7 +125,7 @@ class Claim:
         with connection.transaction():
             state = self._state(connection)
             if state is None:
-                if remote.rows_end or self._manifests.current.sealed_lsn:
+                if not self._may_create:
                     table.refusal = missing(table.table)
                     raise FailedPrecondition(table.refusal)
                 self._create(connection, writer)
@@ -139,6 +139,16 @@ class Claim:
                 )
         table.writer = writer
         self._write((writer,))
+
+    @property
+    def _may_create(self) -> bool:
+        """Whether it is right that there is no table."""
+        return not (self._remote().rows_end or self._manifests.current.sealed_lsn)
+
+    @property
+    def _position_min(self) -> LSN:
+        """The table holds no less."""
+        return self._manifests.current.sealed_lsn
 
     def _state(self, connection: Connection) -> dict[str, Any] | None:
         if not states_exist(connection):
@@ -159,7 +169,7 @@ class Claim:
             table.refusal = taken_over(table.table, state["holder"])
         elif (state["dimension"], state["metric"]) != (manifest.dimension, manifest.metric.value):
             table.refusal = f"kyrodb.rows_{table.table} is of another dimension or distance"
-        elif position < manifest.sealed_lsn:
+        elif position < self._position_min:
             table.refusal = behind(table.table, position, manifest.sealed_lsn)
         elif self.log_position is not None and position > (end := self.log_position()):
             self.refuse_ahead(position, end)
