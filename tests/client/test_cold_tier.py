@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,13 @@ def cold_server(
 
 @pytest.fixture(params=["embedded", "client", "async"])
 def cold_store(
-    request: pytest.FixtureRequest, tmp_path: Path, cold_server: tuple[RunningServer, Path]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    cold_server: tuple[RunningServer, Path],
+    postgres: Postgres,
 ) -> Iterator[Store]:
     server, services = cold_server
+    postgres.database = services.read_text().rpartition("dbname=")[2].strip()
     if request.param == "embedded":
         with pykyro.open(tmp_path / "data", dimension=DIMENSION, cold_tier_services=services) as database:
             yield database
@@ -161,3 +166,54 @@ def test_a_collection_is_not_dropped_while_postgresql_is_away(tmp_path: Path, po
         assert pictures.stats().documents == 2
         database.drop_collection("pictures")
     assert tables(postgres) == []
+
+
+@pytest.mark.parametrize("cold_store", ["embedded", "client"], indirect=True)
+def test_a_collection_is_moved_there_and_back_while_it_is_used(cold_store: Store, postgres: Postgres) -> None:
+    before = tables(postgres)
+    pictures = cold_store.create_collection("moved", DIMENSION, id_type="text", default_ttl=timedelta(days=9))
+    pictures.insert_many([(f"picture {number}", row, {"n": number}) for number, row in enumerate(ROWS)])
+    pictures.flush()
+    found = [(hit.id, hit.score) for hit in pictures.search(ROWS[7], 5, filter={"n": {"$lt": 100}})]
+    report = cold_store.move_collection("moved", "postgres")
+    assert isinstance(report, pykyro.MoveReport)
+    assert (report.documents, report.copied) == (300, 300)
+    assert report.compared
+    assert cold_store.describe_collection("moved").config.cold_tier == "postgres"
+    assert len(set(tables(postgres)) - set(before)) == 1
+    pictures.update_metadata("picture 8", {"seen": True}, merge=True)
+    pictures.flush()
+    assert [(hit.id, hit.score) for hit in pictures.search(ROWS[7], 5, filter={"n": {"$lt": 100}})] == found
+    assert pictures.delete("picture 9")
+    assert cold_store.move_collection("moved", "local").documents == 299
+    assert cold_store.describe_collection("moved").config.cold_tier == "local"
+    assert tables(postgres) == before
+    kept = pictures.get("picture 8")
+    assert kept is not None
+    assert kept.metadata == {"n": 8, "seen": True}
+    with pytest.raises(pykyro.FailedPrecondition, match=r"has no section \[elsewhere\]"):
+        cold_store.move_collection("moved", "postgres:elsewhere")
+    with pytest.raises(pykyro.InvalidArgument, match="cold_tier must be local"):
+        cold_store.move_collection("moved", "the moon")
+    with pytest.raises(pykyro.NotFound):
+        cold_store.move_collection("nowhere", "postgres")
+    cold_store.drop_collection("moved")
+
+
+def test_the_command_moves_a_collection_of_a_running_server(
+    cold_server: tuple[RunningServer, Path], postgres: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pykyro.cli.kyrodb import main
+
+    server, _ = cold_server
+    with pykyro.Client(f"127.0.0.1:{server.port}") as client:
+        client.insert_many(enumerate(ROWS, 1))
+        words = ["move", "--url", f"127.0.0.1:{server.port}", "--to"]
+        assert main([*words, "postgres"]) == 0
+        assert capsys.readouterr().out.startswith("300 documents of default are in postgres: 300 copied")
+        assert client.describe_collection("default").config.cold_tier == "postgres"
+        assert client.search(ROWS[3], 1)[0].id == 4
+        assert main([*words, "local"]) == 0
+        assert client.search(ROWS[3], 1)[0].id == 4
+    assert main([*words, "postgres:elsewhere"]) == 1
+    assert "no section [elsewhere]" in capsys.readouterr().err

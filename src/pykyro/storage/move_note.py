@@ -17,7 +17,7 @@ from pykyro.model.errors import DataDamaged
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.replace_file import replace_file
-from pykyro.storage.manifest import RemoteEntry
+from pykyro.storage.manifest import Manifest, RemoteEntry
 
 _BYTES_MAX: Final = 1 << 16
 
@@ -46,6 +46,21 @@ def read_move_note(filesystem: FileSystem, directory: Path) -> MoveNote | None:
             path=path,
             hint="Remove it, and drop tables in kyrodb.collections that no directory names",
         ) from None
+
+
+def unfinished_move(filesystem: FileSystem, directory: Path, manifest: Manifest) -> str:
+    """What an operator is to be told of a move that did not come to its end; empty when there is none. Raises
+    DataDamaged, OSError."""
+    note = read_move_note(filesystem, directory)
+    if note is None or (manifest.remote is not None and manifest.remote.table == note.entry.table):
+        return ""
+    table = f"kyrodb.rows_{note.entry.table} of the service {note.entry.service!r}"
+    if note.leaves:
+        return f"the documents have left {table}, which is still to be dropped: move them to local again"
+    return (
+        f"a move of the documents to {table} was interrupted: move them there again, which goes on from there, or to "
+        "local, which drops what was copied"
+    )
 
 
 def write_move_note(filesystem: FileSystem, directory: Path, note: MoveNote) -> None:

@@ -92,6 +92,10 @@ def documents(engine: Engine) -> Documents:
     return found
 
 
+def is_elsewhere(engine: Engine) -> bool:
+    return engine.asks_elsewhere
+
+
 def answers(engine: Engine) -> list[Any]:
     found = []
     for row in ROWS[::60]:
@@ -114,7 +118,7 @@ def test_there_and_back_everything_stays_as_it_is(tmp_path: Path, postgres: Post
     report = engine.move(POSTGRES)
     assert report.compared > 8
     assert report.copied >= report.documents == len(before)
-    assert engine.asks_elsewhere
+    assert is_elsewhere(engine)
     assert (documents(engine), answers(engine)) == (before, found)
     assert engine.stats().position >= position
     assert not list((tmp_path / "data").glob("*.rows"))
@@ -125,13 +129,13 @@ def test_there_and_back_everything_stays_as_it_is(tmp_path: Path, postgres: Post
     assert engine.move(POSTGRES).copied == 0
     engine.close()
     engine = opened(tmp_path / "data", services)
-    assert engine.asks_elsewhere
+    assert is_elsewhere(engine)
     expected, found = documents(engine), answers(engine)
     assert expected.keys() == before.keys() - {(None, 50)}
     engine.write(Delete(51))
     del expected[None, 51]
     assert engine.move(LOCAL).documents == len(expected)
-    assert not engine.asks_elsewhere
+    assert not is_elsewhere(engine)
     assert tables(postgres) == []
     assert not (tmp_path / "data" / "MOVING").exists()
     assert documents(engine) == expected
@@ -219,7 +223,7 @@ def killed(engine: Engine, to: ColdTier, step: str, tmp_path: Path, postgres: Po
 def test_cut_off_on_the_way_there_it_is_tried_again(tmp_path: Path, postgres: Postgres, step: str) -> None:
     engine = filled(tmp_path / "data", postgres.fresh())
     before = documents(engine)
-    cuts = []
+    cuts: list[int] = []
 
     def cut(at: str) -> None:
         if at == step and not cuts:
@@ -228,11 +232,11 @@ def test_cut_off_on_the_way_there_it_is_tried_again(tmp_path: Path, postgres: Po
     try:
         engine.move(POSTGRES, cut)
     except KyroError:
-        assert not engine.asks_elsewhere
+        assert not is_elsewhere(engine)
         assert documents(engine) == before
         engine.move(POSTGRES)
     assert cuts
-    assert engine.asks_elsewhere
+    assert is_elsewhere(engine)
     assert documents(engine) == before
     engine.close()
 
@@ -256,7 +260,7 @@ def test_a_copy_that_differs_never_takes_the_place(tmp_path: Path, postgres: Pos
 
     with pytest.raises(FailedPrecondition, match="somebody else writes to it, or it lost"):
         engine.move(POSTGRES, lose)
-    assert not engine.asks_elsewhere
+    assert not is_elsewhere(engine)
     assert documents(engine) == before
     engine.close()
 

@@ -27,6 +27,11 @@ class Postgres:
     def host(self) -> str:
         return str(parse_qs(urlparse(self._server.get_uri()).query)["host"][0])
 
+    @property
+    def programs(self) -> Path:
+        """Where its programs are."""
+        return Path(self._server.bin_path)
+
     def conninfo(self, database: str | None = None) -> str:
         return f"host={self.host} user=postgres dbname={database or self.database}"
 

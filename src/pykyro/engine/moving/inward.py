@@ -12,6 +12,7 @@ anew. Killed after, they are here, and the table that is left is dropped by the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from pykyro.storage import filename
 from pykyro.storage.manifest import Manifest, SegmentEntry
 from pykyro.storage.move_note import MoveNote, write_move_note
 
+_log: Final = logging.getLogger(__name__)
 _READ_TOGETHER: Final = 512
 _SEGMENT_BYTES: Final = 64 << 20
 """A segment is built of so much: later ones are merged as any."""
@@ -84,6 +86,7 @@ class Inward:
         try:
             while self._tier.entry.rows_end - self._next > _LITTLE:
                 self._copy_some()
+                _log.info("%s: rows up to %d of the table are here", context.directory, self._next)
                 self._on_step("copied")
             self._step(self._maintenance.flush)
             self._on_step("switch")

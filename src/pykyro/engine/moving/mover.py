@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from pykyro.engine.moving.inward import Inward
 from pykyro.engine.moving.outward import Outward
 from pykyro.engine.options import RecallOptions
 from pykyro.engine.remote.remote import drop_remote
-from pykyro.model.cold_tier import LOCAL, ColdTier
+from pykyro.model.cold_tier import LOCAL, POSTGRES, ColdTier
 from pykyro.model.errors import FailedPrecondition, KyroError
 from pykyro.model.requests import MoveReport
 from pykyro.storage.move_note import read_move_note, remove_move_note
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _moving: Final = threading.Lock()
-_under_way: Final[set[int]] = set()
-"""Engines that are being moved, by identity."""
+_under_way: Final[dict[int, tuple[ColdTier, Future[MoveReport]]]] = {}
+"""Engines that are being moved, by identity: where to, and what comes of it."""
 
 
 def nothing(step: str) -> None:
@@ -45,20 +46,33 @@ def move_engine(
     """Have the sealed documents of an engine elsewhere, or here again, while searches and writes go on. `call` runs
     what no signal handler may tear.
 
-    Raises FailedPrecondition when they cannot be there, RemoteAway, Unavailable, ResourceExhausted, WriteFailed; then
-    they are where they were, and another try goes on from there.
+    Who asks for the move that is under way waits for its end. Raises FailedPrecondition when they cannot be there,
+    RemoteAway, Unavailable, ResourceExhausted, WriteFailed; then they are where they were, and another try goes on
+    from there.
     """
+    outcome = Future[MoveReport]()
     with _moving:
-        if id(engine) in _under_way:
-            raise FailedPrecondition("a move is under way already")
-        _under_way.add(id(engine))
+        known = _under_way.setdefault(id(engine), (to, outcome))
+    if known[1] is not outcome:
+        if known[0] != to:
+            raise FailedPrecondition(
+                f"the documents are being moved to {known[0]}; when that is done, move them on"
+            )
+        return known[1].result()
     try:
-        return _moved(context, maintenance, call, to, on_step)
+        report = _moved(context, maintenance, call, to, on_step)
+        outcome.set_result(report)
+        return report
     except OSError as error:
-        raise context.write_failed(error, "moving the documents") from error
+        failure = context.write_failed(error, "moving the documents")
+        outcome.set_exception(failure)
+        raise failure from error
+    except BaseException as error:
+        outcome.set_exception(error)
+        raise
     finally:
         with _moving:
-            _under_way.discard(id(engine))
+            del _under_way[id(engine)]
 
 
 def _moved(
@@ -70,6 +84,11 @@ def _moved(
 ) -> MoveReport:
     started_s = time.perf_counter()
     there = cold_tier_of(context.manifests.current)
+    for one in (there, to):
+        if one.engine not in (LOCAL, POSTGRES):
+            raise FailedPrecondition(
+                f"documents are moved between {LOCAL} and {POSTGRES} only, not {one.engine}"
+            )
     if to.engine != LOCAL and there.engine != LOCAL and to != there:
         raise FailedPrecondition(f"the documents are in {there}: move them to {LOCAL} first, then to {to}")
     if to.engine != LOCAL and context.state.words is not None:
@@ -77,6 +96,7 @@ def _moved(
             "words are kept in segments, so a collection with text options cannot be moved to PostgreSQL"
         )
     _tidy(context, to, there)
+    _log.info("%s: its sealed documents are moved from %s to %s", context.directory, there, to)
     if to == there:
         report = MoveReport(context.state.documents, 0, 0, 0.0)
     elif to.engine == LOCAL:
@@ -88,7 +108,11 @@ def _moved(
         report, _ = Outward(context, maintenance, call, on_step).move(to, note)
         context.options = replace(context.options, cold_tier=to, recall=RecallOptions())
     context.caches.release_tiers()
-    return replace(report, duration_s=time.perf_counter() - started_s)
+    report = replace(report, duration_s=time.perf_counter() - started_s)
+    _log.info(
+        "%s: %d sealed documents are in %s, %d copied", context.directory, report.documents, to, report.copied
+    )
+    return report
 
 
 def _tidy(context: EngineContext, to: ColdTier, there: ColdTier) -> None:

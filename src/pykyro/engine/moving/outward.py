@@ -12,6 +12,8 @@ after, they are there.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from collections.abc import Callable
 from typing import Final
@@ -30,6 +32,7 @@ from pykyro.engine.remote.id_maps import open_id_maps
 from pykyro.engine.remote.link import Connection, Link, refused
 from pykyro.engine.remote.remote import Remote
 from pykyro.engine.remote.remote_tier import RemoteTier
+from pykyro.engine.remote.replica import replica_of
 from pykyro.engine.remote.schema import STATES, create_index
 from pykyro.engine.remote.sealing import RemoteSealing
 from pykyro.engine.remote.table import RemoteTable
@@ -42,6 +45,7 @@ from pykyro.storage.id_map import write_id_map
 from pykyro.storage.manifest import FileEntry, Manifest, RemoteEntry
 from pykyro.storage.move_note import MoveNote, remove_move_note, write_move_note
 
+_log: Final = logging.getLogger(__name__)
 _LITTLE: Final = 2000
 """So few rows are copied while nothing is sealed."""
 _PASSES_MAX: Final = 20
@@ -119,6 +123,7 @@ class Outward:
             for _ in range(_PASSES_MAX):
                 # Holding the segments keeps them mapped, whatever is merged meanwhile.
                 changed = copy.bring(connection, self._sealed(), self._step)
+                _log.info("%s: %d of its rows are in the table", context.directory, len(copy))
                 self._on_step("copied")
                 if changed <= _LITTLE:
                     break
@@ -208,11 +213,13 @@ class Outward:
             context.remote = remote
             context.writes.follow(remote)
             context.state.moves_out = False
+        remote.table.replica = replica_of(entry.service, context.options.remote, remote.claim.shape.purpose)
         context.memory.bound_hot_tier(context.options.remote.backlog_bytes_max)
         self._maintenance.sealing.use(RemoteSealing(context, remote.claim))
         context.remove_files(obsolete)
         self._on_step("removed")
-        remove_move_note(context.filesystem, context.directory)
+        with contextlib.suppress(OSError):  # it is done: the note goes with the next move
+            remove_move_note(context.filesystem, context.directory)
 
     def _entry(
         self, remote: Remote, copy: TableCopy, sealed: Sealed, maps: tuple[FileEntry, ...]
