@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import psycopg
 
 import pykyro
@@ -61,9 +61,10 @@ class Postgres:
             return connection.execute(statement.encode()).fetchall()
 
     def kill(self) -> None:
-        pid = self._server.get_pid()
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        postmaster = psutil.Process(self._server.get_pid())
+        others = postmaster.children()
+        postmaster.kill()
+        psutil.wait_procs(others, START_S)  # who serves a connection goes when it notices
 
     def start(self) -> None:
         until_s = time.monotonic() + START_S

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from tests.client.stores import DIMENSION, Store, client_of
@@ -217,3 +218,39 @@ def test_the_command_moves_a_collection_of_a_running_server(
         assert client.search(ROWS[3], 1)[0].id == 4
     assert main([*words, "postgres:elsewhere"]) == 1
     assert "no section [elsewhere]" in capsys.readouterr().err
+    assert main([*words, "postgres://user:secret@db.example.net/kyrodb"]) == 1
+    said = capsys.readouterr().err
+    assert "say --to postgres:name" in said
+    assert "secret" not in said
+
+
+def test_the_command_moves_a_collection_of_a_directory_and_rest_that_of_a_server(
+    tmp_path: Path,
+    postgres: Postgres,
+    cold_server: tuple[RunningServer, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from pykyro.cli.kyrodb import main
+
+    server, services = cold_server
+    postgres.database = services.read_text().rpartition("dbname=")[2].strip()
+    with pykyro.open(tmp_path / "data", dimension=DIMENSION) as database:
+        database.create_collection("c", DIMENSION).insert_many(enumerate(ROWS[:50], 1))
+    words = ["move", "--data-dir", str(tmp_path / "data"), "--cold-tier-services", str(services)]
+    assert main([*words, "--collection", "c", "--to", "postgres"]) == 0
+    assert capsys.readouterr().out.startswith("50 documents of c are in postgres")
+    with pykyro.open(tmp_path / "data", cold_tier_services=services) as database:
+        assert database.collection("c").search(ROWS[3], 1)[0].id == 4
+    with pykyro.Client(f"127.0.0.1:{server.port}") as client:
+        client.create_collection("over-rest", DIMENSION).insert_many(enumerate(ROWS[:50], 1))
+        for cold_tier, status in (("postgres", 200), ("local", 200), ("moon", 400), ("postgres:other", 412)):
+            answer = httpx.post(
+                f"http://127.0.0.1:{server.http_port}/v1/collections/over-rest/move",
+                json={"cold_tier": cold_tier},
+                trust_env=False,
+                timeout=60,
+            )
+            assert answer.status_code == status, answer.text
+            if status == 200:
+                assert (answer.json()["documents"], answer.json()["copied"]) == (50, 50)
+                assert client.describe_collection("over-rest").config.cold_tier == cold_tier

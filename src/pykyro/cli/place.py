@@ -45,5 +45,9 @@ def opened_database(
     directory: Path = options.data_dir
     if not any((directory / name).exists() for name in (filename.MANIFEST, filename.CATALOGUE)):
         raise InvalidArgument(f"there is no database in {directory}", field="data_dir")
-    with open_database(directory, cold_tier_services=cold_tier_services) as database:
+    if cold_tier_services is None:
+        opening = open_database(directory)
+    else:
+        opening = open_database(directory, cold_tier_services=cold_tier_services)
+    with opening as database:
         yield database

@@ -180,7 +180,6 @@ class ColdTierSettings(Section):
         "With `-replica`, say, searches of a collection whose service is `kyrodb` ask the service `kyrodb-replica` "
         "first, if the services file has it: a hot standby. It answers only what it has reached; else the primary is "
         "asked. Empty: no replicas.",
-        example="-replica",
     )
     statement_timeout_ms: Integer = key(
         10_000, "Time a search of PostgreSQL may take.", unit="ms", ge=1, le=limits.DURATION_MAX
