@@ -384,6 +384,27 @@ def test_a_move_that_was_not_ended_is_told_at_the_start_and_can_be_given_up(
     engine.close()
 
 
+def test_a_reader_beside_is_refused_while_documents_are_elsewhere(tmp_path: Path, postgres: Postgres) -> None:
+    import pykyro
+
+    services = postgres.fresh()
+    with pykyro.open(tmp_path / "data", dimension=ROWS.shape[1], cold_tier_services=services) as writer:
+        writer.insert_many(enumerate(ROWS[:100], 1))
+        writer.flush()
+        with pykyro.open(tmp_path / "data", read_only=True) as reader:
+            assert reader.count() == 100
+            writer.move_collection("default", "postgres")
+            for read in (reader.count, lambda: reader.search(ROWS[3], 1), lambda: reader.get(4)):
+                with pytest.raises(FailedPrecondition, match="its sealed documents are in the table"):
+                    read()
+            writer.delete(1)
+            with pytest.raises(FailedPrecondition, match="its sealed documents are in the table"):
+                pykyro.open(tmp_path / "data", read_only=True).count()
+            writer.move_collection("default", "local")
+            assert reader.count() == 99
+            assert reader.search(ROWS[3], 1)[0].id == 4
+
+
 def test_text_options_stay_here(tmp_path: Path, services: Path) -> None:
     from pykyro.model.words import checked_words
 
