@@ -34,7 +34,7 @@ class Standby:
     host: str
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
-        reach = f"host={self.host} user=postgres dbname={self.primary.database}"
+        reach = f"host={self.host} user=postgres dbname=postgres"
         with psycopg.connect(reach, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
