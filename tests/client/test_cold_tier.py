@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from tests.client.stores import DIMENSION, Store, client_of
@@ -28,9 +30,13 @@ def cold_server(
 
 @pytest.fixture(params=["embedded", "client", "async"])
 def cold_store(
-    request: pytest.FixtureRequest, tmp_path: Path, cold_server: tuple[RunningServer, Path]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    cold_server: tuple[RunningServer, Path],
+    postgres: Postgres,
 ) -> Iterator[Store]:
     server, services = cold_server
+    postgres.database = services.read_text().rpartition("dbname=")[2].strip()
     if request.param == "embedded":
         with pykyro.open(tmp_path / "data", dimension=DIMENSION, cold_tier_services=services) as database:
             yield database
@@ -161,3 +167,90 @@ def test_a_collection_is_not_dropped_while_postgresql_is_away(tmp_path: Path, po
         assert pictures.stats().documents == 2
         database.drop_collection("pictures")
     assert tables(postgres) == []
+
+
+@pytest.mark.parametrize("cold_store", ["embedded", "client"], indirect=True)
+def test_a_collection_is_moved_there_and_back_while_it_is_used(cold_store: Store, postgres: Postgres) -> None:
+    before = tables(postgres)
+    pictures = cold_store.create_collection("moved", DIMENSION, id_type="text", default_ttl=timedelta(days=9))
+    pictures.insert_many([(f"picture {number}", row, {"n": number}) for number, row in enumerate(ROWS)])
+    pictures.flush()
+    found = [(hit.id, hit.score) for hit in pictures.search(ROWS[7], 5, filter={"n": {"$lt": 100}})]
+    report = cold_store.move_collection("moved", "postgres")
+    assert isinstance(report, pykyro.MoveReport)
+    assert (report.documents, report.copied) == (300, 300)
+    assert report.compared
+    assert cold_store.describe_collection("moved").config.cold_tier == "postgres"
+    assert len(set(tables(postgres)) - set(before)) == 1
+    pictures.update_metadata("picture 8", {"seen": True}, merge=True)
+    pictures.flush()
+    assert [(hit.id, hit.score) for hit in pictures.search(ROWS[7], 5, filter={"n": {"$lt": 100}})] == found
+    assert pictures.delete("picture 9")
+    assert cold_store.move_collection("moved", "local").documents == 299
+    assert cold_store.describe_collection("moved").config.cold_tier == "local"
+    assert tables(postgres) == before
+    kept = pictures.get("picture 8")
+    assert kept is not None
+    assert kept.metadata == {"n": 8, "seen": True}
+    with pytest.raises(pykyro.FailedPrecondition, match=r"has no section \[elsewhere\]"):
+        cold_store.move_collection("moved", "postgres:elsewhere")
+    with pytest.raises(pykyro.InvalidArgument, match="cold_tier must be local"):
+        cold_store.move_collection("moved", "the moon")
+    with pytest.raises(pykyro.NotFound):
+        cold_store.move_collection("nowhere", "postgres")
+    cold_store.drop_collection("moved")
+
+
+def test_the_command_moves_a_collection_of_a_running_server(
+    cold_server: tuple[RunningServer, Path], postgres: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pykyro.cli.kyrodb import main
+
+    server, _ = cold_server
+    with pykyro.Client(f"127.0.0.1:{server.port}") as client:
+        client.insert_many(enumerate(ROWS, 1))
+        words = ["move", "--url", f"127.0.0.1:{server.port}", "--to"]
+        assert main([*words, "postgres"]) == 0
+        assert capsys.readouterr().out.startswith("300 documents of default are in postgres: 300 copied")
+        assert client.describe_collection("default").config.cold_tier == "postgres"
+        assert client.search(ROWS[3], 1)[0].id == 4
+        assert main([*words, "local"]) == 0
+        assert client.search(ROWS[3], 1)[0].id == 4
+    assert main([*words, "postgres:elsewhere"]) == 1
+    assert "no section [elsewhere]" in capsys.readouterr().err
+    assert main([*words, "postgres://user:secret@db.example.net/kyrodb"]) == 1
+    said = capsys.readouterr().err
+    assert "say --to postgres:name" in said
+    assert "secret" not in said
+
+
+def test_the_command_moves_a_collection_of_a_directory_and_rest_that_of_a_server(
+    tmp_path: Path,
+    postgres: Postgres,
+    cold_server: tuple[RunningServer, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from pykyro.cli.kyrodb import main
+
+    server, services = cold_server
+    postgres.database = services.read_text().rpartition("dbname=")[2].strip()
+    with pykyro.open(tmp_path / "data", dimension=DIMENSION) as database:
+        database.create_collection("c", DIMENSION).insert_many(enumerate(ROWS[:50], 1))
+    words = ["move", "--data-dir", str(tmp_path / "data"), "--cold-tier-services", str(services)]
+    assert main([*words, "--collection", "c", "--to", "postgres"]) == 0
+    assert capsys.readouterr().out.startswith("50 documents of c are in postgres")
+    with pykyro.open(tmp_path / "data", cold_tier_services=services) as database:
+        assert database.collection("c").search(ROWS[3], 1)[0].id == 4
+    with pykyro.Client(f"127.0.0.1:{server.port}") as client:
+        client.create_collection("over-rest", DIMENSION).insert_many(enumerate(ROWS[:50], 1))
+        for cold_tier, status in (("postgres", 200), ("local", 200), ("moon", 400), ("postgres:other", 412)):
+            answer = httpx.post(
+                f"http://127.0.0.1:{server.http_port}/v1/collections/over-rest/move",
+                json={"cold_tier": cold_tier},
+                trust_env=False,
+                timeout=60,
+            )
+            assert answer.status_code == status, answer.text
+            if status == 200:
+                assert (answer.json()["documents"], answer.json()["copied"]) == (50, 50)
+                assert client.describe_collection("over-rest").config.cold_tier == cold_tier

@@ -42,6 +42,23 @@ def test_client(server: RunningServer) -> None:
     assert "removed: 100" in done.stdout
 
 
+def test_postgres(tmp_path: Path) -> None:
+    done = run("postgres.py", str(tmp_path / "work"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "searches meanwhile: " in lines[2]
+    assert lines[2].endswith("with another answer than before: 0")
+    assert "PostgreSQL is back; the nearest is the new document: True" in lines
+    assert lines[-1] == "tables left in PostgreSQL: 0"
+    assert [
+        line.partition(":")[0] for line in lines if line.endswith("the same answers, ids and scores")
+    ] == [
+        "after the move",
+        "after the kill",
+        "after the way back",
+    ]
+
+
 def test_async_bulk(server: RunningServer) -> None:
     done = run("async_bulk.py", f"127.0.0.1:{server.port}", "1500")
     assert (done.returncode, done.stderr) == (0, "")

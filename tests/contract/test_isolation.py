@@ -135,6 +135,7 @@ COLLECTIONS: dict[str, Message] = {
     "RenameCollection": pb.RenameCollectionRequest(name=NOWHERE, new_name="somewhere"),
     "SetAlias": pb.SetAliasRequest(alias="other", name=NOWHERE),
     "RemoveAlias": pb.RemoveAliasRequest(alias=NOWHERE),
+    "MoveCollection": pb.MoveCollectionRequest(name=NOWHERE, cold_tier="local"),
     "DropCollection": pb.DropCollectionRequest(name=NOWHERE),
 }
 REQUESTS = (

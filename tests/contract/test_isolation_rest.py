@@ -72,6 +72,7 @@ ROWS: Final = {
     "describeCollection": Row(C),
     "changeCollection": Row(NOWHERE, {"ef_search": 60}),
     "renameCollection": Row(f"{NOWHERE}/rename", {"new_name": "somewhere"}),
+    "moveCollection": Row(f"{NOWHERE}/move", {"cold_tier": "local"}),
     "dropCollection": Row(NOWHERE),
     "setAlias": Row("/v1/aliases/other", {"collection": "nowhere"}),
     "removeAlias": Row("/v1/aliases/nowhere"),

@@ -71,6 +71,7 @@ calls = [
     lambda: db.collection("c"), lambda: db.create_collection("c", 4), db.collections,
     lambda: db.describe_collection("c"), lambda: db.update_collection("c", ef_search=9),
     lambda: db.rename_collection("c", "d"), lambda: db.set_alias("a", "c"), lambda: db.remove_alias("a"),
+    lambda: db.move_collection("c", "local"),
     lambda: db.drop_collection("c"),
     lambda: db.insert_many([]), lambda: db.delete_many([]), lambda: db.get_many([]), lambda: db.search_many([]),
 ]

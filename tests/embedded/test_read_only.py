@@ -164,6 +164,7 @@ def test_what_writes_is_refused_and_told_who_may(tmp_path: Path) -> None:
         lambda db: db.snapshot(),
         lambda db: db.create_collection("new", 4),
         lambda db: db.update_collection("c", ef_search=9),
+        lambda db: db.move_collection("c", "postgres"),
         lambda db: db.rename_collection("c", "d"),
         lambda db: db.set_alias("a", "c"),
         lambda db: db.remove_alias("a"),

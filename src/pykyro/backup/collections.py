@@ -13,7 +13,6 @@ is written last: without a set the backups are of `default` alone, as those of e
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from pykyro.backup.create import CreateOptions, create_backup
 from pykyro.backup.history.catalog import CatalogEntry, read_catalog
 from pykyro.backup.target.locate import open_target
 from pykyro.backup.target.target import Target
-from pykyro.model.cold_tier import LOCAL
 from pykyro.model.errors import DataDamaged, FailedPrecondition, KyroError
 from pykyro.storage.catalogue import (
     Catalogue,
@@ -40,7 +38,6 @@ from pykyro.storage.wal.retention import is_sealed
 from pykyro.system.clock import Clock
 
 FORMAT: Final = 1
-_log: Final = logging.getLogger(__name__)
 
 
 class _Part(BaseModel):
@@ -116,13 +113,6 @@ def back_up_collections(
     chosen = {name: one for name, one in catalogue.collections.items() if only in (None, name)}
     if only is not None and not chosen:
         raise FailedPrecondition(f"there is no collection {only!r} in {data_dir}")
-    if only is None:
-        # What cannot be backed up must not keep the others from it.
-        for name in [name for name, one in chosen.items() if one.cold_tier != LOCAL]:
-            _log.warning(
-                "collection %r is not in the backup: its cold tier is %s", name, chosen[name].cold_tier
-            )
-            del chosen[name]
     if not chosen and not catalogue.aliases:
         return []
     made, members = list[MadeBackup](), dict[int, str]()

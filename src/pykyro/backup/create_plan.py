@@ -11,7 +11,7 @@ from pykyro.backup.archive.record import LogPiece, Record, StoredFile
 from pykyro.backup.history import chain as chain
 from pykyro.backup.history.catalog import Catalog, CatalogEntry
 from pykyro.backup.history.chain import Line
-from pykyro.backup.source.document_count import live_keys
+from pykyro.backup.source.document_count import live_keys, live_keys_elsewhere
 from pykyro.backup.source.source import BackupSource
 from pykyro.backup.source.source_log import SourceSegment
 from pykyro.model.errors import FailedPrecondition
@@ -99,8 +99,10 @@ class BackupPlan:
     def documents(self) -> int:
         """Live documents at the position of the backup."""
         content = {file.entry.name: file.content for file in self.source.files}
-        segments = self.source.manifest.segments
-        return self.source.log.effect.count_after([live_keys(self.data_dir, e, content) for e in segments])
+        manifest = self.source.manifest
+        keys = [live_keys(self.data_dir, entry, content) for entry in manifest.segments]
+        keys += live_keys_elsewhere(self.data_dir, manifest, content)
+        return self.source.log.effect.count_after(keys)
 
 
 def make_plan(

@@ -190,7 +190,7 @@ class _Staging:
     ) -> Manifest:
         names = [entry.name for entry in wal]
         number = max(base.next_number, latest.next_number, data_filename.largest_number(names) + 1)
-        return base.model_copy(
+        return base.as_restored().model_copy(
             update={
                 "wal": wal,
                 # A tenant that came later has documents in the log perhaps, and must keep its number in any case.

@@ -17,11 +17,13 @@ from pykyro.backup.history.store import Store
 from pykyro.backup.history.timeline import plan_backup
 from pykyro.backup.offline_reader import OfflineReader
 from pykyro.backup.restore import restore
+from pykyro.backup.source.document_count import count_documents
 from pykyro.backup.target.target import Target
 from pykyro.model.distance import similarities
 from pykyro.model.errors import DataDamaged
 from pykyro.model.types import LSN, TEXT_ID_KEY, Metric
 from pykyro.storage.files.filesystem import FileSystem
+from pykyro.storage.manifest import read_manifest
 from pykyro.storage.verify import verify_directory
 from pykyro.system.clock import Clock
 
@@ -105,6 +107,11 @@ def check_recovery(filesystem: FileSystem, directory: Path) -> RecoveryCheck:
     proved = verify_directory(filesystem, directory)
     if proved.damage:
         raise DataDamaged(proved.damage[0], path=directory)
+    manifest = read_manifest(filesystem, directory)
+    if manifest.remote is not None:
+        # Its sealed documents are not here: they are counted by the maps of their ids.
+        documents = count_documents(filesystem, directory, manifest)
+        return RecoveryCheck(documents, proved.last_lsn, proved.size_bytes, 0)
     reader = OfflineReader(filesystem, directory)
     metric = reader.manifest.metric
     probes = reader.some(_PROBES)

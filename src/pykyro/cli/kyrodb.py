@@ -14,6 +14,7 @@ from pykyro.version import __version__
 _MODULES: Final = {
     "keys": "pykyro.cli.keys",
     "collections": "pykyro.cli.collections",
+    "move": "pykyro.cli.move",
     "doctor": "pykyro.cli.doctor",
     "drill": "pykyro.cli.backup.drill",
     "top": "pykyro.cli.top.top",

@@ -33,6 +33,7 @@ from pykyro.backup.target.target import Target
 from pykyro.backup.verify import verify_backup, verify_deep
 from pykyro.cli.backup import output
 from pykyro.cli.backup.arguments import CLEAR, parse_arguments
+from pykyro.cli.backup.tables import met
 from pykyro.cli.command import orderly_end, run
 from pykyro.model.collection import DEFAULT
 from pykyro.model.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -136,7 +137,7 @@ def _restore(options: argparse.Namespace) -> None:
         return
     target = _target(options)
     store, catalog = Store(target), _catalog(target)
-    plan = _plan(options, catalog, store)
+    plan = met(options, catalog, store, _plan(options, catalog, store))
     if plan.note:
         output.warn(plan.note)
     filesystem = LocalFileSystem()
@@ -180,10 +181,13 @@ def _restore(options: argparse.Namespace) -> None:
 
 def _plan_of(options: argparse.Namespace) -> PlanOf:
     """What to restore of a collection that belongs to a backup: it itself, or with an instant the state then."""
-    if options.point_in_time is None:
-        return plan_member
 
     def plan(catalog: Catalog, store: Store, backup_id: str) -> RestorePlan:
+        return met(options, catalog, store, wanted(catalog, store, backup_id))
+
+    def wanted(catalog: Catalog, store: Store, backup_id: str) -> RestorePlan:
+        if options.point_in_time is None:
+            return plan_member(catalog, store, backup_id)
         # One that did not change since has no backup that reaches the instant; then its last one is its state.
         newest = catalog.restorable()[0]
         if newest.record.created_us < options.point_in_time:
@@ -204,7 +208,7 @@ def _restore_one(options: argparse.Namespace, data_dir: Path) -> None:
         )
     target = open_target(place_of(options.backup_dir, number))
     store, catalog = Store(target), _catalog(target)
-    plan = _plan(options, catalog, store)
+    plan = met(options, catalog, store, _plan(options, catalog, store))
     name, filesystem = getattr(options, "as") or options.collection, LocalFileSystem()
     if options.dry_run:
         print(f"Collection {name} would be {plan.size_bytes} bytes at position {plan.lsn}")

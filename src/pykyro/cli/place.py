@@ -31,7 +31,9 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def opened_database(options: argparse.Namespace) -> Iterator[Client | Database]:
+def opened_database(
+    options: argparse.Namespace, *, cold_tier_services: Path | None = None
+) -> Iterator[Client | Database]:
     """A client of the server, or the database of the directory, which must be there. Raises InvalidArgument, and what
     opening either raises."""
     if options.url is not None:
@@ -43,5 +45,9 @@ def opened_database(options: argparse.Namespace) -> Iterator[Client | Database]:
     directory: Path = options.data_dir
     if not any((directory / name).exists() for name in (filename.MANIFEST, filename.CATALOGUE)):
         raise InvalidArgument(f"there is no database in {directory}", field="data_dir")
-    with open_database(directory) as database:
+    if cold_tier_services is None:
+        opening = open_database(directory)
+    else:
+        opening = open_database(directory, cold_tier_services=cold_tier_services)
+    with opening as database:
         yield database

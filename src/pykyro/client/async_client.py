@@ -31,6 +31,7 @@ from pykyro.model.answers import Health
 from pykyro.model.collection import CollectionInfo, Distance, IdType, checked_collection_name, checked_config
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.expiry import Ttl
+from pykyro.model.requests import MoveReport
 from pykyro.model.words import TextLike
 from pykyro.proto.methods import METHODS
 
@@ -166,6 +167,14 @@ class AsyncClient(Documents):
     async def remove_alias(self, alias: str) -> bool:
         """Take an alias away, not its collection; False when there was none. With auth, for admin keys."""
         return await self._run(collection_calls.remove_alias(alias))
+
+    @eager
+    async def move_collection(self, name: str, cold_tier: str) -> MoveReport:
+        """Have the sealed documents of a collection in PostgreSQL ("postgres", "postgres:service"), or "local" again,
+        while it is used. It takes as long as copying them; repeated after an interruption it goes on.
+
+        Raises NotFound, FailedPrecondition, Unavailable. With auth, for admin keys."""
+        return await self._run(collection_calls.move(name, cold_tier))
 
     @eager
     async def drop_collection(self, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pykyro.client.calls import Result, Steps, ask
-from pykyro.model.cold_tier import LOCAL
+from pykyro.model.cold_tier import LOCAL, checked_cold_tier
 from pykyro.model.collection import (
     CollectionConfig,
     CollectionInfo,
@@ -14,6 +14,7 @@ from pykyro.model.collection import (
 )
 from pykyro.model.errors import KyroError
 from pykyro.model.expiry import Ttl
+from pykyro.model.requests import MoveReport
 from pykyro.model.types import Metric
 from pykyro.model.words import WordsConfig
 from pykyro.proto import kyrodb_pb2 as pb
@@ -96,6 +97,14 @@ def remove_alias(alias: str) -> Steps[bool]:
     request = pb.RemoveAliasRequest(alias=checked_collection_name(alias, "alias"))
     response = yield from ask("RemoveAlias", request, pb.RemoveAliasResponse, idempotent=False)
     return response.existed
+
+
+def move(name: str, cold_tier: str) -> Steps[MoveReport]:
+    request = pb.MoveCollectionRequest(
+        name=checked_collection_name(name, "name"), cold_tier=str(checked_cold_tier(cold_tier))
+    )
+    response = yield from ask("MoveCollection", request, pb.MoveCollectionResponse, idempotent=True)
+    return MoveReport(response.documents, response.copied, response.compared, response.duration_ms / 1000)
 
 
 def drop(name: str) -> Steps[None]:

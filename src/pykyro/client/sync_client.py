@@ -32,6 +32,7 @@ from pykyro.model.collection import CollectionInfo, Distance, IdType, checked_co
 from pykyro.model.documents import DocumentsLike
 from pykyro.model.errors import KyroError, Unavailable
 from pykyro.model.expiry import Ttl
+from pykyro.model.requests import MoveReport
 from pykyro.model.words import TextLike
 from pykyro.proto.methods import METHODS
 
@@ -171,6 +172,13 @@ class Client(Documents):
     def remove_alias(self, alias: str) -> bool:
         """Take an alias away, not its collection; False when there was none. With auth, for admin keys."""
         return self._run(collection_calls.remove_alias(alias))
+
+    def move_collection(self, name: str, cold_tier: str) -> MoveReport:
+        """Have the sealed documents of a collection in PostgreSQL ("postgres", "postgres:service"), or "local" again,
+        while it is used. It takes as long as copying them; repeated after an interruption it goes on.
+
+        Raises NotFound, FailedPrecondition, Unavailable. With auth, for admin keys."""
+        return self._run(collection_calls.move(name, cold_tier))
 
     def drop_collection(self, name: str) -> None:
         """Remove a collection with all its documents and aliases. Raises NotFound. With auth, for admin keys."""

@@ -98,6 +98,6 @@ def engine_options_of(base: EngineOptions, entry: CatalogueEntry, open_max: int)
         ef_construction=entry.ef_construction,
         ef_search=entry.ef_search,
         default_ttl_us=entry.default_ttl_us,
-        cold_tier=checked_cold_tier(entry.cold_tier),
+        cold_tier=None,  # as MANIFEST has it: a move may have ended without the catalogue
         cache=cache,
     )

@@ -41,3 +41,12 @@ def without_alias(catalogue: Catalogue, alias: str) -> Catalogue:
     return catalogue.model_copy(
         update={"aliases": {key: each for key, each in catalogue.aliases.items() if key != alias}}
     )
+
+
+def with_cold_tier(catalogue: Catalogue, number: int, cold_tier: str) -> Catalogue:
+    """The sealed documents of a collection are elsewhere now."""
+    changed = {
+        name: entry.model_copy(update={"cold_tier": cold_tier}) if entry.number == number else entry
+        for name, entry in catalogue.collections.items()
+    }
+    return catalogue.model_copy(update={"collections": changed})

@@ -34,20 +34,28 @@ from pykyro.database.changes import (
     by_number,
     renamed,
     with_alias,
+    with_cold_tier,
     with_collection,
     without_alias,
     without_collection,
 )
-from pykyro.database.elsewhere import check_remote, check_service, remove_abandoned, remove_collection
+from pykyro.database.elsewhere import (
+    check_remote,
+    check_service,
+    checked_move,
+    remove_abandoned,
+    remove_collection,
+)
 from pykyro.database.facts import closed_documents, directory_bytes
 from pykyro.database.names import TAKEN, all_names, check_same, name_of, number_of, own_entry, taken_by
-from pykyro.database.open_collections import OpenCollection, OpenCollections
+from pykyro.database.open_collections import OpenCollection, OpenCollections, troubles_of
+from pykyro.database.writing import writing
 from pykyro.engine.engine import Engine, open_engine
 from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.process_builder import ProcessBuilder
 from pykyro.engine.options import EngineOptions
 from pykyro.memory.budget import CACHES_SHRINK_FROM, MemoryBudget
-from pykyro.model.cold_tier import LOCAL
+from pykyro.model.cold_tier import LOCAL, ColdTier
 from pykyro.model.collection import (
     DEFAULT,
     DEFAULT_NUMBER,
@@ -61,11 +69,12 @@ from pykyro.model.errors import (
     AlreadyExists,
     DataDamaged,
     FailedPrecondition,
+    KyroError,
     NotFound,
     ResourceExhausted,
-    WriteFailed,
 )
 from pykyro.model.limits import COLLECTION_IDLE_S, COLLECTIONS_MAX, COLLECTIONS_OPEN_MAX
+from pykyro.model.requests import MoveReport
 from pykyro.storage import filename
 from pykyro.storage.catalogue import Catalogue, CatalogueStore, collection_directory
 from pykyro.storage.files.filesystem import FileSystem, LocalFileSystem
@@ -203,15 +212,7 @@ class Collections:
 
     def troubles(self) -> dict[str, str]:
         """Names of the collections that are in trouble, and what it is."""
-        names = self.names_by_number()
-        found = {names[number]: text for number, text in list(self.open.troubles.items()) if number in names}
-        for number, engine in self.open.engines().items():
-            stats = engine.stats()
-            text = stats.refusing_writes or stats.cold_tier_warning or stats.maintenance_failure
-            text = text or stats.room_warning
-            if text and number in names:
-                found.setdefault(names[number], text)
-        return found
+        return troubles_of(self.open, self.names_by_number())
 
     # --- changing -----------------------------------------------------------------------------------
 
@@ -231,7 +232,7 @@ class Collections:
             entry = entry_of(config, self._catalogue.take_number(), self.clock.wall_us())
             path = collection_directory(self._directory, entry.number)
             try:
-                with self._writing("creating a collection"):
+                with writing(self._directory, "creating a collection"):
                     new_directory(self._filesystem, path, entry)
                 self._change(lambda known: with_collection(known, name, entry))
             except BaseException:
@@ -308,6 +309,15 @@ class Collections:
         self.open.drop(number)
         remove_collection(self._filesystem, path, self._base)
 
+    def move(self, name: str, cold_tier: str) -> MoveReport:
+        """Have the sealed documents of a collection elsewhere, or here again, while it is used; see Engine.move.
+        Raises NotFound, InvalidArgument, and what that raises."""
+        number, to = self.number_of(name), checked_move(self._filesystem, self._directory, cold_tier)
+        with self.using(name) as engine:
+            report = engine.move(to)
+            self._note_cold_tier(number, to)
+        return report
+
     def close(self) -> None:
         """Close every collection but `default`, whose engine is its owner's. Raises WriteFailed."""
         try:
@@ -325,19 +335,8 @@ class Collections:
         return self._catalogue.lock
 
     def _change(self, change: Callable[[Catalogue], Catalogue]) -> None:
-        with self._writing("changing the catalogue"):
+        with writing(self._directory, "changing the catalogue"):
             self._by_number = by_number(self._catalogue.update(change))
-
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise WriteFailed(
-                f"{doing}: {error.strerror or error}",
-                path=self._directory,
-                hint="Free space or mend the disk, then try again",
-            ) from error
 
     def _open_engine(self, number: int) -> Engine:
         entry = self._by_number.get(number)
@@ -353,6 +352,8 @@ class Collections:
         engine = self._engine_in(path, engine_options_of(self._base, entry, self.open.open_max))
         for warning in engine.recovered.warnings:
             _log.warning("recovery of %s: %s", path, warning)
+        with contextlib.suppress(KyroError):
+            self._note_cold_tier(number, engine.options.cold_tier)
         self.on_open(engine)
         return engine
 
@@ -366,6 +367,13 @@ class Collections:
             memory=self._memory,
             threads=self._threads,
         )
+
+    def _note_cold_tier(self, number: int, there: ColdTier | None) -> None:
+        """What MANIFEST says counts; the catalogue only tells."""
+        entry = self._by_number.get(number)
+        if entry is not None and there is not None and entry.cold_tier != str(there):
+            with self._changing():
+                self._change(lambda known: with_cold_tier(known, number, str(there)))
 
     def _config(self, number: int) -> CollectionConfig:
         if number == DEFAULT_NUMBER:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from pykyro.engine.options import EngineOptions
-from pykyro.model.cold_tier import checked_cold_tier
+from pykyro.model.cold_tier import LOCAL, ColdTier, checked_cold_tier
 from pykyro.model.errors import FailedPrecondition, KyroError, StorageError
 from pykyro.storage import filename
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.files.remove_tree import remove_tree
 from pykyro.storage.manifest import RemoteEntry, read_manifest
+from pykyro.storage.move_note import read_move_note
 
 _log: Final = logging.getLogger(__name__)
 
@@ -26,26 +28,36 @@ def check_service(cold_tier: str, options: EngineOptions) -> None:
     check_service(checked_cold_tier(cold_tier).service, options)
 
 
+def checked_move(filesystem: FileSystem, directory: Path, cold_tier: str) -> ColdTier:
+    """Where a collection of the database in `directory` is to be moved. Raises InvalidArgument,
+    FailedPrecondition."""
+    to = checked_cold_tier(cold_tier)
+    require_driver()
+    if to.engine != LOCAL and filesystem.exists(directory / filename.ARCHIVE):
+        raise FailedPrecondition(
+            "the database is shipped to an archive, which holds no collection whose sealed documents are elsewhere: "
+            "followers would lose it. Leave the archive first (docs/scaling.md)"
+        )
+    return to
+
+
 def check_remote(filesystem: FileSystem, directory: Path, options: EngineOptions) -> None:
     """The same of the collection in a directory, if its documents are elsewhere."""
-    entry = _entry(filesystem, directory)
-    if entry is not None:
+    for entry in _entries(filesystem, directory):
         check_service(f"postgres:{entry.service}", options)
 
 
 def drop_remote(filesystem: FileSystem, directory: Path, options: EngineOptions) -> bool:
     """Remove what the collection in a directory has elsewhere; False when that has to be tried again."""
-    entry = _entry(filesystem, directory)
-    if entry is None:
-        return True
-    try:
-        require_driver()
-        from pykyro.engine.remote.remote import drop_remote
+    for entry in _entries(filesystem, directory):
+        try:
+            require_driver()
+            from pykyro.engine.remote.remote import drop_remote
 
-        drop_remote(entry, options)
-    except KyroError as error:
-        _log.warning("kyrodb.rows_%s is to be dropped at the next start: %s", entry.table, error)
-        return False
+            drop_remote(entry, options)
+        except KyroError as error:
+            _log.warning("kyrodb.rows_%s is to be dropped at the next start: %s", entry.table, error)
+            return False
     return True
 
 
@@ -87,8 +99,15 @@ def require_driver() -> None:
         ) from error
 
 
-def _entry(filesystem: FileSystem, directory: Path) -> RemoteEntry | None:
-    try:
-        return read_manifest(filesystem, directory).remote
-    except (OSError, StorageError):
-        return None
+def _entries(filesystem: FileSystem, directory: Path) -> list[RemoteEntry]:
+    """The table of its documents, and that of a move that did not come to its end."""
+    found = dict[str, RemoteEntry]()
+    with contextlib.suppress(OSError, StorageError):
+        note = read_move_note(filesystem, directory)
+        if note is not None:
+            found[note.entry.table] = note.entry
+    with contextlib.suppress(OSError, StorageError):
+        remote = read_manifest(filesystem, directory).remote
+        if remote is not None:
+            found[remote.table] = remote
+    return list(found.values())

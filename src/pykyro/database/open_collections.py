@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -252,3 +252,15 @@ class OpenCollections:
         except KyroError as error:
             self.troubles[slot.number] = str(error)
             _log.error("closing collection %s: %s", engine.directory, error)
+
+
+def troubles_of(collections: OpenCollections, names: Mapping[int, str]) -> dict[str, str]:
+    """Names of the collections that are in trouble, and what it is."""
+    found = {names[number]: text for number, text in list(collections.troubles.items()) if number in names}
+    for number, engine in collections.engines().items():
+        stats = engine.stats()
+        text = stats.refusing_writes or stats.cold_tier_warning or stats.maintenance_failure
+        text = text or stats.room_warning
+        if text and number in names:
+            found.setdefault(names[number], text)
+    return found

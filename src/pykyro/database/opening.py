@@ -58,6 +58,7 @@ def engine_options(settings: Settings) -> EngineOptions:
             backlog_bytes_max=settings.cold_tier.backlog_bytes_max,
             connections_max=settings.cold_tier.connections_max,
             statement_timeout_ms=settings.cold_tier.statement_timeout_ms,
+            replica_suffix=settings.cold_tier.replica_suffix,
         ),
         recall=RecallOptions(processor_share=RECALL_PROCESSOR_SHARE, target=settings.search.target_recall),
         budgets=TierBudgets(

@@ -32,6 +32,7 @@ from pykyro.model.collection import (
 )
 from pykyro.model.errors import Unavailable
 from pykyro.model.expiry import Ttl
+from pykyro.model.requests import MoveReport
 from pykyro.model.words import TextLike
 from pykyro.storage.files.filesystem import Lock
 from pykyro.system.job_thread import JobThread
@@ -163,6 +164,14 @@ class Database(Documents):
     def remove_alias(self, alias: str) -> bool:
         """Take an alias away, not its collection; False when there was none. Raises WriteFailed."""
         return self._change(lambda: self._collections.remove_alias(alias))
+
+    def move_collection(self, name: str, cold_tier: str) -> MoveReport:
+        """Have the sealed documents of a collection in PostgreSQL ("postgres", "postgres:service"), or "local" again,
+        while it is used. It takes as long as copying them; repeated after an interruption it goes on.
+
+        Raises NotFound, FailedPrecondition, Unavailable."""
+        self._check_open()
+        return self._collections.move(name, cold_tier)
 
     def drop_collection(self, name: str) -> None:
         """Remove a collection with all its documents and aliases. Raises NotFound, WriteFailed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict
@@ -11,7 +12,7 @@ from pykyro.engine.options import CacheOptions, EngineOptions, RecallOptions, Re
 from pykyro.memory.budget import MemoryBudget, too_small
 from pykyro.model.arguments import bounded_integer
 from pykyro.model.byte_size import parse_bytes
-from pykyro.model.cold_tier import checked_cold_tier
+from pykyro.model.cold_tier import SUFFIX_PATTERN, checked_cold_tier
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.expiry import Ttl, checked_default_ttl
 from pykyro.model.limits import (
@@ -73,13 +74,16 @@ class DatabaseOptions(TypedDict, total=False):
     default_ttl: Ttl
     """Documents of `default` that are stored without an expiry go after this time, a timedelta or seconds."""
     cold_tier: str
-    """Where sealed documents of `default` are: "local", "postgres", "postgres:service"; it cannot change."""
+    """Where sealed documents of `default` are: "local", "postgres", "postgres:service"; later only
+    `move_collection` changes it."""
     cold_tier_services: str | PathLike[str]
     """File of the connection services of PostgreSQL; without it libpq's own."""
     cold_tier_partial: bool
     """True: searches are answered without the sealed documents while PostgreSQL is away, and say so."""
     cold_tier_backlog_bytes: int
     """Writes are refused while more waits to be sealed there."""
+    cold_tier_replica_suffix: str
+    """Reads ask the service first that is called as the one they want with this behind, if there is one."""
     text: TextLike | None
     """How documents of `default` are found by words: a metadata key, several, or TextOptions. For a new database;
     later it is what it was."""
@@ -94,6 +98,7 @@ _REMOTE: Final = {
     "cold_tier_services": "services_file",
     "cold_tier_partial": "partial",
     "cold_tier_backlog_bytes": "backlog_bytes_max",
+    "cold_tier_replica_suffix": "replica_suffix",
 }
 _BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "m": (HNSW_M_MIN, HNSW_M_MAX),
@@ -179,6 +184,12 @@ def _remote_option(name: str, value: object) -> object:
         return Path(value)
     if name == "cold_tier_backlog_bytes":
         return bounded_integer(value, name, COLD_TIER_BACKLOG_BYTES_MIN, COUNT_MAX)
+    if name == "cold_tier_replica_suffix":
+        if not isinstance(value, str) or not re.fullmatch(SUFFIX_PATTERN, value):
+            raise InvalidArgument(
+                f"{name} must be at most 32 of A-Z a-z 0-9 _ - ., got {value!r}", field=name
+            )
+        return value
     if not isinstance(value, bool):
         raise InvalidArgument(f"{name} must be True or False, got {value!r}", field=name)
     return value

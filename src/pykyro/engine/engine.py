@@ -18,7 +18,7 @@ from pykyro.engine.maintenance.builder import Builder
 from pykyro.engine.maintenance.maintenance import SYNCS, WORK, Maintenance
 from pykyro.engine.maintenance.process_builder import ProcessBuilder
 from pykyro.engine.memory import EngineMemory
-from pykyro.engine.open_engines import Inherited, close_quietly, note_opened, refusal_of_inherited
+from pykyro.engine.open_engines import PARTS, Inherited, close_quietly, note_opened, refusal_of_inherited
 from pykyro.engine.opening import recovered
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.read_path import ReadPath
@@ -28,6 +28,7 @@ from pykyro.engine.recall.thread import RECALL
 from pykyro.engine.upkeep import compact, take_snapshot
 from pykyro.memory.budget import MemoryBudget
 from pykyro.model.arguments import Schema
+from pykyro.model.cold_tier import ColdTier
 from pykyro.model.errors import FailedPrecondition, KyroError
 from pykyro.model.expiry import Expiry
 from pykyro.model.freshness import Freshness
@@ -37,6 +38,7 @@ from pykyro.model.requests import (
     EngineStats,
     FlushReport,
     Found,
+    MoveReport,
     Operation,
     SearchRequest,
     SearchResult,
@@ -228,6 +230,17 @@ class Engine:
         """
         return compact(self._context, self._maintenance, self._keeper.call)
 
+    def move(self, to: ColdTier, on_step: Callable[[str], None] = lambda step: None) -> MoveReport:
+        """Have the sealed documents elsewhere, or here again; see moving/mover.py. `on_step` is told of each step."""
+        self._require_writer()
+        from pykyro.engine.moving.mover import move_engine  # which knows psycopg
+
+        report = move_engine(self, self._context, self._maintenance, self._keeper.call, to, on_step)
+        self.options = self._context.options
+        if self.asks_elsewhere:
+            self._recall.stop()
+        return report
+
     @property
     def documents(self) -> int:
         """How many documents there are."""
@@ -334,19 +347,7 @@ class Engine:
         parts = dict(vars(self))
         self._closed, self._closing = True, threading.RLock()
         self.refusal = refusal_of_inherited(self.directory, owner)
-        for name in (
-            "_context",
-            "writes",
-            "reads",
-            "listing",
-            "_recall",
-            "_expiration",
-            "_maintenance",
-            "following",
-            "_writer",
-            "_keeper",
-            "_threads",
-        ):
+        for name in PARTS:
             setattr(self, name, Inherited(parts, self.refusal))
 
     def let_go(self) -> None:

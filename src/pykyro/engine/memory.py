@@ -66,6 +66,11 @@ class EngineMemory:
         self._hot_tier_max = min(self._hot_tier_max, count)
         self.refresh(0)
 
+    def unbound_hot_tier(self) -> None:
+        """What the options say counts again."""
+        self._hot_tier_max = self._options.hot_bytes_max
+        self.refresh(0)
+
     def refresh(self, hot_bytes: int) -> None:
         """Bring the bounds up to date, while the hot tiers hold so many bytes."""
         room = self.budget.room_bytes

@@ -19,6 +19,21 @@ _engines: Final[WeakSet[Engine]] = WeakSet()
 _closed_at_exit: Final[WeakSet[Engine]] = WeakSet()
 _process = os.getpid()
 
+PARTS: Final = (
+    "_context",
+    "writes",
+    "reads",
+    "listing",
+    "_recall",
+    "_expiration",
+    "_maintenance",
+    "following",
+    "_writer",
+    "_keeper",
+    "_threads",
+)
+"""Of an engine, which are of no use in a forked child."""
+
 
 def note_opened(engine: Engine) -> None:
     """From here on the engine is of no use in a forked child."""

@@ -27,6 +27,7 @@ from pykyro.storage.files.disk_space import DiskSpace
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.legacy_tenants import read_legacy_tenants
 from pykyro.storage.manifest import Manifest
+from pykyro.storage.move_note import unfinished_move
 from pykyro.storage.recovery import Recovery, RecoveryReport, cold_tier_of
 from pykyro.storage.request_keys import Acknowledged, read_request_keys
 from pykyro.system.clock import Clock
@@ -118,11 +119,16 @@ def _recovered(
         lock=threading.RLock(),
         remote=remote,
     )
+    if remote is not None:
+        # The log is proved to its end before any of it is sealed.
+        remote.claim.log_position = lambda: recovery.report.last_lsn
     replay(recovery, segment_context)
     log = recovery.start_log(options.log)
     state.position = log.position
     disk = DiskSpace(filesystem, directory, clock)
     caches = Caches(options, state, clock, memory)
+    if told := unfinished_move(filesystem, directory, manifest):
+        recovery.report.warnings.append(told)
     writes = WritePath(options, log, state, disk, caches, clock, memory)
     context = EngineContext(
         filesystem=filesystem,

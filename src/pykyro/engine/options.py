@@ -64,7 +64,8 @@ class RemoteOptions:
 
     `services_file` says what connection services there are; None leaves that to libpq. While the other side is away
     reads of it fail, or are answered without it where `partial`, and writes are taken until `backlog_bytes_max` wait
-    to be sealed. Up to `connections_max` connections search at once; a statement has `statement_timeout_ms`.
+    to be sealed. Reads ask the service first that is called as the one they want with `replica_suffix` behind, if
+    there is one. Up to `connections_max` connections search at once; a statement has `statement_timeout_ms`.
     """
 
     services_file: Path | None = None
@@ -73,6 +74,7 @@ class RemoteOptions:
     connections_max: int = 8
     connect_timeout_s: int = 3
     statement_timeout_ms: int = 10_000
+    replica_suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,10 +250,11 @@ class GroupChanges:
 
     def _is_elsewhere(self, key: Key) -> bool:
         """Whether reading the log again would take a look at another machine to know what this changes."""
-        if self.state.version.remote is None or key in self.changed:
+        state = self.state
+        if (state.version.remote is None and not state.moves_out) or key in self.changed:
             return False
-        place = self.state.locate(key)
-        return place is not None and place.tier is not self.state.version.active
+        place = state.locate(key)
+        return place is not None and place.tier is not state.version.active
 
     def _whole(self, key: Key, stored: Mapping[str, str], metadata: Mapping[str, str]) -> PutRecord:
         """The document as the change leaves it."""

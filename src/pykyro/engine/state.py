@@ -134,6 +134,9 @@ class State:
         self.keys = RequestKeys(memory.request_keys)
         """Idempotency keys of acknowledged writes."""
         self.position = position
+        self.moves_out = False
+        """Whether sealed documents are about to be elsewhere: then an update is logged as the whole document already,
+        as it is where they are."""
         self.mutations_since_freeze = 0
         self._moves = 0
         self.may_expire = may_expire
@@ -333,6 +336,10 @@ class State:
             cold += (arriving,)
         frozen = tuple(tier for tier in version.frozen if id(tier) not in gone)
         self.version = version.but(cold=cold, frozen=frozen)
+
+    def settle_elsewhere(self, remote: RemoteTier | None, cold: Iterable[ColdSegment] = ()) -> None:
+        """Have the same sealed documents in `remote`, or in segments here. For the writer, between two writes."""
+        self.version = Version(tuple(cold), self.version.frozen, self.version.active, remote)
 
     def replace_remote(self, leaving: HotTier, arriving: RemoteTier) -> None:
         """A tier is now among the rows elsewhere. For the writer, between two writes."""

@@ -12,7 +12,6 @@ from pykyro.engine.maintenance.maintenance import Maintenance
 from pykyro.engine.maintenance.merging import Progress
 from pykyro.model.errors import ResourceExhausted
 from pykyro.model.requests import CompactionReport, SnapshotReport
-from pykyro.storage.manifest import require_local
 from pykyro.storage.snapshot import link_snapshot, prune_snapshots, unused_name
 
 _BUILD_LOOK_S: Final = 0.02
@@ -41,7 +40,6 @@ def compact(
 
 def take_snapshot(context: EngineContext, maintenance: Maintenance) -> SnapshotReport:
     """See Engine.snapshot."""
-    require_local(context.manifests.current, context.directory, "a snapshot")
     if refusal := context.disk.room().refusal:
         raise ResourceExhausted(refusal)
     stamp = datetime.datetime.fromtimestamp(context.clock.wall_us() / 1e6, datetime.UTC)
@@ -50,7 +48,7 @@ def take_snapshot(context: EngineContext, maintenance: Maintenance) -> SnapshotR
         with context.writes.lock:
             if not context.log.segment_empty:
                 context.state.position = context.log.rotate()
-            manifest, documents = context.manifests.current, context.state.documents
+            manifest, documents = context.manifests.current.as_restored(), context.state.documents
             position = context.state.position
         try:
             name = unused_name(context.filesystem, context.directory, f"{stamp:%Y%m%dT%H%M%SZ}")

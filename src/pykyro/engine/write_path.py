@@ -112,9 +112,9 @@ class WritePath:
         self.failed_writes = 0
         self._prefetch: Callable[[State, Sequence[Operation | KyroError]], None] | None = None
 
-    def follow(self, remote: Remote) -> None:
-        """Have `remote` asked what a group wants to know of documents there, before the group is written."""
-        self.room.remote, self._prefetch = remote, remote.prefetch
+    def follow(self, remote: Remote | None) -> None:
+        """Have `remote`, if any, asked what a group wants to know of documents there, before the group is written."""
+        self.room.remote, self._prefetch = remote, None if remote is None else remote.prefetch
 
     # --- the queue ------------------------------------------------------------------------------
 

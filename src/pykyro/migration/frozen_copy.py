@@ -22,7 +22,7 @@ from pykyro.backup.target.target import CHUNK_BYTES, Target
 from pykyro.model.errors import DataDamaged, FailedPrecondition
 from pykyro.model.types import BytesLike
 from pykyro.storage.files.filesystem import FileSystem, write_new_file
-from pykyro.storage.manifest import Manifest, write_manifest
+from pykyro.storage.manifest import Manifest, require_local, write_manifest
 from pykyro.storage.verify import verify_directory
 from pykyro.system.clock import Clock
 
@@ -40,7 +40,9 @@ def copy_directory(filesystem: FileSystem, data_dir: Path, place: Path) -> None:
         clear_directory(filesystem, unfinished)
     filesystem.make_directory(unfinished)
     try:
-        source = capture(filesystem, data_dir, require_manifest(filesystem, data_dir).sealed_lsn)
+        manifest = require_manifest(filesystem, data_dir)
+        require_local(manifest, data_dir, "an export")
+        source = capture(filesystem, data_dir, manifest.sealed_lsn)
         for file in source.files:
             if not file.entry.name.endswith((".graph", ".shape")):
                 _link_or_copy(filesystem, data_dir, file, unfinished)

@@ -21,6 +21,8 @@ POSTGRES: Final = "postgres"
 ENGINES: Final = (LOCAL, POSTGRES)
 DEFAULT_SERVICE: Final = "kyrodb"
 SERVICE_NAME_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}$"
+SUFFIX_PATTERN: Final = r"^[A-Za-z0-9_.\-]{0,32}$"
+"""Of what is put behind the name of a service for that of its replica."""
 _SERVICE: Final = re.compile(SERVICE_NAME_PATTERN)
 
 

@@ -287,6 +287,17 @@ class CompactionReport:
 
 
 @dataclass(slots=True)
+class MoveReport:
+    """What a move of the sealed documents came to: how many they are, how many rows were copied for it (those that an
+    earlier try had copied are not among them), how many answers of both sides were compared."""
+
+    documents: int
+    copied: int
+    compared: int
+    duration_s: float
+
+
+@dataclass(slots=True)
 class SnapshotReport:
     """What CreateSnapshot left: a directory of hard links that opens as a database of that position."""
 

@@ -1042,6 +1042,26 @@ class RemoveAliasResponse(_message.Message):
     existed: bool
     def __init__(self, existed: bool = ...) -> None: ...
 
+class MoveCollectionRequest(_message.Message):
+    __slots__ = ("name", "cold_tier")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COLD_TIER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    cold_tier: str
+    def __init__(self, name: _Optional[str] = ..., cold_tier: _Optional[str] = ...) -> None: ...
+
+class MoveCollectionResponse(_message.Message):
+    __slots__ = ("documents", "copied", "compared", "duration_ms")
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    COPIED_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    documents: int
+    copied: int
+    compared: int
+    duration_ms: float
+    def __init__(self, documents: _Optional[int] = ..., copied: _Optional[int] = ..., compared: _Optional[int] = ..., duration_ms: _Optional[float] = ...) -> None: ...
+
 class DropCollectionRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]

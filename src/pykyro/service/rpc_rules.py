@@ -52,5 +52,6 @@ RULES_OF_RPCS: Final = {
     "RenameCollection": RpcRules(token=False, admin=True),
     "SetAlias": RpcRules(token=False, admin=True),
     "RemoveAlias": RpcRules(token=False, admin=True),
+    "MoveCollection": RpcRules(token=False, admin=True),
     "DropCollection": RpcRules(token=False, admin=True),
 }

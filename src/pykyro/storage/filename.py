@@ -11,6 +11,7 @@
     segment_000000000012_000000000031.dead   its rows deleted up to a checkpoint
     ids_000000000014.ids          the ids of documents whose rows are elsewhere, see id_map.py
     ARCHIVE                       what the directory is to an archive, see replication/role.py
+    MOVING                        where its sealed documents are being moved, see move_note.py
     COLLECTIONS                   the other collections, see catalogue.py; the directory itself is `default`
     collections/7/                the directory of one of them, with a MANIFEST of its own
     snapshots/20260601T120000Z/   hard links that open as a database of their own
@@ -33,6 +34,7 @@ MANIFEST: Final = "MANIFEST"
 LOCK: Final = "LOCK"
 ARCHIVE: Final = "ARCHIVE"
 POSITION: Final = "POSITION"
+MOVING: Final = "MOVING"
 SNAPSHOTS: Final = "snapshots"
 CATALOGUE: Final = "COLLECTIONS"
 COLLECTIONS: Final = "collections"
@@ -120,6 +122,7 @@ def is_known(name: str) -> bool:
         LOCK,
         POSITION,
         ARCHIVE,
+        MOVING,
         CATALOGUE,
         LEGACY_TENANTS,
         USAGE,

@@ -131,6 +131,8 @@ class RemoteEntry(_Entry):
     There are `documents` of them, and their rows have numbers below `rows_end`. `maps` say which row each is in
     (storage/id_map.py), the oldest first. `writers` are the names under which this directory may have claimed the
     table; who else claimed it meanwhile has one of its own. `norm_min` and `norm_max` bound the lengths of vectors.
+    `restored` says that the directory came out of a backup or a snapshot and has not claimed the table since: whoever
+    claimed it before, it is that of this directory if history and position fit.
     """
 
     service: _ServiceName
@@ -141,6 +143,15 @@ class RemoteEntry(_Entry):
     writers: tuple[_TableName, ...] = ()
     norm_min: float | None = None
     norm_max: float | None = None
+    restored: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not so is not said."""
+        fields: dict[str, Any] = serialise(self)
+        if not self.restored:
+            del fields["restored"]
+        return fields
 
 
 class WordsEntry(_Entry):
@@ -200,6 +211,12 @@ class Manifest(_Entry):
         if len(set(self.tenants.values())) < len(self.tenants):
             raise ValueError("two tenants have the same number")
         return self
+
+    def as_restored(self) -> Manifest:
+        """The same state in a directory that is a copy: see RemoteEntry."""
+        if self.remote is None:
+            return self
+        return self.model_copy(update={"remote": self.remote.model_copy(update={"restored": True})})
 
     @property
     def format(self) -> int:

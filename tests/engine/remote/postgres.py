@@ -27,6 +27,11 @@ class Postgres:
     def host(self) -> str:
         return str(parse_qs(urlparse(self._server.get_uri()).query)["host"][0])
 
+    @property
+    def programs(self) -> Path:
+        """Where its programs are."""
+        return Path(self._server.bin_path)
+
     def conninfo(self, database: str | None = None) -> str:
         return f"host={self.host} user=postgres dbname={database or self.database}"
 
@@ -44,6 +49,29 @@ class Postgres:
             connection.execute(f"CREATE DATABASE {self.database}".encode())
         path = self._directory / f"pg_service_{self._count}.conf"
         path.write_text(f"[kyrodb]\nhost={self.host}\nuser=postgres\ndbname={self.database}\n")
+        return path
+
+    def copied(self, database: str | None = None) -> str:
+        """A copy of a database as it is now, as a backup of PostgreSQL that was restored under another name."""
+        self._count += 1
+        source, copy = database or self.database, f"test_{self._count}"
+        with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
+            until_s = time.monotonic() + 10
+            while True:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [source]
+                )
+                try:
+                    connection.execute(f"CREATE DATABASE {copy} TEMPLATE {source}".encode())
+                    return copy
+                except psycopg.errors.ObjectInUse:
+                    assert time.monotonic() < until_s
+
+    def leading_to(self, database: str) -> Path:
+        """A file of services whose `kyrodb` leads there."""
+        self.database = database
+        path = self._directory / f"pg_service_{database}.conf"
+        path.write_text(f"[kyrodb]\nhost={self.host}\nuser=postgres\ndbname={database}\n")
         return path
 
     def cut(self, purpose: str = "kyrodb%") -> int:

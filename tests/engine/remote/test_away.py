@@ -242,48 +242,10 @@ def test_the_kind_of_cold_tier_cannot_change(tmp_path: Path, services: Path) -> 
         open_small(tmp_path / "data", cold_tier=ColdTier())
 
 
-def test_what_copies_files_is_refused(tmp_path: Path, services: Path) -> None:
-    from pykyro.backup.source.source import require_manifest
+def test_what_reads_documents_from_files_is_refused(tmp_path: Path, services: Path) -> None:
+    from pykyro.migration.frozen_copy import copy_directory
     from pykyro.storage.files.filesystem import LocalFileSystem
 
-    engine = filled(tmp_path / "data", services)
-    with pytest.raises(FailedPrecondition, match=r"a snapshot .* is not possible"):
-        engine.snapshot()
-    with pytest.raises(FailedPrecondition, match=r"a backup or an export .* is not possible"):
-        require_manifest(LocalFileSystem(), tmp_path / "data")
-    engine.close()
-
-
-def test_cached_answers_follow_writes(tmp_path: Path, services: Path) -> None:
-    cache = CacheOptions(query_mode=Mode.CERTIFIED, documents_max=100)
-    engine = filled(tmp_path / "data", services, cache=cache)
-    request = SearchRequest(ROWS[3], 5)
-    expected = ids(engine.search(request))
-    for _ in range(3):
-        result = engine.search(request)
-    assert result.tiers == {Tier.CACHE}
-    assert ids(result) == expected
-    engine.write(Delete(expected[0]))
-    after = ids(engine.search(request))
-    assert after[:4] == expected[1:]
-    engine.write(Put(Document(expected[1], -ROWS[3])))
-    assert expected[1] not in ids(engine.search(request))
-    engine.flush()
-    assert ids(engine.search(request)) == ids(engine.search(SearchRequest(ROWS[3], 5, exact=True)))
-    engine.close()
-
-
-def test_vectors_beyond_the_arithmetic_of_the_other_side(tmp_path: Path, services: Path) -> None:
-    """Sums of squares beyond float32 tell PostgreSQL nothing: then all is scored here."""
-    for name, factor in (("large", 1e30), ("small", 1e-30)):
-        local = open_small(tmp_path / f"{name} local")
-        remote = open_remote(tmp_path / f"{name} remote", services)
-        for engine in (local, remote):
-            fill(engine, (ROWS * factor).astype("float32"))
-            engine.flush()
-        for exact in (False, True):
-            request = SearchRequest((ROWS[7] * factor).astype("float32"), 10, exact=exact)
-            one, other = (engine.search(request).hits for engine in (local, remote))
-            assert [(hit.doc_id, hit.score) for hit in other] == [(hit.doc_id, hit.score) for hit in one]
-        local.close()
-        remote.close()
+    filled(tmp_path / "data", services).close()
+    with pytest.raises(FailedPrecondition, match=r"an export .* is not possible"):
+        copy_directory(LocalFileSystem(), tmp_path / "data", tmp_path / "copy")

@@ -21,7 +21,7 @@ from pykyro.model.errors import DataDamaged, FailedPrecondition
 from pykyro.model.types import LSN
 from pykyro.storage import filename as data_filename
 from pykyro.storage.files.filesystem import FileSystem
-from pykyro.storage.manifest import FileEntry, Manifest, WalEntry, read_manifest, require_local
+from pykyro.storage.manifest import FileEntry, Manifest, WalEntry, read_manifest
 from pykyro.storage.wal.format import SEGMENT_HEADER, Frame, SegmentHeader
 from pykyro.storage.wal.reader import read_seal
 from pykyro.storage.wal.retention import is_sealed
@@ -82,7 +82,6 @@ def require_manifest(filesystem: FileSystem, directory: Path) -> Manifest:
         raise FailedPrecondition(
             f"No recoverable state found in {directory}: there is no {data_filename.MANIFEST}"
         ) from None
-    require_local(manifest, directory, "a backup or an export")
     return manifest
 
 

@@ -179,6 +179,13 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as", metavar="NAME", help="with --collection: under another name (default: its own)"
     )
+    parser.add_argument(
+        "--cold-tier-services",
+        type=Path,
+        metavar="FILE",
+        help="pg_service.conf that leads to the restored PostgreSQL of collections whose cold tier is there "
+        "(default: PGSERVICEFILE, ~/.pg_service.conf)",
+    )
     parser.epilog = f"A directory that holds files is replaced only with {CLEAR}=true in the environment."
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pykyro.config.place import URL_FORMS, is_object_store, local_place
-from pykyro.model.cold_tier import SERVICE_NAME_PATTERN
+from pykyro.model.cold_tier import SERVICE_NAME_PATTERN, SUFFIX_PATTERN
 
 
 class Section(BaseModel):
@@ -101,6 +101,12 @@ def _service(text: str) -> str:
     return text
 
 
+def _suffix(text: str) -> str:
+    if not re.fullmatch(SUFFIX_PATTERN, text):
+        raise ValueError("must be the end of the name of a connection service")
+    return text
+
+
 def _host(text: str) -> str:
     host = text.strip()
     if host.lower() != "localhost":
@@ -113,6 +119,7 @@ Number = Annotated[float, BeforeValidator(_not_boolean)]
 Host = Annotated[str, AfterValidator(_host), Wanted("an IP address or localhost")]
 NonBlankPath = Annotated[Path, BeforeValidator(_path), Wanted("a path, not blank")]
 ServiceName = Annotated[str, AfterValidator(_service), Wanted("a name of 1 to 64 of A-Z a-z 0-9 _ - .")]
+ServiceSuffix = Annotated[str, AfterValidator(_suffix), Wanted("at most 32 of A-Z a-z 0-9 _ - .")]
 Place = Annotated[str, BeforeValidator(_place), Wanted(f"a path, not blank, or {URL_FORMS}, without query")]
 """A directory, or objects under a prefix of a bucket."""
 LOWERCASE = BeforeValidator(_lowercase)

@@ -15,6 +15,7 @@ from pykyro.config.settings.declare import (
     Place,
     Section,
     ServiceName,
+    ServiceSuffix,
     Wanted,
     key,
 )
@@ -145,7 +146,7 @@ class ColdTierSettings(Section):
     engine: Annotated[Literal["local", "postgres"], LOWERCASE] | None = key(
         None,
         "Sealed documents of `default`: in segments of persistence.data_dir, or in a table of PostgreSQL with "
-        "pgvector. It cannot change once there is data; null is as it is, and local in a new database.",
+        "pgvector. Only `kyrodb move` changes where documents are; null is as it is, and local in a new database.",
         example="postgres",
     )
     service: ServiceName = key(
@@ -173,6 +174,12 @@ class ColdTierSettings(Section):
     )
     connections_max: Integer = key(
         8, "Connections of a collection that search PostgreSQL at once.", unit="connections", ge=1, le=1000
+    )
+    replica_suffix: ServiceSuffix = key(
+        "",
+        "With `-replica`, say, searches of a collection whose service is `kyrodb` ask the service `kyrodb-replica` "
+        "first, if the services file has it: a hot standby. It answers only what it has reached; else the primary is "
+        "asked. Empty: no replicas.",
     )
     statement_timeout_ms: Integer = key(
         10_000, "Time a search of PostgreSQL may take.", unit="ms", ge=1, le=limits.DURATION_MAX

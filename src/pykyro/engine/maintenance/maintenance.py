@@ -51,6 +51,8 @@ class Maintenance:
         self.sealing = Sealing(context)
         self.merging = Merging(context)
         self.lock = threading.RLock()
+        self.moving = threading.RLock()
+        """Held for each step of a move that needs no `lock`; taken before that."""
         self.last_failure = ""
         """What failed and has not succeeded since."""
         self._merges_failed = self._seals_failed = 0
@@ -79,10 +81,15 @@ class Maintenance:
         self.sealing.stop()
         for rounds, one in self._rounds:
             rounds.end(one)
-        with self.lock:
+        with self.moving, self.lock:
             self.merging.cancel()
         # What the log does not hold is sealed at the end, by whoever closes the engine.
         self.sealing.go_on()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the engine is being closed."""
+        return self._stop.is_set()
 
     def step(self, *, may_merge: bool = True) -> bool:
         """Do one thing that is due; False when nothing is. Raises what sealing and merging raise."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from pykyro.engine.context import EngineContext
-from pykyro.engine.maintenance.tier_sealing import FrozenTier, freeze, sealing_of
+from pykyro.engine.maintenance.tier_sealing import FrozenTier, TierSealing, freeze, sealing_of
 from pykyro.engine.options import SEAL_ROWS
 
 BURST_PER_S: Final = 4000.0
@@ -61,6 +61,10 @@ class Sealing:
             or 0 < options.mutations_per_checkpoint <= mutations
             or self._context.clock.monotonic_s() - self._sealed_s >= options.hot_age_max_s
         )
+
+    def use(self, tiers: TierSealing) -> None:
+        """Seal by these from now on. For whoever holds the maintenance lock, while nothing is frozen."""
+        self._tiers = tiers
 
     @property
     def interrupted(self) -> bool:

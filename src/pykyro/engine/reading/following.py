@@ -24,7 +24,7 @@ from typing import Final
 
 from pykyro.engine.context import EngineContext
 from pykyro.engine.freshness import behind
-from pykyro.engine.reading.rebuilding import Unsealed, rebuilt
+from pykyro.engine.reading.rebuilding import READING, Unsealed, rebuilt
 from pykyro.engine.reading.takeover import take_over
 from pykyro.engine.state import State
 from pykyro.model.errors import DataDamaged, KyroError, StorageError, Unavailable
@@ -32,7 +32,7 @@ from pykyro.model.freshness import Freshness
 from pykyro.model.types import LSN
 from pykyro.storage.files.opening_errors import opening_error
 from pykyro.storage.log_feed import BrokenOff, LogFeed
-from pykyro.storage.manifest import Manifest
+from pykyro.storage.manifest import Manifest, require_local
 from pykyro.storage.wal.format import OPERATION, SEAL, Frame
 from pykyro.storage.wal.records import MergeRecord, MetadataRecord, Record
 from pykyro.system.alarm import Alarm
@@ -130,6 +130,8 @@ class Following:
             self._rebuild(None, "")
         else:
             manifest = self._feed.manifest
+            # They may have been moved while this reads.
+            require_local(manifest, self._context.directory, READING)
             if _segments_of(manifest) != self._built_from:
                 try:
                     if take_over(self._context, manifest, self._unsealed):

@@ -14,7 +14,7 @@ from pykyro.engine.maintenance.process_builder import ProcessBuilder
 from pykyro.engine.memory import EngineMemory
 from pykyro.engine.options import EngineOptions
 from pykyro.engine.reading.following import Following
-from pykyro.engine.reading.rebuilding import rebuilt
+from pykyro.engine.reading.rebuilding import READING, rebuilt
 from pykyro.engine.reading.unwritten import NoLock, UnwrittenLog, UnwrittenManifests
 from pykyro.engine.write_path import WritePath
 from pykyro.memory.budget import MemoryBudget
@@ -86,7 +86,7 @@ def _opened(
     require_identity(manifest, options.dimension, options.metric, directory / filename.MANIFEST)
     require_id_type(manifest, options.text_ids, directory / filename.MANIFEST)
     require_words(manifest, None, directory / filename.MANIFEST)
-    require_local(manifest, directory, "reading the documents")
+    require_local(manifest, directory, READING)
     options = replace(options, text_ids=manifest.text_ids is not None, words=manifest.words_config)
     state, feed, unsealed = rebuilt(filesystem, directory, options, memory, {}, None)
 

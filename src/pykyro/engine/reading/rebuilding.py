@@ -18,11 +18,13 @@ from pykyro.engine.tiers.open_segment import open_segment
 from pykyro.model.types import LSN, Key
 from pykyro.storage.files.filesystem import FileSystem
 from pykyro.storage.log_feed import BrokenOff, LogFeed
-from pykyro.storage.manifest import Manifest, SegmentEntry
+from pykyro.storage.manifest import Manifest, SegmentEntry, require_local
 from pykyro.storage.segment.reader import open_deleted_rows
 from pykyro.storage.wal.format import OPERATION, SEAL
 from pykyro.storage.wal.records import Record
 
+READING: Final = "reading the documents"
+"""What is refused while they are elsewhere."""
 _TRIES: Final = 100
 """The writer replaces files once in a while; a reader that meets it so often in a row does not meet a writer."""
 
@@ -103,6 +105,7 @@ def _opened(
     known: Known,
     manifest: Manifest,
 ) -> State:
+    require_local(manifest, directory, READING)
     segments = []
     for entry in manifest.segments:
         before = known.get(entry.number)

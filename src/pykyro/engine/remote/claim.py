@@ -58,6 +58,11 @@ class Claim:
         self.found_position: LSN = 0
         """The position of the table when it was claimed."""
 
+    @property
+    def must_prove(self) -> bool:
+        """Whether the directory was restored, and its position not yet compared with that of the table."""
+        return bool(self._remote().restored)
+
     def connection(self) -> Connection:
         """The connection that holds the lock. Raises RemoteAway, FailedPrecondition, OSError."""
         if self._table.refusal:
@@ -120,7 +125,7 @@ class Claim:
         with connection.transaction():
             state = self._state(connection)
             if state is None:
-                if remote.rows_end or self._manifests.current.sealed_lsn:
+                if not self._may_create:
                     table.refusal = missing(table.table)
                     raise FailedPrecondition(table.refusal)
                 self._create(connection, writer)
@@ -134,6 +139,16 @@ class Claim:
                 )
         table.writer = writer
         self._write((writer,))
+
+    @property
+    def _may_create(self) -> bool:
+        """Whether it is right that there is no table."""
+        return not (self._remote().rows_end or self._manifests.current.sealed_lsn)
+
+    @property
+    def _position_min(self) -> LSN:
+        """The table holds no less."""
+        return self._manifests.current.sealed_lsn
 
     def _state(self, connection: Connection) -> dict[str, Any] | None:
         if not states_exist(connection):
@@ -149,11 +164,12 @@ class Claim:
         table, manifest = self._table, self._manifests.current
         check_format(state["format"], table.table)
         position = state["sealed_position"]
-        if state["writer"] not in known or state["history"] not in _histories(manifest):
+        ours = state["writer"] in known or self._remote().restored
+        if not ours or state["history"] not in _histories(manifest):
             table.refusal = taken_over(table.table, state["holder"])
         elif (state["dimension"], state["metric"]) != (manifest.dimension, manifest.metric.value):
             table.refusal = f"kyrodb.rows_{table.table} is of another dimension or distance"
-        elif position < manifest.sealed_lsn:
+        elif position < self._position_min:
             table.refusal = behind(table.table, position, manifest.sealed_lsn)
         elif self.log_position is not None and position > (end := self.log_position()):
             self.refuse_ahead(position, end)
@@ -165,7 +181,8 @@ class Claim:
         """Use the table no more: it has what this directory does not know of."""
         self._table.refusal = (
             f"kyrodb.rows_{self._table.table} holds positions up to {position}, and the log of this directory ends "
-            f"at {end}: the directory was restored from an older backup. Restore a backup of both"
+            f"at {end}: the directory was restored from an older backup. Restore both, the table to a position that "
+            "the log here reaches: a backup of PostgreSQL made before the last one of KyroDB"
         )
         return self._table.refusal
 
@@ -196,9 +213,10 @@ class Claim:
     def _write(self, writers: tuple[str, ...]) -> None:
         def change(manifest: Manifest) -> Manifest:
             assert manifest.remote is not None
-            return manifest.model_copy(
-                update={"remote": manifest.remote.model_copy(update={"writers": writers})}
-            )
+            update: dict[str, Any] = {"writers": writers}
+            if writers == (self._table.writer,):
+                update["restored"] = False
+            return manifest.model_copy(update={"remote": manifest.remote.model_copy(update=update)})
 
         self._manifests.update(change)
 

@@ -21,6 +21,7 @@ from pykyro.engine.remote.id_maps import IdMaps, open_id_maps
 from pykyro.engine.remote.link import Link, refused
 from pykyro.engine.remote.prefetch import prefetch
 from pykyro.engine.remote.remote_tier import RemoteTier
+from pykyro.engine.remote.replica import replica_of
 from pykyro.engine.remote.rows import doc_id_of
 from pykyro.engine.remote.schema import STATES, drop_tables, rows_table, states_exist
 from pykyro.engine.remote.table import RemoteTable
@@ -55,7 +56,8 @@ class Remote:
                 f"the cold tier is away for {self.link.away_s:.0f} s: PostgreSQL of the service "
                 f"{self.link.service!r}: {away}"
             )
-        return ""
+        replica = self.table.replica
+        return "" if replica is None else replica.trouble
 
     @property
     def is_away(self) -> bool:
@@ -69,6 +71,9 @@ class Remote:
         try:
             self.claim.connection()
         except RemoteAway as away:
+            if self.claim.must_prove:
+                # Nobody knows yet whether the table fits what is here.
+                raise
             _log.warning("%s; opened without it", away)
             return
         found, end = self.claim.found_position, log_position()
@@ -83,6 +88,8 @@ class Remote:
         """Let go of the table."""
         self.claim.lost()
         self.link.close()
+        if self.table.replica is not None:
+            self.table.replica.close()
         self.table.forget_recent()
 
 
@@ -101,6 +108,7 @@ def open_remote(
     purpose = f"kyrodb {directory.name}"
     link = Link(entry.service, options.remote, purpose)
     table = RemoteTable(link, entry.table, manifest.dimension, manifest.metric)
+    table.replica = replica_of(entry.service, options.remote, purpose)
     table.sealed_position = manifest.sealed_lsn
     table.writers.update(entry.writers)
     shape = TableShape(options.m, options.ef_construction, purpose)

@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pykyro.engine.tiers.cold_segment import ColdSegment
 from pykyro.engine.tiers.hot_tier import HotTier
 from pykyro.model.expiry import NEVER_US, instant_us_in
 from pykyro.model.number import exact_order, parse_number
@@ -111,8 +112,8 @@ def vectors_of(data: list[bytes], dimension: int) -> npt.NDArray[np.float32]:
     return np.frombuffer(joined, ">f4").astype(np.float32).reshape(len(data), dimension)
 
 
-def copy_rows(tier: HotTier, rows: Rows, first_row: int) -> Iterator[bytes]:
-    """Rows of a hot tier as data for COPY, numbered from `first_row`."""
+def copy_rows(tier: HotTier | ColdSegment, rows: Rows, first_row: int) -> Iterator[bytes]:
+    """Rows of a tier as data for COPY, numbered from `first_row`."""
     ids, _, _ = tier.columns_of(rows)
     owners, positions = tier.owners_of(rows), tier.positions_of(rows)
     yield COPY_HEAD

@@ -30,6 +30,7 @@ from pykyro.model.types import LSN, Matrix, Metric, Rows
 if TYPE_CHECKING:
     from pykyro.engine.memory import EngineMemory
     from pykyro.engine.remote.fetched import RecentRows
+    from pykyro.engine.remote.replica import Replica
 
 EF_MAX: Final = 1000
 _FOUND: Final = (
@@ -82,6 +83,8 @@ class RemoteTable:
         """That of MANIFEST: the table holds no less."""
         self.refusal = ""
         """Why the table is not to be used; empty while it may."""
+        self.replica: Replica | None = None
+        """Asked first, if there is one."""
         self._recent: RecentRows | None = None
         self._statements: dict[tuple[str, int, bool], tuple[bytes, str]] = {}
 
@@ -89,9 +92,11 @@ class RemoteTable:
         """The `limit` nearest rows by the index, walked with `ef`, or without it; and the statement."""
         where, parameters = self.where(which)
         statement, shown = self._nearest(where.as_string(), limit, by_index=ef is not None)
-        found = self._run(
+        found, by_replica = self._run(
             statement, [query, *parameters, query, self.table], None if ef is None else min(ef, EF_MAX)
         )
+        if by_replica:
+            shown += " -- asked of the replica"
         if found and found[0][3] is None:
             raise ResourceExhausted(
                 f"the metadata of the {len(found)} nearest documents has more than {REMOTE_METADATA_BYTES_MAX >> 20} "
@@ -187,7 +192,7 @@ class RemoteTable:
 
     def ask(self, inner: sql.Composed, parameters: list[Any], columns: str) -> list[tuple[Any, ...]]:
         """The `columns` of what `inner` finds, in its order."""
-        return self._run(self._whole(inner, columns).as_bytes(), [*parameters, self.table], None)
+        return self._run(self._whole(inner, columns).as_bytes(), [*parameters, self.table], None)[0]
 
     def _whole(self, inner: sql.Composed, columns: str) -> sql.Composed:
         return sql.SQL(
@@ -195,7 +200,10 @@ class RemoteTable:
             "LEFT JOIN LATERAL ({inner}) r ON TRUE WHERE s.id = %s"
         ).format(columns=sql.SQL(columns), states=STATES, inner=inner)
 
-    def _run(self, statement: bytes, parameters: list[Any], ef: int | None) -> list[tuple[Any, ...]]:
+    def _run(
+        self, statement: bytes, parameters: list[Any], ef: int | None
+    ) -> tuple[list[tuple[Any, ...]], bool]:
+        """What a statement finds, and whether a replica answered."""
         if self.refusal:
             raise FailedPrecondition(self.refusal)
 
@@ -206,9 +214,18 @@ class RemoteTable:
                 return cursor.execute(statement, parameters).fetchall()
 
         sealed = self.sealed_position  # as it is before: a seal may come to its end meanwhile
-        found = self.link.call(work)
-        self._check(found, sealed)
-        return [row[3:] for row in found if row[3] is not None]
+        found = None
+        if self.replica is not None:
+            found = self.replica.ask(work, lambda found: self._is_reached(found, sealed))
+        by_replica = found is not None
+        if found is None:
+            found = self.link.call(work)
+            self._check(found, sealed)
+        return [row[3:] for row in found if row[3] is not None], by_replica
+
+    def _is_reached(self, found: list[tuple[Any, ...]], sealed: LSN) -> bool:
+        """Whether a replica has all that is sealed. Under an earlier claim a row may have been another document."""
+        return bool(found) and found[0][0] == self.writer != "" and found[0][1] >= sealed
 
     def _check(self, found: list[tuple[Any, ...]], sealed: LSN) -> None:
         """Raises FailedPrecondition when the table is not, or no more, what it should be."""
@@ -284,5 +301,6 @@ def taken_over(table: str, holder: str) -> str:
 def behind(table: str, position: int, sealed: int) -> str:
     return (
         f"kyrodb.rows_{table} holds positions up to {position}, and this directory has given up its log up to "
-        f"{sealed}: an older backup of the table was restored. Restore a backup of both"
+        f"{sealed}: an older backup of the table was restored. Restore both: kyrodb_backup restore takes files of a "
+        "position that the table holds, if a backup of KyroDB is older than that of PostgreSQL"
     )

@@ -13,7 +13,7 @@ from pykyro.model.limits import TTL_US_MAX
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto.word_messages import text_options
 from pykyro.service.access import Caller
-from pykyro.service.threads import Threads
+from pykyro.service.threads import Threads, in_thread_of_its_own
 from pykyro.transport.grpc import decode
 
 Answer = TypeVar("Answer")
@@ -33,6 +33,7 @@ class CatalogueRpcs:
             "RenameCollection": self._rename,
             "SetAlias": self._set_alias,
             "RemoveAlias": self._remove_alias,
+            "MoveCollection": self._move,
             "DropCollection": self._drop,
         }
 
@@ -90,6 +91,19 @@ class CatalogueRpcs:
         alias = decode.parse(pb.RemoveAliasRequest, payload).alias
         existed = await self._threads.run(lambda: self._collections.remove_alias(alias))
         return pb.RemoveAliasResponse(existed=existed).SerializeToString()
+
+    async def _move(self, payload: bytes, caller: Caller) -> bytes:
+        request = decode.parse(pb.MoveCollectionRequest, payload)
+        # It may take hours, which the pool of short work must not wait for.
+        report = await in_thread_of_its_own(
+            "move", lambda: self._collections.move(request.name, request.cold_tier)
+        )
+        return pb.MoveCollectionResponse(
+            documents=report.documents,
+            copied=report.copied,
+            compared=report.compared,
+            duration_ms=report.duration_s * 1000,
+        ).SerializeToString()
 
     async def _drop(self, payload: bytes, caller: Caller) -> bytes:
         name = decode.parse(pb.DropCollectionRequest, payload).name

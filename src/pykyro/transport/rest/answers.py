@@ -243,6 +243,15 @@ class Compacted(Answer):
     duration_ms: float
 
 
+class Moved(Answer):
+    """Sealed documents, rows that were copied for it, and documents and answers of both sides that were compared."""
+
+    documents: U64
+    copied: U64
+    compared: U64
+    duration_ms: float
+
+
 class Snapshot(Answer):
     """Where the snapshot is."""
 

@@ -73,6 +73,19 @@ async def drop(calls: Calls, request: Request) -> Reply:
     return Reply({"dropped": True})
 
 
+async def move(calls: Calls, request: Request) -> Reply:
+    message = pb.MoveCollectionRequest(name=request.path["collection"], cold_tier=request.body.cold_tier)
+    response = pb.MoveCollectionResponse.FromString(await calls.unary("MoveCollection", message))
+    return Reply(
+        {
+            "documents": response.documents,
+            "copied": response.copied,
+            "compared": response.compared,
+            "duration_ms": response.duration_ms,
+        }
+    )
+
+
 async def set_alias(calls: Calls, request: Request) -> Reply:
     message = pb.SetAliasRequest(alias=request.path["alias"], name=request.body.collection)
     return _info(await calls.unary("SetAlias", message))
@@ -211,6 +224,17 @@ OPERATIONS: Final = (
         "RenameCollection",
         body=schemas.RenameCollection,
         errors=(404, 409),
+    ),
+    Operation(
+        "POST",
+        f"{WITHIN}/move",
+        "moveCollection",
+        "Have the sealed documents elsewhere, or here again, while the collection is used",
+        move,
+        answers.Moved,
+        "MoveCollection",
+        body=schemas.MoveCollection,
+        errors=(404,),
     ),
     Operation(
         "PUT",

@@ -238,6 +238,12 @@ class RenameCollection(Body):
     new_name: str
 
 
+class MoveCollection(Body):
+    """Where its sealed documents are to be."""
+
+    cold_tier: Annotated[str, stated(description="local, postgres, or postgres:<service>.")]
+
+
 class SetAlias(Body):
     """The collection that the alias stands for."""
 

@@ -1,0 +1,1 @@
+"""Moving the sealed documents of an open engine: to a table elsewhere, and back."""
