@@ -119,7 +119,7 @@ def integer(least: int, most: int) -> Callable[[str], int]:
 
 
 def missing_option(options: argparse.Namespace, needs: Mapping[str, str]) -> str:
-    """The fault of options that have no effect without another option, or one of several ("--a or --b"), which `needs`
+    """The fault of options that have no effect without another option, or one of several ("--a or --b"), that `needs`
     names; "" for none.
 
     An option without effect is likely a mistake of the user.
