@@ -218,6 +218,12 @@ def test_what_is_wrong_is_named(small: QdrantClient) -> None:
         with pytest.raises(UnexpectedResponse, match=match) as caught:
             small.upsert("rows", [wrong])
         assert caught.value.status_code == 400
+    for batch, match in [
+        (models.Batch(ids=[2, 3], vectors=[[1.0, 2.0]]), "2 ids has 1 vectors"),
+        (models.Batch(ids=[2], vectors=[[1.0, 2.0]], payloads=[{}, {}]), "1 ids has 2 payloads"),
+    ]:
+        with pytest.raises(UnexpectedResponse, match=match):
+            small.upsert("rows", batch)
     with pytest.raises(UnexpectedResponse, match="1000 at most") as caught:
         small.query_points("rows", [1.0, 2.0], limit=900, offset=101)
     with pytest.raises(ValueError, match="not found"):

@@ -24,7 +24,7 @@ _NO_VECTOR: Final = [1.0]
 
 
 class KyroCache(BaseCache):
-    """Answers in a collection: of the same prompt to the same model, with `embeddings` of one that is near enough too.
+    """Answers in a collection: of the same prompt to the same model, with `embeddings` of a near one too.
 
     An answer is kept as JSON; reading it back makes messages and generations and no other class.
     """

@@ -86,20 +86,33 @@ def documents(given: Any, distance: str) -> Iterator[pykyro.NewDocument]:
     """The documents that keep points: PointStructs, or a Batch, or what holds one of them."""
     given = getattr(given, "batch", getattr(given, "points", given))
     if hasattr(given, "ids"):
+        _check_lengths(given)
         yield from columns(given.ids, given.vectors, given.payloads, distance)
         return
     for point in given:
         yield document(point.id, point.vector, point.payload, distance)
 
 
+def _check_lengths(batch: Any) -> None:
+    vectors = checked_column(batch.vectors)
+    for name, column in (("vectors", vectors), ("payloads", batch.payloads)):
+        if column is not None and len(column) != len(batch.ids):
+            raise UnexpectedResponse(400, f"a Batch of {len(batch.ids)} ids has {len(column)} {name}")
+
+
+def checked_column(vectors: Any) -> Any:
+    """The vectors of points that are given as columns: those without a name. Raises NotSupported."""
+    if isinstance(vectors, Mapping):
+        checked_vector(dict.fromkeys(vectors, ()))
+        return vectors[""]
+    return vectors
+
+
 def columns(
     ids: Iterable[Any], vectors: Any, payloads: Iterable[Any] | None, distance: str
 ) -> Iterator[pykyro.NewDocument]:
     """The documents that keep points which are given as columns."""
-    if isinstance(vectors, Mapping):
-        checked_vector(vectors)
-        vectors = vectors[""]
-    rows = zip(ids, vectors, repeat(None) if payloads is None else payloads, strict=payloads is not None)
+    rows = zip(ids, checked_column(vectors), repeat(None) if payloads is None else payloads, strict=False)
     for own_id, vector, payload in rows:
         yield document(own_id, vector, payload, distance)
 

@@ -61,14 +61,7 @@ class PointWrites(DatabaseOfClient):
         check_others("upload_collection", others)
         own_ids = _random_ids() if ids is None else ids
         payloads = repeat(None) if payload is None else _then_none(payload)
-        rows = zip(own_ids, vectors, payloads, strict=False) if not isinstance(vectors, Mapping) else None
-        if rows is None:
-            self._store(collection_name, lambda distance: columns(own_ids, vectors, None, distance))
-            return
-        self._store(
-            collection_name,
-            lambda distance: (one for row in rows for one in columns([row[0]], [row[1]], [row[2]], distance)),
-        )
+        self._store(collection_name, lambda distance: columns(own_ids, vectors, payloads, distance))
 
     def update_vectors(
         self, collection_name: str, points: Sequence[Any], wait: bool = True, **others: Any
