@@ -12,5 +12,6 @@ from pykyro.integrations.extras import needs_extra
 with needs_extra("haystack", "haystack"):
     from pykyro.integrations.haystack.document_store import KyroDocumentStore
     from pykyro.integrations.haystack.retriever import KyroEmbeddingRetriever
+    from pykyro.integrations.haystack.text_retrievers import KyroBM25Retriever, KyroHybridRetriever
 
-__all__ = ["KyroDocumentStore", "KyroEmbeddingRetriever"]
+__all__ = ["KyroBM25Retriever", "KyroDocumentStore", "KyroEmbeddingRetriever", "KyroHybridRetriever"]

@@ -13,7 +13,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "integrations.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["LangChain", "LlamaIndex", "Haystack", "Chroma"])
+@pytest.mark.parametrize("program", PROGRAMS, ids=["LangChain", "LlamaIndex", "Haystack", "Chroma", "Qdrant"])
 def test_a_program_runs(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")

@@ -179,10 +179,20 @@ def test_what_cannot_be_done_is_refused(tmp_path: Path) -> None:
             store.delete_nodes()
         with pytest.raises(pykyro.InvalidArgument, match="query_embedding"):
             store.query(VectorStoreQuery(query_str="words"))
-        for mode in set(VectorStoreQueryMode) - {VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR}:
-            with pytest.raises(
-                pykyro.InvalidArgument, match=f"mode must be default or mmr, got {mode.value}"
-            ):
+        by_words = {
+            VectorStoreQueryMode.TEXT_SEARCH,
+            VectorStoreQueryMode.SPARSE,
+            VectorStoreQueryMode.HYBRID,
+        }
+        for mode in by_words:
+            with pytest.raises(pykyro.InvalidArgument, match=f"mode {mode.value} searches by words"):
+                store.query(asking(mode=mode))
+            with pytest.raises(pykyro.FailedPrecondition, match="created without text options"):
+                store.query(asking(mode=mode, query_str="words"))
+        for mode in (
+            set(VectorStoreQueryMode) - by_words - {VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR}
+        ):
+            with pytest.raises(pykyro.InvalidArgument, match=f"hybrid or mmr, got {mode.value}"):
                 store.query(asking(mode=mode))
         pages.insert("other", [1, 0], {"text": "not a node"})
         with pytest.raises(pykyro.FailedPrecondition, match="'other' was not stored by LlamaIndex"):

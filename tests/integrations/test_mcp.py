@@ -23,7 +23,7 @@ from pykyro.cli.kyrodb import main
 from pykyro.integrations.mcp.json_values import from_json, to_json
 from pykyro.integrations.mcp.server import make_server
 
-READS = ["list_collections", "search", "search_like", "get", "scroll", "count", "health"]
+READS = ["list_collections", "search", "search_text", "search_like", "get", "scroll", "count", "health"]
 WRITES = ["insert", "update_metadata", "delete"]
 WHEN = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 

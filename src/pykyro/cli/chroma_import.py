@@ -27,6 +27,9 @@ _OF_FILES: Final = (
     "dimension",
     "distance",
     "id_type",
+    "into",
+    "id_column",
+    "vector_column",
 )
 
 

@@ -119,13 +119,18 @@ def integer(least: int, most: int) -> Callable[[str], int]:
 
 
 def missing_option(options: argparse.Namespace, needs: Mapping[str, str]) -> str:
-    """The fault of options that have no effect without another option, which `needs` names; "" for none.
+    """The fault of options that have no effect without another option, or one of several ("--a or --b"), that `needs`
+    names; "" for none.
 
     An option without effect is likely a mistake of the user.
     """
     for option, other in needs.items():
         given = getattr(options, _attribute(option), None)
-        if given is not None and given is not False and _unset(options, other):
+        if (
+            given is not None
+            and given is not False
+            and all(_unset(options, one) for one in other.split(" or "))
+        ):
             return f"{option} needs {other}"
     return ""
 
@@ -136,7 +141,8 @@ def _unset(options: argparse.Namespace, option: str) -> bool:
 
 
 def _attribute(option: str) -> str:
-    return option.removeprefix("--").replace("-", "_")
+    name = option.removeprefix("--").replace("-", "_")
+    return {"from": "origin", "in": "source"}.get(name, name)  # words of Python, kept under others
 
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)

@@ -14,6 +14,7 @@ from pykyro.backup.target.locate import is_url, open_target
 from pykyro.cli.backup import output
 from pykyro.cli.command import integer, text_argument
 from pykyro.cli.connection import SERVER_OPTIONS, add_connection_options, connected
+from pykyro.cli.database_import import ORIGINS
 from pykyro.cli.text_options import OPTIONS as TEXT_OPTIONS
 from pykyro.cli.text_options import add_text_options, text_options
 from pykyro.config.place import URL_FORMS, local_place
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _BAD_ROWS_SHOWN: Final = 100
-_IMPORT_NEEDS: Final = dict.fromkeys(SERVER_OPTIONS, "--url") | dict.fromkeys(
-    ("--dimension", "--distance", "--id-type", *TEXT_OPTIONS), "--data-dir"
+_IMPORT_NEEDS: Final = (
+    dict.fromkeys(SERVER_OPTIONS, "--url")
+    | dict.fromkeys(("--dimension", "--id-type", *TEXT_OPTIONS), "--data-dir")
+    | {"--distance": "--data-dir or --from"}
+    | dict.fromkeys(("--into", "--id-column", "--vector-column"), "--from")
 )
 
 
@@ -91,7 +95,7 @@ def _add_import(commands: Commands) -> None:
     parser.add_argument(
         "--in",
         dest="source",
-        type=Path,
+        type=_path_or_url,
         required=True,
         metavar="PATH",
         help="an export, a file or directory of rows, or what --from says",
@@ -99,9 +103,11 @@ def _add_import(commands: Commands) -> None:
     parser.add_argument(
         "--from",
         dest="origin",
-        choices=["chroma"],
-        help="--in is a directory of Chroma, with the compat extra; --collection is one of it (default: all)",
+        choices=["chroma", *ORIGINS],
+        help="--in is a directory of Chroma, a directory or URL of Qdrant, a URL of PostgreSQL, a directory of "
+        "LanceDB, a file or URL of Milvus, or Parquet files of any columns; --collection is the table there",
     )
+    _add_columns(parser)
     parser.add_argument(
         "--format", choices=get_args(Format), help="format of the files, when their names do not show it"
     )
@@ -138,6 +144,24 @@ def _add_import(commands: Commands) -> None:
     )
     parser.epilog = "To continue an interrupted import, run the same command again."
     parser.set_defaults(run=_import, needs=_IMPORT_NEEDS)
+
+
+def _path_or_url(given: str) -> Path | str:
+    return given if "://" in given else Path(given)
+
+
+def _add_columns(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--into", metavar="NAME", help="with --from: the collection here (default: the name it has there)"
+    )
+    parser.add_argument(
+        "--id-column", metavar="NAME", help="with --from: the column of ids (default: the primary key, or id)"
+    )
+    parser.add_argument(
+        "--vector-column",
+        metavar="NAME",
+        help="with --from: the column or name of vectors (default: the only one)",
+    )
 
 
 def _add_destination(parser: argparse.ArgumentParser) -> None:
@@ -204,14 +228,12 @@ def _source(options: argparse.Namespace) -> tuple[str, MakeCopy]:
 
 
 def _import(options: argparse.Namespace) -> None:
-    if options.origin == "chroma":
-        from pykyro.cli.chroma_import import import_chroma
-
+    if options.origin is not None:
         left_out = _BadRows()
-        import_chroma(options, left_out.tell)
+        _bring_over(options, left_out)
         left_out.tell_rest()
         return
-    source = find_input(options.source.absolute(), options.format, options.first_id)
+    source = find_input(_path(options).absolute(), options.format, options.first_id)
     total = source.record.documents if source.record is not None else 0
     began_s = time.monotonic()
     bad = _BadRows()
@@ -237,6 +259,27 @@ def _import(options: argparse.Namespace) -> None:
     bad.tell_rest()
     print(f"Imported {found.stored} documents into {destination.name}, {found.skipped} rows left out")
     print(_speed(found.stored, began_s))
+
+
+def _path(options: argparse.Namespace) -> Path:
+    if not isinstance(options.source, Path):
+        raise InvalidArgument(
+            f"--in {options.source!r:.200} is a URL, which --from alone can read", field="in"
+        )
+    return options.source
+
+
+def _bring_over(options: argparse.Namespace, left_out: _BadRows) -> None:
+    """Import from another database."""
+    if options.origin in ORIGINS:
+        from pykyro.cli.database_import import import_table
+
+        import_table(options, left_out.tell)
+    else:
+        from pykyro.cli.chroma_import import import_chroma
+
+        _path(options)
+        import_chroma(options, left_out.tell)
 
 
 @contextmanager

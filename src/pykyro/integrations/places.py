@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any, Final, TypeAlias
 
@@ -82,19 +82,26 @@ class Place:
             return database.collection(name)
         return _InThreads(self.sync_collection(name))
 
-    def create(self, name: str, dimension: int, distance: pykyro.Distance) -> None:
-        """Create a collection whose ids are text; one that is there already will do."""
+    def create(
+        self, name: str, dimension: int, distance: pykyro.Distance, text: Mapping[str, Any] | None = None
+    ) -> None:
+        """Create a collection whose ids are text; one that is there already will do. `text` as for
+        `create_collection`."""
         database = self.database
         assert isinstance(database, (pykyro.Database, pykyro.Client))
-        database.create_collection(name, dimension, distance, id_type="text", exist_ok=True)
+        database.create_collection(name, dimension, distance, id_type="text", text=text, exist_ok=True)
 
-    async def acreate(self, name: str, dimension: int, distance: pykyro.Distance) -> None:
+    async def acreate(
+        self, name: str, dimension: int, distance: pykyro.Distance, text: Mapping[str, Any] | None = None
+    ) -> None:
         """`create` for coroutines."""
         database = self._async_database()
         if isinstance(database, pykyro.AsyncClient):
-            await database.create_collection(name, dimension, distance, id_type="text", exist_ok=True)
+            await database.create_collection(
+                name, dimension, distance, id_type="text", text=text, exist_ok=True
+            )
         else:
-            await asyncio.to_thread(self.create, name, dimension, distance)
+            await asyncio.to_thread(self.create, name, dimension, distance, text)
 
     @property
     def is_collection(self) -> bool:

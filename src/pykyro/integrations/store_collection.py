@@ -19,9 +19,16 @@ class StoreCollection:
     """
 
     def __init__(
-        self, place: Place, name: str, *, distance: pykyro.Distance = "cosine", create: bool = True
+        self,
+        place: Place,
+        name: str,
+        *,
+        distance: pykyro.Distance = "cosine",
+        create: bool = True,
+        text: Mapping[str, Any] | None = None,
     ) -> None:
-        """With `create` the collection is made by the first write, else it must be there. Raises InvalidArgument."""
+        """With `create` the collection is made by the first write, its words found as `text` says (see
+        `create_collection`), else it must be there. Raises InvalidArgument."""
         if distance not in DISTANCES:
             raise pykyro.InvalidArgument(
                 f"distance must be one of {', '.join(DISTANCES)}, got {distance!r:.100}", field="distance"
@@ -29,6 +36,7 @@ class StoreCollection:
         self.place = place
         self.name: str = getattr(place.database, "name", name) if place.is_collection else name
         self._distance = distance
+        self._text = text
         self._may_create = create and not place.is_collection
         self._info: pykyro.CollectionInfo | None = None
 
@@ -53,7 +61,7 @@ class StoreCollection:
     def to_write(self, dimension: int) -> SyncCollection:
         """The collection, made for vectors of `dimension` components if there is none."""
         if self.to_read() is None:
-            self.place.create(self.name, dimension, self._distance)
+            self.place.create(self.name, dimension, self._distance, self._text)
         collection = self.to_read()
         assert collection is not None
         return collection
@@ -73,7 +81,7 @@ class StoreCollection:
     async def ato_write(self, dimension: int) -> Any:
         """`to_write` for coroutines."""
         if await self.ato_read() is None:
-            await self.place.acreate(self.name, dimension, self._distance)
+            await self.place.acreate(self.name, dimension, self._distance, self._text)
         return await self.ato_read()
 
 
@@ -91,6 +99,11 @@ def require_stored(report: pykyro.InsertReport) -> None:
 def found(documents: Iterable[pykyro.StoredDocument | None]) -> list[pykyro.StoredDocument]:
     """Those that are there."""
     return [document for document in documents if document is not None]
+
+
+def words_under(key: str, language: str | None) -> dict[str, Any] | None:
+    """The text options of a collection whose documents have their text under `key`; None for no language."""
+    return None if language is None else {"keys": [key], "language": language}
 
 
 async def every_document(

@@ -4,7 +4,8 @@
     hold condition  = value                              equal
                | { operator: operand, … }           all must hold
     operator   = $eq value | $ne value | $in [value, …] | $nin [value, …]
-               | $gt value | $gte value | $lt value | $lte value | $between [value, value]
+               | $gt value | $gte value | $lt value | $lte value
+               | $between [value, value] | $between { $gt or $gte: value, $lt or $lte: value }
                | $contains text | $icontains text | $prefix text
                | $contains_any [value, …] | $contains_all [value, …]
                | $is_null true/false | $exists true/false | $not { operator: operand, … }
@@ -13,7 +14,9 @@
 
 Values compare by their type: 1 equals 1.0, but neither "1" nor True, and "$gt": 9 matches numbers alone. A list
 matches when one of its elements does, or when it is equal as a whole. $ne, $nin and $not hold for a document without
-the key. See pykyro.model.typed_filter, also for numbers that clients without types have stored as texts. A key that
+the key. Of a list with several values, $gt and $lt may be satisfied by two of them; $between wants one within both
+bounds, and with a dict of bounds, one of which may be missing, it never takes a text for a number. See
+pykyro.model.typed_filter, also for numbers that clients without types have stored as texts. A key that
 begins with "$" cannot be written this way; the filter classes take any key.
 """
 
@@ -152,6 +155,8 @@ def _not(key: str, value: object, path: str, depth: int) -> Filter:
 
 
 def _between(key: str, value: object, path: str, depth: int) -> Filter:
+    if isinstance(value, Mapping):
+        return _between_bounds(key, _entries(value, path, depth, "two bounds"), path)
     ends = list(_listed(value, path, "two values"))
     if len(ends) != 2:
         raise InvalidArgument(f"{path} must be a list of two values, got {len(ends)}", field=path)
@@ -161,6 +166,21 @@ def _between(key: str, value: object, path: str, depth: int) -> Filter:
             f"{path} must have two values of one type, got {shown(ends[0])} and {shown(ends[1])}", field=path
         )
     return Between(key, low, high)
+
+
+def _between_bounds(key: str, bounds: dict[str, object], path: str) -> Filter:
+    low = [name for name in ("$gt", "$gte") if name in bounds]
+    high = [name for name in ("$lt", "$lte") if name in bounds]
+    if not bounds or len(low) > 1 or len(high) > 1 or len(low) + len(high) < len(bounds):
+        raise InvalidArgument(
+            f"{path} must have one of $gt and $gte, one of $lt and $lte, or both, got "
+            f"{', '.join(bounds) or 'nothing'}",
+            field=path,
+        )
+    first, last = (_bound(bounds[ends[0]], f"{path}.{ends[0]}") if ends else None for ends in (low, high))
+    if first is not None and last is not None and kind_of(first) != kind_of(last):
+        raise InvalidArgument(f"{path} must have two values of one type, got {shown(bounds)}", field=path)
+    return Between(key, first, last, low_open=low == ["$gt"], high_open=high == ["$lt"], strict=True)
 
 
 def _below(key: str, value: object, path: str, depth: int, *, is_open: bool) -> Filter:

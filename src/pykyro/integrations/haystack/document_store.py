@@ -11,10 +11,23 @@ from haystack.document_stores.types import DuplicatePolicy
 from haystack.utils import Secret, deserialize_secrets_inplace
 
 import pykyro
-from pykyro.integrations.haystack.documents import Row, check_meta, document_of, rows_of, to_write
+from pykyro.integrations.haystack.documents import (
+    CONTENT_KEY,
+    Row,
+    check_meta,
+    document_of,
+    rows_of,
+    to_write,
+)
 from pykyro.integrations.haystack.filters import filter_of, searched
 from pykyro.integrations.places import Given, Place
-from pykyro.integrations.store_collection import StoreCollection, every_document, found, require_stored
+from pykyro.integrations.store_collection import (
+    StoreCollection,
+    every_document,
+    found,
+    require_stored,
+    words_under,
+)
 
 _KEY: Final = Secret.from_env_var("KYRODB_API_KEY", strict=False)
 
@@ -41,6 +54,7 @@ class KyroDocumentStore:
         distance: pykyro.Distance = "cosine",
         create: bool = True,
         namespace: str = "",
+        text_language: str | None = None,
     ) -> None:
         """Exactly one of these says where the documents are: `path`, a directory, opened in this process; `url`, the
         host:port of a server, with `api_key`, `tls` and `timeout_s` as for pykyro.Client; `database`, a Database, a
@@ -49,12 +63,17 @@ class KyroDocumentStore:
         The collection is made by the first write, for embeddings of `embedding_dim` components, with `distance`
         ("cosine", "euclidean", "innerproduct"). Without `create` it must be there.
 
+        With a `text_language`, one of docs/words.md or "simple", a collection that is made here also finds the words
+        of documents: KyroBM25Retriever and KyroHybridRetriever. One that is there has what it was created with.
+
         Raises InvalidArgument, and what `pykyro.open` and `pykyro.Client` raise.
         """
         key = api_key.resolve_value() if api_key is not None and url is not None else None
         place = Place(path=path, url=url, database=database, api_key=key, tls=tls, timeout_s=timeout_s)
         self._place: Final = place
-        self._collection: Final = StoreCollection(place, collection, distance=distance, create=create)
+        self._collection: Final = StoreCollection(
+            place, collection, distance=distance, create=create, text=words_under(CONTENT_KEY, text_language)
+        )
         self._dimension: Final = embedding_dim
         self._namespace: Final = namespace
         self._parameters: Final = {
@@ -68,6 +87,7 @@ class KyroDocumentStore:
             "distance": distance,
             "create": create,
             "namespace": namespace,
+            "text_language": text_language,
         }
         self._is_given: Final = database is not None
 
@@ -183,6 +203,31 @@ class KyroDocumentStore:
         )
         return [document_of(hit) for hit in hits]
 
+    def text_retrieval(
+        self,
+        query: str,
+        query_embedding: list[float] | None = None,
+        *,
+        filters: dict[str, Any] | None = None,
+        top_k: int = 10,
+        return_embedding: bool = False,
+    ) -> list[Document]:
+        """The `top_k` documents that have the words of `query`, by BM25; with an embedding those that are best by
+        both, of the documents that have embeddings. Raises InvalidArgument for a collection without words."""
+        condition = filter_of(filters) if query_embedding is None else searched(filters)
+        collection = self._collection.to_read()
+        if collection is None or not top_k:
+            return []
+        hits = collection.search(
+            query_embedding,
+            top_k,
+            text=query,
+            filter=condition,
+            namespace=self._namespace,
+            include_vectors=return_embedding,
+        )
+        return [document_of(hit) for hit in hits]
+
     def _count(self, filters: dict[str, Any] | None) -> int:
         condition, collection = filter_of(filters), self._collection.to_read()
         return 0 if collection is None else collection.count(filter=condition, namespace=self._namespace)
@@ -265,6 +310,30 @@ class KyroDocumentStore:
         hits = await collection.search(
             query_embedding,
             top_k,
+            filter=condition,
+            namespace=self._namespace,
+            include_vectors=return_embedding,
+        )
+        return [document_of(hit) for hit in hits]
+
+    async def text_retrieval_async(
+        self,
+        query: str,
+        query_embedding: list[float] | None = None,
+        *,
+        filters: dict[str, Any] | None = None,
+        top_k: int = 10,
+        return_embedding: bool = False,
+    ) -> list[Document]:
+        """`text_retrieval` for coroutines."""
+        condition = filter_of(filters) if query_embedding is None else searched(filters)
+        collection = await self._collection.ato_read()
+        if collection is None or not top_k:
+            return []
+        hits = await collection.search(
+            query_embedding,
+            top_k,
+            text=query,
             filter=condition,
             namespace=self._namespace,
             include_vectors=return_embedding,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -14,6 +14,7 @@ from pykyro.integrations.diversity import most_relevant_and_diverse
 from pykyro.integrations.langchain.rows import documents_of
 from pykyro.integrations.store_collection import StoreCollection, found
 
+MODES: Final = ("vector", "text", "hybrid")
 Filter: TypeAlias = Mapping[str, Any]
 """A filter as pykyro has them: {"year": {"$gte": 2020}}."""
 
@@ -51,15 +52,19 @@ class Searches(VectorStore):
     def similarity_search(
         self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[Document]:
-        """The `k` documents most similar to `query` of those that match `filter`."""
-        return self.similarity_search_by_vector(self._embedding.embed_query(query), k, filter, **kwargs)
+        """The `k` documents most similar to `query` of those that match `filter`. With `mode` "text" those that have
+        its words, by BM25; with "hybrid" by both, fused as `fuse` says; "vector" unless it is said."""
+        text, options = _legs(query, kwargs), _options(query, kwargs)
+        vector = None if text is None else self._embedding.embed_query(text)
+        return self._documents(self._search(vector, k, filter, **options))
 
     async def asimilarity_search(
         self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[Document]:
         """`similarity_search` for coroutines."""
-        vector = await self._embedding.aembed_query(query)
-        return await self.asimilarity_search_by_vector(vector, k, filter, **kwargs)
+        text, options = _legs(query, kwargs), _options(query, kwargs)
+        vector = None if text is None else await self._embedding.aembed_query(text)
+        return self._documents(await self._asearch(vector, k, filter, **options))
 
     def similarity_search_by_vector(
         self, embedding: Sequence[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
@@ -77,16 +82,18 @@ class Searches(VectorStore):
         self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """Documents with their scores, higher is more similar: the cosine, the inner product, or for "euclidean"
-        1 / (1 + distance)."""
-        vector = self._embedding.embed_query(query)
-        return self.similarity_search_with_score_by_vector(vector, k, filter, **kwargs)
+        1 / (1 + distance). `mode` as for `similarity_search`: the scores are then those of BM25 or of the fusion."""
+        text, options = _legs(query, kwargs), _options(query, kwargs)
+        vector = None if text is None else self._embedding.embed_query(text)
+        return self._scored(self._search(vector, k, filter, **options))
 
     async def asimilarity_search_with_score(
         self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """`similarity_search_with_score` for coroutines."""
-        vector = await self._embedding.aembed_query(query)
-        return await self.asimilarity_search_with_score_by_vector(vector, k, filter, **kwargs)
+        text, options = _legs(query, kwargs), _options(query, kwargs)
+        vector = None if text is None else await self._embedding.aembed_query(text)
+        return self._scored(await self._asearch(vector, k, filter, **options))
 
     def similarity_search_with_score_by_vector(
         self, embedding: Sequence[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
@@ -162,7 +169,7 @@ class Searches(VectorStore):
         return lambda score: _relevance(score, self._collection.distance)
 
     def _search(
-        self, vector: Sequence[float], k: int, filter: Filter | None, **options: Any
+        self, vector: Sequence[float] | None, k: int, filter: Filter | None, **options: Any
     ) -> list[pykyro.Hit]:
         collection = self._collection.to_read()
         if collection is None:
@@ -170,7 +177,7 @@ class Searches(VectorStore):
         return list(collection.search(vector, k, filter=filter, namespace=self._namespace, **options))
 
     async def _asearch(
-        self, vector: Sequence[float], k: int, filter: Filter | None, **options: Any
+        self, vector: Sequence[float] | None, k: int, filter: Filter | None, **options: Any
     ) -> list[pykyro.Hit]:
         collection = await self._collection.ato_read()
         if collection is None:
@@ -189,6 +196,22 @@ class Searches(VectorStore):
         vectors = [hit.vector for hit in hits if hit.vector is not None]
         picked = most_relevant_and_diverse(vector, vectors, k, lambda_mult)
         return self._documents(hits[at] for at, _ in picked)
+
+
+def _legs(query: str, options: Mapping[str, Any]) -> str | None:
+    """The text to embed; None where the search goes by words alone. Raises InvalidArgument."""
+    mode = options.get("mode", "vector")
+    if mode not in MODES:
+        raise pykyro.InvalidArgument(
+            f"mode must be one of {', '.join(MODES)}, got {mode!r:.100}", field="mode"
+        )
+    return None if mode == "text" else query
+
+
+def _options(query: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What else the search is told."""
+    rest = {name: value for name, value in options.items() if name != "mode"}
+    return rest if options.get("mode", "vector") == "vector" else rest | {"text": query}
 
 
 def _relevance(score: float, distance: str) -> float:

@@ -13,7 +13,7 @@ import pykyro
 from pykyro.integrations.langchain.rows import CONTENT_KEY, Row, rows_of
 from pykyro.integrations.langchain.searches import Filter, Searches
 from pykyro.integrations.places import Given, Place
-from pykyro.integrations.store_collection import StoreCollection, require_stored
+from pykyro.integrations.store_collection import StoreCollection, require_stored, words_under
 
 
 class KyroVectorStore(Searches):
@@ -39,6 +39,7 @@ class KyroVectorStore(Searches):
         create: bool = True,
         namespace: str = "",
         content_key: str = CONTENT_KEY,
+        text_language: str | None = None,
     ) -> None:
         """Exactly one of these says where the documents are: `path`, a directory, opened in this process; `url`, the
         host:port of a server, with `api_key`, `tls` and `timeout_s` as for pykyro.Client; `database`, a Database, a
@@ -48,11 +49,16 @@ class KyroVectorStore(Searches):
         searches find nothing. Without `create` it must be there. `content_key` is the metadata entry that holds
         `page_content`.
 
+        With a `text_language`, one of docs/words.md or "simple", a collection that is made here also finds the words
+        of documents: searches with `mode` "text" or "hybrid". One that is there has what it was created with.
+
         Raises InvalidArgument, and what `pykyro.open` and `pykyro.Client` raise.
         """
         place = Place(path=path, url=url, database=database, api_key=api_key, tls=tls, timeout_s=timeout_s)
         self._place: Final = place
-        self._collection = StoreCollection(place, collection, distance=distance, create=create)
+        self._collection = StoreCollection(
+            place, collection, distance=distance, create=create, text=words_under(content_key, text_language)
+        )
         self._embedding = embedding
         self._namespace = namespace
         self._content_key = content_key

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 import pykyro
@@ -15,16 +15,21 @@ _CONTENT: Final = "_node_content"
 _DOCUMENT_KEYS: Final = ("document_id", "doc_id", "ref_doc_id")
 SOURCE_KEY: Final = "ref_doc_id"
 """The metadata entry that holds the id of the document a node was cut from."""
-_OWN_KEYS: Final = frozenset({_CONTENT, "_node_type", *_DOCUMENT_KEYS})
+TEXT_KEY: Final = "_node_text"
+"""The text of a node once more, where its words are to be found."""
+_OWN_KEYS: Final = frozenset({_CONTENT, TEXT_KEY, "_node_type", *_DOCUMENT_KEYS})
 """Entries that LlamaIndex makes of a node. A node's own metadata of these names is kept within the content, where it
 comes back from but is not filtered by."""
 
 Row: TypeAlias = tuple[str, list[float], dict[str, Any]]
 
 
-def rows_of(nodes: Iterable[BaseNode]) -> list[Row]:
+def rows_of(nodes: Iterable[BaseNode], *, with_text: bool = False) -> list[Row]:
     """(id, vector, metadata) for each node. Raises InvalidArgument for one without an embedding."""
-    return [(node.node_id, _embedding(node), _metadata(node)) for node in nodes]
+    return [
+        (node.node_id, _embedding(node), _metadata(node) | ({TEXT_KEY: _text(node)} if with_text else {}))
+        for node in nodes
+    ]
 
 
 def node_of(stored: pykyro.Hit | pykyro.StoredDocument) -> BaseNode:
@@ -54,6 +59,10 @@ def _metadata(node: BaseNode) -> dict[str, Any]:
             "_node_type": made["_node_type"],
         }
     )
+
+
+def _text(node: BaseNode) -> str:
+    return node.get_content(MetadataMode.NONE)
 
 
 def _embedding(node: BaseNode) -> list[float]:

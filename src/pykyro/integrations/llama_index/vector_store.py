@@ -17,10 +17,16 @@ from llama_index.core.vector_stores.types import (
 
 import pykyro
 from pykyro.integrations.llama_index.filters import Filter, filter_of
-from pykyro.integrations.llama_index.nodes import SOURCE_KEY, node_of, rows_of
+from pykyro.integrations.llama_index.nodes import SOURCE_KEY, TEXT_KEY, node_of, rows_of
 from pykyro.integrations.llama_index.queries import Asked, result_of
 from pykyro.integrations.places import Given, Place
-from pykyro.integrations.store_collection import StoreCollection, every_document, found, require_stored
+from pykyro.integrations.store_collection import (
+    StoreCollection,
+    every_document,
+    found,
+    require_stored,
+    words_under,
+)
 
 
 class KyroVectorStore(BasePydanticVectorStore):
@@ -36,6 +42,7 @@ class KyroVectorStore(BasePydanticVectorStore):
     _place: Place = PrivateAttr()
     _collection: StoreCollection = PrivateAttr()
     _namespace: str = PrivateAttr()
+    _with_text: bool = PrivateAttr()
 
     def __init__(
         self,
@@ -50,6 +57,7 @@ class KyroVectorStore(BasePydanticVectorStore):
         distance: pykyro.Distance = "cosine",
         create: bool = True,
         namespace: str = "",
+        text_language: str | None = None,
     ) -> None:
         """Exactly one of these says where the nodes are: `path`, a directory, opened in this process; `url`, the
         host:port of a server, with `api_key`, `tls` and `timeout_s` as for pykyro.Client; `database`, a Database, a
@@ -58,12 +66,18 @@ class KyroVectorStore(BasePydanticVectorStore):
         The collection is made by the first write, with `distance` ("cosine", "euclidean", "innerproduct"); until then
         queries find nothing. Without `create` it must be there.
 
+        With a `text_language`, one of docs/words.md or "simple", a collection that is made here also finds the words
+        of nodes: the modes TEXT_SEARCH, SPARSE and HYBRID. One that is there has what it was created with.
+
         Raises InvalidArgument, and what `pykyro.open` and `pykyro.Client` raise.
         """
         super().__init__(stores_text=True)
         place = Place(path=path, url=url, database=database, api_key=api_key, tls=tls, timeout_s=timeout_s)
         self._place = place
-        self._collection = StoreCollection(place, collection, distance=distance, create=create)
+        self._collection = StoreCollection(
+            place, collection, distance=distance, create=create, text=words_under(TEXT_KEY, text_language)
+        )
+        self._with_text = text_language is not None
         self._namespace = namespace
 
     @classmethod
@@ -83,7 +97,7 @@ class KyroVectorStore(BasePydanticVectorStore):
 
         Raises InvalidArgument when metadata cannot be stored, ids among them; what else `insert_many` raises.
         """
-        rows = rows_of(nodes)
+        rows = rows_of(nodes, with_text=self._with_text)
         if rows:
             collection = self._collection.to_write(len(rows[0][1]))
             require_stored(collection.insert_many(rows, self._namespace))
@@ -91,7 +105,7 @@ class KyroVectorStore(BasePydanticVectorStore):
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """`add` for coroutines."""
-        rows = rows_of(nodes)
+        rows = rows_of(nodes, with_text=self._with_text)
         if rows:
             collection = await self._collection.ato_write(len(rows[0][1]))
             require_stored(await collection.insert_many(rows, self._namespace))
@@ -163,9 +177,11 @@ class KyroVectorStore(BasePydanticVectorStore):
         """The `similarity_top_k` nodes most similar to the embedding of the query, with their scores: higher is more
         similar.
 
-        Modes are DEFAULT and MMR, which has `mmr_threshold` (0 most diverse, 1 most similar) and picks from
-        `mmr_prefetch_k` nodes, by default four times as many as are asked for. `kwargs` are also `ef_search`, `exact`
-        and `min_score` of a search. Raises InvalidArgument, for modes that are not there too.
+        Modes are DEFAULT; TEXT_SEARCH and SPARSE, by the words of the query; HYBRID, by both, fused by ranks, or by
+        weighted scores where the query has an `alpha` (1: the vector alone); and MMR, which has `mmr_threshold` (0
+        most diverse, 1 most similar) and picks from `mmr_prefetch_k` nodes, by default four times as many as are
+        asked for. `kwargs` are also `ef_search`, `exact`, `min_score` and `fuse` of a search. Raises InvalidArgument,
+        for modes that are not there too.
         """
         asked = Asked.of(query, kwargs)
         collection = self._collection.to_read()

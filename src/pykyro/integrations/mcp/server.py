@@ -10,7 +10,16 @@ from mcp.types import ToolAnnotations
 import pykyro
 from pykyro.integrations.mcp.tools import ReadTools, WriteTools
 
-_READS: Final = ("list_collections", "search", "search_like", "get", "scroll", "count", "health")
+_READS: Final = (
+    "list_collections",
+    "search",
+    "search_text",
+    "search_like",
+    "get",
+    "scroll",
+    "count",
+    "health",
+)
 _WRITES: Final = ("insert", "update_metadata", "delete")
 _READING: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _WRITING: Final = ToolAnnotations(
@@ -30,7 +39,7 @@ def make_server(
         version=pykyro.__version__,
         instructions=f"A vector database. This server {what} documents: an id, a vector and metadata. Begin with "
         "list_collections; use scroll to see what documents look like, search_like to find neighbours of one of "
-        "them, search where you have a vector.",
+        "them, search_text where a collection has text_keys, search where you have a vector.",
         log_level="WARNING",
     )
     tools = WriteTools(database, collection) if allow_writes else ReadTools(database, collection)

@@ -62,8 +62,9 @@ class ReadTools:
         self._default: Final = collection
 
     def list_collections(self) -> Json:
-        """List all collections: name, dimension of the vectors, distance, type of ids, aliases, and number of
-        documents, null where it is not known without opening the collection."""
+        """List all collections: name, dimension of the vectors, distance, type of ids, aliases, keys of metadata
+        whose words search_text finds, and number of documents, null where it is not known without opening the
+        collection."""
         with _told():
             return {"collections": [_about(info) for info in self._database.collections()]}
 
@@ -96,6 +97,32 @@ class ReadTools:
                 include_vectors=include_vectors,
             )
             return {"hits": [_hit(hit) for hit in found], "matched": found.matched}
+
+    def search_text(
+        self,
+        text: Annotated[
+            str,
+            Field(
+                description='Words to look for: the more of them, and the rarer, the better. "in quotation marks": a '
+                "phrase; begin*: words that begin so; +must be there; -must not be there."
+            ),
+        ],
+        vector: Annotated[
+            list[float] | None,
+            Field(description="Also search by this vector, and join both answers (hybrid)."),
+        ] = None,
+        k: Count = 10,
+        filter: Condition = None,
+        collection: Collection = "",
+        namespace: Namespace = "",
+    ) -> Json:
+        """Find the k documents that have the words of a text, best first, by BM25; with a vector by both. Only for
+        collections with `text_keys`, the metadata whose words are found."""
+        with _told():
+            found = self._documents(collection).search(
+                vector, k, text=text, filter=_condition(filter), namespace=namespace
+            )
+            return {"hits": [_hit(hit) for hit in found], "matched": found.matched, "note": found.note}
 
     def search_like(
         self,
@@ -235,4 +262,5 @@ def _about(info: pykyro.CollectionInfo) -> Json:
         "id_type": info.config.id_type,
         "documents": info.documents,
         "aliases": list(info.aliases),
+        "text_keys": [] if info.config.words is None else list(info.config.words.keys),
     }

@@ -1,0 +1,1 @@
+"""The names of the package qdrant_client, on the public API of pykyro."""

@@ -1,0 +1,1 @@
+"""Rows of other databases, one by one, and their way into a collection."""
