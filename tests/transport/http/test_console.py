@@ -88,14 +88,16 @@ def page(server: RunningServer) -> Iterator[Any]:
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
         page.goto(f"http://127.0.0.1:{server.http_port}/console/")
         page.locator("#collections button", has_text="books").click()
-        page.locator("h2.title", has_text="books").wait_for()
+        page.locator("#collections button[aria-current=true]", has_text="books").wait_for()
+        page.get_by_text("120 documents match").wait_for()
+        page.wait_for_load_state("networkidle")
         yield page
         assert faults == []
         browser.close()
 
 
 def test_markup_in_ids_and_metadata_is_shown_as_text(page: Any) -> None:
-    page.locator("#field-1").fill('{"year": 1800}')
+    page.get_by_label("Filter (JSON)").fill('{"year": 1800}')
     page.get_by_role("button", name="Show").click()
     page.get_by_text("1 documents match").wait_for()
     assert page.locator("td").first.text_content() == MARKUP
@@ -122,6 +124,6 @@ def test_the_map_and_the_figures_are_drawn_and_reached_by_keys(page: Any) -> Non
 
 
 def test_a_bad_filter_is_said_and_changes_nothing(page: Any) -> None:
-    page.locator("#field-1").fill("{bad")
+    page.get_by_label("Filter (JSON)").fill("{bad")
     page.get_by_role("button", name="Show").click()
     page.get_by_role("alert").filter(has_text="The filter is no JSON").wait_for()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = "console"
 _PAGE: Final = "index.html"
-_TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS: Final = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "

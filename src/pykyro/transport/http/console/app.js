@@ -25,10 +25,12 @@ async function show() {
   }
   const panel = byId("panel");
   panel.setAttribute("aria-labelledby", `tab-${state.view}`);
-  panel.replaceChildren();
+  // What a view that was left still draws goes to an element that nobody sees.
+  const place = make("div");
+  panel.replaceChildren(place);
   failed(null);
   if (!state.collection && state.view !== "server") return;
-  await guarded(() => VIEWS[state.view](panel, state.collection, { guarded, like, wanted: state.like, signal: leave.signal }));
+  await guarded(() => VIEWS[state.view](place, state.collection, { guarded, like, wanted: state.like, signal: leave.signal }));
 }
 
 async function guarded(work) {
