@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-
 from tests.server.running import running_server
 from tests.transport.rest.door import client_of
 
@@ -36,7 +35,9 @@ def test_a_request_whose_time_passes_is_answered_504(rest: httpx.Client) -> None
     assert rest.post(SCROLL, json={}).status_code == 200
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "nan", "1e3", "", "999999999999", "9999999999", "1 s", "0.0", "x" * 500])
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "nan", "1e3", "", "999999999999", "9999999999", "1 s", "0.0", "x" * 500]
+)
 def test_what_is_no_time_is_refused_by_its_name(rest: httpx.Client, text: str) -> None:
     answer = rest.post(SCROLL, json={}, headers={"request-timeout": text})
     assert answer.status_code == 400

@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.server.running import RunningServer, http_request, running_server
 from tests.transport.rest.door import client_of
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 FILES = {file.name: file for file in resources.files("pykyro.transport.http").joinpath("console").iterdir()}
 MARKUP = "<img src=x onerror=\"document.title='taken'\">"
-TRAVERSALS = ("..%2fdashboard.html", "%2e%2e/http.py", "....//http.py", "app.js/", "app.js%00", "//etc/passwd")
+TRAVERSALS = (
+    "..%2fdashboard.html",
+    "%2e%2e/http.py",
+    "....//http.py",
+    "app.js/",
+    "app.js%00",
+    "//etc/passwd",
+)
 
 
 @pytest.fixture(scope="module")

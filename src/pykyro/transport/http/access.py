@@ -64,7 +64,9 @@ class KeyGate:
 
     def _for_browsers(self, scope: Scope) -> bool:
         path: str = scope["path"]
-        return self._server_state.settings.server.dashboard and (path == DASHBOARD or path.startswith(CONSOLE))
+        return self._server_state.settings.server.dashboard and (
+            path == DASHBOARD or path.startswith(CONSOLE)
+        )
 
     def _key(self, headers: Headers) -> ApiKey | None:
         authorization = headers.get("authorization")

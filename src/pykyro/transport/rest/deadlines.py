@@ -19,7 +19,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 
 def deadline_of(headers: Mapping[str, str]) -> float | None:
-    """The moment of `time.monotonic` until which a request has time, None without the header. Raises InvalidArgument."""
+    """Until when a request has time, by `time.monotonic`; None without the header. Raises InvalidArgument."""
     text = headers.get(REQUEST_TIMEOUT)
     if text is None:
         return None

@@ -16,7 +16,7 @@ function plan(answer, collection) {
   const way = [answer.exact ? "exact" : "by the graph", answer.tiers.length ? `tiers: ${answer.tiers.join(", ")}` : "",
     answer.cached ? `cached: ${answer.cached}` : "", answer.complete ? "" : "not complete", `${answer.latency_ms.toFixed(2)} ms`];
   return make("div", { class: "card" }, make("h2", {}, "How it was found"),
-    draw("svg", { viewBox: "0 0 600 116", role: "img", "aria-label": stages.map(([name, n]) => `${name} ${n} rows`).join(", ") }, ...bars),
+    draw("svg", { class: "plan", viewBox: "0 0 600 116", role: "img", "aria-label": stages.map(([name, n]) => `${name} ${n} rows`).join(", ") }, ...bars),
     make("p", { class: "dim" }, way.filter(Boolean).join(" · ")), answer.plan ? make("pre", {}, answer.plan) : undefined);
 }
 

@@ -6,10 +6,10 @@ const percent = (share) => `${(100 * share).toFixed(2)} %`;
 const milliseconds = (ns) => ns ? `${(ns / 1e6).toFixed(2)} ms` : "–";
 
 function curve(name, unit, values) {
-  const most = Math.max(...values, 1e-9);
+  const most = Math.max(...values, 1);
   const at = (value, index) => `${40 + 350 * (index + KEPT - values.length) / (KEPT - 1)} ${100 - 84 * value / most}`;
   const label = most >= 10 ? count(Math.round(most)) : most.toFixed(1);
-  return make("div", { class: "card" }, make("h2", {}, `${name} (${unit})`),
+  return make("div", { class: "card" }, make("h2", {}, `${name} `, make("span", { class: "unit" }, unit)),
     draw("svg", { viewBox: "0 0 400 122", role: "img", "aria-label": `${name}: now ${(values.at(-1) ?? 0).toFixed(1)} ${unit}, at most ${label}` },
       draw("path", { class: "axis", d: "M40 12V100H392", fill: "none" }), draw("text", { x: 34, y: 20, "text-anchor": "end" }, label),
       draw("text", { x: 34, y: 104, "text-anchor": "end" }, "0"), draw("text", { x: 40, y: 116 }, `${KEPT * EVERY_MS / 60000} min ago`),
@@ -44,7 +44,7 @@ export async function showServer(panel, collection, { guarded, signal }) {
     before = { ...values, at };
     for (const history of Object.values(histories)) if (history.length > KEPT) history.shift();
     tiles.replaceChildren(tile("99 % of searches within", milliseconds(now.p99_latency_ns)), tile("Cache hits", percent(now.cache_hit_rate)),
-      tile("Errors", percent(now.error_rate)), tile("Recall, sampled", report.recall ? percent(report.recall.estimate) : "not yet measured"));
+      tile("Errors", percent(now.error_rate)), tile("Slow searches", count(total(samples, "kyrodb_slow_queries_total"))), tile("Recall, sampled", report.recall ? percent(report.recall.estimate) : "not yet measured"));
     slo.replaceChildren(table(["Objective", "Now", "Wanted", ""], [["p99 latency", milliseconds(now.p99_latency_ns), `≤ ${milliseconds(wanted.p99_latency_ns)}`],
       ["cache hit rate", percent(now.cache_hit_rate), `≥ ${percent(wanted.min_cache_hit_rate)}`], ["error rate", percent(now.error_rate), `≤ ${percent(wanted.max_error_rate)}`],
       ["availability", percent(now.availability), `≥ ${percent(wanted.min_availability)}`]].map((row, index) => {
