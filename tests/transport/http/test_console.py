@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.server.running import RunningServer, http_request, running_server
+from tests.transport.http.test_dashboard import KEY, with_keys
 from tests.transport.rest.door import client_of
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -127,6 +128,26 @@ def test_the_map_and_the_figures_are_drawn_and_reached_by_keys(page: Any) -> Non
     page.keyboard.press("ArrowRight")
     page.get_by_role("img", name=re.compile("Searches")).wait_for()
     assert page.get_by_role("tab", name="Server").get_attribute("aria-selected") == "true"
+
+
+def test_a_key_typed_in_opens_what_it_may_see_and_is_kept_in_the_tab_alone(tmp_path: Path) -> None:
+    if BROWSER is None:
+        pytest.skip("needs Chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    settings = with_keys(tmp_path, server__observability_auth="metrics_and_slo")
+    with running_server(tmp_path, **settings) as server, playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.http_port}/console/")
+        page.get_by_role("alert").filter(has_text="401").wait_for()
+        page.get_by_label("API key").fill(KEY)
+        page.get_by_role("button", name="Use", exact=True).click()
+        page.get_by_text("0 documents match").wait_for()
+        page.get_by_role("tab", name="Server").click()
+        page.get_by_role("heading", name="Tenants and usage").wait_for()
+        assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
+        assert page.get_by_label("API key").input_value() == ""
+        browser.close()
 
 
 def test_a_bad_filter_is_said_and_changes_nothing(page: Any) -> None:

@@ -35,7 +35,7 @@ class Console:
     """An ASGI application for these paths."""
 
     def __init__(self) -> None:
-        self._answers = {CONSOLE.rstrip("/"): RedirectResponse(CONSOLE, 308, _HEADERS)}
+        self._answers: dict[str, Response] = {CONSOLE.rstrip("/"): RedirectResponse(CONSOLE, 308, _HEADERS)}
         for file in resources.files(__package__ or "").joinpath(_FOLDER).iterdir():
             media_type = _TYPES.get(file.name[file.name.rfind(".") :])
             if media_type is not None:

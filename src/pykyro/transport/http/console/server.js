@@ -3,6 +3,7 @@ import { count, draw, make, table, tile } from "./dom.js";
 
 const EVERY_MS = 2000, KEPT = 150;
 const percent = (share) => `${(100 * share).toFixed(2)} %`;
+const moment = (seconds) => seconds ? new Date(1000 * seconds).toLocaleString() : "none known";
 const milliseconds = (ns) => ns ? `${(ns / 1e6).toFixed(2)} ms` : "–";
 
 function curve(name, unit, values) {
@@ -44,7 +45,8 @@ export async function showServer(panel, collection, { guarded, signal }) {
     before = { ...values, at };
     for (const history of Object.values(histories)) if (history.length > KEPT) history.shift();
     tiles.replaceChildren(tile("99 % of searches within", milliseconds(now.p99_latency_ns)), tile("Cache hits", percent(now.cache_hit_rate)),
-      tile("Errors", percent(now.error_rate)), tile("Slow searches", count(total(samples, "kyrodb_slow_queries_total"))), tile("Recall, sampled", report.recall ? percent(report.recall.estimate) : "not yet measured"));
+      tile("Errors", percent(now.error_rate)), tile("Slow searches", count(total(samples, "kyrodb_slow_queries_total"))), tile("Newest backup", moment(samples.get("kyrodb_backup_newest_timestamp_seconds"))),
+      tile("Recall, sampled", report.recall ? percent(report.recall.estimate) : "not yet measured"));
     slo.replaceChildren(table(["Objective", "Now", "Wanted", ""], [["p99 latency", milliseconds(now.p99_latency_ns), `≤ ${milliseconds(wanted.p99_latency_ns)}`],
       ["cache hit rate", percent(now.cache_hit_rate), `≥ ${percent(wanted.min_cache_hit_rate)}`], ["error rate", percent(now.error_rate), `≤ ${percent(wanted.max_error_rate)}`],
       ["availability", percent(now.availability), `≥ ${percent(wanted.min_availability)}`]].map((row, index) => {
