@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -33,6 +34,17 @@ def test_a_request_whose_time_passes_is_answered_504(rest: httpx.Client) -> None
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "DEADLINE_EXCEEDED"
     assert rest.post(SCROLL, json={}).status_code == 200
+
+
+def test_a_body_that_stalls_is_not_waited_for_beyond_the_deadline(rest: httpx.Client) -> None:
+    with socket.create_connection((rest.base_url.host, rest.base_url.port or 0)) as connection:
+        head = (
+            f"POST {SCROLL} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n"
+        )
+        connection.sendall(f"{head}request-timeout: 0.2\r\n\r\n{{".encode())
+        connection.settimeout(60)
+        # Without the deadline it would be 408, ten seconds later.
+        assert connection.recv(65536).startswith(b"HTTP/1.1 504 ")
 
 
 @pytest.mark.parametrize(
