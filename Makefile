@@ -10,7 +10,7 @@ SEED ?= 0
 # Tests and the demo start programs by the hundred; each would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-followers demo-postgres test testall dist check format bench crash rig siege fuzz soak proto clean
+.PHONY: help demo demo-followers demo-postgres test testall dist check format bench crash rig siege fuzz soak docs proto clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,11 +68,14 @@ fuzz: $(VENV)/.dev ## every decoder from the kept corpus, for SECONDS_BUDGET
 soak: $(VENV)/.dev ## state machines and histories of eight threads with new seeds, for SECONDS_BUDGET
 	$(BIN)/python -m tests.histories.soak --seconds $(SECONDS_BUDGET) --seed $(SEED)
 
+docs: $(VENV)/.dev ## build the site of docs/ into site/; a link that leads nowhere is an error
+	$(BIN)/python -m mkdocs build --strict
+
 proto: $(VENV)/.dev ## generate the code of the wire contract again
 	$(BIN)/python scripts/generate_proto.py
 
 clean: ## remove what the targets above made
-	rm -rf .venv .venv-3.* .demo .demo-followers .demo-postgres dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-3.* site .demo .demo-followers .demo-postgres dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "KyroDB needs Python 3.11 or later; none was found. Set PYTHON=/path/to/python."; exit 1; }

@@ -87,7 +87,8 @@ class ServerSettings(Section):
     )
     dashboard: bool = key(
         False,
-        "Serve a dashboard for browsers at / of the HTTP port. observability_auth applies to it as to /metrics.",
+        "Serve a dashboard for browsers at / of the HTTP port, and a console at /console/. observability_auth "
+        "applies to the dashboard as to /metrics; the console holds no data and asks REST with the key typed in.",
     )
     rest: bool = key(
         True,

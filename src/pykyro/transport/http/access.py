@@ -22,6 +22,7 @@ KEY_IN_SCOPE: Final = "kyrodb.key"
 MEASURING: Final = frozenset(("/metrics", "/slo"))
 USAGE: Final = "/usage"
 DASHBOARD: Final = "/"
+CONSOLE: Final = "/console/"
 _BASIC: Final = "Basic "
 
 
@@ -62,7 +63,10 @@ class KeyGate:
         await self._app(scope, receive, send)
 
     def _for_browsers(self, scope: Scope) -> bool:
-        return self._server_state.settings.server.dashboard and scope["path"] == DASHBOARD
+        path: str = scope["path"]
+        return self._server_state.settings.server.dashboard and (
+            path == DASHBOARD or path.startswith(CONSOLE)
+        )
 
     def _key(self, headers: Headers) -> ApiKey | None:
         authorization = headers.get("authorization")

@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from pykyro.model.errors import ConfigError
 from pykyro.model.limits import OPEN_CONNECTIONS_MAX, REST_REQUESTS_SHARE
@@ -32,7 +32,8 @@ from pykyro.telemetry.exposition import CONTENT_TYPE, render
 from pykyro.telemetry.health import HealthStatus
 from pykyro.telemetry.window import WINDOW_S
 from pykyro.tenancy.api_keys import ApiKey
-from pykyro.transport.http.access import DASHBOARD, KEY_IN_SCOPE, KeyGate
+from pykyro.transport.http.access import CONSOLE, DASHBOARD, KEY_IN_SCOPE, KeyGate
+from pykyro.transport.http.console import Console
 from pykyro.transport.http.dashboard import Dashboard
 from pykyro.transport.http.deadline import bounded
 from pykyro.transport.http.doors import REST_PATHS, Doors, withheld
@@ -94,8 +95,11 @@ def application(server_state: ServerState) -> Starlette:
     }
     if server_state.settings.server.dashboard:
         endpoints[DASHBOARD] = Dashboard().respond
+    routes: list[BaseRoute] = [Route(path, endpoint) for path, endpoint in endpoints.items()]
+    if server_state.settings.server.dashboard:
+        routes.append(Mount(CONSOLE.rstrip("/"), Console()))
     return Starlette(
-        routes=[Route(path, endpoint) for path, endpoint in endpoints.items()],
+        routes=routes,
         middleware=[Middleware(KeyGate, server_state)],
         exception_handlers={HTTPException: _empty},
     )

@@ -33,6 +33,7 @@ from pykyro.transport.http.deadline import CONNECTION_IN_SCOPE
 from pykyro.transport.rest.bodies import ClientGone, Incoming, parse_json, weight_of
 from pykyro.transport.rest.calls import Calls, RestContext, unavailable
 from pykyro.transport.rest.checks import checked_object, fault_of
+from pykyro.transport.rest.deadlines import PASSED, deadline_of, within
 from pykyro.transport.rest.declare import ARROW, JSON, Operation, Reply, Request
 from pykyro.transport.rest.operations import Allowed, find
 from pykyro.transport.rest.outgoing import Outgoing
@@ -102,10 +103,12 @@ class Rest:
                 backend = self.backend
                 if backend is None:
                     raise unavailable("the database is starting or has stopped")
-                context = RestContext(_peer_of(scope), tuple(headers.items()))
+                ends_s = deadline_of(headers)
+                context = RestContext(_peer_of(scope), tuple(headers.items()), ends_s)
                 calls = Calls(backend, context, self._memory, self._threads)
                 with outgoing.ending_with_its_client():
-                    reply = await self._carried_out(operation, path, scope, headers, incoming, calls)
+                    async with within(ends_s):
+                        reply = await self._carried_out(operation, path, scope, headers, incoming, calls)
                     await outgoing.reply(
                         reply,
                         closes=not incoming.ended,
@@ -118,7 +121,8 @@ class Rest:
             reply = Reply(None, 204, {"allow": allowed.methods})
             await outgoing.reply(reply, closes=not incoming.ended, in_thread=self._in_thread)
         except Problem as problem:
-            await incoming.discard()
+            if problem.status != PASSED:  # who has no time left is not waited for
+                await incoming.discard()
             await outgoing.problem(problem, closes=not incoming.ended)
         except (ClientGone, asyncio.CancelledError):
             raise
