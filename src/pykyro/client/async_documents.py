@@ -26,6 +26,7 @@ from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
 from pykyro.model.legs import FuseLike
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import CompactionReport, FlushReport
+from pykyro.model.reranking import Reranker, checked_reranking
 from pykyro.model.value_order import FACETS
 
 
@@ -76,6 +77,8 @@ class Documents(DocumentWrites):
         group_by: str | None = None,
         group_size: int = 0,
         mmr: MmrLike | None = None,
+        rerank: Reranker | None = None,
+        rerank_candidates: int = 0,
         filter: FilterArgument | None = None,
         namespace: str = "",
         ef_search: int = 0,
@@ -99,11 +102,13 @@ class Documents(DocumentWrites):
 
         `group_by` finds the `k` best values under a key, and the best `group_size` documents of each (1 unless it is
         said). `mmr`, a number from 0 to 1 or {"relevance": 0.5, "candidates": 100}, finds documents that are unlike
-        one another, by maximal marginal relevance. See docs/arranging.md.
+        one another, by maximal marginal relevance. `rerank`, which is called here with the best `rerank_candidates`
+        hits and returns a score for each, puts them in another order. See docs/arranging.md.
         """
         fresh = checked_freshness(min_position, max_wait_s)
+        reranking = checked_reranking(rerank, rerank_candidates, k, group_by)
         options = search_options(
-            k,
+            k if reranking is None else reranking.candidates,
             None,
             namespace,
             ef_search,
@@ -113,7 +118,8 @@ class Documents(DocumentWrites):
             include_metadata,
             include_positions,
         ).with_legs(vector, text, fuse, depth, highlight, explain, group_by, group_size, mmr)
-        return await self._run(calls.search(vector, options, filter, fresh))
+        answer = await self._run(calls.search(vector, options, filter, fresh))
+        return answer if reranking is None else await reranking.awaited(answer)
 
     @eager
     async def search_many(

@@ -43,6 +43,7 @@ from pykyro.model.requests import (
     CompactionReport,
     FlushReport,
 )
+from pykyro.model.reranking import Reranker, checked_reranking
 from pykyro.model.text_ids import id_type_of
 from pykyro.model.types import Scope
 from pykyro.model.value_order import FACETS, checked_facets
@@ -119,6 +120,8 @@ class Documents(DocumentWrites):
         group_by: str | None = None,
         group_size: int = 0,
         mmr: MmrLike | None = None,
+        rerank: Reranker | None = None,
+        rerank_candidates: int = 0,
         filter: FilterLike | None = None,
         namespace: str = "",
         ef_search: int = 0,
@@ -142,12 +145,14 @@ class Documents(DocumentWrites):
 
         `group_by` finds the `k` best values under a key, and the best `group_size` documents of each (1 unless it is
         said). `mmr`, a number from 0 to 1 or {"relevance": 0.5, "candidates": 100}, finds documents that are unlike
-        one another, by maximal marginal relevance. See docs/arranging.md.
+        one another, by maximal marginal relevance. `rerank`, which is called here with the best `rerank_candidates`
+        hits and returns a score for each, puts them in another order. See docs/arranging.md.
         """
         fresh = checked_freshness(min_position, max_wait_s)
         condition = None if filter is None else parse_filter(filter)
+        reranking = checked_reranking(rerank, rerank_candidates, k, group_by)
         options = search_options(
-            k,
+            k if reranking is None else reranking.candidates,
             condition,
             namespace,
             ef_search,
@@ -161,7 +166,8 @@ class Documents(DocumentWrites):
             request = options.ask(vector, "vector", engine.schema)
             engine.wait_for(fresh)
             started_s = time.perf_counter()
-            return search_answer(engine.search(request), started_s)
+            answer = search_answer(engine.search(request), started_s)
+        return answer if reranking is None else reranking.of(answer)
 
     def search_many(
         self,

@@ -89,10 +89,10 @@ class Hit(_Described):
     `id` is an int, or a str where ids are text. `vector` is float32, shape (dimension,), bit for bit as it was
     inserted, or None unless asked for. `position` is as in StoredDocument, 0 unless asked for. `legs` and
     `highlights` are those of a search by words that asked for them, else empty. `group` is the value it was grouped
-    by, else None.
+    by, else None. `search_score` is what the search gave where a reranker gave `score`, else None.
     """
 
-    __slots__ = ("group", "highlights", "id", "legs", "position", "score", "vector")
+    __slots__ = ("group", "highlights", "id", "legs", "position", "score", "search_score", "vector")
 
     def __init__(
         self,
@@ -119,6 +119,7 @@ class Hit(_Described):
         self.legs: dict[str, LegScore] = {each.leg: each for each in legs}
         self.highlights = list(highlights)
         self.group = group
+        self.search_score: float | None = None
 
     def highlighted(self, key: str, before: str = "<b>", after: str = "</b>") -> str:
         """The text under `key` with marks around the words of the query; nothing in it is escaped."""

@@ -123,7 +123,7 @@ def test_a_value_that_has_nearly_all_hides_no_other(tmp_path: Path) -> None:
     settle(engine)
     legs = Legs(None, True, arrangement=Arrangement(Grouping("value", 3)))
     found = engine.search(SearchRequest(rows[0], 11, legs=legs))
-    groups = [hit.group for hit in found.hits if isinstance(hit, LegHit)]
+    groups = [group for _, _, group in rows_of(found)]
     assert groups[:3] == ["a", "a", "a"]
     assert sorted(groups[3:]) == [str(at) for at in range(2990, 3000)]
     assert "groups of 'value'" in found.plan
