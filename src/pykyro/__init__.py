@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pykyro.model.answers import (
         DocumentPage,
         Facet,
+        Group,
         Health,
         Hit,
         InsertReport,
@@ -82,6 +83,7 @@ __all__ = [
     "Facet",
     "FailedPrecondition",
     "FlushReport",
+    "Group",
     "Health",
     "Hit",
     "IdType",
@@ -131,6 +133,7 @@ _HOMES: Final = {
     "Tls": "pykyro.client.tls",
     "DocumentPage": _ANSWERS,
     "Facet": _ANSWERS,
+    "Group": _ANSWERS,
     "Health": _ANSWERS,
     "Hit": _ANSWERS,
     "InsertReport": _ANSWERS,

@@ -85,3 +85,27 @@ def test_the_description_says_so(server: RunningServer) -> None:
     assert {"text", "fuse", "highlight"} <= schemas["Search"]["properties"].keys()
     assert "vector" not in schemas["Search"].get("required", ())
     assert {"text", "cold_tier"} <= schemas["CreateCollection"]["properties"].keys()
+
+
+def test_groups_and_unlike_documents_over_rest(server: RunningServer) -> None:
+    ask(server, "PUT", "groups", {"dimension": 3, "text": "body"})
+    documents = [
+        {"id": at + 1, "vector": [1, at, 0.5], "metadata": {"body": body, "page": [7, 7.0, "7", 8][at]}}
+        for at, body in enumerate(TEXTS)
+    ]
+    ask(server, "POST", "groups/documents", {"documents": documents})
+    vector = [1, 0, 0.5]
+    found = ask(server, "POST", "groups/search", {"vector": vector, "group_by": "page", "group_size": 2})[1]
+    assert [(hit["group"], hit["id"]) for hit in found["hits"]] == [(7, 1), (7, 2), ("7", 3), (8, 4)]
+    found = ask(server, "POST", "groups/search", {"text": "brown", "group_by": "page"})[1]
+    assert [(hit["group"], hit["id"]) for hit in found["hits"]] == [(7, 1)]
+    found = ask(server, "POST", "groups/search", {"vector": vector, "k": 2, "mmr": {"relevance": 0}})[1]
+    assert [hit["id"] for hit in found["hits"]] == [1, 4]
+    for body, field in (
+        ({"group_by": "page", "mmr": 1}, "mmr"),
+        ({"group_size": 1}, "group_size"),
+        ({"mmr": {"candidates": 1}}, "mmr.candidates"),
+        ({"mmr": "much"}, "mmr"),
+    ):
+        told, problem = ask(server, "POST", "groups/search", {"vector": vector, **body})
+        assert (told, problem["field"].split(".")[0]) == (400, field.split(".")[0]), problem

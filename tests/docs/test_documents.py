@@ -68,7 +68,7 @@ def run_program(program: str, directory: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/words.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/words.md", "docs/arranging.md"])
 def test_the_programs_for_new_users_run(name: str, tmp_path: Path) -> None:
     embedded = [program for program in programs(ROOT / name) if "pykyro.open(" in program]
     assert embedded

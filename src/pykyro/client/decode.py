@@ -44,6 +44,7 @@ def search_answer(payload: bytes) -> SearchAnswer:
                 row.position,
                 [LegScore(each.leg, each.rank, each.score) for each in row.legs],
                 [Span(each.key, each.start, each.end) for each in row.highlights],
+                values_with_tags({"": row.group}, row.group_type)[""] if row.group_type else None,
             )
             for row in response.results
         ],

@@ -20,11 +20,13 @@ from pykyro.model.answers import (
     through_pages,
 )
 from pykyro.model.arguments import DocId, VectorLike
+from pykyro.model.arrangement import MmrLike
 from pykyro.model.criteria import search_options
 from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
 from pykyro.model.legs import FuseLike
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import CompactionReport, FlushReport
+from pykyro.model.reranking import Reranker, checked_reranking
 from pykyro.model.value_order import FACETS
 
 
@@ -69,6 +71,11 @@ class Documents(DocumentWrites):
         depth: int = 0,
         highlight: bool = False,
         explain: bool = False,
+        group_by: str | None = None,
+        group_size: int = 0,
+        mmr: MmrLike | None = None,
+        rerank: Reranker | None = None,
+        rerank_candidates: int = 0,
         filter: FilterArgument | None = None,
         namespace: str = "",
         ef_search: int = 0,
@@ -89,10 +96,16 @@ class Documents(DocumentWrites):
         With `text` it goes by words instead: the documents whose text has them, by BM25; with both by both, fused as
         `fuse` says: by "rrf", by "weights", or by {"rrf": {"text": 2}} and the like, out of the best `depth` of each.
         `highlight` says where the words of the text are, `explain` the rank and score of each. See docs/words.md.
+
+        `group_by` finds the `k` best values under a key, and the best `group_size` documents of each (1 unless it is
+        said). `mmr`, a number from 0 to 1 or {"relevance": 0.5, "candidates": 100}, finds documents that are unlike
+        one another, by maximal marginal relevance. `rerank`, which is called here with the best `rerank_candidates`
+        hits and returns a score for each, puts them in another order. See docs/arranging.md.
         """
         fresh = checked_freshness(min_position, max_wait_s)
+        reranking = checked_reranking(rerank, rerank_candidates, k, group_by)
         options = search_options(
-            k,
+            k if reranking is None else reranking.candidates,
             None,
             namespace,
             ef_search,
@@ -101,8 +114,9 @@ class Documents(DocumentWrites):
             include_vectors,
             include_metadata,
             include_positions,
-        ).with_legs(vector, text, fuse, depth, highlight, explain)
-        return self._run(calls.search(vector, options, filter, fresh))
+        ).with_legs(vector, text, fuse, depth, highlight, explain, group_by, group_size, mmr)
+        answer = self._run(calls.search(vector, options, filter, fresh))
+        return answer if reranking is None else reranking.of(answer)
 
     def search_many(
         self,

@@ -10,6 +10,7 @@ from pykyro.model.listing import Page
 from pykyro.model.metadata_wire import TEXT_ID_TAG, text_id_in
 from pykyro.model.requests import EngineStats, Found, LegHit, SearchResult
 from pykyro.model.types import AnyId
+from pykyro.model.values import value_of
 from pykyro.version import __version__
 
 
@@ -27,6 +28,7 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
             position=hit.position,
             legs=hit.legs if isinstance(hit, LegHit) else (),
             highlights=hit.highlights if isinstance(hit, LegHit) else (),
+            group=value_of(hit.group) if isinstance(hit, LegHit) and hit.group is not None else None,
         )
         for own_id, hit in zip(found, result.hits, strict=True)
     ]

@@ -28,6 +28,7 @@ from pykyro.model.arguments import (
     checked_ids,
     checked_namespace,
 )
+from pykyro.model.arrangement import MmrLike
 from pykyro.model.criteria import search_options
 from pykyro.model.errors import KyroError
 from pykyro.model.filter_dict import FilterLike, parse_filter
@@ -42,6 +43,7 @@ from pykyro.model.requests import (
     CompactionReport,
     FlushReport,
 )
+from pykyro.model.reranking import Reranker, checked_reranking
 from pykyro.model.text_ids import id_type_of
 from pykyro.model.types import Scope
 from pykyro.model.value_order import FACETS, checked_facets
@@ -115,6 +117,11 @@ class Documents(DocumentWrites):
         depth: int = 0,
         highlight: bool = False,
         explain: bool = False,
+        group_by: str | None = None,
+        group_size: int = 0,
+        mmr: MmrLike | None = None,
+        rerank: Reranker | None = None,
+        rerank_candidates: int = 0,
         filter: FilterLike | None = None,
         namespace: str = "",
         ef_search: int = 0,
@@ -135,11 +142,17 @@ class Documents(DocumentWrites):
         With `text` it goes by words instead: the documents whose text has them, by BM25; with both by both, fused as
         `fuse` says: by "rrf", by "weights", or by {"rrf": {"text": 2}} and the like, out of the best `depth` of each.
         `highlight` says where the words of the text are, `explain` the rank and score of each. See docs/words.md.
+
+        `group_by` finds the `k` best values under a key, and the best `group_size` documents of each (1 unless it is
+        said). `mmr`, a number from 0 to 1 or {"relevance": 0.5, "candidates": 100}, finds documents that are unlike
+        one another, by maximal marginal relevance. `rerank`, which is called here with the best `rerank_candidates`
+        hits and returns a score for each, puts them in another order. See docs/arranging.md.
         """
         fresh = checked_freshness(min_position, max_wait_s)
         condition = None if filter is None else parse_filter(filter)
+        reranking = checked_reranking(rerank, rerank_candidates, k, group_by)
         options = search_options(
-            k,
+            k if reranking is None else reranking.candidates,
             condition,
             namespace,
             ef_search,
@@ -148,12 +161,13 @@ class Documents(DocumentWrites):
             include_vectors,
             include_metadata,
             include_positions,
-        ).with_legs(vector, text, fuse, depth, highlight, explain)
+        ).with_legs(vector, text, fuse, depth, highlight, explain, group_by, group_size, mmr)
         with self._in_use() as engine:
             request = options.ask(vector, "vector", engine.schema)
             engine.wait_for(fresh)
             started_s = time.perf_counter()
-            return search_answer(engine.search(request), started_s)
+            answer = search_answer(engine.search(request), started_s)
+        return answer if reranking is None else reranking.of(answer)
 
     def search_many(
         self,

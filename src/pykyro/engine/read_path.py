@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pykyro.cache.answer import Lookup
@@ -73,6 +73,9 @@ class Search:
     result: SearchResult | None = None
     pause: Callable[[], None] = no_pause
     """Called between the steps of a long filter."""
+
+    def asking(self, request: SearchRequest) -> Search:
+        return replace(self, request=request)
 
 
 class ReadPath:

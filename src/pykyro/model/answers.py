@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from pykyro.model.expiry import as_datetime
 from pykyro.model.legs import LegScore, Span
 from pykyro.model.metadata_wire import expires_in
 from pykyro.model.requests import Tier
+from pykyro.model.typed_filter import same
 from pykyro.model.types import Vector
 from pykyro.model.values import values_in_wire, values_with_tags
 
@@ -87,10 +88,11 @@ class Hit(_Described):
 
     `id` is an int, or a str where ids are text. `vector` is float32, shape (dimension,), bit for bit as it was
     inserted, or None unless asked for. `position` is as in StoredDocument, 0 unless asked for. `legs` and
-    `highlights` are those of a search by words that asked for them, else empty.
+    `highlights` are those of a search by words that asked for them, else empty. `group` is the value it was grouped
+    by, else None. `search_score` is what the search gave where a reranker gave `score`, else None.
     """
 
-    __slots__ = ("highlights", "id", "legs", "position", "score", "vector")
+    __slots__ = ("group", "highlights", "id", "legs", "position", "score", "search_score", "vector")
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class Hit(_Described):
         position: int = 0,
         legs: Sequence[LegScore] = (),
         highlights: Sequence[Span] = (),
+        group: Any = None,
     ) -> None:
         """`metadata` is as it came, until somebody looks: in bytes in the form of pykyro.model.metadata_wire, or text
         forms with a tag for each in `types`, which is empty when all are texts, and `expires_us` beside them."""
@@ -115,6 +118,8 @@ class Hit(_Described):
         self._expires_us = expires_us
         self.legs: dict[str, LegScore] = {each.leg: each for each in legs}
         self.highlights = list(highlights)
+        self.group = group
+        self.search_score: float | None = None
 
     def highlighted(self, key: str, before: str = "<b>", after: str = "</b>") -> str:
         """The text under `key` with marks around the words of the query; nothing in it is escaped."""
@@ -127,6 +132,13 @@ class Hit(_Described):
 
     def __repr__(self) -> str:
         return f"Hit(id={self.id!r}, score={self.score:.6g}{_described(self)})"
+
+
+class Group(NamedTuple):
+    """The best documents of one value."""
+
+    value: Any
+    hits: list[Hit]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -166,6 +178,18 @@ class SearchAnswer(_Items[Hit]):
     def scores(self) -> npt.NDArray[np.float32]:
         """Scores of the hits, shape (hits,)."""
         return np.array([hit.score for hit in self.hits], dtype=np.float32)
+
+    @property
+    def groups(self) -> list[Group]:
+        """The hits by the value they were grouped by, the group with the best hit first; none without `group_by`."""
+        grouped: list[Group] = []
+        for hit in self.hits:
+            if hit.group is None:
+                continue
+            if not grouped or not same(grouped[-1].value, hit.group):
+                grouped.append(Group(hit.group, []))
+            grouped[-1].hits.append(hit)
+        return grouped
 
     def to_arrow(self) -> pa.Table:
         """The hits as a pyarrow Table with the columns id, score, vector if there are vectors, and one for each key

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 
 from pykyro.model.arguments import Schema, VectorLike, checked_integer, checked_namespace, checked_vector
+from pykyro.model.arrangement import checked_arrangement
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.filter import Anything, Filter, names_a_condition
 from pykyro.model.legs import NO_VECTOR, Legs, checked_legs, stand_in
@@ -33,7 +34,7 @@ class SearchOptions:
 
     def ask(self, vector: VectorLike | None, field: str, schema: Schema | None) -> SearchRequest:
         """The query for this vector, or for none but what `legs` says; `field` is its name in messages."""
-        if vector is None and self.legs is not None:
+        if vector is None and self.legs is not None and not self.legs.by_vector:
             checked = NO_VECTOR if schema is None else stand_in(schema.dimension)
         else:
             # None without a text is refused as whatever else is no vector.
@@ -53,11 +54,29 @@ class SearchOptions:
         )
 
     def with_legs(
-        self, vector: object, text: object, fuse: object, depth: object, highlight: object, explain: object
+        self,
+        vector: object,
+        text: object,
+        fuse: object,
+        depth: object,
+        highlight: object,
+        explain: object,
+        group_by: object = None,
+        group_size: object = 0,
+        mmr: object = None,
     ) -> SearchOptions:
-        """The same, by words too, if a text is given. Raises InvalidArgument."""
+        """The same, by words too, if a text is given, and arranged as is said. Raises InvalidArgument."""
+        arrangement = None
+        if group_by is not None or group_size != 0 or mmr is not None:
+            arrangement = checked_arrangement(group_by, group_size, mmr, self.k)
         legs = checked_legs(
-            text, by_vector=vector is not None, fuse=fuse, depth=depth, highlight=highlight, explain=explain
+            text,
+            by_vector=vector is not None,
+            fuse=fuse,
+            depth=depth,
+            highlight=highlight,
+            explain=explain,
+            arrangement=arrangement,
         )
         return self if legs is None else replace(self, legs=legs)
 

@@ -1,4 +1,5 @@
-"""Searches that go more than one way: by vector, by words, or by both, whose answers are fused."""
+"""Searches that go more than one way: by vector, by words, or by both, whose answers are fused; and those whose
+answers are arranged."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
+from pykyro.model.arrangement import Arrangement
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.limits import FUSE_DEPTH_MAX, QUERY_TEXT_BYTES_MAX
 from pykyro.model.scalars import shown
@@ -67,15 +69,17 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Legs:
-    """What a search asks beside a vector. `depth` 0 is the database's own. `weights` has one number a leg of LEGS."""
+    """What a search asks beside a vector. `text` None asks for no words. `depth` 0 is the database's own. `weights`
+    has one number a leg of LEGS."""
 
-    text: str
+    text: str | None
     by_vector: bool = False
     fuse: str = RRF
     weights: tuple[float, ...] = (1.0, 1.0)
     depth: int = 0
     highlight: bool = False
     explain: bool = False
+    arrangement: Arrangement | None = None
 
 
 def checked_legs(
@@ -86,6 +90,7 @@ def checked_legs(
     depth: object = 0,
     highlight: object,
     explain: object,
+    arrangement: Arrangement | None = None,
 ) -> Legs | None:
     """What these arguments of a search ask; None when they ask for nothing but the nearest vectors. Raises
     InvalidArgument."""
@@ -95,7 +100,7 @@ def checked_legs(
         for name, value in (("fuse", fuse), ("depth", depth), ("highlight", highlight), ("explain", explain)):
             if value:
                 raise InvalidArgument(f"{name} is for searches by words: give a text too", field=name)
-        return None
+        return None if arrangement is None else Legs(None, True, arrangement=arrangement)
     if not isinstance(text, str):
         raise InvalidArgument(f"text must be a text, got {shown(text)}", field="text")
     if len(text) > QUERY_TEXT_BYTES_MAX or len(text.encode(errors="replace")) > QUERY_TEXT_BYTES_MAX:
@@ -111,7 +116,7 @@ def checked_legs(
             f"depth must be a whole number from 0, for the database's own, to {FUSE_DEPTH_MAX}, got {shown(depth)}",
             field="depth",
         )
-    return Legs(text, by_vector, how, weights, depth, bool(highlight), bool(explain))
+    return Legs(text, by_vector, how, weights, depth, bool(highlight), bool(explain), arrangement)
 
 
 def _checked_fuse(fuse: object) -> tuple[str, tuple[float, ...]]:

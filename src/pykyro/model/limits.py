@@ -48,6 +48,14 @@ HIGHLIGHTS_MAX: Final = 100
 QUERY_WORDS_MAX: Final = 4096
 FUSE_DEPTH_MAX: Final = 10_000
 """Best documents of each leg that fusion looks at."""
+GROUP_SIZE_MAX: Final = 100
+"""Best documents of one value of a key."""
+GROUPED_HITS_MAX: Final = 1000
+"""Documents of all groups of one answer."""
+GROUP_DEPTH_MAX: Final = 10_000
+"""Best documents that one search for groups looks at."""
+MMR_CANDIDATES_MAX: Final = 1000
+"""Best documents that maximal marginal relevance chooses from."""
 
 # --- tenants --------------------------------------------------------------------------------------
 TENANT_INDEX_MIN: Final = 1
@@ -287,6 +295,8 @@ assert BULK_LOAD_BATCH <= STREAM_MESSAGES_MAX
 assert REFUSAL_TEXT_BYTES_MAX + 32 * STREAM_MESSAGES_MAX < MESSAGE_BYTES_MAX
 assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX + MESSAGE_BYTES_MAX < WAL_FRAME_BODY_BYTES_MAX
 assert K_MAX <= EF_SEARCH_MAX
+assert K_MAX <= GROUPED_HITS_MAX <= GROUP_DEPTH_MAX <= FUSE_DEPTH_MAX
+assert K_MAX <= MMR_CANDIDATES_MAX <= FUSE_DEPTH_MAX
 assert DISK_FREE_SHARE_MIN < DISK_FREE_SHARE_LOW
 assert COMMIT_BYTES_MAX + STREAM_GROUP_BYTES_MAX < DISK_FREE_BYTES_ENOUGH
 assert len("kyro_") + 1 + len("_") + API_KEY_SECRET_CHARS_MIN == API_KEY_CHARS_MIN

@@ -214,10 +214,13 @@ class ScoredDocument:
 
 @dataclass(slots=True)
 class LegHit(ScoredDocument):
-    """A row of an answer by words: what each leg says of it and where its words are, as far as that was asked."""
+    """A row of an answer by words or in groups: what each leg says of it, where its words are, and which group it is
+    of, as far as that was asked."""
 
     legs: Sequence[LegScore] = ()
     highlights: Sequence[Span] = ()
+    group: str | None = None
+    """In the text form of pykyro.model.typed_text the value it was grouped by."""
 
 
 class Stage(NamedTuple):
@@ -255,6 +258,8 @@ class SearchResult:
     margin: float = math.nan
     legs: Literal["", "text", "fused"] = ""
     """Of a search by words, by them alone or by a vector too: then the hits are of LegHit."""
+    grouped: bool = False
+    """Whether the hits are in groups: then they are of LegHit, best group first, those of one group side by side."""
     stages: Sequence[Stage] = ()
     """The search of each tier, if TierBudgets.timed."""
     held: object = None

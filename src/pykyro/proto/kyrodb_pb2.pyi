@@ -319,7 +319,7 @@ class BulkQueryResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[QueryResponse, _Mapping]]] = ..., total_found: _Optional[int] = ..., total_requested: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions", "text", "fusion", "highlight", "explain")
+    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions", "text", "fusion", "highlight", "explain", "grouping", "mmr")
     class MetadataFiltersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -345,6 +345,8 @@ class SearchRequest(_message.Message):
     FUSION_FIELD_NUMBER: _ClassVar[int]
     HIGHLIGHT_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    GROUPING_FIELD_NUMBER: _ClassVar[int]
+    MMR_FIELD_NUMBER: _ClassVar[int]
     query_embedding: _containers.RepeatedScalarFieldContainer[float]
     k: int
     min_score: float
@@ -363,7 +365,25 @@ class SearchRequest(_message.Message):
     fusion: Fusion
     highlight: bool
     explain: bool
-    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ..., include_positions: bool = ..., text: _Optional[str] = ..., fusion: _Optional[_Union[Fusion, _Mapping]] = ..., highlight: bool = ..., explain: bool = ...) -> None: ...
+    grouping: Grouping
+    mmr: Mmr
+    def __init__(self, query_embedding: _Optional[_Iterable[float]] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[ReadOptions, _Mapping]] = ..., include_positions: bool = ..., text: _Optional[str] = ..., fusion: _Optional[_Union[Fusion, _Mapping]] = ..., highlight: bool = ..., explain: bool = ..., grouping: _Optional[_Union[Grouping, _Mapping]] = ..., mmr: _Optional[_Union[Mmr, _Mapping]] = ...) -> None: ...
+
+class Grouping(_message.Message):
+    __slots__ = ("key", "size")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    size: int
+    def __init__(self, key: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
+
+class Mmr(_message.Message):
+    __slots__ = ("relevance", "candidates")
+    RELEVANCE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    relevance: float
+    candidates: int
+    def __init__(self, relevance: _Optional[float] = ..., candidates: _Optional[int] = ...) -> None: ...
 
 class Fusion(_message.Message):
     __slots__ = ("method", "weights", "depth")
@@ -500,7 +520,7 @@ class NotFilter(_message.Message):
     def __init__(self, filter: _Optional[_Union[MetadataFilter, _Mapping]] = ..., with_types: _Optional[_Union[MetadataFilter, _Mapping]] = ...) -> None: ...
 
 class SearchResult(_message.Message):
-    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "position", "expires_at", "precise_score", "legs", "highlights")
+    __slots__ = ("doc_id", "score", "embedding", "metadata", "types", "text_id", "position", "expires_at", "precise_score", "legs", "highlights", "group", "group_type")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -519,6 +539,8 @@ class SearchResult(_message.Message):
     PRECISE_SCORE_FIELD_NUMBER: _ClassVar[int]
     LEGS_FIELD_NUMBER: _ClassVar[int]
     HIGHLIGHTS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    GROUP_TYPE_FIELD_NUMBER: _ClassVar[int]
     doc_id: int
     score: float
     embedding: _containers.RepeatedScalarFieldContainer[float]
@@ -530,7 +552,9 @@ class SearchResult(_message.Message):
     precise_score: float
     legs: _containers.RepeatedCompositeFieldContainer[LegScore]
     highlights: _containers.RepeatedCompositeFieldContainer[Highlight]
-    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., position: _Optional[int] = ..., expires_at: _Optional[int] = ..., precise_score: _Optional[float] = ..., legs: _Optional[_Iterable[_Union[LegScore, _Mapping]]] = ..., highlights: _Optional[_Iterable[_Union[Highlight, _Mapping]]] = ...) -> None: ...
+    group: str
+    group_type: str
+    def __init__(self, doc_id: _Optional[int] = ..., score: _Optional[float] = ..., embedding: _Optional[_Iterable[float]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., types: _Optional[str] = ..., text_id: _Optional[str] = ..., position: _Optional[int] = ..., expires_at: _Optional[int] = ..., precise_score: _Optional[float] = ..., legs: _Optional[_Iterable[_Union[LegScore, _Mapping]]] = ..., highlights: _Optional[_Iterable[_Union[Highlight, _Mapping]]] = ..., group: _Optional[str] = ..., group_type: _Optional[str] = ...) -> None: ...
 
 class LegScore(_message.Message):
     __slots__ = ("leg", "rank", "score")

@@ -38,7 +38,7 @@ class InsertRequest(_message.Message):
     def __init__(self, doc_id: _Optional[int] = ..., embedding: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ..., namespace: _Optional[str] = ..., types: _Optional[str] = ..., collection: _Optional[str] = ..., text_id: _Optional[str] = ..., write_options: _Optional[_Union[_kyrodb_pb2.WriteOptions, _Mapping]] = ..., expiry: _Optional[_Union[_kyrodb_pb2.Expiry, _Mapping]] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions", "text", "fusion", "highlight", "explain")
+    __slots__ = ("query_embedding", "k", "min_score", "namespace", "include_embeddings", "filter", "ef_search", "metadata_filters", "exact", "exclude_metadata", "inline_errors", "collection", "read_options", "include_positions", "text", "fusion", "highlight", "explain", "grouping", "mmr")
     class MetadataFiltersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,8 @@ class SearchRequest(_message.Message):
     FUSION_FIELD_NUMBER: _ClassVar[int]
     HIGHLIGHT_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    GROUPING_FIELD_NUMBER: _ClassVar[int]
+    MMR_FIELD_NUMBER: _ClassVar[int]
     query_embedding: bytes
     k: int
     min_score: float
@@ -82,7 +84,9 @@ class SearchRequest(_message.Message):
     fusion: _kyrodb_pb2.Fusion
     highlight: bool
     explain: bool
-    def __init__(self, query_embedding: _Optional[bytes] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[_kyrodb_pb2.MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[_kyrodb_pb2.ReadOptions, _Mapping]] = ..., include_positions: bool = ..., text: _Optional[str] = ..., fusion: _Optional[_Union[_kyrodb_pb2.Fusion, _Mapping]] = ..., highlight: bool = ..., explain: bool = ...) -> None: ...
+    grouping: _kyrodb_pb2.Grouping
+    mmr: _kyrodb_pb2.Mmr
+    def __init__(self, query_embedding: _Optional[bytes] = ..., k: _Optional[int] = ..., min_score: _Optional[float] = ..., namespace: _Optional[str] = ..., include_embeddings: bool = ..., filter: _Optional[_Union[_kyrodb_pb2.MetadataFilter, _Mapping]] = ..., ef_search: _Optional[int] = ..., metadata_filters: _Optional[_Mapping[str, str]] = ..., exact: bool = ..., exclude_metadata: bool = ..., inline_errors: bool = ..., collection: _Optional[str] = ..., read_options: _Optional[_Union[_kyrodb_pb2.ReadOptions, _Mapping]] = ..., include_positions: bool = ..., text: _Optional[str] = ..., fusion: _Optional[_Union[_kyrodb_pb2.Fusion, _Mapping]] = ..., highlight: bool = ..., explain: bool = ..., grouping: _Optional[_Union[_kyrodb_pb2.Grouping, _Mapping]] = ..., mmr: _Optional[_Union[_kyrodb_pb2.Mmr, _Mapping]] = ...) -> None: ...
 
 class BatchInsertRequest(_message.Message):
     __slots__ = ("documents", "collection", "write_options")

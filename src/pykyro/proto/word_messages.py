@@ -1,4 +1,4 @@
-"""What searches by words and text options of collections are in messages."""
+"""What searches by words, arranged answers and text options of collections are in messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ def leg_fields(legs: Legs | None) -> dict[str, Any]:
     """The fields of a SearchRequest that say so."""
     if legs is None:
         return {}
-    fields: dict[str, Any] = {"text": legs.text, "highlight": legs.highlight, "explain": legs.explain}
+    fields: dict[str, Any] = {}
+    if legs.arrangement is not None:
+        grouping, mmr = legs.arrangement.grouping, legs.arrangement.mmr
+        if grouping is not None:
+            fields["grouping"] = pb.Grouping(key=grouping.key, size=grouping.size)
+        if mmr is not None:
+            fields["mmr"] = pb.Mmr(relevance=mmr.relevance, candidates=mmr.candidates)
+    if legs.text is None:
+        return fields
+    fields |= {"text": legs.text, "highlight": legs.highlight, "explain": legs.explain}
     if legs.by_vector:
         weights = dict(zip(LEGS, legs.weights, strict=True))
         fields["fusion"] = pb.Fusion(method=legs.fuse, weights=weights, depth=legs.depth)

@@ -1,4 +1,4 @@
-"""The way of a search that goes by words, or by words and a vector:
+"""The way of a search that goes by words, or by words and a vector, or whose answer is arranged:
 
     snapshot → by words ─────────────────→ hits
                by words, by vector → fuse → hits
@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from pykyro.cache.commit_sequence import CommitSequence
+from pykyro.engine.arranging.arranged import Arranger
 from pykyro.engine.ranking import hydrate
 from pykyro.engine.search_answers import Ranked, RoomForAnswer
 from pykyro.engine.state import State
@@ -57,6 +58,7 @@ class LegSearches:
         self._commits = commits
         self._snapshots = snapshots
         self._metric = metric
+        self._arranger = Arranger(commits, snapshots.lock, metric)
 
     def answer(self, search: LegSearch, by_vector: ByVector, room: RoomForAnswer) -> SearchResult:
         """The answer; `by_vector` is the leg by vector, and `room` is asked as in ReadPath.
@@ -64,8 +66,18 @@ class LegSearches:
         Raises FailedPrecondition where no words are kept, InvalidArgument for a text that would take too long,
         ResourceExhausted.
         """
-        words, legs = self._state.words, search.request.legs
+        legs = search.request.legs
         assert legs is not None
+        if legs.arrangement is None:
+            return self._answer(search, by_vector, room)
+        return self._arranger.answer(
+            search.request, lambda request: self._answer(search.asking(request), by_vector, room)
+        )
+
+    def _answer(self, search: LegSearch, by_vector: ByVector, room: RoomForAnswer) -> SearchResult:
+        words, legs = self._state.words, search.request.legs
+        if legs is None:
+            return by_vector(search, search.request.k).result
         if words is None:
             raise no_words()
         if not legs.by_vector:
@@ -90,19 +102,25 @@ class LegSearches:
         that is small. Raises as `answer`."""
         words, legs = self._state.words, request.legs
         assert legs is not None
+        arranging_us = 0
+        if legs.arrangement is not None:
+            arranging_us = self._arranger.cost_us(request, legs.arrangement)
+        text = legs.text
+        if text is None:
+            return arranging_us
         if words is None:
             raise no_words()
-        text = legs.text
         bound = (1 + len(text) // 2) * (_TERM_US + self._state.documents // POSTINGS_PER_US)
         if bound < _SURELY_SHORT_US and "*" not in text and '"' not in text:
-            return bound
+            return bound + arranging_us
         snapshot = self._snapshots.take(owner_of(request.scope.tenant))
-        return sought_in(snapshot, parse_query(text, words.analyser)).cost_us
+        return sought_in(snapshot, parse_query(text, words.analyser)).cost_us + arranging_us
 
     # --- steps ------------------------------------------------------------------------------------
 
     def _found(self, search: LegSearch, words: CollectionWords, legs: Legs, count: int) -> ByWords:
         request, state = search.request, self._state
+        assert legs.text is not None
         condition = None
         if request.filter is not None or request.scope.namespace:
             condition = state.condition(request.filter, request.scope)
@@ -203,7 +221,10 @@ class LegSearches:
 
 
 def vector_leg(request: SearchRequest, depth: int) -> SearchRequest:
-    """What is asked of the nearest documents for fusion: as many, and nothing of their content."""
+    """What is asked of the nearest documents for fusion: as many, and nothing of their content. Without
+    other legs it is asked as it is."""
+    if request.legs is None:
+        return request
     return replace(
         request,
         k=depth,

@@ -29,6 +29,10 @@ class LegSearch(Protocol):
     @property
     def pause(self) -> Callable[[], None]: ...
 
+    def asking(self, request: SearchRequest) -> LegSearch:
+        """The same for another request with this vector."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RowPlace:

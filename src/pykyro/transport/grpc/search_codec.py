@@ -17,6 +17,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from pykyro.model.arguments import Schema, checked_namespace
+from pykyro.model.arrangement import Arrangement, checked_arrangement
 from pykyro.model.distance import check_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.freshness import Freshness
@@ -24,6 +25,7 @@ from pykyro.model.legs import RRF, Legs, checked_legs, stand_in
 from pykyro.model.limits import DIMENSION_MAX, EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import SHORT_VARINTS, varint
 from pykyro.model.requests import CachedKind, LegHit, SearchRequest, SearchResult, Tier, check_search
+from pykyro.model.typed_text import tag_of
 from pykyro.model.types import DOC_ID_BITS, EVERYTHING, Vector
 from pykyro.proto import kyrodb_pb2 as pb
 from pykyro.proto import kyrodb_wire_pb2 as wire
@@ -136,7 +138,7 @@ class GrpcSearchCodec:
         exact what was asked for exactly.
         """
         out: list[bytes] = []
-        short, shown, by_legs = SHORT_VARINTS, self._shown_id_bits, bool(result.legs)
+        short, shown, by_legs = SHORT_VARINTS, self._shown_id_bits, bool(result.legs) or result.grouped
         for hit in result.hits:
             metadata, vector = hit.metadata_wire, b""
             number = hit.doc_id & shown
@@ -207,7 +209,14 @@ def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller, no_vecto
     ):
         check_search(request.k, request.ef_search, request.min_score)
     condition, scope, legs = None, EVERYTHING, None
-    if request.HasField("text") or request.HasField("fusion") or request.highlight or request.explain:
+    if (
+        request.HasField("text")
+        or request.HasField("fusion")
+        or request.highlight
+        or request.explain
+        or request.HasField("grouping")
+        or request.HasField("mmr")
+    ):
         legs = _legs(request, by_vector=vector is not no_vector)
     if request.HasField("filter") or request.metadata_filters:
         message = request.filter if request.HasField("filter") else None
@@ -230,7 +239,10 @@ def _typed(request: wire.SearchRequest, vector: Vector, caller: Caller, no_vecto
 
 
 def _legs(request: wire.SearchRequest, *, by_vector: bool) -> Legs | None:
+    arrangement = _arrangement(request)
     if not request.HasField("text"):
+        if by_vector and not (request.HasField("fusion") or request.highlight or request.explain):
+            return Legs(None, True, arrangement=arrangement)
         raise InvalidArgument(
             "fusion, highlight and explain are for searches by words: give a text too", field="text"
         )
@@ -244,15 +256,31 @@ def _legs(request: wire.SearchRequest, *, by_vector: bool) -> Legs | None:
         depth=fusion.depth,
         highlight=request.highlight,
         explain=request.explain,
+        arrangement=arrangement,
     )
 
 
+def _arrangement(request: wire.SearchRequest) -> Arrangement | None:
+    mmr: dict[str, float] | None = None
+    if request.HasField("mmr"):
+        mmr = {"candidates": request.mmr.candidates}
+        if request.mmr.HasField("relevance"):
+            mmr["relevance"] = request.mmr.relevance
+    if not request.HasField("grouping"):
+        return checked_arrangement(None, 0, mmr, request.k)
+    if not request.grouping.key:
+        raise InvalidArgument("grouping must name a key", field="grouping.key")
+    return checked_arrangement(request.grouping.key, request.grouping.size, mmr, request.k)
+
+
 def _said_of(hit: LegHit) -> bytes:
-    """The fields of a SearchResult that a search by words has beside the others."""
+    """The fields of a SearchResult that a search by words or in groups has beside the others."""
     more = pb.SearchResult(
         legs=[pb.LegScore(leg=each.leg, rank=each.rank, score=each.score) for each in hit.legs],
         highlights=[pb.Highlight(key=span.key, start=span.start, end=span.end) for span in hit.highlights],
     )
+    if hit.group is not None:
+        more.group, more.group_type = hit.group, tag_of(hit.group)
     return _PRECISE_SCORE + struct.pack("<d", hit.score) + more.SerializeToString()
 
 

@@ -64,6 +64,7 @@ class Hit(Answer):
     position: U64 | None = None
     legs: list[LegScore] | None = None
     highlights: list[Highlight] | None = None
+    group: Annotated[Any, Field(description="The value it was grouped by.")] = None
 
 
 class SearchAnswer(Answer):

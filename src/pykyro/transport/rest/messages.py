@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pykyro.model.arrangement import checked_arrangement
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.expiry import checked_expiry
 from pykyro.model.filter_dict import parse_filter
@@ -179,6 +180,7 @@ def search_message(search: schemas.Search, *, inline_errors: bool = False) -> by
         depth=search.depth,
         highlight=search.highlight,
         explain=search.explain,
+        arrangement=checked_arrangement(search.group_by, search.group_size, search.mmr, search.k),
     )
     return wire.SearchRequest(
         query_embedding=b"" if search.vector is None else floats(search.vector),

@@ -118,6 +118,8 @@ def _hit(row: Any) -> dict[str, Any]:
         shown["legs"] = [{"leg": one.leg, "rank": one.rank, "score": one.score} for one in row.legs]
     if row.highlights:
         shown["highlights"] = [{"key": one.key, "start": one.start, "end": one.end} for one in row.highlights]
+    if row.group_type:
+        shown["group"] = to_json(values_with_tags({"": row.group}, row.group_type)[""], "group")
     return shown
 
 

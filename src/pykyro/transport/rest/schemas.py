@@ -147,6 +147,14 @@ class OneSearch(Body):
     depth: Annotated[U32, stated(maximum=limits.FUSE_DEPTH_MAX)] = 0
     highlight: bool = False
     explain: bool = False
+    group_by: Annotated[
+        str, stated(description="A key: k values of it with the best documents of each, docs/arranging.md.")
+    ] = ""
+    group_size: Annotated[U32, stated(maximum=limits.GROUP_SIZE_MAX)] = 0
+    mmr: Annotated[
+        float | dict[str, Any] | None,
+        stated(description='Documents unlike one another: 0 to 1, or {"relevance": 0.5, "candidates": 100}.'),
+    ] = None
     k: Annotated[U32, stated(minimum=1, maximum=limits.K_MAX)] = 10
     filter: Filter | None = None
     namespace: Namespace = ""
