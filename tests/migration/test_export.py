@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.longer import long_form
 from tests.migration.databases import build, content, content_of, many
 from tests.migration.test_round_trip import FORMATS, export_from, import_into
 from tests.server.running import running_server
@@ -60,7 +61,9 @@ sys.exit(main(sys.argv[4:]))
 """The export, killed once so many parts are recorded, right after a call of this function."""
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "parquet" else long_form) for kind in FORMATS]
+)
 def test_killed_export_goes_on_with_the_instant_it_began(kind: Format, tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     wanted = many(3000)
