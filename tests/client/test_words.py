@@ -129,6 +129,12 @@ def test_both_ways_fused(notes: Any) -> None:
         4,
         5,
     ]
+    assert answer.fusion == "exhausted"
+    narrow = notes.search(VECTORS[0], text="disk full", depth={"vector": 2, "text": 1}, explain=True)
+    assert [max(hit.legs[leg].rank for hit in narrow) for leg in ("vector", "text")] == [5, 1]
+    assert narrow.fusion == "as_asked"
+    assert notes.search(VECTORS[0], text="disk full", k=1, depth=1).fusion in ("as_asked", "proved")
+    assert notes.search(text="disk full").fusion == ""
     by_vector = {hit.id: hit.score for hit in notes.search(VECTORS[0])}
     by_words = {hit.id: hit.score for hit in notes.search(text="disk full")}
     fuse = {"weights": {"vector": 0.5, "text": 2}}
@@ -156,6 +162,8 @@ def test_both_ways_fused(notes: Any) -> None:
         ({"vector": VECTORS[0], "text": "x", "fuse": {"weights": {"text": -1}}}, "from 0 to 1e"),
         ({"vector": VECTORS[0], "text": "x", "fuse": {"rrf": {"text": 0, "vector": 0}}}, "at least one leg"),
         ({"vector": VECTORS[0], "text": "x", "depth": -1}, "depth must be"),
+        ({"vector": VECTORS[0], "text": "x", "depth": {"text": 10_001}}, "depth.text must be"),
+        ({"vector": VECTORS[0], "text": "x", "depth": {"words": 1}}, "legs of vector, text"),
         ({"text": "x" * (1 << 20) + "x"}, "at most 1048576 bytes"),
         ({"text": " ".join(map(str, range(150_000)))}, "more than 4096 words"),
         ({"text": "東京" * 150_000}, "more than 4096 words"),

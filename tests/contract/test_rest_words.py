@@ -47,9 +47,12 @@ def test_words_over_rest(server: RunningServer) -> None:
             shown = [[tuple(one.values()) for one in hit.get("highlights", ())] for hit in found["hits"]]
             assert shown == [list(hit.highlights) for hit in wanted]
         fused = {"vector": [1, 0, 0.5], "text": "dog", "fuse": {"weights": {"text": 2}}, "explain": True}
+        ranked = {"vector": [1, 0, 0.5], "text": "dog", "k": 1, "depth": {"text": 1}}
+        assert ask(server, "POST", "notes/search", ranked)[1]["fusion"] == "as_asked"
         found = ask(server, "POST", "notes/search", fused)[1]
         best = notes.search([1, 0, 0.5], text="dog", fuse={"weights": {"text": 2}}, explain=True)
         assert [(hit["id"], hit["score"]) for hit in found["hits"]] == [(hit.id, hit.score) for hit in best]
+        assert found["fusion"] == "exhausted"
         legs = {leg["leg"]: (leg["rank"], leg["score"]) for leg in found["hits"][0]["legs"]}
         assert legs == {name: (leg.rank, leg.score) for name, leg in best[0].legs.items()}
         many = ask(server, "POST", "notes/search_many", {"searches": [{"text": "fox"}, fused]})[1]["answers"]

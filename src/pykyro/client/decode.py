@@ -26,6 +26,12 @@ _SERVED_FROM: Final[dict[pb.QueryResponse.ServedFrom, Tier]] = {
     pb.QueryResponse.HOT_TIER: Tier.HOT,
     pb.QueryResponse.COLD_TIER: Tier.COLD,
 }
+_FUSION_ENDS: Final[dict[pb.SearchResponse.FusionEnd, str]] = {
+    pb.SearchResponse.EXHAUSTED: "exhausted",
+    pb.SearchResponse.PROVED: "proved",
+    pb.SearchResponse.BOUNDED: "bounded",
+    pb.SearchResponse.AS_ASKED: "as_asked",
+}
 _CACHE_KINDS: Final = frozenset(pb.SearchResponse.CacheKind.values()) - {pb.SearchResponse.NOT_CACHED}
 
 
@@ -59,6 +65,7 @@ def search_answer(payload: bytes) -> SearchAnswer:
         latency_ms=response.search_latency_ms,
         cached=_cached(response),
         position=response.position,
+        fusion=_FUSION_ENDS.get(response.fusion_end, ""),
     )
 
 

@@ -45,6 +45,7 @@ def search_answer(result: SearchResult, started_s: float) -> SearchAnswer:
         latency_ms=latency_ms,
         cached="" if result.cached is None else result.cached.value,
         position=result.position,
+        fusion=result.fusion,
     )
 
 

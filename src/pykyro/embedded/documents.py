@@ -33,7 +33,7 @@ from pykyro.model.criteria import search_options
 from pykyro.model.errors import KyroError
 from pykyro.model.filter_dict import FilterLike, parse_filter
 from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
-from pykyro.model.legs import FuseLike
+from pykyro.model.legs import DepthLike, FuseLike
 from pykyro.model.limits import (
     SEARCH_BATCH,
     STREAM_MESSAGES_MAX,
@@ -114,7 +114,7 @@ class Documents(DocumentWrites):
         *,
         text: str | None = None,
         fuse: FuseLike | None = None,
-        depth: int = 0,
+        depth: DepthLike = 0,
         highlight: bool = False,
         explain: bool = False,
         group_by: str | None = None,
@@ -140,8 +140,9 @@ class Documents(DocumentWrites):
         `include_positions` states the position of each hit, for `if_position`; then no cache answers.
 
         With `text` it goes by words instead: the documents whose text has them, by BM25; with both by both, fused as
-        `fuse` says: by "rrf", by "weights", or by {"rrf": {"text": 2}} and the like, out of the best `depth` of each.
-        `highlight` says where the words of the text are, `explain` the rank and score of each. See docs/words.md.
+        `fuse` says: by "rrf", by "weights", or by {"rrf": {"text": 2}} and the like, out of the best `depth` of each,
+        or of {"vector": 100, "text": 400}. `highlight` says where the words of the text are, `explain` the rank and
+        score of each. See docs/words.md.
 
         `group_by` finds the `k` best values under a key, and the best `group_size` documents of each (1 unless it is
         said). `mmr`, a number from 0 to 1 or {"relevance": 0.5, "candidates": 100}, finds documents that are unlike

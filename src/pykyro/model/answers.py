@@ -152,7 +152,8 @@ class SearchAnswer(_Items[Hit]):
     how, in words. `latency_ms` is the time the search took where it was done, without the network. `position` is
     that of the collection which the answer shows, 0 when the server does not say. `cached` is
     empty, or why an answer from the query cache was served: "exact", "certified", "rescored", "threshold" (see
-    docs/caching.md).
+    docs/caching.md). `fusion` says of a search by vector and words how far both were looked at: "exhausted",
+    "proved", "bounded", "as_asked" (see docs/words.md); else it is empty.
     """
 
     hits: list[Hit]
@@ -167,6 +168,7 @@ class SearchAnswer(_Items[Hit]):
     latency_ms: float
     cached: str = ""
     position: int = 0
+    fusion: str = ""
 
     @property
     def ids(self) -> npt.NDArray[Any]:

@@ -51,6 +51,17 @@ class FuseOptions(TypedDict, total=False):
 FuseLike: TypeAlias = Literal["rrf", "weights"] | FuseOptions | Mapping[str, Any]
 
 
+class Depths(TypedDict, total=False):
+    """How many of the best documents of each leg are looked at: 0, for the database's own, to 10,000."""
+
+    vector: int
+    text: int
+
+
+DepthLike: TypeAlias = int | Depths | Mapping[str, int]
+"""One for both, or of each."""
+
+
 class LegScore(NamedTuple):
     """What a leg says of a document. `rank` counts from 1, and is 0 behind the leg's depth."""
 
@@ -69,8 +80,8 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Legs:
-    """What a search asks beside a vector. `text` None asks for no words. `depth` 0 is the database's own. `weights`
-    has one number a leg of LEGS."""
+    """What a search asks beside a vector. `text` None asks for no words. `depth` 0 is the database's own, and
+    `depths`, if there are any, stand for it. `weights` and `depths` have one number a leg of LEGS."""
 
     text: str | None
     by_vector: bool = False
@@ -80,6 +91,7 @@ class Legs:
     highlight: bool = False
     explain: bool = False
     arrangement: Arrangement | None = None
+    depths: tuple[int, ...] = ()
 
 
 def checked_legs(
@@ -111,12 +123,29 @@ def checked_legs(
     if fuse is not None and not by_vector:
         raise InvalidArgument("fuse is for searches by a vector and a text: give a vector too", field="fuse")
     how, weights = _checked_fuse(fuse)
+    one, depths = _checked_depth(depth)
+    return Legs(text, by_vector, how, weights, one, bool(highlight), bool(explain), arrangement, depths)
+
+
+def _checked_depth(depth: object) -> tuple[int, tuple[int, ...]]:
+    """The depth of both legs, or that of each."""
+    if isinstance(depth, Mapping):
+        for leg in depth:
+            if leg not in LEGS:
+                raise InvalidArgument(
+                    f"depth must name legs of {', '.join(LEGS)}, got {leg!r:.40}", field="depth"
+                )
+        return 0, tuple(_whole(depth.get(leg, 0), f"depth.{leg}") for leg in LEGS)
+    return _whole(depth, "depth"), ()
+
+
+def _whole(depth: object, field: str) -> int:
     if isinstance(depth, bool) or not isinstance(depth, int) or not 0 <= depth <= FUSE_DEPTH_MAX:
         raise InvalidArgument(
-            f"depth must be a whole number from 0, for the database's own, to {FUSE_DEPTH_MAX}, got {shown(depth)}",
-            field="depth",
+            f"{field} must be a whole number from 0, for the database's own, to {FUSE_DEPTH_MAX}, got {shown(depth)}",
+            field=field,
         )
-    return Legs(text, by_vector, how, weights, depth, bool(highlight), bool(explain), arrangement)
+    return depth
 
 
 def _checked_fuse(fuse: object) -> tuple[str, tuple[float, ...]]:

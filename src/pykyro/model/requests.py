@@ -231,6 +231,11 @@ class Stage(NamedTuple):
     end_us: int
 
 
+FusionEnd: TypeAlias = Literal["", "exhausted", "proved", "bounded", "as_asked"]
+"""Of an answer by two legs, how far they were looked at: to the end of both; so far that deeper ones would not change
+the answer; not so far; or as far as was asked. Empty where nothing was fused."""
+
+
 @dataclass(slots=True)
 class SearchResult:
     """An answer, best first, ties by ascending id.
@@ -258,6 +263,7 @@ class SearchResult:
     margin: float = math.nan
     legs: Literal["", "text", "fused"] = ""
     """Of a search by words, by them alone or by a vector too: then the hits are of LegHit."""
+    fusion: FusionEnd = ""
     grouped: bool = False
     """Whether the hits are in groups: then they are of LegHit, best group first, those of one group side by side."""
     stages: Sequence[Stage] = ()

@@ -386,7 +386,7 @@ class Mmr(_message.Message):
     def __init__(self, relevance: _Optional[float] = ..., candidates: _Optional[int] = ...) -> None: ...
 
 class Fusion(_message.Message):
-    __slots__ = ("method", "weights", "depth")
+    __slots__ = ("method", "weights", "depth", "depths")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -394,13 +394,22 @@ class Fusion(_message.Message):
         key: str
         value: float
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class DepthsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     METHOD_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     DEPTH_FIELD_NUMBER: _ClassVar[int]
+    DEPTHS_FIELD_NUMBER: _ClassVar[int]
     method: str
     weights: _containers.ScalarMap[str, float]
     depth: int
-    def __init__(self, method: _Optional[str] = ..., weights: _Optional[_Mapping[str, float]] = ..., depth: _Optional[int] = ...) -> None: ...
+    depths: _containers.ScalarMap[str, int]
+    def __init__(self, method: _Optional[str] = ..., weights: _Optional[_Mapping[str, float]] = ..., depth: _Optional[int] = ..., depths: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class MetadataFilter(_message.Message):
     __slots__ = ("exact", "range", "in_match", "and_filter", "or_filter", "not_filter", "typed")
@@ -577,7 +586,19 @@ class Highlight(_message.Message):
     def __init__(self, key: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
-    __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin", "position")
+    __slots__ = ("results", "total_found", "search_latency_ms", "search_path", "error", "partial", "exact", "plan", "rows_examined", "matched", "cache_kind", "cache_margin", "position", "fusion_end")
+    class FusionEnd(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        NOT_FUSED: _ClassVar[SearchResponse.FusionEnd]
+        EXHAUSTED: _ClassVar[SearchResponse.FusionEnd]
+        PROVED: _ClassVar[SearchResponse.FusionEnd]
+        BOUNDED: _ClassVar[SearchResponse.FusionEnd]
+        AS_ASKED: _ClassVar[SearchResponse.FusionEnd]
+    NOT_FUSED: SearchResponse.FusionEnd
+    EXHAUSTED: SearchResponse.FusionEnd
+    PROVED: SearchResponse.FusionEnd
+    BOUNDED: SearchResponse.FusionEnd
+    AS_ASKED: SearchResponse.FusionEnd
     class SearchPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[SearchResponse.SearchPath]
@@ -615,6 +636,7 @@ class SearchResponse(_message.Message):
     CACHE_KIND_FIELD_NUMBER: _ClassVar[int]
     CACHE_MARGIN_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    FUSION_END_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[SearchResult]
     total_found: int
     search_latency_ms: float
@@ -628,7 +650,8 @@ class SearchResponse(_message.Message):
     cache_kind: SearchResponse.CacheKind
     cache_margin: float
     position: int
-    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: bool = ..., exact: bool = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ..., position: _Optional[int] = ...) -> None: ...
+    fusion_end: SearchResponse.FusionEnd
+    def __init__(self, results: _Optional[_Iterable[_Union[SearchResult, _Mapping]]] = ..., total_found: _Optional[int] = ..., search_latency_ms: _Optional[float] = ..., search_path: _Optional[_Union[SearchResponse.SearchPath, str]] = ..., error: _Optional[str] = ..., partial: bool = ..., exact: bool = ..., plan: _Optional[str] = ..., rows_examined: _Optional[int] = ..., matched: _Optional[int] = ..., cache_kind: _Optional[_Union[SearchResponse.CacheKind, str]] = ..., cache_margin: _Optional[float] = ..., position: _Optional[int] = ..., fusion_end: _Optional[_Union[SearchResponse.FusionEnd, str]] = ...) -> None: ...
 
 class ScrollRequest(_message.Message):
     __slots__ = ("filter", "namespace", "limit", "page_token", "descending", "include_embeddings", "exclude_metadata", "collection", "read_options", "order_by")

@@ -25,7 +25,8 @@ def leg_fields(legs: Legs | None) -> dict[str, Any]:
     fields |= {"text": legs.text, "highlight": legs.highlight, "explain": legs.explain}
     if legs.by_vector:
         weights = dict(zip(LEGS, legs.weights, strict=True))
-        fields["fusion"] = pb.Fusion(method=legs.fuse, weights=weights, depth=legs.depth)
+        depths = dict(zip(LEGS, legs.depths, strict=True)) if legs.depths else None
+        fields["fusion"] = pb.Fusion(method=legs.fuse, weights=weights, depth=legs.depth, depths=depths)
     return fields
 
 

@@ -14,7 +14,7 @@ from tests.engine.words.oracle import Oracle
 from tests.longer import longer
 
 from pykyro.engine.engine import Engine
-from pykyro.engine.words import leg_search
+from pykyro.engine.words import depths
 from pykyro.model.filter import Exact
 from pykyro.model.legs import RRF, WEIGHTS, Legs
 from pykyro.model.requests import Delete, SearchRequest
@@ -89,7 +89,7 @@ def test_fused_answers_are_those_of_both_legs_in_full(
             for doc_id, score in by_vector.items()
         }
     legs = Legs(query, True, fuse, weights, depth, explain=True)
-    with mock.patch.object(leg_search, "_WIDER", 2):
+    with mock.patch.object(depths, "_WIDER", 2):
         found = engine.search(SearchRequest(ROWS[at], k, exact=True, filter=condition, legs=legs))
     expected = sorted(worth.items(), key=lambda each: (-each[1], each[0]))[:k]
     assert [(hit.doc_id, hit.score) for hit in found.hits] == expected
@@ -106,7 +106,54 @@ def test_the_depth_is_bounded(tmp_path: Path) -> None:
     engine = open_small(tmp_path, words=CONFIG)
     engine.commit([put(at + 1, ROWS[at], body="same") for at in range(60)])
     legs = Legs("none", True, WEIGHTS, (0.0, 1.0), 5)
-    with mock.patch.object(leg_search, "FUSE_DEPTH_MAX", 20):
+    with mock.patch.object(depths, "FUSE_DEPTH_MAX", 20):
         found = engine.search(SearchRequest(ROWS[0], 5, legs=legs))
-    assert (len(found.hits), found.exact) == (5, False)
+    assert (len(found.hits), found.exact, found.fusion) == (5, False, "bounded")
     engine.close()
+
+
+@settings(max_examples=longer(40), deadline=None)
+@given(
+    query=st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join),
+    at=st.integers(0, len(ROWS) - 1),
+    k=st.integers(1, 12),
+    weights=st.tuples(st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.5, 1.0, 30.0])),
+    least=st.integers(1, 40),
+    exact=st.booleans(),
+)
+def test_what_is_proved_is_what_whole_lists_give(
+    stored: tuple[Engine, dict[int, dict[str, str]]],
+    query: str,
+    at: int,
+    k: int,
+    weights: tuple[float, float],
+    least: int,
+    exact: bool,
+) -> None:
+    engine, known = stored
+    whole = Legs(query, True, RRF, weights, 100)
+    wanted = engine.search(SearchRequest(ROWS[at], k, exact=True, legs=whole))
+    assert wanted.fusion == "exhausted"
+    legs = Legs(query, True, RRF, weights)
+    with mock.patch.object(depths, "_DEPTH_MIN", least):
+        found = engine.search(SearchRequest(ROWS[at], k, exact=exact, legs=legs))
+    assert len(found.hits) == min(k, len(known))
+    if exact:
+        assert found.fusion in ("exhausted", "proved")
+    if found.fusion != "bounded":
+        assert [hit.doc_id for hit in found.hits] == [hit.doc_id for hit in wanted.hits]
+    else:
+        assert not found.exact
+        assert "deeper ones may change it" in found.plan
+
+
+def test_each_leg_has_a_depth_of_its_own(stored: tuple[Engine, dict[int, dict[str, str]]]) -> None:
+    engine, _ = stored
+    legs = Legs("red fox", True, explain=True, depths=(3, 7))
+    found = engine.search(SearchRequest(ROWS[0], 3, exact=True, legs=legs))
+    assert found.fusion == "as_asked"
+    deep = engine.search(SearchRequest(ROWS[0], 10, exact=True, legs=legs))
+    ranks = [{leg.leg: leg.rank for leg in hit.legs} for hit in deep.hits]  # type: ignore[attr-defined]
+    # The leg by vector has as many documents as are wanted.
+    assert 3 < max(rank["vector"] for rank in ranks) <= 10
+    assert 3 < max(rank["text"] for rank in ranks) <= 7

@@ -19,6 +19,7 @@ from pykyro.engine.ranking import hydrate
 from pykyro.engine.search_answers import Ranked, RoomForAnswer
 from pykyro.engine.state import State
 from pykyro.engine.words.collection_words import CollectionWords
+from pykyro.engine.words.depths import ends_as_asked, first_depths, wider_depths
 from pykyro.engine.words.highlights import Highlighter
 from pykyro.engine.words.ranking import ByWords, find_by_words
 from pykyro.engine.words.snapshot import Snapshots
@@ -27,17 +28,20 @@ from pykyro.engine.words.two_legs import LegSearch, RowPlace, TwoLegs
 from pykyro.index.words.query import parse_query
 from pykyro.model.errors import KyroError
 from pykyro.model.legs import TEXT, Legs, LegScore
-from pykyro.model.limits import FUSE_DEPTH_MAX
 from pykyro.model.requests import LegHit, SearchRequest, SearchResult
 from pykyro.model.types import Metric, owner_of
 from pykyro.model.words import no_words
 
 _ATTEMPTS: Final = 3
-_DEPTH_MIN: Final = 100
-_WIDER: Final = 4
 _SMALL_ANSWER_BYTES: Final = 64 << 10
 _SURELY_SHORT_US: Final = 5_000
 _TERM_US: Final = 100
+_FUSION: Final = {
+    "exhausted": "which are all there are",
+    "proved": "which proves that deeper ones change nothing",
+    "bounded": "deeper ones may change it",
+    "as_asked": "as was asked",
+}
 
 
 ByVector = Callable[[LegSearch, int], Ranked]
@@ -166,17 +170,21 @@ class LegSearches:
         room: RoomForAnswer,
     ) -> SearchResult:
         request = search.request
-        depth = max(legs.depth or max(_DEPTH_MIN, 2 * request.k), request.k)
+        depths = first_depths(request, legs)
         while True:
-            found = self._found(search, words, legs, depth)
-            near = by_vector(search, depth).result
+            found = self._found(search, words, legs, depths.text)
+            near = by_vector(search, depths.vector).result
             fusion = TwoLegs(self._state, search, self._metric, legs, found, near)
-            worth, is_certain = fusion.worth(depth)
-            if is_certain or depth >= FUSE_DEPTH_MAX:
+            worth = fusion.worth()
+            order = fusion.in_order(worth)
+            needed = fusion.needed_depth(order, worth, depths)
+            wider = wider_depths(request, legs, depths, needed) if needed else depths
+            if wider == depths:
                 break
-            depth = min(_WIDER * depth, FUSE_DEPTH_MAX)
+            depths = wider
+        has_all = len(near.hits) < depths.vector and len(found.best) < depths.text
         hits, places = list[LegHit](), list[RowPlace]()
-        for doc_id in fusion.in_order(worth)[: request.k]:
+        for doc_id in order[: request.k]:
             if request.min_score <= 0 or worth[doc_id] >= request.min_score:
                 hits.append(LegHit(doc_id, worth[doc_id]))
                 places.append(fusion.place(doc_id))
@@ -185,10 +193,16 @@ class LegSearches:
         result = SearchResult(
             list(hits), len(worth), found.snapshot.position, matched=near.matched, legs="fused"
         )
-        result.examined, result.exact = near.examined, near.exact and is_certain
+        result.fusion = "exhausted" if has_all else "proved" if not needed else "bounded"
+        if result.fusion == "bounded" and ends_as_asked(legs):
+            result.fusion = "as_asked"
+        result.examined, result.exact = near.examined, near.exact and result.fusion != "bounded"
         result.exact_asked, result.tiers = request.exact, near.tiers
         result.left_out, result.stages = near.left_out, near.stages
-        result.plan = f"{near.plan}; {_plan(found)}; fused by {legs.fuse} of the best {depth} of each"
+        result.plan = (
+            f"{near.plan}; {_plan(found)}; fused by {legs.fuse} of the best {depths.vector} by vector and "
+            f"{depths.text} by words, {_FUSION[result.fusion]}"
+        )
         result.note = "; ".join(filter(None, (near.note, _note(found))))
         self._show(result, hits, places, request, words, found, room)
         return result

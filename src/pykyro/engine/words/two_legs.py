@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from pykyro.engine.state import State
 from pykyro.engine.tiers.tier import SearchTier
+from pykyro.engine.words.depths import Depths
 from pykyro.engine.words.fusion import by_ranks, by_scores, share
+from pykyro.engine.words.rank_proof import RankedList, needed_depth
 from pykyro.engine.words.ranking import ByWords
 from pykyro.model import distance
 from pykyro.model.distance import Query
@@ -43,7 +46,7 @@ class RowPlace:
 
 
 class TwoLegs:
-    """Both legs of one search, to one depth."""
+    """Both legs of one search, each to some depth."""
 
     def __init__(
         self, state: State, search: LegSearch, metric: Metric, legs: Legs, found: ByWords, near: SearchResult
@@ -71,22 +74,38 @@ class TwoLegs:
             known = self._places[doc_id] = RowPlace(place.tier, place.row)
         return known
 
-    def worth(self, depth: int) -> tuple[dict[int, float], bool]:
-        """What each document is worth that a leg found, and whether no other can be among the first k."""
+    def worth(self) -> dict[int, float]:
+        """What each document is worth that a leg found."""
         legs, found, near = self._legs, self._found, self._near
         if legs.fuse == RRF:
             lists = [[hit.doc_id for hit in near.hits], [hit.doc_id for hit in found.best]]
-            return by_ranks(lists, legs.weights), True
+            return by_ranks(lists, legs.weights)
+        return by_scores(self._vector_scores(), self._text_scores(), legs.weights)
+
+    def needed_depth(self, order: Sequence[int], worth: Mapping[int, float], depths: Depths) -> float:
+        """To what depth the legs have to be read to know that no deeper one changes the first k of `order`, as far as
+        that can be told: 0 when it is known, infinite when it cannot be told."""
+        legs, found, near = self._legs, self._found, self._near
+        has_all = len(near.hits) < depths.vector
+        if legs.fuse == RRF:
+            lists = (
+                RankedList([hit.doc_id for hit in near.hits], legs.weights[0], has_all),
+                RankedList(
+                    [hit.doc_id for hit in found.best], legs.weights[1], len(found.best) < depths.text
+                ),
+            )
+            return needed_depth(order, worth, lists, self._search.request.k, may_be_unread=not has_all)
+        return 0.0 if has_all or self._no_other_is_better(worth, depths) else math.inf
+
+    def _no_other_is_better(self, worth: Mapping[int, float], depths: Depths) -> bool:
+        """By scores: whether no document that no leg found can be among the first k."""
+        legs, found, near = self._legs, self._found, self._near
         vector, text = self._vector_scores(), self._text_scores()
-        worth = by_scores(vector, text, legs.weights)
-        if len(near.hits) < depth:
-            return worth, True
-        last_text = found.best[-1].score if len(found.best) == depth else 0.0
+        last_text = found.best[-1].score if len(found.best) == depths.text else 0.0
         bound = legs.weights[0] * share(near.hits[-1].score, max(vector.values()))
         bound += legs.weights[1] * share(last_text, max(text.values()))
         k = self._search.request.k
-        kth = sorted(worth.values(), reverse=True)[k - 1]
-        return worth, kth > bound
+        return sorted(worth.values(), reverse=True)[k - 1] > bound
 
     def in_order(self, worth: Mapping[int, float]) -> list[int]:
         """Ids by falling worth, equal ones ascending."""

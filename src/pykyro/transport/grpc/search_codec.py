@@ -21,10 +21,18 @@ from pykyro.model.arrangement import Arrangement, checked_arrangement
 from pykyro.model.distance import check_vector
 from pykyro.model.errors import InvalidArgument
 from pykyro.model.freshness import Freshness
-from pykyro.model.legs import RRF, Legs, checked_legs, stand_in
+from pykyro.model.legs import LEGS, RRF, Legs, checked_legs, stand_in
 from pykyro.model.limits import DIMENSION_MAX, EF_SEARCH_MAX, K_MAX
 from pykyro.model.metadata_wire import SHORT_VARINTS, varint
-from pykyro.model.requests import CachedKind, LegHit, SearchRequest, SearchResult, Tier, check_search
+from pykyro.model.requests import (
+    CachedKind,
+    FusionEnd,
+    LegHit,
+    SearchRequest,
+    SearchResult,
+    Tier,
+    check_search,
+)
 from pykyro.model.typed_text import tag_of
 from pykyro.model.types import DOC_ID_BITS, EVERYTHING, Vector
 from pykyro.proto import kyrodb_pb2 as pb
@@ -50,8 +58,15 @@ _MATCHED = varint(104 << 3)
 _CACHE_KIND = varint(105 << 3)
 _CACHE_MARGIN = varint(106 << 3 | 5)
 _POSITION = varint(130 << 3)
+_FUSION_END = varint(155 << 3)
 _PRECISE_SCORE = varint(150 << 3 | 1)
 
+_FUSION_ENDS: Final[dict[FusionEnd, bytes]] = {
+    "exhausted": _FUSION_END + varint(pb.SearchResponse.EXHAUSTED),
+    "proved": _FUSION_END + varint(pb.SearchResponse.PROVED),
+    "bounded": _FUSION_END + varint(pb.SearchResponse.BOUNDED),
+    "as_asked": _FUSION_END + varint(pb.SearchResponse.AS_ASKED),
+}
 CACHED: Final[dict[CachedKind, bytes]] = {
     CachedKind.EXACT: _CACHE_KIND + varint(pb.SearchResponse.EXACT),
     CachedKind.CERTIFIED: _CACHE_KIND + varint(pb.SearchResponse.CERTIFIED),
@@ -184,6 +199,8 @@ class GrpcSearchCodec:
             _POSITION,
             varint(result.position),
         )
+        if result.fusion:
+            out.append(_FUSION_ENDS[result.fusion])
         if result.cached is not None:
             out.append(CACHED[result.cached])
             if not math.isnan(result.margin):
@@ -249,11 +266,14 @@ def _legs(request: wire.SearchRequest, *, by_vector: bool) -> Legs | None:
     fusion, fuse = request.fusion, None
     if request.HasField("fusion") and (fusion.method or fusion.weights):
         fuse = {fusion.method or RRF: dict(fusion.weights)}
+    depth: int | dict[str, int] = fusion.depth
+    if fusion.depths:
+        depth = {**dict.fromkeys(LEGS, fusion.depth), **fusion.depths}
     return checked_legs(
         request.text,
         by_vector=by_vector,
         fuse=fuse,
-        depth=fusion.depth,
+        depth=depth,
         highlight=request.highlight,
         explain=request.explain,
         arrangement=arrangement,

@@ -81,6 +81,7 @@ class SearchAnswer(Answer):
     tiers: list[str]
     note: str | None = None
     plan: str | None = None
+    fusion: Literal["exhausted", "proved", "bounded", "as_asked"] | None = None
     cached: str | None = None
     cache_margin: Score | None = None
 

@@ -86,6 +86,8 @@ def search_answer(payload: bytes) -> dict[str, Any]:
         shown["note"] = response.error
     if response.plan:
         shown["plan"] = response.plan
+    if response.fusion_end:
+        shown["fusion"] = pb.SearchResponse.FusionEnd.Name(response.fusion_end).lower()
     if response.cache_kind:
         shown["cached"] = pb.SearchResponse.CacheKind.Name(response.cache_kind).lower()
         shown["cache_margin"] = response.cache_margin

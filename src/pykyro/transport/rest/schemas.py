@@ -144,7 +144,9 @@ class OneSearch(Body):
         str | dict[str, Any] | None,
         stated(description='How a vector and a text go together: "rrf", "weights", {"rrf": {"text": 2}}.'),
     ] = None
-    depth: Annotated[U32, stated(maximum=limits.FUSE_DEPTH_MAX)] = 0
+    depth: Annotated[
+        U32 | dict[str, U32], stated(description='Of both legs, or of each: {"vector": 100, "text": 400}.')
+    ] = 0
     highlight: bool = False
     explain: bool = False
     group_by: Annotated[
