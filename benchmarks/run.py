@@ -43,6 +43,7 @@ PLAN: Final = (
     Benchmark("embedded_search", 90, ("--count", "10000"), 15),
     Benchmark("durable_inserts", 40, ("--count", "4000"), 10),
     Benchmark("filtered_search", 120, ("--count", "10000", "--questions", "100"), 10),
+    Benchmark("several_segments", 240),
     Benchmark("listing", 60, ("--count", "10000"), 5),
     Benchmark("typed_values", 90, ("--count", "1000"), 15),
     Benchmark("words", 240, ("--count", "2000"), 20),

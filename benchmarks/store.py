@@ -29,9 +29,15 @@ def plain_metadata(at: int) -> dict[str, str]:
     return {"source": f"s{at % 5}", "length": str(at % 997)}
 
 
-def fill(engine: Engine, data: Dataset, metadata: Callable[[int], dict[str, str]] = plain_metadata) -> None:
-    """Store rows under their number plus one."""
-    for start in range(0, len(data.rows), _BATCH):
+def fill(
+    engine: Engine,
+    data: Dataset,
+    metadata: Callable[[int], dict[str, str]] = plain_metadata,
+    *,
+    first: int = 0,
+) -> None:
+    """Store rows from `first` on under their number plus one."""
+    for start in range(first, len(data.rows), _BATCH):
         numbers = range(start, min(len(data.rows), start + _BATCH))
         engine.commit([Put(Document(at + 1, data.rows[at], metadata(at))) for at in numbers])
 
