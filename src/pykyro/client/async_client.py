@@ -11,7 +11,7 @@ async with pykyro.AsyncClient("localhost:50051", api_key="…") as db:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,11 +20,12 @@ import grpc
 from pykyro.client import calls, collection_calls
 from pykyro.client.async_documents import Documents
 from pykyro.client.calls import ClientCall, Result, Steps
-from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection, callables, connection
+from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection, callables, connections
 from pykyro.client.diagnosis import Cause, Diagnosis
 from pykyro.client.eager_call import arguments_taken, eager
 from pykyro.client.ownership import OwnerLoop, OwnerProcess, keep_after_fork
 from pykyro.client.retry import Attempts
+from pykyro.client.routing import ASK_S, Route, Standing, Trip
 from pykyro.client.status import Failure
 from pykyro.client.tls import Tls
 from pykyro.model.answers import Health
@@ -45,6 +46,8 @@ class AsyncCollection(Documents):
         super().__init__()
         self._client = client
         self.name = checked_collection_name(name, "name")
+        if client._route.several:
+            self._written = client._route.own_writes(self.name)
 
     def __repr__(self) -> str:
         return f"<pykyro.AsyncCollection {self.name!r}>"
@@ -57,6 +60,34 @@ class AsyncCollection(Documents):
         return await self._client._run(collection_calls.within(self.name, steps))
 
 
+class _Peer:
+    """One server of a client."""
+
+    def __init__(self, wanted: Connection) -> None:
+        self.connection = wanted
+        self.diagnosis = Diagnosis(wanted)
+        self._channel: grpc.aio.Channel | None = None
+        self._rpcs: dict[str, Callable[..., Any]] = {}
+
+    def opened(self) -> dict[str, Callable[..., Any]]:
+        """Its RPCs, over a channel on the running event loop, to which that then belongs."""
+        if self._channel is None:
+            self._channel = open_channel(self.connection)
+            keep_after_fork(self._channel)
+            self._rpcs = callables(self._channel)
+        return self._rpcs
+
+    def taken_channel(self) -> grpc.aio.Channel | None:
+        """The channel, which is the caller's to close; None when there was none."""
+        channel, self._channel = self._channel, None
+        return channel
+
+
+async def _close_all(channels: Sequence[grpc.aio.Channel]) -> None:
+    for channel in channels:
+        await channel.close(None)
+
+
 class AsyncClient(Documents):
     """`pykyro.Client` for one event loop: the same methods, each a coroutine; any number of calls may be in flight at
     once.
@@ -67,7 +98,7 @@ class AsyncClient(Documents):
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | Sequence[str] = DEFAULT_TARGET,
         *,
         api_key: str | None = None,
         tls: Tls | bool = False,
@@ -76,16 +107,17 @@ class AsyncClient(Documents):
         """Connects at the first call, on whose event loop the client then stays. Raises InvalidArgument; OSError
         when a PEM file cannot be read."""
         super().__init__()
-        self._connection = connection(target, api_key, tls, timeout_s)
-        self._channel: grpc.aio.Channel | None = None
-        self._rpcs: dict[str, Callable[..., Any]] = {}
-        self._diagnosis = Diagnosis(self._connection)
+        self._peers = [_Peer(wanted) for wanted in connections(target, api_key, tls, timeout_s)]
+        self._connection = self._peers[0].connection
+        self._route = Route([peer.connection.target.text for peer in self._peers])
+        if self._route.several:
+            self._written = self._route.own_writes("")
         self._process = OwnerProcess()
         self._owner_loop = OwnerLoop()
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<pykyro.AsyncClient {self._connection.target.text!r}{', closed' if self._closed else ''}>"
+        return f"<pykyro.AsyncClient {', '.join(self._route.names)!r}{', closed' if self._closed else ''}>"
 
     # --- collections ---
 
@@ -191,14 +223,14 @@ class AsyncClient(Documents):
     async def close(self) -> None:
         """End the connection, and with it in-flight calls. Closing twice is allowed, and closing anywhere."""
         self._closed = True
-        channel, self._channel = self._channel, None
-        if channel is None or not self._process.is_current:
+        channels = [channel for peer in self._peers if (channel := peer.taken_channel()) is not None]
+        if not channels or not self._process.is_current:
             return
         loop = self._owner_loop.loop
         if loop is asyncio.get_running_loop():
-            await channel.close(None)
+            await _close_all(channels)
         elif loop is not None and loop.is_running():
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(channel.close(None), loop))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close_all(channels), loop))
 
     async def __aenter__(self) -> Self:
         return self
@@ -230,6 +262,7 @@ class AsyncClient(Documents):
         attempts = Attempts(
             self._connection.timeout_s, idempotent=call.idempotent, retry_limits=call.retry_limits
         )
+        trip = self._trip(call)
         received: list[bytes] = []
         found: Cause | None = None
         probed = False
@@ -237,9 +270,12 @@ class AsyncClient(Documents):
             self._require_usable()
             before = len(received)
             try:
-                async for response in self._attempt(call, before, attempts.remaining_s):
+                at = await self._next_server(trip, attempts)
+                peer, timeout_s = self._peers[at], trip.timeout_s(attempts.remaining_s)
+                async for response in self._attempt(peer, call, before, timeout_s):
                     received.append(response)  # noqa: PERF401  # what came before a failure is kept
-                self._diagnosis.reached = True
+                peer.diagnosis.reached = True
+                trip.succeeded(at)
                 return received
             except grpc.RpcError as failed:
                 failure = Failure.of(failed)
@@ -251,18 +287,36 @@ class AsyncClient(Documents):
                 raise
             if len(received) > before:
                 attempts.progressed()
-            if not probed and self._diagnosis.should_probe(failure):
-                found = await asyncio.to_thread(self._diagnosis.probe, failure, attempts.remaining_s)
+            if trip.goes_elsewhere(at, failure):
+                continue
+            if not probed and peer.diagnosis.should_probe(failure):
+                found = await asyncio.to_thread(peer.diagnosis.probe, failure, attempts.remaining_s)
                 probed = True
-            await asyncio.sleep(self._diagnosis.wait_after(failure, attempts, found))
+            await asyncio.sleep(peer.diagnosis.wait_after(failure, attempts, found))
 
-    async def _attempt(self, call: ClientCall, answered: int, timeout_s: float) -> AsyncIterator[bytes]:
-        if self._channel is None:
-            # Not before: a channel belongs to the event loop that runs when it is made.
-            self._channel = open_channel(self._connection)
-            keep_after_fork(self._channel)
-            self._rpcs = callables(self._channel)
-        method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
+    def _trip(self, call: ClientCall) -> Trip:
+        return Trip(
+            self._route,
+            call.rpc,
+            idempotent=call.idempotent,
+            one_answer=not METHODS[call.rpc].server_streaming,
+        )
+
+    async def _next_server(self, trip: Trip, attempts: Attempts) -> int:
+        """The server to which the call goes now; waits while there is none. Raises KyroError."""
+        while True:
+            self._require_usable()
+            if trip.asks:
+                trip.learn(await self._standings(min(ASK_S, attempts.remaining_s)))
+            at = trip.next_server()
+            if isinstance(at, int):
+                return at
+            await asyncio.sleep(attempts.wait_after(at, unsent=True))
+
+    async def _attempt(
+        self, peer: _Peer, call: ClientCall, answered: int, timeout_s: float
+    ) -> AsyncIterator[bytes]:
+        method, rpc = METHODS[call.rpc], peer.opened()[call.rpc]
         requests = call.requests[answered:]
         sent = iter(requests) if method.client_streaming else requests[0]
         in_flight = rpc(sent, timeout=timeout_s, metadata=self._connection.metadata)
@@ -271,6 +325,18 @@ class AsyncClient(Documents):
                 yield response
         else:
             yield await in_flight
+
+    async def _standings(self, timeout_s: float) -> list[Standing | None]:
+        """What each server says about itself, None of one that does not answer in this time."""
+
+        async def asked(peer: _Peer) -> Standing | None:
+            health = peer.opened()["Health"]
+            try:
+                return Standing.of(await health(b"", timeout=timeout_s, metadata=self._connection.metadata))
+            except grpc.RpcError:
+                return None
+
+        return await asyncio.gather(*map(asked, self._peers))
 
     def _require_usable(self) -> None:
         self._process.require()

@@ -11,6 +11,7 @@ from pykyro.client import calls
 from pykyro.client.async_document_writes import DocumentWrites
 from pykyro.client.calls import FilterArgument
 from pykyro.client.eager_call import eager
+from pykyro.client.own_writes import own_freshness
 from pykyro.model.answers import (
     DocumentPage,
     Facet,
@@ -22,7 +23,7 @@ from pykyro.model.answers import (
 from pykyro.model.arguments import DocId, VectorLike
 from pykyro.model.arrangement import MmrLike
 from pykyro.model.criteria import search_options
-from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
+from pykyro.model.freshness import FRESHNESS_WAIT_S
 from pykyro.model.legs import DepthLike, FuseLike
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import CompactionReport, FlushReport
@@ -46,7 +47,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> StoredDocument | None:
         """The document with this id, or None."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         return await self._run(calls.get(doc_id, namespace, include_vector, fresh))
 
     @eager
@@ -60,7 +61,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None for an id without a document."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         return await self._run(calls.get_many(ids, namespace, include_vectors, fresh))
 
     @eager
@@ -106,7 +107,7 @@ class Documents(DocumentWrites):
         one another, by maximal marginal relevance. `rerank`, which is called here with the best `rerank_candidates`
         hits and returns a score for each, puts them in another order. See docs/arranging.md.
         """
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         reranking = checked_reranking(rerank, rerank_candidates, k, group_by)
         options = search_options(
             k if reranking is None else reranking.candidates,
@@ -140,7 +141,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[SearchAnswer]:
         """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         options = search_options(
             k,
             None,
@@ -164,7 +165,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> int:
         """How many documents match `filter`, exactly; without one, how many there are."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         return await self._run(calls.count(filter, namespace, fresh))
 
     @eager
@@ -191,7 +192,7 @@ class Documents(DocumentWrites):
         A page shows one position. A document that is there all the while, and whose value is not changed, is in
         exactly one page, whatever is written meanwhile. A page of large documents has fewer than `limit`.
         """
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         wanted = page_request(
             limit,
             None,
@@ -245,7 +246,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument]:
         """Up to `count` of the documents that match `filter`, each as likely as any other."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         wanted = page_request(
             count,
             None,
@@ -270,7 +271,7 @@ class Documents(DocumentWrites):
         """The `limit` most frequent values under a key, or a dotted path, and how many of the documents that match
         `filter` have each, exactly; the most frequent first, equal ones by value. Of a list each element counts.
         Raises InvalidArgument for a key with too many values."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         return await self._run(calls.facets(key, filter, namespace, limit, fresh))
 
     # --- the collection itself ---

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import grpc
 from pykyro.client.target import EXAMPLE, GrpcTarget, parse_target
 from pykyro.client.tls import Tls, pem_of
 from pykyro.model.errors import InvalidArgument
+from pykyro.model.limits import ADDRESSES_MAX
 from pykyro.proto.methods import METHODS
 from pykyro.system.descriptors import reserve_standard_descriptors
 from pykyro.version import __version__
@@ -58,6 +59,23 @@ def connection(target: str, api_key: str | None, tls: Tls | bool, timeout_s: flo
         if wanted.server_name:
             options.append(("grpc.ssl_target_name_override", wanted.server_name))
     return Connection(place, wanted, credentials, tuple(options), _metadata(api_key), float(timeout_s))
+
+
+def connections(
+    target: str | Sequence[str], api_key: str | None, tls: Tls | bool, timeout_s: float
+) -> list[Connection]:
+    """The same for each address of `target`, which is one or several. Raises InvalidArgument; OSError."""
+    if isinstance(target, str) or not isinstance(target, Sequence):
+        return [connection(target, api_key, tls, timeout_s)]
+    if not 1 <= len(target) <= ADDRESSES_MAX:
+        raise InvalidArgument(
+            f"target must have 1 to {ADDRESSES_MAX} addresses, got {len(target)}", field="target"
+        )
+    found = [connection(one, api_key, tls, timeout_s) for one in target]
+    names = [one.target.text for one in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidArgument(f"target must name each server once, got {twice!r} again", field="target")
+    return found
 
 
 def callables(channel: Any) -> dict[str, Callable[..., Any]]:

@@ -12,18 +12,19 @@ with pykyro.Client("localhost:50051", api_key="…") as db:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import grpc
 
 from pykyro.client import calls, collection_calls, write_calls
 from pykyro.client.calls import ClientCall, Result, Steps
-from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, callables, connection
+from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection, callables, connections
 from pykyro.client.diagnosis import Cause, Diagnosis
 from pykyro.client.ownership import OwnerProcess, keep_after_fork
 from pykyro.client.retry import Attempts
+from pykyro.client.routing import ASK_S, Route, Standing, Trip
 from pykyro.client.status import Failure
 from pykyro.client.sync_documents import Documents
 from pykyro.client.tls import Tls
@@ -46,6 +47,8 @@ class RemoteCollection(Documents):
         super().__init__()
         self._client = client
         self.name = checked_collection_name(name, "name")
+        if client._route.several:
+            self._written = client._route.own_writes(self.name)
 
     def __repr__(self) -> str:
         return f"<pykyro.RemoteCollection {self.name!r}>"
@@ -58,14 +61,33 @@ class RemoteCollection(Documents):
         return self._client._run(collection_calls.within(self.name, steps))
 
 
+class _Peer:
+    """One server of a client."""
+
+    def __init__(self, wanted: Connection) -> None:
+        self.connection: Final = wanted
+        self.channel: Final = (
+            grpc.insecure_channel(wanted.target.text, wanted.options)
+            if wanted.credentials is None
+            else grpc.secure_channel(wanted.target.text, wanted.credentials, wanted.options)
+        )
+        keep_after_fork(self.channel)
+        self.rpcs: Final = callables(self.channel)
+        self.health: Final = cast("grpc.UnaryUnaryMultiCallable[bytes, bytes]", self.rpcs["Health"])
+        self.diagnosis: Final = Diagnosis(wanted)
+
+
 class Client(Documents):
     """A server's database: its collections, and as its own documents those of the collection `default`. Any thread
     may call any method; the methods are those of pykyro.Database.
 
     A client belongs to the process that made it: in a forked one every method raises FailedPrecondition.
 
-    `target` is host:port; `api_key` goes with every call; `tls` is True, or a Tls that says how. `timeout_s` is the
-    time one call may take with its retries; insert_many, search_many, get_many and delete_many make several.
+    `target` is host:port, or several: a leader and the followers of its archive. Then writes go to the leader, which
+    is found by asking, and reads to any of them; a read sees what this client wrote before, and a server that is away
+    is left out. See docs/scaling.md.
+    `api_key` goes with every call; `tls` is True, or a Tls that says how. `timeout_s` is the time one call may take
+    with its retries; insert_many, search_many, get_many and delete_many make several.
     A call is made again, after a growing pause and until that time is over, when the server is not there and a second
     time can do no harm; a few times when the server sheds load.
 
@@ -76,7 +98,7 @@ class Client(Documents):
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | Sequence[str] = DEFAULT_TARGET,
         *,
         api_key: str | None = None,
         tls: Tls | bool = False,
@@ -84,20 +106,16 @@ class Client(Documents):
     ) -> None:
         """Connects at the first call. Raises InvalidArgument; OSError when a PEM file cannot be read."""
         super().__init__()
-        self._connection = wanted = connection(target, api_key, tls, timeout_s)
-        self._channel: Final = (
-            grpc.insecure_channel(wanted.target.text, wanted.options)
-            if wanted.credentials is None
-            else grpc.secure_channel(wanted.target.text, wanted.credentials, wanted.options)
-        )
-        keep_after_fork(self._channel)
-        self._rpcs: Final = callables(self._channel)
-        self._diagnosis: Final = Diagnosis(wanted)
+        self._peers: Final = [_Peer(wanted) for wanted in connections(target, api_key, tls, timeout_s)]
+        self._connection = self._peers[0].connection
+        self._route: Final = Route([peer.connection.target.text for peer in self._peers])
+        if self._route.several:
+            self._written = self._route.own_writes("")
         self._process: Final = OwnerProcess()
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<pykyro.Client {self._connection.target.text!r}{', closed' if self._closed else ''}>"
+        return f"<pykyro.Client {', '.join(self._route.names)!r}{', closed' if self._closed else ''}>"
 
     # --- collections ---
 
@@ -195,7 +213,8 @@ class Client(Documents):
         self._closed = True
         # In a forked process the connection is the parent's, and gRPC hangs there.
         if self._process.is_current:
-            self._channel.close()
+            for peer in self._peers:
+                peer.channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -224,16 +243,19 @@ class Client(Documents):
         attempts = Attempts(
             self._connection.timeout_s, idempotent=call.idempotent, retry_limits=call.retry_limits
         )
+        trip = self._trip(call)
         received: list[bytes] = []
         found: Cause | None = None
         probed = False
         while True:
             self._require_usable()
-            before = len(received)
+            at = self._next_server(trip, attempts)
+            peer, before = self._peers[at], len(received)
             try:
-                for response in self._attempt(call, before, attempts.remaining_s):
+                for response in self._attempt(peer, call, before, trip.timeout_s(attempts.remaining_s)):
                     received.append(response)  # noqa: PERF402  # what came before a failure is kept
-                self._diagnosis.reached = True
+                peer.diagnosis.reached = True
+                trip.succeeded(at)
                 return received
             except grpc.RpcError as failed:
                 failure = Failure.of(failed)
@@ -243,16 +265,55 @@ class Client(Documents):
                 raise
             if len(received) > before:
                 attempts.progressed()
-            if not probed and self._diagnosis.should_probe(failure):
-                found, probed = self._diagnosis.probe(failure, attempts.remaining_s), True
-            time.sleep(self._diagnosis.wait_after(failure, attempts, found))
+            if trip.goes_elsewhere(at, failure):
+                continue
+            if not probed and peer.diagnosis.should_probe(failure):
+                found, probed = peer.diagnosis.probe(failure, attempts.remaining_s), True
+            time.sleep(peer.diagnosis.wait_after(failure, attempts, found))
 
-    def _attempt(self, call: ClientCall, answered: int, timeout_s: float) -> Iterable[bytes]:
-        method, rpc = METHODS[call.rpc], self._rpcs[call.rpc]
+    def _trip(self, call: ClientCall) -> Trip:
+        return Trip(
+            self._route,
+            call.rpc,
+            idempotent=call.idempotent,
+            one_answer=not METHODS[call.rpc].server_streaming,
+        )
+
+    def _next_server(self, trip: Trip, attempts: Attempts) -> int:
+        """The server to which the call goes now; waits while there is none. Raises KyroError."""
+        while True:
+            self._require_usable()
+            if trip.asks:
+                trip.learn(self._standings(min(ASK_S, attempts.remaining_s)))
+            at = trip.next_server()
+            if isinstance(at, int):
+                return at
+            time.sleep(attempts.wait_after(at, unsent=True))
+
+    def _attempt(self, peer: _Peer, call: ClientCall, answered: int, timeout_s: float) -> Iterable[bytes]:
+        method, rpc = METHODS[call.rpc], peer.rpcs[call.rpc]
         requests = call.requests[answered:]
         sent = iter(requests) if method.client_streaming else requests[0]
         received = rpc(sent, timeout=timeout_s, metadata=self._connection.metadata)
         return received if method.server_streaming else [received]
+
+    def _standings(self, timeout_s: float) -> list[Standing | None]:
+        """What each server says about itself, None of one that does not answer in this time."""
+        try:
+            asked = [
+                peer.health.future(b"", timeout=timeout_s, metadata=self._connection.metadata)
+                for peer in self._peers
+            ]
+        except ValueError:
+            self._require_usable()
+            raise
+        found: list[Standing | None] = []
+        for call in asked:
+            try:
+                found.append(Standing.of(call.result()))
+            except (grpc.RpcError, grpc.FutureCancelledError):
+                found.append(None)
+        return found
 
     def _require_usable(self) -> None:
         self._process.require()

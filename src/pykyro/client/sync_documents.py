@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from pykyro.client import calls
 from pykyro.client.calls import FilterArgument
+from pykyro.client.own_writes import own_freshness
 from pykyro.client.sync_document_writes import DocumentWrites
 from pykyro.model.answers import (
     DocumentPage,
@@ -22,7 +23,7 @@ from pykyro.model.answers import (
 from pykyro.model.arguments import DocId, VectorLike
 from pykyro.model.arrangement import MmrLike
 from pykyro.model.criteria import search_options
-from pykyro.model.freshness import FRESHNESS_WAIT_S, checked_freshness
+from pykyro.model.freshness import FRESHNESS_WAIT_S
 from pykyro.model.legs import DepthLike, FuseLike
 from pykyro.model.listing import PAGE_DOCUMENTS, page_request
 from pykyro.model.requests import CompactionReport, FlushReport
@@ -45,7 +46,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> StoredDocument | None:
         """The document with this id, or None."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         return self._run(calls.get(doc_id, namespace, include_vector, fresh))
 
     def get_many(
@@ -58,7 +59,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument | None]:
         """The documents with these ids, in their order; None for an id without a document."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         return self._run(calls.get_many(ids, namespace, include_vectors, fresh))
 
     def search(
@@ -103,7 +104,7 @@ class Documents(DocumentWrites):
         one another, by maximal marginal relevance. `rerank`, which is called here with the best `rerank_candidates`
         hits and returns a score for each, puts them in another order. See docs/arranging.md.
         """
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         reranking = checked_reranking(rerank, rerank_candidates, k, group_by)
         options = search_options(
             k if reranking is None else reranking.candidates,
@@ -136,7 +137,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[SearchAnswer]:
         """`search` for each of `vectors`, a list of vectors or an array of shape (n, dimension), in their order."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         options = search_options(
             k,
             None,
@@ -159,7 +160,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> int:
         """How many documents match `filter`, exactly; without one, how many there are."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         return self._run(calls.count(filter, namespace, fresh))
 
     def scroll(
@@ -185,7 +186,7 @@ class Documents(DocumentWrites):
         A page shows one position. A document that is there all the while, and whose value is not changed, is in
         exactly one page, whatever is written meanwhile. A page of large documents has fewer than `limit`.
         """
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         wanted = page_request(
             limit,
             None,
@@ -233,7 +234,7 @@ class Documents(DocumentWrites):
         max_wait_s: float = FRESHNESS_WAIT_S,
     ) -> list[StoredDocument]:
         """Up to `count` of the documents that match `filter`, each as likely as any other."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         wanted = page_request(
             count,
             None,
@@ -257,7 +258,7 @@ class Documents(DocumentWrites):
         """The `limit` most frequent values under a key, or a dotted path, and how many of the documents that match
         `filter` have each, exactly; the most frequent first, equal ones by value. Of a list each element counts.
         Raises InvalidArgument for a key with too many values."""
-        fresh = checked_freshness(min_position, max_wait_s)
+        fresh = own_freshness(self._written, min_position, max_wait_s)
         return self._run(calls.facets(key, filter, namespace, limit, fresh))
 
     # --- the collection itself ---

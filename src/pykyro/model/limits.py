@@ -260,6 +260,8 @@ MEMORY_LIMIT_BYTES_MIN: Final = 128 << 20
 
 # --- configuration --------------------------------------------------------------------------------
 PORT_MAX: Final = 65_535
+ADDRESSES_MAX: Final = 64
+"""Servers that one client knows: a leader and its followers."""
 HTTP_PORT_OFFSET: Final = 1000
 """The HTTP port is the gRPC port plus this, unless it is set."""
 REMOTE_METADATA_BYTES_MAX: Final = 64 << 20

@@ -765,7 +765,7 @@ class HealthRequest(_message.Message):
     def __init__(self, component: _Optional[str] = ...) -> None: ...
 
 class HealthResponse(_message.Message):
-    __slots__ = ("status", "version", "components", "uptime_seconds", "git_commit")
+    __slots__ = ("status", "version", "components", "uptime_seconds", "git_commit", "role", "archive_epoch")
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNKNOWN: _ClassVar[HealthResponse.Status]
@@ -776,6 +776,16 @@ class HealthResponse(_message.Message):
     HEALTHY: HealthResponse.Status
     DEGRADED: HealthResponse.Status
     UNHEALTHY: HealthResponse.Status
+    class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ROLE_UNKNOWN: _ClassVar[HealthResponse.Role]
+        ROLE_LEADER: _ClassVar[HealthResponse.Role]
+        ROLE_FOLLOWER: _ClassVar[HealthResponse.Role]
+        ROLE_SUPERSEDED: _ClassVar[HealthResponse.Role]
+    ROLE_UNKNOWN: HealthResponse.Role
+    ROLE_LEADER: HealthResponse.Role
+    ROLE_FOLLOWER: HealthResponse.Role
+    ROLE_SUPERSEDED: HealthResponse.Role
     class ComponentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -788,12 +798,16 @@ class HealthResponse(_message.Message):
     COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     GIT_COMMIT_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_EPOCH_FIELD_NUMBER: _ClassVar[int]
     status: HealthResponse.Status
     version: str
     components: _containers.ScalarMap[str, str]
     uptime_seconds: int
     git_commit: str
-    def __init__(self, status: _Optional[_Union[HealthResponse.Status, str]] = ..., version: _Optional[str] = ..., components: _Optional[_Mapping[str, str]] = ..., uptime_seconds: _Optional[int] = ..., git_commit: _Optional[str] = ...) -> None: ...
+    role: HealthResponse.Role
+    archive_epoch: int
+    def __init__(self, status: _Optional[_Union[HealthResponse.Status, str]] = ..., version: _Optional[str] = ..., components: _Optional[_Mapping[str, str]] = ..., uptime_seconds: _Optional[int] = ..., git_commit: _Optional[str] = ..., role: _Optional[_Union[HealthResponse.Role, str]] = ..., archive_epoch: _Optional[int] = ...) -> None: ...
 
 class MetricsRequest(_message.Message):
     __slots__ = ("categories", "collection")

@@ -49,13 +49,23 @@ class Admin:
             )
         stats = await self._threads.run(self._engine.stats)
         states = self._components(stats)
+        replica = self._server_state.leading or self._server_state.follower
         return pb.HealthResponse(
             status=GRPC_HEALTH[self._server_state.verdict(stats).status],
             version=__version__,
             components={component: states[component]} if component else states,
             uptime_seconds=int(self._server_state.process.uptime_s),
             git_commit=GIT_COMMIT,
+            role=self._role(),
+            archive_epoch=0 if replica is None else replica.epoch,
         ).SerializeToString()
+
+    def _role(self) -> pb.HealthResponse.Role:
+        if self._server_state.follower is not None:
+            return pb.HealthResponse.ROLE_FOLLOWER
+        leading = self._server_state.leading
+        superseded = leading is not None and bool(leading.lost_lead)
+        return pb.HealthResponse.ROLE_SUPERSEDED if superseded else pb.HealthResponse.ROLE_LEADER
 
     async def metrics(self, payload: bytes, caller: Caller) -> bytes:
         decode.parse(pb.MetricsRequest, payload)
