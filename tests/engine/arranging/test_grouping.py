@@ -15,7 +15,7 @@ from tests.longer import longer
 from pykyro.engine.arranging import grouping
 from pykyro.engine.engine import Engine
 from pykyro.model.arrangement import Arrangement, Grouping
-from pykyro.model.filter import Exact
+from pykyro.model.filter import Exact, Filter
 from pykyro.model.legs import Legs
 from pykyro.model.requests import Delete, LegHit, SearchRequest, SearchResult
 from pykyro.model.typed_text import IntText, ListText, NullText
@@ -140,6 +140,31 @@ def test_depth_is_bounded_and_the_answer_says_so(tmp_path: Path) -> None:
     assert "the best 4 documents" in found.note
     found = engine.search(SearchRequest(ROWS[50], 2, legs=legs))
     assert (len(found.hits), found.note) == (2, "")
+    engine.close()
+
+
+def test_many_searches_do_not_keep_writers_waiting(tmp_path: Path) -> None:
+    engine = open_small(tmp_path)
+    engine.commit([put(at + 1, row, value=str(at // 2)) for at, row in enumerate(ROWS)])
+    legs = Legs(None, True, arrangement=Arrangement(Grouping("value", 2)))
+    request = SearchRequest(ROWS[0], 60, legs=legs)
+    quiet = engine.search(request)
+    assert (len(quiet.hits), quiet.exact, quiet.note) == (120, True, "")
+    looked = grouping.GroupSearch._look
+
+    def written_meanwhile(search: grouping.GroupSearch, depth: int, narrower: Filter | None) -> bool:
+        engine.write(put(1, ROWS[0], value="0"))
+        return looked(search, depth, narrower)
+
+    with (
+        mock.patch.object(grouping.GroupSearch, "_look", written_meanwhile),
+        mock.patch.object(grouping, "_DEPTH_MIN", 20),
+        mock.patch.object(grouping, "_OVER", 0),
+    ):
+        busy = engine.search(request)
+        assert len(busy.hits) == 120
+        assert not busy.exact
+        assert "written meanwhile" in busy.note
     engine.close()
 
 

@@ -21,6 +21,9 @@ _OVER: Final = 4
 _HIT_US: Final = 5
 """To fetch a document and look at it."""
 _COMPONENTS_PER_US: Final = 500
+_WITHOUT_WRITES_MAX: Final = 32
+"""So many searches may keep writers waiting."""
+_WRITTEN: Final = "documents were written meanwhile, so groups may show several positions"
 
 
 class Arranger:
@@ -58,7 +61,7 @@ class Arranger:
         self, request: SearchRequest, grouping: Grouping, ask: Ask, *, is_fused: bool
     ) -> SearchResult:
         """All searches for groups have to show one position: they are asked again when a commit came in between, and
-        at last while no commit may."""
+        at last while no commit may. Where they are many, writers do not wait for them, and the answer says so."""
         for _ in range(_ATTEMPTS):
             number = self._commits.number_if_idle()
             search = GroupSearch(request, grouping, ask, is_fused=is_fused)
@@ -69,6 +72,10 @@ class Arranger:
                     raise
                 continue
             if search.searches == 1 or self._commits.number == number:
+                return result
+            if search.searches > _WITHOUT_WRITES_MAX:
+                result.exact = False
+                result.note = "; ".join(filter(None, (result.note, _WRITTEN)))
                 return result
         with self._lock:
             return GroupSearch(request, grouping, ask, is_fused=is_fused).answer()

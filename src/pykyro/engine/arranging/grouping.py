@@ -33,6 +33,7 @@ _DEPTH_MIN: Final = 100
 _OVER: Final = 4
 """Times as many documents as an answer may have."""
 _WIDER: Final = 4
+_WIDER_FUSED: Final = 8
 _NULL: Final = "n"
 _NULL_OPERAND: Final = "nnull"
 
@@ -62,7 +63,7 @@ class GroupSearch:
 
     @property
     def searches(self) -> int:
-        """How many there were."""
+        """How many the answer is made of."""
         return len(self._answers)
 
     def answer(self) -> SearchResult:
@@ -94,12 +95,15 @@ class GroupSearch:
         return len(hits) < depth
 
     def _go_deeper(self, depth: int) -> None:
-        """Ask the same for more, until there are enough groups of enough documents."""
+        """Ask the same for more, until there are enough groups of enough documents. The last answer has all that
+        those before it had, so it stands for itself, and no other has to show its position."""
         while not self._is_enough():
             if depth >= GROUP_DEPTH_MAX:
                 self._is_certain = False
                 return
-            depth = min(_WIDER * depth, GROUP_DEPTH_MAX)
+            depth = min(_WIDER_FUSED * depth, GROUP_DEPTH_MAX)
+            self._groups.clear()
+            self._answers.clear()
             if self._look(depth, None):
                 return
 

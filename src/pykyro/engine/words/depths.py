@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final, NamedTuple
 
 from pykyro.model.legs import RRF, Legs
@@ -11,6 +10,8 @@ from pykyro.model.requests import SearchRequest
 
 _DEPTH_MIN: Final = 100
 _WIDER: Final = 4
+_EXACT_DEPTH: Final = 1600
+"""By ranks, of an exact search."""
 
 
 class Depths(NamedTuple):
@@ -50,11 +51,8 @@ def wider_depths(request: SearchRequest, legs: Legs, depths: Depths, needed: flo
         return depths
     wider = _WIDER * max(depths)
     if legs.fuse == RRF:
-        if request.exact and needed < FUSE_DEPTH_MAX:
-            wider = max(wider, math.ceil(needed))
-        if not request.exact:
-            wider = _WIDER * _DEPTH_MIN
-            if needed > wider:
-                return depths
+        wider = _EXACT_DEPTH if request.exact else _WIDER * _DEPTH_MIN
+        if not request.exact and needed > wider:
+            return depths
     wider = min(wider, FUSE_DEPTH_MAX)
     return Depths(max(wider, depths.vector), max(wider, depths.text))
