@@ -44,6 +44,7 @@ _SAMPLES: dict[str, object] = {
     "methods": "GET, HEAD",
     "detail": "what went wrong",
     "status": 400,
+    "status_code": 400,
     "retry_after_ms": 5,
     "request_id": "ef",
     "headers": {"allow": "GET"},

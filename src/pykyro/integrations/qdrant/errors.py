@@ -21,6 +21,10 @@ class UnexpectedResponse(ApiException, ValueError):
         self.status_code = status_code
         self.reason_phrase = reason
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Python would call the class with the message alone.
+        return type(self), (self.status_code, self.reason_phrase), self.__dict__
+
 
 class NotSupported(NotImplementedError):
     """Qdrant has this and KyroDB has not; the message names the way out."""

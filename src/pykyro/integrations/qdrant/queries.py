@@ -143,7 +143,9 @@ def _vector_of(target: Points, query: Any) -> tuple[Any, list[str]]:
 
 
 def _average(target: Points, given: Any) -> tuple[Any, list[str]]:
-    strategy = str(getattr(given.strategy, "value", given.strategy or "average_vector"))
+    # An enumeration or its value; as an attribute it would look like a setting of the same name being read.
+    chosen = getattr(given, "strategy", None) or "average_vector"
+    strategy = str(getattr(chosen, "value", chosen))
     if strategy != "average_vector":
         raise NotSupported(f"RecommendInput(strategy={strategy}): average_vector is the one that is here")
     if not given.positive:
