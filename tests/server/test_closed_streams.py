@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.longer import long_form
 from tests.server.running import free_port
 
 import pykyro
@@ -55,7 +56,11 @@ db.close()
 """
 
 
-@pytest.mark.parametrize("streams", _STREAMS, ids=str)
+@pytest.mark.parametrize(
+    "streams",
+    [pytest.param(streams, marks=() if streams in _SOME else long_form) for streams in _STREAMS],
+    ids=str,
+)
 def test_nothing_of_an_embedded_database_takes_the_place_of_a_stream(
     tmp_path: Path, streams: tuple[int, ...]
 ) -> None:

@@ -180,7 +180,8 @@ def test_filters_that_never_come_again_are_not_kept(tmp_path: Path) -> None:
                 request = pb.SearchRequest(query_embedding=QUERY, k=10, metadata_filters={"n": value})
                 assert not server.stub.Search(request, timeout=PATIENCE_S).results
                 assert not server.stub.Search(request, timeout=PATIENCE_S).results
-        assert memory.most < 350 * MIB
+        # Sixty of these values take 230 MiB, beside the 335 that a server comes to with the largest requests at once.
+        assert memory.most < 400 * MIB
 
 
 def test_watchers_without_end_are_bounded_and_do_not_hold_up_a_stop(tmp_path: Path) -> None:
