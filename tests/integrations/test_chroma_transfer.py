@@ -13,7 +13,8 @@ import pytest
 import pykyro
 import pykyro.compat.chroma as chromadb
 from pykyro.cli.kyrodb import main
-from pykyro.integrations.chroma.transfer import Transferred, transfer
+from pykyro.integrations.chroma.transfer import transfer
+from pykyro.integrations.transfers.pages import Transferred
 
 HAS_CHROMADB = importlib.util.find_spec("chromadb") is not None
 ROWS = 2300

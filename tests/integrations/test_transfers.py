@@ -25,8 +25,9 @@ import pykyro
 from pykyro.cli.kyrodb import main
 from pykyro.compat.qdrant import QdrantClient
 from pykyro.integrations.transfers.lance import parquet_source
+from pykyro.integrations.transfers.pages import Transferred
 from pykyro.integrations.transfers.source import Source
-from pykyro.integrations.transfers.transfer import Transferred, transfer
+from pykyro.integrations.transfers.transfer import transfer
 
 ROWS = 2300
 VECTORS = np.random.default_rng(1).standard_normal((ROWS, 4)).astype(np.float32)

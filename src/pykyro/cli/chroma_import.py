@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import pykyro
 from pykyro.cli.backup import output
-from pykyro.cli.connection import connected
+from pykyro.cli.import_steps import bring_in, destination, refuse_options
 from pykyro.integrations.extras import needs_extra
 from pykyro.model.errors import FailedPrecondition, InvalidArgument
-
-if TYPE_CHECKING:
-    from pykyro.integrations.chroma.client import ClientAPI
 
 _OF_FILES: Final = (
     "format",
@@ -35,12 +30,11 @@ _OF_FILES: Final = (
 
 def import_chroma(options: argparse.Namespace, on_bad: Callable[[str], None]) -> None:
     """Bring over the collection of --collection, or all of them. Raises KyroError."""
+    from pykyro.integrations.chroma.client import ClientAPI
+    from pykyro.integrations.chroma.settings import Settings
     from pykyro.integrations.chroma.transfer import transfer
 
-    for name in _OF_FILES:
-        if getattr(options, name) not in (None, 1):
-            flag = f"--{name.replace('_', '-')}"
-            raise InvalidArgument(f"{flag} has no effect with --from chroma: leave it out", field=name)
+    refuse_options(options, _OF_FILES)
     source, known = _source(options.source)
     names = known if options.collection is None else [options.collection]
     if options.collection is not None and options.collection not in known:
@@ -48,21 +42,11 @@ def import_chroma(options: argparse.Namespace, on_bad: Callable[[str], None]) ->
             f"{options.source} has no collection {options.collection!r}; it has {', '.join(known)[:500] or 'none'}",
             field="collection",
         )
-    with _destination(options) as (client, where):
+    with destination(options) as (database, where):
+        client = ClientAPI(database, None, Settings())
         for name in names:
-            began_s = time.monotonic()
-            with output.progress(f"Importing {name}", counts="rows") as progress:
-                found = transfer(
-                    source,
-                    name,
-                    client,
-                    on_refused=on_bad if options.skip_bad else None,
-                    on_rows=progress.reach,
-                )
-            print(
-                f"Imported collection {name} into {where}: {found.written} rows, {found.there_already} were there, "
-                f"{found.refused} left out, {time.monotonic() - began_s:.2f} s; each was read again and compared"
-            )
+            bring = partial(transfer, source, name, client, on_refused=on_bad if options.skip_bad else None)
+            found = bring_in(name, f"collection {name}", where, bring)
             if found.others:
                 output.warn(f"collection {name} has {found.others} rows that {options.source} has not")
 
@@ -84,16 +68,3 @@ def _source(directory: Path) -> tuple[Any, list[str]]:
         raise FailedPrecondition(
             f"chromadb {chromadb.__version__} cannot read {directory}: {error}"
         ) from error
-
-
-@contextmanager
-def _destination(options: argparse.Namespace) -> Iterator[tuple[ClientAPI, str]]:
-    from pykyro.integrations.chroma.client import ClientAPI
-    from pykyro.integrations.chroma.settings import Settings
-
-    if options.data_dir is not None:
-        with pykyro.open(options.data_dir, typed_values=True) as database:
-            yield ClientAPI(database, None, Settings()), str(options.data_dir)
-    else:
-        with connected(options) as remote:
-            yield ClientAPI(remote, None, Settings()), options.url

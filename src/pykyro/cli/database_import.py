@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pykyro
 from pykyro.cli.backup import output
-from pykyro.cli.connection import connected
+from pykyro.cli.import_steps import bring_in, destination, refuse_options
 from pykyro.model.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -26,30 +24,13 @@ def import_table(options: argparse.Namespace, on_bad: Callable[[str], None]) -> 
     """Bring one table over. Raises KyroError."""
     from pykyro.integrations.transfers.transfer import transfer
 
-    for name in _OF_FILES:
-        if getattr(options, name) not in (None, 1):
-            flag = f"--{name.replace('_', '-')}"
-            raise InvalidArgument(
-                f"{flag} has no effect with --from {options.origin}: leave it out", field=name
-            )
+    refuse_options(options, _OF_FILES)
     source = _source(options)
     into = options.into or source.name.replace("/", ".")
-    with _destination(options) as (database, where):
-        began_s = time.monotonic()
-        with output.progress(f"Importing {source.name}", counts="rows") as progress:
-            found = transfer(
-                source,
-                database,
-                into,
-                distance=options.distance,
-                on_refused=on_bad if options.skip_bad else None,
-                on_rows=progress.reach,
-            )
-        print(
-            f"Imported {source.name} into collection {into} of {where}: {found.written} rows, {found.there_already} "
-            f"were there, {found.refused} left out, {time.monotonic() - began_s:.2f} s; each was read again and "
-            "compared"
-        )
+    with destination(options) as (database, where):
+        on_refused = on_bad if options.skip_bad else None
+        bring = partial(transfer, source, database, into, distance=options.distance, on_refused=on_refused)
+        found = bring_in(source.name, source.name, f"collection {into} of {where}", bring)
         if found.others:
             output.warn(f"collection {into} has {found.others} documents that {source.name} has not")
 
@@ -83,13 +64,3 @@ def _source(options: argparse.Namespace) -> Source:
     from pykyro.integrations.transfers.milvus import milvus_source
 
     return milvus_source(place, table, os.environ.get("MILVUS_TOKEN", ""), options.vector_column)
-
-
-@contextmanager
-def _destination(options: argparse.Namespace) -> Iterator[tuple[pykyro.Database | pykyro.Client, str]]:
-    if options.data_dir is not None:
-        with pykyro.open(options.data_dir, typed_values=True) as database:
-            yield database, str(options.data_dir)
-    else:
-        with connected(options) as remote:
-            yield remote, options.url

@@ -1,13 +1,9 @@
-"""Bringing the collections of Chroma over, row by row, and proving that what is here is what is there.
-
-A page of rows is read there and here, compared, written where it differs, and read and compared again. So a transfer
-that broke off goes on when it is begun again, with nothing to remember but the rows themselves.
-"""
+"""Bringing the collections of Chroma over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +12,14 @@ import pykyro
 from pykyro.integrations.chroma.client import ClientAPI
 from pykyro.integrations.chroma.collection import Collection
 from pykyro.integrations.chroma.errors import InvalidArgumentError, NotFoundError
+from pykyro.integrations.transfers.pages import (
+    OnRefused,
+    OnRows,
+    Refusal,
+    Transferred,
+    bring_over,
+    silent,
+)
 
 URI: Final = "chroma:uri"
 """The entry of metadata that keeps the URI of a row, as in a directory of Chroma."""
@@ -31,25 +35,13 @@ class _Row:
     document: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Transferred:
-    """What became of the rows of one collection."""
-
-    name: str
-    written: int = 0
-    there_already: int = 0
-    refused: int = 0
-    others: int = 0
-    """Rows of the collection here that the one there has not."""
-
-
 def transfer(
     source: Any,
     name: str,
     destination: ClientAPI,
     *,
-    on_refused: Callable[[str], None] | None = None,
-    on_rows: Callable[[int, int], None] = lambda done, total: None,
+    on_refused: OnRefused | None = None,
+    on_rows: OnRows = silent,
 ) -> Transferred:
     """Bring collection `name` of `source`, a client of chromadb, over to `destination`, and compare each row.
 
@@ -58,30 +50,17 @@ def transfer(
     another distance, or when rows are not what they were written as.
     """
     theirs = source.get_collection(name, embedding_function=None)
-    ours = _made(theirs, destination)
-    total, done = theirs.count(), 0
-    found = Transferred(name)
+    ours = _Destination(_made(theirs, destination))
+    return bring_over(
+        f"collection {name!r}", _pages(theirs), theirs.count(), ours, on_refused=on_refused, on_rows=on_rows
+    )
+
+
+def _pages(theirs: Any) -> Iterator[tuple[int, Mapping[str, _Row]]]:
+    done = 0
     while page := _rows(theirs.get(limit=_PAGE, offset=done, include=[*_EVERYTHING, "uris"])):
-        here = _rows(ours.get(ids=[*page], include=_EVERYTHING))
-        wanted = {one.id: one for one in page.values() if here.get(one.id) != one}
-        replaced = [own_id for own_id in wanted if own_id in here]
-        if replaced:
-            ours.delete(ids=replaced)
-        refused = _stored(ours, wanted, on_refused)
-        _prove(ours, {own_id: row for own_id, row in page.items() if own_id not in refused})
         done += len(page)
-        found = replace(
-            found,
-            written=found.written + len(wanted) - len(refused),
-            there_already=found.there_already + len(page) - len(wanted),
-            refused=found.refused + len(refused),
-        )
-        on_rows(done, total)
-    if done != total:
-        raise pykyro.FailedPrecondition(
-            f"collection {name!r} was written to while it was read: {total} rows at first, {done} read; do it again"
-        )
-    return replace(found, others=ours.count() - found.written - found.there_already)
+        yield len(page), page
 
 
 def _made(theirs: Any, destination: ClientAPI) -> Collection:
@@ -103,46 +82,51 @@ def _made(theirs: Any, destination: ClientAPI) -> Collection:
     return ours
 
 
-def _stored(ours: Collection, rows: Mapping[str, _Row], on_refused: Callable[[str], None] | None) -> set[str]:
-    """Add these rows; the ids of those that were refused."""
-    if not rows:
-        return set()
-    try:
-        _add(ours, rows)
-        return set()
-    except (InvalidArgumentError, ValueError):
-        refused: set[str] = set()
-    # One of them is at fault; the others are added alone, so that it can be named.
-    for own_id, row in rows.items():
+class _Destination:
+    """A collection here, as programs written for Chroma see it."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.name = collection.name
+        self._collection = collection
+
+    def read(self, rows: Mapping[str, _Row]) -> dict[str, _Row]:
+        return _rows(self._collection.get(ids=[*rows], include=_EVERYTHING)) if rows else {}
+
+    def is_same(self, here: _Row, row: _Row) -> bool:
+        return here == row
+
+    def store(self, rows: Mapping[str, _Row], here: Mapping[str, _Row]) -> Iterable[Refusal]:
+        replaced = [own_id for own_id in rows if own_id in here]
+        if replaced:
+            self._collection.delete(ids=replaced)
         try:
-            _add(ours, {own_id: row})
-        except (InvalidArgumentError, ValueError) as error:
-            text = f"collection {ours.name!r} row {own_id!r:.200}: {error}"
-            if on_refused is None:
-                raise pykyro.InvalidArgument(text, field="row") from error
-            on_refused(text)
-            refused.add(own_id)
-    return refused
+            self._add(rows)
+            return
+        except (InvalidArgumentError, ValueError):
+            pass
+        # One of them is at fault; the others are added alone, so that it can be named.
+        for own_id, row in rows.items():
+            try:
+                self._add({own_id: row})
+            except (InvalidArgumentError, ValueError) as error:
+                yield own_id, error
 
+    def _add(self, rows: Mapping[str, _Row]) -> None:
+        texts: Any = [row.document for row in rows.values()]
+        self._collection.add(
+            ids=[*rows],
+            embeddings=[np.frombuffer(row.vector, dtype=np.float32) for row in rows.values()],
+            metadatas=[
+                {key: value for key, (_, value) in row.metadata.items()} or None for row in rows.values()
+            ],
+            documents=texts,
+        )
 
-def _add(ours: Collection, rows: Mapping[str, _Row]) -> None:
-    texts: Any = [row.document for row in rows.values()]
-    ours.add(
-        ids=[*rows],
-        embeddings=[np.frombuffer(row.vector, dtype=np.float32) for row in rows.values()],
-        metadatas=[{key: value for key, (_, value) in row.metadata.items()} or None for row in rows.values()],
-        documents=texts,
-    )
+    def own_id(self, row: _Row) -> str:
+        return row.id
 
-
-def _prove(ours: Collection, rows: Mapping[str, _Row]) -> None:
-    here = _rows(ours.get(ids=[*rows], include=_EVERYTHING)) if rows else {}
-    for own_id, row in rows.items():
-        if here.get(own_id) != row:
-            raise pykyro.FailedPrecondition(
-                f"collection {ours.name!r} row {own_id!r:.200} is not here as it is there; does somebody else "
-                "write to it? Do it again"
-            )
+    def count(self) -> int:
+        return self._collection.count()
 
 
 def _rows(found: Mapping[str, Any]) -> dict[str, _Row]:

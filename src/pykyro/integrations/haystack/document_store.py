@@ -191,17 +191,7 @@ class KyroDocumentStore:
         return_embedding: bool = False,
     ) -> list[Document]:
         """The `top_k` documents with the most similar embeddings, with scores: higher is more similar."""
-        condition, collection = searched(filters), self._collection.to_read()
-        if collection is None or not top_k:
-            return []
-        hits = collection.search(
-            query_embedding,
-            top_k,
-            filter=condition,
-            namespace=self._namespace,
-            include_vectors=return_embedding,
-        )
-        return [document_of(hit) for hit in hits]
+        return self._retrieved(None, query_embedding, filters, top_k, return_embedding)
 
     def text_retrieval(
         self,
@@ -214,14 +204,24 @@ class KyroDocumentStore:
     ) -> list[Document]:
         """The `top_k` documents that have the words of `query`, by BM25; with an embedding those that are best by
         both, of the documents that have embeddings. Raises InvalidArgument for a collection without words."""
-        condition = filter_of(filters) if query_embedding is None else searched(filters)
+        return self._retrieved(query, query_embedding, filters, top_k, return_embedding)
+
+    def _retrieved(
+        self,
+        text: str | None,
+        embedding: list[float] | None,
+        filters: dict[str, Any] | None,
+        top_k: int,
+        return_embedding: bool,
+    ) -> list[Document]:
+        condition = filter_of(filters) if embedding is None else searched(filters)
         collection = self._collection.to_read()
         if collection is None or not top_k:
             return []
         hits = collection.search(
-            query_embedding,
+            embedding,
             top_k,
-            text=query,
+            text=text,
             filter=condition,
             namespace=self._namespace,
             include_vectors=return_embedding,
@@ -304,17 +304,7 @@ class KyroDocumentStore:
         return_embedding: bool = False,
     ) -> list[Document]:
         """`embedding_retrieval` for coroutines."""
-        condition, collection = searched(filters), await self._collection.ato_read()
-        if collection is None or not top_k:
-            return []
-        hits = await collection.search(
-            query_embedding,
-            top_k,
-            filter=condition,
-            namespace=self._namespace,
-            include_vectors=return_embedding,
-        )
-        return [document_of(hit) for hit in hits]
+        return await self._aretrieved(None, query_embedding, filters, top_k, return_embedding)
 
     async def text_retrieval_async(
         self,
@@ -326,14 +316,24 @@ class KyroDocumentStore:
         return_embedding: bool = False,
     ) -> list[Document]:
         """`text_retrieval` for coroutines."""
-        condition = filter_of(filters) if query_embedding is None else searched(filters)
+        return await self._aretrieved(query, query_embedding, filters, top_k, return_embedding)
+
+    async def _aretrieved(
+        self,
+        text: str | None,
+        embedding: list[float] | None,
+        filters: dict[str, Any] | None,
+        top_k: int,
+        return_embedding: bool,
+    ) -> list[Document]:
+        condition = filter_of(filters) if embedding is None else searched(filters)
         collection = await self._collection.ato_read()
         if collection is None or not top_k:
             return []
         hits = await collection.search(
-            query_embedding,
+            embedding,
             top_k,
-            text=query,
+            text=text,
             filter=condition,
             namespace=self._namespace,
             include_vectors=return_embedding,

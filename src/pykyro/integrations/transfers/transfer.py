@@ -1,13 +1,8 @@
-"""Bringing the rows of a table over, page by page, and proving that what is here is what is there.
-
-A page of rows is read there and here, compared, written where it differs, and read and compared again. So a transfer
-that broke off goes on when it is begun again, with nothing to remember but the rows themselves.
-"""
+"""Bringing the rows of a table over into a collection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,21 +10,15 @@ import numpy as np
 import pykyro
 from pykyro.integrations.places import SyncCollection, SyncDatabase
 from pykyro.integrations.store_collection import DISTANCES
+from pykyro.integrations.transfers.pages import (
+    OnRefused,
+    OnRows,
+    Refusal,
+    Transferred,
+    bring_over,
+    silent,
+)
 from pykyro.integrations.transfers.source import Source, SourceRow
-
-OnRefused = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Transferred:
-    """What became of the rows of one table."""
-
-    name: str
-    written: int = 0
-    there_already: int = 0
-    refused: int = 0
-    others: int = 0
-    """Documents of the collection here that the table has not."""
 
 
 def transfer(
@@ -39,7 +28,7 @@ def transfer(
     *,
     distance: str | None = None,
     on_refused: OnRefused | None = None,
-    on_rows: Callable[[int, int], None] = lambda done, total: None,
+    on_rows: OnRows = silent,
 ) -> Transferred:
     """Bring a table over into the collection `into`, which is made unless it is there, and compare each row.
 
@@ -47,27 +36,9 @@ def transfer(
     InvalidArgument for a row that cannot be stored, FailedPrecondition when the collection is there with another
     dimension, distance or type of ids, or when rows are not what they were written as.
     """
-    collection = _made(source, database, into, distance)
-    found, done = Transferred(into), 0
-    for page in source.pages:
-        rows = {_key(row.id): row for row in page}
-        here = _read(collection, [row.id for row in rows.values()])
-        wanted = {own: row for own, row in rows.items() if own not in here or not _is_same(here[own], row)}
-        refused = _stored(collection, wanted, into, on_refused)
-        _prove(collection, into, {own: row for own, row in wanted.items() if own not in refused})
-        done += len(page)
-        found = replace(
-            found,
-            written=found.written + len(wanted) - len(refused),
-            there_already=found.there_already + len(rows) - len(wanted),
-            refused=found.refused + len(refused),
-        )
-        on_rows(done, source.total)
-    if done != source.total:
-        raise pykyro.FailedPrecondition(
-            f"{source.name} was written to while it was read: {source.total} rows at first, {done} read; do it again"
-        )
-    return replace(found, others=collection.count() - found.written - found.there_already)
+    destination = _Destination(into, _made(source, database, into, distance))
+    pages = ((len(page), {str(row.id): row for row in page}) for page in source.pages)
+    return bring_over(source.name, pages, source.total, destination, on_refused=on_refused, on_rows=on_rows)
 
 
 def _made(source: Source, database: SyncDatabase, into: str, distance: str | None) -> SyncCollection:
@@ -93,60 +64,44 @@ def _made(source: Source, database: SyncDatabase, into: str, distance: str | Non
     return database.collection(into)
 
 
-def _key(own_id: Any) -> str:
-    return str(own_id)
+class _Destination:
+    """A collection, whose rows go by their ids as text."""
 
+    def __init__(self, name: str, collection: SyncCollection) -> None:
+        self.name = name
+        self._collection = collection
 
-def _read(collection: SyncCollection, ids: list[Any]) -> dict[str, pykyro.StoredDocument]:
-    ids = [one for one in ids if not isinstance(one, int) or 1 <= one < 2**64]
-    return {_key(one.id): one for one in collection.get_many(ids) if one is not None}
+    def read(self, rows: Mapping[str, SourceRow]) -> dict[str, pykyro.StoredDocument]:
+        ids = [row.id for row in rows.values() if not isinstance(row.id, int) or 1 <= row.id < 2**64]
+        return {str(one.id): one for one in self._collection.get_many(ids) if one is not None}
 
+    def is_same(self, here: pykyro.StoredDocument, row: SourceRow) -> bool:
+        return (
+            here.vector is not None
+            and np.array_equal(here.vector.view(np.uint32), np.ascontiguousarray(row.vector).view(np.uint32))
+            and _same_value(here.metadata, row.metadata)
+        )
 
-def _stored(
-    collection: SyncCollection, rows: Mapping[str, SourceRow], into: str, on_refused: OnRefused | None
-) -> set[str]:
-    """Store these rows; those that were refused."""
-    if not rows:
-        return set()
-    try:
-        report = collection.insert_many((row.id, row.vector, row.metadata) for row in rows.values())
-        refusals = [(one.id, one.reason) for one in report.refused]
-    except pykyro.InvalidArgument:
-        # None of them could be stored; each alone says why.
-        refusals = [(row.id, reason) for row in rows.values() if (reason := _refusal(collection, row))]
-    for own_id, reason in refusals:
-        text = f"collection {into!r} row {own_id!r:.200}: {reason}"
-        if on_refused is None:
-            raise pykyro.InvalidArgument(text, field="row")
-        on_refused(text)
-    return {_key(own_id) for own_id, _ in refusals}
+    def store(self, rows: Mapping[str, SourceRow], here: Mapping[str, Any]) -> Iterable[Refusal]:
+        try:
+            report = self._collection.insert_many((row.id, row.vector, row.metadata) for row in rows.values())
+        except pykyro.InvalidArgument:
+            # None of them could be stored; each alone says why.
+            return [(key, error) for key, row in rows.items() if (error := self._refusal(row)) is not None]
+        return [(str(one.id), one.reason) for one in report.refused]
 
+    def _refusal(self, row: SourceRow) -> pykyro.InvalidArgument | None:
+        try:
+            self._collection.insert(row.id, row.vector, row.metadata)
+        except pykyro.InvalidArgument as error:
+            return error
+        return None
 
-def _refusal(collection: SyncCollection, row: SourceRow) -> str:
-    try:
-        collection.insert(row.id, row.vector, row.metadata)
-    except pykyro.InvalidArgument as error:
-        return str(error)
-    return ""
+    def own_id(self, row: SourceRow) -> Any:
+        return row.id
 
-
-def _prove(collection: SyncCollection, into: str, rows: Mapping[str, SourceRow]) -> None:
-    here = _read(collection, [row.id for row in rows.values()])
-    for own, row in rows.items():
-        if own not in here or not _is_same(here[own], row):
-            raise pykyro.FailedPrecondition(
-                f"collection {into!r} row {row.id!r:.200} is not here as it is there; does somebody else write to "
-                "it? Do it again"
-            )
-
-
-def _is_same(here: pykyro.StoredDocument, row: SourceRow) -> bool:
-    """Vectors to the bit, values with their types."""
-    return (
-        here.vector is not None
-        and np.array_equal(here.vector.view(np.uint32), np.ascontiguousarray(row.vector).view(np.uint32))
-        and _same_value(here.metadata, row.metadata)
-    )
+    def count(self) -> int:
+        return self._collection.count()
 
 
 def _same_value(first: Any, second: Any) -> bool:
