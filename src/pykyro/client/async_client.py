@@ -25,7 +25,7 @@ from pykyro.client.diagnosis import Cause, Diagnosis
 from pykyro.client.eager_call import arguments_taken, eager
 from pykyro.client.ownership import OwnerLoop, OwnerProcess, keep_after_fork
 from pykyro.client.retry import Attempts
-from pykyro.client.routing import ASK_S, Route, Standing, Trip
+from pykyro.client.routing import ASK_S, Route, Standing, Trip, trip_of
 from pykyro.client.status import Failure
 from pykyro.client.tls import Tls
 from pykyro.model.answers import Health
@@ -262,12 +262,11 @@ class AsyncClient(Documents):
         attempts = Attempts(
             self._connection.timeout_s, idempotent=call.idempotent, retry_limits=call.retry_limits
         )
-        trip = self._trip(call)
+        trip = trip_of(self._route, call)
         received: list[bytes] = []
         found: Cause | None = None
         probed = False
         while True:
-            self._require_usable()
             before = len(received)
             try:
                 at = await self._next_server(trip, attempts)
@@ -293,14 +292,6 @@ class AsyncClient(Documents):
                 found = await asyncio.to_thread(peer.diagnosis.probe, failure, attempts.remaining_s)
                 probed = True
             await asyncio.sleep(peer.diagnosis.wait_after(failure, attempts, found))
-
-    def _trip(self, call: ClientCall) -> Trip:
-        return Trip(
-            self._route,
-            call.rpc,
-            idempotent=call.idempotent,
-            one_answer=not METHODS[call.rpc].server_streaming,
-        )
 
     async def _next_server(self, trip: Trip, attempts: Attempts) -> int:
         """The server to which the call goes now; waits while there is none. Raises KyroError."""

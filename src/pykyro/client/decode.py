@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from pykyro.model.text_ids import INTEGER
 from pykyro.model.types import Vector
 from pykyro.model.values import values_with_tags
 from pykyro.proto import kyrodb_pb2 as pb
+
+if TYPE_CHECKING:
+    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 _TIERS: Final[dict[pb.SearchResponse.SearchPath, frozenset[Tier]]] = {
     pb.SearchResponse.CACHE_HIT: frozenset({Tier.CACHE}),
@@ -26,13 +29,6 @@ _SERVED_FROM: Final[dict[pb.QueryResponse.ServedFrom, Tier]] = {
     pb.QueryResponse.HOT_TIER: Tier.HOT,
     pb.QueryResponse.COLD_TIER: Tier.COLD,
 }
-_FUSION_ENDS: Final[dict[pb.SearchResponse.FusionEnd, str]] = {
-    pb.SearchResponse.EXHAUSTED: "exhausted",
-    pb.SearchResponse.PROVED: "proved",
-    pb.SearchResponse.BOUNDED: "bounded",
-    pb.SearchResponse.AS_ASKED: "as_asked",
-}
-_CACHE_KINDS: Final = frozenset(pb.SearchResponse.CacheKind.values()) - {pb.SearchResponse.NOT_CACHED}
 
 
 def search_answer(payload: bytes) -> SearchAnswer:
@@ -63,15 +59,15 @@ def search_answer(payload: bytes) -> SearchAnswer:
         matched=response.matched,
         examined=response.rows_examined,
         latency_ms=response.search_latency_ms,
-        cached=_cached(response),
+        cached=_word(pb.SearchResponse.CacheKind, response.cache_kind),
         position=response.position,
-        fusion=_FUSION_ENDS.get(response.fusion_end, ""),
+        fusion=_word(pb.SearchResponse.FusionEnd, response.fusion_end),
     )
 
 
-def _cached(response: pb.SearchResponse) -> str:
-    kind = response.cache_kind
-    return pb.SearchResponse.CacheKind.Name(kind).lower() if kind in _CACHE_KINDS else ""
+def _word(kinds: EnumTypeWrapper, kind: int) -> str:
+    """What a kind is called; empty for none, and for one that only a newer server knows."""
+    return kinds.Name(kind).lower() if kind and kind in kinds.values() else ""
 
 
 def stored_document(response: pb.QueryResponse) -> StoredDocument | None:

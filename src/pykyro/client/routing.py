@@ -21,10 +21,13 @@ from typing import Final
 
 import grpc
 
+from pykyro.client.calls import ClientCall
 from pykyro.client.own_writes import OwnWrites
 from pykyro.client.status import Failure
 from pykyro.model.errors import FailedPrecondition, KyroError, Unavailable
 from pykyro.proto import kyrodb_pb2 as pb
+from pykyro.proto.methods import METHODS
+from pykyro.system.backoff import pause_s
 
 READS: Final = frozenset(
     ("Query", "BulkQuery", "Search", "BulkSearch", "Scroll", "Count", "Sample", "Facets")
@@ -73,8 +76,8 @@ class Route:
         """Whether nobody has been asked yet."""
         self._standings: Sequence[Standing | None] = [None] * len(names)
         self._epoch = 0
-        self._rests: list[tuple[float, float]] = [(0.0, 0.0)] * len(names)
-        """Until when each rests, and for how long."""
+        self._rests: list[tuple[float, int]] = [(0.0, 0)] * len(names)
+        """Until when each rests, and how often in a row it was away."""
         self._turns = itertools.count(random.randrange(len(names)))
         self._own: dict[str, OwnWrites] = {}
 
@@ -136,7 +139,7 @@ class Route:
 
     def leader_seems_there(self) -> bool:
         """Whether the leader is known, and what was asked of it last had an answer."""
-        return self.leader is not None and self._rests[self.leader][1] == 0.0
+        return self.leader is not None and self._rests[self.leader][1] == 0
 
     def leader_first(self) -> list[int]:
         """All servers, the leader before all others."""
@@ -147,15 +150,15 @@ class Route:
 
     def rest(self, at: int) -> None:
         """This server is away: others are asked before it for a while."""
-        until_s, rest_s = self._rests[at]
+        until_s, failures = self._rests[at]
         now_s = time.monotonic()
         if until_s <= now_s:
-            rest_s = min(2 * rest_s, _REST_S_MAX) or _REST_S
-            self._rests[at] = (now_s + rest_s, rest_s)
+            failures += 1
+            self._rests[at] = (now_s + pause_s(failures, _REST_S, _REST_S_MAX), failures)
 
     def came_back(self, at: int) -> None:
         """This server answered."""
-        self._rests[at] = (0.0, 0.0)
+        self._rests[at] = (0.0, 0)
 
     def nobody(self) -> Unavailable:
         """What a write is told while no server takes it."""
@@ -270,3 +273,9 @@ class Trip:
         self._asked += 1
         self.asks = self._writes or route.leader is None
         return True
+
+
+def trip_of(route: Route, call: ClientCall) -> Trip:
+    """The way of a call to one of these servers."""
+    one_answer = not METHODS[call.rpc].server_streaming
+    return Trip(route, call.rpc, idempotent=call.idempotent, one_answer=one_answer)

@@ -24,7 +24,7 @@ from pykyro.client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Connection,
 from pykyro.client.diagnosis import Cause, Diagnosis
 from pykyro.client.ownership import OwnerProcess, keep_after_fork
 from pykyro.client.retry import Attempts
-from pykyro.client.routing import ASK_S, Route, Standing, Trip
+from pykyro.client.routing import ASK_S, Route, Standing, Trip, trip_of
 from pykyro.client.status import Failure
 from pykyro.client.sync_documents import Documents
 from pykyro.client.tls import Tls
@@ -243,12 +243,11 @@ class Client(Documents):
         attempts = Attempts(
             self._connection.timeout_s, idempotent=call.idempotent, retry_limits=call.retry_limits
         )
-        trip = self._trip(call)
+        trip = trip_of(self._route, call)
         received: list[bytes] = []
         found: Cause | None = None
         probed = False
         while True:
-            self._require_usable()
             at = self._next_server(trip, attempts)
             peer, before = self._peers[at], len(received)
             try:
@@ -270,14 +269,6 @@ class Client(Documents):
             if not probed and peer.diagnosis.should_probe(failure):
                 found, probed = peer.diagnosis.probe(failure, attempts.remaining_s), True
             time.sleep(peer.diagnosis.wait_after(failure, attempts, found))
-
-    def _trip(self, call: ClientCall) -> Trip:
-        return Trip(
-            self._route,
-            call.rpc,
-            idempotent=call.idempotent,
-            one_answer=not METHODS[call.rpc].server_streaming,
-        )
 
     def _next_server(self, trip: Trip, attempts: Attempts) -> int:
         """The server to which the call goes now; waits while there is none. Raises KyroError."""

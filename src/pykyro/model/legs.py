@@ -51,14 +51,14 @@ class FuseOptions(TypedDict, total=False):
 FuseLike: TypeAlias = Literal["rrf", "weights"] | FuseOptions | Mapping[str, Any]
 
 
-class Depths(TypedDict, total=False):
+class DepthOptions(TypedDict, total=False):
     """How many of the best documents of each leg are looked at: 0, for the database's own, to 10,000."""
 
     vector: int
     text: int
 
 
-DepthLike: TypeAlias = int | Depths | Mapping[str, int]
+DepthLike: TypeAlias = int | DepthOptions | Mapping[str, int]
 """One for both, or of each."""
 
 

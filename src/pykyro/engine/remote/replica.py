@@ -14,6 +14,7 @@ from typing import Any, Final
 from pykyro.engine.options import RemoteOptions
 from pykyro.engine.remote.link import Link, Session, conninfo_of
 from pykyro.model.errors import FailedPrecondition, KyroError
+from pykyro.system.backoff import pause_s
 
 _PAUSE_S: Final = 0.05
 _PAUSE_MAX_S: Final = 5.0
@@ -28,7 +29,7 @@ class Replica:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._not_before_s = 0.0
-        self._pause_s = _PAUSE_S
+        self._failures = 0
         self.trouble = ""
         """Why it did not answer when it was last asked; empty when it did, or was merely behind."""
 
@@ -40,13 +41,13 @@ class Replica:
         try:
             found = self._link.call(work)
             if proves(found):
-                self._pause_s, self.trouble = _PAUSE_S, ""
+                self._failures, self.trouble = 0, ""
                 return found
         except KyroError as error:
             trouble = f"{error}; the primary is asked instead"
         self.trouble = trouble
-        self._not_before_s = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
+        self._failures += 1
+        self._not_before_s = time.monotonic() + pause_s(self._failures, _PAUSE_S, _PAUSE_MAX_S)
         return None
 
     def close(self) -> None:

@@ -28,7 +28,6 @@ Append: TypeAlias = Callable[[str, npt.NDArray[Any]], None]
 
 GONE: Final = np.iinfo(np.uint32).max
 """In `new_rows`: the row is left out."""
-_IS_SMALL: Final = 3
 _FEW_KEYS: Final = 32
 _PIECE_BYTES: Final = 4 << 20
 _LAID_OUT_SHARE: Final = 3
@@ -62,13 +61,14 @@ def merge_sections(
     keys = heapq.merge(*(keys_of(part.sections, at) for at, part in enumerate(parts)))
     for key, carriers in groupby(keys, key=itemgetter(0)):
         first, *others = carriers
-        if others or not first[_IS_SMALL] or len(waiting) == MANY_KEYS:
+        is_small = first[-1] and not others
+        if not is_small or len(waiting) == MANY_KEYS:
             _copy_small(out, small, waiting, opened)
             waiting = []
-        if others or not first[_IS_SMALL]:
-            _merge_key(out, key, [(opened[at], number) for _, at, number, _ in (first, *others)])
-        else:
+        if is_small:
             waiting.append(first)
+        else:
+            _merge_key(out, key, [(opened[at], number) for _, at, number, _ in (first, *others)])
     _copy_small(out, small, waiting, opened)
     out.finish()
 

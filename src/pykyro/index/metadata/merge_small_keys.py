@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pykyro.index.metadata.section_pieces import SectionPieces
 
-SMALL_ROWS_MAX: Final = 16
+_SMALL_ROWS_MAX: Final = 16
 """Such a key has no codes (sections.dense_from)."""
 _SMALL_BYTES_MAX: Final = 256
 """Of its values together. What is gathered takes nine times as much for a moment."""
@@ -34,7 +34,7 @@ def keys_of(sections: Mapping[str, npt.NDArray[Any]], at: int) -> Iterator[Key]:
         first_values = sections["key_values"][begin : end + 1]
         carriers = np.diff(sections["val_rows"][first_values])
         letters = np.diff(sections["val_ends"][first_values])
-        small = ((carriers <= SMALL_ROWS_MAX) & (letters <= _SMALL_BYTES_MAX)).tolist()
+        small = ((carriers <= _SMALL_ROWS_MAX) & (letters <= _SMALL_BYTES_MAX)).tolist()
         bounds = sections["key_ends"][begin : end + 1].tolist()
         texts, base = sections["key_text"][bounds[0] : bounds[-1]].tobytes(), bounds[0]
         for place in range(end - begin):
@@ -42,7 +42,7 @@ def keys_of(sections: Mapping[str, npt.NDArray[Any]], at: int) -> Iterator[Key]:
 
 
 class SmallKeys:
-    """Some keys, each of one input alone, in order. What is `taken` of them is laid out as the sections are."""
+    """Copies such keys out of their inputs."""
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ class Searches(VectorStore):
     ) -> list[Document]:
         """The `k` documents most similar to `query` of those that match `filter`. With `mode` "text" those that have
         its words, by BM25; with "hybrid" by both, fused as `fuse` says; "vector" unless it is said."""
-        text, options = _legs(query, kwargs), _options(query, kwargs)
+        text, options = _asked(query, kwargs)
         vector = None if text is None else self._embedding.embed_query(text)
         return self._documents(self._search(vector, k, filter, **options))
 
@@ -62,7 +62,7 @@ class Searches(VectorStore):
         self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[Document]:
         """`similarity_search` for coroutines."""
-        text, options = _legs(query, kwargs), _options(query, kwargs)
+        text, options = _asked(query, kwargs)
         vector = None if text is None else await self._embedding.aembed_query(text)
         return self._documents(await self._asearch(vector, k, filter, **options))
 
@@ -83,7 +83,7 @@ class Searches(VectorStore):
     ) -> list[tuple[Document, float]]:
         """Documents with their scores, higher is more similar: the cosine, the inner product, or for "euclidean"
         1 / (1 + distance). `mode` as for `similarity_search`: the scores are then those of BM25 or of the fusion."""
-        text, options = _legs(query, kwargs), _options(query, kwargs)
+        text, options = _asked(query, kwargs)
         vector = None if text is None else self._embedding.embed_query(text)
         return self._scored(self._search(vector, k, filter, **options))
 
@@ -91,7 +91,7 @@ class Searches(VectorStore):
         self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """`similarity_search_with_score` for coroutines."""
-        text, options = _legs(query, kwargs), _options(query, kwargs)
+        text, options = _asked(query, kwargs)
         vector = None if text is None else await self._embedding.aembed_query(text)
         return self._scored(await self._asearch(vector, k, filter, **options))
 
@@ -198,20 +198,18 @@ class Searches(VectorStore):
         return self._documents(hits[at] for at, _ in picked)
 
 
-def _legs(query: str, options: Mapping[str, Any]) -> str | None:
-    """The text to embed; None where the search goes by words alone. Raises InvalidArgument."""
-    mode = options.get("mode", "vector")
+def _asked(query: str, options: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """The text to embed, None where the search goes by words alone; and what else the search is told. Raises
+    InvalidArgument."""
+    rest = dict(options)
+    mode = rest.pop("mode", "vector")
     if mode not in MODES:
         raise pykyro.InvalidArgument(
             f"mode must be one of {', '.join(MODES)}, got {mode!r:.100}", field="mode"
         )
-    return None if mode == "text" else query
-
-
-def _options(query: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What else the search is told."""
-    rest = {name: value for name, value in options.items() if name != "mode"}
-    return rest if options.get("mode", "vector") == "vector" else rest | {"text": query}
+    if mode == "vector":
+        return query, rest
+    return None if mode == "text" else query, rest | {"text": query}
 
 
 def _relevance(score: float, distance: str) -> float:
