@@ -122,9 +122,9 @@ def shown_id(found: pykyro.StoredDocument | pykyro.Hit) -> PointId:
     return id_of(found.id)
 
 
-def shown_vector(vector: Any) -> list[float] | None:
+def shown_vector(vector: FloatVector | None) -> list[float] | None:
     """A vector as a list of floats."""
-    return None if vector is None else [float(one) for one in vector]
+    return None if vector is None else vector.tolist()
 
 
 def shown_payload(metadata: Mapping[str, Any], wanted: Any) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, Final
 
 import pykyro
@@ -60,7 +60,7 @@ class PointWrites(DatabaseOfClient):
         """`upload_points` of columns; without ids each point has a random UUID."""
         check_others("upload_collection", others)
         own_ids = _random_ids() if ids is None else ids
-        payloads = repeat(None) if payload is None else _then_none(payload)
+        payloads = chain(() if payload is None else payload, repeat(None))
         self._store(collection_name, lambda distance: columns(own_ids, vectors, payloads, distance))
 
     def update_vectors(
@@ -210,11 +210,6 @@ def _check_found(missing: list[str]) -> None:
 def _random_ids() -> Iterator[str]:
     while True:
         yield str(uuid.uuid4())
-
-
-def _then_none(payload: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | None]:
-    yield from payload
-    yield from repeat(None)
 
 
 def stored(collection: SyncCollection, ids: list[str], with_vectors: bool) -> list[pykyro.StoredDocument]:
