@@ -24,7 +24,7 @@ demo-followers: $(VENV)/.demo ## start a leader and two followers, kill the lead
 demo-postgres: $(VENV)/.postgres ## move a collection to PostgreSQL while it is searched, kill PostgreSQL: half a minute
 	$(BIN)/python examples/postgres.py
 
-test: $(VENV)/.dev ## run the whole test suite: twenty to twenty-five minutes on two processors
+test: $(VENV)/.dev ## run the whole test suite: fifteen to twenty minutes on two processors
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 testall: ## run the whole test suite on each of CPython 3.11, 3.12 and 3.13 that is installed
